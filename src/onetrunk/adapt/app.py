@@ -1,0 +1,114 @@
+"""An app: one downstream task as a head, its labels and (usually) a LoRA; and its folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import nn
+
+from onetrunk import __version__
+from onetrunk.errors import UserError
+from onetrunk.families import family
+from onetrunk.families.base import Family
+from onetrunk.model.backbone import Backbone
+from onetrunk.model.heads import load_head, save_head
+from onetrunk.model.lora import NONE, LoraAdapter
+from onetrunk.model.peft_format import load_peft, save_peft
+from onetrunk.storage import read_json, write_json
+
+AdapterKind = Literal["lora", "linear"]
+RECORD = "app.json"
+
+
+@dataclass
+class App:
+    """A downstream task that runs on one backbone.
+
+    ``adapter`` is its own LoRA, or None for an app that is a linear head alone and reads the
+    states of ``primary``: the family's task-primary LoRA, or ``none`` for the bare backbone.
+    """
+
+    family: Family[Any, Any]
+    labels: list[str]
+    head: nn.Linear
+    adapter: LoraAdapter | None
+    primary: str
+    max_length: int
+    fingerprint: str
+    multi_label: bool = False
+    record: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> AdapterKind:
+        """``lora`` or ``linear``."""
+        return "linear" if self.adapter is None else "lora"
+
+    def check(self, backbone: Backbone, name: str) -> None:
+        """Raise :class:`UserError` unless the app was trained on exactly this backbone."""
+        if self.fingerprint != backbone.fingerprint:
+            trained_on = self.record.get("backbone", "another backbone")
+            raise UserError(
+                f"app {name} was trained on {trained_on} ({self.fingerprint[:12]}), "
+                f"not on {backbone.encoder.source} ({backbone.fingerprint[:12]})"
+            )
+        if self.primary not in (NONE, *backbone.primary):
+            raise UserError(f"app {name} needs the primary LoRA {self.primary!r} of its backbone")
+
+
+def save_app(app: App, backbone: Backbone, folder: Path) -> None:
+    """Fill ``folder`` with ``app.json``, ``head.safetensors`` and the LoRA as a PEFT folder."""
+    save_head(app.head, folder)
+    if app.adapter is not None:
+        save_peft(app.adapter, backbone.encoder, folder)
+    write_json(
+        folder / RECORD,
+        {
+            "format": 1,
+            "onetrunk": __version__,
+            "family": app.family.name,
+            "labels": app.labels,
+            "adapter": app.kind,
+            "primary": app.primary,
+            "multi_label": app.multi_label,
+            "max_length": app.max_length,
+            "fingerprint": app.fingerprint,
+            **app.record,
+        },
+    )
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """An app folder's ``app.json``, checked for the keys every app has."""
+    record = read_json(folder / RECORD, "an app folder")
+    for key in ("family", "labels", "adapter", "primary", "max_length", "fingerprint"):
+        if key not in record:
+            raise UserError(f"{folder / RECORD} is damaged: it has no {key!r}")
+    return record
+
+
+def load_app(folder: Path, backbone: Backbone) -> App:
+    """Read an app folder for the backbone it was trained on.
+
+    Raises :class:`UserError` for another backbone, or if the head or LoRA is missing or damaged.
+    """
+    record = read_record(folder)
+    kind = family(record["family"])
+    labels = list(record["labels"])
+    app = App(
+        family=kind,
+        labels=labels,
+        head=nn.Linear(1, 1),  # replaced below, once the backbone is known to be the right one
+        adapter=None,
+        primary=record["primary"],
+        max_length=int(record["max_length"]),
+        fingerprint=record["fingerprint"],
+        multi_label=bool(record.get("multi_label", False)),
+        record=record,
+    )
+    app.check(backbone, str(folder))
+    app.head = load_head(folder, kind.classes(labels), backbone.encoder.width)
+    if record["adapter"] == "lora":
+        app.adapter = load_peft(folder, backbone.encoder)
+    return app

@@ -1,0 +1,148 @@
+"""``onetrunk adapt``"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from onetrunk.errors import UserError, nearest
+
+
+def adapt(
+    backbone: Annotated[
+        str,
+        typer.Argument(
+            metavar="BACKBONE",
+            help="Backbone folder, or a bare encoder: folder, hub name, package:NAME.",
+        ),
+    ],
+    family: Annotated[str, typer.Option(help="ner (named entities) or tc (text classification).")],
+    train: Annotated[Path, typer.Option(help="Labelled rows: Parquet, JSONL, CoNLL or CSV.")],
+    out: Annotated[Path, typer.Option(help="Folder to write the app to; its name is the app's.")],
+    validation: Annotated[
+        Path | None, typer.Option(help="Rows for early stopping and choosing the penalty.")
+    ] = None,
+    test: Annotated[Path | None, typer.Option(help="Rows to score the finished app on.")] = None,
+    adapter: Annotated[
+        str, typer.Option(help="lora: an own LoRA and a linear head. linear: the head alone.")
+    ] = "lora",
+    rows: Annotated[
+        int | None, typer.Option(help="Train on so many rows, drawn by --seed. Default: all.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of drawing rows, LoRA start and batch order.")] = 0,
+    k: Annotated[
+        int | None, typer.Option(help="LoRA on the last K layers. Default: the backbone's k.")
+    ] = None,
+    rank: Annotated[int, typer.Option(help="LoRA rank where the family has no primary LoRA.")] = 16,
+    epochs: Annotated[
+        int | None, typer.Option(help="Default: enough for about 200 updates, 4 to 12.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(help="Rows an update.")] = 16,
+    max_length: Annotated[int, typer.Option(help="Tokens a text; longer ones are cut.")] = 128,
+    multi_label: Annotated[
+        bool, typer.Option("--multi-label", help="tc only: a text may have any number of labels.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.")] = False,
+) -> None:
+    """Stage 2: train a small app on the frozen backbone, in seconds.
+
+    The app folder holds a linear head, a LoRA in PEFT format (unless [bold]--adapter linear[/]) and
+    [bold]app.json[/] with labels, scores and the fingerprint of the backbone, the only one it will
+    run on. The LoRA starts from the family's task-primary LoRA where the backbone has one.
+
+    NER rows have [bold]tokens[/] and [bold]ner_tags[/] (IOB2) or are CoNLL lines; classification
+    rows have [bold]text[/] and [bold]label[/].
+
+    Example: [cyan]onetrunk adapt runs/tpl --family tc --train banking.csv --out apps/banking[/]
+    """
+    from onetrunk.adapt.app import save_app
+    from onetrunk.adapt.fit import AdaptSettings, Data, choose_rows, fit
+    from onetrunk.engine import Engine
+    from onetrunk.families import family as family_named
+    from onetrunk.model.backbone import load_backbone
+    from onetrunk.progress import console
+    from onetrunk.storage import atomic_folder, refuse_existing
+
+    refuse_existing(out, overwrite)
+    kind = family_named(family)
+    settings = AdaptSettings(
+        adapter=_choice("--adapter", adapter),
+        k=k, rank=_positive("--rank", rank), epochs=_positive("--epochs", epochs),
+        batch_size=_positive("--batch-size", batch_size),
+        max_length=_positive("--max-length", max_length),
+        multi_label=multi_label, seed=seed,
+    )  # fmt: skip
+    every = kind.read(train)
+    labels = kind.label_set(every)
+    kind.check_single(every, str(train), multi_label)
+    data = Data(labels, choose_rows(every, rows, seed))
+    held_out = {}
+    for name, path in (("validation", validation), ("test", test)):
+        if path is not None:
+            held_out[name] = kind.read(path)
+            kind.check_labels(held_out[name], labels, str(path))
+            kind.check_single(held_out[name], str(path), multi_label)
+    data.validation = held_out.get("validation", [])
+
+    loaded = load_backbone(backbone)
+    app = _watch(lambda progress: fit(loaded, kind, data, settings, progress), out.name)
+    app.record["backbone"] = _relative(backbone, out)
+    scores = {}
+    if test is not None:
+        with Engine(loaded, {out.name: app}) as engine:
+            scores = engine.score(out.name, held_out["test"], str(test))
+        app.record["test"] = {
+            "rows": len(held_out["test"]),
+            **{name: round(value, 2) for name, value in scores.items()},
+        }
+    with atomic_folder(out, overwrite) as folder:
+        save_app(app, loaded, folder)
+    console.print(
+        f"[bold green]wrote[/] {out}  {family}, {app.kind}, {len(data.train)} rows, "
+        f"{len(labels)} labels, {app.record['trainable_parameters']:,} parameters, "
+        f"{app.record['seconds']} s"
+    )
+    if cut := app.record["train_truncated"]:
+        console.print(
+            f"  {cut} of {len(data.train)} training texts are longer than {app.max_length} tokens; "
+            "what lies beyond was not learned from"
+        )
+    if scores:
+        console.print(f"  test ({len(held_out['test'])} rows): " + _scores(scores, kind.metric))
+
+
+def _scores(scores: dict[str, float], metric: str) -> str:
+    rest = "  ".join(f"{name} {value:.1f}" for name, value in scores.items() if name != metric)
+    return f"[bold]{metric} {scores[metric]:.1f}[/]  {rest}"
+
+
+def _watch(work: Any, name: str) -> Any:
+    from onetrunk.progress import progress_bar
+
+    with progress_bar() as bar:
+        task = bar.add_task(f"adapt {name}", total=None, note="trunk, linear head")
+        return work(
+            lambda what, done, total: bar.update(task, completed=done, total=total, note=what)
+        )
+
+
+def _choice(option: str, value: str) -> Any:
+    if value not in ("lora", "linear"):
+        raise UserError(f"{option} {value!r} is unknown; {nearest(value, ['lora', 'linear'])}")
+    return value
+
+
+def _positive(option: str, value: Any) -> Any:
+    if value is not None and value < 1:
+        raise UserError(f"{option} {value}: must be at least 1")
+    return value
+
+
+def _relative(backbone: str, out: Path) -> str:
+    """How the app finds its backbone again: a folder relative to the app, a name as it is."""
+    if Path(backbone).is_dir():
+        return os.path.relpath(Path(backbone).resolve(), out.resolve())
+    return backbone

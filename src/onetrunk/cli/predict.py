@@ -1,0 +1,62 @@
+"""``onetrunk predict``"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from onetrunk.errors import UserError, nearest
+
+FORMATS = ("auto", "jsonl", "pretty")
+
+
+def predict(
+    apps: Annotated[list[Path], typer.Argument(metavar="APP...", help="App folders.")],
+    text: Annotated[
+        list[str] | None, typer.Option(help="A text to read; may be given several times.")
+    ] = None,
+    input: Annotated[
+        Path | None,
+        typer.Option(help="A file of texts: .txt (one a line), JSONL, Parquet or CSV."),
+    ] = None,
+    backbone: Annotated[
+        str | None, typer.Option(help="Instead of the backbone that the first app names.")
+    ] = None,
+    format: Annotated[
+        str, typer.Option(help="jsonl, pretty, or auto: pretty on a terminal.")
+    ] = "auto",
+) -> None:
+    """Stage 3: run several apps over the same texts in one pass.
+
+    Prints one JSON object a text: entities with character offsets, labels with probabilities. A
+    text longer than an app reads is marked [bold]truncated[/].
+
+    Example: [cyan]onetrunk predict apps/calendar apps/spam --text "lunch with Ann on Friday"[/]
+    """
+    from onetrunk.cli.pretty import pretty
+    from onetrunk.cli.running import load_engine
+    from onetrunk.data.sources import read_texts
+    from onetrunk.progress import console, stdout
+
+    if format not in FORMATS:
+        raise UserError(f"--format {format!r} is unknown; {nearest(format, FORMATS)}")
+    if not text and input is None:
+        raise UserError("nothing to read: pass --text or --input")
+    texts = [*(text or []), *(read_texts(input) if input else [])]
+    engine = load_engine(apps, backbone)
+    results = engine.predict(texts)
+    out = stdout()
+    for result in results:
+        if format == "pretty" or (format == "auto" and out.is_terminal):
+            out.print(pretty(result))
+        else:
+            print(json.dumps(result, ensure_ascii=False))
+    cut = sum(result["truncated"] for result in results)
+    if cut:
+        longest = min(app.max_length for app in engine.apps.values())
+        console.print(
+            f"[yellow]warning:[/] {cut} of {len(texts)} texts were cut at {longest} tokens"
+        )

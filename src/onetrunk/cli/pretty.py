@@ -1,0 +1,50 @@
+"""Predictions as a person reads them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.text import Text
+
+_COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "red")
+
+
+def pretty(result: dict[str, Any]) -> RenderableType:
+    """One text with what every app found in it: entities marked in place, labels with bars."""
+    lines: list[RenderableType] = [Text(result["text"] or "(empty text)", style="bold")]
+    width = max(map(len, result["apps"]))
+    for name, found in result["apps"].items():
+        line = Text(f"{name:>{width}}  ", style="dim")
+        if "entities" in found:
+            line.append_text(_entities(result["text"], found["entities"]))
+        else:
+            line.append_text(_labels(found))
+        lines.append(Padding(line, (0, 0, 0, 2)))
+    if result["truncated"]:
+        lines.append(Padding(Text("cut: the end of the text was not read", style="yellow"), (0, 2)))
+    return Group(*lines, "")
+
+
+def _entities(text: str, entities: list[dict[str, Any]]) -> Text:
+    if not entities:
+        return Text("–", style="dim")
+    types = sorted({entity["type"] for entity in entities})
+    out, at = Text(style="default"), 0
+    for entity in entities:
+        colour = _COLOURS[types.index(entity["type"]) % len(_COLOURS)]
+        out.append(text[at : entity["start"]], style="dim")
+        out.append(f"[{entity['text']}", style=f"bold {colour}")
+        out.append(f" {entity['type']}]", style=colour)
+        at = entity["end"]
+    return out.append(text[at:], style="dim")
+
+
+def _labels(found: dict[str, Any]) -> Text:
+    out = Text(style="default")
+    out.append(", ".join(found["labels"]) or "(no label)", style="bold cyan")
+    for label, probability in list(found["probabilities"].items())[:3]:
+        bar = "█" * round(8 * probability) or "▏"
+        out.append(f"   {label} {probability:.0%} ", style="dim").append(bar, style="cyan")
+    return out

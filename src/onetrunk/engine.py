@@ -1,0 +1,171 @@
+"""Many apps over the same texts in one pass.
+
+    texts ─► trunk (once a text) ─► top, G groups: one for each distinct adapter ─► heads ─► apps
+
+N apps with a LoRA each cost ``trunk + N x top``; apps that are a linear head alone share the top of
+their family's primary LoRA.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from onetrunk.adapt.app import App, load_app
+from onetrunk.adapt.features import Examples
+from onetrunk.data.batching import by_length
+from onetrunk.errors import UserError, nearest
+from onetrunk.families.base import Family
+from onetrunk.model.backbone import Backbone
+from onetrunk.model.lora import NONE, LoraStack
+
+BATCH_TEXTS = 32
+
+
+class Engine:
+    """Apps on one backbone, ready to run. Thread-safe: running changes no state."""
+
+    def __init__(self, backbone: Backbone, apps: Mapping[str, App]) -> None:
+        self.backbone, self.apps = backbone, dict(apps)
+        backbone.encoder.freeze()
+        adapters = {}
+        self._slot_of = {}
+        for name, app in apps.items():
+            app.check(backbone, name)
+            if app.adapter is not None:
+                self._slot_of[name] = f"app:{name}"
+                adapters[f"app:{name}"] = app.adapter
+            else:
+                self._slot_of[name] = app.primary
+                if app.primary != NONE:
+                    adapters[app.primary] = backbone.primary[app.primary]
+        self._adapters = adapters
+        self._stack = LoraStack(backbone.encoder, adapters)
+
+    @classmethod
+    def load(cls, backbone: Backbone, folders: Sequence[Path]) -> Engine:
+        """Load app folders; an app is called by its folder's name. Two of one name are an error."""
+        apps: dict[str, App] = {}
+        for folder in folders:
+            name = folder.resolve().name
+            if name in apps:
+                raise UserError(f"two apps are called {name!r}: rename one folder ({folder})")
+            apps[name] = load_app(folder, backbone)
+        return cls(backbone, apps)
+
+    def app(self, name: str) -> App:
+        """Look an app up. Raises :class:`UserError` with the nearest name if unknown."""
+        try:
+            return self.apps[name]
+        except KeyError:
+            raise UserError(f"unknown app {name!r}; {nearest(name, self.apps)}") from None
+
+    def predict(
+        self, texts: Sequence[str], apps: Sequence[str] | None = None
+    ) -> list[dict[str, Any]]:
+        """Run apps (default: all) over raw texts.
+
+        One dict a text: ``text``, ``truncated`` (the text was longer than an app reads) and
+        ``apps``: by app name, ``entities`` with character offsets or ``labels`` with
+        ``probabilities``.
+        """
+        names = list(self.apps) if apps is None else list(apps)
+        results: list[dict[str, Any]] = [
+            {"text": text, "truncated": False, "apps": {}} for text in texts
+        ]
+        for max_length in sorted({self.app(name).max_length for name in names}):
+            group = [name for name in names if self.apps[name].max_length == max_length]
+            examples = {
+                family.name: self._examples(
+                    family, [family.parse(text) for text in texts], max_length
+                )
+                for family in (self.apps[name].family for name in group)
+            }
+            predictions = self._run(group, examples)
+            for name in group:
+                family = self.apps[name].family
+                rows = examples[family.name]
+                for i, result in enumerate(results):
+                    result["apps"][name] = family.render(rows.rows[i], predictions[name][i])
+                    result["truncated"] |= rows.encoded[i].truncated
+        return results
+
+    def predict_examples(self, name: str, rows: Sequence[Any]) -> list[Any]:
+        """One app's predictions for examples of its family (NER: for the words they come with)."""
+        app = self.app(name)
+        examples = self._examples(app.family, rows, app.max_length)
+        return self._run([name], {app.family.name: examples})[name]
+
+    def score(self, name: str, rows: Sequence[Any], where: str) -> dict[str, float]:
+        """Metrics of an app on labelled examples. Raises :class:`UserError` for an unseen label."""
+        app = self.app(name)
+        app.family.check_labels(rows, app.labels, where)
+        return app.family.score(rows, self.predict_examples(name, rows))
+
+    def close(self) -> None:
+        """Take the adapters off the backbone, so that another engine or training can use it."""
+        self._stack.detach()
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _examples(self, family: Family[Any, Any], rows: Sequence[Any], max_length: int) -> Examples:
+        return Examples.prepare(family, rows, self.backbone.encoder, max_length)
+
+    def _run(self, names: Sequence[str], examples: Mapping[str, Examples]) -> dict[str, list[Any]]:
+        """Predictions by app. ``examples`` holds the same texts once for each family."""
+        shared = next(iter(examples.values()))
+        out: dict[str, list[Any]] = {name: [None] * len(shared.rows) for name in names}
+        for rows in by_length(shared.lengths, BATCH_TEXTS):
+            units = {
+                kind: [families_examples.units[row] for row in rows]
+                for kind, families_examples in examples.items()
+            }
+            logits = self.logits(names, *shared.batch(rows, self.backbone.encoder), units)
+            for name in names:
+                app, own = self.apps[name], examples[self.apps[name].family.name]
+                counts = [sum(at >= 0 for at in own.units[row]) for row in rows]
+                for row, part in zip(rows, logits[name].split(counts), strict=True):
+                    out[name][row] = app.family.decode(
+                        part, own.rows[row], own.units[row], app.labels, app.multi_label
+                    )
+        return out
+
+    @torch.inference_mode()
+    def logits(
+        self,
+        names: Sequence[str],
+        input_ids: Tensor,
+        mask: Tensor,
+        units: Mapping[str, Sequence[Sequence[int]]],
+    ) -> dict[str, Tensor]:
+        """One pass: ``(B, T)`` ids and mask -> by app, logits ``(U, C)`` of its units.
+
+        ``units[family]`` gives the token positions of each text's units.
+        """
+        encoder = self.backbone.encoder
+        slots = list(dict.fromkeys(self._slot_of[name] for name in names))
+        layers = [self._adapters[slot].layers[0] for slot in slots if slot != NONE]
+        k = encoder.depth - min(layers, default=encoder.depth)
+        hidden = encoder.trunk(input_ids, mask, k)
+        groups = len(slots)
+        with self._stack.route(self._stack.slots(slots)):
+            states = encoder.top(hidden.repeat(groups, 1, 1), mask.repeat(groups, 1), k)
+        by_slot = dict(zip(slots, states.chunk(groups), strict=True))
+        gathered: dict[tuple[str, str], Tensor] = {}  # apps of one family and slot share this too
+        logits = {}
+        for name in names:
+            family, slot = self.apps[name].family, self._slot_of[name]
+            if (family.name, slot) not in gathered:
+                gathered[family.name, slot] = family.gather(
+                    by_slot[slot], mask, units[family.name], self.backbone.pooling
+                )
+            logits[name] = self.apps[name].head(gathered[family.name, slot])
+        return logits

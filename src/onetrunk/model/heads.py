@@ -1,0 +1,59 @@
+"""From token states to what a linear head reads, and the head itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import safetensors
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from onetrunk.errors import UserError
+
+Pooling = Literal["mean", "cls"]
+HEAD = "head.safetensors"
+
+
+def pool(states: Tensor, attention_mask: Tensor, how: Pooling = "mean") -> Tensor:
+    """One vector a text: ``(B, T, D)`` and mask ``(B, T)`` -> ``(B, D)``.
+
+    ``mean`` averages every token under the mask, special tokens included, as sentence-transformers
+    does, so an empty text is the mean of its special tokens. ``cls`` takes the first token.
+    """
+    if how == "cls":
+        return states[:, 0]
+    mask = attention_mask.unsqueeze(-1).to(states.dtype)
+    return (states * mask).sum(1) / mask.sum(1)
+
+
+def save_head(head: nn.Linear, folder: Path) -> None:
+    """Write ``weight (C, D)`` and ``bias (C,)`` as safetensors."""
+    tensors = {"weight": head.weight.detach().cpu(), "bias": head.bias.detach().cpu()}
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / HEAD)
+
+
+def load_head(folder: Path, classes: int, width: int) -> nn.Linear:
+    """Read a head of ``classes`` outputs over states of ``width``.
+
+    Raises :class:`UserError` if the file is missing, damaged or of another shape: a head is never
+    made up.
+    """
+    path = folder / HEAD
+    try:
+        tensors = load_file(path)
+    except FileNotFoundError:
+        raise UserError(f"{folder} has no {HEAD}; refusing to use a random head") from None
+    except safetensors.SafetensorError as error:
+        raise UserError(f"{path} is damaged: {error}") from None
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    if shapes != {"weight": (classes, width), "bias": (classes,)}:
+        raise UserError(
+            f"{path} holds {shapes}, expected weight {(classes, width)} and bias {(classes,)}"
+        )
+    head = nn.Linear(width, classes)
+    with torch.no_grad():
+        head.weight.copy_(tensors["weight"])
+        head.bias.copy_(tensors["bias"])
+    return head.requires_grad_(False)

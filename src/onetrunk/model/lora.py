@@ -1,0 +1,195 @@
+"""Stacked LoRA: many adapters on one encoder, a slot for each part of the batch.
+
+For a linear map y = x W and adapters a = 0 … n-1 in one stack,
+
+    x (G·R, T, d_in) ─┬────────────── W ──────────────────────────────► + ─► y (G·R, T, d_out)
+                      └─ group g: x A[slot_g] ─ (r) ─ B[slot_g] · s ───►┘
+
+    A (n, d_in, r)    B (n, r, d_out)    s (n,) scaling    slots (G,), one a group of R rows
+
+The batch is G equal groups of R consecutive rows; a group uses one adapter. G = batch size gives
+a slot to every row, G = 1 one adapter to all; both are the same two batched matrix products.
+Slot 0 is "none": its A and B are zero, and stay so, since the gradient of each is a product with
+the other. Shorter ranks are padded with zeros for the same reason.
+
+LoRA: Hu et al. 2021 (arXiv 2106.09685). rsLoRA scaling: Kalajdzievski 2023 (arXiv 2312.03732).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from onetrunk.errors import UserError, nearest
+from onetrunk.model.encoder import TARGETS, Encoder
+
+Place = tuple[int, str]
+"""A linear map that carries LoRA: (layer index, one of TARGETS)."""
+
+NONE = "none"
+"""Name of slot 0, the bare backbone."""
+
+# Which stack is active and with which slots (G,). A context variable, not an attribute: two
+# threads may run one encoder with different adapters at the same time.
+_ROUTE: ContextVar[tuple[LoraStack, Tensor] | None] = ContextVar(
+    "onetrunk_lora_route", default=None
+)
+
+
+@dataclass(frozen=True)
+class LoraAdapter:
+    """One adapter as a value: ``matrices[layer, target] = (A (d_in, r), B (r, d_out))``, fp32."""
+
+    rank: int
+    alpha: float
+    matrices: Mapping[Place, tuple[Tensor, Tensor]]
+    rslora: bool = False
+
+    @property
+    def scaling(self) -> float:
+        """The factor on A·B: alpha / r, or alpha / √r with rsLoRA."""
+        return self.alpha / (math.sqrt(self.rank) if self.rslora else self.rank)
+
+    @property
+    def layers(self) -> list[int]:
+        """Indices of the layers it touches, ascending."""
+        return sorted({layer for layer, _ in self.matrices})
+
+    @property
+    def targets(self) -> list[str]:
+        """The linear maps it touches, in the order of TARGETS."""
+        return [target for target in TARGETS if any(t == target for _, t in self.matrices)]
+
+    @classmethod
+    def fresh(
+        cls,
+        encoder: Encoder,
+        k: int,
+        rank: int,
+        alpha: float,
+        targets: Sequence[str] = TARGETS,
+        seed: int = 0,
+        rslora: bool = False,
+    ) -> LoraAdapter:
+        """An adapter on the last ``k`` layers that changes nothing yet: random A, zero B.
+
+        A is drawn as PEFT draws it (Kaiming uniform with a = √5). Raises :class:`UserError` for an
+        unknown target or a ``k`` beyond the encoder.
+        """
+        for target in targets:
+            if target not in TARGETS:
+                raise UserError(f"LoRA target {target!r} is unknown; {nearest(target, TARGETS)}")
+        if not 0 < k <= encoder.depth:
+            raise UserError(
+                f"k = {k}: the encoder has {encoder.depth} layers, choose 1 … {encoder.depth}"
+            )
+        generator = torch.Generator().manual_seed(seed)
+        matrices = {}
+        for layer in range(encoder.depth - k, encoder.depth):
+            for target in targets:
+                linear = encoder.linear(layer, target)
+                bound = 1 / math.sqrt(linear.in_features)
+                a = torch.empty(linear.in_features, rank).uniform_(
+                    -bound, bound, generator=generator
+                )
+                matrices[layer, target] = (a, torch.zeros(rank, linear.out_features))
+        return cls(rank, alpha, matrices, rslora)
+
+
+class LoraStack(nn.Module):
+    """Named adapters attached to an encoder through forward hooks on its linear maps.
+
+    Outside :meth:`route` the encoder behaves as if the stack did not exist, and its own parameters
+    keep their names. ``a`` and ``b`` hold one stacked parameter a place.
+    """
+
+    scaling: Tensor
+
+    def __init__(self, encoder: Encoder, adapters: Mapping[str, LoraAdapter]) -> None:
+        super().__init__()
+        if NONE in adapters:
+            raise UserError(f"an adapter cannot be called {NONE!r}: that is the bare backbone")
+        self.names = [NONE, *adapters]
+        self._adapters = dict(adapters)
+        self.rank = max((adapter.rank for adapter in adapters.values()), default=1)
+        scaling = [1.0, *(adapter.scaling for adapter in adapters.values())]
+        self.register_buffer("scaling", torch.tensor(scaling), persistent=False)
+        self.a = nn.ParameterDict()
+        self.b = nn.ParameterDict()
+        self._hooks = []
+        places = sorted({place for adapter in adapters.values() for place in adapter.matrices})
+        for place in places:
+            linear = encoder.linear(*place)
+            a = torch.zeros(len(self.names), linear.in_features, self.rank)
+            b = torch.zeros(len(self.names), self.rank, linear.out_features)
+            for slot, adapter in enumerate(adapters.values(), start=1):
+                if place in adapter.matrices:
+                    a[slot, :, : adapter.rank], b[slot, : adapter.rank] = adapter.matrices[place]
+            self.a[_key(place)], self.b[_key(place)] = nn.Parameter(a), nn.Parameter(b)
+            self._hooks.append(linear.register_forward_hook(self._hook(_key(place))))
+        self.to(encoder.device)
+
+    def slot(self, name: str) -> int:
+        """Index of a named adapter. Raises :class:`UserError` with the nearest name if unknown."""
+        try:
+            return self.names.index(name)
+        except ValueError:
+            raise UserError(
+                f"no adapter {name!r} in the stack; {nearest(name, self.names)}"
+            ) from None
+
+    def slots(self, names: Sequence[str]) -> Tensor:
+        """Slot indices ``(G,)`` int64 of named adapters, on the stack's device."""
+        return torch.tensor([self.slot(name) for name in names], device=self.scaling.device)
+
+    @contextmanager
+    def route(self, slots: Tensor) -> Iterator[None]:
+        """Inside the block, the encoder's batch is ``len(slots)`` equal groups of rows, each with
+        its own slot."""
+        token = _ROUTE.set((self, slots))
+        try:
+            yield
+        finally:
+            _ROUTE.reset(token)
+
+    def adapter(self, name: str) -> LoraAdapter:
+        """A copy of one slot as it stands now (CPU), at its own rank and places."""
+        if name == NONE:
+            raise UserError(f"{NONE!r} is the bare backbone, not an adapter")
+        slot, initial = self.slot(name), self._adapters[name]
+        matrices = {}
+        for place in initial.matrices:
+            a = self.a[_key(place)][slot, :, : initial.rank].detach().cpu().clone()
+            matrices[place] = (a, self.b[_key(place)][slot, : initial.rank].detach().cpu().clone())
+        return LoraAdapter(initial.rank, initial.alpha, matrices, initial.rslora)
+
+    def detach(self) -> None:
+        """Remove the hooks: the encoder is bare again."""
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks.clear()
+
+    def _hook(self, key: str) -> Any:
+        def add_lora(_module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
+            route = _ROUTE.get()
+            if route is None or route[0] is not self:
+                return output
+            (x,), slots = inputs, route[1]
+            grouped = x.reshape(len(slots), -1, x.shape[-1])  # (G, R·T, d_in)
+            scaling = self.scaling[slots, None, None]
+            low = (grouped @ self.a[key][slots]) * scaling  # (G, R·T, r)
+            return output + (low @ self.b[key][slots]).view_as(output)
+
+        return add_lora
+
+
+def _key(place: Place) -> str:
+    """Name of a place inside a ParameterDict (which forbids dots)."""
+    return f"layer_{place[0]}_{place[1]}"

@@ -1,0 +1,1 @@
+"""Stage 1: one backbone learns from every task family at once."""

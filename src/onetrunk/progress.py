@@ -1,0 +1,38 @@
+"""One progress bar for everything that takes long."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+# Results go to stdout; everything a person watches goes to stderr.
+console = Console(stderr=True, highlight=False)
+
+
+def progress_bar() -> Progress:
+    """A bar with count, elapsed time and ETA, and a free text ``note`` field after it.
+
+    Off a terminal nothing is drawn until the end, so that log files stay readable.
+    """
+    return Progress(
+        TextColumn("[bold]{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("ETA"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=console,
+    )
+
+
+def stdout() -> Console:
+    """A console for results."""
+    return Console(highlight=False, soft_wrap=True)

@@ -1,0 +1,94 @@
+"""Folders and files that appear whole or not at all, and hashes of what they hold."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from onetrunk.errors import UserError
+
+
+@contextmanager
+def atomic_folder(path: Path, overwrite: bool = False) -> Iterator[Path]:
+    """Yield an empty folder beside ``path`` that takes its name when the block succeeds.
+
+    An exception (Ctrl-C included) removes the temporary folder and leaves ``path`` as it was.
+    Raises :class:`UserError` if ``path`` exists and ``overwrite`` is false.
+    """
+    path = Path(path)
+    refuse_existing(path, overwrite)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
+    try:
+        yield beside
+        for file in sorted(beside.rglob("*")):
+            _fsync(file)
+        beside.chmod(0o755)  # mkdtemp makes it private
+        _replace(beside, path)
+        _fsync(path.parent)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def refuse_existing(path: Path, overwrite: bool = False) -> None:
+    """Raise :class:`UserError` now rather than after the work, if ``path`` is taken."""
+    if path.is_file():
+        raise UserError(f"{path} is a file; a folder is written here: choose another name")
+    if not overwrite and path.is_dir() and any(path.iterdir()):
+        raise UserError(f"{path} already exists: choose another name or pass --overwrite")
+
+
+def _replace(source: Path, target: Path) -> None:
+    """Rename folder ``source`` to ``target``; a folder already there is moved out, then deleted."""
+    if not target.exists():
+        source.rename(target)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".old", dir=target.parent))
+    target.rename(old / "was")
+    source.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write ``value`` as indented UTF-8 JSON, atomically."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    beside.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    _fsync(beside)
+    beside.replace(path)
+
+
+def read_json(path: Path, what: str) -> dict[str, Any]:
+    """Read a JSON object; ``what`` says in the error what the file should have been.
+
+    Raises :class:`UserError` if it is missing, is not JSON or is not an object.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path.parent} is not {what}: it has no {path.name}") from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise UserError(f"{path} is damaged: not JSON ({error})") from None
+    if not isinstance(value, dict):
+        raise UserError(f"{path} is damaged: a JSON object was expected")
+    return value
+
+
+def sha256_of_file(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
