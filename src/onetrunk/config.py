@@ -124,7 +124,8 @@ def parse(model: type[Model], data: Any, where: str) -> Model:
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        fault = error.errors()[0]
+        # A misspelt key first: it is often why another one is missing.
+        fault = min(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
         key = ".".join(map(str, fault["loc"]))
         if fault["type"] == "extra_forbidden":
             hint = nearest(str(fault["loc"][-1]), _fields(model, fault["loc"][:-1]))

@@ -51,8 +51,14 @@ def _replace(source: Path, target: Path) -> None:
         source.rename(target)
         return
     old = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".old", dir=target.parent))
-    target.rename(old / "was")
-    source.rename(target)
+    try:
+        target.rename(old / "was")
+        source.rename(target)
+    except BaseException:
+        if not target.exists():
+            (old / "was").rename(target)
+        shutil.rmtree(old, ignore_errors=True)
+        raise
     shutil.rmtree(old, ignore_errors=True)
 
 
@@ -79,7 +85,7 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
     """
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"{path.parent} is not {what}: it has no {path.name}") from None
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise UserError(f"{path} is damaged: not JSON ({error})") from None

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from seqeval.metrics import f1_score
 from seqeval.scheme import IOB2, Entities
 
-from onetrunk.data.iob import check_iob2, entities, find_fault, repair_iob2
+from onetrunk.data.iob import entities, find_fault
 
 exact = settings(derandomize=True, deadline=None, max_examples=200)
 
@@ -35,22 +35,11 @@ def test_f1_from_entities_equals_seqeval(pairs: list[tuple[str, str]]) -> None:
 
 @exact
 @given(taggings)
-def test_repair_gives_valid_tags_and_touches_only_orphans(tagging: list[str]) -> None:
-    repaired = repair_iob2(tagging)
-    assert check_iob2(repaired) is None
-    assert repair_iob2(repaired) == repaired
-    changed = [(a, b) for a, b in zip(tagging, repaired, strict=True) if a != b]
-    assert all(a[0] == "I" and b == "B" + a[1:] for a, b in changed)
-    assert (check_iob2(tagging) is None) == (not changed)
-
-
-@exact
-@given(taggings)
 def test_valid_tags_and_entities_say_the_same(tagging: list[str]) -> None:
     rebuilt = ["O"] * len(tagging)
     for start, end, kind in entities(tagging):
         rebuilt[start:end] = [f"B-{kind}"] + [f"I-{kind}"] * (end - start - 1)
-    assert (rebuilt == tagging) == (check_iob2(tagging) is None)
+    assert (rebuilt == tagging) == (find_fault(tagging) is None)
 
 
 @pytest.mark.parametrize(
@@ -68,12 +57,13 @@ def test_valid_tags_and_entities_say_the_same(tagging: list[str]) -> None:
     ],
 )
 def test_first_fault(tagging: list[str], phrase: str | None) -> None:
-    assert check_iob2(tagging) == phrase
+    fault = find_fault(tagging)
+    assert (fault and fault[1]) == phrase
 
 
 @pytest.mark.parametrize("tag", ["", "B", "I", "B-", "I-", "o", "O-PER", "BPER", "b-PER", "0"])
 def test_not_a_tag(tag: str) -> None:
-    assert check_iob2([tag]) == f"tag 1 {tag!r} is not O, B-type or I-type"
+    assert find_fault([tag]) == (0, f"tag 1 {tag!r} is not O, B-type or I-type")
 
 
 def test_find_fault_counts_from_zero() -> None:
@@ -83,8 +73,3 @@ def test_find_fault_counts_from_zero() -> None:
 
 def test_entities_ignores_what_is_no_iob2_tag() -> None:
     assert entities(["B-A", "X-A", "I-A", "B-", "I-", "B-B", "B"]) == [(0, 1, "A"), (5, 6, "B")]
-
-
-def test_repair_keeps_what_is_no_iob2_tag() -> None:
-    want = ["B-A", "I-A", "B-B", "X-B", "B-B", "I-"]
-    assert repair_iob2(["I-A", "I-A", "I-B", "X-B", "I-B", "I-"]) == want

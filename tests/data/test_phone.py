@@ -15,9 +15,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from onetrunk.data import phone
-from onetrunk.data import phone_templates as words
 from onetrunk.data.examples import TaggedText
-from onetrunk.data.phone import NER_APPS, TC_APPS, Sizes
+from onetrunk.data.phone import NER_APPS, TC_APPS, Sizes, drawing
+from onetrunk.data.phone import templates as words
+from onetrunk.data.phone.__main__ import main
+from onetrunk.data.phone.values import ValueMaker, make_fakers
+from onetrunk.data.phone.writer import Row
 from onetrunk.errors import UserError
 
 SMALL = Sizes(ner_pretrain=90, pairs=80, app_train=60, app_validation=30, app_test=40)
@@ -26,7 +29,7 @@ HELD = ("validation", "test")
 
 @pytest.fixture(scope="module")
 def drawn():
-    return phone._draw(0, Sizes())
+    return drawing.draw(0, Sizes())
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +79,7 @@ def templates_by_split():
     train = [*words.WEAK, *itertools.chain.from_iterable(itertools.chain(*words.PAIRS.values()))]
     train = [line.removeprefix("> ") for line in train]
     splits = {"train": train, "validation": [], "test": []}
-    for app in (words.CALENDAR, words.CONTACT, *words.INTENT.values(), *words.SPAM.values()):
+    for app in (*words.NER.values(), *words.TC["intent"].values(), *words.TC["spam"].values()):
         for split, templates in app.items():
             splits[split] += templates
     return splits
@@ -235,21 +238,21 @@ def test_every_label_of_a_test_is_in_its_train(corpus, small):
 
 def test_templates_are_many():
     assert sum("{" in template for template in words.WEAK) >= 60
-    for app in (words.CALENDAR, words.CONTACT, *words.SPAM.values()):
+    for app in (*words.NER.values(), *words.TC["spam"].values()):
         assert len(app["train"]) >= 12
         assert len(app["test"]) >= 8
-    for splits in words.INTENT.values():
+    for splits in words.TC["intent"].values():
         assert len(splits["train"]) >= 5
         assert len(splits["test"]) >= 3
     assert all(len(groups) >= 25 for groups in words.PAIRS.values())
 
 
 def test_every_slot_has_values(drawn):
-    writer = phone._Writer(random.Random(0), phone._fakers(), held=True)
+    values = ValueMaker(random.Random(0), make_fakers(), held=True)
     for template in itertools.chain(*templates_by_split().values()):
         assert template.count("{") == len(re.findall(r"\{[a-z]+\d?\}", template))
         for kind in re.findall(r"\{([a-z]+)\d?\}", template):
-            assert writer.value(kind).strip()
+            assert values.make(kind).strip()
     untagged = {"number", "order", "task", "saying", "phrase", "language", "lamp"}
     weak = {kind for t in words.WEAK for kind in re.findall(r"\{([a-z]+)\d?\}", t)}
     assert not weak & untagged
@@ -297,10 +300,10 @@ def test_parquet_round_trip_and_an_existing_folder_is_refused(tmp_path, small):
 
 def test_command_line(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(phone.write, "__defaults__", (0, Sizes(4, 8, 12, 12, 12), False))
-    phone.main([str(tmp_path / "out"), "--seed", "2"])
+    main([str(tmp_path / "out"), "--seed", "2"])
     assert "pre_pairs/reply/train.parquet: 2 rows" in capsys.readouterr().out
     with pytest.raises(SystemExit) as stopped:
-        phone.main([str(tmp_path / "out")])
+        main([str(tmp_path / "out")])
     assert stopped.value.code == 2
     assert capsys.readouterr().err.count("\n") == 1
 
@@ -313,4 +316,4 @@ def test_without_faker_the_extra_is_named(monkeypatch):
 
 def test_more_rows_than_the_templates_can_yield_is_an_error():
     with pytest.raises(UserError, match="distinct rows"):
-        phone._distinct(2, [itertools.repeat("x")], lambda text: phone._Row(text, (), ()), "x")
+        drawing._distinct(2, [itertools.repeat("x")], lambda text: Row(text, (), ()), "x")

@@ -150,15 +150,6 @@ def test_tab_separated_tokens_may_hold_spaces(tmp_path: Path) -> None:
     assert [row.text for row in read_ner(file)] == ["New York", "x", "y"]
 
 
-def test_orphans_are_repaired_only_on_request(tmp_path: Path) -> None:
-    rows: Rows = [{"tokens": ["a", "b", "c"], "ner_tags": ["I-X", "I-X", "I-Y"]}]
-    file = write_jsonl(tmp_path / "a.jsonl", rows)
-    assert read_ner(file, repair=True)[0].tags == ("B-X", "I-X", "B-Y")
-    rows[0]["ner_tags"][2] = "Y"
-    message = "F:1: tag 3 'Y' is not O, B-type or I-type"
-    fails(read_ner, write_jsonl(file, rows), message, repair=True)
-
-
 @pytest.mark.parametrize("write", [write_parquet, write_jsonl])
 def test_labels_of_every_form(tmp_path: Path, write: Callable[..., Path]) -> None:
     suffix = "parquet" if write is write_parquet else "jsonl"

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import re
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from onetrunk.data.examples import Span
+
+# transformers sets the truncation on the tokenizer itself before each call: two threads that read
+# to different lengths would cut each other's texts.
+_TOKENIZING = threading.Lock()
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +32,14 @@ def encode(tokenizer: Any, texts: Sequence[str], max_length: int) -> list[Encode
     """Tokenise texts to at most ``max_length`` tokens each, special tokens included."""
     if not texts:
         return []
-    batch = tokenizer(
-        list(texts), truncation=True, max_length=max_length, padding=False,
-        return_offsets_mapping=True, return_token_type_ids=False, return_attention_mask=False,
-    )  # fmt: skip
+    # Half a surrogate pair (JSON can carry one) is no Unicode; one character stands for it, so
+    # that offsets stay right.
+    clean = [_SURROGATE.sub("\ufffd", text) for text in texts]
+    with _TOKENIZING:
+        batch = tokenizer(
+            clean, truncation=True, max_length=max_length, padding=False,
+            return_offsets_mapping=True, return_token_type_ids=False, return_attention_mask=False,
+        )  # fmt: skip
     return [
         Encoded(tuple(ids), tuple(map(tuple, offsets)), bool(encoding.overflowing))
         for ids, offsets, encoding in zip(

@@ -26,12 +26,6 @@ def find_fault(tags: Sequence[str]) -> tuple[int, str] | None:
     return None
 
 
-def check_iob2(tags: Sequence[str]) -> str | None:
-    """Return None if the tags are valid IOB2, else a phrase naming the first fault."""
-    fault = find_fault(tags)
-    return fault[1] if fault else None
-
-
 def entities(tags: Sequence[str]) -> list[tuple[int, int, str]]:
     """Return the entities as ``(first word, word after the last, type)``, in order.
 
@@ -50,16 +44,3 @@ def entities(tags: Sequence[str]) -> list[tuple[int, int, str]]:
     if kind:
         found.append((start, len(tags), kind))
     return found
-
-
-def repair_iob2(tags: Sequence[str]) -> list[str]:
-    """Return the tags with every orphan ``I-type`` turned into ``B-type``; all else is kept.
-
-    What follows a repaired tag continues it, so the result is valid unless a tag is no IOB2 tag.
-    """
-    repaired, before = [], ""
-    for tag in tags:
-        kind = tag[2:] if tag[:2] in ("B-", "I-") else ""
-        repaired.append(f"B-{kind}" if kind and tag[0] == "I" and kind != before else tag)
-        before = kind
-    return repaired

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -61,8 +60,7 @@ class Ner(Family[TaggedText, Tagged]):
         self, settings: NerSettings, encoder: Encoder, pooling: Pooling, seed: int
     ) -> Objective:
         """Concept-contrastive training over the recipe's corpora."""
-        mixture = Mixture.open(settings, partial(read_ner, repair=True))
-        return NerObjective(mixture, settings, encoder, seed)
+        return NerObjective(Mixture.open(settings, read_ner), settings, encoder, seed)
 
     def read(self, path: Path) -> list[TaggedText]:
         """Tokens and IOB2 tags from Parquet, JSONL or CoNLL."""

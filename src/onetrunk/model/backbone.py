@@ -67,6 +67,8 @@ def load_backbone(name: str | Path) -> Backbone:
     """
     folder = Path(name)
     if not (folder / RECORD).exists():
+        if (folder / "primary").is_dir():
+            raise UserError(f"{folder} has task-primary LoRAs but no {RECORD}: it is not complete")
         encoder = load_encoder(str(name))
         return Backbone(encoder, k=min(DEFAULT_K, encoder.depth))
     record = read_json(folder / RECORD, "a backbone folder")

@@ -1,0 +1,212 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+from onetrunk.adapt.app import App
+from onetrunk.adapt.features import Examples, cached_states, full_states, unit_features
+from onetrunk.adapt.fit import AdaptSettings, Data, choose_rows, fit
+from onetrunk.adapt.linear import solve_linear
+from onetrunk.data.examples import LabelledText, TaggedText
+from onetrunk.engine import Engine
+from onetrunk.errors import UserError
+from onetrunk.families import family
+from onetrunk.families.base import Family, head_loss
+from onetrunk.model.backbone import Backbone
+from onetrunk.model.lora import LoraStack
+
+FAMILIES = ["ner", "tc"]
+
+
+def load(corpora: Path, name: str) -> tuple[Family[Any, Any], Data]:
+    kind = family(name)
+    train = kind.read(corpora / name / "app" / "train.parquet")
+    return kind, Data(kind.label_set(train), train)
+
+
+def held_out(corpora: Path, name: str, split: str) -> list[Any]:
+    return family(name).read(corpora / name / "app" / f"{split}.parquet")
+
+
+def same(a: App, b: App, tolerance: float) -> None:
+    torch.testing.assert_close(a.head.weight, b.head.weight, atol=tolerance, rtol=0)
+    assert a.adapter is not None
+    assert b.adapter is not None
+    for place, (matrix_a, matrix_b) in a.adapter.matrices.items():
+        other = b.adapter.matrices[place]
+        torch.testing.assert_close(matrix_a, other[0], atol=tolerance, rtol=0)
+        torch.testing.assert_close(matrix_b, other[1], atol=tolerance, rtol=0)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_training_on_cached_activations_equals_the_full_forward(
+    corpora: Path, tiny_backbone: Backbone, name: str
+) -> None:
+    """Invariant 3: same loss curve and same weights."""
+    kind, data = load(corpora, name)
+    apps = [
+        fit(tiny_backbone, kind, data, AdaptSettings(epochs=3, batch_size=8, cache=cache))
+        for cache in (True, False)
+    ]
+    assert apps[0].record["losses"] == pytest.approx(apps[1].record["losses"], abs=2e-5)
+    same(*apps, tolerance=1e-4)
+
+
+@pytest.mark.parametrize("k", [0, 1, 2, 3])
+def test_cached_states_equal_full_states(corpora: Path, tiny_backbone: Backbone, k: int) -> None:
+    kind, data = load(corpora, "ner")
+    encoder = tiny_backbone.encoder
+    examples = Examples.prepare(kind, data.train, encoder, 64)
+    rows = [3, 0, 17, 5]
+    with torch.no_grad():
+        full, mask = full_states(examples, encoder)(rows)
+        cached, cached_mask = cached_states(examples, encoder, k)(rows)
+    assert torch.equal(mask, cached_mask)
+    torch.testing.assert_close(full[mask > 0], cached[mask > 0], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("adapter", ["linear", "lora"])
+def test_an_app_learns_and_the_backbone_stays(
+    corpora: Path, tiny_backbone: Backbone, name: str, adapter: Any
+) -> None:
+    kind, data = load(corpora, name)
+    before = tiny_backbone.encoder.fingerprint()
+    app = fit(tiny_backbone, kind, data, AdaptSettings(adapter=adapter, batch_size=8))
+    assert tiny_backbone.encoder.fingerprint() == before == app.fingerprint
+    with Engine(tiny_backbone, {"app": app}) as engine:
+        scores = engine.score("app", held_out(corpora, name, "test"), "test")
+    assert scores[kind.metric] > 80
+    assert app.kind == adapter
+    assert app.primary == (name if adapter == "linear" else "none")
+
+
+def test_fitting_is_deterministic_under_a_seed(corpora: Path, tiny_backbone: Backbone) -> None:
+    kind, data = load(corpora, "tc")
+    one, two, other = (
+        fit(tiny_backbone, kind, data, AdaptSettings(epochs=2, seed=seed)) for seed in (1, 1, 2)
+    )
+    same(one, two, tolerance=0)
+    assert not torch.equal(one.head.weight, other.head.weight)
+
+
+def test_a_lora_app_starts_from_the_primary(corpora: Path, tiny_backbone: Backbone) -> None:
+    kind, data = load(corpora, "ner")
+    still = AdaptSettings(epochs=1, lora_lr=0.0, head_lr=0.0)
+    app = fit(tiny_backbone, kind, data, still)
+    assert app.adapter is not None
+    for place, (a, b) in tiny_backbone.primary["ner"].matrices.items():
+        assert torch.equal(app.adapter.matrices[place][0], a)
+        assert torch.equal(app.adapter.matrices[place][1], b)
+    # Deeper than the primary: its layers are kept, the new ones change nothing yet.
+    deeper = fit(tiny_backbone, kind, data, AdaptSettings(epochs=1, lora_lr=0.0, k=3)).adapter
+    assert deeper is not None
+    assert deeper.layers == [0, 1, 2]
+    assert all(b.abs().sum() == 0 for (layer, _), (_, b) in deeper.matrices.items() if layer == 0)
+
+
+def test_a_bare_encoder_starts_at_zero(corpora: Path, tiny_encoder: Any) -> None:
+    kind, data = load(corpora, "ner")
+    bare = Backbone(tiny_encoder, k=1)
+    app = fit(bare, kind, data, AdaptSettings(epochs=1, lora_lr=0.0, rank=5))
+    assert app.adapter is not None
+    assert (app.adapter.rank, app.adapter.layers) == (5, [2])
+    assert all(b.abs().sum() == 0 for _, b in app.adapter.matrices.values())
+
+
+def test_the_best_epoch_on_validation_is_kept(corpora: Path, tiny_backbone: Backbone) -> None:
+    kind, data = load(corpora, "tc")
+    data.validation = held_out(corpora, "tc", "validation")
+    wild = AdaptSettings(epochs=12, patience=2, lora_lr=0.3, head_lr=0.3, batch_size=8)
+    app = fit(tiny_backbone, kind, data, wild)
+    assert len(app.record["losses"]) <= app.record["epochs"] + 2
+    with Engine(tiny_backbone, {"app": app}) as engine:
+        score = engine.score("app", data.validation, "validation")[kind.metric]
+    assert score == pytest.approx(app.record["validation"], abs=0.01)
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_the_linear_head_equals_scikit_learn(classes: int) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(120, 6)) * rng.uniform(0.1, 10, 6) + rng.normal(size=6)
+    y = (x @ rng.normal(size=(6, classes)) + rng.gumbel(size=(120, classes))).argmax(1)
+    l2 = 0.03
+    head = solve_linear(torch.tensor(x).float(), torch.tensor(y), classes, l2)
+    # Two classes: softmax with two weight vectors w, -w has the penalty of one with half as much.
+    strength = (2 if classes == 2 else 1) / (l2 * len(x))
+    reference = LogisticRegression(C=strength, tol=1e-8, max_iter=5000)
+    scaled = StandardScaler().fit_transform(x)
+    want = reference.fit(scaled, y).predict_proba(scaled)
+    got = head(torch.tensor(x).float()).softmax(-1).detach().numpy()
+    np.testing.assert_allclose(got, want, atol=2e-3)
+
+
+def test_the_linear_head_is_an_optimum_for_many_labels() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(80, 5, generator=generator)
+    y = (torch.rand(80, 3, generator=generator) > 0.5).float()
+    head = solve_linear(x, y, 3, l2=0.1)
+    std, mean = x.std(0, correction=0), x.mean(0)
+    weight = (head.weight * std).detach().requires_grad_()
+    bias = (head.bias + head.weight @ mean).detach().requires_grad_()
+    loss = head_loss((x - mean) / std @ weight.T + bias, y) + 0.05 * weight.square().sum()
+    loss.backward()
+    assert weight.grad is not None
+    assert bias.grad is not None
+    assert weight.grad.abs().max() < 1e-4
+    assert bias.grad.abs().max() < 1e-4
+
+
+def test_linear_features_are_those_of_the_primary(corpora: Path, tiny_backbone: Backbone) -> None:
+    kind, data = load(corpora, "ner")
+    encoder = tiny_backbone.encoder
+    examples = Examples.prepare(kind, data.train, encoder, 64)
+    states = full_states(examples, encoder)
+    stack = LoraStack(encoder, tiny_backbone.primary)
+    with stack.route(stack.slots(["ner"])):
+        features = torch.cat(unit_features(examples, kind, states, "mean"))
+    stack.detach()
+    targets = torch.cat(
+        [kind.targets(r, u, data.labels, False) for r, u in zip(data.train, examples.units)]  # noqa: B905
+    )
+    want = solve_linear(features, targets, kind.classes(data.labels), 1e-2)
+    got = fit(tiny_backbone, kind, data, AdaptSettings(adapter="linear")).head
+    torch.testing.assert_close(got.weight, want.weight, atol=1e-5, rtol=0)
+
+
+def test_rows_are_drawn_by_seed_without_replacement() -> None:
+    rows = list(range(50))
+    drawn = choose_rows(rows, 20, seed=3)
+    assert drawn == choose_rows(rows, 20, seed=3) != choose_rows(rows, 20, seed=4)
+    assert len(set(drawn)) == 20
+    assert choose_rows(rows, None, seed=3) == rows
+    with pytest.raises(UserError, match="--rows 51: the training file has 50 rows"):
+        choose_rows(rows, 51, 0)
+
+
+def test_nothing_to_learn(tiny_backbone: Backbone) -> None:
+    ner, tc = family("ner"), family("tc")
+    with pytest.raises(UserError, match="there are no training rows"):
+        fit(tiny_backbone, tc, Data(["a", "b"], []))
+    with pytest.raises(UserError, match=r"only the label\(s\) \['a'\]"):
+        fit(tiny_backbone, tc, Data(["a"], [LabelledText("x", ("a",))]))
+    unseen = [TaggedText.from_words(["\u200b"], ["B-X"])]
+    with pytest.raises(UserError, match="no labelled unit within 66 tokens"):
+        fit(tiny_backbone, ner, Data(["X"], unseen))
+
+
+def test_multi_label(tiny_backbone: Backbone) -> None:
+    rows = [
+        LabelledText(f"{a} {b}", tuple(w for w in (a, b) if w != "mum"))
+        for a in ("call", "play", "mum")
+        for b in ("paris", "york", "mum")
+    ] * 3
+    kind = family("tc")
+    settings = AdaptSettings(adapter="linear", multi_label=True, l2=1e-3)
+    app = fit(tiny_backbone, kind, Data(kind.label_set(rows), rows), settings)
+    with Engine(tiny_backbone, {"app": app}) as engine:
+        assert engine.score("app", rows, "train")["accuracy"] == 100

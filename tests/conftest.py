@@ -1,0 +1,242 @@
+"""Tiny random encoders, tokenizers and adapters for all tests: nothing is downloaded."""
+
+from __future__ import annotations
+
+import os
+
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, processors
+from tokenizers.models import WordPiece
+from torch import Tensor
+from transformers import (
+    BertConfig,
+    BertModel,
+    DistilBertConfig,
+    DistilBertModel,
+    ElectraConfig,
+    ElectraModel,
+    PreTrainedTokenizerFast,
+    RobertaConfig,
+    RobertaModel,
+)
+
+from onetrunk.data.batching import pad
+from onetrunk.model.backbone import Backbone
+from onetrunk.model.encoder import TARGETS, Encoder, load_encoder
+from onetrunk.model.lora import LoraAdapter
+
+LAYERS, WIDTH, FFN, HEADS, POSITIONS = 3, 32, 48, 4, 66
+
+# [PAD] is not 0, so that a padding id assumed rather than read shows.
+SPECIAL = ["[UNK]", "[PAD]", "[CLS]", "[SEP]", "[MASK]"]
+LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
+OTHER = list(".,!?'-@#:/") + list("日本語北京東") + list("שלוםمرحبا") + ["😀"]
+WORDS = [
+    "the",
+    "a",
+    "is",
+    "in",
+    "to",
+    "call",
+    "met",
+    "mum",
+    "new",
+    "york",
+    "paris",
+    "river",
+    "bank",
+]
+WORDS += ["play", "music", "##ing", "##ed", "##er"]
+VOCABULARY = [*dict.fromkeys([*SPECIAL, *LETTERS, *(f"##{c}" for c in LETTERS), *OTHER, *WORDS])]
+
+MakeFolder = Callable[..., Path]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def tiny_tokenizer() -> PreTrainedTokenizerFast:
+    """A lower-casing WordPiece tokenizer of letters and a few words."""
+    index = {token: i for i, token in enumerate(VOCABULARY)}
+    backend = Tokenizer(WordPiece(index, unk_token="[UNK]", max_input_chars_per_word=100))
+    backend.normalizer = normalizers.BertNormalizer(lowercase=True)
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    backend.decoder = decoders.WordPiece()
+    backend.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[(token, index[token]) for token in ("[CLS]", "[SEP]")],
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        unk_token="[UNK]",
+        pad_token="[PAD]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        mask_token="[MASK]",
+        model_max_length=POSITIONS - 2,
+    )
+
+
+def _tiny_model(kind: str, pad_id: int) -> Any:
+    # A wide initialisation: with the usual 0.02 so small a model hardly mixes its tokens.
+    shape: dict[str, Any] = {
+        "vocab_size": len(VOCABULARY),
+        "max_position_embeddings": POSITIONS,
+        "pad_token_id": pad_id,
+        "initializer_range": 0.2,
+    }
+    bert = {
+        "hidden_size": WIDTH,
+        "num_hidden_layers": LAYERS,
+        "num_attention_heads": HEADS,
+        "intermediate_size": FFN,
+    }
+    if kind == "bert":
+        return BertModel(BertConfig(**shape, **bert))
+    if kind == "roberta":
+        return RobertaModel(RobertaConfig(**shape, **bert, type_vocab_size=1))
+    if kind == "electra":
+        return ElectraModel(ElectraConfig(**shape, **bert, embedding_size=WIDTH // 2))
+    if kind == "distilbert":
+        sizes = {"dim": WIDTH, "n_layers": LAYERS, "n_heads": HEADS, "hidden_dim": FFN}
+        return DistilBertModel(DistilBertConfig(**shape, **sizes))
+    raise ValueError(kind)
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder_folder(
+    tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: PreTrainedTokenizerFast
+) -> MakeFolder:
+    """``tiny_encoder_folder(kind, seed)``: the folder of a random encoder. Copy it to change it."""
+    made: dict[tuple[str, int], Path] = {}
+
+    def make(kind: str = "bert", seed: int = 0) -> Path:
+        if (kind, seed) not in made:
+            folder = tmp_path_factory.mktemp(f"{kind}-{seed}-")
+            with torch.random.fork_rng():
+                torch.manual_seed(seed)
+                model = _tiny_model(kind, tiny_tokenizer.pad_token_id)
+                for name, parameter in model.named_parameters():  # no zero biases, no unit norms
+                    if parameter.ndim == 1:
+                        with torch.no_grad():
+                            parameter.add_(0.1 * torch.randn_like(parameter))
+                    assert parameter.dtype == torch.float32, name
+            model.save_pretrained(folder)
+            tiny_tokenizer.save_pretrained(folder)
+            made[kind, seed] = folder
+        return made[kind, seed]
+
+    return make
+
+
+@pytest.fixture
+def tiny_encoder(tiny_encoder_folder: MakeFolder) -> Encoder:
+    """A fresh tiny BERT: tests may hook or change it."""
+    return load_encoder(str(tiny_encoder_folder("bert")))
+
+
+def _random_adapter(
+    encoder: Encoder,
+    k: int = 2,
+    rank: int = 4,
+    alpha: float = 8.0,
+    targets: Sequence[str] = TARGETS,
+    seed: int = 0,
+    rslora: bool = False,
+) -> LoraAdapter:
+    fresh = LoraAdapter.fresh(encoder, k, rank, alpha, list(targets), seed=seed, rslora=rslora)
+    generator = torch.Generator().manual_seed(1000 + seed)
+    matrices = {
+        place: (a, 0.1 * torch.randn(b.shape, generator=generator))
+        for place, (a, b) in fresh.matrices.items()
+    }
+    return LoraAdapter(rank, alpha, matrices, rslora)
+
+
+@pytest.fixture(scope="session")
+def random_adapter() -> Callable[..., LoraAdapter]:
+    """``random_adapter(encoder, k=…, rank=…, …, seed=…)``: an adapter that changes something."""
+    return _random_adapter
+
+
+@pytest.fixture(scope="session")
+def random_batch() -> Callable[..., tuple[Tensor, Tensor]]:
+    """``random_batch(encoder, lengths, seed)``: ids and mask of random texts of these lengths."""
+
+    def make(encoder: Encoder, lengths: Sequence[int], seed: int = 0) -> tuple[Tensor, Tensor]:
+        generator = torch.Generator().manual_seed(seed)
+        rows = [
+            torch.randint(len(SPECIAL), len(VOCABULARY), (length,), generator=generator).tolist()
+            for length in lengths
+        ]
+        return pad(rows, encoder.tokenizer.pad_token_id)
+
+    return make
+
+
+@pytest.fixture
+def tiny_backbone(tiny_encoder: Encoder) -> Backbone:
+    """A tiny BERT with k = 2 and primary LoRAs for both families, none of them zero."""
+    tiny_encoder.freeze()
+    primary = {
+        family: _random_adapter(tiny_encoder, k=2, rank=4, seed=seed)
+        for seed, family in enumerate(("ner", "tc"), start=7)
+    }
+    return Backbone(tiny_encoder, 2, primary)
+
+
+NAMES, PLACES, VERBS = ["ann", "bob", "cid", "dora"], ["paris", "york", "new york"], ["met", "call"]
+
+
+@pytest.fixture
+def corpora(tmp_path: Path) -> Path:
+    """A folder of small data sets of every kind: ``pre_ner/{a,b}``, ``pre_pairs/{c,d}`` and
+    ``ner/app``, ``tc/app`` with train, validation and test."""
+    rng = random.Random(0)
+
+    def sentence(types: tuple[str, str]) -> tuple[list[str], list[str]]:
+        place = rng.choice(PLACES).split()
+        words = [rng.choice(NAMES), rng.choice(VERBS), "mum", "in", *place]
+        inside = [f"B-{types[1]}", f"I-{types[1]}"][: len(place)]
+        return words, [f"B-{types[0]}", "O", "O", "O", *inside]
+
+    def write(name: str, split: str, columns: dict[str, list[Any]]) -> None:
+        folder = tmp_path / name
+        folder.mkdir(parents=True, exist_ok=True)
+        pq.write_table(pa.table(columns), folder / f"{split}.parquet")
+
+    def ner(name: str, split: str, rows: int, types: tuple[str, str]) -> None:
+        made = [sentence(types) for _ in range(rows)]
+        write(name, split, {"tokens": [m[0] for m in made], "ner_tags": [m[1] for m in made]})
+
+    ner("pre_ner/a", "train", 40, ("PER", "LOC"))
+    ner("pre_ner/b", "train", 20, ("contact.name", "geo"))
+    for name in "cd":
+        numbers = [f"{name}{i}" for i in range(30)]
+        write(
+            f"pre_pairs/{name}",
+            "train",
+            {"query": [f"call {n}" for n in numbers], "positive": [f"met {n}" for n in numbers]},
+        )
+    for split, rows in (("train", 24), ("validation", 12), ("test", 12)):
+        ner("ner/app", split, rows, ("who", "where"))
+        texts = [f"{rng.choice(['play', 'call'])} {rng.choice(NAMES)}" for _ in range(rows)]
+        write("tc/app", split, {"text": texts, "label": [text.split()[0] for text in texts]})
+    return tmp_path

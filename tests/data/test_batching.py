@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from onetrunk.data.batching import by_length, pad, shuffled_buckets, source_weights, step_rng
+
+exact = settings(derandomize=True, deadline=None, max_examples=100)
+lengths_strategy = st.lists(st.integers(1, 40), max_size=70)
+
+
+def test_pad() -> None:
+    ids, mask = pad([(5, 6, 7), (8,), (9, 10)], 3)
+    assert ids.tolist() == [[5, 6, 7], [8, 3, 3], [9, 10, 3]]
+    assert mask.tolist() == [[1, 1, 1], [1, 0, 0], [1, 1, 0]]
+    assert ids.dtype == mask.dtype == torch.int64
+
+
+def test_pad_counts_a_padding_id_inside_a_row_as_real() -> None:
+    ids, mask = pad([(3, 3), (4,)], 3)
+    assert ids.tolist() == [[3, 3], [4, 3]]
+    assert mask.tolist() == [[1, 1], [1, 0]]
+
+
+@exact
+@given(lengths_strategy, st.integers(1, 9))
+def test_by_length_holds_every_row_once_shortest_first(lengths: list[int], size: int) -> None:
+    batches = by_length(lengths, size)
+    order = [row for batch in batches for row in batch]
+    assert sorted(order) == list(range(len(lengths)))
+    assert [(lengths[row], row) for row in order] == sorted((n, i) for i, n in enumerate(lengths))
+    assert all(len(batch) == size for batch in batches[:-1])
+    assert all(1 <= len(batch) <= size for batch in batches)
+
+
+@exact
+@given(lengths_strategy, st.integers(1, 9), st.integers(1, 5))
+def test_shuffled_buckets_hold_every_row_once(lengths: list[int], size: int, window: int) -> None:
+    batches = shuffled_buckets(lengths, size, np.random.default_rng(0), window)
+    assert Counter(row for batch in batches for row in batch) == Counter(range(len(lengths)))
+    assert all(1 <= len(batch) <= size for batch in batches)
+    assert sum(len(batch) < size for batch in batches) <= 1
+    again = shuffled_buckets(lengths, size, np.random.default_rng(0), window)
+    assert batches == again
+
+
+def test_shuffled_buckets_depend_on_the_generator_and_save_padding() -> None:
+    lengths = np.random.default_rng(1).integers(1, 100, 400).tolist()
+    batches = shuffled_buckets(lengths, 10, np.random.default_rng(0))
+    assert batches != shuffled_buckets(lengths, 10, np.random.default_rng(1))
+
+    def cost(parts: list[list[int]]) -> int:
+        return sum(len(part) * max(lengths[row] for row in part) for part in parts)
+
+    plain = [list(range(i, i + 10)) for i in range(0, 400, 10)]
+    assert cost(batches) < 0.75 * cost(plain)
+    # Batches are not in order of length, or an epoch would end on the longest texts.
+    means = [np.mean([lengths[row] for row in batch]) for batch in batches]
+    assert abs(np.corrcoef(means, range(len(means)))[0, 1]) < 0.5
+
+
+@pytest.mark.parametrize(
+    ("rows", "fixed", "exponent", "want"),
+    [
+        ([100, 400], [None, None], 1.0, [0.2, 0.8]),
+        ([100, 400], [None, None], 0.5, [1 / 3, 2 / 3]),
+        ([100, 400], [None, None], 0.0, [0.5, 0.5]),
+        ([100, 400], [3.0, 1.0], 0.5, [0.75, 0.25]),
+        ([100, 400], [20.0, None], 0.5, [0.5, 0.5]),
+        ([7], [None], 0.5, [1.0]),
+    ],
+)
+def test_source_weights(
+    rows: list[int], fixed: list[float | None], exponent: float, want: list[float]
+) -> None:
+    assert source_weights(rows, fixed, exponent) == pytest.approx(want)
+
+
+def test_source_weights_need_a_weight_for_every_source() -> None:
+    with pytest.raises(ValueError, match="argument"):
+        source_weights([1, 2], [None], 0.5)
+
+
+def test_step_rng_is_a_function_of_its_arguments_alone() -> None:
+    def draw(seed: int, step: int, family: str) -> tuple[int, ...]:
+        return tuple(step_rng(seed, step, family).integers(0, 10**9, 4).tolist())
+
+    arguments = [(s, t, f) for s in (0, 1) for t in (0, 1, 2) for f in ("ner", "tc")]
+    first = {a: draw(*a) for a in arguments}
+    assert first == {a: draw(*a) for a in reversed(arguments)}
+    assert len(set(first.values())) == len(arguments)

@@ -1,0 +1,174 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from onetrunk.config import OptimizerSettings, Recipe
+from onetrunk.errors import UserError
+from onetrunk.prefinetune.loop import StepRecord, Trainer, _prepare, _rate
+
+MakeFolder = Any
+
+
+@pytest.fixture
+def make_recipe(corpora: Path, tiny_encoder_folder: MakeFolder) -> Any:
+    def make(**changes: Any) -> Recipe:
+        data: dict[str, Any] = {
+            "encoder": str(tiny_encoder_folder("bert")),
+            "steps": 4,
+            "k": 2,
+            "lora": {"rank": 4, "alpha": 8},
+            "precision": "fp32",
+            "families": {
+                "ner": {
+                    "batch_size": 8,
+                    "sources": [{"path": str(corpora / "pre_ner" / name)} for name in "ab"],
+                },
+                "tc": {
+                    "batch_size": 8,
+                    "weight": 0.5,
+                    "sources": [{"path": str(corpora / "pre_pairs" / name)} for name in "cd"],
+                },
+            },
+        }
+        return Recipe.model_validate(data | changes)
+
+    return make
+
+
+def trained(recipe: Recipe) -> tuple[Trainer, list[StepRecord]]:
+    trainer, records = Trainer(recipe), []
+    trainer.run(records.append)
+    return trainer, records
+
+
+@pytest.mark.parametrize("family", ["ner", "tc"])
+def test_a_loss_leaves_the_other_lora_untouched(make_recipe: Any, family: str) -> None:
+    """Invariant 1: φ_f only by L_f; θ by every loss."""
+    trainer = Trainer(make_recipe())
+    assert trainer.stack is not None
+    own, other = (trainer.stack.slot(name) for name in (family, {"ner": "tc", "tc": "ner"}[family]))
+    with torch.no_grad():  # B = 0 would hide a gradient of A
+        for b in trainer.stack.b.values():
+            b[1:].normal_()
+    trainer.backward(family, 0)
+    for part in (trainer.stack.a, trainer.stack.b):
+        for name, matrix in part.items():
+            assert matrix.grad is not None
+            assert matrix.grad[own].abs().sum() > 0, name
+            assert matrix.grad[other].abs().sum() == 0, name
+            assert matrix.grad[0].abs().sum() == 0, name
+    bottom = trainer.encoder.linear(0, "query").weight.grad
+    assert bottom is not None
+    assert bottom.abs().sum() > 0
+
+
+def test_a_step_adds_the_weighted_gradients_of_both_families(make_recipe: Any) -> None:
+    def gradient(*families: str) -> torch.Tensor:
+        trainer = Trainer(make_recipe(strategy="joint"))
+        for family in families:
+            trainer.backward(family, 0)
+        grad = trainer.encoder.linear(1, "ffn_up").weight.grad
+        assert grad is not None
+        return grad
+
+    both = gradient("ner", "tc")
+    torch.testing.assert_close(both, gradient("ner") + gradient("tc"), atol=1e-6, rtol=1e-5)
+    half = Trainer(make_recipe(strategy="joint"))
+    half.weights["tc"] = 1.0
+    half.backward("tc", 0)
+    grad = half.encoder.linear(1, "ffn_up").weight.grad
+    assert grad is not None
+    torch.testing.assert_close(grad * 0.5, gradient("tc"), atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "primary", "losses"),
+    [
+        ("none", set(), set()),
+        ("ner", set(), {"ner"}),
+        ("tc", set(), {"tc"}),
+        ("joint", set(), {"ner", "tc"}),
+        ("tpl", {"ner", "tc"}, {"ner", "tc"}),
+    ],
+)
+def test_strategies(make_recipe: Any, strategy: str, primary: set[str], losses: set[str]) -> None:
+    recipe = make_recipe(strategy=strategy)
+    before = Trainer(recipe).encoder.fingerprint()
+    trainer, records = trained(recipe)
+    backbone = trainer.backbone()
+    assert set(backbone.primary) == primary
+    assert all(set(record.losses) == losses for record in records)
+    assert len(records) == (4 if losses else 0)
+    assert (backbone.fingerprint == before) == (strategy == "none")
+    for adapter in backbone.primary.values():
+        assert adapter.layers == [1, 2]
+        assert all(b.abs().sum() > 0 for _, b in adapter.matrices.values())
+
+
+def test_tpl_starts_where_joint_starts(make_recipe: Any) -> None:
+    """A fresh LoRA changes nothing: the first losses are those of the bare backbone."""
+    first = [trained(make_recipe(strategy=s, steps=1))[1][0].losses for s in ("joint", "tpl")]
+    assert first[0] == pytest.approx(first[1], abs=1e-6)
+
+
+def test_training_learns_and_repeats_itself(make_recipe: Any) -> None:
+    recipe = make_recipe(steps=30, optimizer={"backbone_lr": 1e-3, "lora_lr": 1e-3})
+    trainer, records = trained(recipe)
+    again, repeated = trained(recipe)
+    assert [r.losses for r in records] == [r.losses for r in repeated]
+    assert trainer.encoder.fingerprint() == again.encoder.fingerprint()
+    for family in ("ner", "tc"):
+        assert sum(r.losses[family] for r in records[-5:]) < sum(
+            r.losses[family] for r in records[:5]
+        )
+
+
+def test_useful_tokens_count_no_padding(make_recipe: Any) -> None:
+    trainer = Trainer(make_recipe())
+    record = trainer.step(0)
+    batches = [trainer.objectives[name].draw(0) for name in ("ner", "tc")]
+    texts = [*batches[0].ids, *batches[1].queries, *batches[1].positives]
+    assert record.tokens == sum(map(len, texts))
+
+
+def test_dropout_reaches_every_layer(make_recipe: Any) -> None:
+    trainer = Trainer(make_recipe())
+    _prepare(trainer.encoder, 0.3)
+    rates = {m.p for m in trainer.encoder.model.modules() if isinstance(m, torch.nn.Dropout)}
+    assert rates == {0.3}
+
+
+def test_learning_rate_rises_then_falls() -> None:
+    for decay in ("linear", "cosine"):
+        settings = OptimizerSettings(warmup=0.2, decay=decay)
+        rates = [_rate(step, 50, settings) for step in range(51)]
+        assert rates[:10] == sorted(rates[:10])
+        assert rates[10] == pytest.approx(1)
+        assert rates[10:] == sorted(rates[10:], reverse=True)
+        assert rates[0] > 0
+        assert rates[50] == pytest.approx(0)
+    assert _rate(40, 50, OptimizerSettings(decay="constant")) == 1
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(make_recipe: Any) -> None:
+    trainer = Trainer(make_recipe())
+    with torch.no_grad():
+        trainer.encoder.linear(0, "query").weight.fill_(float("nan"))
+    with pytest.raises(UserError, match="step 0: the ner loss is nan; lower"):
+        trainer.step(0)
+
+
+def test_bad_plans(make_recipe: Any) -> None:
+    good = make_recipe()
+    with pytest.raises(UserError, match="strategy 'tpl' needs two families, got 1"):
+        Trainer(make_recipe(families={"ner": good.families["ner"]}))
+    with pytest.raises(UserError, match=r"strategy 'tc' needs families\.tc"):
+        Trainer(make_recipe(strategy="tc", families={"ner": good.families["ner"]}))
+    with pytest.raises(UserError, match="unknown family 'nre'; did you mean 'ner'"):
+        Trainer(make_recipe(families={"nre": good.families["ner"]}))
+    with pytest.raises(UserError, match=r"families\.ner: unknown key 'batchsize'; did you mean"):
+        Trainer(make_recipe(families={**good.families, "ner": {"batchsize": 3}}))
+    with pytest.raises(UserError, match="k = 9, but the encoder has 3 layers"):
+        Trainer(make_recipe(k=9))

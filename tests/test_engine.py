@@ -1,0 +1,399 @@
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.testing import assert_close
+
+from onetrunk.adapt.app import App, save_app
+from onetrunk.adapt.features import Examples
+from onetrunk.data.batching import pad
+from onetrunk.data.examples import LabelledText, TaggedText
+from onetrunk.engine import BATCH_TEXTS, Engine
+from onetrunk.errors import UserError
+from onetrunk.families import FAMILIES
+from onetrunk.model.backbone import Backbone
+from onetrunk.model.lora import LoraAdapter
+
+TEXTS = [
+    "Call mum in New York, now!",
+    "",
+    "play music",
+    "日本語 and café 😀👍🏽 שלום",
+    "the bank is in paris - a river bank is in the call",
+    " ",
+    "a",
+]
+# name -> family, adapter (None: a head alone), what a head alone reads
+SHAPES: dict[str, tuple[str, dict[str, Any] | None, str]] = {
+    "calendar": ("ner", {"k": 2, "rank": 4}, "ner"),
+    "dish": ("ner", {"k": 1, "rank": 2, "alpha": 3.0}, "ner"),
+    "deep": ("ner", {"k": 3, "rank": 3, "rslora": True}, "ner"),
+    "place": ("ner", None, "ner"),
+    "person": ("ner", None, "none"),
+    "intent": ("tc", {"k": 2, "rank": 6, "targets": ("query", "value")}, "tc"),
+    "topic": ("tc", {"k": 1, "rank": 1, "targets": ("ffn_down",)}, "tc"),
+    "spam": ("tc", None, "tc"),
+    "mood": ("tc", None, "tc"),
+    "flags": ("tc", None, "none"),
+}
+NER_LABELS, TC_LABELS = ["loc", "per"], ["a", "b", "c"]
+
+
+def make_app(
+    backbone: Backbone, random_adapter: Callable[..., LoraAdapter], name: str, max_length: int = 32
+) -> App:
+    kind, shape, primary = SHAPES[name]
+    seed = list(SHAPES).index(name)
+    family, labels = FAMILIES[kind], NER_LABELS if kind == "ner" else TC_LABELS
+    generator = torch.Generator().manual_seed(seed)
+    head = nn.Linear(backbone.encoder.width, family.classes(labels)).requires_grad_(False)
+    for parameter in head.parameters():
+        parameter.copy_(0.3 * torch.randn(parameter.shape, generator=generator))
+    adapter = None if shape is None else random_adapter(backbone.encoder, seed=seed, **shape)
+    return App(
+        family, labels, head, adapter, primary, max_length, backbone.fingerprint, name == "flags"
+    )
+
+
+@pytest.fixture
+def apps(tiny_backbone: Backbone, random_adapter: Any) -> dict[str, App]:
+    return {name: make_app(tiny_backbone, random_adapter, name) for name in SHAPES}
+
+
+@pytest.fixture
+def engine(tiny_backbone: Backbone, apps: dict[str, App]) -> Iterator[Engine]:
+    with Engine(tiny_backbone, apps) as made:
+        yield made
+
+
+def one_batch(backbone: Backbone, texts: list[str]) -> tuple[Tensor, Tensor, dict[str, Any]]:
+    """Ids, mask and the units of both families."""
+    units = {}
+    for name, family in FAMILIES.items():
+        examples = Examples.prepare(family, [family.parse(t) for t in texts], backbone.encoder, 32)
+        units[name] = examples.units
+    ids, mask = examples.batch(range(len(texts)), backbone.encoder)
+    return ids, mask, units
+
+
+def merged_logits(backbone: Backbone, app: App, text: str) -> Tensor:
+    """One app on one text by a copy of the encoder with the LoRA added to its weights."""
+    adapter = app.adapter if app.adapter is not None else backbone.primary.get(app.primary)
+    encoder = copy.copy(backbone.encoder)
+    encoder.model = copy.deepcopy(backbone.encoder.model)
+    for module in encoder.model.modules():
+        module._forward_hooks.clear()
+    for (layer, target), (a, b) in adapter.matrices.items() if adapter is not None else ():
+        encoder.linear(layer, target).weight += (a @ b).T * adapter.scaling
+    examples = Examples.prepare(app.family, [app.family.parse(text)], encoder, app.max_length)
+    ids, mask = examples.batch([0], encoder)
+    with torch.no_grad():
+        states = encoder.states(ids, mask)
+        return app.head(app.family.gather(states, mask, examples.units, backbone.pooling))
+
+
+def assert_same(got: dict[str, Any], want: dict[str, Any]) -> None:
+    """Two rendered predictions, up to the rounding of their scores."""
+    assert got.keys() == want.keys()
+    if "labels" in got:
+        assert got["labels"] == want["labels"]
+        assert got["probabilities"] == pytest.approx(want["probabilities"], abs=1.01e-4)
+        return
+    scores = [[entity.pop("score") for entity in one["entities"]] for one in (got, want)]
+    assert got == want
+    assert scores[0] == pytest.approx(scores[1], abs=1.01e-4)
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+def test_ten_apps_in_one_pass_give_the_logits_of_ten_passes(
+    tiny_backbone: Backbone, engine: Engine, pooling: Any
+) -> None:
+    tiny_backbone.pooling = pooling
+    ids, mask, units = one_batch(tiny_backbone, TEXTS)
+    together = engine.logits(list(SHAPES), ids, mask, units)
+    assert list(together) == list(SHAPES)
+    for name in SHAPES:
+        alone = engine.logits([name], ids, mask, units)[name]
+        assert_close(together[name], alone, atol=1e-5, rtol=0)
+    for name in SHAPES:
+        app = engine.apps[name]
+        want = torch.cat([merged_logits(tiny_backbone, app, text) for text in TEXTS])
+        assert want.abs().max() > 0.1
+        assert_close(together[name], want, atol=1e-5, rtol=0)
+    # The apps differ, so a mix-up would show.
+    texts = [together[name] for name in SHAPES if SHAPES[name][0] == "tc"]
+    words = [together[name] for name in SHAPES if SHAPES[name][0] == "ner"]
+    for group in (texts, words):
+        pairs = [(a, b) for i, a in enumerate(group) for b in group[:i]]
+        assert all((a - b).abs().max() > 1e-2 for a, b in pairs)
+
+
+def test_ten_apps_in_one_pass_predict_what_each_predicts_alone(
+    tiny_backbone: Backbone, apps: dict[str, App], engine: Engine
+) -> None:
+    together = engine.predict(TEXTS)
+    assert [result["text"] for result in together] == TEXTS
+    for name, app in apps.items():
+        with Engine(tiny_backbone, {name: app}) as single:
+            for text, result in zip(TEXTS, together, strict=True):
+                (alone,) = single.predict([text])
+                assert list(alone["apps"]) == [name]
+                assert_same(result["apps"][name], alone["apps"][name])
+    assert any(result["apps"]["calendar"]["entities"] for result in together)
+
+
+def test_order_and_number_of_texts_and_apps_change_nothing(engine: Engine) -> None:
+    texts = [f"{text} {word}" for text in TEXTS for word in ("new york", "mum", "a", "x y z", "in")]
+    assert len(texts) > BATCH_TEXTS
+    want = engine.predict(texts)
+    names = list(reversed(SHAPES))
+    backwards = engine.predict(texts[::-1], names)[::-1]
+    for one, other in zip(want, backwards, strict=True):
+        assert one["text"] == other["text"]
+        assert list(other["apps"]) == names
+        for name in names:
+            assert_same(one["apps"][name], other["apps"][name])
+
+
+@pytest.mark.parametrize("names", [["person"], ["flags", "person"], ["place", "spam"], ["topic"]])
+def test_a_few_of_the_apps(engine: Engine, names: list[str]) -> None:
+    want, got = engine.predict(TEXTS), engine.predict(TEXTS, names)
+    for one, other in zip(want, got, strict=True):
+        assert list(other["apps"]) == names
+        for name in names:
+            assert_same(one["apps"][name], other["apps"][name])
+
+
+def test_apps_that_read_the_same_states_share_one_group(
+    tiny_backbone: Backbone, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids, mask, units = one_batch(tiny_backbone, TEXTS)
+    seen = []
+    top = type(tiny_backbone.encoder).top
+
+    def spy(self: Any, hidden: Tensor, attention_mask: Tensor, k: int) -> Tensor:
+        seen.append((len(hidden) // len(TEXTS), k))
+        return top(self, hidden, attention_mask, k)
+
+    monkeypatch.setattr(type(tiny_backbone.encoder), "top", spy)
+    engine.logits(["spam", "mood"], ids, mask, units)
+    engine.logits(["spam", "mood", "place", "person", "flags"], ids, mask, units)
+    engine.logits(["topic"], ids, mask, units)
+    engine.logits(["person", "flags"], ids, mask, units)
+    engine.logits(list(SHAPES), ids, mask, units)
+    assert seen == [(1, 2), (3, 2), (1, 1), (1, 0), (8, 3)]
+
+
+def test_apps_may_read_to_different_lengths(
+    tiny_backbone: Backbone, apps: dict[str, App], random_adapter: Any
+) -> None:
+    text = "call mum in new york now and play music in paris"
+    mixed = {**apps, "dish": replace(apps["dish"], max_length=8)}
+    with Engine(tiny_backbone, mixed) as engine:
+        (both,) = engine.predict([text])
+        (long,) = engine.predict([text], ["calendar"])
+        (short,) = engine.predict([text], ["dish"])
+    assert (both["truncated"], long["truncated"], short["truncated"]) == (True, False, True)
+    assert_same(both["apps"]["calendar"], long["apps"]["calendar"])
+    assert_same(both["apps"]["dish"], short["apps"]["dish"])
+    seen = [entity["end"] for entity in both["apps"]["dish"]["entities"]]
+    assert all(end <= len("call mum in new york now") for end in seen)
+
+
+@pytest.mark.parametrize("max_length", [16, 66, 512])
+def test_a_text_of_ten_thousand_words_is_cut_and_says_so(
+    tiny_backbone: Backbone, random_adapter: Any, max_length: int
+) -> None:
+    names = ["calendar", "place", "intent", "flags"]
+    apps = {n: make_app(tiny_backbone, random_adapter, n, max_length) for n in names}
+    text = " ".join(["call", "mum", "in", "new", "york"] * 2000)
+    with Engine(tiny_backbone, apps) as engine:
+        long, short = engine.predict([text, "call mum"])
+        (cut,) = engine.predict([text[: 5 * max_length]], ["intent"])
+        rows = [TaggedText.from_text(text)]
+        (tagged,) = engine.predict_examples("calendar", rows)
+    assert long["truncated"]
+    assert not short["truncated"]
+    seen = min(max_length, 66) - 2
+    assert len(tagged.tags) == 10_000
+    assert set(tagged.tags[seen:]) == {"O"}
+    assert tagged.scores[seen:] == [0.0] * (10_000 - seen)
+    assert min(tagged.scores[:seen]) > 0
+    if max_length <= 66:
+        assert_same(long["apps"]["intent"], cut["apps"]["intent"])
+
+
+STRANGE = {
+    "emoji": "call 😀 mum 👩‍👩‍👧 👍🏽 now 🇫🇷!",
+    "cjk": "日本語abc北京に行く。東京 new",
+    "right to left": "שלום new מרחבא مرحبا يور",
+    "zero width": "new\u200byork mu\u200dm \u200b \u200d a\u200cb\ufeff",
+    "only zero width": "\u200b\u200d\ufeff",
+    "combining": "cafe\u0301 e\u0301\u0302 \u0301\u0301",
+    "controls": "a\x00b\tc\nd\r\n\x7fe",
+    "blank": " \n\t ",
+    "empty": "",
+}
+
+
+@pytest.mark.parametrize("text", STRANGE.values(), ids=STRANGE.keys())
+def test_any_text_is_well_defined(engine: Engine, text: str) -> None:
+    (result,) = engine.predict([text])
+    assert result["text"] == text
+    assert not result["truncated"]
+    words = TaggedText.from_text(text).words
+    starts, ends = {start for start, _ in words}, {end for _, end in words}
+    for name, (kind, _, _) in SHAPES.items():
+        found = result["apps"][name]
+        if kind == "ner":
+            end = 0
+            for entity in found["entities"]:
+                assert entity["text"] == text[entity["start"] : entity["end"]] != ""
+                assert entity["start"] >= end
+                assert entity["start"] in starts
+                assert entity["end"] in ends
+                assert entity["type"] in NER_LABELS
+                assert 0 < entity["score"] <= 1
+                end = entity["end"]
+        else:
+            assert set(found["probabilities"]) == set(TC_LABELS)
+            assert all(0 <= p <= 1 for p in found["probabilities"].values())
+            if name != "flags":
+                assert len(found["labels"]) == 1
+                assert sum(found["probabilities"].values()) == pytest.approx(1, abs=2e-4)
+
+
+def test_no_texts_and_no_apps(engine: Engine) -> None:
+    assert engine.predict([]) == []
+    assert engine.predict(["a"], []) == [{"text": "a", "truncated": False, "apps": {}}]
+
+
+def test_multi_label_chooses_every_label_of_at_least_one_half(engine: Engine) -> None:
+    chosen = set()
+    for result in engine.predict(TEXTS, ["flags"]):
+        found = result["apps"]["flags"]
+        want = {label for label, p in found["probabilities"].items() if p >= 0.5}
+        assert set(found["labels"]) == want
+        chosen.add(len(want))
+    assert chosen != {1}
+
+
+def test_threads_may_share_an_engine(engine: Engine) -> None:
+    want = {name: engine.predict(TEXTS, [name]) for name in SHAPES}
+    got: dict[str, Any] = {}
+    threads = [
+        threading.Thread(target=lambda n=name: got.update({n: engine.predict(TEXTS, [n])}))
+        for name in SHAPES
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert got == want
+
+
+def test_unknown_apps_name_the_nearest(engine: Engine) -> None:
+    for call in (
+        lambda: engine.app("calender"),
+        lambda: engine.predict(["a"], ["dish", "calender"]),
+        lambda: engine.predict_examples("calender", []),
+        lambda: engine.score("calender", [], "test.csv"),
+    ):
+        with pytest.raises(UserError, match="unknown app 'calender'; did you mean 'calendar'"):
+            call()
+
+
+def test_an_app_refuses_another_backbone(tiny_backbone: Backbone, apps: dict[str, App]) -> None:
+    other = replace(apps["dish"], fingerprint="f" * 64, record={"backbone": "backbones/old"})
+    with pytest.raises(UserError, match=r"app dish was trained on backbones/old \(ffffffffffff\)"):
+        Engine(tiny_backbone, {**apps, "dish": other})
+    with torch.no_grad():
+        tiny_backbone.encoder.linear(0, "query").weight[0, 0] += 1e-3
+    moved = Backbone(tiny_backbone.encoder, 2, tiny_backbone.primary)
+    with pytest.raises(UserError, match="app calendar was trained on another backbone"):
+        Engine(moved, apps)
+
+
+def test_a_refused_app_leaves_no_hook(tiny_backbone: Backbone, apps: dict[str, App]) -> None:
+    with pytest.raises(UserError):
+        Engine(tiny_backbone, {**apps, "dish": replace(apps["dish"], fingerprint="x")})
+    assert not any(m._forward_hooks for m in tiny_backbone.encoder.model.modules())
+
+
+def test_an_app_without_its_primary_is_refused(
+    tiny_backbone: Backbone, apps: dict[str, App]
+) -> None:
+    tiny_backbone.primary.pop("tc")
+    with pytest.raises(UserError, match="app spam needs the primary LoRA 'tc'"):
+        Engine(tiny_backbone, {"spam": apps["spam"]})
+
+
+def test_close_takes_the_adapters_off(tiny_backbone: Backbone, apps: dict[str, App]) -> None:
+    hooks = lambda: [m for m in tiny_backbone.encoder.model.modules() if m._forward_hooks]  # noqa: E731
+    ids, mask = pad([[2, 9, 8, 3]], 1)
+    before = tiny_backbone.encoder.states(ids, mask)
+    with Engine(tiny_backbone, apps):
+        assert hooks()
+        assert torch.equal(tiny_backbone.encoder.states(ids, mask), before)
+    assert not hooks()
+
+
+def test_saved_apps_load_and_predict_the_same(
+    tiny_backbone: Backbone, apps: dict[str, App], tmp_path: Path
+) -> None:
+    folders = []
+    for name, app in apps.items():
+        (tmp_path / name).mkdir()
+        save_app(app, tiny_backbone, tmp_path / name)
+        folders.append(tmp_path / name)
+    with Engine(tiny_backbone, apps) as engine:
+        want = engine.predict(TEXTS)
+    with Engine.load(tiny_backbone, folders) as engine:
+        assert list(engine.apps) == list(apps)
+        assert engine.predict(TEXTS) == want
+
+
+def test_two_folders_of_one_name_are_refused(
+    tiny_backbone: Backbone, apps: dict[str, App], tmp_path: Path
+) -> None:
+    for parent in ("x", "y"):
+        (tmp_path / parent / "dish").mkdir(parents=True)
+        save_app(apps["dish"], tiny_backbone, tmp_path / parent / "dish")
+    with pytest.raises(UserError, match="two apps are called 'dish'"):
+        Engine.load(tiny_backbone, [tmp_path / "x" / "dish", tmp_path / "y" / "dish"])
+
+
+def test_score_counts_what_predict_finds_and_refuses_unseen_labels(engine: Engine) -> None:
+    texts = [text for text in TEXTS if text.strip()]
+    predicted = [
+        result["apps"]["intent"]["labels"][0] for result in engine.predict(texts, ["intent"])
+    ]
+    right = [LabelledText(t, (label,)) for t, label in zip(texts, predicted, strict=True)]
+    wrong = "a" if predicted[0] != "a" else "b"
+    one_off = [LabelledText(texts[0], (wrong,)), *right[1:]]
+    assert engine.score("intent", right, "test")["accuracy"] == pytest.approx(100)
+    share = 100 * (len(texts) - 1) / len(texts)
+    assert engine.score("intent", one_off, "test")["accuracy"] == pytest.approx(share)
+    with pytest.raises(UserError, match=r"test\.csv, row 2: label 'd' never occurs in training"):
+        engine.score("intent", [right[0], LabelledText("x", ("d",))], "test.csv")
+
+
+def test_ner_score_is_on_the_full_sentence(tiny_backbone: Backbone, random_adapter: Any) -> None:
+    app = make_app(tiny_backbone, random_adapter, "calendar", max_length=8)
+    text = TaggedText.from_text("call mum in new york now and play music in paris")
+    with Engine(tiny_backbone, {"calendar": app}) as engine:
+        (tagged,) = engine.predict_examples("calendar", [text])
+        inside = TaggedText(text.text, text.words, tuple(tagged.tags))
+        beyond = TaggedText(text.text, text.words, (*tagged.tags[:-1], "B-loc"))
+        assert tagged.tags[-1] == "O"
+        assert "B" in {tag[0] for tag in tagged.tags}
+        assert engine.score("calendar", [inside], "test")["f1"] == pytest.approx(100)
+        assert 0 < engine.score("calendar", [beyond], "test")["f1"] < 100

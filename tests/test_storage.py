@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from onetrunk.errors import UserError
+from onetrunk.storage import (
+    atomic_folder,
+    read_json,
+    refuse_existing,
+    sha256_of_file,
+    write_json,
+)
+
+
+def fill(folder: Path, content: str) -> None:
+    (folder / "sub").mkdir()
+    (folder / "sub" / "file").write_text(content)
+
+
+def listing(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+def test_the_folder_appears_when_the_block_succeeds(tmp_path: Path) -> None:
+    target = tmp_path / "a" / "b"
+    with atomic_folder(target) as folder:
+        fill(folder, "new")
+        assert not target.exists()
+        assert folder.parent == target.parent
+    assert (target / "sub" / "file").read_text() == "new"
+    assert listing(tmp_path) == ["a", "a/b", "a/b/sub", "a/b/sub/file"]
+    assert target.stat().st_mode & 0o777 == 0o755
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit, UserError])
+@pytest.mark.parametrize("before", [True, False])
+def test_an_exception_leaves_nothing_and_the_target_untouched(
+    tmp_path: Path, error: type[BaseException], before: bool
+) -> None:
+    target = tmp_path / "target"
+    if before:
+        target.mkdir()
+        fill(target, "old")
+    want = listing(tmp_path)
+
+    def interrupted() -> None:
+        with atomic_folder(target, overwrite=True) as folder:
+            fill(folder, "new")
+            raise error("stop")
+
+    with pytest.raises(error, match="stop"):
+        interrupted()
+    assert listing(tmp_path) == want
+    if before:
+        assert (target / "sub" / "file").read_text() == "old"
+
+
+def test_overwrite_replaces_the_whole_folder(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.mkdir()
+    (target / "stale").write_text("old")
+    with atomic_folder(target, overwrite=True) as folder:
+        fill(folder, "new")
+        assert (target / "stale").exists()  # until the very end
+    assert listing(tmp_path) == ["target", "target/sub", "target/sub/file"]
+
+
+def test_without_overwrite_a_filled_folder_is_refused_before_the_work(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.mkdir()
+    (target / "stale").write_text("old")
+    with pytest.raises(UserError, match=r"already exists: .*--overwrite"), atomic_folder(target):
+        pytest.fail("the block ran")
+    assert listing(tmp_path) == ["target", "target/stale"]
+    with pytest.raises(UserError, match="already exists"):
+        refuse_existing(target)
+    refuse_existing(target, overwrite=True)
+
+
+def test_an_empty_folder_is_free(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.mkdir()
+    with atomic_folder(target) as folder:
+        fill(folder, "new")
+    assert listing(tmp_path) == ["target", "target/sub", "target/sub/file"]
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_a_file_is_never_replaced(tmp_path: Path, overwrite: bool) -> None:
+    target = tmp_path / "target"
+    target.write_text("precious")
+    with pytest.raises(UserError, match="is a file"), atomic_folder(target, overwrite):
+        pytest.fail("the block ran")
+    assert target.read_text() == "precious"
+    assert listing(tmp_path) == ["target"]
+
+
+def test_a_failed_swap_brings_the_old_folder_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "target"
+    target.mkdir()
+    (target / "stale").write_text("old")
+    rename = Path.rename
+
+    def failing(self: Path, to: Any) -> Path:
+        if self.name.endswith(".partial"):
+            raise OSError("disk trouble")
+        return rename(self, to)
+
+    def swap() -> None:
+        with atomic_folder(target, overwrite=True) as folder:
+            fill(folder, "new")
+            monkeypatch.setattr(Path, "rename", failing)
+
+    with pytest.raises(OSError, match="disk trouble"):
+        swap()
+    assert (target / "stale").read_text() == "old"
+    assert listing(tmp_path) == ["target", "target/stale"]
+
+
+def test_json_round_trip_is_readable_utf8(tmp_path: Path) -> None:
+    file = tmp_path / "x.json"
+    value = {"name": "日本 😀 é", "list": [1, 2.5, None], "nested": {"a": True}}
+    write_json(file, value)
+    assert read_json(file, "a record") == value
+    raw = file.read_bytes()
+    assert "日本 😀 é".encode() in raw
+    assert raw.endswith(b"\n")
+    write_json(file, {"b": 1})
+    assert read_json(file, "a record") == {"b": 1}
+    assert listing(tmp_path) == ["x.json"]
+
+
+def test_what_is_no_json_leaves_the_old_file(tmp_path: Path) -> None:
+    file = tmp_path / "x.json"
+    write_json(file, {"a": 1})
+    with pytest.raises(TypeError):
+        write_json(file, {"a": object()})
+    assert read_json(file, "a record") == {"a": 1}
+    assert listing(tmp_path) == ["x.json"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "x.json is damaged: not JSON"),
+        (b'{"a": 1', "x.json is damaged: not JSON"),
+        (b"\xff\xfe{}", "x.json is damaged: not JSON"),
+        (b"[1, 2]", "x.json is damaged: a JSON object was expected"),
+        (b"null", "x.json is damaged: a JSON object was expected"),
+    ],
+)
+def test_damaged_json(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "x.json").write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        read_json(tmp_path / "x.json", "a record")
+
+
+def test_missing_json_says_what_the_folder_should_have_been(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=rf"{tmp_path} is not an app folder: it has no app.json"):
+        read_json(tmp_path / "app.json", "an app folder")
+
+
+def test_json_inside_a_file_says_what_the_folder_should_have_been(tmp_path: Path) -> None:
+    (tmp_path / "app").write_text("not a folder")
+    with pytest.raises(UserError, match=r"app is not an app folder: it has no app\.json"):
+        read_json(tmp_path / "app" / "app.json", "an app folder")
+
+
+def test_sha256(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"abc" * 1000)
+    assert sha256_of_file(tmp_path / "x") == hashlib.sha256(b"abc" * 1000).hexdigest()
