@@ -32,7 +32,8 @@ from transformers import (
 
 from onetrunk.data.batching import pad
 from onetrunk.model.backbone import Backbone
-from onetrunk.model.encoder import TARGETS, Encoder, load_encoder
+from onetrunk.model.encoder import TARGETS, Encoder
+from onetrunk.model.loading import load_encoder
 from onetrunk.model.lora import LoraAdapter
 
 LAYERS, WIDTH, FFN, HEADS, POSITIONS = 3, 32, 48, 4, 66

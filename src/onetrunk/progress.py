@@ -13,7 +13,7 @@ from rich.progress import (
 )
 
 # Results go to stdout; everything a person watches goes to stderr.
-console = Console(stderr=True, highlight=False)
+console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def progress_bar() -> Progress:

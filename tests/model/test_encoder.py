@@ -15,7 +15,8 @@ from transformers import AutoModel, GPT2Config, GPT2Model
 
 from onetrunk.data.batching import pad
 from onetrunk.errors import UserError
-from onetrunk.model.encoder import ARCHITECTURES, TARGETS, load_encoder
+from onetrunk.model.encoder import ARCHITECTURES, TARGETS
+from onetrunk.model.loading import load_encoder
 
 KINDS = ["bert", "distilbert", "roberta", "electra"]
 LENGTHS = [9, 3, 14, 1]

@@ -14,7 +14,8 @@ from torch.testing import assert_close
 from transformers import AutoModel
 
 from onetrunk.errors import UserError
-from onetrunk.model.encoder import TARGETS, Encoder, load_encoder
+from onetrunk.model.encoder import TARGETS, Encoder
+from onetrunk.model.loading import load_encoder
 from onetrunk.model.lora import LoraAdapter, LoraStack
 from onetrunk.model.peft_format import load_peft, save_peft
 

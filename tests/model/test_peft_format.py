@@ -13,7 +13,8 @@ from torch.testing import assert_close
 from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
 
 from onetrunk.errors import UserError
-from onetrunk.model.encoder import TARGETS, Encoder, load_encoder
+from onetrunk.model.encoder import TARGETS, Encoder
+from onetrunk.model.loading import load_encoder
 from onetrunk.model.lora import LoraStack
 from onetrunk.model.peft_format import CONFIG, WEIGHTS, load_peft, save_peft
 

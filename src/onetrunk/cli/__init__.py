@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import os
-import sys
+from collections.abc import Callable
+from typing import Any
 
-import click
 import typer
 from rich.console import Console
 
@@ -36,10 +37,32 @@ app = typer.Typer(
     [bold]3. predict[/] runs many apps over texts in one pass, [bold]evaluate[/] scores one.
     """,
 )
+
+
+def _guarded(verb: Callable[..., None]) -> Callable[..., None]:
+    """The verb, ending in exit code 2 and one line for a user's error, 130 for Ctrl-C."""
+
+    @functools.wraps(verb)
+    def run(*arguments: Any, **options: Any) -> None:
+        errors = Console(stderr=True, highlight=False, soft_wrap=True)
+        try:
+            verb(*arguments, **options)
+        except UserError as error:
+            errors.print("[bold red]error:[/]", end=" ")
+            errors.print(str(error), markup=False)
+            raise typer.Exit(USER_ERROR) from None
+        except KeyboardInterrupt:
+            errors.print("[bold]interrupted:[/] nothing was written")
+            raise typer.Exit(INTERRUPTED) from None
+
+    return run
+
+
 for verb in (prefinetune, adapt, predict, evaluate):
     # Paragraphs are wrapped to the terminal, not to the source file.
     paragraphs = inspect.cleandoc(verb.__doc__ or "").split("\n\n")
-    app.command(help="\n\n".join(" ".join(part.split()) for part in paragraphs))(verb)
+    wrapped = "\n\n".join(" ".join(part.split()) for part in paragraphs)
+    app.command(help=wrapped)(_guarded(verb))
 
 
 def _version(wanted: bool) -> None:
@@ -58,22 +81,9 @@ def _options(
 
 
 def main() -> None:
-    """Run the command line: exit code 2 and one line for a user's error, 130 for Ctrl-C."""
+    """Run the command line."""
     # The libraries below draw bars and print advice of their own; ours is enough.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    errors = Console(stderr=True, highlight=False, soft_wrap=True)
-    try:
-        code = app(standalone_mode=False)
-    except UserError as error:
-        errors.print("[bold red]error:[/]", end=" ")
-        errors.print(str(error), markup=False)
-        code = USER_ERROR
-    except click.ClickException as error:
-        error.show()
-        code = error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        errors.print("[bold]interrupted:[/] nothing was written")
-        code = INTERRUPTED
-    sys.exit(code if isinstance(code, int) else 0)
+    app()

@@ -70,7 +70,7 @@ def adapt(
     kind = family_named(family)
     settings = AdaptSettings(
         adapter=_choice("--adapter", adapter),
-        k=k, rank=_positive("--rank", rank), epochs=_positive("--epochs", epochs),
+        k=_positive("--k", k), rank=_positive("--rank", rank), epochs=_positive("--epochs", epochs),
         batch_size=_positive("--batch-size", batch_size),
         max_length=_positive("--max-length", max_length),
         multi_label=multi_label, seed=seed,
@@ -88,6 +88,8 @@ def adapt(
     data.validation = held_out.get("validation", [])
 
     loaded = load_backbone(backbone)
+    if k is not None and k > loaded.encoder.depth:
+        raise UserError(f"--k {k}: the encoder has {loaded.encoder.depth} layers")
     app = _watch(lambda progress: fit(loaded, kind, data, settings, progress), out.name)
     app.record["backbone"] = _relative(backbone, out)
     scores = {}

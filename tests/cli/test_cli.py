@@ -1,0 +1,349 @@
+"""The command line as a user meets it: what it prints, exits with, and leaves behind."""
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from onetrunk import cli
+from onetrunk.prefinetune.loop import Trainer
+
+ODD_TEXTS = [
+    "",
+    "😀 👨‍👩‍👧‍👦 ann",
+    "東京 in new york",
+    "שלום bob",
+    "e\u0301te\u0301 zero\u200bwidth \u200d",
+    "\u0000 \u0085 x",
+]
+
+
+@dataclass
+class Result:
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """``run("adapt", …)``: the exit code and what was printed."""
+    monkeypatch.setenv("COLUMNS", "100")
+
+    def call(*arguments: object) -> Result:
+        monkeypatch.setattr(sys, "argv", ["onetrunk", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        captured = capsys.readouterr()
+        assert isinstance(stop.value.code, int)
+        return Result(stop.value.code, captured.out, captured.err)
+
+    return call
+
+
+@pytest.fixture
+def recipe(corpora: Path, tiny_encoder_folder: Any) -> Path:
+    path = corpora / "recipe.yaml"
+    families = {
+        "ner": {"batch_size": 4, "sources": [{"path": "pre_ner/a"}]},
+        "tc": {"batch_size": 4, "sources": [{"path": "pre_pairs/c"}]},
+    }
+    content = {"encoder": str(tiny_encoder_folder("bert")), "steps": 2, "k": 2}
+    path.write_text(yaml.safe_dump({**content, "families": families}))
+    return path
+
+
+@pytest.fixture
+def backbone(run: Run, recipe: Path, corpora: Path) -> Path:
+    out = corpora / "backbone"
+    assert run("prefinetune", recipe, "--out", out).code == 0
+    return out
+
+
+def adapt(run: Run, backbone: object, corpora: Path, family: str = "tc", *more: object) -> Result:
+    data = corpora / family / "app"
+    return run(
+        *("adapt", backbone, "--family", family, "--train", data / "train.parquet"),
+        *("--out", corpora / "apps" / family, "--adapter", "linear", *more),
+    )
+
+
+def refused(result: Result, *parts: str) -> None:
+    """A user's error: exit code 2, one line on stderr that says all of ``parts``, no output."""
+    assert result.code == 2, result
+    assert result.out == ""
+    lines = [line for line in result.err.splitlines() if "Loading weights" not in line]
+    assert len(lines) == 1, result.err
+    assert lines[0].startswith("error: ")
+    for part in parts:
+        assert part in lines[0]
+
+
+def nothing_left(folder: Path) -> bool:
+    return not folder.exists() and not list(folder.parent.glob(".*partial"))
+
+
+# ---------------------------------------------------------------------------------- the way it goes
+
+
+def test_from_recipe_to_predictions(run: Run, backbone: Path, corpora: Path) -> None:
+    for family, metric in (("ner", "f1"), ("tc", "accuracy")):
+        data = corpora / family / "app"
+        result = run(
+            *("adapt", backbone, "--family", family, "--train", data / "train.parquet"),
+            *("--validation", data / "validation.parquet", "--test", data / "test.parquet"),
+            *("--out", corpora / "apps" / family, "--epochs", 2, "--rows", 20),
+        )
+        assert result.code == 0, result.err
+        record = json.loads((corpora / "apps" / family / "app.json").read_text())
+        assert record["train_rows"] == 20
+        assert f"{metric} {record['test'][metric]:.1f}" in result.err
+        evaluated = run(
+            *("evaluate", corpora / "apps" / family),
+            *("--data", data / "test.parquet"),
+        )
+        assert json.loads(evaluated.out) == {"app": family, **record["test"]}
+    both = run("predict", corpora / "apps/ner", corpora / "apps/tc", "--text", "call ann in paris")
+    (line,) = both.out.splitlines()
+    found = json.loads(line)
+    assert found["text"] == "call ann in paris"
+    assert not found["truncated"]
+    assert set(found["apps"]) == {"ner", "tc"}
+    assert sum(found["apps"]["tc"]["probabilities"].values()) == pytest.approx(1, abs=1e-3)
+    for entity in found["apps"]["ner"]["entities"]:
+        assert found["text"][entity["start"] : entity["end"]] == entity["text"]
+
+
+def test_apps_find_their_backbone_from_anywhere(
+    run: Run, backbone: Path, corpora: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(corpora)
+    assert adapt(run, "backbone", Path()).code == 0  # relative names
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    assert run("predict", corpora / "apps/tc", "--text", "play").code == 0
+    backbone.rename(corpora / "moved")
+    gone = run("predict", corpora / "apps/tc", "--text", "play")
+    refused(gone, "which is gone: pass --backbone")
+    moved = run("predict", corpora / "apps/tc", "--text", "x", "--backbone", corpora / "moved")
+    assert moved.code == 0
+
+
+def test_a_bare_encoder_serves_as_a_backbone(
+    run: Run, corpora: Path, tiny_encoder_folder: Any
+) -> None:
+    assert adapt(run, tiny_encoder_folder("electra"), corpora, "ner").code == 0
+    assert run("predict", corpora / "apps/ner", "--text", "ann").code == 0
+
+
+def test_texts_from_a_file_and_pretty_output(run: Run, backbone: Path, corpora: Path) -> None:
+    adapt(run, backbone, corpora, "ner")
+    adapt(run, backbone, corpora, "tc")
+    texts = corpora / "texts.txt"
+    texts.write_text("ann met bob in paris\nplay mum\n")
+    result = run(
+        *("predict", corpora / "apps/ner", corpora / "apps/tc", "--input", texts),
+        *("--text", "first", "--format", "pretty"),
+    )
+    assert re.findall(r"^(first|ann met bob in paris|play mum)$", result.out, re.M) == [
+        "first",
+        "ann met bob in paris",
+        "play mum",
+    ]
+    assert "\x1b" not in result.out
+
+
+@pytest.mark.parametrize("text", ODD_TEXTS)
+def test_odd_texts_have_a_well_defined_result(
+    run: Run, backbone: Path, corpora: Path, text: str
+) -> None:
+    adapt(run, backbone, corpora, "ner")
+    adapt(run, backbone, corpora, "tc")
+    path = corpora / "texts.jsonl"
+    path.write_text(json.dumps({"text": text}) + "\n")
+    result = run("predict", corpora / "apps/ner", corpora / "apps/tc", "--input", path)
+    assert result.code == 0, result.err
+    found = json.loads(result.out)
+    assert found["text"] == text
+    assert len(found["apps"]["tc"]["labels"]) == 1
+    for entity in found["apps"]["ner"]["entities"]:
+        assert text[entity["start"] : entity["end"]] == entity["text"]
+
+
+def test_a_long_text_is_cut_and_said_so(run: Run, backbone: Path, corpora: Path) -> None:
+    adapt(run, backbone, corpora, "ner")
+    result = run("predict", corpora / "apps/ner", "--text", "ann " * 10_000)
+    assert result.code == 0
+    assert json.loads(result.out)["truncated"]
+    assert "1 of 1 texts were cut at 66 tokens" in result.err
+
+
+def test_long_training_texts_are_counted(run: Run, backbone: Path, corpora: Path) -> None:
+    table = {"text": ["play " * 10_000, "call bob"], "label": ["play", "call"]}
+    pq.write_table(pa.table(table), corpora / "tc/app/train.parquet")
+    result = adapt(run, backbone, corpora)
+    assert result.code == 0
+    assert "1 of 2 training texts are longer than 66 tokens" in result.err
+
+
+# ------------------------------------------------------------------------------------ help
+
+
+@pytest.mark.parametrize("verb", ["", "prefinetune", "adapt", "predict", "evaluate"])
+def test_help(run: Run, verb: str) -> None:
+    result = run(*filter(None, [verb]), "--help")
+    assert result.code == 0
+    assert "Usage: onetrunk" in result.out
+    if verb:
+        assert f"Example: onetrunk {verb}" in " ".join(result.out.split())
+
+
+def test_version(run: Run) -> None:
+    assert run("--version").out == "onetrunk 0.1.0\n"
+
+
+# ------------------------------------------------------------------------------------ bad input
+
+
+def test_missing_and_empty_files(run: Run, backbone: Path, corpora: Path) -> None:
+    train = corpora / "tc/app/train.parquet"
+    refused(
+        run("adapt", backbone, "--family", "tc", "--train", train.with_name("trian.parquet"),
+            "--out", corpora / "apps/tc"),
+        "no such file: ", "trian.parquet", "did you mean 'train.parquet'?",
+    )  # fmt: skip
+    train.write_bytes(b"")
+    refused(adapt(run, backbone, corpora), f"{train} is empty (0 bytes)")
+    assert nothing_left(corpora / "apps/tc")
+
+
+def test_a_wrong_column(run: Run, backbone: Path, corpora: Path) -> None:
+    path = corpora / "tc/app/train.parquet"
+    pq.write_table(pa.table({"text": ["a"], "lable": ["b"]}), path)
+    refused(adapt(run, backbone, corpora), str(path), "no column 'label'", "did you mean 'lable'?")
+
+
+def test_a_label_that_training_never_saw(run: Run, backbone: Path, corpora: Path) -> None:
+    path = corpora / "tc/app/test.parquet"
+    pq.write_table(pa.table({"text": ["a", "b"], "label": ["play", "plai"]}), path)
+    refused(
+        adapt(run, backbone, corpora, "tc", "--test", path),
+        f"{path}, row 2: label 'plai' never occurs in training; did you mean 'play'?",
+    )
+    adapt(run, backbone, corpora)
+    refused(run("evaluate", corpora / "apps/tc", "--data", path), "row 2: label 'plai'")
+
+
+@pytest.mark.parametrize(
+    ("tokens", "tags", "message"),
+    [
+        (["a", "b"], ["O"], "row 1: 2 tokens but 1 ner_tags"),
+        (["a", "b"], ["O", "I-X"], "row 1: tag 2 'I-X' does not continue an entity; write B-X"),
+        (["a"], ["X"], "row 1: tag 1 'X' is not O, B-type or I-type"),
+    ],
+)
+def test_malformed_tags(
+    run: Run, backbone: Path, corpora: Path, tokens: list[str], tags: list[str], message: str
+) -> None:
+    path = corpora / "ner/app/train.parquet"
+    pq.write_table(pa.table({"tokens": [tokens], "ner_tags": [tags]}), path)
+    refused(adapt(run, backbone, corpora, "ner"), f"{path}, {message}")
+    assert nothing_left(corpora / "apps/ner")
+
+
+def test_an_app_on_another_backbone(
+    run: Run, backbone: Path, corpora: Path, tiny_encoder_folder: Any
+) -> None:
+    adapt(run, backbone, corpora)
+    other = tiny_encoder_folder("bert", seed=1)
+    refused(
+        run("predict", corpora / "apps/tc", "--text", "x", "--backbone", other),
+        "was trained on", "not on", str(other),
+    )  # fmt: skip
+
+
+def test_bad_recipes(run: Run, recipe: Path, corpora: Path) -> None:
+    out = corpora / "out"
+    good = recipe.read_text()
+    recipe.write_text(good + "stpes: 3\n")
+    refused(
+        run("prefinetune", recipe, "--out", out),
+        f"{recipe}: unknown key 'stpes'; did you mean 'steps'?",
+    )
+    recipe.write_text(good)
+    refused(run("prefinetune", recipe, "--out", out, "--steps", 0), "steps: ", "(got 0)")
+    refused(run("prefinetune", recipe, "--out", out, "--strategy", "tlp"), "strategy: ", "'tlp'")
+    recipe.write_text(good.replace("pre_ner/a", "pre_ner/z"))
+    refused(run("prefinetune", recipe, "--out", out), "no such file: ", "pre_ner/z")
+    assert nothing_left(out)
+
+
+def test_unknown_encoders(run: Run, corpora: Path) -> None:
+    refused(adapt(run, corpora / "nope", corpora), "no such encoder folder: ", "nope")
+    refused(adapt(run, "package:nope", corpora), "no installed package 'nope'")
+
+
+@pytest.mark.parametrize(
+    ("more", "parts"),
+    [
+        (("--adapter", "lroa"), ["--adapter 'lroa' is unknown", "did you mean 'lora'?"]),
+        (("--rows", 1000), ["--rows 1000: the training file has 24 rows"]),
+        (("--epochs", 0), ["--epochs 0: must be at least 1"]),
+        (("--k", 9, "--adapter", "lora"), ["--k 9: the encoder has 3 layers"]),
+        (("--k", 0, "--adapter", "lora"), ["--k 0: must be at least 1"]),
+    ],
+)
+def test_bad_options(
+    run: Run, backbone: Path, corpora: Path, more: tuple[object, ...], parts: list[str]
+) -> None:
+    refused(adapt(run, backbone, corpora, "tc", *more), *parts)
+
+
+def test_an_unknown_family_and_an_unknown_format(run: Run, backbone: Path, corpora: Path) -> None:
+    train, out = corpora / "tc/app/train.parquet", corpora / "apps/x"
+    wrong = run("adapt", backbone, "--family", "nre", "--train", train, "--out", out)
+    refused(wrong, "unknown task family 'nre'; did you mean 'ner'?")
+    refused(run("predict", corpora, "--text", "x", "--format", "json"), "did you mean 'jsonl'?")
+    refused(run("predict", corpora), "nothing to read: pass --text or --input")
+    refused(run("predict", corpora, "--text", "x"), "is not an app folder: it has no app.json")
+
+
+def test_an_existing_folder_is_not_overwritten_unasked(
+    run: Run, backbone: Path, corpora: Path
+) -> None:
+    assert adapt(run, backbone, corpora).code == 0
+    before = (corpora / "apps/tc/app.json").read_bytes()
+    refused(adapt(run, backbone, corpora), "already exists", "--overwrite")
+    assert (corpora / "apps/tc/app.json").read_bytes() == before
+    assert adapt(run, backbone, corpora, "tc", "--overwrite", "--rows", 10).code == 0
+    assert json.loads((corpora / "apps/tc/app.json").read_text())["train_rows"] == 10
+
+
+def test_control_c(run: Run, recipe: Path, corpora: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Trainer, "step", interrupt)
+    result = run("prefinetune", recipe, "--out", corpora / "out")
+    assert result.code == 130
+    assert result.err.splitlines()[-1] == "interrupted: nothing was written"
+    assert nothing_left(corpora / "out")
+
+
+def test_a_usage_error_exits_with_2(run: Run) -> None:
+    result = run("adapt", "--nope")
+    assert result.code == 2
+    assert "No such option: --nope" in result.err
