@@ -19,9 +19,14 @@ from rich.table import Table
 
 ROOT = Path(__file__).resolve().parent.parent
 RUN = Path("runs/demo")
-APPS = {"calendar": "ner", "contact": "ner", "intent": "tc", "spam": "tc"}
+# Both kinds of app in both families: a LoRA with a head, and a linear head alone.
+APPS = {
+    "calendar": ("ner", "lora"),
+    "contact": ("ner", "linear"),
+    "intent": ("tc", "lora"),
+    "spam": ("tc", "linear"),
+}
 STRATEGIES = ("none", "tpl")
-ADAPTERS = ("linear", "lora")
 ROWS = 64
 MESSAGES = (
     "Dinner with Priya Nair next Tuesday at half past seven, the usual place on Mill Lane?",
@@ -43,53 +48,51 @@ def run(*command: str) -> None:
         sys.exit(done.returncode)
 
 
-def adapt(strategy: str, app: str, adapter: str) -> None:
-    data = RUN / "corpus" / APPS[app] / app
+def adapt(strategy: str, app: str) -> None:
+    family, adapter = APPS[app]
+    data = RUN / "corpus" / family / app
     run(
-        *("onetrunk", "adapt", str(RUN / strategy), "--family", APPS[app], "--adapter", adapter),
+        *("onetrunk", "adapt", str(RUN / strategy), "--family", family, "--adapter", adapter),
         *("--train", str(data / "train.parquet"), "--validation", str(data / "validation.parquet")),
         *("--test", str(data / "test.parquet"), "--rows", str(ROWS)),
-        *("--out", str(RUN / "apps" / f"{strategy}-{adapter}" / app)),
+        *("--out", str(RUN / "apps" / strategy / app)),
     )
 
 
-def score(strategy: str, app: str, adapter: str) -> float:
-    path = ROOT / RUN / "apps" / f"{strategy}-{adapter}" / app / "app.json"
+def score(strategy: str, app: str) -> float:
+    path = ROOT / RUN / "apps" / strategy / app / "app.json"
     test = json.loads(path.read_text(encoding="utf-8"))["test"]
-    return float(test["f1" if APPS[app] == "ner" else "accuracy"])
+    return float(test["f1" if APPS[app][0] == "ner" else "accuracy"])
 
 
-def table(scores: dict[tuple[str, str, str], float]) -> Table:
-    shown = Table(title=f"Test score of apps trained on {ROWS} rows (1 seed)")
-    shown.add_column("app")
-    shown.add_column("metric")
-    for adapter in ADAPTERS:
-        for strategy in STRATEGIES:
-            shown.add_column(f"{adapter}\n{strategy}", justify="right")
-        shown.add_column(f"{adapter}\ntpl - none", justify="right", style="bold")
-    for app, family in APPS.items():
-        cells = []
-        for adapter in ADAPTERS:
-            none, tpl = (scores[strategy, app, adapter] for strategy in STRATEGIES)
-            cells += [f"{none:.1f}", f"{tpl:.1f}", f"{tpl - none:+.1f}"]
-        shown.add_row(app, "entity F1" if family == "ner" else "accuracy", *cells)
+def table(scores: dict[tuple[str, str], float]) -> Table:
+    shown = Table(title=f"Test scores of apps trained on {ROWS} rows (1 seed)")
+    for column in ("app", "adapter", "metric"):
+        shown.add_column(column)
+    for column in (*STRATEGIES, "tpl - none"):
+        shown.add_column(column, justify="right")
+    for app, (family, adapter) in APPS.items():
+        none, tpl = (scores[strategy, app] for strategy in STRATEGIES)
+        metric = "entity F1" if family == "ner" else "accuracy"
+        shown.add_row(app, adapter, metric, f"{none:.1f}", f"{tpl:.1f}", f"{tpl - none:+.1f}")
     return shown
 
 
-def plot(scores: dict[tuple[str, str, str], float], path: Path) -> None:
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    for axis, adapter in zip(figure.subplots(1, 2, sharey=True), ADAPTERS, strict=True):
-        for i, (strategy, colour) in enumerate(zip(STRATEGIES, ("0.7", "tab:blue"), strict=True)):
-            values = [scores[strategy, app, adapter] for app in APPS]
-            places = [place + 0.4 * i for place in range(len(APPS))]
-            bars = axis.bar(places, values, width=0.38, color=colour, label=strategy)
-            axis.bar_label(bars, fmt="%.0f", fontsize=8)
-        axis.set_xticks([place + 0.2 for place in range(len(APPS))], list(APPS))
-        axis.set(title=f"{adapter} apps", ylim=(0, 105))
-        axis.spines[["top", "right"]].set_visible(False)
-    figure.axes[0].set_ylabel("test score")
-    figure.axes[0].legend(title="pre-finetuning", loc="upper left")
-    figure.suptitle(f"Four phone apps, {ROWS} labelled rows each")
+def plot(scores: dict[tuple[str, str], float], path: Path) -> None:
+    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
+    axis = figure.subplots()
+    for i, (strategy, colour) in enumerate(zip(STRATEGIES, ("0.7", "tab:blue"), strict=True)):
+        values = [scores[strategy, app] for app in APPS]
+        places = [place + 0.4 * i for place in range(len(APPS))]
+        bars = axis.bar(places, values, width=0.38, color=colour, label=strategy)
+        axis.bar_label(bars, fmt="%.0f", fontsize=8)
+    names = [f"{app}\n{family}, {adapter}" for app, (family, adapter) in APPS.items()]
+    axis.set_xticks([place + 0.2 for place in range(len(APPS))], names)
+    axis.set(
+        title=f"Four phone apps, {ROWS} labelled rows each", ylabel="test score", ylim=(0, 105)
+    )
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.legend(title="pre-finetuning", loc="upper left", ncols=2)
     figure.savefig(path, dpi=120)
 
 
@@ -105,20 +108,14 @@ def main() -> None:
     console.rule(f"2. adapt four apps from {ROWS} rows each")
     for strategy in STRATEGIES:
         for app in APPS:
-            for adapter in ADAPTERS:
-                adapt(strategy, app, adapter)
+            adapt(strategy, app)
     console.rule("3. all four apps over unseen messages, in one pass")
     texts = [part for message in MESSAGES for part in ("--text", message)]
-    apps = [str(RUN / "apps" / "tpl-lora" / app) for app in APPS]
+    apps = [str(RUN / "apps" / "tpl" / app) for app in APPS]
     run("onetrunk", "predict", *apps, "--format", "pretty", *texts)
 
     console.rule("what pre-finetuning was worth")
-    scores = {
-        (strategy, app, adapter): score(strategy, app, adapter)
-        for strategy in STRATEGIES
-        for app in APPS
-        for adapter in ADAPTERS
-    }
+    scores = {(strategy, app): score(strategy, app) for strategy in STRATEGIES for app in APPS}
     console.print(table(scores))
     plot(scores, ROOT / RUN / "scores.png")
     console.print(

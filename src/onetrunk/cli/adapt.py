@@ -126,9 +126,15 @@ def _watch(work: Any, name: str) -> Any:
 
     with progress_bar() as bar:
         task = bar.add_task(f"adapt {name}", total=None, note="trunk, linear head")
-        return work(
+        app = work(
             lambda what, done, total: bar.update(task, completed=done, total=total, note=what)
         )
+        shown = bar.tasks[0]
+        if shown.total is None:  # a linear app is solved in one go
+            bar.update(task, completed=1, total=1, note="linear head")
+        elif shown.completed < shown.total:
+            bar.update(task, note="stopped early: validation no longer improved")
+        return app
 
 
 def _choice(option: str, value: str) -> Any:

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.console import Group, RenderableType
-from rich.padding import Padding
 from rich.text import Text
 
 _COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "red")
 
 
-def pretty(result: dict[str, Any]) -> RenderableType:
+def pretty(result: dict[str, Any]) -> Text:
     """One text with what every app found in it: entities marked in place, labels with bars."""
-    lines: list[RenderableType] = [Text(result["text"] or "(empty text)", style="bold")]
+    out = Text()
+    out.append(result["text"] or "(empty text)", style="bold").append("\n")
     width = max(map(len, result["apps"]))
     for name, found in result["apps"].items():
-        line = Text(f"{name:>{width}}  ", style="dim")
+        out.append(f"  {name:>{width}}  ", style="dim")
         if "entities" in found:
-            line.append_text(_entities(result["text"], found["entities"]))
+            out.append_text(_entities(result["text"], found["entities"]))
         else:
-            line.append_text(_labels(found))
-        lines.append(Padding(line, (0, 0, 0, 2)))
+            out.append_text(_labels(found))
+        out.append("\n")
     if result["truncated"]:
-        lines.append(Padding(Text("cut: the end of the text was not read", style="yellow"), (0, 2)))
-    return Group(*lines, "")
+        out.append("  cut: the end of the text was not read\n", style="yellow")
+    return out
 
 
 def _entities(text: str, entities: list[dict[str, Any]]) -> Text:
