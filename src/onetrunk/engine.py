@@ -106,6 +106,11 @@ class Engine:
         app.family.check_labels(rows, app.labels, where)
         return app.family.score(rows, self.predict_examples(name, rows))
 
+    def truncated(self, name: str, rows: Sequence[Any]) -> int:
+        """How many examples are longer than an app reads."""
+        app = self.app(name)
+        return self._examples(app.family, rows, app.max_length).truncated
+
     def close(self) -> None:
         """Take the adapters off the backbone, so that another engine or training can use it."""
         self._stack.detach()

@@ -96,8 +96,10 @@ def adapt(
     if test is not None:
         with Engine(loaded, {out.name: app}) as engine:
             scores = engine.score(out.name, held_out["test"], str(test))
+            truncated = engine.truncated(out.name, held_out["test"])
         app.record["test"] = {
             "rows": len(held_out["test"]),
+            "truncated": truncated,
             **{name: round(value, 2) for name, value in scores.items()},
         }
     with atomic_folder(out, overwrite) as folder:

@@ -18,8 +18,9 @@ def evaluate(
 ) -> None:
     """Score an app on labelled rows, in percent; prints one JSON object.
 
-    Entities count only if every word and the type are right (strict IOB2, micro-averaged), words
-    that a length limit cut off count as missed. Classification gives accuracy, macro and micro F1.
+    Entities count only if every word and the type are right (strict IOB2, micro-averaged); words
+    that a length limit cut off count as missed, and [bold]truncated[/] says how many texts were
+    cut. Classification gives accuracy, macro and micro F1.
 
     Example: [cyan]onetrunk evaluate apps/calendar --data test.parquet[/]
     """
@@ -29,9 +30,9 @@ def evaluate(
     (name,) = engine.apps
     rows = engine.apps[name].family.read(data)
     scores = engine.score(name, rows, str(data))
+    counts = {"rows": len(rows), "truncated": engine.truncated(name, rows)}
     print(
         json.dumps(
-            {"app": name, "rows": len(rows)}
-            | {key: round(value, 2) for key, value in scores.items()}
+            {"app": name, **counts} | {key: round(value, 2) for key, value in scores.items()}
         )
     )
