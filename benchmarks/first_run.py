@@ -83,44 +83,66 @@ def cell(loaded: Backbone, data: Path, task: str, seed: int) -> dict[str, Any]:
     }
 
 
-def cells(data: Path) -> dict[str, dict[str, Any]]:
-    """Every cell, computed or read back; keys are ``strategy/task/seed``."""
-    done = {}
+def compute(data: Path) -> None:
+    """Train every backbone and fill every cell that is not there yet."""
     for seed in SEEDS:
         for strategy in STRATEGIES:
-            missing = [t for t in TASKS if not (RUN / f"{strategy}.{t}.{seed}.json").exists()]
-            loaded = backbone(strategy) if missing else None
-            for task in TASKS:
-                path = RUN / f"{strategy}.{task}.{seed}.json"
-                if task in missing and loaded is not None:
-                    write_json(path, cell(loaded, data, task, seed))
-                done[f"{strategy}/{task}/{seed}"] = read_json(path, "a cell")
-    return done
+            missing = [task for task in TASKS if not path_of(strategy, task, seed).exists()]
+            if missing:
+                loaded = backbone(strategy)
+                for task in missing:
+                    write_json(path_of(strategy, task, seed), cell(loaded, data, task, seed))
+
+
+def path_of(strategy: str, task: str, seed: int) -> Path:
+    return RUN / f"{strategy}.{task}.{seed}.json"
+
+
+def finished() -> dict[str, dict[str, Any]]:
+    """The cells there are; keys are ``strategy/task/seed``."""
+    return {
+        f"{strategy}/{task}/{seed}": read_json(path_of(strategy, task, seed), "a cell")
+        for seed in SEEDS
+        for strategy in STRATEGIES
+        for task in TASKS
+        if path_of(strategy, task, seed).exists()
+    }
 
 
 def summary(done: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Means over seeds by task, and over tasks by family, of each family's metric."""
-    table: dict[str, Any] = {}
-    for adapter in ADAPTERS:
-        for strategy in STRATEGIES:
-            row: dict[str, float] = {}
-            for task, kind in TASKS.items():
-                metric = family_named(kind).metric
-                scores = [done[f"{strategy}/{task}/{seed}"][adapter][metric] for seed in SEEDS]
-                row[task] = round(mean(scores), 2)
-            for kind in ("ner", "tc"):
-                own = [row[task] for task in TASKS if TASKS[task] == kind]
-                row[f"{kind}_mean"] = round(mean(own), 2)
-            table[f"{adapter}/{strategy}"] = row
-    return table
+    """By seed, adapter and strategy: the metric of each task and its mean over each family.
+
+    Seeds are kept apart: a strategy that lacks a cell of a seed has no row there.
+    """
+    tables: dict[str, Any] = {}
+    for seed in SEEDS:
+        for adapter in ADAPTERS:
+            for strategy in STRATEGIES:
+                keys = {task: f"{strategy}/{task}/{seed}" for task in TASKS}
+                if not all(key in done for key in keys.values()):
+                    continue
+                row = {
+                    task: done[key][adapter][family_named(TASKS[task]).metric]
+                    for task, key in keys.items()
+                }
+                for kind in ("ner", "tc"):
+                    own = [row[task] for task in TASKS if TASKS[task] == kind]
+                    row[f"{kind}_mean"] = round(mean(own), 2)
+                tables.setdefault(f"seed {seed}", {})[f"{adapter}/{strategy}"] = row
+    return tables
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("--out", type=Path, default=Path("results/first-run.json"))
+    parser.add_argument(
+        "--collect", action="store_true", help="compute nothing: write what is finished so far"
+    )
     options = parser.parse_args()
-    done = cells(options.data)
+    if not options.collect:
+        compute(options.data)
+    done = finished()
     records = {s: read_json(RUN / s / "onetrunk.json", "a backbone") for s in STRATEGIES}
     recipe = load_recipe(RECIPE).model_dump()
     for settings in recipe["families"].values():  # names, not this machine's paths
