@@ -136,8 +136,7 @@ class Engine:
             logits = self.logits(names, *shared.batch(rows, self.backbone.encoder), units)
             for name in names:
                 app, own = self.apps[name], examples[self.apps[name].family.name]
-                counts = [sum(at >= 0 for at in own.units[row]) for row in rows]
-                for row, part in zip(rows, logits[name].split(counts), strict=True):
+                for row, part in zip(rows, logits[name].split(own.visible(rows)), strict=True):
                     out[name][row] = app.family.decode(
                         part, own.rows[row], own.units[row], app.labels, app.multi_label
                     )

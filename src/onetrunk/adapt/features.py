@@ -53,6 +53,10 @@ class Examples:
         """How many examples were cut."""
         return sum(text.truncated for text in self.encoded)
 
+    def visible(self, rows: Sequence[int]) -> list[int]:
+        """How many units of each of these examples have a token, and so a row of logits."""
+        return [sum(at >= 0 for at in self.units[row]) for row in rows]
+
     def batch(self, rows: Sequence[int], encoder: Encoder) -> tuple[Tensor, Tensor]:
         """input_ids and mask ``(B, T)`` of some rows, on the encoder's device."""
         ids, mask = pad([self.encoded[row].ids for row in rows], encoder.tokenizer.pad_token_id)
@@ -102,7 +106,6 @@ def unit_features(
     for rows in by_length(examples.lengths, BATCH_ROWS):
         units = [examples.units[row] for row in rows]
         gathered = family.gather(*states(rows), units, pooling).cpu()
-        counts = [sum(at >= 0 for at in row) for row in units]
-        for row, part in zip(rows, gathered.split(counts), strict=True):
+        for row, part in zip(rows, gathered.split(examples.visible(rows)), strict=True):
             features[row] = part
     return features

@@ -103,15 +103,10 @@ class Encoder:
     @property
     def max_length(self) -> int:
         """Longest input in tokens, special tokens included."""
-        positions = int(self.model.config.max_position_embeddings)
-        # RoBERTa numbers positions from padding_idx + 1.
-        offset = self.model.config.pad_token_id + 1 if "roberta" in self._type else 0
-        offset = offset or (self.model.config.pad_token_id + 1 if self._type == "camembert" else 0)
-        return positions - offset
-
-    @property
-    def _type(self) -> str:
-        return str(self.model.config.model_type)
+        config = self.model.config
+        # RoBERTa and its kin number positions from pad_token_id + 1.
+        kin = config.model_type in ("roberta", "xlm-roberta", "camembert")
+        return int(config.max_position_embeddings) - (config.pad_token_id + 1 if kin else 0)
 
     def linear(self, layer: int, target: str) -> nn.Linear:
         """The linear map ``target`` (one of :data:`TARGETS`) of layer ``layer``."""
