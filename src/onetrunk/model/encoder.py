@@ -108,6 +108,13 @@ class Encoder:
         kin = config.model_type in ("roberta", "xlm-roberta", "camembert")
         return int(config.max_position_embeddings) - (config.pad_token_id + 1 if kin else 0)
 
+    @property
+    def token_embedding(self) -> nn.Embedding:
+        """Token ids -> vectors, before positions and the first norm."""
+        embedding = self.model.get_input_embeddings()
+        assert isinstance(embedding, nn.Embedding)
+        return embedding
+
     def linear(self, layer: int, target: str) -> nn.Linear:
         """The linear map ``target`` (one of :data:`TARGETS`) of layer ``layer``."""
         linear = self.layers[layer].get_submodule(self.architecture.targets[target])

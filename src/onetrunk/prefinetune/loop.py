@@ -24,6 +24,7 @@ from onetrunk.families import FAMILIES
 from onetrunk.families.base import Chunk, Objective
 from onetrunk.model import precision
 from onetrunk.model.backbone import Backbone
+from onetrunk.model.embedding import gathered
 from onetrunk.model.encoder import Encoder
 from onetrunk.model.loading import load_encoder
 from onetrunk.model.lora import LoraAdapter, LoraStack
@@ -115,10 +116,12 @@ class Trainer:
 
     def encode(self, ids: Sequence[TokenIds], family: str) -> Iterator[Chunk]:
         """Run token ids through the backbone in chunks of like length, with the family's LoRA."""
-        for rows in by_length([len(row) for row in ids], CHUNK_ROWS):
-            input_ids, mask = pad([ids[row] for row in rows], self.encoder.tokenizer.pad_token_id)
-            input_ids, mask = input_ids.to(self.encoder.device), mask.to(self.encoder.device)
-            yield Chunk(rows, self._states(input_ids, mask, family), mask)
+        encoder, pad_id = self.encoder, self.encoder.tokenizer.pad_token_id
+        with gathered(encoder.token_embedding, [*ids, [pad_id]]):
+            for rows in by_length([len(row) for row in ids], CHUNK_ROWS):
+                input_ids, mask = pad([ids[row] for row in rows], pad_id)
+                input_ids, mask = input_ids.to(encoder.device), mask.to(encoder.device)
+                yield Chunk(rows, self._states(input_ids, mask, family), mask)
 
     def _states(self, input_ids: Tensor, mask: Tensor, family: str) -> Tensor:
         if self.stack is None:
