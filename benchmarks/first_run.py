@@ -21,7 +21,8 @@ from typing import Any
 
 import torch
 
-from onetrunk.adapt.fit import AdaptSettings, Data, choose_rows, fit
+from onetrunk.adapt.fit import AdaptSettings, Data, fit
+from onetrunk.adapt.rows import Draw, draw_rows
 from onetrunk.config import load_recipe
 from onetrunk.data.sources import find_files
 from onetrunk.engine import Engine
@@ -61,7 +62,8 @@ def cell(loaded: Backbone, data: Path, task: str, seed: int) -> dict[str, Any]:
     every = family.read(find_files(folder, "train"))
     test_file = find_files(folder, "test")
     test = family.read(test_file)
-    rows = Data(family.label_set(every), choose_rows(every, ROWS, seed))
+    ids = draw_rows(every, family, Draw(rows=ROWS), seed, "")
+    rows = Data(family.label_set(every), [every[row] for row in ids])
     apps = {
         adapter: fit(loaded, family, rows, AdaptSettings(adapter=adapter, seed=seed))
         for adapter in ADAPTERS

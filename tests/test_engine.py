@@ -14,6 +14,7 @@ from torch.testing import assert_close
 
 from onetrunk.adapt.app import App, save_app
 from onetrunk.adapt.features import Examples
+from onetrunk.data.alignment import encode_windows, overlap
 from onetrunk.data.batching import pad
 from onetrunk.data.examples import LabelledText, TaggedText
 from onetrunk.engine import BATCH_TEXTS, Engine
@@ -201,15 +202,12 @@ def test_apps_may_read_to_different_lengths(
         (both,) = engine.predict([text])
         (long,) = engine.predict([text], ["calendar"])
         (short,) = engine.predict([text], ["dish"])
-    assert (both["truncated"], long["truncated"], short["truncated"]) == (True, False, True)
     assert_same(both["apps"]["calendar"], long["apps"]["calendar"])
     assert_same(both["apps"]["dish"], short["apps"]["dish"])
-    seen = [entity["end"] for entity in both["apps"]["dish"]["entities"]]
-    assert all(end <= len("call mum in new york now") for end in seen)
 
 
 @pytest.mark.parametrize("max_length", [16, 66, 512])
-def test_a_text_of_ten_thousand_words_is_cut_and_says_so(
+def test_a_text_of_ten_thousand_words_is_read_in_windows(
     tiny_backbone: Backbone, random_adapter: Any, max_length: int
 ) -> None:
     names = ["calendar", "place", "intent", "flags"]
@@ -217,18 +215,45 @@ def test_a_text_of_ten_thousand_words_is_cut_and_says_so(
     text = " ".join(["call", "mum", "in", "new", "york"] * 2000)
     with Engine(tiny_backbone, apps) as engine:
         long, short = engine.predict([text, "call mum"])
-        (cut,) = engine.predict([text[: 5 * max_length]], ["intent"])
-        rows = [TaggedText.from_text(text)]
-        (tagged,) = engine.predict_examples("calendar", rows)
-    assert long["truncated"]
-    assert not short["truncated"]
-    seen = min(max_length, 66) - 2
+        (alone,) = engine.predict(["call mum"])
+        row = TaggedText.from_text(text)
+        (tagged,) = engine.predict_examples("calendar", [row])
+    assert_same(short["apps"]["intent"], alone["apps"]["intent"])
     assert len(tagged.tags) == 10_000
-    assert set(tagged.tags[seen:]) == {"O"}
-    assert tagged.scores[seen:] == [0.0] * (10_000 - seen)
-    assert min(tagged.scores[:seen]) > 0
-    if max_length <= 66:
-        assert_same(long["apps"]["intent"], cut["apps"]["intent"])
+    assert min(tagged.scores) > 0  # every word was read
+    ends = [0]
+    for entity in long["apps"]["calendar"]["entities"]:
+        assert entity["start"] >= ends[-1]  # none twice
+        ends.append(entity["end"])
+    # The text has period 5, so far from its ends equal windows give equal scores.
+    window = min(max_length, 66)
+    step = 5 * (window - 2 - overlap(window))  # windows begin every so many tokens: one a word
+    middle = tagged.scores[2 * step : 3 * step]
+    assert middle == pytest.approx(tagged.scores[3 * step : 4 * step], abs=1e-4)
+    assert max(middle) - min(middle) > 1e-3
+
+
+def test_windows_are_the_texts_that_they_show(
+    tiny_backbone: Backbone, apps: dict[str, App]
+) -> None:
+    """Logits of a long text are those of its windows, given one by one."""
+    cut = {name: replace(app, max_length=12) for name, app in apps.items()}
+    words = ("call mum in new york the river bank is to play music in paris " * 3).split()
+    with Engine(tiny_backbone, cut) as engine:
+        row = TaggedText.from_words(words)
+        (whole,) = engine.predict_examples("calendar", [row])
+        (label,) = engine.predict_examples("intent", [LabelledText(row.text)])
+        (windows,) = encode_windows(tiny_backbone.encoder.tokenizer, [row.text], 12)
+        parts = [row.text[window.offsets[1][0] : window.offsets[-2][1]] for window in windows]
+        assert len(parts) > 3  # each of these words is one token, so a part is its window
+        probabilities = [
+            engine.predict_examples("intent", [LabelledText(part)])[0].probabilities
+            for part in parts
+        ]
+    logs = torch.tensor([list(each.values()) for each in probabilities]).log()
+    mean = dict(zip(TC_LABELS, logs.mean(0).softmax(-1).tolist(), strict=True))
+    assert label.probabilities == pytest.approx(mean, abs=1e-5)
+    assert len(whole.tags) == len(words)
 
 
 STRANGE = {
@@ -248,7 +273,6 @@ STRANGE = {
 def test_any_text_is_well_defined(engine: Engine, text: str) -> None:
     (result,) = engine.predict([text])
     assert result["text"] == text
-    assert not result["truncated"]
     words = TaggedText.from_text(text).words
     starts, ends = {start for start, _ in words}, {end for _, end in words}
     for name, (kind, _, _) in SHAPES.items():
@@ -273,7 +297,7 @@ def test_any_text_is_well_defined(engine: Engine, text: str) -> None:
 
 def test_no_texts_and_no_apps(engine: Engine) -> None:
     assert engine.predict([]) == []
-    assert engine.predict(["a"], []) == [{"text": "a", "truncated": False, "apps": {}}]
+    assert engine.predict(["a"], []) == [{"text": "a", "apps": {}}]
 
 
 def test_multi_label_chooses_every_label_of_at_least_one_half(engine: Engine) -> None:
@@ -388,7 +412,8 @@ def test_score_counts_what_predict_finds_and_refuses_unseen_labels(engine: Engin
 
 def test_ner_score_is_on_the_full_sentence(tiny_backbone: Backbone, random_adapter: Any) -> None:
     app = make_app(tiny_backbone, random_adapter, "calendar", max_length=8)
-    text = TaggedText.from_text("call mum in new york now and play music in paris")
+    words = [*"call mum in new york now and play music in".split(), "\u200b"]  # the last: no token
+    text = TaggedText.from_words(words)
     with Engine(tiny_backbone, {"calendar": app}) as engine:
         (tagged,) = engine.predict_examples("calendar", [text])
         inside = TaggedText(text.text, text.words, tuple(tagged.tags))

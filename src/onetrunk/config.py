@@ -19,9 +19,11 @@ class _Settings(BaseModel):
 
 
 class Source(_Settings):
-    """One corpus: a file, or a folder that holds ``train.parquet`` (or .jsonl, .conll, .csv)."""
+    """One corpus: a file, a folder that holds a training split, or ``hub:NAME[:CONFIG]``."""
 
     path: str
+    scheme: Literal["auto", "iob1", "iob2", "bioes", "bilou"] = "auto"
+    """How entities are tagged; auto: as the whole file shows, which is said aloud."""
     weight: float | None = Field(None, gt=0)
     """Share in the mixture; None: rows ** exponent. A higher weight repeats its rows more often."""
     max_rows: int | None = Field(None, gt=0)
@@ -36,9 +38,23 @@ class FamilySettings(_Settings):
     """Factor on the family's loss (λ in the design). Raising it favours this family."""
     batch_size: int = Field(64, ge=2)
     max_length: int = Field(64, ge=8)
-    """Tokens a text, special tokens included; the share of truncated texts is reported."""
+    """Tokens a text, special tokens included. Longer sentences are read in overlapping windows;
+    longer texts of pairs are cut, and the share of those is reported."""
     exponent: float = Field(0.5, ge=0, le=1)
     """How source size counts in the mixture: 1 rows evenly, 0 sources evenly."""
+
+
+class Decontaminate(_Settings):
+    """Leave out rows that evaluation sets hold too (:mod:`onetrunk.data.overlap`)."""
+
+    against: list[str] = Field(min_length=1)
+    """Files, or folders with a validation or test split; ``*`` stands for any name."""
+    min_words: int = Field(5, ge=1)
+    """Texts with fewer words are not judged."""
+    near_words: int = Field(8, ge=1)
+    """Texts with fewer words are judged by identity alone."""
+    threshold: float = Field(0.65, ge=0.6, le=1)
+    """Jaccard similarity of words and word pairs from which on a text is a near-duplicate."""
 
 
 class LoraSettings(_Settings):
@@ -84,6 +100,8 @@ class Recipe(_Settings):
     """CPU threads; None: PyTorch's own choice."""
     lora: LoraSettings = LoraSettings()
     optimizer: OptimizerSettings = OptimizerSettings()
+    decontaminate: Decontaminate | None = None
+    """Evaluation sets whose rows must not be trained on; None: nothing is checked."""
     families: dict[str, dict[str, Any]]
 
 
@@ -109,14 +127,19 @@ def load_recipe(path: Path, **overrides: Any) -> Recipe:
     for family in recipe.families.values():
         for source in family.get("sources") or []:
             if isinstance(source, dict) and "path" in source:
-                source["path"] = str(_from(path.parent, str(source["path"])))
+                source["path"] = _from(path.parent, str(source["path"]))
+    if recipe.decontaminate is not None:
+        against = recipe.decontaminate.against
+        recipe.decontaminate.against = [_from(path.parent, pattern) for pattern in against]
     if recipe.encoder.startswith("."):
-        recipe.encoder = str(_from(path.parent, recipe.encoder))
+        recipe.encoder = _from(path.parent, recipe.encoder)
     return recipe
 
 
-def _from(folder: Path, path: str) -> Path:
-    return (folder / Path(path).expanduser()).resolve()
+def _from(folder: Path, path: str) -> str:
+    if path.startswith("hub:"):
+        return path
+    return str((folder / Path(path).expanduser()).resolve())
 
 
 def parse(model: type[Model], data: Any, where: str) -> Model:

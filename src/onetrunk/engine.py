@@ -69,14 +69,11 @@ class Engine:
     ) -> list[dict[str, Any]]:
         """Run apps (default: all) over raw texts.
 
-        One dict a text: ``text``, ``truncated`` (the text was longer than an app reads) and
-        ``apps``: by app name, ``entities`` with character offsets or ``labels`` with
-        ``probabilities``.
+        One dict a text: ``text`` and ``apps``: by app name, ``entities`` with character offsets or
+        ``labels`` with ``probabilities``. A text longer than an app's windows is read in several.
         """
         names = list(self.apps) if apps is None else list(apps)
-        results: list[dict[str, Any]] = [
-            {"text": text, "truncated": False, "apps": {}} for text in texts
-        ]
+        results: list[dict[str, Any]] = [{"text": text, "apps": {}} for text in texts]
         for max_length in sorted({self.app(name).max_length for name in names}):
             group = [name for name in names if self.apps[name].max_length == max_length]
             examples = {
@@ -88,10 +85,9 @@ class Engine:
             predictions = self._run(group, examples)
             for name in group:
                 family = self.apps[name].family
-                rows = examples[family.name]
+                rows = examples[family.name].rows
                 for i, result in enumerate(results):
-                    result["apps"][name] = family.render(rows.rows[i], predictions[name][i])
-                    result["truncated"] |= rows.encoded[i].truncated
+                    result["apps"][name] = family.render(rows[i], predictions[name][i])
         return results
 
     def predict_examples(self, name: str, rows: Sequence[Any]) -> list[Any]:
@@ -105,11 +101,6 @@ class Engine:
         app = self.app(name)
         app.family.check_labels(rows, app.labels, where)
         return app.family.score(rows, self.predict_examples(name, rows))
-
-    def truncated(self, name: str, rows: Sequence[Any]) -> int:
-        """How many examples are longer than an app reads."""
-        app = self.app(name)
-        return self._examples(app.family, rows, app.max_length).truncated
 
     def close(self) -> None:
         """Take the adapters off the backbone, so that another engine or training can use it."""
@@ -127,20 +118,25 @@ class Engine:
     def _run(self, names: Sequence[str], examples: Mapping[str, Examples]) -> dict[str, list[Any]]:
         """Predictions by app. ``examples`` holds the same texts once for each family."""
         shared = next(iter(examples.values()))
-        out: dict[str, list[Any]] = {name: [None] * len(shared.rows) for name in names}
-        for rows in by_length(shared.lengths, BATCH_TEXTS):
+        own = {name: examples[self.apps[name].family.name] for name in names}
+        parts: dict[str, list[Any]] = {name: [None] * len(shared.encoded) for name in names}
+        for windows in by_length(shared.lengths, BATCH_TEXTS):
             units = {
-                kind: [families_examples.units[row] for row in rows]
-                for kind, families_examples in examples.items()
+                kind: [of_family.units[window] for window in windows]
+                for kind, of_family in examples.items()
             }
-            logits = self.logits(names, *shared.batch(rows, self.backbone.encoder), units)
+            logits = self.logits(names, *shared.batch(windows, self.backbone.encoder), units)
             for name in names:
-                app, own = self.apps[name], examples[self.apps[name].family.name]
-                for row, part in zip(rows, logits[name].split(own.visible(rows)), strict=True):
-                    out[name][row] = app.family.decode(
-                        part, own.rows[row], own.units[row], app.labels, app.multi_label
-                    )
-        return out
+                split = logits[name].cpu().split(own[name].visible(windows))
+                for window, part in zip(windows, split, strict=True):
+                    parts[name][window] = part
+        return {
+            name: [
+                app.family.decode(part, row, units, app.labels, app.multi_label)
+                for row, part, units in own[name].joined(parts[name])
+            ]
+            for name, app in ((name, self.apps[name]) for name in names)
+        }
 
     @torch.inference_mode()
     def logits(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -11,6 +12,8 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+from onetrunk.data.notes import Notes
 
 # Results go to stdout; everything a person watches goes to stderr.
 console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -31,6 +34,12 @@ def progress_bar() -> Progress:
         TextColumn("{task.fields[note]}"),
         console=console,
     )
+
+
+def say(notes: Notes) -> None:
+    """Print what reading changed or found odd, a line a kind."""
+    for line in notes.lines():
+        console.print("[yellow]note:[/]", escape(line))
 
 
 def stdout() -> Console:

@@ -9,7 +9,7 @@ from sklearn.preprocessing import StandardScaler
 
 from onetrunk.adapt.app import App
 from onetrunk.adapt.features import Examples, cached_states, full_states, unit_features
-from onetrunk.adapt.fit import AdaptSettings, Data, choose_rows, fit
+from onetrunk.adapt.fit import AdaptSettings, Data, fit
 from onetrunk.adapt.linear import solve_linear
 from onetrunk.data.examples import LabelledText, TaggedText
 from onetrunk.engine import Engine
@@ -178,16 +178,6 @@ def test_linear_features_are_those_of_the_primary(corpora: Path, tiny_backbone: 
     torch.testing.assert_close(got.weight, want.weight, atol=1e-5, rtol=0)
 
 
-def test_rows_are_drawn_by_seed_without_replacement() -> None:
-    rows = list(range(50))
-    drawn = choose_rows(rows, 20, seed=3)
-    assert drawn == choose_rows(rows, 20, seed=3) != choose_rows(rows, 20, seed=4)
-    assert len(set(drawn)) == 20
-    assert choose_rows(rows, None, seed=3) == rows
-    with pytest.raises(UserError, match="--rows 51: the training file has 50 rows"):
-        choose_rows(rows, 51, 0)
-
-
 def test_nothing_to_learn(tiny_backbone: Backbone) -> None:
     ner, tc = family("ner"), family("tc")
     with pytest.raises(UserError, match="there are no training rows"):
@@ -195,7 +185,7 @@ def test_nothing_to_learn(tiny_backbone: Backbone) -> None:
     with pytest.raises(UserError, match=r"only the label\(s\) \['a'\]"):
         fit(tiny_backbone, tc, Data(["a"], [LabelledText("x", ("a",))]))
     unseen = [TaggedText.from_words(["\u200b"], ["B-X"])]
-    with pytest.raises(UserError, match="no labelled unit within 66 tokens"):
+    with pytest.raises(UserError, match="the tokenizer leaves nothing"):
         fit(tiny_backbone, ner, Data(["X"], unseen))
 
 

@@ -119,7 +119,6 @@ def test_from_recipe_to_predictions(run: Run, backbone: Path, corpora: Path) -> 
     (line,) = both.out.splitlines()
     found = json.loads(line)
     assert found["text"] == "call ann in paris"
-    assert not found["truncated"]
     assert set(found["apps"]) == {"ner", "tc"}
     assert sum(found["apps"]["tc"]["probabilities"].values()) == pytest.approx(1, abs=1e-3)
     for entity in found["apps"]["ner"]["entities"]:
@@ -183,12 +182,15 @@ def test_odd_texts_have_a_well_defined_result(
         assert text[entity["start"] : entity["end"]] == entity["text"]
 
 
-def test_a_long_text_is_cut_and_said_so(run: Run, backbone: Path, corpora: Path) -> None:
+def test_a_long_text_is_read_to_its_end(run: Run, backbone: Path, corpora: Path) -> None:
     adapt(run, backbone, corpora, "ner")
-    result = run("predict", corpora / "apps/ner", "--text", "ann " * 10_000)
+    sentence = "ann met mum in paris "
+    result = run("predict", corpora / "apps/ner", "--text", sentence * 2_000)
     assert result.code == 0
-    assert json.loads(result.out)["truncated"]
-    assert "1 of 1 texts were cut at 66 tokens" in result.err
+    found = json.loads(result.out)["apps"]["ner"]["entities"]
+    starts = [entity["start"] for entity in found]
+    assert starts == sorted(set(starts))
+    assert starts[-1] >= len(sentence) * 1_999
 
 
 def test_long_training_texts_are_counted(run: Run, backbone: Path, corpora: Path) -> None:
@@ -251,7 +253,7 @@ def test_a_label_that_training_never_saw(run: Run, backbone: Path, corpora: Path
     ("tokens", "tags", "message"),
     [
         (["a", "b"], ["O"], "row 1: 2 tokens but 1 ner_tags"),
-        (["a", "b"], ["O", "I-X"], "row 1: tag 2 'I-X' does not continue an entity; write B-X"),
+        (list("abc"), ["B-X", "O", "I-X"], "row 1: tag 3 'I-X' does not continue an entity"),
         (["a"], ["X"], "row 1: tag 1 'X' is not O, B-type or I-type"),
     ],
 )
@@ -262,6 +264,18 @@ def test_malformed_tags(
     pq.write_table(pa.table({"tokens": [tokens], "ner_tags": [tags]}), path)
     refused(adapt(run, backbone, corpora, "ner"), f"{path}, {message}")
     assert nothing_left(corpora / "apps/ner")
+
+
+def test_a_converted_scheme_is_said(run: Run, backbone: Path, corpora: Path) -> None:
+    path = corpora / "ner/app/train.conll"
+    path.write_text("ann I-who\nmet O\nbob I-who\n\nmum O\n" * 5)
+    result = run(
+        *("adapt", backbone, "--family", "ner", "--train", path, "--adapter", "linear"),
+        *("--shots", 4, "--out", corpora / "apps/ner"),
+    )
+    assert result.code == 0
+    assert "IOB1 tags converted to IOB2" in result.err
+    assert len(json.loads((corpora / "apps/ner/rows.json").read_text())["ids"]) == 2
 
 
 def test_an_app_on_another_backbone(

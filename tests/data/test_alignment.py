@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onetrunk.data.alignment import encode, first_tokens
+from onetrunk.data.alignment import (
+    encode,
+    encode_windows,
+    first_tokens,
+    overlap,
+    window_units,
+)
 from onetrunk.data.examples import Span, TaggedText
 
 exact = settings(derandomize=True, deadline=None, max_examples=150)
@@ -179,3 +185,50 @@ def test_threads_may_truncate_one_tokenizer_to_different_lengths(tiny_tokenizer:
     for thread in threads:
         thread.join()
     assert faults == []
+
+
+# Windows
+
+
+@exact
+@given(
+    st.lists(st.sampled_from(["new", "york", "mumq", "日本", "x\u200by", "\u200b"]), max_size=60),
+    st.integers(6, 20),
+)
+def test_every_word_is_read_once_and_in_order(
+    tiny_tokenizer: Any, words: list[str], max_length: int
+) -> None:
+    row = TaggedText.from_words(words)
+    (windows,) = encode_windows(tiny_tokenizer, [row.text], max_length)
+    (whole,) = encode(tiny_tokenizer, [row.text], 10_000)
+    units = window_units(row.words, windows)
+    assert all(len(window.ids) <= max_length for window in windows)
+    seen = [
+        (word, window, at)
+        for window, tokens in enumerate(units)
+        for word, at in enumerate(tokens)
+        if at >= 0
+    ]
+    # The same words as in one window that holds everything, each by its first token there.
+    alone = {
+        w: whole.offsets[at]
+        for w, at in enumerate(first_tokens(row.words, whole.offsets))
+        if at >= 0
+    }
+    assert {word: windows[window].offsets[at] for word, window, at in seen} == alone
+    assert [word for word, _, _ in seen] == sorted(alone)  # once each; windows keep the order
+
+
+def test_a_word_is_read_where_it_has_most_around_it(tiny_tokenizer: Any) -> None:
+    words = ["new"] * 30
+    row = TaggedText.from_words(words)
+    (windows,) = encode_windows(tiny_tokenizer, [row.text], 18)
+    shared, step = overlap(18), 16 - overlap(18)
+    assert shared == 4
+    assert [window.offsets[1][0] for window in windows] == [0, 4 * step, 8 * step]
+    first, second, third = (
+        [at >= 0 for at in tokens] for tokens in window_units(row.words, windows)
+    )
+    assert first == [True] * (step + 2) + [False] * (30 - step - 2)  # half of what is shared
+    assert second == [False] * (step + 2) + [True] * step + [False] * (30 - 2 * step - 2)
+    assert third == [False] * (2 * step + 2) + [True] * (30 - 2 * step - 2)

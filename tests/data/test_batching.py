@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 
 import numpy as np
@@ -8,7 +9,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onetrunk.data.batching import by_length, pad, shuffled_buckets, source_weights, step_rng
+from onetrunk.data.batching import (
+    by_budget,
+    by_length,
+    pad,
+    shard,
+    shuffled_buckets,
+    source_weights,
+    step_rng,
+)
 
 exact = settings(derandomize=True, deadline=None, max_examples=100)
 lengths_strategy = st.lists(st.integers(1, 40), max_size=70)
@@ -36,6 +45,49 @@ def test_by_length_holds_every_row_once_shortest_first(lengths: list[int], size:
     assert [(lengths[row], row) for row in order] == sorted((n, i) for i, n in enumerate(lengths))
     assert all(len(batch) == size for batch in batches[:-1])
     assert all(1 <= len(batch) <= size for batch in batches)
+
+
+def brute_force_cost(lengths: list[int], tokens: int, call: int) -> int:
+    """The least cost of all ways to cut the sorted rows."""
+    ordered = sorted(lengths)
+    best = None
+    for cuts in itertools.product([False, True], repeat=max(0, len(ordered) - 1)):
+        chunks, chunk = [], ordered[:1]
+        for length, cut in zip(ordered[1:], cuts, strict=True):
+            if cut:
+                chunks.append(chunk)
+                chunk = []
+            chunk = [*chunk, length]
+        chunks.append(chunk)
+        if all(len(c) == 1 or len(c) * c[-1] <= tokens for c in chunks):
+            cost = sum(len(c) * c[-1] + call for c in chunks)
+            best = cost if best is None else min(best, cost)
+    assert best is not None
+    return best
+
+
+@exact
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=8), st.integers(1, 80), st.integers(0, 20))
+def test_chunks_under_a_budget_cost_least(lengths: list[int], tokens: int, call: int) -> None:
+    chunks = by_budget(lengths, tokens, call)
+    order = [row for chunk in chunks for row in chunk]
+    assert sorted(order) == list(range(len(lengths)))
+    assert [lengths[row] for row in order] == sorted(lengths)
+    padded = [len(chunk) * lengths[chunk[-1]] for chunk in chunks]
+    assert all(len(c) == 1 or cost <= tokens for c, cost in zip(chunks, padded, strict=True))
+    assert sum(padded) + call * len(chunks) == brute_force_cost(lengths, tokens, call)
+
+
+def test_no_rows_are_no_chunks() -> None:
+    assert by_budget([], 10) == []
+
+
+@exact
+@given(st.lists(st.integers(), max_size=20), st.integers(1, 5))
+def test_shards_make_up_the_batch(rows: list[int], world: int) -> None:
+    parts = [shard(rows, rank, world) for rank in range(world)]
+    assert sorted(itertools.chain(*parts)) == sorted(rows)
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
 @exact

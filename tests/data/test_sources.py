@@ -3,7 +3,8 @@ import json
 import re
 import tempfile
 import time
-from collections.abc import Callable
+import tracemalloc
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,12 @@ from hypothesis import strategies as st
 
 from onetrunk.data.examples import LabelledText, Pair, TaggedText
 from onetrunk.data.sources import (
-    find_files,
     read_classification,
     read_ner,
     read_pairs,
     read_texts,
+    stream_ner,
+    stream_texts,
 )
 from onetrunk.errors import UserError
 
@@ -27,7 +29,8 @@ exact = settings(derandomize=True, deadline=None, max_examples=40)
 
 # Emoji with modifiers, CJK, right-to-left, combining marks, zero-width and odd line separators.
 SNIPPETS = "👩🏽‍💻 🇩🇪 日本語 שלום مرحبا é e\u0301 \u200b \u200d \ufeff ½ \x85 \u2028 , \" ' \\ # O"
-anything = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+# A NUL is refused in text files.
+anything = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
 texts = st.one_of(anything, st.lists(st.sampled_from(SNIPPETS.split(" "))).map(" ".join))
 # CoNLL separates words with spaces, tabs and line ends: its words hold none of them.
 words = texts.map(lambda text: re.sub(r"\s", "", text)).filter(bool)
@@ -203,6 +206,29 @@ def test_many_pairs_load_fast(tmp_path: Path) -> None:
         assert time.process_time() - start < 5  # well under a second on an idle machine
 
 
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.csv", "a.tsv", "a.txt"])
+def test_streaming_holds_a_block_of_rows(tmp_path: Path, name: str) -> None:
+    def peak(rows: int) -> int:
+        read: Callable[..., Iterator[Any]] = stream_ner if name == "a.tsv" else stream_texts
+        row = {"a.csv": "some text", "a.tsv": "some\tO\n", "a.txt": "some text"}
+        lines = [row.get(name, '{"text": "some text"}')] * rows
+        (tmp_path / name).write_text("\n".join(["text"] * (name == "a.csv") + lines))
+        tracemalloc.start()
+        try:
+            assert sum(1 for _ in read(tmp_path / name)) == rows
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    small = peak(2_000)
+    assert peak(20_000) < 1.5 * small + 2**20  # the whole would be ten times as much
+
+
+def test_errors_of_a_source_come_at_once(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such file"):
+        stream_ner(tmp_path / "a.conll")  # and not with the first row
+
+
 # What is refused
 
 
@@ -211,17 +237,21 @@ def test_missing_file(tmp_path: Path) -> None:
     fails(read_ner, tmp_path / "tain.jsonl", "no such file: F; did you mean 'train.jsonl'?")
     fails(read_pairs, tmp_path / "zzz", "no such file: F")
     fails(read_texts, tmp_path / "nowhere" / "a.txt", "no such file: F")
-    fails(read_texts, tmp_path, "F is a folder, not a file")
+    fails(read_texts, tmp_path / "train.jsonl", "F is empty (0 bytes)")
 
 
 def test_unknown_suffix(tmp_path: Path) -> None:
-    file = tmp_path / "a.json"
+    file = tmp_path / "a.jsom"
     file.write_text("{}")
-    head = "F: suffix '.json' is not supported here; did you mean '.jsonl'? valid: "
-    fails(read_ner, file, head + ".bio, .conll, .iob, .jsonl, .parquet, .tsv, .txt")
-    fails(read_classification, file, head + ".csv, .jsonl, .parquet, .tsv")
-    fails(read_pairs, file, head + ".csv, .jsonl, .parquet, .tsv")
-    fails(read_texts, file, head + ".csv, .jsonl, .parquet, .tsv, .txt")
+    head = "F: suffix '.jsom' is not supported here; did you mean '.json'? valid: "
+    conll = ".arrow, .bio, .conll, .conllu, .conllup, .iob, .iob2"
+    fails(read_ner, file, f"{head}{conll}, .json, .jsonl, .parquet, .spacy, .tsv, … (13 in all)")
+    fails(read_classification, file, head + ".arrow, .csv, .json, .jsonl, .parquet, .spacy, .tsv")
+    fails(read_pairs, file, head + ".arrow, .csv, .json, .jsonl, .parquet, .tsv")
+    file = tmp_path / "a.parquet.gz"
+    file.write_bytes(b"x")
+    head = "F: suffix '.parquet.gz' is not supported here; did you mean '.parquet'? valid: "
+    fails(read_pairs, file, head + ".arrow, .csv, .json, .jsonl, .parquet, .tsv")
 
 
 @pytest.mark.parametrize("name", ["a.parquet", "a.jsonl", "a.tsv", "a.txt"])
@@ -280,15 +310,18 @@ def test_repeated_and_ambiguous_columns(tmp_path: Path) -> None:
         ({"tokens": ["a"], "ner_tags": ["X-P"]}, "tag 1 'X-P' is not O, B-type or I-type"),
         (
             {"tokens": ["a", "b"], "ner_tags": ["B-Q", "I-P"]},
-            "tag 2 'I-P' does not continue an entity; write B-P to start one; "
-            "row looks like IOB1: convert to IOB2 (onetrunk does not guess)",
+            "tag 2 'I-P' does not continue an entity; write B-P to start one; the tags are IOB2 "
+            "by HERE1 (tag 1 'B-P'): write one scheme, or set scheme (iob1, iob2, bioes, bilou)",
         ),
     ],
 )
 def test_bad_ner_row(tmp_path: Path, bad: dict[str, Any], message: str) -> None:
     rows: Rows = [{"tokens": ["a"], "ner_tags": ["B-P"]}, bad]
-    fails(read_ner, write_parquet(tmp_path / "a.parquet", rows), f"F, row 2: {message}")
-    fails(read_ner, write_jsonl(tmp_path / "a.jsonl", rows), f"F:2: {message}")
+    for file, at in (
+        (write_parquet(tmp_path / "a.parquet", rows), "F, row "),
+        (write_jsonl(tmp_path / "a.jsonl", rows), "F:"),
+    ):
+        fails(read_ner, file, f"{at}2: {message}".replace("HERE", at))
 
 
 def test_ner_columns_of_the_wrong_type(tmp_path: Path) -> None:
@@ -309,11 +342,6 @@ def test_ner_columns_of_the_wrong_type(tmp_path: Path) -> None:
         ("a\tO\n\tO\n", "F:2: token 2 is an empty string"),
         ("a\tO\n\nb\tO\nc\t\n", "F:4: tag 2 '' is not O, B-type or I-type"),
         ("a O\nb B-X\n\n\nc O\nd X", "F:6: tag 2 'X' is not O, B-type or I-type"),
-        (
-            "-DOCSTART- O\n\na O\nb I-X\nc I-X\n",
-            "F:4: tag 2 'I-X' does not continue an entity; write B-X to start one; "
-            "row looks like IOB1: convert to IOB2 (onetrunk does not guess)",
-        ),
     ],
 )
 def test_bad_conll(tmp_path: Path, text: str, message: str) -> None:
@@ -426,27 +454,3 @@ def test_corrupt_parquet(tmp_path: Path) -> None:
     file.write_bytes(whole[:8] + b"\xff" * 200 + whole[208:])
     with pytest.raises(UserError, match=r"^[^\n]*a\.parquet cannot be read as Parquet: [^\n]+$"):
         read_texts(file)
-
-
-# Folders
-
-
-def test_find_files(tmp_path: Path) -> None:
-    for name in ("train.parquet", "valid.jsonl", "README.md", "train.md", "test.csv", "test.conll"):
-        (tmp_path / name).touch()
-    assert find_files(tmp_path) == tmp_path / "train.parquet"
-    assert find_files(str(tmp_path), "valid") == tmp_path / "valid.jsonl"
-    assert find_files(tmp_path / "README.md") == tmp_path / "README.md"
-    fails(
-        find_files, tmp_path, "F holds test.conll and test.csv; name the file to read", split="test"
-    )
-    fails(find_files, tmp_path / "zzz", "no such file: F")
-    message = (
-        "F holds no file 'validation' (.parquet, .jsonl, .conll, .csv, .tsv, .txt, .iob, .bio); "
-        "did you mean 'valid'? found: README.md, test.conll, test.csv, train.md, "
-        "train.parquet, valid.jsonl"
-    )
-    fails(find_files, tmp_path, message, split="validation")
-    (tmp_path / "sub").mkdir()
-    message = "F holds no file 'train' (.parquet, .jsonl, .conll, .csv, .tsv, .txt, .iob, .bio); "
-    fails(find_files, tmp_path / "sub", message + "found: no files")

@@ -2,6 +2,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from onetrunk.config import Recipe
@@ -46,10 +48,54 @@ def test_the_folder_holds_the_run(recipe: Recipe, tmp_path: Path) -> None:
     assert sum(line["tokens"] for line in lines) == loaded.record["useful_tokens"]
 
 
-def test_truncated_texts_are_counted(recipe: Recipe, tmp_path: Path) -> None:
+def test_cut_texts_are_counted_and_sentences_are_not_cut(recipe: Recipe, tmp_path: Path) -> None:
+    folder = tmp_path / "long"
+    folder.mkdir()
+    texts = [f"call {word}" * 6 for word in "abcdefgh"]
+    table = {"query": texts, "positive": [f"met {i}" for i in range(8)]}
+    pq.write_table(pa.table(table), folder / "train.parquet")
+    recipe.families["tc"] |= {"max_length": 8, "sources": [{"path": str(folder)}]}
     recipe.families["ner"]["max_length"] = 8
     made = prefinetune(recipe, tmp_path / "backbone")
-    assert 0 < made.record["data"]["ner"]["truncated_share"] <= 1
+    assert made.record["data"]["tc"]["truncated_share"] == 0.5
+    assert made.record["data"]["ner"]["truncated_share"] == 0
+    assert 0 < made.record["padding_waste"] < 0.5
+
+
+def test_rows_of_evaluation_sets_are_left_out(
+    recipe: Recipe, corpora: Path, tmp_path: Path
+) -> None:
+    """Invariant 10, from the recipe to the backbone folder."""
+    planted = ["ann met mum in the new york river bank", "call bob and play music in paris now"]
+    for name, column, changed in (
+        ("ner", "tokens", [planted[0].upper().split(), ["dora", "met", "a", "bank", "in", "york"]]),
+        ("tc", "text", [planted[1].replace("bob", "cid"), "met"]),
+    ):
+        folder = tmp_path / "held out" / name
+        folder.mkdir(parents=True)
+        pq.write_table(pa.table({column: changed}), folder / "test.parquet")
+    before = pq.read_table(corpora / "pre_ner/a/train.parquet").to_pydict()
+    tokens = planted[0].split()
+    before["tokens"].append(tokens)
+    before["ner_tags"].append(["O"] * len(tokens))
+    pq.write_table(pa.table(before), corpora / "pre_ner/a/train.parquet")
+    pairs = pq.read_table(corpora / "pre_pairs/c/train.parquet").to_pydict()
+    pairs["query"].append("met")
+    pairs["positive"].append(planted[1])
+    pq.write_table(pa.table(pairs), corpora / "pre_pairs/c/train.parquet")
+    against = [str(tmp_path / "held out" / "*")]
+    recipe = Recipe.model_validate(recipe.model_dump() | {"decontaminate": {"against": against}})
+    made = prefinetune(recipe, tmp_path / "backbone")
+    (source,) = made.record["data"]["ner"]["sources"]
+    assert source["rows"] == 40
+    report = json.loads((tmp_path / "backbone/decontamination.json").read_text())
+    removed = {name: source["removed"] for name, source in report["sources"].items()}
+    assert removed["a"] == {"exact": 0, "normalised": 1, "contained": 0, "near": 0}
+    assert removed["c"] == {"exact": 0, "normalised": 0, "contained": 0, "near": 1}
+    assert report["evaluation_sets"]["held out/tc/test"]["too_short"] == 1
+    again = prefinetune(recipe, tmp_path / "again")  # from the cache
+    assert again.fingerprint == made.fingerprint
+    assert json.loads((tmp_path / "again/decontamination.json").read_text()) == report
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])

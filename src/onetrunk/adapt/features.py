@@ -6,14 +6,16 @@ trunk cached, each epoch costs k layers instead of L.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from onetrunk.data.alignment import Encoded, encode
+from onetrunk.data.alignment import Encoded, encode_windows
 from onetrunk.data.batching import by_length, pad
 from onetrunk.families.base import Family
 from onetrunk.model.encoder import Encoder
@@ -22,45 +24,69 @@ from onetrunk.model.heads import Pooling
 BATCH_ROWS = 32
 
 States = Callable[[Sequence[int]], tuple[Tensor, Tensor]]
-"""Row indices -> final token states ``(B, T, D)`` and mask ``(B, T)`` of those examples."""
+"""Window indices -> final token states ``(B, T, D)`` and mask ``(B, T)`` of those windows."""
 
 
 @dataclass
 class Examples:
-    """Examples of one family, tokenised: ``units[i]`` are the token positions of example i."""
+    """Examples of one family, tokenised. A long text is several windows, read one by one.
+
+    Window w belongs to example ``example_of[w]`` (ascending) and reads the units of it whose token
+    positions ``units[w]`` gives.
+    """
 
     rows: list[Any]
     encoded: list[Encoded]
+    example_of: list[int]
     units: list[list[int]]
 
     @classmethod
     def prepare(
         cls, family: Family[Any, Any], rows: Sequence[Any], encoder: Encoder, max_length: int
     ) -> Examples:
-        """Tokenise ``rows`` to at most ``max_length`` tokens."""
+        """Tokenise ``rows`` into windows of at most ``max_length`` tokens."""
         texts = [family.text(row) for row in rows]
-        encoded = encode(encoder.tokenizer, texts, min(max_length, encoder.max_length))
-        units = [family.units(row, text) for row, text in zip(rows, encoded, strict=True)]
-        return cls(list(rows), encoded, units)
+        windows = encode_windows(encoder.tokenizer, texts, min(max_length, encoder.max_length))
+        units = [family.units(row, parts) for row, parts in zip(rows, windows, strict=True)]
+        example_of = [i for i, parts in enumerate(windows) for _ in parts]
+        return cls(list(rows), [*chain(*windows)], example_of, [*chain(*units)])
 
     @property
     def lengths(self) -> list[int]:
-        """Tokens of each example."""
+        """Tokens of each window."""
         return [len(text.ids) for text in self.encoded]
 
     @property
-    def truncated(self) -> int:
-        """How many examples were cut."""
-        return sum(text.truncated for text in self.encoded)
+    def long(self) -> int:
+        """How many examples are longer than a window."""
+        return sum(count > 1 for count in Counter(self.example_of).values())
 
-    def visible(self, rows: Sequence[int]) -> list[int]:
-        """How many units of each of these examples have a token, and so a row of logits."""
-        return [sum(at >= 0 for at in self.units[row]) for row in rows]
+    def visible(self, windows: Sequence[int]) -> list[int]:
+        """How many units each of these windows reads: its rows of logits."""
+        return [sum(at >= 0 for at in self.units[window]) for window in windows]
 
-    def batch(self, rows: Sequence[int], encoder: Encoder) -> tuple[Tensor, Tensor]:
-        """input_ids and mask ``(B, T)`` of some rows, on the encoder's device."""
-        ids, mask = pad([self.encoded[row].ids for row in rows], encoder.tokenizer.pad_token_id)
+    def batch(self, windows: Sequence[int], encoder: Encoder) -> tuple[Tensor, Tensor]:
+        """input_ids and mask ``(B, T)`` of some windows, on the encoder's device."""
+        ids, mask = pad([self.encoded[w].ids for w in windows], encoder.tokenizer.pad_token_id)
         return ids.to(encoder.device), mask.to(encoder.device)
+
+    def joined(self, parts: Sequence[Tensor]) -> list[tuple[Any, Tensor, list[int]]]:
+        """By example: itself, its windows' rows of ``parts`` in order, and which units they are of.
+
+        ``parts[w]`` is ``(u_w, …)``. Every unit is read by one window at most, and windows keep the
+        order of units, so the rows of an example are in order too.
+        """
+        of_example: list[list[int]] = [[] for _ in self.rows]
+        for window, example in enumerate(self.example_of):
+            of_example[example].append(window)
+        return [
+            (
+                row,
+                torch.cat([parts[window] for window in windows]),
+                [max(at) for at in zip(*(self.units[window] for window in windows), strict=True)],
+            )
+            for row, windows in zip(self.rows, of_example, strict=True)
+        ]
 
 
 def full_states(examples: Examples, encoder: Encoder) -> States:
@@ -101,8 +127,8 @@ def cached_states(examples: Examples, encoder: Encoder, k: int) -> States:
 def unit_features(
     examples: Examples, family: Family[Any, Any], states: States, pooling: Pooling
 ) -> list[Tensor]:
-    """What a head reads, for every example: a list of ``(u_i, D)`` on the CPU."""
-    features = [torch.empty(0)] * len(examples.rows)
+    """What a head reads, for every window: a list of ``(u_w, D)`` on the CPU."""
+    features = [torch.empty(0)] * len(examples.encoded)
     for rows in by_length(examples.lengths, BATCH_ROWS):
         units = [examples.units[row] for row in rows]
         gathered = family.gather(*states(rows), units, pooling).cpu()

@@ -65,16 +65,6 @@ class Data:
     validation: list[Any] = field(default_factory=list)
 
 
-def choose_rows(rows: Sequence[Any], count: int | None, seed: int) -> list[Any]:
-    """``count`` rows drawn without replacement (all, if None). Raises UserError if too few."""
-    if count is None:
-        return list(rows)
-    if not 0 < count <= len(rows):
-        raise UserError(f"--rows {count}: the training file has {len(rows)} rows")
-    chosen = np.random.default_rng(seed).permutation(len(rows))[:count]
-    return [rows[i] for i in chosen]
-
-
 def fit(
     backbone: Backbone,
     family: Family[Any, Any],
@@ -86,7 +76,7 @@ def fit(
 
     ``App.record`` holds rows, seconds, trainable parameters, and epochs, validation score and mean
     loss of each epoch where there are any. Raises :class:`UserError` if there is nothing to learn:
-    no rows, fewer than two classes, or no labelled unit within ``max_length``.
+    no rows, fewer than two classes, or no word that the tokenizer keeps.
     """
     start = time.perf_counter()
     if not data.train:
@@ -102,7 +92,7 @@ def fit(
         "strategy": backbone.record.get("strategy"),
         "train_rows": len(data.train),
         "validation_rows": len(data.validation),
-        "train_truncated": fitting.train.truncated,
+        "train_long": fitting.train.long,
         "seed": settings.seed,
         "trainable_parameters": _trainable(app),
         "seconds": round(time.perf_counter() - start, 2),
@@ -136,11 +126,11 @@ class _Fitting:
         self.train = Examples.prepare(family, data.train, self.encoder, self.max_length)
         self.validation = Examples.prepare(family, data.validation, self.encoder, self.max_length)
         self.targets = [
-            family.targets(row, units, data.labels, settings.multi_label)
-            for row, units in zip(data.train, self.train.units, strict=True)
+            family.targets(data.train[example], units, data.labels, settings.multi_label)
+            for example, units in zip(self.train.example_of, self.train.units, strict=True)
         ]
         if not sum(map(len, self.targets)):
-            raise UserError(f"no labelled unit within {self.max_length} tokens: raise --max-length")
+            raise UserError("the tokenizer leaves nothing of the training texts to learn from")
 
     def linear(self) -> tuple[App, dict[str, Any]]:
         """A head alone, on the final states of the primary LoRA (or of the bare backbone)."""
@@ -210,7 +200,7 @@ class _Fitting:
     ) -> dict[str, Any]:
         """AdamW with a short warm-up and linear decay; keeps the best epoch on validation."""
         settings = self.settings
-        per_epoch = -(-len(self.data.train) // settings.batch_size)
+        per_epoch = -(-len(self.targets) // settings.batch_size)
         epochs = settings.epochs or min(12, max(4, -(-200 // per_epoch)))
         total = epochs * per_epoch
         parameters = [*stack.parameters(), *head.parameters()]
@@ -231,7 +221,7 @@ class _Fitting:
             sums = [0.0, 0]
             for rows in shuffled_buckets(self.train.lengths, settings.batch_size, rng):
                 targets = torch.cat([self.targets[row] for row in rows])
-                if len(targets):  # a batch of sentences that lie beyond max_length has none
+                if len(targets):  # the tokenizer may delete every word of a batch
                     loss = head_loss(
                         head(self._features(rows, train)), targets.to(self.encoder.device)
                     )
@@ -259,16 +249,14 @@ class _Fitting:
 
     def _score(self, head: nn.Linear, states: States) -> float:
         """The family's metric on the validation rows."""
-        features = unit_features(self.validation, self.family, states, self.backbone.pooling)
+        validation = self.validation
+        features = unit_features(validation, self.family, states, self.backbone.pooling)
         with torch.no_grad():
-            predictions = [
-                self.family.decode(
-                    head(part), row, units, self.data.labels, self.settings.multi_label
-                )
-                for part, row, units in zip(
-                    features, self.validation.rows, self.validation.units, strict=True
-                )
-            ]
+            logits = [head(part) for part in features]
+        predictions = [
+            self.family.decode(part, row, units, self.data.labels, self.settings.multi_label)
+            for row, part, units in validation.joined(logits)
+        ]
         return self.family.score(self.validation.rows, predictions)[self.family.metric]
 
     def _app(self, head: nn.Linear, adapter: LoraAdapter | None, primary: str) -> App:

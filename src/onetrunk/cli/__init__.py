@@ -14,6 +14,7 @@ from rich.console import Console
 from onetrunk import __version__
 from onetrunk.cli.adapt import adapt
 from onetrunk.cli.evaluate import evaluate
+from onetrunk.cli.label import label
 from onetrunk.cli.predict import predict
 from onetrunk.cli.prefinetune import prefinetune
 from onetrunk.errors import UserError
@@ -28,6 +29,8 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     help="""One small text encoder, many text tasks.
+
+    [bold]0. label[/] makes weak data from raw text: entities, or pairs of texts.
 
     [bold]1. prefinetune[/] teaches one encoder two task families, named entities and text
     classification, from weak data, and writes a [bold]backbone[/].
@@ -58,7 +61,7 @@ def _guarded(verb: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-for verb in (prefinetune, adapt, predict, evaluate):
+for verb in (label, prefinetune, adapt, predict, evaluate):
     # Paragraphs are wrapped to the terminal, not to the source file.
     paragraphs = inspect.cleandoc(verb.__doc__ or "").split("\n\n")
     wrapped = "\n\n".join(" ".join(part.split()) for part in paragraphs)
@@ -85,5 +88,4 @@ def main() -> None:
     # The libraries below draw bars and print advice of their own; ours is enough.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     app()

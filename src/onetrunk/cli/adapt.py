@@ -32,6 +32,16 @@ def adapt(
     rows: Annotated[
         int | None, typer.Option(help="Train on so many rows, drawn by --seed. Default: all.")
     ] = None,
+    fraction: Annotated[
+        float | None, typer.Option(help="Or on a share of them, stratified by label: 0.1.")
+    ] = None,
+    shots: Annotated[
+        int | None, typer.Option(help="Or on so many rows a label (ner: mentions a type).")
+    ] = None,
+    subset: Annotated[
+        Path | None,
+        typer.Option(help="Or on the rows of an earlier draw: another app's rows.json."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of drawing rows, LoRA start and batch order.")] = 0,
     k: Annotated[
         int | None, typer.Option(help="LoRA on the last K layers. Default: the backbone's k.")
@@ -41,7 +51,9 @@ def adapt(
         int | None, typer.Option(help="Default: enough for about 200 updates, 4 to 12.")
     ] = None,
     batch_size: Annotated[int, typer.Option(help="Rows an update.")] = 16,
-    max_length: Annotated[int, typer.Option(help="Tokens a text; longer ones are cut.")] = 128,
+    max_length: Annotated[
+        int, typer.Option(help="Tokens a window; longer texts are read in several.")
+    ] = 128,
     multi_label: Annotated[
         bool, typer.Option("--multi-label", help="tc only: a text may have any number of labels.")
     ] = False,
@@ -53,17 +65,21 @@ def adapt(
     [bold]app.json[/] with labels, scores and the fingerprint of the backbone, the only one it will
     run on. The LoRA starts from the family's task-primary LoRA where the backbone has one.
 
-    NER rows have [bold]tokens[/] and [bold]ner_tags[/] (IOB2) or are CoNLL lines; classification
-    rows have [bold]text[/] and [bold]label[/].
+    NER rows have [bold]tokens[/] and [bold]ner_tags[/], or are CoNLL lines or annotated spans
+    (spaCy, Doccano, Label Studio); classification rows have [bold]text[/] and [bold]label[/]. What
+    reading converted or found odd is said. Rows that were drawn are kept in [bold]rows.json[/].
 
     Example: [cyan]onetrunk adapt runs/tpl --family tc --train banking.csv --out apps/banking[/]
     """
     from onetrunk.adapt.app import save_app
-    from onetrunk.adapt.fit import AdaptSettings, Data, choose_rows, fit
+    from onetrunk.adapt.fit import AdaptSettings, Data, fit
+    from onetrunk.adapt.rows import Draw, draw_rows, save_rows
+    from onetrunk.data.notes import Notes
+    from onetrunk.data.sources import locate
     from onetrunk.engine import Engine
     from onetrunk.families import family as family_named
     from onetrunk.model.backbone import load_backbone
-    from onetrunk.progress import console
+    from onetrunk.progress import console, say
     from onetrunk.storage import atomic_folder, refuse_existing
 
     refuse_existing(out, overwrite)
@@ -75,14 +91,17 @@ def adapt(
         max_length=_positive("--max-length", max_length),
         multi_label=multi_label, seed=seed,
     )  # fmt: skip
-    every = kind.read(train)
+    notes = Notes()
+    every = kind.read(train, notes)
     labels = kind.label_set(every)
     kind.check_single(every, str(train), multi_label)
-    data = Data(labels, choose_rows(every, rows, seed))
+    draw, sha256 = Draw(rows, fraction, shots, subset), locate(train).sha256()
+    ids = draw_rows(every, kind, draw, seed, sha256, notes)
+    data = Data(labels, [every[row] for row in ids])
     held_out = {}
     for name, path in (("validation", validation), ("test", test)):
         if path is not None:
-            held_out[name] = kind.read(path)
+            held_out[name] = kind.read(path, notes)
             kind.check_labels(held_out[name], labels, str(path))
             kind.check_single(held_out[name], str(path), multi_label)
     data.validation = held_out.get("validation", [])
@@ -90,29 +109,29 @@ def adapt(
     loaded = load_backbone(backbone)
     if k is not None and k > loaded.encoder.depth:
         raise UserError(f"--k {k}: the encoder has {loaded.encoder.depth} layers")
+    say(notes)
     app = _watch(lambda progress: fit(loaded, kind, data, settings, progress), out.name)
     app.record["backbone"] = _relative(backbone, out)
     scores = {}
     if test is not None:
         with Engine(loaded, {out.name: app}) as engine:
             scores = engine.score(out.name, held_out["test"], str(test))
-            truncated = engine.truncated(out.name, held_out["test"])
         app.record["test"] = {
             "rows": len(held_out["test"]),
-            "truncated": truncated,
             **{name: round(value, 2) for name, value in scores.items()},
         }
     with atomic_folder(out, overwrite) as folder:
         save_app(app, loaded, folder)
+        save_rows(folder, ids, draw, seed, sha256)
     console.print(
         f"[bold green]wrote[/] {out}  {family}, {app.kind}, {len(data.train)} rows, "
         f"{len(labels)} labels, {app.record['trainable_parameters']:,} parameters, "
         f"{app.record['seconds']} s"
     )
-    if cut := app.record["train_truncated"]:
+    if long := app.record["train_long"]:
         console.print(
-            f"  {cut} of {len(data.train)} training texts are longer than {app.max_length} tokens; "
-            "what lies beyond was not learned from"
+            f"  {long} of {len(data.train)} training texts are longer than {app.max_length} tokens "
+            "and are read in overlapping windows"
         )
     if scores:
         console.print(f"  test ({len(held_out['test'])} rows): " + _scores(scores, kind.metric))

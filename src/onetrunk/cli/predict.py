@@ -31,21 +31,24 @@ def predict(
 ) -> None:
     """Stage 3: run several apps over the same texts in one pass.
 
-    Prints one JSON object a text: entities with character offsets, labels with probabilities. A
-    text longer than an app reads is marked [bold]truncated[/].
+    Prints one JSON object a text: entities with character offsets, labels with probabilities. Long
+    texts are read in overlapping windows.
 
     Example: [cyan]onetrunk predict apps/calendar apps/spam --text "lunch with Ann on Friday"[/]
     """
     from onetrunk.cli.pretty import pretty
     from onetrunk.cli.running import load_engine
+    from onetrunk.data.notes import Notes
     from onetrunk.data.sources import read_texts
-    from onetrunk.progress import console, stdout
+    from onetrunk.progress import say, stdout
 
     if format not in FORMATS:
         raise UserError(f"--format {format!r} is unknown; {nearest(format, FORMATS)}")
     if not text and input is None:
         raise UserError("nothing to read: pass --text or --input")
-    texts = [*(text or []), *(read_texts(input) if input else [])]
+    notes = Notes()
+    texts = [*(text or []), *(read_texts(input, notes) if input else [])]
+    say(notes)
     engine = load_engine(apps, backbone)
     results = engine.predict(texts)
     out = stdout()
@@ -54,9 +57,3 @@ def predict(
             out.print(pretty(result))
         else:
             print(json.dumps(result, ensure_ascii=False))
-    cut = sum(result["truncated"] for result in results)
-    if cut:
-        longest = min(app.max_length for app in engine.apps.values())
-        console.print(
-            f"[yellow]warning:[/] {cut} of {len(texts)} texts were cut at {longest} tokens"
-        )

@@ -21,8 +21,6 @@ def pretty(result: dict[str, Any]) -> Text:
         else:
             out.append_text(_labels(found))
         out.append("\n")
-    if result["truncated"]:
-        out.append("  cut: the end of the text was not read\n", style="yellow")
     return out
 
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-TokenIds = Sequence[int]
+TokenIds = Sequence[int] | np.ndarray
+_T = TypeVar("_T")
+
+# What one more call of the encoder costs, in tokens: fewer, fuller calls against less padding.
+CALL_TOKENS = 24
 
 
 def pad(rows: Sequence[TokenIds], pad_id: int) -> tuple[Tensor, Tensor]:
@@ -17,7 +22,7 @@ def pad(rows: Sequence[TokenIds], pad_id: int) -> tuple[Tensor, Tensor]:
     input_ids = torch.full((len(rows), width), pad_id)
     mask = torch.zeros(len(rows), width, dtype=torch.int64)
     for i, row in enumerate(rows):
-        input_ids[i, : len(row)] = torch.tensor(row)
+        input_ids[i, : len(row)] = torch.from_numpy(np.array(row, np.int64))
         mask[i, : len(row)] = 1
     return input_ids, mask
 
@@ -26,6 +31,34 @@ def by_length(lengths: Sequence[int], size: int) -> list[list[int]]:
     """Row indices in chunks of at most ``size`` rows of similar length (stable, shortest first)."""
     order = sorted(range(len(lengths)), key=lengths.__getitem__)
     return [order[i : i + size] for i in range(0, len(order), size)]
+
+
+def by_budget(lengths: Sequence[int], tokens: int, call: int = CALL_TOKENS) -> list[list[int]]:
+    """Row indices, shortest first, in the chunks that cost least.
+
+    A chunk costs its tokens with padding, at most ``tokens`` unless it is one row, and ``call``
+    tokens for being another call. Optimal among all ways to cut the sorted rows: O(N x rows that
+    fit a chunk).
+    """
+    order = sorted(range(len(lengths)), key=lengths.__getitem__)
+    cost = np.zeros(len(order) + 1)
+    cut = np.zeros(len(order) + 1, dtype=np.int64)
+    for after, row in enumerate(order, start=1):
+        width = max(1, lengths[row])
+        first = max(0, after - max(1, tokens // width))
+        costs = cost[first:after] + np.arange(after - first, 0, -1) * width + call
+        best = int(costs.argmin())
+        cost[after], cut[after] = costs[best], first + best
+    chunks, end = [], len(order)
+    while end:
+        chunks.append(order[cut[end] : end])
+        end = int(cut[end])
+    return chunks[::-1]
+
+
+def shard(rows: Sequence[_T], rank: int, world: int) -> Sequence[_T]:
+    """The part of a global batch that process ``rank`` of ``world`` works on."""
+    return rows[rank::world]
 
 
 def shuffled_buckets(

@@ -45,6 +45,29 @@ class TaggedText:
         """Split raw text into words: runs of letters and digits, and single other graphemes."""
         return cls(text, tuple(match.span() for match in _WORD.finditer(text)))
 
+    @classmethod
+    def from_spans(cls, text: str, spans: Sequence[tuple[int, int, str]]) -> TaggedText:
+        """Split raw text into words and tag the spans ``(start, end, type)``, IOB2.
+
+        The spans are in order, not empty, and do not overlap. Words end where a span begins or
+        ends, so that each span is exactly a run of whole words; one without a word in the sense of
+        :meth:`from_text` (a zero-width character) is a word as a whole.
+        """
+        words: list[Span] = []
+        tags: list[str] = []
+        at = 0
+        for start, end, kind in [*spans, (len(text), len(text), "")]:
+            outside = [match.span() for match in _WORD.finditer(text, at, start)]
+            words += outside
+            tags += ["O"] * len(outside)
+            if kind:
+                starts = [match.start() for match in _WORD.finditer(text, start, end)]
+                ends = [match.end() for match in _WORD.finditer(text, start, end)]
+                words += zip([start, *starts[1:]], [*ends[:-1], end], strict=True)
+                tags += [f"B-{kind}", *[f"I-{kind}"] * (len(starts) - 1)]
+            at = end
+        return cls(text, tuple(words), tuple(tags))
+
 
 @dataclass(frozen=True, slots=True)
 class LabelledText:
@@ -56,7 +79,11 @@ class LabelledText:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two texts that belong together (weak supervision for text classification)."""
+    """Two texts that belong together (weak supervision for text classification).
+
+    ``negatives`` are texts that do not belong to the query though they look as if they did.
+    """
 
     query: str
     positive: str
+    negatives: tuple[str, ...] = ()

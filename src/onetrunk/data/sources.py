@@ -1,168 +1,332 @@
-"""Readers of the user's files: tables become the rows of :mod:`onetrunk.data.examples`.
+"""Readers of the user's data: any source becomes the rows of :mod:`onetrunk.data.examples`.
 
-Nothing is dropped, guessed or repaired in silence. Wrong input raises
-:class:`~onetrunk.errors.UserError` with one line that names the file, the place and the value.
+Rows are streamed: a source may be larger than memory. Nothing is dropped, guessed or repaired in
+silence: what reading changed or found odd is counted in :class:`~onetrunk.data.notes.Notes`. Wrong
+input raises :class:`~onetrunk.errors.UserError` with one line that names the file, the place and
+the value.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from onetrunk.data.examples import LabelledText, Pair, TaggedText
-from onetrunk.data.iob import find_fault
-from onetrunk.data.tables import (
+from onetrunk.data.findings import Findings
+from onetrunk.data.formats.annotations import plain_columns, tagged_text
+from onetrunk.data.formats.columnar import arrow, parquet
+from onetrunk.data.formats.conll import conll
+from onetrunk.data.formats.delimited import comma_separated, tab_separated
+from onetrunk.data.formats.docbin import docbin
+from onetrunk.data.formats.hub import hub
+from onetrunk.data.formats.jsonfiles import json_array, jsonl
+from onetrunk.data.formats.table import (
+    Stream,
     Table,
-    check_file,
-    closest,
-    column,
-    conll,
-    lines,
-    load_table,
-    missing,
+    no_column,
     show,
-    some,
+    string_list,
+    strings,
     wrong,
 )
-from onetrunk.errors import UserError
+from onetrunk.data.formats.text import plain, suffix_of
+from onetrunk.data.locate import Located, find_files, locate, missing
+from onetrunk.data.notes import Notes
+from onetrunk.data.schemes import Converter
+from onetrunk.errors import UserError, nearest
 
-_CONLL = (".conll", ".txt", ".tsv", ".iob", ".bio")
-_TABLES = (".parquet", ".jsonl", ".csv", ".tsv")
-_SPLITS = (".parquet", ".jsonl", ".conll", ".csv", ".tsv", ".txt", ".iob", ".bio")
+__all__ = [
+    "Located",
+    "find_files",
+    "locate",
+    "read_classification",
+    "read_ner",
+    "read_pairs",
+    "read_texts",
+    "stream_classification",
+    "stream_ner",
+    "stream_pairs",
+    "stream_texts",
+]
+
+_Openers = Mapping[str, Callable[[Path], Stream]]
+_Example = TypeVar("_Example")
+Spec = str | Path | Located
+"""A file, a folder or ``hub:NAME[:CONFIG]``; or one that was located, which has its own split."""
+
+_COLUMNS: _Openers = {
+    ".parquet": parquet,
+    ".arrow": arrow,
+    ".jsonl": jsonl,
+    ".json": json_array,
+}
+_CONLL: _Openers = dict.fromkeys((".conll", ".conllu", ".conllup", ".iob", ".iob2", ".bio"), conll)
+_PAIRS: _Openers = {**_COLUMNS, ".csv": comma_separated, ".tsv": tab_separated}
+_CLASSIFICATION: _Openers = {**_PAIRS, ".spacy": docbin}
+_NER: _Openers = {**_COLUMNS, **_CONLL, ".spacy": docbin, ".tsv": conll, ".txt": conll}
+_TEXTS: _Openers = {**_CLASSIFICATION, **_CONLL, ".txt": plain}
 
 
-def read_ner(path: str | Path) -> list[TaggedText]:
-    """Return the tagged sentences of a Parquet, JSONL or CoNLL file.
+def stream_ner(
+    spec: Spec, notes: Notes | None = None, split: str = "train", scheme: str = "auto"
+) -> Iterator[TaggedText]:
+    """Yield the tagged sentences of a source (:func:`~onetrunk.data.locate.locate`).
 
-    Parquet and JSONL have the columns ``tokens`` and ``ner_tags`` (lists of strings). CoNLL
-    (.conll .txt .tsv .iob .bio) has the token in the first column and the tag in the last, split
-    at tabs if the line has one, else at spaces; a blank or ``-DOCSTART-`` line ends a sentence.
+    Parquet, Arrow, JSON Lines, JSON and hub data have the columns ``tokens`` and ``ner_tags``
+    (lists of strings), or ``text`` and a list of spans in ``spans``, ``entities``, ``label`` or
+    ``labels`` (:func:`~onetrunk.data.formats.annotations.tagged_text`); or they are exports of
+    Label Studio or spaCy. A ``.spacy`` file has entities. Other text files are
+    :func:`CoNLL <onetrunk.data.formats.conll.conll>`.
 
-    Raises UserError for an unreadable file, a missing column, a null or a value of another type,
-    a sentence without tokens, an empty token, tokens and tags of different number, CoNLL lines
-    of different numbers of columns, and tags that are not IOB2.
+    Tags in IOB1, BIOES, BMES or BILOU are converted to IOB2, which ``notes`` says; a ``scheme``
+    other than "auto" (:data:`~onetrunk.data.schemes.SCHEMES`) is not looked for but held to.
+
+    Raises UserError for an unreadable source, columns that are missing or leave open what to read,
+    a null or a value of another type, a sentence without tokens, an empty token, tokens and tags
+    of different number, tags that do not fit the scheme, and spans that do not fit the text.
     """
-    file = check_file(path, (".parquet", ".jsonl", *_CONLL))
-    table = conll(file) if file.suffix.lower() in _CONLL else load_table(file)
-    rows = []
-    columns = zip(column(table, "tokens"), column(table, "ner_tags"), strict=True)
-    for row, (tokens, tags) in enumerate(columns):
-        words = _strings(tokens, "tokens", table, row)
-        tags = _strings(tags, "ner_tags", table, row)
-        if not words:
-            raise UserError(f"{table.at(row)}: the row has no tokens")
-        if len(words) != len(tags):
-            raise UserError(f"{table.at(row)}: {len(words)} tokens but {len(tags)} ner_tags")
-        if "" in words:
-            item = words.index("")
-            raise UserError(f"{table.at(row, item)}: token {item + 1} is an empty string")
-        if fault := find_fault(tags):
-            item, why = fault
-            if "does not continue" in why:
-                why += "; row looks like IOB1: convert to IOB2 (onetrunk does not guess)"
-            raise UserError(f"{table.at(row, item)}: {why}")
-        rows.append(TaggedText.from_words(words, tags))
-    return rows
+    located = _located(spec, split, _NER)
+    counted = Notes() if notes is None else notes
+    converter = Converter(scheme)
+
+    def rows(stream: Stream) -> Iterator[tuple[TaggedText, Table, int]]:
+        stream = plain_columns(stream, counted)
+        name = _span_column(stream)
+        if name is None:
+            yield from _tagged_tokens(stream, converter, counted)
+            return
+        for table in stream.tables("text", name):
+            for row, text in enumerate(strings(table, "text")):
+                spans = table.columns[name][row]
+                yield tagged_text(text, spans, repr(name), table.at(row), counted), table, row
+
+    def facts(row: TaggedText) -> tuple[list[str], Sequence[str], set[str]]:
+        return [row.text], row.tags, {tag[2:] for tag in set(row.tags) - {"O"}}
+
+    return _stream(located, _NER, rows, facts, notes)
 
 
-def read_classification(path: str | Path) -> list[LabelledText]:
-    """Return the labelled texts of a Parquet, JSONL, CSV or TSV file (with a header row).
+def stream_classification(
+    spec: Spec, notes: Notes | None = None, split: str = "train"
+) -> Iterator[LabelledText]:
+    """Yield the labelled texts of a source (:func:`~onetrunk.data.locate.locate`).
 
-    Columns: ``text``, and ``label`` (a string or an integer; in Parquet and JSONL also a list of
-    them, for multi-label data) or ``labels`` (a list). An integer becomes its decimal string. A
-    list may be empty: no label applies. A text may be empty.
+    Columns: ``text``, and ``label`` (a string or an integer; where values have types also a list
+    of them, for multi-label data) or ``labels`` (a list). An integer becomes its decimal string,
+    or the name that a ``ClassLabel`` gives it. A list may be empty: no label applies. A text may
+    be empty. Exports of Label Studio have choices; ``.spacy`` files have ``cats``, of which those
+    of at least one half are labels.
 
-    Raises UserError for an unreadable file, a missing or repeated column, both label columns, a
+    Raises UserError for an unreadable source, a missing or repeated column, both label columns, a
     null or a value of another type, an empty or repeated label, and a row of another width.
     """
-    table = load_table(check_file(path, _TABLES))
-    name = "labels" if "labels" in table.names and "label" not in table.names else "label"
-    if {"label", "labels"} <= set(table.names):
-        raise UserError(f"{table.file} has both 'label' and 'labels'; keep one of them")
-    texts = _string_column(table, "text")
-    rows = []
-    for row, (text, value) in enumerate(zip(texts, column(table, name), strict=True)):
-        many = isinstance(value, list)
-        if name == "labels" and not many:
-            raise wrong(table.at(row), "'labels'", value, "a list of strings")
-        labels = []
-        for item, one in enumerate(value if many else [value], 1):
-            what = f"{name!r} item {item}" if many else f"{name!r}"
-            if type(one) not in (str, int):  # bool is an int to isinstance
-                raise wrong(table.at(row), what, one, "a string or an integer")
-            label = str(one)
-            if not label.strip():
-                raise UserError(f"{table.at(row)}: {what} is an empty string")
-            if label in labels:
-                raise UserError(f"{table.at(row)}: {what} repeats {show(label)}")
-            labels.append(label)
-        rows.append(LabelledText(text, tuple(labels)))
-    return rows
+    located = _located(spec, split, _CLASSIFICATION)
+
+    def rows(stream: Stream) -> Iterator[tuple[LabelledText, Table, int]]:
+        stream = plain_columns(stream, Notes() if notes is None else notes)
+        name = _label_column(stream)
+        for table in stream.tables("text", name):
+            for row, text in enumerate(strings(table, "text")):
+                labels = _labels(table.columns[name][row], name, table.at(row))
+                yield LabelledText(text, labels), table, row
+
+    def facts(row: LabelledText) -> tuple[list[str], Sequence[str], set[str]]:
+        return [row.text], row.labels, set(row.labels)
+
+    return _stream(located, _CLASSIFICATION, rows, facts, notes)
 
 
-def read_pairs(path: str | Path) -> list[Pair]:
-    """Return the pairs of a Parquet, JSONL, CSV or TSV file: columns ``query`` and ``positive``.
+def stream_pairs(spec: Spec, notes: Notes | None = None, split: str = "train") -> Iterator[Pair]:
+    """Yield the pairs of a source (:func:`~onetrunk.data.locate.locate`).
 
-    Raises UserError for an unreadable file, a missing or repeated column, a null or a value that
+    Columns: ``query`` and ``positive``; optional ``negative`` (a string, or a list of them) or
+    ``negatives`` (a list). A null there is none.
+
+    Raises UserError for an unreadable source, a missing or repeated column, a null or a value that
     is not a string, and a row of another width.
     """
-    table = load_table(check_file(path, _TABLES))
-    queries, positives = _string_column(table, "query"), _string_column(table, "positive")
-    return list(map(Pair, queries, positives))
+    located = _located(spec, split, _PAIRS)
+
+    def rows(stream: Stream) -> Iterator[tuple[Pair, Table, int]]:
+        for table in stream.tables("query", "positive", optional=("negative", "negatives")):
+            pairs = zip(strings(table, "query"), strings(table, "positive"), strict=True)
+            for row, (query, positive) in enumerate(pairs):
+                yield Pair(query, positive, _negatives(table, row)), table, row
+
+    def facts(row: Pair) -> tuple[list[str], Sequence[str], set[str]]:
+        return [row.query, row.positive, *row.negatives], (), set()
+
+    return _stream(located, _PAIRS, rows, facts, notes)
 
 
-def read_texts(path: str | Path) -> list[str]:
-    """Return the texts to predict: one a line in .txt (a blank line is an empty text), else rows.
+def stream_texts(spec: Spec, notes: Notes | None = None, split: str = "train") -> Iterator[str]:
+    """Yield the texts of a source: one a line in .txt (a blank line is an empty text), else rows.
 
-    Parquet, JSONL, CSV and TSV give the column ``text`` or, where there is none, the lists of
-    strings of ``tokens``, each joined by spaces.
+    Tables give the column ``text`` or, where there is none, the lists of strings of ``tokens``,
+    each joined by spaces, as CoNLL files do. Annotations are not looked at.
 
-    Raises UserError for an unreadable file, a missing or repeated column, a null or a value of
+    Raises UserError for an unreadable source, a missing or repeated column, a null or a value of
     another type, and a row of another width.
     """
-    file = check_file(path, (".txt", *_TABLES))
-    if file.suffix.lower() == ".txt":
-        return some(lines(file), file)
-    table = load_table(file)
-    if "text" in table.names or "tokens" not in table.names:
-        return _string_column(table, "text")
-    tokens = column(table, "tokens")
-    return [" ".join(_strings(words, "tokens", table, row)) for row, words in enumerate(tokens)]
+    located = _located(spec, split, _TEXTS)
+
+    def rows(stream: Stream) -> Iterator[tuple[str, Table, int]]:
+        stream = plain_columns(stream, Notes(), annotated=False)
+        if "text" in stream.names or "tokens" not in stream.names:
+            for table in stream.tables("text"):
+                for row, text in enumerate(strings(table, "text")):
+                    yield text, table, row
+        else:
+            for table in stream.tables("tokens"):
+                for row in range(len(table)):
+                    yield " ".join(string_list(table, "tokens", row)), table, row
+
+    return _stream(located, _TEXTS, rows, lambda text: ([text], (), set()), notes)
 
 
-def find_files(path: str | Path, split: str = "train") -> Path:
-    """Return the file itself, or the one file of a folder named ``{split}`` plus a known suffix.
+def read_ner(
+    spec: Spec, notes: Notes | None = None, split: str = "train", scheme: str = "auto"
+) -> list[TaggedText]:
+    """Return what :func:`stream_ner` yields."""
+    return list(stream_ner(spec, notes, split, scheme))
 
-    Raises UserError, saying what was found, if there is no such file or more than one.
-    """
-    folder = Path(path)
-    if not folder.is_dir():
-        return folder if folder.exists() else missing(folder)
-    names = sorted(entry.name for entry in folder.iterdir() if entry.is_file())
-    known = [name for name in names if Path(name).suffix.lower() in _SPLITS]
-    found = [name for name in known if Path(name).stem == split]
-    if len(found) > 1:
-        raise UserError(f"{folder} holds {' and '.join(found)}; name the file to read")
+
+def read_classification(
+    spec: Spec, notes: Notes | None = None, split: str = "train"
+) -> list[LabelledText]:
+    """Return what :func:`stream_classification` yields."""
+    return list(stream_classification(spec, notes, split))
+
+
+def read_pairs(spec: Spec, notes: Notes | None = None, split: str = "train") -> list[Pair]:
+    """Return what :func:`stream_pairs` yields."""
+    return list(stream_pairs(spec, notes, split))
+
+
+def read_texts(spec: Spec, notes: Notes | None = None, split: str = "train") -> list[str]:
+    """Return what :func:`stream_texts` yields."""
+    return list(stream_texts(spec, notes, split))
+
+
+def _located(spec: Spec, split: str, openers: _Openers) -> Located:
+    """Find the source and check that its files can be of use."""
+    located = spec if isinstance(spec, Located) else locate(spec, split)
+    for file in located.files:
+        suffix = suffix_of(file)
+        if not file.exists():
+            missing(file)
+        if suffix not in openers:
+            hint = nearest(suffix, openers)
+            raise UserError(f"{file}: suffix {suffix!r} is not supported here; {hint}")
+        if file.stat().st_size == 0:
+            raise UserError(f"{file} is empty (0 bytes)")
+    return located
+
+
+def _stream(
+    located: Located,
+    openers: _Openers,
+    rows: Callable[[Stream], Iterator[tuple[_Example, Table, int]]],
+    facts: Callable[[_Example], tuple[list[str], Sequence[str], set[str]]],
+    notes: Notes | None,
+) -> Iterator[_Example]:
+    """The rows of all files; ``facts`` gives the texts, the tags and the labels of one."""
+    findings = None if notes is None else Findings(notes)
+    found = False
+    if located.hub:
+        streams = iter([hub(*located.hub, located.split)])
+    else:
+        streams = (openers[suffix_of(file)](file) for file in located.files)
+    for stream in streams:
+        for example, table, row in rows(stream):
+            found = True
+            if findings:
+                findings.see(table, row, *facts(example))
+            yield example
     if not found:
-        hint = closest(split, {Path(name).stem for name in known})
-        listed = ", ".join(names[:12]) + (f", … ({len(names)} in all)" if names[12:] else "")
-        wanted = f"{folder} holds no file {split!r} ({', '.join(_SPLITS)})"
-        raise UserError(f"{wanted}{hint or ';'} found: {listed or 'no files'}")
-    return folder / found[0]
+        raise UserError(f"{located} has no rows")
 
 
-def _string_column(table: Table, name: str) -> list[str]:
-    values = column(table, name)
-    if set(map(type, values)) != {str}:
-        row = next(row for row, value in enumerate(values) if not isinstance(value, str))
-        raise wrong(table.at(row), repr(name), values[row], "a string")
-    return values
+def _span_column(stream: Stream) -> str | None:
+    """The column of spans, or None if the stream has words with tags."""
+    names = stream.names
+    spans = [name for name in ("spans", "entities") if name in names]
+    tagged = "tokens" in names and "ner_tags" in names
+    if "text" not in names or (tagged and not spans):
+        return None
+    spans = spans or [name for name in ("label", "labels") if name in names]
+    found = [*["ner_tags"] * tagged, *spans]
+    if len(found) > 1:
+        raise _both(stream, found)
+    if not found:
+        raise no_column(f"{stream.source} has", "spans", names)
+    return found[0]
 
 
-def _strings(values: Any, name: str, table: Table, row: int) -> list[str]:
-    if not isinstance(values, list):
-        raise wrong(table.at(row), repr(name), values, "a list of strings")
-    if values and set(map(type, values)) != {str}:
-        item = next(item for item, value in enumerate(values) if not isinstance(value, str))
-        raise wrong(table.at(row, item), f"{name!r} item {item + 1}", values[item], "a string")
-    return values
+def _label_column(stream: Stream) -> str:
+    found = [name for name in ("label", "labels") if name in stream.names]
+    found = found or [name for name in ("choices", "cats") if name in stream.names]
+    if len(found) > 1:
+        raise _both(stream, found)
+    return found[0] if found else "label"
+
+
+def _both(stream: Stream, names: Sequence[str]) -> UserError:
+    return UserError(f"{stream.source} has both {names[0]!r} and {names[1]!r}; keep one of them")
+
+
+def _tagged_tokens(
+    stream: Stream, converter: Converter, notes: Notes
+) -> Iterator[tuple[TaggedText, Table, int]]:
+    for table in stream.tables("tokens", "ner_tags"):
+        for row in range(len(table)):
+            words = string_list(table, "tokens", row)
+            tags = string_list(table, "ner_tags", row)
+            if not words:
+                raise UserError(f"{table.at(row)}: the row has no tokens")
+            if len(words) != len(tags):
+                raise UserError(f"{table.at(row)}: {len(words)} tokens but {len(tags)} ner_tags")
+            if "" in words:
+                item = words.index("")
+                raise UserError(f"{table.at(row, item)}: token {item + 1} is an empty string")
+            converted = converter.convert(tags, partial(table.at, row))
+            if converted != tags:
+                changed = [item for item, tag in enumerate(tags) if tag != converted[item]]
+                what = f"{str(converter.scheme).upper()} tags converted to IOB2"
+                notes.add(what, table.at(row, changed[0]), len(changed))
+            yield TaggedText.from_words(words, converted), table, row
+
+
+def _labels(value: Any, name: str, where: str) -> tuple[str, ...]:
+    if name == "cats":
+        if not isinstance(value, dict) or not set(map(type, value.values())) <= {int, float, bool}:
+            raise wrong(where, "'cats'", value, "an object of labels with numbers")
+        value = [label for label, score in value.items() if score >= 0.5]
+    many = isinstance(value, list)
+    if name == "labels" and not many:
+        raise wrong(where, "'labels'", value, "a list of strings")
+    labels: list[str] = []
+    for item, one in enumerate(value if many else [value], 1):
+        what = f"{name!r} item {item}" if many else f"{name!r}"
+        if type(one) not in (str, int):  # bool is an int to isinstance
+            raise wrong(where, what, one, "a string or an integer")
+        label = str(one)
+        if not label.strip():
+            raise UserError(f"{where}: {what} is an empty string")
+        if label in labels:
+            raise UserError(f"{where}: {what} repeats {show(label)}")
+        labels.append(label)
+    return tuple(labels)
+
+
+def _negatives(table: Table, row: int) -> tuple[str, ...]:
+    one, many = table.columns["negative"][row], table.columns["negatives"][row]
+    if one is None and many is None:
+        return ()
+    if one is not None and many is not None:
+        raise UserError(f"{table.at(row)} has both 'negative' and 'negatives'; keep one of them")
+    if isinstance(one, str):
+        return (one,)
+    return tuple(string_list(table, "negative" if many is None else "negatives", row))

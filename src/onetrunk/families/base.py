@@ -14,7 +14,10 @@ from torch import Tensor, nn
 from onetrunk.config import FamilySettings
 from onetrunk.data.alignment import Encoded
 from onetrunk.data.batching import TokenIds
+from onetrunk.data.notes import Notes
 from onetrunk.errors import UserError, nearest
+from onetrunk.families.mixture import Mixture
+from onetrunk.families.preparing import Preparing
 from onetrunk.model.encoder import Encoder
 from onetrunk.model.heads import Pooling
 
@@ -41,9 +44,17 @@ class Objective(nn.Module, ABC):
     Its parameters are the projections that only this loss needs; they are not kept.
     """
 
+    @property
     @abstractmethod
-    def draw(self, step: int) -> Any:
-        """The batch of one step, a function of the step (and the seed) alone."""
+    def mixture(self) -> Mixture[Any]:
+        """The sources."""
+
+    @abstractmethod
+    def draw(self, step: int, rank: int = 0, world: int = 1) -> Any:
+        """The batch of one step, a function of the step (and the seed) alone.
+
+        Of several processes, each draws its own part of the same global batch.
+        """
 
     @abstractmethod
     def tokens(self, batch: Any) -> int:
@@ -55,7 +66,7 @@ class Objective(nn.Module, ABC):
 
     @abstractmethod
     def report(self) -> dict[str, Any]:
-        """What was drawn so far, for the run's record: sources, rows, share of truncated texts."""
+        """What was drawn so far, for the run's record."""
 
 
 Example = TypeVar("Example")
@@ -73,14 +84,16 @@ class Family(ABC, Generic[Example, Prediction]):
     # Stage 1
 
     @abstractmethod
-    def objective(self, settings: Any, encoder: Encoder, pooling: Pooling, seed: int) -> Objective:
-        """Open the sources and build the objective for a backbone that starts as ``encoder``."""
+    def objective(
+        self, settings: Any, preparing: Preparing, encoder: Encoder, pooling: Pooling, seed: int
+    ) -> Objective:
+        """Prepare the sources and build the objective for a backbone that starts as ``encoder``."""
 
     # Stage 2 and 3
 
     @abstractmethod
-    def read(self, path: Path) -> list[Example]:
-        """Labelled examples from a file."""
+    def read(self, path: Path, notes: Notes | None = None) -> list[Example]:
+        """Labelled examples from a file or folder; what reading changed or found odd is noted."""
 
     @abstractmethod
     def parse(self, text: str) -> Example:
@@ -92,15 +105,18 @@ class Family(ABC, Generic[Example, Prediction]):
 
     @abstractmethod
     def labels_of(self, example: Example) -> Iterable[str]:
-        """The labels (entity types) that occur in an example."""
+        """The labels that an example has; for NER the type of each entity, once an entity."""
 
     @abstractmethod
     def classes(self, labels: Sequence[str]) -> int:
         """Outputs of a head for these labels."""
 
     @abstractmethod
-    def units(self, example: Example, encoded: Encoded) -> list[int]:
-        """Token index of each unit; -1 where no token is left of it, and so no row of logits."""
+    def units(self, example: Example, windows: Sequence[Encoded]) -> list[list[int]]:
+        """For each window, the token index of each unit: -1 where the unit is not read there.
+
+        A unit that no window reads (the tokenizer deletes its characters) has no row of logits.
+        """
 
     @abstractmethod
     def gather(
@@ -123,7 +139,10 @@ class Family(ABC, Generic[Example, Prediction]):
         labels: Sequence[str],
         multi_label: bool,
     ) -> Prediction:
-        """One example's logits ``(u, C)`` -> its prediction."""
+        """One example's logits ``(u, C)``, its windows' one after another -> its prediction.
+
+        ``units`` says which units they are of: -1 where there is no row.
+        """
 
     @abstractmethod
     def score(

@@ -7,18 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from onetrunk.config import FamilySettings
-from onetrunk.data.alignment import Encoded, encode
-from onetrunk.data.batching import step_rng
-from onetrunk.data.examples import LabelledText, Pair
-from onetrunk.data.sources import read_classification, read_pairs
+from onetrunk.data.alignment import Encoded
+from onetrunk.data.batching import shard, step_rng
+from onetrunk.data.corpora import PairCorpus
+from onetrunk.data.examples import LabelledText
+from onetrunk.data.notes import Notes
+from onetrunk.data.sources import read_classification
 from onetrunk.errors import UserError
 from onetrunk.families.base import Encode, Family, Objective
 from onetrunk.families.mixture import Mixture
+from onetrunk.families.preparing import Preparing
 from onetrunk.metrics.scores import label_scores
 from onetrunk.model.encoder import Encoder
 from onetrunk.model.heads import Pooling, pool
@@ -48,14 +52,22 @@ class Classification(Family[LabelledText, Labelled]):
     Settings: ClassVar[type[FamilySettings]] = PairSettings
 
     def objective(
-        self, settings: PairSettings, encoder: Encoder, pooling: Pooling, seed: int
+        self,
+        settings: PairSettings,
+        preparing: Preparing,
+        encoder: Encoder,
+        pooling: Pooling,
+        seed: int,
     ) -> Objective:
         """Contrastive training over the recipe's pair sources."""
-        return PairObjective(Mixture.open(settings, read_pairs), settings, encoder, pooling, seed)
+        mixture = Mixture.open(
+            settings, lambda source: preparing.pairs(source, settings.max_length)
+        )
+        return PairObjective(mixture, settings, pooling, seed)
 
-    def read(self, path: Path) -> list[LabelledText]:
-        """Texts and labels from Parquet, JSONL or CSV."""
-        return read_classification(path)
+    def read(self, path: Path, notes: Notes | None = None) -> list[LabelledText]:
+        """Texts and labels from :func:`~onetrunk.data.sources.stream_classification`."""
+        return read_classification(path, notes)
 
     def parse(self, text: str) -> LabelledText:
         """The text as it is."""
@@ -82,9 +94,9 @@ class Classification(Family[LabelledText, Labelled]):
         """One a label."""
         return len(labels)
 
-    def units(self, example: LabelledText, encoded: Encoded) -> list[int]:
-        """The text as a whole is the one unit; its place is the first token."""
-        return [0]
+    def units(self, example: LabelledText, windows: Sequence[Encoded]) -> list[list[int]]:
+        """Each window as a whole is a unit; its place is the first token."""
+        return [[0] for _ in windows]
 
     def gather(
         self, states: Tensor, mask: Tensor, units: Sequence[Sequence[int]], pooling: Pooling
@@ -115,8 +127,11 @@ class Classification(Family[LabelledText, Labelled]):
         labels: Sequence[str],
         multi_label: bool = False,
     ) -> Labelled:
-        """The most probable label, or every label with probability of at least one half."""
-        (row,) = logits.float().cpu()
+        """The most probable label, or every label with probability of at least one half.
+
+        A text of several windows is judged by the mean of their logits.
+        """
+        row = logits.float().mean(0).cpu()
         probabilities = (row.sigmoid() if multi_label else row.softmax(-1)).tolist()
         if multi_label:
             chosen = [label for label, p in zip(labels, probabilities, strict=True) if p >= 0.5]
@@ -144,65 +159,73 @@ class Classification(Family[LabelledText, Labelled]):
 
 @dataclass(frozen=True)
 class _PairBatch:
-    queries: list[tuple[int, ...]]
-    positives: list[tuple[int, ...]]
+    queries: list[np.ndarray]
+    positives: list[np.ndarray]
+    negatives: list[np.ndarray]
 
 
 class PairObjective(Objective):
     """Draws a batch from one source at a time: its other pairs are then negatives of like kind."""
 
     def __init__(
-        self,
-        mixture: Mixture[Pair],
-        settings: PairSettings,
-        encoder: Encoder,
-        pooling: Pooling,
-        seed: int,
+        self, mixture: Mixture[PairCorpus], settings: PairSettings, pooling: Pooling, seed: int
     ) -> None:
         super().__init__()
-        self.mixture, self.settings, self.seed = mixture, settings, seed
-        self.tokenizer, self.pooling = encoder.tokenizer, pooling
+        self._mixture, self.settings, self.seed = mixture, settings, seed
+        self.pooling = pooling
         for corpus in mixture.corpora:
-            if len(corpus.rows) < 2:
+            if len(corpus.data) < 2:
                 raise UserError(f"pair source {corpus.name!r} has one row: a batch needs two")
 
-    def draw(self, step: int) -> _PairBatch:
+    @property
+    def mixture(self) -> Mixture[PairCorpus]:
+        """The sources."""
+        return self._mixture
+
+    def draw(self, step: int, rank: int = 0, world: int = 1) -> _PairBatch:
         """``batch_size`` pairs of one source in which no text occurs twice.
 
         A text that recurs would be its own negative, so a recurring pair is passed over; a source
-        with too few distinct texts gives a smaller batch.
+        with too few distinct texts gives a smaller batch. Explicit negatives come along.
         """
         rng = step_rng(self.seed, step, Classification.name)
         (source,) = self.mixture.choose(rng, 1)
-        rows = self.mixture.corpora[source].rows
+        corpus = self.mixture.corpora[source].data
         size = self.settings.batch_size
-        candidates = rng.choice(len(rows), size=min(len(rows), 2 * size), replace=False)
-        chosen: list[Pair] = []
-        seen: set[str] = set()
-        for index in candidates:
-            pair = rows[int(index)]
-            if len(chosen) < size and pair.query not in seen and pair.positive not in seen:
-                chosen.append(pair)
-                seen |= {pair.query, pair.positive}
-        limit = self.settings.max_length
-        queries = encode(self.tokenizer, [pair.query for pair in chosen], limit)
-        positives = encode(self.tokenizer, [pair.positive for pair in chosen], limit)
-        self.mixture.count(source, queries + positives)
-        return _PairBatch([text.ids for text in queries], [text.ids for text in positives])
+        candidates = rng.choice(len(corpus), size=min(len(corpus), 2 * size), replace=False)
+        chosen: list[range] = []
+        seen: set[int] = set()
+        for pair in candidates.tolist():
+            texts = corpus.texts(pair)
+            identities = {corpus.identity(text) for text in texts}
+            if len(chosen) < size and seen.isdisjoint(identities):
+                chosen.append(texts)
+                seen |= identities
+        own = shard(chosen, rank, world)
+        flat = [text for texts in own for text in texts]
+        self.mixture.count(source, len(flat), sum(map(corpus.truncated, flat)))
+        return _PairBatch(
+            [corpus.tokens(texts[0]) for texts in own],
+            [corpus.tokens(texts[1]) for texts in own],
+            [corpus.tokens(text) for texts in own for text in texts[2:]],
+        )
 
     def tokens(self, batch: _PairBatch) -> int:
-        """Tokens of both sides."""
-        return sum(map(len, batch.queries)) + sum(map(len, batch.positives))
+        """Tokens of all texts."""
+        return sum(map(len, batch.queries + batch.positives + batch.negatives))
 
     def loss(self, encode: Encode, batch: _PairBatch) -> Tensor:
         """Symmetric InfoNCE over pooled states."""
         size = len(batch.queries)
         rows, pooled = [], []
-        for chunk in encode(batch.queries + batch.positives):
+        for chunk in encode(batch.queries + batch.positives + batch.negatives):
             rows += chunk.rows
             pooled.append(pool(chunk.states, chunk.mask, self.pooling))
         embedded = torch.cat(pooled)[torch.tensor(rows, device=pooled[0].device).argsort()]
-        return info_nce(embedded[:size], embedded[size:], self.settings.temperature)
+        return info_nce(
+            embedded[:size], embedded[size : 2 * size], self.settings.temperature,
+            embedded[2 * size :],
+        )  # fmt: skip
 
     def report(self) -> dict[str, Any]:
         """Sources and truncation."""

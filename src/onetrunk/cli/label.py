@@ -1,0 +1,207 @@
+"""``onetrunk label``"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from onetrunk.errors import UserError, nearest
+
+UNFINISHED = 3
+"""Exit code of a run that stopped early: its budget is spent, or the endpoint gave out."""
+INTERRUPTED = 130
+
+# Which labeler an option is for. Given with another one it would be ignored in silence.
+_FOR = {
+    "types": "gliner",
+    "threshold": "gliner",
+    "match_case": "gazetteer",
+    "names": "pairs",
+    **dict.fromkeys(("endpoint", "key_env", "concurrency", "rate", "timeout", "retries"), "chat"),
+    **dict.fromkeys(("budget_requests", "budget_tokens", "temperature", "cache"), "chat"),
+}
+
+
+def label(
+    context: typer.Context,
+    raw: Annotated[
+        str, typer.Argument(metavar="RAW", help="A file or folder of texts, or hub:NAME.")
+    ],
+    labeler: Annotated[
+        str,
+        typer.Option(
+            "--with",
+            metavar="LABELER",
+            help="spacy:NAME, gliner:NAME, chat:MODEL, gazetteer:FILE (columns name, type), "
+            "regex:FILE (columns pattern, type); or pairs:title-body, pairs:question-answer, "
+            "pairs:adjacent, pairs:label-synonyms.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the rows and the report.")],
+    split: Annotated[str, typer.Option(help="Which file of a folder is read.")] = "train",
+    overwrite: Annotated[bool, typer.Option(help="Start again in a folder that is taken.")] = False,
+    shard_rows: Annotated[int, typer.Option(min=1, help="Texts between two saves.")] = 500,
+    against: Annotated[
+        str | None,
+        typer.Option(metavar="LABELER", help="A second labeler, to measure agreement."),
+    ] = None,
+    sample: Annotated[int, typer.Option(min=1, help="Texts for --against.")] = 200,
+    seed: Annotated[int, typer.Option(help="Draws the sample.")] = 0,
+    types: Annotated[str, typer.Option(help="GLiNER: what to find: person,place,...")] = "",
+    threshold: Annotated[
+        float, typer.Option(min=0, max=1, help="GLiNER: least probability of an entity.")
+    ] = 0.5,
+    match_case: Annotated[
+        bool, typer.Option(help="Gazetteer: names only as they are written.")
+    ] = False,
+    names: Annotated[
+        Path | None, typer.Option(help="pairs:label-synonyms: a file, columns label and name.")
+    ] = None,
+    endpoint: Annotated[
+        str, typer.Option(metavar="URL", help="Chat: such as http://localhost:8000/v1.")
+    ] = "",
+    key_env: Annotated[
+        str, typer.Option(metavar="NAME", help="Chat: environment variable that holds the key.")
+    ] = "OPENAI_API_KEY",
+    concurrency: Annotated[int, typer.Option(min=1, help="Chat: requests at a time.")] = 8,
+    rate: Annotated[
+        float | None, typer.Option(min=0.001, help="Chat: most requests a minute.")
+    ] = None,
+    budget_requests: Annotated[
+        int | None, typer.Option(min=1, help="Chat: most requests of this run.")
+    ] = None,
+    budget_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Chat: most tokens of this run.")
+    ] = None,
+    timeout: Annotated[float, typer.Option(min=0.01, help="Chat: seconds to an answer.")] = 60.0,
+    retries: Annotated[int, typer.Option(min=0, help="Chat: retries of a request.")] = 6,
+    temperature: Annotated[float, typer.Option(min=0, max=2, help="Chat: temperature.")] = 0.0,
+    cache: Annotated[
+        Path | None, typer.Option(help="Chat: file of answers, to share them between runs.")
+    ] = None,
+) -> None:
+    """Weak labels for raw text: entities and open concepts, or text pairs.
+
+    Writes train.parquet, a report and, for texts that got no answer, failed.jsonl. The same command
+    goes on where a run was stopped or killed, and tries failed texts again.
+
+    Example: [cyan]onetrunk label news.jsonl --with spacy:en_core_web_sm --out data/news[/]
+    """
+    from onetrunk.data.sources import stream_texts
+    from onetrunk.label.base import Unfinished
+    from onetrunk.label.choose import KINDS, Options, open_labeler, split_spec
+    from onetrunk.label.compare import Sample
+    from onetrunk.label.endpoint import Endpoint, Settings
+    from onetrunk.label.run import label as run_label
+    from onetrunk.label.run import survey
+    from onetrunk.progress import console
+
+    kind, rest = split_spec(labeler, (*KINDS, "pairs"))
+    _refuse_unused(context, {kind} | ({split_spec(against)[0]} if against else set()))
+    if kind == "pairs":
+        if against:
+            raise UserError("--against compares labelers of entities; pairs have none")
+        _print(_pairs(raw, rest, out, split, names, overwrite), out)
+        return
+    settings = Settings(
+        endpoint,
+        _key(context, key_env),
+        timeout=timeout,
+        retries=retries,
+        concurrency=concurrency,
+        rate=rate,
+        requests=budget_requests,
+        tokens=budget_tokens,
+    )
+    options = Options(
+        cache=cache or out / ".work" / "cache.sqlite",
+        types=[name.strip() for name in types.split(",") if name.strip()],
+        threshold=threshold,
+        match_case=match_case,
+        endpoint=Endpoint(settings) if endpoint else None,
+        temperature=temperature,
+    )
+    source = survey(lambda notes: stream_texts(raw, notes, split))
+    first = open_labeler(labeler, options)
+    second = Sample(open_labeler(against, options), sample, seed) if against else None
+    try:
+        report = run_label(source, first, out, second, shard_rows, overwrite)
+    except Unfinished as stop:
+        console.print("[bold]stopped:[/]", end=" ")
+        console.print(str(stop), markup=False)
+        raise typer.Exit(UNFINISHED) from None
+    except KeyboardInterrupt:
+        console.print("[bold]interrupted:[/] finished work is kept; the same command goes on")
+        raise typer.Exit(INTERRUPTED) from None
+    for line in source.notes.lines():
+        console.print(line, markup=False)
+    _print(report, out)
+
+
+def _refuse_unused(context: typer.Context, kinds: set[str]) -> None:
+    for name, kind in _FOR.items():
+        source = context.get_parameter_source(name)
+        if kind not in kinds and source is not None and source.name == "COMMANDLINE":
+            raise UserError(f"--{name.replace('_', '-')} is for {kind}, not for {min(kinds)}")
+
+
+def _key(context: typer.Context, name: str) -> str:
+    """The key; a local endpoint needs none, unless the user named a variable."""
+    source = context.get_parameter_source("key_env")
+    if name not in os.environ and source is not None and source.name == "COMMANDLINE":
+        raise UserError(f"--key-env: the environment has no variable {name!r}")
+    return os.environ.get(name, "")
+
+
+def _pairs(
+    raw: str, kind: str, out: Path, split: str, names: Path | None, overwrite: bool
+) -> dict[str, Any]:
+    from onetrunk.data.notes import Notes
+    from onetrunk.data.sources import stream_texts
+    from onetrunk.label import pairs
+    from onetrunk.label.files import open_table
+    from onetrunk.progress import console
+
+    if kind not in pairs.KINDS:
+        raise UserError(f"unknown kind of pairs {kind!r}; {nearest(kind, pairs.KINDS)}")
+    if (names is None) == (kind == "label-synonyms"):
+        raise UserError("--names FILE goes with pairs:label-synonyms, and the other way round")
+    notes = Notes()
+    if kind == "adjacent":
+        found = pairs.adjacent(stream_texts(raw, notes, split), notes)
+    elif names is not None:
+        rows = open_table(raw, split)
+        found = pairs.label_synonyms(rows, pairs.read_names(names), notes)
+    else:
+        make = pairs.title_body if kind == "title-body" else pairs.question_answer
+        found = make(open_table(raw, split), notes)
+    report = pairs.write_pairs(found, out, {"pairs_from": kind}, notes, overwrite)
+    for line in notes.lines():
+        console.print(line, markup=False)
+    return report
+
+
+def _print(report: dict[str, Any], out: Path) -> None:
+    from onetrunk.progress import stdout
+
+    console = stdout()
+    if "pairs" in report:
+        console.print(f"{report['pairs']:,} pairs in {out}", markup=False)
+        return
+    lines = [
+        f"{report['rows']:,} rows in {out / 'train.parquet'}: {report['entities']:,} entities of "
+        f"{report['types_in_all']:,} types, {report['entities_per_100_words']} per 100 words"
+    ]
+    for what in ("failed", "without_words", "hallucinated", "retries"):
+        if report[what]:
+            lines.append(f"{what.replace('_', ' ')}: {report[what]:,}")
+    if agreement := report.get("agreement"):
+        lines.append(
+            f"agreement with {agreement['labeler']}: span F1 {agreement['span_f1']}, "
+            f"same type {agreement['typed_agreement']}"
+        )
+    for line in lines:
+        console.print(line, markup=False)

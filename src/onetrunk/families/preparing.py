@@ -1,0 +1,116 @@
+"""From a recipe's source to a prepared corpus: located, read, decontaminated, tokenised, cached."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, TypeVar
+
+from onetrunk.config import Source
+from onetrunk.data.corpora import (
+    NerCorpus,
+    PairCorpus,
+    tokenizer_sha256,
+    write_ner,
+    write_pairs,
+)
+from onetrunk.data.evaluation import EvaluationSets
+from onetrunk.data.examples import Pair, TaggedText
+from onetrunk.data.locate import Located, locate
+from onetrunk.data.notes import Notes
+from onetrunk.data.prepared import Prepared, Writer, key_of, prepared
+from onetrunk.data.sources import stream_ner, stream_pairs
+
+# Part of every key: raised when the arrays or what is read into them change.
+FORMAT = 1
+
+_Row = TypeVar("_Row")
+Watch = Callable[[str, int], None]
+"""Told which source is being prepared and how many rows of it are done."""
+
+
+@dataclass
+class Preparing:
+    """What the sources of a run have in common."""
+
+    tokenizer: Any
+    evaluation: EvaluationSets = field(default_factory=EvaluationSets)
+    """Rows that overlap with these are left out."""
+    notes: Notes = field(default_factory=Notes)
+    """What reading changed or found odd, of all sources."""
+    watch: Watch = lambda name, done: None
+
+    def __post_init__(self) -> None:
+        self._tokenizer = tokenizer_sha256(self.tokenizer)
+
+    def ner(self, source: Source, max_length: int) -> tuple[str, NerCorpus]:
+        """Name and tagged sentences of a source."""
+
+        def make(located: Located, notes: Notes, writer: Writer) -> dict[str, Any]:
+            return self._kept(
+                source, located, stream_ner(located, notes, scheme=source.scheme), _sentence,
+                lambda rows, watch: write_ner(rows, self.tokenizer, max_length, writer, watch),
+            )  # fmt: skip
+
+        name, store = self._prepared("ner", source, max_length, make)
+        return name, NerCorpus(store)
+
+    def pairs(self, source: Source, max_length: int) -> tuple[str, PairCorpus]:
+        """Name and text pairs of a source."""
+
+        def make(located: Located, notes: Notes, writer: Writer) -> dict[str, Any]:
+            return self._kept(
+                source, located, stream_pairs(located, notes), _texts,
+                lambda rows, watch: write_pairs(rows, self.tokenizer, max_length, writer, watch),
+            )  # fmt: skip
+
+        name, store = self._prepared("pairs", source, max_length, make)
+        return name, PairCorpus(store)
+
+    def _prepared(
+        self,
+        kind: str,
+        source: Source,
+        max_length: int,
+        make: Callable[[Located, Notes, Writer], dict[str, Any]],
+    ) -> tuple[str, Prepared]:
+        located = locate(source.path)
+        sha256 = located.sha256()
+        key = key_of(
+            format=FORMAT, kind=kind, source=sha256, scheme=source.scheme, max_rows=source.max_rows,
+            max_length=max_length, tokenizer=self._tokenizer, evaluation=self.evaluation.sha256,
+        )  # fmt: skip
+        rebuilt = Notes()
+
+        def write(writer: Writer) -> dict[str, Any]:
+            notes = Notes()
+            about = make(located, notes, writer)
+            return {"sha256": sha256, **about, "notes": notes.as_json()}
+
+        store = prepared(kind, key, write, rebuilt)
+        self.notes.update(rebuilt)
+        self.notes.update(Notes.from_json(store.record["notes"]))
+        return located.name, store
+
+    def _kept(
+        self,
+        source: Source,
+        located: Located,
+        rows: Iterable[_Row],
+        texts_of: Callable[[_Row], Sequence[str]],
+        write: Callable[[Iterator[_Row], Callable[[int], None]], dict[str, Any]],
+    ) -> dict[str, Any]:
+        """Write the rows of a source that no evaluation set holds."""
+        first = islice(rows, source.max_rows)
+        kept, report = self.evaluation.filter(first, texts_of)
+        about = write(kept, lambda done: self.watch(located.name, done))
+        return {**about, "decontamination": report()}
+
+
+def _sentence(row: TaggedText) -> Sequence[str]:
+    return (row.text,)
+
+
+def _texts(pair: Pair) -> Sequence[str]:
+    return (pair.query, pair.positive, *pair.negatives)

@@ -1,0 +1,226 @@
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from onetrunk.data.examples import LabelledText, TaggedText
+from onetrunk.data.formats.annotations import tagged_text
+from onetrunk.data.iob import entities
+from onetrunk.data.notes import Notes
+from onetrunk.data.sources import read_classification, read_ner, read_texts
+from onetrunk.errors import UserError
+
+
+def written(file: Path, rows: list[Any]) -> Path:
+    data = json.dumps(rows) if file.suffix == ".json" else "\n".join(map(json.dumps, rows))
+    file.write_text(data)
+    return file
+
+
+def fails(read: Any, file: Path, message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        read(file)
+    assert str(caught.value).replace(str(file), "F") == message
+
+
+def words(row: TaggedText) -> list[tuple[str, str]]:
+    return [(row.text[s:e], tag) for (s, e), tag in zip(row.words, row.tags, strict=True)]
+
+
+def spans(text: str, *values: object) -> list[tuple[str, str]]:
+    return words(tagged_text(text, list(values), "'spans'", "F:1", Notes()))
+
+
+# Spans and words
+
+
+def test_words_end_where_spans_do() -> None:
+    found = spans("ex-Yugoslavia, 10km", [3, 13, "LOC"], [17, 19, "UNIT"], [4, 5, "X"])
+    want = "ex O,- O,Yugoslavia B-LOC,\\, O,10 O,km B-UNIT".replace("\\,", "\0").split(",")
+    assert found == [tuple(pair.replace("\0", ",").split(" ")) for pair in want]
+    assert spans("unhappy", [2, 7, "A"]) == [("un", "O"), ("happy", "B-A")]
+    assert spans("a\u200bb", [1, 2, "Z"]) == [("a", "O"), ("\u200b", "B-Z"), ("b", "O")]
+    assert spans("x \u200bab c", [2, 7, "Z"]) == [("x", "O"), ("\u200bab", "B-Z"), ("c", "I-Z")]
+
+
+def test_without_spans_words_are_those_of_the_text() -> None:
+    text = "👩🏽‍💻 שלום e\u0301x 日本 a_b"
+    assert tagged_text(text, [], "", "", Notes()).words == TaggedText.from_text(text).words
+
+
+def test_white_space_at_an_edge_is_left_out() -> None:
+    notes = Notes()
+    row = tagged_text("a bc\u3000d", [[1, 5, "X"], [0, 1, "Y"]], "'spans'", "F:7", notes)
+    assert words(row) == [("a", "B-Y"), ("bc", "B-X"), ("d", "O")]
+    assert notes.lines() == ["spans with white space at an edge, which is left out: 1 (F:7)"]
+
+
+def test_longest_spans_are_kept_against_brute_force() -> None:
+    rng = random.Random(3)
+    for _ in range(300):
+        text = "abcdefghij"
+        given = []
+        for _ in range(rng.randint(0, 6)):
+            start = rng.randrange(10)
+            given.append([start, rng.randint(start + 1, 10), rng.choice("XY")])
+        notes = Notes()
+        row = tagged_text(text, given, "'spans'", "F:1", notes)
+        kept: list[list[Any]] = []
+        for span in sorted(given, key=lambda one: (one[0] - one[1], one[0])):
+            if all(span[1] <= other[0] or other[1] <= span[0] for other in kept):
+                kept.append(span)
+        found = [[row.words[s][0], row.words[e - 1][1], k] for s, e, k in entities(row.tags)]
+        assert found == sorted(kept)
+        left_out = notes.found.get("spans that overlap a longer one, left out")
+        assert (left_out.count if left_out else 0) == len(given) - len(kept)
+
+
+A_SPAN = "[start, end, label] or an object with start, end and label"
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ("x", "'label' is 'x' (str), not a list of spans"),
+        (None, "'label' is null, not a list of spans"),
+        (["x"], f"'label' item 1 is 'x' (str), not {A_SPAN}"),
+        ([[0, 1]], f"'label' item 1 is [0, 1] (list), not {A_SPAN}"),
+        ([[0, 1.0, "X"]], f"'label' item 1 is [0, 1.0, 'X'] (list), not {A_SPAN}"),
+        ([{"start": 0, "label": "X"}],
+         f"'label' item 1 is {{'start': 0, 'label': 'X'}} (dict), not {A_SPAN}"),
+        ([[0, 1, "X"], [2, 2, "X"]], "'label' item 2 is empty: [2, 2, 'X']"),
+        ([[3, 5, "X"]],
+         "'label' item 1 is not inside the text, which has 4 characters: [3, 5, 'X']"),
+        ([[-2, 2, "X"]],
+         "'label' item 1 is not inside the text, which has 4 characters: [-2, 2, 'X']"),
+        ([[3, 1, "X"]],
+         "'label' item 1 is not inside the text, which has 4 characters: [3, 1, 'X']"),
+        ([[1, 2, "X"]], "'label' item 1 holds only white space: [1, 2, 'X']"),
+        ([[0, 1, " "]], "'label' item 1 has an empty label: [0, 1, ' ']"),
+        ([{"start": 0, "end": 1, "label": "X", "text": "b"}],
+         "'label' item 1 is not what stands there, 'a': "
+         "{'start': 0, 'end': 1, 'label': 'X', 'text': 'b'}"),
+    ],
+)  # fmt: skip
+def test_bad_spans(tmp_path: Path, values: object, message: str) -> None:
+    rows = [{"text": "a", "label": []}, {"text": "a bc", "label": values}]
+    fails(read_ner, written(tmp_path / "a.jsonl", rows), f"F:2: {message}")
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"text": "a", "tokens": ["a"], "ner_tags": ["O"], "entities": []},
+         "F has both 'ner_tags' and 'entities'; keep one of them"),
+        ({"text": "a", "spans": [], "entities": []},
+         "F has both 'spans' and 'entities'; keep one of them"),
+        ({"text": "a", "label": [], "labels": []},
+         "F has both 'label' and 'labels'; keep one of them"),
+        ({"text": "a", "span": []},
+         "F has no column 'spans'; did you mean 'span'? columns: span, text"),
+    ],
+)  # fmt: skip
+def test_it_must_be_clear_what_to_read(
+    tmp_path: Path, row: dict[str, object], message: str
+) -> None:
+    fails(read_ner, written(tmp_path / "a.jsonl", [row]), message)
+
+
+def test_a_text_and_a_class_beside_tags_do_not_matter(tmp_path: Path) -> None:
+    row = {"text": "a", "tokens": ["a"], "ner_tags": ["B-X"], "label": "news"}
+    file = written(tmp_path / "a.jsonl", [row])
+    assert read_ner(file) == [TaggedText.from_words(["a"], ["B-X"])]
+    assert read_classification(file) == [LabelledText("a", ("news",))]
+
+
+# Label Studio
+
+
+def task(data: object, *results: object, **more: object) -> dict[str, object]:
+    return {"data": data, "annotations": [{"result": result, **more} for result in results]}
+
+
+def test_label_studio_choices_and_skipped_tasks(tmp_path: Path) -> None:
+    def chosen(*names: str) -> list[object]:
+        return [{"type": "choices", "value": {"choices": list(names)}}, {"type": "relation"}]
+
+    rows = [
+        task({"text": "a", "title": "t"}, chosen("x", "y")),
+        task({"text": "b"}),
+        task({"text": "c"}, chosen("x"), was_cancelled=True),
+        task({"text": "d"}, chosen("x"), chosen("y")),
+        task({"text": "e"}, chosen("x"), chosen("x")),
+    ]
+    notes = Notes()
+    file = written(tmp_path / "a.json", rows)
+    assert read_classification(file, notes) == [
+        LabelledText("a", ("x", "y")),
+        LabelledText("d", ("x",)),
+        LabelledText("e", ("x",)),
+    ]
+    assert notes.lines() == [
+        f"tasks without an annotation, left out: 2 ({file}, row 2, {file}, row 3)",
+        f"tasks with several annotations, of which the first is read: 1 ({file}, row 4)",
+    ]
+    assert read_texts(file) == ["a", "b", "c", "d", "e"]
+    fails(read_ner, file, "F is annotated with choices alone")
+    span = {"value": {"start": 0, "end": 1, "labels": ["X"]}}
+    file = written(tmp_path / "b.json", [task({"text": "a"}, [span]), task({"text": "b"}, [])])
+    assert [row.tags for row in read_ner(file)] == [("B-X",), ("O",)]
+    fails(read_classification, file, "F is annotated with spans alone")
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (task({"a": "x", "b": "y"}, []), "'data' has 'a' and 'b'; call the one to read 'text'"),
+        (task({"a": 1}, []), "'data' has no text; call the one to read 'text'"),
+        (task("x", []), "'data' is 'x' (str), not an object"),
+        (task({"text": "x"}, "y"), "'result' is 'y' (str), not a list of objects"),
+        (task({"text": "x"}, [{"value": 1}]), "'value' is 1 (int), not an object"),
+        (task({"text": "x"}, [{"value": {"choices": "y"}}]),
+         "'choices' is 'y' (str), not a list of strings"),
+        ({"data": {"text": "x"}, "annotations": [1]},
+         "'annotations' is [1] (list), not a list of objects"),
+    ],
+)  # fmt: skip
+def test_bad_label_studio(tmp_path: Path, row: object, message: str) -> None:
+    fails(read_ner, written(tmp_path / "a.json", [row]), f"F, row 1: {message}")
+
+
+# spaCy
+
+
+def test_spacy_categories(tmp_path: Path) -> None:
+    rows = [["a", {"cats": {"x": 1.0, "y": 0.4, "z": 0.5}}], ["b", {"cats": {"x": 0}}]]
+    want = [LabelledText("a", ("x", "z")), LabelledText("b", ())]
+    assert read_classification(written(tmp_path / "a.json", rows)) == want
+    tokens = pytest.importorskip("spacy.tokens")
+    vocab = pytest.importorskip("spacy.vocab").Vocab()
+    documents = tokens.DocBin()
+    for text, more in rows:
+        document = tokens.Doc(vocab, words=[text], spaces=[False])
+        document.cats = more["cats"]
+        documents.add(document)
+    file = tmp_path / "a.spacy"
+    documents.to_disk(file)
+    assert read_classification(file) == want
+    assert read_texts(file) == ["a", "b"]
+    fails(read_ner, file, "F, row 1: the document has no entity annotation")
+    documents = tokens.DocBin(docs=[tokens.Doc(vocab, words=["a"], ents=["B-X"])])
+    documents.to_disk(file)
+    fails(read_classification, file, "F, row 1: the document has no categories")
+    file.write_bytes(file.read_bytes()[:-7])
+    with pytest.raises(UserError, match=r"^[^\n]*a\.spacy is not a spaCy DocBin: [^\n]+$"):
+        read_ner(file)
+
+
+def test_bad_spacy_json(tmp_path: Path) -> None:
+    rows: list[Any] = [{"paragraphs": [{"raw": "a"}]}]
+    why = "'paragraphs' is not spaCy's: it wants sentences of tokens with 'orth' and 'ner'"
+    fails(read_ner, written(tmp_path / "a.json", rows), f"F, row 1: {why} ('sentences')")
+    rows = [["a", {"cats": {"x": "yes"}}]]
+    message = "F, row 1: 'cats' is {'x': 'yes'} (dict), not an object of labels with numbers"
+    fails(read_classification, written(tmp_path / "a.json", rows), message)

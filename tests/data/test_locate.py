@@ -1,0 +1,142 @@
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from onetrunk.data.locate import Located, find_files, locate
+from onetrunk.errors import UserError
+
+SUFFIXES = (
+    ".parquet, .arrow, .jsonl, .json, .csv, .tsv, .spacy, .txt, "
+    ".conll, .conllu, .conllup, .iob, .iob2, .bio"
+)
+
+
+def fill(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+    return folder
+
+
+def names(located: Located) -> list[str]:
+    return [file.name for file in located.files]
+
+
+def fails(folder: Path, message: str, split: str = "train") -> None:
+    with pytest.raises(UserError) as caught:
+        locate(folder, split)
+    assert str(caught.value).replace(str(folder), "F") == message
+
+
+def test_a_file(tmp_path: Path) -> None:
+    fill(tmp_path, "sst/train.jsonl.gz", "sst/more.parquet", "sst/README.md")
+    assert locate(tmp_path / "sst" / "train.jsonl.gz").name == "sst"
+    assert locate(str(tmp_path / "sst" / "more.parquet")).name == "more"
+    assert locate(tmp_path / "sst" / "README.md").files == (tmp_path / "sst" / "README.md",)
+    fails(tmp_path / "sst" / "mor.parquet", "no such file: F; did you mean 'more.parquet'?")
+    fails(tmp_path / "zzz" / "a", "no such file: F")
+
+
+def test_a_file_of_the_folder_we_are_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(tmp_path, "here/train.csv")
+    monkeypatch.chdir(tmp_path / "here")
+    assert locate("train.csv").name == locate(".").name == "here"
+
+
+def test_one_file_of_a_folder(tmp_path: Path) -> None:
+    fill(tmp_path, "train.parquet", "valid.jsonl", "README.md", "train.md", "test.csv.xz")
+    assert locate(tmp_path) == Located(tmp_path.name, (tmp_path / "train.parquet",))
+    assert find_files(str(tmp_path), "valid") == tmp_path / "valid.jsonl"
+    assert find_files(tmp_path, "test") == tmp_path / "test.csv.xz"
+    message = (
+        f"F holds no file or folder 'validation' ({SUFFIXES}); did you mean 'valid'? "
+        "found: README.md, test.csv.xz, train.md, train.parquet, valid.jsonl"
+    )
+    fails(tmp_path, message, "validation")
+    empty = tmp_path / "sub"
+    empty.mkdir()
+    fails(empty, f"F holds no file or folder 'train' ({SUFFIXES}); found: nothing")
+
+
+def test_several_answers(tmp_path: Path) -> None:
+    fill(tmp_path, "test.conll", "test.csv", "train.jsonl", "train-1.jsonl", "dev.csv", "dev/a.csv")
+    fails(tmp_path, "F holds test.conll and test.csv; name the file to read", "test")
+    fails(tmp_path, "F holds train.jsonl and train-1.jsonl; name the file to read")
+    fails(tmp_path, "F holds dev.csv and dev/; name the file to read", "dev")
+
+
+def test_shards(tmp_path: Path) -> None:
+    fill(tmp_path, "train_10.jsonl", "train_9.csv", "train_1.jsonl.gz", "training_2.jsonl")
+    assert names(locate(tmp_path)) == ["train_1.jsonl.gz", "train_9.csv", "train_10.jsonl"]
+    fill(tmp_path, "train_9.jsonl")
+    fails(tmp_path, "F/train_9.jsonl and train_9.csv are one shard twice; remove one")
+
+
+def test_a_shard_is_missing(tmp_path: Path) -> None:
+    fill(tmp_path, "test-00000-of-00004.parquet", "test-00003-of-00004.parquet")
+    fails(tmp_path, "F lacks shard 1 of 'test' (2 of 4 are missing)", "test")
+    fill(tmp_path, "test-00002-of-00003.parquet")
+    fails(tmp_path, "F holds shards of 'test' in 3 and in 4 parts; keep those of one set", "test")
+
+
+def test_a_folder_of_the_split(tmp_path: Path) -> None:
+    fill(tmp_path, "train/b.conll", "train/a.jsonl.zst", "train/README.md", "train/_SUCCESS")
+    fill(tmp_path, "test/a.conll", "test/a.csv")
+    assert names(locate(tmp_path)) == ["a.jsonl.zst", "b.conll"]
+    message = "F/test/a.csv and a.conll differ by suffix alone; keep one of them"
+    fails(tmp_path, message, "test")
+    fill(tmp_path, "train/c.xml")
+    fails(tmp_path, f"F/train/c.xml is of no supported format ({SUFFIXES})")
+
+
+def test_a_folder_without_splits_is_a_training_set(tmp_path: Path) -> None:
+    fill(tmp_path, "part_2.txt", "part_10.txt", "LICENSE", ".part_3.txt")
+    assert names(locate(tmp_path)) == ["part_2.txt", "part_10.txt"]
+    fails(
+        tmp_path,
+        f"F holds no file or folder 'test' ({SUFFIXES}); "
+        "found: .part_3.txt, LICENSE, part_10.txt, part_2.txt",
+        "test",
+    )
+    fill(tmp_path, "Test.txt")
+    with pytest.raises(UserError, match="holds no file or folder 'train'"):
+        locate(tmp_path)
+
+
+def test_saved_data_sets(tmp_path: Path) -> None:
+    fill(tmp_path, "one/data-00000-of-00001.arrow", "all/test/data-00000-of-00001.arrow")
+    state = {"_data_files": [{"filename": "data-00000-of-00001.arrow"}], "_split": "test"}
+    for folder in ("one", "all/test"):
+        (tmp_path / folder / "state.json").write_text(json.dumps(state))
+    (tmp_path / "all" / "dataset_dict.json").write_text('{"splits": ["test"]}')
+    assert names(locate(tmp_path / "one", "test")) == ["data-00000-of-00001.arrow"]
+    assert locate(tmp_path / "all", "test").files[0].parent.name == "test"
+    fails(tmp_path / "one", "F holds the split 'test', not 'train'")
+    message = f"F holds no file or folder 'tes' ({SUFFIXES}); did you mean 'test'? found: "
+    fails(tmp_path / "all", message + "dataset_dict.json, test/", "tes")
+    (tmp_path / "one" / "data-00000-of-00001.arrow").unlink()
+    fails(tmp_path / "one" / "x", "no such file: F")
+    with pytest.raises(UserError, match=r"no such file: .*data-00000-of-00001\.arrow"):
+        locate(tmp_path / "one", "test")
+
+
+def test_hub() -> None:
+    assert locate("hub:org/wnut", "test") == Located("wnut", (), ("org/wnut", None), "test")
+    assert locate("hub:wnut:v2") == Located("wnut-v2", (), ("wnut", "v2"))
+    assert str(locate("hub:wnut:v2")) == "hub:wnut:v2"
+    with pytest.raises(UserError, match="'hub:' names no data set"):
+        locate("hub:")
+    with pytest.raises(UserError, match="hub:wnut holds no file of the split 'train'"):
+        find_files("hub:wnut")
+
+
+def test_hash_is_of_the_bytes_in_order(tmp_path: Path) -> None:
+    fill(tmp_path, "train_1.txt", "train_2.txt")
+    want = hashlib.sha256(b"train_1.txttrain_2.txt").hexdigest()
+    assert locate(tmp_path).sha256() == want
+    (tmp_path / "train_2.txt").write_text("other")
+    assert locate(tmp_path).sha256() != want
+    with pytest.raises(UserError, match="holds 2 files of the split 'train'; name one file"):
+        find_files(tmp_path)
