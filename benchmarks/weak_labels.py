@@ -35,7 +35,7 @@ from onetrunk.prefinetune.run import prefinetune
 from onetrunk.storage import read_json, write_json
 
 RUN = Path("runs/weak-labels")
-TEXTS, STEPS, SEEDS = 20_000, 300, (0, 1)
+TEXTS, STEPS, SEEDS = 20_000, 300, (0,)
 ARMS = ("without", "with")
 
 
@@ -99,7 +99,7 @@ def main() -> None:
     report = read_json(weak / "report.json", "a report")
     result = {
         "what": f"tpl, {STEPS} steps, with and without {TEXTS} spaCy-labelled texts; one seed of "
-        f"stage 1, {len(SEEDS)} draws of {ROWS} rows",
+        f"stage 1, {len(SEEDS)} draw(s) of {ROWS} rows",
         "encoder": "all-MiniLM-L6-v2, already tuned for sentence embeddings",
         "pipeline": f"{options.pipeline} {version(options.pipeline)}, OntoNotes types",
         "summary": summary,

@@ -117,13 +117,13 @@ def _folder(factory: Any) -> Path:
 
 
 def test_rows_are_read_as_they_are_needed(tmp_path: Path, tiny_tokenizer: Any) -> None:
-    """No more than three chunks of a stream are held, however long it is."""
+    """No more than four chunks of a stream are held, however long it is."""
     taken, done = [], []
 
     def stream() -> Any:
         for i in range(60):
             taken.append(i)
-            assert i < (done[-1] if done else 0) + 4 * corpora.CHUNK
+            assert i < (done[-1] if done else 0) + (corpora.AHEAD + 2) * corpora.CHUNK
             yield Pair(f"call {i}", "met")
 
     write_pairs(stream(), tiny_tokenizer, 8, Writer(tmp_path), done.append)

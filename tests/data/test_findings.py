@@ -1,11 +1,15 @@
 import random
 
+import pytest
+
+from onetrunk.data import findings
 from onetrunk.data.findings import Findings, Seen
 from onetrunk.data.formats.table import Table
 from onetrunk.data.notes import Notes
 
 
-def test_seen_equals_a_set() -> None:
+def test_seen_equals_a_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(findings, "RECENT", 2**16)
     rng = random.Random(0)
     seen, reference = Seen(), set[str]()
     for _ in range(200_000):  # more than is held before it is sorted

@@ -65,25 +65,27 @@ def overlap(max_length: int) -> int:
     return max_length // 4
 
 
-def tokenise(
-    tokenizer: Any, texts: Sequence[str], max_length: int, stride: int = 0, offsets: bool = True
-) -> list[Any]:
-    """``tokenizers.Encoding`` of each text; what does not fit is in its ``overflowing``.
+def tokenise(tokenizer: Any, texts: Sequence[str], max_length: int, stride: int = 0) -> list[Any]:
+    """``tokenizers.Encoding`` of each text; what does not fit is in its ``overflowing``."""
+    with _TOKENIZING:
+        set_length(tokenizer.backend_tokenizer, max_length, stride)
+        return encodings(tokenizer.backend_tokenizer, texts)
 
-    Without ``offsets`` the tokenizer's faster path is taken, where positions mean nothing.
-    """
+
+def set_length(backend: Any, max_length: int, stride: int = 0) -> None:
+    """Make a ``tokenizers.Tokenizer`` cut at ``max_length`` tokens, and pad nothing."""
+    backend.no_padding()
+    backend.enable_truncation(max_length, stride=stride)
+
+
+def encodings(backend: Any, texts: Sequence[str], offsets: bool = True) -> list[Any]:
+    """What a ``tokenizers.Tokenizer`` makes of texts; without ``offsets``, faster."""
     if not texts:
         return []
     # Half a surrogate pair (JSON can carry one) is no Unicode; one character stands for it, so
     # that offsets stay right.
     clean = [_SURROGATE.sub("\ufffd", text) for text in texts]
-    backend = tokenizer.backend_tokenizer
-    with _TOKENIZING:
-        backend.no_padding()
-        backend.enable_truncation(max_length, stride=stride)
-        run = backend.encode_batch if offsets else backend.encode_batch_fast
-        encodings: list[Any] = run(clean)
-    return encodings
+    return backend.encode_batch(clean) if offsets else backend.encode_batch_fast(clean)
 
 
 def first_tokens(words: Sequence[Span], offsets: Sequence[Span]) -> list[int]:

@@ -6,7 +6,9 @@ may be larger than memory and a second run starts at once.
 
 from __future__ import annotations
 
+import copy
 import hashlib
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,7 +18,7 @@ from typing import Any, TypeVar
 import numpy as np
 import xxhash
 
-from onetrunk.data.alignment import overlap, tokenise
+from onetrunk.data.alignment import encodings, overlap, set_length
 from onetrunk.data.examples import Pair, TaggedText
 from onetrunk.data.prepared import Prepared, Writer
 
@@ -26,6 +28,7 @@ OUTSIDE, SPECIAL = -1, -2
 # Rows that are tokenised together: enough for the tokenizer to share among its threads, little
 # enough to keep memory flat.
 CHUNK = 8192
+AHEAD = 2
 
 _Row = TypeVar("_Row")
 Watch = Callable[[int], None]
@@ -120,13 +123,13 @@ def write_ner(
     types: dict[str, int] = {}
     done, long, end = 0, 0, 0
     writer.append("starts", np.zeros(1, np.int64))
-    for chunk, encodings in _tokenised(
+    for chunk, encoded in _tokenised(
         rows, lambda row: [row.text], tokenizer, max_length, overlap(max_length)
     ):
-        windows = [[first, *first.overflowing] for (first,) in encodings]
+        windows = [[first, *first.overflowing] for (first,) in encoded]
         flat = [window for parts in windows for window in parts]
         row_of = np.repeat(np.arange(len(chunk)), [len(parts) for parts in windows])
-        lengths = np.array([len(window.ids) for window in flat], np.int64)
+        lengths = np.array([len(window) for window in flat], np.int64)
         labels = _labels(chunk, types, flat, np.repeat(row_of, lengths))
         writer.append("tokens", _ids(flat))
         writer.append("labels", labels)
@@ -183,18 +186,20 @@ def write_pairs(
     done, cut, tokens, texts = 0, 0, 0, 0
     writer.append("starts", np.zeros(1, np.int64))
     writer.append("pairs", np.zeros(1, np.int64))
-    for chunk, encodings in _tokenised(
+    for chunk, encoded in _tokenised(
         rows, lambda pair: [pair.query, pair.positive, *pair.negatives], tokenizer, max_length
     ):
-        flat = [encoding for own in encodings for encoding in own]
+        flat = [encoding for own in encoded for encoding in own]
         ids = _ids(flat)
-        ends = np.cumsum([len(encoding.ids) for encoding in flat])
-        truncated = np.array([bool(encoding.overflowing) for encoding in flat])
+        ends = np.cumsum([len(encoding) for encoding in flat])
+        truncated = np.array(
+            [len(encoding) == max_length and bool(encoding.overflowing) for encoding in flat]
+        )
         writer.append("tokens", ids)
         writer.append("starts", tokens + ends)
         writer.append("identities", _identities(ids, ends))
         writer.append("truncated", truncated)
-        writer.append("pairs", texts + np.cumsum([len(own) for own in encodings]))
+        writer.append("pairs", texts + np.cumsum([len(own) for own in encoded]))
         tokens, texts = tokens + len(ids), texts + len(flat)
         done, cut = done + len(chunk), cut + int(truncated.sum())
         watch(done)
@@ -225,24 +230,21 @@ def _tokenised(
 ) -> Iterator[tuple[list[_Row], list[list[Any]]]]:
     """Chunks of rows with the encodings of each row's texts; offsets only where windows need them.
 
-    The tokenizer runs outside Python's lock on all cores; the next chunk is under way while this
-    one is written.
+    The tokenizer runs outside Python's lock: some chunks are under way while one is written.
     """
+    backend = copy.deepcopy(tokenizer.backend_tokenizer)  # its length is set once, for all threads
+    set_length(backend, max_length, stride or 0)
 
     def work(chunk: list[_Row]) -> tuple[list[_Row], list[list[Any]]]:
         texts = [list(texts_of(row)) for row in chunk]
-        flat = tokenise(
-            tokenizer, list(chain(*texts)), max_length, stride or 0, offsets=stride is not None
-        )
-        encodings = iter(flat)
-        return chunk, [list(islice(encodings, len(own))) for own in texts]
+        flat = iter(encodings(backend, list(chain(*texts)), offsets=stride is not None))
+        return chunk, [list(islice(flat, len(own))) for own in texts]
 
-    source, running = iter(rows), None
-    with ThreadPoolExecutor(1) as ahead:
+    source, running = iter(rows), deque[Any]()
+    with ThreadPoolExecutor(AHEAD) as threads:
         while chunk := list(islice(source, CHUNK)):
-            following = ahead.submit(work, chunk)
-            if running is not None:
-                yield running.result()
-            running = following
-        if running is not None:
-            yield running.result()
+            running.append(threads.submit(work, chunk))
+            if len(running) > AHEAD:
+                yield running.popleft().result()
+        while running:
+            yield running.popleft().result()
