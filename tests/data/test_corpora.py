@@ -22,6 +22,7 @@ from onetrunk.data.corpora import (
     write_pairs,
 )
 from onetrunk.data.examples import Pair, TaggedText
+from onetrunk.data.notes import Notes
 from onetrunk.data.prepared import Prepared, Writer
 
 exact = settings(derandomize=True, deadline=None, max_examples=30)
@@ -151,3 +152,13 @@ def test_types_are_numbered_as_they_come(tmp_path: Path, tiny_tokenizer: Any) ->
     assert [corpus.labels(i)[1] for i in range(4)] == [0, 1, 0, 2]
     assert corpus.lengths.tolist() == [3, 3, 3, 3]
     assert corpus.tokens(0).dtype == np.int32
+
+
+def test_entity_words_without_a_token_are_listed(tmp_path: Path, tiny_tokenizer: Any) -> None:
+    """The tokenizer deletes zero-width characters; one of an entity is missed, one outside not."""
+    rows = [TaggedText.from_words(["new", "york"], ["O", "O"])] * 4
+    rows += [TaggedText.from_words(["\u200b", "new", "\u200b"], ["O", "B-loc", "I-loc"])]
+    notes = Notes()
+    writer = Writer(tmp_path)
+    write_ner(rows, tiny_tokenizer, 12, writer, notes=notes)
+    assert notes.lines() == ["entity words that no token stands for: 1 (row 5: '\\u200b')"]

@@ -61,6 +61,16 @@ class Examples:
         """How many examples are longer than a window."""
         return sum(count > 1 for count in Counter(self.example_of).values())
 
+    def unread(self) -> list[tuple[int, int]]:
+        """Units that no window reads, as (example, unit): the tokenizer keeps nothing of them."""
+        parts = [torch.empty(0)] * len(self.encoded)
+        return [
+            (example, unit)
+            for example, (_, _, units) in enumerate(self.joined(parts))
+            for unit, at in enumerate(units)
+            if at < 0
+        ]
+
     def visible(self, windows: Sequence[int]) -> list[int]:
         """How many units each of these windows reads: its rows of logits."""
         return [sum(at >= 0 for at in self.units[window]) for window in windows]

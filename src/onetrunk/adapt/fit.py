@@ -93,6 +93,7 @@ def fit(
         "train_rows": len(data.train),
         "validation_rows": len(data.validation),
         "train_long": fitting.train.long,
+        "train_unread": len(fitting.train.unread()),
         "seed": settings.seed,
         "trainable_parameters": _trainable(app),
         "seconds": round(time.perf_counter() - start, 2),

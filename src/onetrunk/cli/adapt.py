@@ -128,6 +128,10 @@ def adapt(
         f"{len(labels)} labels, {app.record['trainable_parameters']:,} parameters, "
         f"{app.record['seconds']} s"
     )
+    if unread := app.record["train_unread"]:
+        console.print(
+            f"  {unread} training words have no token of this encoder: nothing is learned"
+        )
     if long := app.record["train_long"]:
         console.print(
             f"  {long} of {len(data.train)} training texts are longer than {app.max_length} tokens "

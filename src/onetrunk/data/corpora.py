@@ -20,6 +20,7 @@ import xxhash
 
 from onetrunk.data.alignment import encodings, overlap, set_length
 from onetrunk.data.examples import Pair, TaggedText
+from onetrunk.data.notes import Notes
 from onetrunk.data.prepared import Prepared, Writer
 
 OUTSIDE, SPECIAL = -1, -2
@@ -114,12 +115,15 @@ def write_ner(
     max_length: int,
     writer: Writer,
     watch: Watch = lambda done: None,
+    notes: Notes | None = None,
 ) -> dict[str, Any]:
     """Tokenise sentences into a store that :class:`NerCorpus` reads; returns what to record.
 
-    A token carries the entity type of the word it overlaps. Sentences of more than ``max_length``
-    tokens become windows that overlap by a quarter.
+    A token carries the entity type of the word it overlaps, of two the first. Sentences of more
+    than ``max_length`` tokens become windows that overlap by a quarter. Words of entities that no
+    token stands for are counted in ``notes``.
     """
+    notes = Notes() if notes is None else notes
     types: dict[str, int] = {}
     done, long, end = 0, 0, 0
     writer.append("starts", np.zeros(1, np.int64))
@@ -130,7 +134,11 @@ def write_ner(
         flat = [window for parts in windows for window in parts]
         row_of = np.repeat(np.arange(len(chunk)), [len(parts) for parts in windows])
         lengths = np.array([len(window) for window in flat], np.int64)
-        labels = _labels(chunk, types, flat, np.repeat(row_of, lengths))
+        labels, lost = _labels(chunk, types, flat, np.repeat(row_of, lengths))
+        for row, word in lost:
+            start, after = chunk[row].words[word]
+            where = f"row {done + row + 1}: {chunk[row].text[start:after]!r}"
+            notes.add("entity words that no token stands for", where)
         writer.append("tokens", _ids(flat))
         writer.append("labels", labels)
         writer.append("starts", end + lengths.cumsum())
@@ -143,8 +151,11 @@ def write_ner(
 
 def _labels(
     rows: Sequence[TaggedText], types: dict[str, int], windows: Sequence[Any], row_of: np.ndarray
-) -> np.ndarray:
-    """The label of every token of a chunk: ``row_of`` says which row each belongs to."""
+) -> tuple[np.ndarray, list[tuple[int, int]]]:
+    """The label of every token of a chunk: ``row_of`` says which row each belongs to.
+
+    And the words of entities that have no token of their own, as (row, word).
+    """
     # All rows side by side in one coordinate, a gap between them, so that one search serves all.
     base = np.cumsum([0, *(len(row.text) + 1 for row in rows[:-1])])
     spans = np.array([span for row in rows for span in row.words], np.int64).reshape(-1, 2)
@@ -169,7 +180,12 @@ def _labels(
     labels = np.full(len(offsets), OUTSIDE, np.int16)
     labels[inside] = kinds[word[inside]]
     labels[special] = SPECIAL
-    return labels
+    lost = kinds != OUTSIDE
+    lost[word[inside]] = False
+    first_word = np.cumsum([0, *(len(row.words) for row in rows)])
+    row_of_lost = first_word.searchsorted(np.flatnonzero(lost), side="right") - 1
+    places = zip(row_of_lost.tolist(), np.flatnonzero(lost).tolist(), strict=True)
+    return labels, [(row, at - int(first_word[row])) for row, at in places]
 
 
 def write_pairs(

@@ -50,7 +50,9 @@ class Preparing:
         def make(located: Located, notes: Notes, writer: Writer) -> dict[str, Any]:
             return self._kept(
                 source, located, stream_ner(located, notes, scheme=source.scheme), _sentence,
-                lambda rows, watch: write_ner(rows, self.tokenizer, max_length, writer, watch),
+                lambda rows, watch: write_ner(
+                    rows, self.tokenizer, max_length, writer, watch, notes
+                ),
             )  # fmt: skip
 
         name, store = self._prepared("ner", source, max_length, make)
