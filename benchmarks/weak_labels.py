@@ -97,6 +97,8 @@ def main() -> None:
         for arm in ARMS
     }
     report = read_json(weak / "report.json", "a report")
+    for kind in report["types"]:
+        del kind["examples"]  # nothing of the corpora goes into results
     result = {
         "what": f"tpl, {STEPS} steps, with and without {TEXTS} spaCy-labelled texts; one seed of "
         f"stage 1, {len(SEEDS)} draw(s) of {ROWS} rows",
