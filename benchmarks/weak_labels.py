@@ -28,8 +28,8 @@ from first_run import ADAPTERS, RECIPE, ROWS, TASKS, cell
 from onetrunk.config import Recipe, load_recipe
 from onetrunk.data.sources import read_pairs, stream_texts
 from onetrunk.families import family as family_named
+from onetrunk.label.labelers.spacy_pipeline import SpacyLabeler
 from onetrunk.label.run import label, survey
-from onetrunk.label.spacy_pipeline import SpacyLabeler
 from onetrunk.model.backbone import load_backbone
 from onetrunk.prefinetune.run import prefinetune
 from onetrunk.storage import read_json, write_json

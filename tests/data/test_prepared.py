@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -120,3 +123,38 @@ def test_keys_and_folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
     assert cache_folder() == tmp_path / "home/.cache/onetrunk"
     with pytest.raises(UserError, match="is not a prepared corpus"):
         Prepared.open(tmp_path)
+
+
+PROCESS = """
+import sys, time
+import numpy as np
+from onetrunk.data.prepared import prepared
+
+def make(writer):
+    with open(sys.argv[1], "a") as log:
+        log.write("made\\n")
+    writer.append("numbers", np.arange(10, dtype=np.int32))
+    time.sleep(0.5)
+    writer.append("numbers", np.arange(10, 20, dtype=np.int32))
+    return {}
+
+assert prepared("kind", "key", make).arrays["numbers"].tolist() == list(range(20))
+"""
+
+
+def test_processes_take_turns(cache: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    command = [sys.executable, "-c", PROCESS, str(log)]
+    running = [subprocess.Popen(command) for _ in range(3)]
+    assert [process.wait(60) for process in running] == [0, 0, 0]
+    assert log.read_text() == "made\n"
+
+
+def test_a_process_that_was_killed_leaves_no_lock(cache: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    killed = subprocess.Popen([sys.executable, "-c", PROCESS.replace("0.5", "60"), str(log)])
+    while not log.exists():
+        time.sleep(0.01)
+    killed.kill()
+    killed.wait()
+    assert prepared("kind", "key", Maker()).record == {"rows": 7}

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from onetrunk.label.cache import AnswerCache
-from onetrunk.label.chat import ChatLabeler
-from onetrunk.label.endpoint import Endpoint, Settings
+from onetrunk.label.labelers.cache import AnswerCache
+from onetrunk.label.labelers.chat import ChatLabeler
+from onetrunk.label.labelers.endpoint import Endpoint, Settings
 
 BLOCK = re.compile(r"\ABEGIN (\w+)\n(.*)\nEND \1\Z", re.DOTALL)
 SLEEP = 1.2

@@ -8,6 +8,7 @@ from onetrunk.data.notes import Notes
 from onetrunk.data.sources import read_pairs
 from onetrunk.errors import UserError
 from onetrunk.label.files import open_table
+from onetrunk.label.labelers.pieces import words_of
 from onetrunk.label.pairs import (
     PASSAGE_WORDS,
     adjacent,
@@ -18,7 +19,6 @@ from onetrunk.label.pairs import (
     title_body,
     write_pairs,
 )
-from onetrunk.label.pieces import words_of
 
 
 def table(path: Path, content: str):

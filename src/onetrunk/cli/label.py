@@ -92,9 +92,9 @@ def label(
     """
     from onetrunk.data.sources import stream_texts
     from onetrunk.label.base import Unfinished
-    from onetrunk.label.choose import KINDS, Options, open_labeler, split_spec
     from onetrunk.label.compare import Sample
-    from onetrunk.label.endpoint import Endpoint, Settings
+    from onetrunk.label.labelers.choose import KINDS, Options, open_labeler, split_spec
+    from onetrunk.label.labelers.endpoint import Endpoint, Settings
     from onetrunk.label.run import label as run_label
     from onetrunk.label.run import survey
     from onetrunk.progress import console

@@ -21,7 +21,7 @@ from onetrunk.data.formats.table import Stream, Table, blocks, show, wrong
 from onetrunk.data.notes import Notes
 from onetrunk.errors import UserError, nearest
 from onetrunk.label.files import read_columns
-from onetrunk.label.pieces import words_of
+from onetrunk.label.labelers.pieces import words_of
 from onetrunk.storage import atomic_folder, write_json
 
 KINDS = ("title-body", "question-answer", "adjacent", "label-synonyms")

@@ -5,14 +5,14 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from onetrunk.errors import UserError
-from onetrunk.label import spacy_pipeline
 from onetrunk.label.base import Answer, Entity
-from onetrunk.label.choose import Options, open_labeler
-from onetrunk.label.gazetteer import GazetteerLabeler
-from onetrunk.label.gliner_model import GlinerLabeler
-from onetrunk.label.patterns import RegexLabeler
-from onetrunk.label.pieces import IN_PIECES
-from onetrunk.label.spacy_pipeline import SpacyLabeler
+from onetrunk.label.labelers import spacy_pipeline
+from onetrunk.label.labelers.choose import Options, open_labeler
+from onetrunk.label.labelers.gazetteer import GazetteerLabeler
+from onetrunk.label.labelers.gliner_model import GlinerLabeler
+from onetrunk.label.labelers.patterns import RegexLabeler
+from onetrunk.label.labelers.pieces import IN_PIECES
+from onetrunk.label.labelers.spacy_pipeline import SpacyLabeler
 
 PATTERNS = [
     {"label": "CITY", "pattern": "New York"},

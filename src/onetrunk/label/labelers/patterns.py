@@ -10,7 +10,7 @@ from onetrunk.data.formats.table import show
 from onetrunk.errors import UserError
 from onetrunk.label.base import Answer, Entity
 from onetrunk.label.files import file_hash, typed_list
-from onetrunk.label.matching import longest_first
+from onetrunk.label.labelers.matching import longest_first
 
 TIMEOUT = 2.0
 """Seconds a pattern may take for one text; some patterns never end on some texts."""

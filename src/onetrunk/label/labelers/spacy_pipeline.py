@@ -12,7 +12,7 @@ from onetrunk.data.examples import Span
 from onetrunk.errors import UserError
 from onetrunk.label.base import Answer, Entity
 from onetrunk.label.files import folder_hash
-from onetrunk.label.pieces import label_in_pieces, pieces
+from onetrunk.label.labelers.pieces import label_in_pieces, pieces
 
 DEFAULT = "en_core_web_sm"
 PIECE_WORDS = 10_000

@@ -8,7 +8,7 @@ from onetrunk.data.formats.table import show
 from onetrunk.errors import UserError
 from onetrunk.label.base import Answer, Entity
 from onetrunk.label.files import file_hash, typed_list
-from onetrunk.label.matching import Matcher, longest_first
+from onetrunk.label.labelers.matching import Matcher, longest_first
 
 
 class GazetteerLabeler:

@@ -17,8 +17,8 @@ from onetrunk.data.examples import Span
 from onetrunk.errors import UserError
 from onetrunk.label.base import Answer, Entity
 from onetrunk.label.files import folder_hash
-from onetrunk.label.matching import longest_first
-from onetrunk.label.pieces import label_in_pieces, pieces
+from onetrunk.label.labelers.matching import longest_first
+from onetrunk.label.labelers.pieces import label_in_pieces, pieces
 
 BATCH = 16
 

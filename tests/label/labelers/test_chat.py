@@ -11,11 +11,11 @@ import pytest
 
 from onetrunk.errors import UserError
 from onetrunk.label.base import Entity, Unfinished
-from onetrunk.label.cache import AnswerCache, key_of
-from onetrunk.label.chat import GIVE_UP, ChatLabeler, concept_name, locate
-from onetrunk.label.endpoint import Endpoint, Settings, _seconds
-from onetrunk.label.limits import Pace
-from onetrunk.label.pieces import IN_PIECES
+from onetrunk.label.labelers.cache import AnswerCache, key_of
+from onetrunk.label.labelers.chat import GIVE_UP, ChatLabeler, concept_name, locate
+from onetrunk.label.labelers.endpoint import Endpoint, Settings, _seconds
+from onetrunk.label.labelers.limits import Pace
+from onetrunk.label.labelers.pieces import IN_PIECES
 
 FAULTS = ("429", "500", "timeout", "invalid json", "wrong schema", "hallucinated")
 

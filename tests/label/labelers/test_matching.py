@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onetrunk.data.examples import TaggedText
-from onetrunk.label.matching import Matcher, longest_first
+from onetrunk.label.labelers.matching import Matcher, longest_first
 
 QUICK = settings(derandomize=True, max_examples=200, deadline=None)
 WORDS = st.lists(st.sampled_from(["a", "A", "b", "ab", "Straße", "strasse"]), min_size=1)

@@ -2,7 +2,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onetrunk.label.base import Answer, Entity
-from onetrunk.label.pieces import IN_PIECES, label_in_pieces, pieces, words_of
+from onetrunk.label.labelers.pieces import IN_PIECES, label_in_pieces, pieces, words_of
 
 QUICK = settings(derandomize=True, max_examples=200, deadline=None)
 TEXT = st.text(alphabet="ab. 东😀\u0301\n", max_size=40)

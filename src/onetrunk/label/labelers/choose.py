@@ -8,7 +8,7 @@ from pathlib import Path
 
 from onetrunk.errors import UserError, nearest
 from onetrunk.label.base import Labeler
-from onetrunk.label.endpoint import Endpoint
+from onetrunk.label.labelers.endpoint import Endpoint
 
 KINDS = ("spacy", "gliner", "chat", "gazetteer", "regex")
 
@@ -42,14 +42,14 @@ def open_labeler(spec: str, options: Options) -> Labeler:
     """
     kind, name = split_spec(spec)
     if kind == "spacy":
-        from onetrunk.label.spacy_pipeline import DEFAULT, SpacyLabeler
+        from onetrunk.label.labelers.spacy_pipeline import DEFAULT, SpacyLabeler
 
         return SpacyLabeler(name or DEFAULT)
     if not name:
         wanted = {"gliner": "gliner:NAME_OR_FOLDER", "chat": "chat:MODEL"}.get(kind, f"{kind}:FILE")
         raise UserError(f"labeler {spec!r} names nothing; write {wanted}")
     if kind == "gliner":
-        from onetrunk.label.gliner_model import GlinerLabeler
+        from onetrunk.label.labelers.gliner_model import GlinerLabeler
 
         if not options.types:
             raise UserError('GLiNER has to be told what to look for: pass --types "person,place"')
@@ -57,17 +57,17 @@ def open_labeler(spec: str, options: Options) -> Labeler:
     if kind == "chat":
         return _chat(name, options)
     if kind == "gazetteer":
-        from onetrunk.label.gazetteer import GazetteerLabeler
+        from onetrunk.label.labelers.gazetteer import GazetteerLabeler
 
         return GazetteerLabeler(name, options.match_case)
-    from onetrunk.label.patterns import RegexLabeler
+    from onetrunk.label.labelers.patterns import RegexLabeler
 
     return RegexLabeler(name)
 
 
 def _chat(model: str, options: Options) -> Labeler:
-    from onetrunk.label.cache import AnswerCache
-    from onetrunk.label.chat import ChatLabeler
+    from onetrunk.label.labelers.cache import AnswerCache
+    from onetrunk.label.labelers.chat import ChatLabeler
 
     if options.endpoint is None:
         raise UserError("chat needs --endpoint, such as http://localhost:8000/v1")

@@ -23,7 +23,7 @@ from pydantic import BaseModel, ValidationError
 from onetrunk.data.formats.table import show
 from onetrunk.errors import UserError
 from onetrunk.label.base import Unfinished
-from onetrunk.label.limits import Pace, Purse
+from onetrunk.label.labelers.limits import Pace, Purse
 
 _T = TypeVar("_T")
 LONGEST_BACKOFF = 60.0

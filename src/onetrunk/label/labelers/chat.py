@@ -19,10 +19,10 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from onetrunk.label.base import Answer, Entity, Unfinished
-from onetrunk.label.cache import AnswerCache, key_of
-from onetrunk.label.endpoint import Endpoint, Failed
-from onetrunk.label.matching import Matcher, longest_first
-from onetrunk.label.pieces import IN_PIECES, pieces, words_of
+from onetrunk.label.labelers.cache import AnswerCache, key_of
+from onetrunk.label.labelers.endpoint import Endpoint, Failed
+from onetrunk.label.labelers.matching import Matcher, longest_first
+from onetrunk.label.labelers.pieces import IN_PIECES, pieces, words_of
 
 PROMPT = """\
 You annotate text for training an entity recogniser. Extract every entity of the text with its \

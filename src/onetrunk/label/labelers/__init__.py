@@ -1,0 +1,1 @@
+"""Labelers: a spaCy pipeline, GLiNER, a chat model, name lists, patterns."""
