@@ -11,7 +11,7 @@ from onetrunk.storage import (
     atomic_folder,
     read_json,
     refuse_existing,
-    sha256_of_file,
+    sha256_of_files,
     write_json,
 )
 
@@ -174,4 +174,4 @@ def test_json_inside_a_file_says_what_the_folder_should_have_been(tmp_path: Path
 
 def test_sha256(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"abc" * 1000)
-    assert sha256_of_file(tmp_path / "x") == hashlib.sha256(b"abc" * 1000).hexdigest()
+    assert sha256_of_files(tmp_path / "x") == hashlib.sha256(b"abc" * 1000).hexdigest()

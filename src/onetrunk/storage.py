@@ -94,7 +94,10 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
     return value
 
 
-def sha256_of_file(path: Path) -> str:
-    """Hex SHA-256 of a file's bytes."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def sha256_of_files(*paths: Path) -> str:
+    """Hex SHA-256 of the bytes of one file, or of several one after the other."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as stream:
+            hashlib.file_digest(stream, lambda: digest)
+    return digest.hexdigest()

@@ -95,7 +95,8 @@ def adapt(
     every = kind.read(train, notes)
     labels = kind.label_set(every)
     kind.check_single(every, str(train), multi_label)
-    draw, sha256 = Draw(rows, fraction, shots, subset), locate(train).sha256()
+    draw = Draw(rows, fraction, shots, subset)
+    sha256 = locate(train).sha256() if draw.what() else ""
     ids = draw_rows(every, kind, draw, seed, sha256, notes)
     data = Data(labels, [every[row] for row in ids])
     held_out = {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -14,7 +13,7 @@ from typing import NoReturn
 from onetrunk.data.formats.hub import hub_fingerprint, hub_spec
 from onetrunk.data.formats.text import stem_of, suffix_of
 from onetrunk.errors import UserError
-from onetrunk.storage import read_json
+from onetrunk.storage import read_json, sha256_of_files
 
 SUFFIXES = (
     ".parquet", ".arrow", ".jsonl", ".json", ".csv", ".tsv", ".spacy", ".txt",
@@ -50,12 +49,7 @@ class Located:
         """
         if self.hub:
             return hub_fingerprint(*self.hub, self.split)
-        digest = hashlib.sha256()
-        for file in self.files:
-            with file.open("rb") as stream:
-                while block := stream.read(2**20):
-                    digest.update(block)
-        return digest.hexdigest()
+        return sha256_of_files(*self.files)
 
 
 def locate(spec: str | Path, split: str = "train") -> Located:
