@@ -10,9 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from onetrunk.errors import UserError, nearest
 
-Strategy = Literal["none", "ner", "tc", "joint", "tpl"]
-"""How families train one backbone; see :mod:`onetrunk.prefinetune.strategies`."""
-
 
 class _Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -86,7 +83,8 @@ class Recipe(_Settings):
     """A stage-1 run. ``families`` maps a family's name to its settings, checked by the family."""
 
     encoder: str
-    strategy: Strategy = "tpl"
+    strategy: str = "tpl"
+    """How families share the backbone: see :func:`onetrunk.prefinetune.strategies.plan`."""
     steps: int = Field(400, ge=1)
     seed: int = Field(0, ge=0)
     k: int = Field(3, ge=1)
@@ -98,6 +96,9 @@ class Recipe(_Settings):
     """auto: bf16 autocast only if a measurement at start finds it faster on this machine."""
     threads: int | None = Field(None, ge=1)
     """CPU threads; None: PyTorch's own choice."""
+    balance: Literal["fixed", "uncertainty", "gradient_norm"] = "fixed"
+    """How the families' weights go on from those given: see
+    :class:`onetrunk.prefinetune.balance.Balance`."""
     lora: LoraSettings = LoraSettings()
     optimizer: OptimizerSettings = OptimizerSettings()
     decontaminate: Decontaminate | None = None

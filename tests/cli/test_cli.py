@@ -299,7 +299,9 @@ def test_bad_recipes(run: Run, recipe: Path, corpora: Path) -> None:
     )
     recipe.write_text(good)
     refused(run("prefinetune", recipe, "--out", out, "--steps", 0), "steps: ", "(got 0)")
-    refused(run("prefinetune", recipe, "--out", out, "--strategy", "tlp"), "strategy: ", "'tlp'")
+    refused(
+        run("prefinetune", recipe, "--out", out, "--strategy", "tlp"), "'tlp'; did you mean 'tpl'"
+    )
     recipe.write_text(good.replace("pre_ner/a", "pre_ner/z"))
     refused(run("prefinetune", recipe, "--out", out), "no such file: ", "pre_ner/z")
     assert nothing_left(out)

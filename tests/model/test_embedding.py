@@ -28,6 +28,20 @@ def test_values_and_gradients_of_the_plain_lookup(padding: int | None) -> None:
     torch.testing.assert_close(shared.weight.grad, plain.weight.grad, rtol=1e-12, atol=0)
 
 
+def test_each_chunk_may_have_its_own_backward() -> None:
+    embedding = nn.Embedding(11, 5, dtype=torch.float64)
+    run(embedding)
+    assert embedding.weight.grad is not None
+    whole, embedding.weight.grad = embedding.weight.grad, None
+    at = 0
+    with gathered(embedding, [row for chunk in CHUNKS for row in chunk]):
+        for chunk in CHUNKS:
+            states = embedding(torch.tensor(chunk)).flatten(0, 1)
+            factor = torch.arange(at, at := at + states.numel()).view_as(states)
+            (states * factor).sum().backward()
+    torch.testing.assert_close(embedding.weight.grad, whole, rtol=1e-12, atol=0)
+
+
 def test_the_embedding_is_itself_again_outside() -> None:
     embedding = nn.Embedding(11, 5)
     before = embedding(torch.arange(11))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
@@ -20,6 +20,7 @@ from onetrunk.families.mixture import Mixture
 from onetrunk.families.preparing import Preparing
 from onetrunk.model.encoder import Encoder
 from onetrunk.model.heads import Pooling
+from onetrunk.processes import Processes
 
 
 @dataclass(frozen=True)
@@ -53,16 +54,22 @@ class Objective(nn.Module, ABC):
     def draw(self, step: int, rank: int = 0, world: int = 1) -> Any:
         """The batch of one step, a function of the step (and the seed) alone.
 
-        Of several processes, each draws its own part of the same global batch.
+        Of several processes, each draws its own part of the same global batch, and counts the
+        whole of it.
         """
 
     @abstractmethod
-    def tokens(self, batch: Any) -> int:
-        """Useful tokens of a batch: padding not counted."""
+    def texts(self, batch: Any) -> list[TokenIds]:
+        """Token ids of all that goes through the encoder, in the order that chunks number."""
 
     @abstractmethod
-    def loss(self, encode: Encode, batch: Any) -> Tensor:
-        """Scalar loss of a batch."""
+    def parts(self, encode: Encode, batch: Any, processes: Processes) -> Iterator[Tensor]:
+        """Scalars whose sum over parts and processes is the loss of the global batch.
+
+        The caller runs ``backward`` on each before it asks for the next, so the graph of one part
+        is gone when the next is built. What several parts share (or a cache holds) is detached and
+        gets its gradient passed on by the objective when the caller asks for more.
+        """
 
     @abstractmethod
     def report(self) -> dict[str, Any]:

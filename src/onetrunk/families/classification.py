@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from onetrunk.config import FamilySettings
 from onetrunk.data.alignment import Encoded
-from onetrunk.data.batching import shard, step_rng
+from onetrunk.data.batching import TokenIds, shard, step_rng
 from onetrunk.data.corpora import PairCorpus
 from onetrunk.data.examples import LabelledText
 from onetrunk.data.notes import Notes
@@ -27,6 +27,7 @@ from onetrunk.metrics.scores import label_scores
 from onetrunk.model.encoder import Encoder
 from onetrunk.model.heads import Pooling, pool
 from onetrunk.objectives.pairs import info_nce
+from onetrunk.processes import Processes
 
 
 class PairSettings(FamilySettings):
@@ -202,30 +203,33 @@ class PairObjective(Objective):
                 chosen.append(texts)
                 seen |= identities
         own = shard(chosen, rank, world)
-        flat = [text for texts in own for text in texts]
-        self.mixture.count(source, len(flat), sum(map(corpus.truncated, flat)))
+        everyone = [text for texts in chosen for text in texts]
+        self.mixture.count(source, len(everyone), sum(map(corpus.truncated, everyone)))
         return _PairBatch(
             [corpus.tokens(texts[0]) for texts in own],
             [corpus.tokens(texts[1]) for texts in own],
             [corpus.tokens(text) for texts in own for text in texts[2:]],
         )
 
-    def tokens(self, batch: _PairBatch) -> int:
-        """Tokens of all texts."""
-        return sum(map(len, batch.queries + batch.positives + batch.negatives))
+    def texts(self, batch: _PairBatch) -> list[TokenIds]:
+        """Queries, positives, negatives."""
+        return [*batch.queries, *batch.positives, *batch.negatives]
 
-    def loss(self, encode: Encode, batch: _PairBatch) -> Tensor:
-        """Symmetric InfoNCE over pooled states."""
+    def parts(self, encode: Encode, batch: _PairBatch, processes: Processes) -> Iterator[Tensor]:
+        """Symmetric InfoNCE over pooled states, whole: every process computes it on all rows."""
         size = len(batch.queries)
         rows, pooled = [], []
-        for chunk in encode(batch.queries + batch.positives + batch.negatives):
+        for chunk in encode(self.texts(batch)):
             rows += chunk.rows
             pooled.append(pool(chunk.states, chunk.mask, self.pooling))
         embedded = torch.cat(pooled)[torch.tensor(rows, device=pooled[0].device).argsort()]
-        return info_nce(
-            embedded[:size], embedded[size : 2 * size], self.settings.temperature,
-            embedded[2 * size :],
-        )  # fmt: skip
+        queries, positives, negatives = (
+            processes.gather(part)
+            for part in (embedded[:size], embedded[size : 2 * size], embedded[2 * size :])
+        )
+        loss = info_nce(queries, positives, self.settings.temperature, negatives)
+        # The whole gradient (of this process's rows), but one share of the value.
+        yield loss - loss.detach() * (1 - 1 / processes.world)
 
     def report(self) -> dict[str, Any]:
         """Sources and truncation."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from onetrunk.config import FamilySettings
 from onetrunk.data.alignment import Encoded, encode, window_units
-from onetrunk.data.batching import by_length, pad, shard, step_rng
+from onetrunk.data.batching import TokenIds, by_length, pad, shard, step_rng
 from onetrunk.data.corpora import OUTSIDE, SPECIAL, NerCorpus
 from onetrunk.data.examples import TaggedText
 from onetrunk.data.iob import entities
@@ -28,6 +28,7 @@ from onetrunk.metrics.scores import entity_scores
 from onetrunk.model.encoder import Encoder
 from onetrunk.model.heads import Pooling, pool
 from onetrunk.objectives.concept import ConceptContrastive
+from onetrunk.processes import Processes
 
 # What corpora abbreviate; a concept is embedded by the name a person would give it.
 _ABBREVIATIONS = {
@@ -246,7 +247,7 @@ class NerObjective(Objective):
         chosen = self.mixture.choose(rng, self.settings.batch_size)
         drawn = [(corpus, int(rng.integers(len(corpora[corpus])))) for corpus in chosen]
         own = shard(drawn, rank, world)
-        for corpus, _ in own:
+        for corpus in chosen:
             self.mixture.count(corpus)
         return _NerBatch(
             [corpora[corpus].tokens(row) for corpus, row in own],
@@ -254,24 +255,29 @@ class NerObjective(Objective):
             [corpus for corpus, _ in own],
         )
 
-    def tokens(self, batch: _NerBatch) -> int:
-        """Tokens of all sentences."""
-        return sum(map(len, batch.ids))
+    def texts(self, batch: _NerBatch) -> list[TokenIds]:
+        """The sentences."""
+        return list(batch.ids)
 
-    def loss(self, encode: Encode, batch: _NerBatch) -> Tensor:
-        """Mean over the real tokens (special ones left out) of the batch."""
+    def parts(self, encode: Encode, batch: _NerBatch, processes: Processes) -> Iterator[Tensor]:
+        """Mean over the real tokens (special ones left out) of the batch, a part a chunk."""
         device = self.inventory.device
-        states, concepts, corpora = [], [], []
+        own = sum(int((concept != SPECIAL).sum()) for concept in batch.concepts)
+        total = processes.total(own, device)
+        names = self.objective.names()
+        shared = names.detach().requires_grad_()
         for chunk in encode(batch.ids):
+            width = chunk.mask.shape[1]
+            concept = torch.full((len(chunk.rows), width), SPECIAL, dtype=torch.int64)
             for i, row in enumerate(chunk.rows):
-                concept = torch.from_numpy(batch.concepts[row]).to(device)
-                real = concept != SPECIAL
-                states.append(chunk.states[i, : len(concept)][real])
-                concepts.append(concept[real])
-                corpora += [batch.corpus[row]] * len(concepts[-1])
-        annotated = self.inventory[torch.tensor(corpora, device=device)]
-        loss: Tensor = self.objective(torch.cat(states), torch.cat(concepts), annotated)
-        return loss
+                concept[i, : len(batch.concepts[row])] = torch.from_numpy(batch.concepts[row])
+            concept = concept.to(device)
+            real = concept != SPECIAL
+            corpora = torch.tensor([batch.corpus[row] for row in chunk.rows], device=device)
+            annotated = self.inventory[corpora[:, None].expand(-1, width)[real]]
+            yield self.objective(chunk.states[real], concept[real], annotated, shared) / total
+        if shared.grad is not None:
+            names.backward(shared.grad)
 
     def report(self) -> dict[str, Any]:
         """Sources, and how many concepts they name."""

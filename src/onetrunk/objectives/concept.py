@@ -30,17 +30,22 @@ class ConceptContrastive(nn.Module):
         self.log_scale = nn.Parameter(torch.tensor(math.log(10.0)))
         self.bias = nn.Parameter(torch.tensor(-5.0))
 
-    def forward(self, states: Tensor, concept: Tensor, annotated: Tensor) -> Tensor:
-        """Loss of N tokens.
+    def names(self) -> Tensor:
+        """Projected, normalised concept names ``(C, P)``."""
+        return F.normalize(self.concept_projection(self.concepts), dim=-1)
+
+    def forward(
+        self, states: Tensor, concept: Tensor, annotated: Tensor, names: Tensor | None = None
+    ) -> Tensor:
+        """Loss of N tokens, summed.
 
         ``states (N, D)``; ``concept (N,)`` int64, the index of each token's concept or -1 outside
         any entity; ``annotated (N, C)`` bool, the concepts that the token's corpus annotates: what
-        a corpus never annotates is unknown there, not negative. Summed over concepts, averaged
-        over tokens.
+        a corpus never annotates is unknown there, not negative; ``names`` what :meth:`names` gave.
         """
         token = F.normalize(self.token_projection(states), dim=-1)
-        name = F.normalize(self.concept_projection(self.concepts), dim=-1)
-        logits = token @ name.T * self.log_scale.exp() + self.bias  # (N, C)
+        names = self.names() if names is None else names
+        logits = token @ names.T * self.log_scale.exp() + self.bias  # (N, C)
         target = F.one_hot(concept + 1, logits.shape[1] + 1)[:, 1:].to(logits.dtype)
         loss = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
-        return (loss * annotated).sum() / len(states)
+        return (loss * annotated).sum()

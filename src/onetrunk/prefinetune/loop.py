@@ -11,13 +11,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from onetrunk.config import OptimizerSettings, Recipe, parse
+from onetrunk.config import Recipe, parse
 from onetrunk.data.batching import TokenIds, by_budget, pad
 from onetrunk.data.evaluation import EvaluationSets, merged_report
 from onetrunk.data.overlap import OverlapSettings
@@ -31,7 +31,11 @@ from onetrunk.model.embedding import gathered
 from onetrunk.model.encoder import Encoder
 from onetrunk.model.loading import load_encoder
 from onetrunk.model.lora import LoraAdapter, LoraStack
+from onetrunk.prefinetune import conflict
+from onetrunk.prefinetune.balance import Balance
+from onetrunk.prefinetune.optimizer import adamw, set_rates
 from onetrunk.prefinetune.strategies import Plan, plan
+from onetrunk.processes import ALONE, Processes
 
 # Tokens that go through the encoder together, by device. Texts of a batch are sorted by length
 # first, so a chunk carries little padding; smaller chunks carry less still, but cost more calls.
@@ -40,24 +44,38 @@ CHUNK_TOKENS = {"cpu": 512, "cuda": 16384}
 
 @dataclass(frozen=True)
 class StepRecord:
-    """What one step did; ``losses`` are unweighted."""
+    """What one step did. Losses, norms and cosines are those of the unweighted losses."""
 
     step: int
     losses: dict[str, float]
     gradient_norm: float
+    """Of the whole update before clipping."""
     tokens: int
     padded: int
     """Positions that went through the encoder: tokens and padding."""
     seconds: float
+    weights: dict[str, float] = field(default_factory=dict)
+    """Factor on each family's gradient of the backbone."""
+    gradient_norms: dict[str, list[float]] = field(default_factory=dict)
+    """By family: norm of its gradient of the backbone's embeddings, then of each layer."""
+    cosines: dict[str, list[float]] = field(default_factory=dict)
+    """By pair of families ``a|b``: cosine of their gradients, at the same places."""
 
 
 class Trainer:
-    """Everything a stage-1 run holds. :meth:`run` trains; :meth:`backbone` is the result."""
+    """Everything a stage-1 run holds. :meth:`run` trains; :meth:`backbone` is the result.
+
+    Of several ``processes`` each holds all of it, and works on its part of every batch.
+    """
 
     def __init__(
-        self, recipe: Recipe, device: str = "cpu", watch: Watch = lambda name, done: None
+        self,
+        recipe: Recipe,
+        device: str = "cpu",
+        watch: Watch = lambda name, done: None,
+        processes: Processes = ALONE,
     ) -> None:
-        self.recipe, self.plan = recipe, plan(recipe)
+        self.recipe, self.plan, self.processes = recipe, plan(recipe), processes
         settings = {
             name: parse(FAMILIES[name].Settings, recipe.families[name], f"recipe: families.{name}")
             for name in recipe.families
@@ -80,67 +98,136 @@ class Trainer:
                 for name in self.plan.families
             }
         ).to(device)
-        self._padded = 0
-        self.weights = {name: settings[name].weight for name in self.plan.families}
+        self.balance = Balance(
+            recipe.balance, {name: settings[name].weight for name in self.plan.families}
+        )
         self.stack = _primary_stack(self.encoder, self.plan, recipe)
         self.precision = precision.choose(recipe.precision, self.encoder.device, self.encoder.width)
-        self.optimizer = _optimizer(self.encoder, self.stack, self.objectives, recipe.optimizer)
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(
-            self.optimizer, lambda step: _rate(step, recipe.steps, recipe.optimizer)
-        )
+        self.shared = self._shared()
+        stack = [] if self.stack is None else list(self.stack.parameters())
+        objectives = [*self.objectives.parameters(), *self.balance.parameters()]
+        self.optimizer = adamw(list(self.shared.values()), stack, objectives, recipe.optimizer)
+        self._layers = [conflict.layer_of(self.encoder, name) for name in self.shared]
+        self._own = [p for p in [*self.objectives.parameters(), *stack] if p.requires_grad]
+        self._padded = 0
 
-    def run(self, on_step: Callable[[StepRecord], None]) -> None:
-        """Train for the recipe's number of steps, reporting each."""
+    def _shared(self) -> dict[str, nn.Parameter]:
+        """What the families share: the backbone's parameters, unless it stays frozen."""
         _prepare(self.encoder, self.recipe.dropout)
-        for step in range(self.recipe.steps if self.plan.families else 0):
+        if not self.plan.sharing.backbone:
+            self.encoder.model.requires_grad_(False)
+            return {}
+        named = self.encoder.model.named_parameters()
+        return {name: p for name, p in named if not name.startswith("pooler.")}
+
+    def run(self, on_step: Callable[[StepRecord], None], start: int = 0) -> None:
+        """Train from step ``start`` to the recipe's number of steps, reporting each."""
+        for step in range(start, self.recipe.steps if self.plan.families else 0):
             on_step(self.step(step))
 
     def step(self, step: int) -> StepRecord:
         """One update. Raises :class:`UserError` if a loss is not finite."""
-        start, tokens, losses = time.perf_counter(), 0, {}
+        began, tokens, losses = time.perf_counter(), 0, {}
+        gradients: list[conflict.Gradients] = []
         self._padded = 0
+        set_rates(self.optimizer, step, self.recipe.steps, self.recipe.optimizer)
         self.optimizer.zero_grad(set_to_none=True)
+        weights = self.balance.weights()
         for name in self.plan.families:
-            loss, count = self.backward(name, step)
-            if not math.isfinite(loss):
+            losses[name], count = self.backward(name, step, weights[name])
+            if not math.isfinite(losses[name]):
                 raise UserError(
-                    f"step {step}: the {name} loss is {loss}; lower the recipe's learning rates"
+                    f"step {step}: the {name} loss is {losses[name]}; "
+                    "lower the recipe's learning rates"
                 )
-            losses[name] = loss
+            gradients.append(self._take())
             tokens += count
+        self.processes.add([_gradient(p) for p in self._own])
+        seen = self._combine(gradients, weights, losses)
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         norm = nn.utils.clip_grad_norm_(parameters, self.recipe.optimizer.clip)
         self.optimizer.step()
-        self.schedule.step()
-        seconds = time.perf_counter() - start
-        return StepRecord(step, losses, float(norm), tokens, self._padded, seconds)
+        device = self.encoder.device
+        return StepRecord(
+            step, losses, float(norm),
+            int(self.processes.total(tokens, device)),
+            int(self.processes.total(self._padded, device)),
+            time.perf_counter() - began, **seen,
+        )  # fmt: skip
 
-    def backward(self, name: str, step: int) -> tuple[float, int]:
-        """Add one family's weighted gradient; returns its loss and its useful tokens."""
+    def backward(self, name: str, step: int, weight: float = 1.0) -> tuple[float, int]:
+        """Add one family's gradient times ``weight``; returns its loss and its useful tokens.
+
+        Both loss and gradients are those of this process's part of the batch, which for the loss
+        is added up over all.
+        """
         objective = self.objectives[name]
         assert isinstance(objective, Objective)
-        batch = objective.draw(step)
-        with precision.autocast(self.precision, self.encoder.device):
-            loss = objective.loss(lambda ids: self.encode(ids, name), batch)
-        (self.weights[name] * loss).backward()
-        return float(loss.detach()), objective.tokens(batch)
+        batch = objective.draw(step, self.processes.rank, self.processes.world)
+        texts = objective.texts(batch)
+        loss = 0.0
+        pad_id = self.encoder.tokenizer.pad_token_id
+        with gathered(self.encoder.token_embedding, [*texts, [pad_id]]):
+            parts = objective.parts(lambda ids: self.encode(ids, name), batch, self.processes)
+            for part in parts:
+                (weight * part).backward()
+                loss += float(part.detach())
+        return self.processes.total(loss, self.encoder.device), sum(map(len, texts))
+
+    def _take(self) -> conflict.Gradients:
+        """The backbone's gradient as it stands, summed over processes and removed."""
+        gradient = [_gradient(p) for p in self.shared.values()]
+        for parameter in self.shared.values():
+            parameter.grad = None
+        self.processes.add(gradient)
+        return gradient
+
+    def _combine(
+        self,
+        gradients: Sequence[conflict.Gradients],
+        weights: dict[str, float],
+        losses: dict[str, float],
+    ) -> dict[str, Any]:
+        """Give the backbone the families' gradients; returns what :class:`StepRecord` tells."""
+        if not self.shared:
+            self.balance.observe(losses, dict.fromkeys(losses, 1.0))
+            return {"weights": weights}
+        families = list(weights)
+        grams = conflict.grams(gradients, self._layers)
+        total = grams.sum(0)
+        factors = conflict.combining_weights(total, self.plan.sharing.surgery)
+        for parameter, gradient in zip(
+            self.shared.values(), conflict.combine(gradients, factors), strict=True
+        ):
+            parameter.grad = gradient
+        by_layer = conflict.norms(grams) / torch.tensor(list(weights.values()))
+        overall = by_layer.square().sum(0).sqrt().tolist()
+        self.balance.observe(losses, dict(zip(families, overall, strict=True)))
+        return {
+            "weights": {n: weights[n] * f for n, f in zip(families, factors, strict=True)},
+            "gradient_norms": {
+                name: [round(value, 6) for value in by_layer[:, i].tolist()]
+                for i, name in enumerate(families)
+            },
+            "cosines": conflict.cosines(grams, families),
+        }
 
     def encode(self, ids: Sequence[TokenIds], family: str) -> Iterator[Chunk]:
         """Run token ids through the backbone in chunks of like length, with the family's LoRA."""
-        encoder, pad_id = self.encoder, self.encoder.tokenizer.pad_token_id
-        read: list[TokenIds] = [*ids, [pad_id]]
-        with gathered(encoder.token_embedding, read):
-            for rows in by_budget([len(row) for row in ids], CHUNK_TOKENS[encoder.device.type]):
-                input_ids, mask = pad([ids[row] for row in rows], pad_id)
-                self._padded += mask.numel()
-                input_ids, mask = input_ids.to(encoder.device), mask.to(encoder.device)
-                yield Chunk(rows, self._states(input_ids, mask, family), mask)
+        encoder = self.encoder
+        for rows in by_budget([len(row) for row in ids], CHUNK_TOKENS[encoder.device.type]):
+            input_ids, mask = pad([ids[row] for row in rows], encoder.tokenizer.pad_token_id)
+            self._padded += mask.numel()
+            input_ids, mask = input_ids.to(encoder.device), mask.to(encoder.device)
+            yield Chunk(rows, self._states(input_ids, mask, family), mask)
 
     def _states(self, input_ids: Tensor, mask: Tensor, family: str) -> Tensor:
-        if self.stack is None:
-            return self.encoder.states(input_ids, mask)
-        with self.stack.route(self.stack.slots([family])):
-            return self.encoder.states(input_ids, mask)
+        """States in fp32, whatever they were computed in."""
+        with precision.autocast(self.precision, self.encoder.device):
+            if self.stack is None:
+                return self.encoder.states(input_ids, mask).float()
+            with self.stack.route(self.stack.slots([family])):
+                return self.encoder.states(input_ids, mask).float()
 
     def backbone(self) -> Backbone:
         """The trained encoder, frozen, with its task-primary LoRAs."""
@@ -180,7 +267,7 @@ def _evaluation(recipe: Recipe) -> EvaluationSets:
 
 
 def _primary_stack(encoder: Encoder, plan: Plan, recipe: Recipe) -> LoraStack | None:
-    if not plan.primary:
+    if not plan.sharing.primary:
         return None
     shape = recipe.lora
     return LoraStack(
@@ -203,31 +290,8 @@ def _prepare(encoder: Encoder, dropout: float) -> None:
             module.p = dropout
 
 
-def _optimizer(
-    encoder: Encoder, stack: LoraStack | None, objectives: nn.Module, settings: OptimizerSettings
-) -> torch.optim.AdamW:
-    used = [p for name, p in encoder.model.named_parameters() if not name.startswith("pooler.")]
-    matrices = [p for p in used if p.ndim > 1]
-    vectors = [p for p in used if p.ndim < 2]
-    groups = [
-        {"params": matrices, "lr": settings.backbone_lr, "weight_decay": settings.weight_decay},
-        {"params": vectors, "lr": settings.backbone_lr},
-        {"params": list(objectives.parameters()), "lr": settings.objective_lr},
-    ]
-    if stack is not None:
-        # No decay here: a slot whose gradient is zero must not move.
-        groups.append({"params": list(stack.parameters()), "lr": settings.lora_lr})
-    return torch.optim.AdamW(
-        [group for group in groups if group["params"]], weight_decay=0.0, foreach=True
-    )
-
-
-def _rate(step: int, steps: int, settings: OptimizerSettings) -> float:
-    """Factor on the learning rates: linear warm-up, then the chosen decay to zero."""
-    warmup = settings.warmup * steps
-    if step < warmup:
-        return (step + 1) / (warmup + 1)
-    if settings.decay == "constant":
-        return 1.0
-    left = 1 - (step - warmup) / max(1.0, steps - warmup)
-    return left if settings.decay == "linear" else 0.5 * (1 - math.cos(math.pi * left))
+def _gradient(parameter: nn.Parameter) -> Tensor:
+    """A parameter's gradient; zeros if nothing of this process's part of the batch reached it."""
+    if parameter.grad is None:
+        parameter.grad = torch.zeros_like(parameter)
+    return parameter.grad

@@ -1,0 +1,59 @@
+"""How much each family's loss counts, step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+Kind = Literal["fixed", "uncertainty", "gradient_norm"]
+
+# How fast the running mean of the gradient norms forgets.
+MEMORY = 0.95
+
+
+class Balance(nn.Module):
+    """Factors on the families' losses.
+
+    - ``fixed``: the recipe's weights λ_f.
+    - ``uncertainty``: λ_f · exp(-s_f), with s_f learned from Σ λ_f (exp(-s_f) L_f + s_f): a loss
+      that stays large counts less (Kendall et al. 2018, arXiv 1705.07115).
+    - ``gradient_norm``: λ_f times what makes the families' gradients of the backbone equally long,
+      by a running mean of their norms (the balance of Chen et al. 2018, arXiv 1711.02257, with all
+      training rates taken as equal).
+    """
+
+    norms: Tensor
+
+    def __init__(self, kind: Kind, fixed: Mapping[str, float]) -> None:
+        super().__init__()
+        self.kind, self.fixed = kind, dict(fixed)
+        count = len(self.fixed) if kind == "uncertainty" else 0
+        self.log_variance = nn.Parameter(torch.zeros(count))
+        self.register_buffer("norms", torch.zeros(len(self.fixed), dtype=torch.float64))
+
+    def weights(self) -> dict[str, float]:
+        """The factor on each family's loss in the next step."""
+        factors = [1.0] * len(self.fixed)
+        if self.kind == "uncertainty":
+            factors = (-self.log_variance.detach()).exp().tolist()
+        elif self.kind == "gradient_norm" and bool((self.norms > 0).all()):
+            factors = (self.norms.mean() / self.norms).tolist()
+        return {
+            name: weight * factor
+            for (name, weight), factor in zip(self.fixed.items(), factors, strict=True)
+        }
+
+    def observe(self, losses: Mapping[str, float], norms: Mapping[str, float]) -> None:
+        """Learn from a step: each family's loss and gradient norm, both without its factor."""
+        if self.kind == "uncertainty":
+            loss = torch.tensor([losses[name] for name in self.fixed])
+            weight = torch.tensor(list(self.fixed.values()))
+            gradient = weight * (1 - (-self.log_variance.detach()).exp() * loss)
+            self.log_variance.grad = gradient.to(self.log_variance)
+        elif self.kind == "gradient_norm":
+            now = self.norms.new_tensor([norms[name] for name in self.fixed])
+            known = self.norms > 0
+            self.norms.copy_(torch.where(known, MEMORY * self.norms + (1 - MEMORY) * now, now))

@@ -1,0 +1,102 @@
+"""The processes of a data-parallel run: one, unless a launcher such as torchrun started more."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+# Gradients travel in buckets of so many numbers: few calls, little memory beside them.
+BUCKET = 8 * 2**20
+
+
+@dataclass(frozen=True)
+class Processes:
+    """Which process this is and what it exchanges with the others; alone, it exchanges nothing."""
+
+    rank: int = 0
+    world: int = 1
+
+    @classmethod
+    def join(cls) -> Processes:
+        """The group that a launcher's environment describes, or this process alone."""
+        if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+            return cls()
+        from accelerate import PartialState
+
+        state = PartialState(cpu=not torch.cuda.is_available())
+        return cls(state.process_index, state.num_processes)
+
+    @property
+    def first(self) -> bool:
+        """Whether this process is the one that writes and prints."""
+        return self.rank == 0
+
+    def total(self, value: float, device: torch.device) -> float:
+        """The sum of a number over all processes."""
+        if self.world == 1:
+            return value
+        tensor = torch.tensor(value, dtype=torch.float64, device=device)
+        dist.all_reduce(tensor)
+        return float(tensor)
+
+    def add(self, tensors: Sequence[Tensor]) -> None:
+        """Replace each tensor by its sum over all processes, in place."""
+        if self.world == 1:
+            return
+        for bucket in _buckets(tensors):
+            flat = torch.cat([tensor.reshape(-1) for tensor in bucket])
+            dist.all_reduce(flat)
+            for tensor, part in zip(bucket, flat.split([t.numel() for t in bucket]), strict=True):
+                tensor.copy_(part.view_as(tensor))
+
+    def gather(self, rows: Tensor) -> Tensor:
+        """Everyone's rows ``(n, D)``, process after process: ``(N, D)``.
+
+        Gradients flow into this process's own rows alone. A loss that every process computes on
+        all rows so gets its whole gradient once the processes' gradients are added.
+        """
+        if self.world == 1:
+            return rows
+        count = torch.tensor(len(rows), device=rows.device)
+        counts = [torch.zeros_like(count) for _ in range(self.world)]
+        dist.all_gather(counts, count)
+        longest = int(torch.stack(counts).max())
+        padded = rows.detach().new_zeros(longest, rows.shape[1])
+        padded[: len(rows)] = rows.detach()
+        everyone = [torch.empty_like(padded) for _ in range(self.world)]
+        dist.all_gather(everyone, padded)
+        parts = [part[: int(n)] for part, n in zip(everyone, counts, strict=True)]
+        parts[self.rank] = rows
+        return torch.cat(parts)
+
+    def replicated(self, value: Tensor) -> Tensor:
+        """A parameter as a loss that every process computes in full should see it.
+
+        Its gradient is divided among the processes, so that adding theirs counts it once.
+        """
+        return value / self.world + (value - value / self.world).detach()
+
+    def wait(self) -> None:
+        """Go on when every process has come here."""
+        if self.world > 1:
+            dist.barrier()
+
+
+ALONE = Processes()
+
+
+def _buckets(tensors: Sequence[Tensor]) -> list[list[Tensor]]:
+    buckets: list[list[Tensor]] = []
+    left = 0
+    for tensor in tensors:
+        if tensor.numel() > left:
+            buckets.append([])
+            left = max(BUCKET, tensor.numel())
+        buckets[-1].append(tensor)
+        left -= tensor.numel()
+    return buckets
