@@ -38,7 +38,6 @@ def test_overrides_replace_and_none_does_not(tmp_path: Path) -> None:
         (MINIMAL + "lora: {rnak: 3}\n", "unknown key 'lora.rnak'; did you mean 'rank'?"),
         (MINIMAL + "optimizer: {lr: 3}\n", "unknown key 'optimizer.lr'; "),
         (MINIMAL + "steps: 0\n", r"steps: input should be greater than or equal to 1 \(got 0\)"),
-        (MINIMAL + "strategy: tlp\n", r"strategy: input should be .*'tpl' \(got 'tlp'\)"),
         (MINIMAL + "k: two\n", r"k: input should be a valid integer.*\(got 'two'\)"),
         (MINIMAL + "dropout: .nan\n", "dropout: "),
         ("families: {}\n", "encoder: field required"),
