@@ -11,21 +11,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
-import time
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
-import torch
-
-from onetrunk.adapt.fit import AdaptSettings, Data, fit
-from onetrunk.adapt.rows import Draw, draw_rows
+from matrix import ENCODER, ROWS, cell, environment, public
+from onetrunk.adapt.fit import AdaptSettings
 from onetrunk.config import load_recipe
-from onetrunk.data.sources import find_files
-from onetrunk.engine import Engine
 from onetrunk.families import family as family_named
 from onetrunk.model.backbone import Backbone, load_backbone
 from onetrunk.prefinetune.run import prefinetune
@@ -44,8 +37,6 @@ TASKS = {
 }
 ADAPTERS = ("linear", "lora")
 SEEDS = (0, 1)
-ROWS = 500
-LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "numpy", "scikit-learn")
 
 
 def backbone(strategy: str) -> Backbone:
@@ -55,34 +46,10 @@ def backbone(strategy: str) -> Backbone:
     return load_backbone(folder)
 
 
-def cell(loaded: Backbone, data: Path, task: str, seed: int) -> dict[str, Any]:
-    """Fit both adapters on the same rows and score them in one pass over the test set."""
-    family = family_named(TASKS[task])
-    folder = data / TASKS[task] / task
-    every = family.read(find_files(folder, "train"))
-    test_file = find_files(folder, "test")
-    test = family.read(test_file)
-    ids = draw_rows(every, family, Draw(rows=ROWS), seed, "")
-    rows = Data(family.label_set(every), [every[row] for row in ids])
-    apps = {
-        adapter: fit(loaded, family, rows, AdaptSettings(adapter=adapter, seed=seed))
-        for adapter in ADAPTERS
-    }
-    start = time.perf_counter()
-    with Engine(loaded, apps) as engine:
-        scores = {adapter: engine.score(adapter, test, str(test_file)) for adapter in ADAPTERS}
-    return {
-        "test_rows": len(test),
-        "test_seconds": round(time.perf_counter() - start, 1),
-        **{
-            adapter: {
-                **{name: round(value, 2) for name, value in scores[adapter].items()},
-                "fit_seconds": apps[adapter].record["seconds"],
-                "trainable_parameters": apps[adapter].record["trainable_parameters"],
-            }
-            for adapter in ADAPTERS
-        },
-    }
+def scores(loaded: Backbone, data: Path, task: str, seed: int) -> dict[str, Any]:
+    """Both adapters on one task."""
+    adapters = {adapter: AdaptSettings(adapter=adapter, seed=seed) for adapter in ADAPTERS}
+    return cell(loaded, data, TASKS[task], task, seed, adapters)
 
 
 def compute(data: Path) -> None:
@@ -93,7 +60,7 @@ def compute(data: Path) -> None:
             if missing:
                 loaded = backbone(strategy)
                 for task in missing:
-                    write_json(path_of(strategy, task, seed), cell(loaded, data, task, seed))
+                    write_json(path_of(strategy, task, seed), scores(loaded, data, task, seed))
 
 
 def path_of(strategy: str, task: str, seed: int) -> Path:
@@ -146,13 +113,9 @@ def main() -> None:
         compute(options.data)
     done = finished()
     records = {s: read_json(RUN / s / "onetrunk.json", "a backbone") for s in STRATEGIES}
-    recipe = load_recipe(RECIPE).model_dump()
-    for settings in recipe["families"].values():  # names, not this machine's paths
-        for source in settings["sources"]:
-            source["path"] = "/".join(Path(source["path"]).parts[-2:])
     result = {
         "what": "stage 1 on weak data, then 500 labelled rows a task; one pre-finetuning seed",
-        "encoder": "all-MiniLM-L6-v2, already tuned for sentence embeddings",
+        "encoder": ENCODER,
         "metrics": {"ner": "strict entity micro-F1", "tc": "accuracy"},
         "summary": summary(done),
         "cells": done,
@@ -163,13 +126,9 @@ def main() -> None:
             }
             for strategy, record in records.items()
         },
-        "recipe": recipe,
+        "recipe": public(load_recipe(RECIPE)),
         "adaptation": {"rows": ROWS, "seeds": SEEDS, **asdict(AdaptSettings())},
-        "versions": {
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("onetrunk", *LIBRARIES)},
-        },
-        "machine": {"cpu": platform.machine(), "threads": torch.get_num_threads()},
+        **environment(),
     }
     write_json(options.out, result)
     print(json.dumps(result["summary"], indent=2))

@@ -24,7 +24,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from first_run import ADAPTERS, RECIPE, ROWS, TASKS, cell
+from first_run import ADAPTERS, RECIPE, TASKS, scores
+from matrix import ROWS
 from onetrunk.config import Recipe, load_recipe
 from onetrunk.data.sources import read_pairs, stream_texts
 from onetrunk.families import family as family_named
@@ -78,7 +79,7 @@ def main() -> None:
         for task in TASKS:
             file = RUN / f"{arm}.{task}.{seed}.json"
             if not file.exists():
-                write_json(file, cell(loaded, options.data, task, seed))
+                write_json(file, scores(loaded, options.data, task, seed))
             cells[f"{arm}/{task}/{seed}"] = read_json(file, "a cell")
     summary = {
         f"{adapter}/{arm}": {

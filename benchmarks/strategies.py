@@ -1,0 +1,184 @@
+"""Stage 1 by every strategy on the same data and number of steps, scored on eight tasks.
+
+    python benchmarks/strategies.py DATA [--threads 1] [--collect]
+
+The recipes are ``recipes/first-run.yaml`` (``recipes/muppet.yaml`` for muppet), decontaminated
+against the 21 tasks of the suite. Backbones and cells are kept in ``runs/strategies``; run the
+command several times at once to share the work, and again to go on after a kill. ``--collect``
+writes ``results/strategies.json`` and the conflict heat maps from what is finished.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import torch
+
+from matrix import ENCODER, ROWS, Job, cell, environment, public, work
+from onetrunk.adapt.fit import AdaptSettings
+from onetrunk.config import Recipe, load_recipe
+from onetrunk.families import family as family_named
+from onetrunk.model.backbone import Backbone, load_backbone
+from onetrunk.prefinetune.run import prefinetune
+from onetrunk.storage import read_json, write_json
+
+RECIPE, MUPPET = Path("recipes/first-run.yaml"), Path("recipes/muppet.yaml")
+RUN = Path("runs/strategies")
+STEPS = 700
+TASKS = {
+    "conll2003": "ner",
+    "mit_restaurant": "ner",
+    "ncbi_disease": "ner",
+    "wnut17": "ner",
+    "banking77": "tc",
+    "sst2": "tc",
+    "trec6": "tc",
+    "tweeteval_emotion": "tc",
+}
+SUITE = {
+    "ner": "conll2003 wnut17 mit_movie mit_restaurant crossner_politics crossner_science "
+    "crossner_ai ncbi_disease hwu64_slots tasteset",
+    "tc": "sst2 trec6 subj cr ag_news banking77 clinc150 sms_spam tweeteval_emotion "
+    "tweeteval_offensive stackoverflow20",
+}
+# In the order of work: (strategy, seed of stage 1).
+BACKBONES = [
+    ("none", 0), ("tpl", 0), ("joint", 0), ("ner", 0), ("tc", 0),
+    ("tpl", 1), ("joint", 1), ("pcgrad", 0), ("frozen", 0), ("tpl", 2), ("joint", 2),
+    ("muppet", 0), ("upgrad", 0), ("imtl-g", 0), ("cagrad", 0), ("tpl+upgrad", 0),
+]  # fmt: skip
+# none trains nothing: only the draw of rows differs between its seeds.
+DISCARDED = "tpl, LoRA discarded"
+ROWS_OF_TABLE = [*dict.fromkeys(strategy for strategy, _ in BACKBONES), DISCARDED]
+ADAPTERS = ("linear", "lora")
+
+
+def recipe_of(data: Path, strategy: str, seed: int) -> Recipe:
+    against = [str(data / kind / task) for kind in SUITE for task in SUITE[kind].split()]
+    return load_recipe(
+        MUPPET if strategy == "muppet" else RECIPE,
+        strategy=strategy, seed=seed, steps=STEPS, decontaminate={"against": against},
+    )  # fmt: skip
+
+
+def backbone_folder(strategy: str, seed: int) -> Path:
+    return RUN / "backbones" / f"{strategy}.{seed}"
+
+
+def cell_file(row: str, task: str, seed: int, draw: int) -> Path:
+    return RUN / "cells" / f"{row}.{task}.{seed}.{draw}.json"
+
+
+def score(data: Path, row: str, task: str, seed: int, draw: int) -> None:
+    loaded = _loaded("tpl" if row == DISCARDED else row, seed)
+    if row == DISCARDED:
+        loaded = replace(loaded, primary={})
+    adapters = {adapter: AdaptSettings(adapter=adapter, seed=draw) for adapter in ADAPTERS}
+    found = cell(loaded, data, TASKS[task], task, draw, adapters)
+    write_json(cell_file(row, task, seed, draw), found)
+
+
+def _loaded(strategy: str, seed: int) -> Backbone:
+    return load_backbone(backbone_folder(strategy, seed))
+
+
+def runs() -> list[tuple[str, int, int]]:
+    """Every (row of the table, seed of stage 1, draw of rows). The draw goes with the seed."""
+    found = []
+    for strategy, seed in BACKBONES:
+        for row in [strategy, *([DISCARDED] if strategy == "tpl" else [])]:
+            draws = (0, 1, 2) if strategy == "none" else (seed,)
+            found += [(row, seed, draw) for draw in draws]
+    return found
+
+
+def jobs(data: Path) -> list[Job]:
+    listed = []
+    for strategy, seed in BACKBONES:
+        folder = backbone_folder(strategy, seed)
+        train = partial(_train, data, strategy, seed)
+        listed.append(Job(folder, train))
+        listed += [
+            Job(cell_file(row, task, s, draw), partial(score, data, row, task, s, draw), folder)
+            for row, s, draw in runs()
+            if s == seed and row.split(",")[0] == strategy
+            for task in TASKS
+        ]
+    return listed
+
+
+def _train(data: Path, strategy: str, seed: int) -> None:
+    prefinetune(recipe_of(data, strategy, seed), backbone_folder(strategy, seed))
+
+
+def table(draws: Sequence[int]) -> dict[str, Any]:
+    """By adapter and row: each task's mean over the seeds that are complete, and their number."""
+    tables: dict[str, Any] = {}
+    for adapter in ADAPTERS:
+        for row in ROWS_OF_TABLE:
+            complete = []
+            for name, seed, draw in runs():
+                files = [cell_file(row, task, seed, draw) for task in TASKS]
+                if name == row and draw in draws and all(file.exists() for file in files):
+                    complete.append([read_json(file, "a cell")[adapter] for file in files])
+            if not complete:
+                continue
+            scores = {
+                task: [found[i][family_named(kind).metric] for found in complete]
+                for i, (task, kind) in enumerate(TASKS.items())
+            }
+            means = {task: round(mean(values), 2) for task, values in scores.items()}
+            for kind in ("ner", "tc"):
+                own = [scores[task] for task in TASKS if TASKS[task] == kind]
+                by_seed = [round(mean(values), 2) for values in zip(*own, strict=True)]
+                means[f"{kind}_mean"], means[f"{kind}_by_seed"] = round(mean(by_seed), 2), by_seed
+            tables.setdefault(adapter, {})[row] = {"seeds": len(complete), **means}
+    return tables
+
+
+def collect(data: Path) -> dict[str, Any]:
+    records = {}
+    for strategy, seed in BACKBONES:
+        folder = backbone_folder(strategy, seed)
+        if folder.exists():
+            record = read_json(folder / "onetrunk.json", "a backbone")
+            kept = ("steps", "useful_tokens", "padding_waste", "seconds", "precision")
+            records[f"{strategy}.{seed}"] = {key: record[key] for key in kept}
+    return {
+        "what": f"{STEPS} steps of stage 1 by every strategy, then {ROWS} labelled rows a task. "
+        "The draw of rows goes with the seed of stage 1; tables of seed 0 compare like with like",
+        "encoder": ENCODER,
+        "metrics": {"ner": "strict entity micro-F1", "tc": "accuracy"},
+        "table": table((0, 1, 2)),
+        "table_of_seed_0": table((0,)),
+        "runs": records,
+        "recipe": public(recipe_of(data, "tpl", 0)),
+        **environment(),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--collect", action="store_true", help="compute nothing")
+    parser.add_argument("--out", type=Path, default=Path("results/strategies.json"))
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    data = options.data.resolve()
+    if not options.collect:
+        work(jobs(data))
+    result = collect(data)
+    write_json(options.out, result)
+    print(json.dumps(result["table"], indent=2))
+
+
+if __name__ == "__main__":
+    main()
