@@ -42,14 +42,15 @@ def same(a: App, b: App, tolerance: float) -> None:
         torch.testing.assert_close(matrix_b, other[1], atol=tolerance, rtol=0)
 
 
+@pytest.mark.parametrize("k", [None, 1, 3])
 @pytest.mark.parametrize("name", FAMILIES)
 def test_training_on_cached_activations_equals_the_full_forward(
-    corpora: Path, tiny_backbone: Backbone, name: str
+    corpora: Path, tiny_backbone: Backbone, name: str, k: int | None
 ) -> None:
     """Invariant 3: same loss curve and same weights."""
     kind, data = load(corpora, name)
     apps = [
-        fit(tiny_backbone, kind, data, AdaptSettings(epochs=3, batch_size=8, cache=cache))
+        fit(tiny_backbone, kind, data, AdaptSettings(epochs=3, batch_size=8, cache=cache, k=k))
         for cache in (True, False)
     ]
     assert apps[0].record["losses"] == pytest.approx(apps[1].record["losses"], abs=2e-5)
@@ -107,6 +108,23 @@ def test_a_lora_app_starts_from_the_primary(corpora: Path, tiny_backbone: Backbo
     assert deeper is not None
     assert deeper.layers == [0, 1, 2]
     assert all(b.abs().sum() == 0 for (layer, _), (_, b) in deeper.matrices.items() if layer == 0)
+
+
+def test_a_shallower_app_keeps_the_rest_of_the_primary(
+    corpora: Path, tiny_backbone: Backbone
+) -> None:
+    kind, data = load(corpora, "ner")
+    app = fit(tiny_backbone, kind, data, AdaptSettings(epochs=2, k=1))
+    assert app.adapter is not None
+    primary = tiny_backbone.primary["ner"]
+    assert app.adapter.layers == primary.layers == [1, 2]
+    for place, (a, b) in primary.matrices.items():
+        mine = app.adapter.matrices[place]
+        same = [torch.equal(mine[0], a), torch.equal(mine[1], b)]
+        assert same == ([True, True] if place[0] == 1 else [False, False]), place
+    top = sum(a.numel() + b.numel() for (at, _), (a, b) in primary.matrices.items() if at == 2)
+    head = sum(p.numel() for p in app.head.parameters())
+    assert app.record["trainable_parameters"] == top + head
 
 
 def test_a_bare_encoder_starts_at_zero(corpora: Path, tiny_encoder: Any) -> None:

@@ -35,7 +35,8 @@ class AdaptSettings:
 
     adapter: AdapterKind = "lora"
     k: int | None = None
-    """LoRA on the last k layers; None: the backbone's k."""
+    """The app's LoRA is trained on the last k layers; None: the backbone's k. What the primary LoRA
+    has below them stays as it is."""
     rank: int = 16
     """Used where the family has no primary LoRA; otherwise the primary's rank holds."""
     alpha: float = 32.0
@@ -95,17 +96,17 @@ def fit(
         "train_long": fitting.train.long,
         "train_unread": len(fitting.train.unread()),
         "seed": settings.seed,
-        "trainable_parameters": _trainable(app),
+        "trainable_parameters": _trainable(app, backbone.encoder.depth - fitting.k),
         "seconds": round(time.perf_counter() - start, 2),
         **details,
     }
     return app
 
 
-def _trainable(app: App) -> int:
-    lora = app.adapter.matrices.values() if app.adapter else []
+def _trainable(app: App, first_layer: int) -> int:
+    lora = app.adapter.matrices.items() if app.adapter else []
     return sum(p.numel() for p in app.head.parameters()) + sum(
-        a.numel() + b.numel() for a, b in lora
+        a.numel() + b.numel() for (layer, _), (a, b) in lora if layer >= first_layer
     )
 
 
@@ -123,6 +124,7 @@ class _Fitting:
         self.backbone, self.family, self.data = backbone, family, data
         self.settings, self.progress = settings, progress
         self.encoder = backbone.encoder
+        self.k = settings.k or backbone.k
         self.max_length = min(settings.max_length, self.encoder.max_length)
         self.train = Examples.prepare(family, data.train, self.encoder, self.max_length)
         self.validation = Examples.prepare(family, data.validation, self.encoder, self.max_length)
@@ -149,16 +151,17 @@ class _Fitting:
 
     def lora(self) -> tuple[App, dict[str, Any]]:
         """A LoRA from the family's primary, and a head, trained together."""
-        encoder, adapter = self.encoder, self._initial_adapter()
-        train, validation = (
-            cached_states(examples, encoder, encoder.depth - adapter.layers[0])
-            if self.settings.cache
-            else full_states(examples, encoder)
-            for examples in (self.train, self.validation)
-        )
-        stack = LoraStack(encoder, {"app": adapter})
+        encoder, settings = self.encoder, self.settings
+        stack = LoraStack(encoder, {"app": self._initial_adapter(k := self.k)})
+        stack.freeze_below(encoder.depth - k)
         try:
             with stack.route(stack.slots(["app"])):
+                train, validation = (
+                    cached_states(examples, encoder, k)
+                    if settings.cache
+                    else full_states(examples, encoder)
+                    for examples in (self.train, self.validation)
+                )
                 head, _ = self._solve_head(train, validation)
                 details = self._train(stack, head.requires_grad_(), train, validation)
             adapter = stack.adapter("app")
@@ -166,10 +169,9 @@ class _Fitting:
             stack.detach()
         return self._app(head, adapter, NONE), details
 
-    def _initial_adapter(self) -> LoraAdapter:
+    def _initial_adapter(self, k: int) -> LoraAdapter:
         """The primary LoRA, extended downwards by fresh layers where the app asks for more."""
         settings, primary = self.settings, self.backbone.primary.get(self.family.name)
-        k = settings.k or self.backbone.k
         if primary is None:
             return LoraAdapter.fresh(
                 self.encoder, k, settings.rank, settings.alpha, seed=settings.seed
@@ -178,8 +180,7 @@ class _Fitting:
             self.encoder, k, primary.rank, primary.alpha, primary.targets, settings.seed,
             primary.rslora,
         )  # fmt: skip
-        kept = {place: pair for place, pair in primary.matrices.items() if place in fresh.matrices}
-        return replace(fresh, matrices={**fresh.matrices, **kept})
+        return replace(fresh, matrices={**fresh.matrices, **primary.matrices})
 
     def _solve_head(self, train: States, validation: States) -> tuple[nn.Linear, dict[str, Any]]:
         """The best linear head on the states as they are now."""
@@ -204,10 +205,11 @@ class _Fitting:
         per_epoch = -(-len(self.targets) // settings.batch_size)
         epochs = settings.epochs or min(12, max(4, -(-200 // per_epoch)))
         total = epochs * per_epoch
-        parameters = [*stack.parameters(), *head.parameters()]
+        lora = [parameter for parameter in stack.parameters() if parameter.requires_grad]
+        parameters = [*lora, *head.parameters()]
         optimizer = torch.optim.AdamW(
             [
-                {"params": list(stack.parameters()), "lr": settings.lora_lr},
+                {"params": lora, "lr": settings.lora_lr},
                 {"params": list(head.parameters()), "lr": settings.head_lr},
             ],
             weight_decay=0.0,

@@ -170,6 +170,13 @@ class LoraStack(nn.Module):
             matrices[place] = (a, self.b[_key(place)][slot, : initial.rank].detach().cpu().clone())
         return LoraAdapter(initial.rank, initial.alpha, matrices, initial.rslora)
 
+    def freeze_below(self, layer: int) -> None:
+        """Train only what sits on ``layer`` and above it."""
+        for part in (self.a, self.b):
+            for place, parameter in part.items():
+                if int(place.split("_")[1]) < layer:
+                    parameter.requires_grad_(False)
+
     def detach(self) -> None:
         """Remove the hooks: the encoder is bare again."""
         for hook in self._hooks:
