@@ -42,7 +42,7 @@ SEEDS = (0, 1)
 def backbone(strategy: str) -> Backbone:
     folder = RUN / strategy
     if not (folder / "onetrunk.json").exists():
-        prefinetune(load_recipe(RECIPE, strategy=strategy), folder)
+        prefinetune(load_recipe(RECIPE, strategy=strategy), folder, resume=True)
     return load_backbone(folder)
 
 

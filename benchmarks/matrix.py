@@ -100,7 +100,7 @@ def public(recipe: Recipe) -> dict[str, Any]:
     """A recipe with names in place of this machine's paths."""
     content: dict[str, Any] = json.loads(recipe.model_dump_json())
     for settings in content["families"].values():
-        for source in [*settings["sources"], *settings.get("labelled", [])]:
+        for source in [*settings.get("sources", []), *settings.get("labelled", [])]:
             source["path"] = _name(source["path"])
     if content["decontaminate"]:
         against = content["decontaminate"]["against"]

@@ -50,11 +50,10 @@ SUITE = {
 }
 # In the order of work: (strategy, seed of stage 1).
 BACKBONES = [
-    ("none", 0), ("tpl", 0), ("joint", 0), ("ner", 0), ("tc", 0),
-    ("tpl", 1), ("joint", 1), ("pcgrad", 0), ("frozen", 0), ("tpl", 2), ("joint", 2),
-    ("muppet", 0), ("upgrad", 0), ("imtl-g", 0), ("cagrad", 0), ("tpl+upgrad", 0),
+    ("none", 0), ("tpl", 0), ("joint", 0), ("ner", 0), ("tc", 0), ("pcgrad", 0), ("frozen", 0),
+    ("none", 1), ("tpl", 1), ("joint", 1), ("muppet", 0), ("upgrad", 0), ("none", 2), ("tpl", 2),
+    ("joint", 2), ("imtl-g", 0), ("cagrad", 0), ("tpl+upgrad", 0),
 ]  # fmt: skip
-# none trains nothing: only the draw of rows differs between its seeds.
 DISCARDED = "tpl, LoRA discarded"
 ROWS_OF_TABLE = [*dict.fromkeys(strategy for strategy, _ in BACKBONES), DISCARDED]
 ADAPTERS = ("linear", "lora")
@@ -72,74 +71,66 @@ def backbone_folder(strategy: str, seed: int) -> Path:
     return RUN / "backbones" / f"{strategy}.{seed}"
 
 
-def cell_file(row: str, task: str, seed: int, draw: int) -> Path:
-    return RUN / "cells" / f"{row}.{task}.{seed}.{draw}.json"
+def cell_file(row: str, task: str, seed: int) -> Path:
+    return RUN / "cells" / f"{row}.{task}.{seed}.json"
 
 
-def score(data: Path, row: str, task: str, seed: int, draw: int) -> None:
+def score(data: Path, row: str, task: str, seed: int) -> None:
+    """The seed of stage 1 draws the labelled rows, too."""
     loaded = _loaded("tpl" if row == DISCARDED else row, seed)
     if row == DISCARDED:
         loaded = replace(loaded, primary={})
-    adapters = {adapter: AdaptSettings(adapter=adapter, seed=draw) for adapter in ADAPTERS}
-    found = cell(loaded, data, TASKS[task], task, draw, adapters)
-    write_json(cell_file(row, task, seed, draw), found)
+    adapters = {adapter: AdaptSettings(adapter=adapter, seed=seed) for adapter in ADAPTERS}
+    found = cell(loaded, data, TASKS[task], task, seed, adapters)
+    write_json(cell_file(row, task, seed), found)
 
 
 def _loaded(strategy: str, seed: int) -> Backbone:
     return load_backbone(backbone_folder(strategy, seed))
 
 
-def runs() -> list[tuple[str, int, int]]:
-    """Every (row of the table, seed of stage 1, draw of rows). The draw goes with the seed."""
-    found = []
-    for strategy, seed in BACKBONES:
-        for row in [strategy, *([DISCARDED] if strategy == "tpl" else [])]:
-            draws = (0, 1, 2) if strategy == "none" else (seed,)
-            found += [(row, seed, draw) for draw in draws]
-    return found
+def rows_of(strategy: str) -> list[str]:
+    """Rows of the table that a strategy's backbones give."""
+    return [strategy, DISCARDED] if strategy == "tpl" else [strategy]
 
 
 def jobs(data: Path) -> list[Job]:
     listed = []
     for strategy, seed in BACKBONES:
         folder = backbone_folder(strategy, seed)
-        train = partial(_train, data, strategy, seed)
-        listed.append(Job(folder, train))
+        listed.append(Job(folder, partial(_train, data, strategy, seed)))
         listed += [
-            Job(cell_file(row, task, s, draw), partial(score, data, row, task, s, draw), folder)
-            for row, s, draw in runs()
-            if s == seed and row.split(",")[0] == strategy
+            Job(cell_file(row, task, seed), partial(score, data, row, task, seed), folder)
+            for row in rows_of(strategy)
             for task in TASKS
         ]
     return listed
 
 
 def _train(data: Path, strategy: str, seed: int) -> None:
-    prefinetune(recipe_of(data, strategy, seed), backbone_folder(strategy, seed))
+    prefinetune(recipe_of(data, strategy, seed), backbone_folder(strategy, seed), resume=True)
 
 
-def table(draws: Sequence[int]) -> dict[str, Any]:
-    """By adapter and row: each task's mean over the seeds that are complete, and their number."""
+def table(seeds: Sequence[int]) -> dict[str, Any]:
+    """By adapter and row: each task's mean over those of the seeds that are complete."""
     tables: dict[str, Any] = {}
     for adapter in ADAPTERS:
         for row in ROWS_OF_TABLE:
-            complete = []
-            for name, seed, draw in runs():
-                files = [cell_file(row, task, seed, draw) for task in TASKS]
-                if name == row and draw in draws and all(file.exists() for file in files):
-                    complete.append([read_json(file, "a cell")[adapter] for file in files])
+            files = {seed: [cell_file(row, task, seed) for task in TASKS] for seed in seeds}
+            complete = [s for s, own in files.items() if all(file.exists() for file in own)]
             if not complete:
                 continue
+            cells = [[read_json(f, "a cell")[adapter] for f in files[s]] for s in complete]
             scores = {
-                task: [found[i][family_named(kind).metric] for found in complete]
+                task: [found[i][family_named(kind).metric] for found in cells]
                 for i, (task, kind) in enumerate(TASKS.items())
             }
-            means = {task: round(mean(values), 2) for task, values in scores.items()}
+            means: dict[str, Any] = {t: round(mean(values), 2) for t, values in scores.items()}
             for kind in ("ner", "tc"):
                 own = [scores[task] for task in TASKS if TASKS[task] == kind]
                 by_seed = [round(mean(values), 2) for values in zip(*own, strict=True)]
                 means[f"{kind}_mean"], means[f"{kind}_by_seed"] = round(mean(by_seed), 2), by_seed
-            tables.setdefault(adapter, {})[row] = {"seeds": len(complete), **means}
+            tables.setdefault(adapter, {})[row] = {"seeds": complete, **means}
     return tables
 
 

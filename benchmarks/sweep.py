@@ -95,7 +95,12 @@ def score(data: Path, point: Point, task: str) -> None:
 def jobs(data: Path) -> list[Job]:
     listed = []
     for point in points():
-        listed.append(Job(point.folder, partial(prefinetune, recipe_of(data, point), point.folder)))
+        listed.append(
+            Job(
+                point.folder,
+                partial(prefinetune, recipe_of(data, point), point.folder, resume=True),
+            )
+        )
         listed += [
             Job(cell_file(point, task), partial(score, data, point, task), point.folder)
             for task in TASKS

@@ -74,7 +74,7 @@ def main() -> None:
     for seed, arm in product(SEEDS, ARMS):
         folder = RUN / arm
         if not (folder / "onetrunk.json").exists():
-            prefinetune(recipe_of(arm, weak), folder)
+            prefinetune(recipe_of(arm, weak), folder, resume=True)
         loaded = load_backbone(folder)
         for task in TASKS:
             file = RUN / f"{arm}.{task}.{seed}.json"

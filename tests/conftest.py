@@ -6,7 +6,11 @@ import os
 
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
+import importlib
+import multiprocessing
 import random
+import socket
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,6 +39,7 @@ from onetrunk.model.backbone import Backbone
 from onetrunk.model.encoder import TARGETS, Encoder
 from onetrunk.model.loading import load_encoder
 from onetrunk.model.lora import LoraAdapter
+from onetrunk.processes import Processes
 
 LAYERS, WIDTH, FFN, HEADS, POSITIONS = 3, 32, 48, 4, 66
 
@@ -206,6 +211,47 @@ def tiny_backbone(tiny_encoder: Encoder) -> Backbone:
         for seed, family in enumerate(("ner", "tc"), start=7)
     }
     return Backbone(tiny_encoder, 2, primary)
+
+
+@pytest.fixture
+def together() -> Callable[..., list[Any]]:
+    """``together(world, work)``: what ``work(processes)`` gives in each of ``world`` processes.
+
+    They are forks of this one, so that nothing is imported twice and ``work`` may be a closure.
+    """
+    importlib.import_module("accelerate")  # what each would import
+
+    def run(world: int, work: Callable[[Processes], Any]) -> list[Any]:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+
+        def member(rank: int, answers: Any) -> None:
+            place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world, "MASTER_PORT": port}
+            os.environ |= {name: str(value) for name, value in place.items()}
+            os.environ["MASTER_ADDR"] = "127.0.0.1"
+            try:
+                answers.send((True, work(Processes.join())))
+            except BaseException:
+                answers.send((False, traceback.format_exc()))
+
+        fork = multiprocessing.get_context("fork")
+        pipes = [fork.Pipe(duplex=False) for _ in range(world)]
+        members = [fork.Process(target=member, args=(i, pipes[i][1])) for i in range(world)]
+        try:
+            for process in members:
+                process.start()
+            assert all(answers.poll(60) for answers, _ in pipes), "a process hangs"
+            found = [answers.recv() for answers, _ in pipes]
+        finally:
+            for process in members:
+                process.kill()
+                process.join()
+        for whole, answer in found:
+            assert whole, answer
+        return [answer for _, answer in found]
+
+    return run
 
 
 NAMES, PLACES, VERBS = ["ann", "bob", "cid", "dora"], ["paris", "york", "new york"], ["met", "call"]

@@ -15,28 +15,36 @@ class _Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
-class Source(_Settings):
-    """One corpus: a file, a folder that holds a training split, or ``hub:NAME[:CONFIG]``."""
+class Dataset(_Settings):
+    """One data set: a file, a folder that holds a training split, or ``hub:NAME[:CONFIG]``."""
 
     path: str
-    scheme: Literal["auto", "iob1", "iob2", "bioes", "bilou"] = "auto"
-    """How entities are tagged; auto: as the whole file shows, which is said aloud."""
     weight: float | None = Field(None, gt=0)
     """Share in the mixture; None: rows ** exponent. A higher weight repeats its rows more often."""
     max_rows: int | None = Field(None, gt=0)
     """Use only the first so many rows."""
 
 
+class Source(Dataset):
+    """One corpus of a family's own objective."""
+
+    scheme: Literal["auto", "iob1", "iob2", "bioes", "bilou"] = "auto"
+    """How entities are tagged; auto: as the whole file shows, which is said aloud."""
+
+
 class FamilySettings(_Settings):
     """What every task family is told in stage 1."""
 
-    sources: list[Source] = Field(min_length=1)
+    sources: list[Source] = []
+    """What the family's own objective trains on: all strategies but muppet need them."""
+    labelled: list[Dataset] = []
+    """What strategy muppet trains on: labelled sets, as apps are trained on (stage 2)."""
     weight: float = Field(1.0, gt=0)
     """Factor on the family's loss (λ in the design). Raising it favours this family."""
     batch_size: int = Field(64, ge=2)
     max_length: int = Field(64, ge=8)
     """Tokens a text, special tokens included. Longer sentences are read in overlapping windows;
-    longer texts of pairs are cut, and the share of those is reported."""
+    longer texts of pairs and of labelled sets are cut, and the share of those is reported."""
     exponent: float = Field(0.5, ge=0, le=1)
     """How source size counts in the mixture: 1 rows evenly, 0 sources evenly."""
 
@@ -112,7 +120,7 @@ Model = TypeVar("Model", bound=BaseModel)
 def load_recipe(path: Path, **overrides: Any) -> Recipe:
     """Read a YAML recipe; ``overrides`` that are not None replace its top-level keys.
 
-    Relative source and encoder paths are taken from the recipe's folder. Raises
+    Relative source, encoder and teacher paths are taken from the recipe's folder. Raises
     :class:`UserError` naming file, key, value and the nearest valid key.
     """
     try:
@@ -126,9 +134,12 @@ def load_recipe(path: Path, **overrides: Any) -> Recipe:
     data |= {key: value for key, value in overrides.items() if value is not None}
     recipe = parse(Recipe, data, str(path))
     for family in recipe.families.values():
-        for source in family.get("sources") or []:
+        for source in [*(family.get("sources") or []), *(family.get("labelled") or [])]:
             if isinstance(source, dict) and "path" in source:
                 source["path"] = _from(path.parent, str(source["path"]))
+        distill = family.get("distill")
+        if isinstance(distill, dict) and str(distill.get("teacher")).startswith("."):
+            distill["teacher"] = _from(path.parent, distill["teacher"])
     if recipe.decontaminate is not None:
         against = recipe.decontaminate.against
         recipe.decontaminate.against = [_from(path.parent, pattern) for pattern in against]

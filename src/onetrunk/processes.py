@@ -5,13 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from onetrunk.errors import UserError
+
 # Gradients travel in buckets of so many numbers: few calls, little memory beside them.
 BUCKET = 8 * 2**20
+# Only token embeddings have so many rows, and a batch gives few of them a gradient.
+TALL = 10_000
+# How long to wait for the others. Machines may prepare the same corpora at different speeds.
+PATIENCE = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -22,13 +29,22 @@ class Processes:
     world: int = 1
 
     @classmethod
-    def join(cls) -> Processes:
-        """The group that a launcher's environment describes, or this process alone."""
+    def join(cls, device: str = "cpu") -> Processes:
+        """The group that a launcher's environment describes, or this process alone.
+
+        From here on ``cuda`` means this process's own card. Raises :class:`UserError` if ``device``
+        names one card for all.
+        """
         if int(os.environ.get("WORLD_SIZE", "1")) == 1:
             return cls()
+        if ":" in device:
+            raise UserError(
+                f"--device {device!r}: each of several processes takes a device of its own; "
+                f"pass {device.split(':')[0]}"
+            )
         from accelerate import PartialState
 
-        state = PartialState(cpu=not torch.cuda.is_available())
+        state = PartialState(cpu=device == "cpu", timeout=PATIENCE)
         return cls(state.process_index, state.num_processes)
 
     @property
@@ -45,17 +61,27 @@ class Processes:
         return float(tensor)
 
     def add(self, tensors: Sequence[Tensor]) -> None:
-        """Replace each tensor by its sum over all processes, in place."""
+        """Replace each tensor by its sum over all processes, in place.
+
+        Of a matrix with very many rows only those travel that are not zero everywhere.
+        """
         if self.world == 1:
             return
-        for bucket in _buckets(tensors):
+        for matrix in filter(_tall, tensors):
+            used = (matrix != 0).any(1).to(torch.uint8)
+            dist.all_reduce(used, dist.ReduceOp.MAX)
+            rows = used.nonzero().squeeze(1)
+            sums = matrix[rows]
+            dist.all_reduce(sums)
+            matrix[rows] = sums
+        for bucket in _buckets([tensor for tensor in tensors if not _tall(tensor)]):
             flat = torch.cat([tensor.reshape(-1) for tensor in bucket])
             dist.all_reduce(flat)
             for tensor, part in zip(bucket, flat.split([t.numel() for t in bucket]), strict=True):
                 tensor.copy_(part.view_as(tensor))
 
     def gather(self, rows: Tensor) -> Tensor:
-        """Everyone's rows ``(n, D)``, process after process: ``(N, D)``.
+        """Everyone's rows ``(n, ...)`` of any dtype, process after process: ``(N, ...)``.
 
         Gradients flow into this process's own rows alone. A loss that every process computes on
         all rows so gets its whole gradient once the processes' gradients are added.
@@ -66,7 +92,7 @@ class Processes:
         counts = [torch.zeros_like(count) for _ in range(self.world)]
         dist.all_gather(counts, count)
         longest = int(torch.stack(counts).max())
-        padded = rows.detach().new_zeros(longest, rows.shape[1])
+        padded = rows.detach().new_zeros(longest, *rows.shape[1:])
         padded[: len(rows)] = rows.detach()
         everyone = [torch.empty_like(padded) for _ in range(self.world)]
         dist.all_gather(everyone, padded)
@@ -86,8 +112,17 @@ class Processes:
         if self.world > 1:
             dist.barrier()
 
+    def leave(self) -> None:
+        """Part from the others at the end of the program; nothing can be exchanged after it."""
+        if self.world > 1:
+            dist.destroy_process_group()
+
 
 ALONE = Processes()
+
+
+def _tall(tensor: Tensor) -> bool:
+    return tensor.ndim == 2 and len(tensor) >= TALL
 
 
 def _buckets(tensors: Sequence[Tensor]) -> list[list[Tensor]]:

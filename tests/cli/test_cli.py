@@ -1,8 +1,12 @@
 """The command line as a user meets it: what it prints, exits with, and leaves behind."""
 
 import json
+import os
 import re
+import signal
+import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +18,7 @@ import pytest
 import yaml
 
 from onetrunk import cli
+from onetrunk.model.backbone import load_backbone
 from onetrunk.prefinetune.loop import Trainer
 
 ODD_TEXTS = [
@@ -357,6 +362,76 @@ def test_control_c(run: Run, recipe: Path, corpora: Path, monkeypatch: pytest.Mo
     assert result.code == 130
     assert result.err.splitlines()[-1] == "interrupted: nothing was written"
     assert nothing_left(corpora / "out")
+
+
+def test_control_c_in_training_says_how_to_go_on(
+    run: Run, recipe: Path, corpora: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = Trainer.step
+
+    def interrupt(self: Trainer, number: int) -> Any:
+        if number == 0:
+            os.kill(os.getpid(), signal.SIGINT)
+        return step(self, number)
+
+    monkeypatch.setattr(Trainer, "step", interrupt)
+    out = corpora / "out"
+    result = run("prefinetune", recipe, "--out", out)
+    assert result.code == 130
+    checkpoint = f"{out}.checkpoints/step-000001"
+    assert result.err.splitlines()[-1] == (
+        f"interrupted: {checkpoint} is kept; the same command with --resume goes on from there"
+    )
+    refused(run("prefinetune", recipe, "--out", out), checkpoint, "--resume", "--overwrite")
+    refused(
+        run("prefinetune", recipe, "--out", out, "--resume", "--steps", 3), "steps was 2, now 3"
+    )
+    result = run("prefinetune", recipe, "--out", out, "--resume")
+    assert result.code == 0
+    assert f"going on from {checkpoint}: 1 steps are done" in result.err
+    assert not Path(f"{out}.checkpoints").exists()
+
+
+@pytest.mark.parametrize("every", ["0", "-3", "5x", "m", "1.5h", ""])
+def test_checkpoint_every(run: Run, recipe: Path, corpora: Path, every: str) -> None:
+    refused(
+        run("prefinetune", recipe, "--out", corpora / "out", "--checkpoint-every", every),
+        f"--checkpoint-every {every!r}: a number of steps (200) or a time (30s, 5m, 2h) is meant",
+    )
+
+
+def test_killed_and_resumed(run: Run, recipe: Path, corpora: Path) -> None:
+    """Invariant 7 with a process that has no chance to say goodbye."""
+    recipe.write_text(recipe.read_text().replace("steps: 2", "steps: 30\nprecision: fp32"))
+    out = corpora / "out"
+    log = Path(f"{out}.checkpoints/training.jsonl")
+    slow = (  # so that it is not over before it is killed
+        "import time; from onetrunk import cli; from onetrunk.prefinetune.loop import Trainer;"
+        "step = Trainer.step;"
+        "Trainer.step = lambda self, n: (time.sleep(0.1), step(self, n))[1];"
+        "cli.main()"
+    )
+    options = ["prefinetune", recipe, "--out", out, "--checkpoint-every", "4"]
+    with subprocess.Popen(
+        [sys.executable, "-c", slow, *map(str, options)], stderr=subprocess.PIPE
+    ) as process:
+        while not (log.exists() and log.read_bytes().count(b"\n") >= 10):
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.01)
+        process.kill()
+    assert not out.exists()
+    assert run(*options, "--resume").code == 0
+    assert run("prefinetune", recipe, "--out", corpora / "whole").code == 0
+    results = [load_backbone(folder) for folder in (out, corpora / "whole")]
+    assert results[0].fingerprint == results[1].fingerprint
+    for family, adapter in results[0].primary.items():
+        for place, pair in adapter.matrices.items():
+            for one, other in zip(pair, results[1].primary[family].matrices[place], strict=True):
+                assert one.equal(other), (family, place)
+    logs = [(folder / "training.jsonl").read_text() for folder in (out, corpora / "whole")]
+    lines = [[json.loads(line) | {"seconds": 0} for line in text.splitlines()] for text in logs]
+    assert lines[0] == lines[1]
+    assert [line["step"] for line in lines[0]] == list(range(30))
 
 
 def test_a_usage_error_exits_with_2(run: Run) -> None:

@@ -13,8 +13,6 @@ from hypothesis import strategies as st
 from onetrunk.data import corpora
 from onetrunk.data.alignment import encode, encode_windows
 from onetrunk.data.corpora import (
-    OUTSIDE,
-    SPECIAL,
     NerCorpus,
     PairCorpus,
     tokenizer_sha256,
@@ -24,6 +22,7 @@ from onetrunk.data.corpora import (
 from onetrunk.data.examples import Pair, TaggedText
 from onetrunk.data.notes import Notes
 from onetrunk.data.prepared import Prepared, Writer
+from onetrunk.data.windows import OUTSIDE, SPECIAL
 
 exact = settings(derandomize=True, deadline=None, max_examples=30)
 words = st.sampled_from(["new", "york", "mumq", "日本", "x\u200by", "\u200b", "😀👍🏽", "e\u0301"])

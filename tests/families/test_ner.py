@@ -1,40 +1,14 @@
 import itertools
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from onetrunk.adapt.features import Examples
-from onetrunk.data.corpora import SPECIAL
 from onetrunk.data.examples import TaggedText
 from onetrunk.families import family
-from onetrunk.families.ner import (
-    Ner,
-    NerObjective,
-    NerSettings,
-    best_valid_path,
-    concept_name,
-    tag_names,
-)
-from onetrunk.families.preparing import Preparing
+from onetrunk.families.ner import Ner, best_valid_path, tag_names
 from onetrunk.model.encoder import Encoder
-
-
-def objective(corpora: Path, encoder: Encoder, seed: int = 0) -> NerObjective:
-    settings = NerSettings(
-        sources=[{"path": str(corpora / "pre_ner" / name)} for name in "ab"], batch_size=8
-    )
-    made = Ner().objective(settings, Preparing(encoder.tokenizer), encoder, "mean", seed)
-    assert isinstance(made, NerObjective)
-    return made
-
-
-def lists(made: NerObjective, step: int, **part: int) -> list[Any]:
-    batch = made.draw(step, **part)
-    rows = zip(batch.ids, batch.concepts, batch.corpus, strict=True)
-    return [(ids.tolist(), concepts.tolist(), corpus) for ids, concepts, corpus in rows]
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -94,40 +68,3 @@ def test_rendered_offsets_are_those_of_the_text() -> None:
 def test_targets_and_logits_skip_words_without_a_token() -> None:
     row = TaggedText.from_words(["a", "b", "c"], ["B-X", "I-X", "O"])
     assert Ner().targets(row, [1, -1, 3], ["X"]).tolist() == [1, 0]
-
-
-@pytest.mark.parametrize(
-    ("label", "name"),
-    [
-        ("PER", "person"),
-        ("Restaurants_1.cityName", "restaurants 1 city name"),
-        ("contact.name", "contact name"),
-        ("日付", "日付"),
-    ],
-)
-def test_concept_names(label: str, name: str) -> None:
-    assert concept_name(label) == name
-
-
-def test_batches_depend_on_seed_and_step_alone(corpora: Path, tiny_encoder: Encoder) -> None:
-    one, other = objective(corpora, tiny_encoder), objective(corpora, tiny_encoder)
-    one.draw(0)
-    assert lists(one, 3) == lists(other, 3)
-    assert lists(one, 3) != lists(one, 4)
-    assert lists(one, 3) != lists(objective(corpora, tiny_encoder, seed=1), 3)
-    assert lists(one, 3)[1::3] == lists(other, 3, rank=1, world=3)
-
-
-def test_tokens_meet_only_the_concepts_of_their_corpus(
-    corpora: Path, tiny_encoder: Encoder
-) -> None:
-    made = objective(corpora, tiny_encoder)
-    assert made.concepts == ["contact name", "geographical place", "location", "person"]
-    assert made.inventory.tolist() == [[False, False, True, True], [True, True, False, False]]
-    batch = made.draw(0)
-    for corpus, concepts, ids in zip(batch.corpus, batch.concepts, batch.ids, strict=True):
-        assert len(concepts) == len(ids)
-        assert concepts[0] == concepts[-1] == SPECIAL
-        used = {concept for concept in concepts.tolist() if concept >= 0}
-        assert used
-        assert all(made.inventory[corpus, concept] for concept in used)

@@ -331,6 +331,55 @@ def test_a_loss_reaches_its_own_slot_and_the_backbone_alone(
         assert f"encoder.layer.{layer}.output.dense.weight" in trained
 
 
+@pytest.mark.parametrize("frozen", [False, True])
+def test_merged_weights_train_as_the_stack_does(
+    tiny_encoder: Encoder, random_adapter: Any, random_batch: Any, frozen: bool
+) -> None:
+    """Same states, same gradients of backbone, A and B; other slots have none; W comes back."""
+    stack = LoraStack(tiny_encoder, various(tiny_encoder, random_adapter))
+    tiny_encoder.model.requires_grad_(not frozen)
+    batch = random_batch(tiny_encoder, LENGTHS)
+    weights = {name: p.clone() for name, p in tiny_encoder.model.named_parameters()}
+    found = []
+    for name in ("all", "deep", "wide"):
+        for context in (stack.route(stack.slots([name])), stack.merged(name)):
+            stack.zero_grad()
+            tiny_encoder.model.zero_grad()
+            with context:
+                states = tiny_encoder.states(*batch)
+                for part in states.square().sum(-1).unbind():  # several backwards add up
+                    part.sum().backward(retain_graph=True)
+            found.append(
+                {
+                    "states": states.detach(),
+                    **{n: p.grad for n, p in tiny_encoder.model.named_parameters()},
+                    **{n: p.grad for n, p in stack.named_parameters()},
+                }
+            )
+        routed, merged = found[-2:]
+        for key, want in routed.items():
+            assert (want is None) == (merged[key] is None), key
+            if want is not None:
+                assert_close(merged[key], want, atol=2e-4, rtol=2e-4)
+        assert sum(g is not None for g in merged.values()) > 12
+    assert all(torch.equal(p, weights[n]) for n, p in tiny_encoder.model.named_parameters())
+
+
+def test_merging_adds_to_the_gradient_that_is_there(
+    tiny_encoder: Encoder, random_adapter: Any, random_batch: Any
+) -> None:
+    stack = LoraStack(tiny_encoder, various(tiny_encoder, random_adapter))
+    weight, batch = tiny_encoder.linear(2, "ffn_up").weight, random_batch(tiny_encoder, LENGTHS)
+    gradients_of = {}
+    for names in (["all"], ["wide"], ["all", "wide"]):
+        tiny_encoder.model.zero_grad()
+        for name in names:
+            with stack.merged(name):
+                tiny_encoder.states(*batch).square().sum().backward()
+        gradients_of[tuple(names)] = weight.grad
+    assert_close(gradients_of["all", "wide"], gradients_of["all",] + gradients_of["wide",])
+
+
 def test_a_mixed_batch_gives_each_slot_the_gradient_of_its_own_rows(
     tiny_encoder: Encoder, random_adapter: Any, random_batch: Any
 ) -> None:

@@ -154,12 +154,18 @@ def test_learning_rate_rises_then_falls() -> None:
     assert rate(40, 50, OptimizerSettings(decay="constant")) == 1
 
 
-def test_a_loss_that_is_not_finite_stops_the_run(make_recipe: Any) -> None:
+@pytest.mark.parametrize(
+    ("target", "what"), [("ffn_up", "the ner loss"), ("query", "the norm of the gradient")]
+)
+def test_what_is_not_finite_stops_the_run(make_recipe: Any, target: str, what: str) -> None:
+    """A kernel may swallow NaN (attention does), but not that of its gradient."""
     trainer = Trainer(make_recipe())
     with torch.no_grad():
-        trainer.encoder.linear(0, "query").weight.fill_(float("nan"))
-    with pytest.raises(UserError, match="step 0: the ner loss is nan; lower"):
+        trainer.encoder.linear(0, target).weight.fill_(float("nan"))
+    before = trainer.encoder.linear(1, "query").weight.clone()
+    with pytest.raises(UserError, match=f"step 0: {what} is nan; lower"):
         trainer.step(0)
+    assert torch.equal(trainer.encoder.linear(1, "query").weight, before)
 
 
 def test_bad_plans(make_recipe: Any) -> None:

@@ -1,16 +1,22 @@
+import importlib.util
 import json
+from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tensorboardX.proto.event_pb2 import Event
 
 from onetrunk.config import Recipe
 from onetrunk.errors import UserError
 from onetrunk.model.backbone import load_backbone
+from onetrunk.prefinetune.log import read_log
 from onetrunk.prefinetune.loop import StepRecord, Trainer
-from onetrunk.prefinetune.run import prefinetune
+from onetrunk.prefinetune.optimizer import rate
+from onetrunk.prefinetune.run import _due, prefinetune
 
 
 @pytest.fixture
@@ -59,7 +65,7 @@ def test_cut_texts_are_counted_and_sentences_are_not_cut(recipe: Recipe, tmp_pat
     made = prefinetune(recipe, tmp_path / "backbone")
     assert made.record["data"]["tc"]["truncated_share"] == 0.5
     assert made.record["data"]["ner"]["truncated_share"] == 0
-    assert 0 < made.record["padding_waste"] < 0.5
+    assert made.record["padding_waste"] == 0  # texts are packed on a CPU
 
 
 def test_rows_of_evaluation_sets_are_left_out(
@@ -96,6 +102,94 @@ def test_rows_of_evaluation_sets_are_left_out(
     again = prefinetune(recipe, tmp_path / "again")  # from the cache
     assert again.fingerprint == made.fingerprint
     assert json.loads((tmp_path / "again/decontamination.json").read_text()) == report
+
+
+def test_the_log_holds_every_record_and_training_reads_it_back(
+    recipe: Recipe, tmp_path: Path
+) -> None:
+    made: list[StepRecord] = []
+    Trainer(recipe).run(made.append)
+    prefinetune(recipe, tmp_path / "out")
+    logged = read_log(tmp_path / "out/training.jsonl", recipe.steps)
+    for one, other in zip(made, logged, strict=True):
+        assert {**asdict(one), "seconds": 0} == {**asdict(other), "seconds": 0}
+        assert other.seconds > 0
+    assert set(logged[0].gradient_norms) == {"ner", "tc"}
+    assert set(logged[0].cosines) == {"ner|tc"}
+    with pytest.raises(UserError, match="line 4: step 3 is missing"):
+        read_log(tmp_path / "out/training.jsonl", recipe.steps + 1)
+
+
+def scalars(folder: Path) -> dict[str, dict[int, float]]:
+    """Name -> step -> value, of all event files; an event that comes twice is an error."""
+    found: dict[str, dict[int, float]] = {}
+    for file in folder.iterdir():
+        events = file.read_bytes()
+        while events:  # length, its checksum, a protocol buffer, its checksum
+            size = int.from_bytes(events[:8], "little")
+            event = Event.FromString(events[12 : 12 + size])
+            for value in event.summary.value:
+                assert event.step not in found.setdefault(value.tag, {})
+                found[value.tag][event.step] = value.simple_value
+            events = events[16 + size :]
+    return found
+
+
+def test_tensorboard_shows_every_step_once(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    step = Trainer.step
+
+    def stop(self: Trainer, number: int) -> StepRecord:
+        if number == 2:
+            raise RuntimeError
+        return step(self, number)
+
+    monkeypatch.setattr(Trainer, "step", stop)
+    with pytest.raises(RuntimeError):
+        prefinetune(recipe, out, checkpoint_every=1, tensorboard=True)
+    assert set(scalars(tmp_path / "out.checkpoints/tensorboard")["loss/ner"]) == {0, 1}
+    monkeypatch.setattr(Trainer, "step", step)
+    prefinetune(recipe, out, resume=True, tensorboard=True)
+    found = scalars(out / "tensorboard")
+    records = read_log(out / "training.jsonl", recipe.steps)
+    places = ["embeddings", *(f"layer_{i}" for i in (1, 2, 3))]
+    for i, record in enumerate(records):
+        expected = {
+            "loss/ner": record.losses["ner"],
+            "loss/tc": record.losses["tc"],
+            "weight/ner": 1.0,
+            "gradient_norm/update": record.gradient_norm,
+            "learning_rate/backbone": 1e-4 * rate(i, recipe.steps, recipe.optimizer),
+            "learning_rate/lora": 5e-4 * rate(i, recipe.steps, recipe.optimizer),
+            "learning_rate/objective": 1e-3 * rate(i, recipe.steps, recipe.optimizer),
+            "speed/tokens_per_second": record.tokens / record.seconds,
+        }
+        for name, values in (
+            ("gradient_norm_tc", record.gradient_norms["tc"]),
+            ("cosine_ner_tc", record.cosines["ner|tc"]),
+        ):
+            expected |= {f"{name}/{p}": v for p, v in zip(places, values, strict=True)}
+        assert {name: found[name][i] for name in expected} == pytest.approx(expected, rel=1e-5)
+    assert all(list(steps) == [0, 1, 2] for steps in found.values())
+
+
+def test_without_the_extra_tensorboard_is_refused_before_the_work(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(Trainer, "__init__", lambda *_, **__: pytest.fail("worked"))
+    with pytest.raises(UserError, match=r"pip install 'onetrunk\[tensorboard\]'"):
+        prefinetune(recipe, tmp_path / "out", tensorboard=True)
+
+
+def test_checkpoints_are_due_by_steps_or_by_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [steps for steps in range(1, 10) if _due(3)(steps)] == [3, 6, 9]
+    clock = iter([0.0, 100.0, 299.0, 301.0, 600.0, 602.0])
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    due = _due(timedelta(minutes=5))
+    assert [due(steps) for steps in range(1, 6)] == [False, False, True, False, True]
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from onetrunk import __version__
 from onetrunk.cli.adapt import adapt
+from onetrunk.cli.conflict import conflict
 from onetrunk.cli.evaluate import evaluate
 from onetrunk.cli.label import label
 from onetrunk.cli.predict import predict
@@ -33,7 +34,8 @@ app = typer.Typer(
     [bold]0. label[/] makes weak data from raw text: entities, or pairs of texts.
 
     [bold]1. prefinetune[/] teaches one encoder two task families, named entities and text
-    classification, from weak data, and writes a [bold]backbone[/].
+    classification, from weak data, and writes a [bold]backbone[/]. [bold]conflict[/] shows before
+    where in the encoder the two disagree, and advises k.
 
     [bold]2. adapt[/] trains a small [bold]app[/] on the frozen backbone from a few labelled rows.
 
@@ -54,14 +56,15 @@ def _guarded(verb: Callable[..., None]) -> Callable[..., None]:
             errors.print("[bold red]error:[/]", end=" ")
             errors.print(str(error), markup=False)
             raise typer.Exit(USER_ERROR) from None
-        except KeyboardInterrupt:
-            errors.print("[bold]interrupted:[/] nothing was written")
+        except KeyboardInterrupt as stop:
+            errors.print("[bold]interrupted:[/]", end=" ")
+            errors.print(str(stop) or "nothing was written", markup=False)
             raise typer.Exit(INTERRUPTED) from None
 
     return run
 
 
-for verb in (label, prefinetune, adapt, predict, evaluate):
+for verb in (label, conflict, prefinetune, adapt, predict, evaluate):
     # Paragraphs are wrapped to the terminal, not to the source file.
     paragraphs = inspect.cleandoc(verb.__doc__ or "").split("\n\n")
     wrapped = "\n\n".join(" ".join(part.split()) for part in paragraphs)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -17,32 +19,51 @@ def prefinetune(
     ],
     out: Annotated[Path, typer.Option(help="Folder to write the backbone to.")],
     strategy: Annotated[
-        str | None, typer.Option(help="Instead of the recipe's: none, ner, tc, joint or tpl.")
+        str | None, typer.Option(help="Instead of the recipe's: tpl, joint, ner, tc, none, …")
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
     seed: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, …")] = "cpu",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.")] = False,
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="Replace OUT; without --resume, discard its checkpoints."),
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the newest checkpoint, if there is one.")
+    ] = False,
+    checkpoint_every: Annotated[
+        str, typer.Option(metavar="EVERY", help="Time (30s, 5m, 2h) or number of steps (200).")
+    ] = "5m",
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Also write event files, to OUT/tensorboard.")
+    ] = False,
 ) -> None:
     """Stage 1: teach one encoder every task family of a recipe.
 
     The result is a Hugging Face model folder with a task-primary LoRA for each family (PEFT
     folders under [bold]primary/[/]), [bold]onetrunk.json[/] (recipe, data hashes, fingerprint),
-    [bold]training.jsonl[/] and [bold]losses.png[/].
+    [bold]training.jsonl[/], [bold]losses.png[/] and, where families share the backbone,
+    [bold]conflict.png[/].
 
     Strategies: [bold]tpl[/] trains backbone and task-primary LoRAs together; [bold]joint[/] the
     bare backbone on the sum of losses; [bold]ner[/] and [bold]tc[/] one family alone;
-    [bold]none[/] trains nothing and is the baseline.
+    [bold]frozen[/] the LoRAs alone; [bold]none[/] trains nothing and is the baseline.
+    [bold]pcgrad[/], [bold]cagrad[/], [bold]imtl-g[/] and [bold]upgrad[/] are joint with gradient
+    surgery, [bold]tpl+upgrad[/] is tpl with it; [bold]muppet[/] trains on labelled sets.
+
+    While it trains, checkpoints are kept in OUT[bold].checkpoints[/] beside the output. Whatever
+    stops the run, the same command with [bold]--resume[/] goes on from the newest one.
 
     Example: [cyan]onetrunk prefinetune recipes/first-run.yaml --out runs/tpl[/]
     """
     from onetrunk.config import load_recipe
     from onetrunk.prefinetune.run import prefinetune as run
+    from onetrunk.processes import Processes
     from onetrunk.progress import console
 
-    _check_device(device)
+    check_device(device)
     settings = load_recipe(recipe, strategy=strategy, steps=steps, seed=seed)
-    backbone = run(settings, out, overwrite, device)
+    backbone = run(settings, out, overwrite, device, resume, _every(checkpoint_every), tensorboard)
     record = backbone.record
     console.print(
         f"[bold green]wrote[/] {out}  strategy {settings.strategy}, {record['steps']} steps, "
@@ -54,9 +75,21 @@ def prefinetune(
             console.print(
                 f"  {name}: {report['truncated_share']:.1%} of its texts were cut at max_length"
             )
+    Processes.join(device).leave()
 
 
-def _check_device(device: str) -> None:
+def _every(text: str) -> int | timedelta:
+    match = re.fullmatch(r"([1-9]\d*)([smh]?)", text.strip())
+    if match is None:
+        raise UserError(
+            f"--checkpoint-every {text!r}: a number of steps (200) or a time (30s, 5m, 2h) is meant"
+        )
+    count, unit = int(match[1]), match[2]
+    return timedelta(seconds=count * {"s": 1, "m": 60, "h": 3600}[unit]) if unit else count
+
+
+def check_device(device: str) -> None:
+    """Raise :class:`UserError` if this machine has no such device."""
     import torch
 
     available = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]

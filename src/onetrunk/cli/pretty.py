@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from rich.text import Text
@@ -18,8 +19,10 @@ def pretty(result: dict[str, Any]) -> Text:
         out.append(f"  {name:>{width}}  ", style="dim")
         if "entities" in found:
             out.append_text(_entities(result["text"], found["entities"]))
-        else:
+        elif "labels" in found:
             out.append_text(_labels(found))
+        else:  # a family that shows something else
+            out.append(json.dumps(found, ensure_ascii=False))
         out.append("\n")
     return out
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import TypeVar
 
 import numpy as np
@@ -56,6 +57,22 @@ def by_budget(lengths: Sequence[int], tokens: int, call: int = CALL_TOKENS) -> l
     return chunks[::-1]
 
 
+def by_tokens(lengths: Sequence[int], tokens: int) -> list[list[int]]:
+    """Row indices, shortest first, in as few chunks of at most about ``tokens`` as hold them all.
+
+    For texts that are packed: chunks are equally full, and no text is torn.
+    """
+    if not lengths:
+        return []
+    order = sorted(range(len(lengths)), key=lengths.__getitem__)
+    ends = np.cumsum([lengths[row] for row in order])
+    count = -(-int(ends[-1]) // tokens)
+    chunk = ((ends - 1) * count // ends[-1]).tolist()
+    return [
+        [order[i] for i in places] for _, places in groupby(range(len(order)), chunk.__getitem__)
+    ]
+
+
 def shard(rows: Sequence[_T], rank: int, world: int) -> Sequence[_T]:
     """The part of a global batch that process ``rank`` of ``world`` works on."""
     return rows[rank::world]
@@ -94,3 +111,8 @@ def step_rng(seed: int, step: int, family: str) -> np.random.Generator:
     It depends on nothing else, so training can restart at any step with the same batches.
     """
     return np.random.default_rng([seed, step, *family.encode()])
+
+
+def step_seed(seed: int, step: int, purpose: str) -> int:
+    """A seed for torch's own generator at one step, as reproducible as :func:`step_rng`."""
+    return int(step_rng(seed, step, purpose).integers(2**63))

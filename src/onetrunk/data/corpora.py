@@ -18,13 +18,12 @@ from typing import Any, TypeVar
 import numpy as np
 import xxhash
 
-from onetrunk.data.alignment import encodings, overlap, set_length
+from onetrunk.data.alignment import encode, encodings, overlap, set_length
 from onetrunk.data.examples import Pair, TaggedText
 from onetrunk.data.notes import Notes
 from onetrunk.data.prepared import Prepared, Writer
-
-OUTSIDE, SPECIAL = -1, -2
-"""In place of an entity type: a token outside entities, and a special token."""
+from onetrunk.data.windows import TextWriter, WindowOffsets, WindowTexts, window_labels
+from onetrunk.errors import UserError
 
 # Rows that are tokenised together: enough for the tokenizer to share among its threads, little
 # enough to keep memory flat.
@@ -60,8 +59,18 @@ class NerCorpus:
         return _part(self.store, "tokens", "starts", window)
 
     def labels(self, window: int) -> np.ndarray:
-        """Index of each token's entity type, ``OUTSIDE`` or ``SPECIAL``: ``(T,)`` int16."""
+        """Index of each token's entity type, ``OUTSIDE`` or ``SPECIAL``: ``(T,)`` int32."""
         return _part(self.store, "labels", "starts", window)
+
+    @property
+    def texts(self) -> WindowTexts:
+        """What a teacher reads, if the corpus was prepared for one."""
+        return WindowTexts(self.store)
+
+    @property
+    def offsets(self) -> WindowOffsets:
+        """Where the tokens are in :attr:`texts`."""
+        return WindowOffsets(self.store)
 
 
 @dataclass(frozen=True)
@@ -88,8 +97,9 @@ class PairCorpus:
         return _part(self.store, "tokens", "starts", text)
 
     def identity(self, text: int) -> int:
-        """A hash of the text's tokens: equal for texts that the encoder cannot tell apart."""
-        return int(self.store.arrays["identities"][text])
+        """A hash of the text's tokens without prefix, as int64: equal for texts that the encoder
+        cannot tell apart."""
+        return int(self.store.arrays["identities"].view(np.int64)[text])
 
     def truncated(self, text: int) -> bool:
         """Whether the text goes on beyond its last token."""
@@ -116,14 +126,16 @@ def write_ner(
     writer: Writer,
     watch: Watch = lambda done: None,
     notes: Notes | None = None,
+    texts: bool = False,
 ) -> dict[str, Any]:
     """Tokenise sentences into a store that :class:`NerCorpus` reads; returns what to record.
 
     A token carries the entity type of the word it overlaps, of two the first. Sentences of more
     than ``max_length`` tokens become windows that overlap by a quarter. Words of entities that no
-    token stands for are counted in ``notes``.
+    token stands for are counted in ``notes``. With ``texts`` the windows' texts are kept too.
     """
     notes = Notes() if notes is None else notes
+    text_writer = TextWriter(writer) if texts else None
     types: dict[str, int] = {}
     done, long, end = 0, 0, 0
     writer.append("starts", np.zeros(1, np.int64))
@@ -134,13 +146,15 @@ def write_ner(
         flat = [window for parts in windows for window in parts]
         row_of = np.repeat(np.arange(len(chunk)), [len(parts) for parts in windows])
         lengths = np.array([len(window) for window in flat], np.int64)
-        labels, lost = _labels(chunk, types, flat, np.repeat(row_of, lengths))
+        labels, lost = window_labels(chunk, types, flat, np.repeat(row_of, lengths))
         for row, word in lost:
             start, after = chunk[row].words[word]
             where = f"row {done + row + 1}: {chunk[row].text[start:after]!r}"
             notes.add("entity words that no token stands for", where)
-        writer.append("tokens", _ids(flat))
+        writer.append("tokens", _ids(window.ids for window in flat))
         writer.append("labels", labels)
+        if text_writer is not None:
+            text_writer.append([row.text for row in chunk], flat, row_of.tolist())
         writer.append("starts", end + lengths.cumsum())
         end += int(lengths.sum())
         done += len(chunk)
@@ -149,81 +163,69 @@ def write_ner(
     return {"rows": done, "long": long, "types": list(types)}
 
 
-def _labels(
-    rows: Sequence[TaggedText], types: dict[str, int], windows: Sequence[Any], row_of: np.ndarray
-) -> tuple[np.ndarray, list[tuple[int, int]]]:
-    """The label of every token of a chunk: ``row_of`` says which row each belongs to.
-
-    And the words of entities that have no token of their own, as (row, word).
-    """
-    # All rows side by side in one coordinate, a gap between them, so that one search serves all.
-    base = np.cumsum([0, *(len(row.text) + 1 for row in rows[:-1])])
-    spans = np.array([span for row in rows for span in row.words], np.int64).reshape(-1, 2)
-    spans += np.repeat(base, [len(row.words) for row in rows])[:, None]
-    kinds = np.array(
-        [
-            OUTSIDE if tag == "O" else types.setdefault(tag[2:], len(types))
-            for row in rows
-            for tag in row.tags
-        ],
-        np.int16,
-    )
-    offsets = np.array([span for w in windows for span in w.offsets], np.int64).reshape(-1, 2)
-    special = np.fromiter(chain.from_iterable(w.special_tokens_mask for w in windows), bool)
-    start, end = (offsets + base[row_of][:, None]).T
-    word = spans[:, 1].searchsorted(start, side="right")  # the first word that ends after it
-    found = word < len(spans)
-    word[~found] = 0
-    inside = found & (start < end)
-    if len(spans):
-        inside &= spans[word, 0] < end
-    labels = np.full(len(offsets), OUTSIDE, np.int16)
-    labels[inside] = kinds[word[inside]]
-    labels[special] = SPECIAL
-    lost = kinds != OUTSIDE
-    lost[word[inside]] = False
-    first_word = np.cumsum([0, *(len(row.words) for row in rows)])
-    row_of_lost = first_word.searchsorted(np.flatnonzero(lost), side="right") - 1
-    places = zip(row_of_lost.tolist(), np.flatnonzero(lost).tolist(), strict=True)
-    return labels, [(row, at - int(first_word[row])) for row, at in places]
-
-
 def write_pairs(
     rows: Iterable[Pair],
     tokenizer: Any,
     max_length: int,
     writer: Writer,
     watch: Watch = lambda done: None,
+    prefixes: tuple[str, str] = ("", ""),
 ) -> dict[str, Any]:
     """Tokenise pairs into a store that :class:`PairCorpus` reads; returns what to record.
 
     A text has one embedding, so one of more than ``max_length`` tokens is cut; ``cut`` counts them.
+    ``prefixes`` are put before queries and before all other texts. Raises :class:`UserError` if
+    one leaves no room for a text.
     """
+    room = _room(prefixes, tokenizer, max_length)
+
+    def texts_of(pair: Pair) -> list[str]:
+        bare = [pair.query, pair.positive, *pair.negatives]
+        if not any(prefixes):
+            return bare
+        return [prefixes[0] + bare[0], *(prefixes[1] + text for text in bare[1:]), *bare]
+
     done, cut, tokens, texts = 0, 0, 0, 0
     writer.append("starts", np.zeros(1, np.int64))
     writer.append("pairs", np.zeros(1, np.int64))
-    for chunk, encoded in _tokenised(
-        rows, lambda pair: [pair.query, pair.positive, *pair.negatives], tokenizer, max_length
-    ):
-        flat = [encoding for own in encoded for encoding in own]
-        ids = _ids(flat)
+    for chunk, encoded in _tokenised(rows, texts_of, tokenizer, max_length):
+        sizes = [2 + len(pair.negatives) for pair in chunk]
+        flat = [one for own, size in zip(encoded, sizes, strict=True) for one in own[:size]]
+        ids = _ids(encoding.ids for encoding in flat)
         ends = np.cumsum([len(encoding) for encoding in flat])
         truncated = np.array(
             [len(encoding) == max_length and bool(encoding.overflowing) for encoding in flat]
         )
         writer.append("tokens", ids)
         writer.append("starts", tokens + ends)
-        writer.append("identities", _identities(ids, ends))
         writer.append("truncated", truncated)
-        writer.append("pairs", texts + np.cumsum([len(own) for own in encoded]))
+        writer.append("pairs", texts + np.cumsum(sizes))
+        if any(prefixes):  # by what of each text shows behind the longer one
+            bare = [one for own, size in zip(encoded, sizes, strict=True) for one in own[size:]]
+            shown = [encoding.ids[: room - 1] for encoding in bare]
+            writer.append("identities", _identities(_ids(shown), np.cumsum([*map(len, shown)])))
+        else:
+            writer.append("identities", _identities(ids, ends))
         tokens, texts = tokens + len(ids), texts + len(flat)
         done, cut = done + len(chunk), cut + int(truncated.sum())
         watch(done)
     return {"rows": done, "texts": texts, "cut": cut}
 
 
-def _ids(encodings: Sequence[Any]) -> np.ndarray:
-    return np.fromiter(chain.from_iterable(encoding.ids for encoding in encodings), np.int32)
+def _room(prefixes: tuple[str, str], tokenizer: Any, max_length: int) -> int:
+    """Tokens that the longer prefix leaves to a text and the special tokens around it."""
+    special, *taken = [len(one.ids) for one in encode(tokenizer, ["", *prefixes], max_length)]
+    room = max_length + special - max(taken)
+    if room <= special:
+        raise UserError(
+            f"prefixes {prefixes[0]!r} and {prefixes[1]!r}: {max(taken) - special} tokens of "
+            f"max_length = {max_length} leave none for a text"
+        )
+    return room
+
+
+def _ids(rows: Iterable[Sequence[int]]) -> np.ndarray:
+    return np.fromiter(chain.from_iterable(rows), np.int32)
 
 
 def _identities(ids: np.ndarray, ends: np.ndarray) -> np.ndarray:

@@ -46,6 +46,7 @@ __all__ = [
     "read_pairs",
     "read_texts",
     "stream_classification",
+    "stream_columns",
     "stream_ner",
     "stream_pairs",
     "stream_texts",
@@ -184,6 +185,25 @@ def stream_texts(spec: Spec, notes: Notes | None = None, split: str = "train") -
                     yield " ".join(string_list(table, "tokens", row)), table, row
 
     return _stream(located, _TEXTS, rows, lambda text: ([text], (), set()), notes)
+
+
+def stream_columns(
+    spec: Spec, names: Sequence[str], notes: Notes | None = None, split: str = "train"
+) -> Iterator[tuple[str, ...]]:
+    """Yield some columns of strings of a source, row by row: for families with rows of their own.
+
+    Raises UserError for an unreadable source, a missing or repeated column, and a value that is
+    not a string.
+    """
+    located = _located(spec, split, _PAIRS)
+
+    def rows(stream: Stream) -> Iterator[tuple[tuple[str, ...], Table, int]]:
+        for table in stream.tables(*names):
+            values = zip(*(strings(table, name) for name in names), strict=True)
+            for row, one in enumerate(values):
+                yield one, table, row
+
+    return _stream(located, _PAIRS, rows, lambda one: (list(one), (), set()), notes)
 
 
 def read_ner(

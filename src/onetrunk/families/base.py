@@ -36,7 +36,10 @@ class Chunk:
 
 
 Encode = Callable[[Sequence[TokenIds]], Iterable[Chunk]]
-"""Runs token ids through the backbone (with the family's LoRA, if the strategy has one)."""
+"""Runs token ids through the backbone (with the family's LoRA, if the strategy has one).
+
+A chunk is computed when it is asked for, and the same ids give the same chunks.
+"""
 
 
 class Objective(nn.Module, ABC):

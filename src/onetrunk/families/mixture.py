@@ -1,14 +1,14 @@
-"""The weak corpora of one family, prepared and mixed."""
+"""The corpora of one family, prepared and mixed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
-from onetrunk.config import FamilySettings, Source
+from onetrunk.config import Dataset
 from onetrunk.data.batching import source_weights
 from onetrunk.data.prepared import Prepared
 from onetrunk.errors import UserError
@@ -26,6 +26,7 @@ class Rows(Protocol):
 
 
 Data = TypeVar("Data", bound=Rows)
+Listed = TypeVar("Listed", bound=Dataset)
 
 
 @dataclass
@@ -51,14 +52,21 @@ class Mixture(Generic[Data]):
 
     @classmethod
     def open(
-        cls, settings: FamilySettings, prepare: Callable[[Source], tuple[str, Data]]
+        cls,
+        key: str,
+        sources: Sequence[Listed],
+        exponent: float,
+        prepare: Callable[[Listed], tuple[str, Data]],
     ) -> Mixture[Data]:
         """Prepare every source, which gives its name and its rows.
 
-        Raises :class:`UserError` for a bad source, one without rows, or two of one name.
+        ``key`` is where the recipe lists them. Raises :class:`UserError` if it lists none, for a
+        bad source, one without rows, or two of one name.
         """
+        if not sources:
+            raise UserError(f"recipe: {key} is empty, and this strategy trains on it")
         corpora: list[Corpus[Data]] = []
-        for source in settings.sources:
+        for source in sources:
             name, data = prepare(source)
             if name in {corpus.name for corpus in corpora}:
                 raise UserError(
@@ -68,8 +76,8 @@ class Mixture(Generic[Data]):
                 raise UserError(f"source {source.path} has no rows left")
             corpora.append(Corpus(name, data))
         sizes = [corpus.data.store.record["rows"] for corpus in corpora]
-        fixed = [source.weight for source in settings.sources]
-        return cls(corpora, source_weights(sizes, fixed, settings.exponent))
+        fixed = [source.weight for source in sources]
+        return cls(corpora, source_weights(sizes, fixed, exponent))
 
     def choose(self, rng: np.random.Generator, size: int) -> list[int]:
         """Corpus indices of ``size`` independent draws."""
@@ -80,6 +88,15 @@ class Mixture(Generic[Data]):
         self.drawn[corpus] += texts
         self.texts += texts
         self.truncated += truncated
+
+    def counts(self) -> dict[str, Any]:
+        """What :meth:`count` noted so far, for a checkpoint."""
+        return {"drawn": list(self.drawn), "texts": self.texts, "truncated": self.truncated}
+
+    def recount(self, counts: Mapping[str, Any]) -> None:
+        """Go on from what :meth:`counts` gave."""
+        self.drawn = list(counts["drawn"])
+        self.texts, self.truncated = counts["texts"], counts["truncated"]
 
     def decontamination(self) -> dict[str, dict[str, Any]]:
         """What was left out of each source, if the run names evaluation sets."""

@@ -2,47 +2,28 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from onetrunk.config import FamilySettings
-from onetrunk.data.alignment import Encoded, encode, window_units
-from onetrunk.data.batching import TokenIds, by_length, pad, shard, step_rng
-from onetrunk.data.corpora import OUTSIDE, SPECIAL, NerCorpus
+from onetrunk.data.alignment import Encoded, window_units
 from onetrunk.data.examples import TaggedText
 from onetrunk.data.iob import entities
 from onetrunk.data.notes import Notes
 from onetrunk.data.sources import read_ner
-from onetrunk.families.base import Encode, Family, Objective
+from onetrunk.families.base import Family, Objective
 from onetrunk.families.mixture import Mixture
 from onetrunk.families.preparing import Preparing
+from onetrunk.families.weak_ner import NerObjective, NerSettings
 from onetrunk.metrics.scores import entity_scores
 from onetrunk.model.encoder import Encoder
-from onetrunk.model.heads import Pooling, pool
-from onetrunk.objectives.concept import ConceptContrastive
-from onetrunk.processes import Processes
-
-# What corpora abbreviate; a concept is embedded by the name a person would give it.
-_ABBREVIATIONS = {
-    "per": "person", "loc": "location", "org": "organization", "misc": "miscellaneous name",
-    "geo": "geographical place", "gpe": "country, city or state", "tim": "time or date",
-    "art": "artifact", "eve": "event", "nat": "natural phenomenon", "dob": "date of birth",
-}  # fmt: skip
-
-
-class NerSettings(FamilySettings):
-    """Stage-1 settings of the NER family."""
-
-    projection: int = Field(256, ge=1)
-    """Width of the space in which token states meet concept names."""
+from onetrunk.model.heads import Pooling
 
 
 @dataclass(frozen=True)
@@ -68,9 +49,12 @@ class Ner(Family[TaggedText, Tagged]):
         pooling: Pooling,
         seed: int,
     ) -> Objective:
-        """Concept-contrastive training over the recipe's corpora."""
-        mixture = Mixture.open(settings, lambda source: preparing.ner(source, settings.max_length))
-        return NerObjective(mixture, settings, encoder, seed)
+        """Concept-contrastive training, distillation or both, over the recipe's corpora."""
+        mixture = Mixture.open(
+            f"families.{self.name}.sources", settings.sources, settings.exponent,
+            lambda source: preparing.ner(source, settings.max_length, settings.distill is not None),
+        )  # fmt: skip
+        return NerObjective(mixture, settings, encoder, seed, preparing)
 
     def read(self, path: Path, notes: Notes | None = None) -> list[TaggedText]:
         """Words and tags from any source of :func:`~onetrunk.data.sources.stream_ner`."""
@@ -194,103 +178,3 @@ def best_valid_path(log_probs: np.ndarray) -> np.ndarray:
     for word in range(words - 1, 0, -1):
         path[word - 1] = back[word, path[word]]
     return path
-
-
-def concept_name(label: str) -> str:
-    """A label as words: ``Restaurants_1.cityName`` -> ``restaurants 1 city name``."""
-    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", label)
-    words = re.sub(r"[^0-9A-Za-z]+", " ", spaced).lower().split()
-    return " ".join(_ABBREVIATIONS.get(word, word) for word in words) or label
-
-
-@dataclass(frozen=True)
-class _NerBatch:
-    ids: list[np.ndarray]
-    concepts: list[np.ndarray]  # an index a token, OUTSIDE or SPECIAL
-    corpus: list[int]
-
-
-class NerObjective(Objective):
-    """Draws sentences from all corpora; each token meets its own corpus's concepts only."""
-
-    inventory: Tensor
-
-    def __init__(
-        self, mixture: Mixture[NerCorpus], settings: NerSettings, encoder: Encoder, seed: int
-    ) -> None:
-        super().__init__()
-        self._mixture, self.settings, self.seed = mixture, settings, seed
-        named = [list(map(concept_name, corpus.data.types)) for corpus in mixture.corpora]
-        self.concepts = sorted({name for names in named for name in names})
-        index = {name: i for i, name in enumerate(self.concepts)}
-        # By corpus, the concept of each type; OUTSIDE and SPECIAL, at the end, stand for themselves
-        # because negative numbers count from there.
-        self._concept_of = [
-            np.array([*(index[name] for name in names), SPECIAL, OUTSIDE]) for names in named
-        ]
-        # (corpora, C): which concepts each corpus annotates.
-        annotated = [[name in set(names) for name in self.concepts] for names in named]
-        self.register_buffer("inventory", torch.tensor(annotated), persistent=False)
-        self.objective = ConceptContrastive(
-            encoder.width, name_embeddings(encoder, self.concepts), settings.projection
-        )
-
-    @property
-    def mixture(self) -> Mixture[NerCorpus]:
-        """The corpora."""
-        return self._mixture
-
-    def draw(self, step: int, rank: int = 0, world: int = 1) -> _NerBatch:
-        """``batch_size`` sentences, each from a corpus drawn by weight."""
-        rng = step_rng(self.seed, step, Ner.name)
-        corpora = [corpus.data for corpus in self.mixture.corpora]
-        chosen = self.mixture.choose(rng, self.settings.batch_size)
-        drawn = [(corpus, int(rng.integers(len(corpora[corpus])))) for corpus in chosen]
-        own = shard(drawn, rank, world)
-        for corpus in chosen:
-            self.mixture.count(corpus)
-        return _NerBatch(
-            [corpora[corpus].tokens(row) for corpus, row in own],
-            [self._concept_of[corpus][corpora[corpus].labels(row)] for corpus, row in own],
-            [corpus for corpus, _ in own],
-        )
-
-    def texts(self, batch: _NerBatch) -> list[TokenIds]:
-        """The sentences."""
-        return list(batch.ids)
-
-    def parts(self, encode: Encode, batch: _NerBatch, processes: Processes) -> Iterator[Tensor]:
-        """Mean over the real tokens (special ones left out) of the batch, a part a chunk."""
-        device = self.inventory.device
-        own = sum(int((concept != SPECIAL).sum()) for concept in batch.concepts)
-        total = processes.total(own, device)
-        names = self.objective.names()
-        shared = names.detach().requires_grad_()
-        for chunk in encode(batch.ids):
-            width = chunk.mask.shape[1]
-            concept = torch.full((len(chunk.rows), width), SPECIAL, dtype=torch.int64)
-            for i, row in enumerate(chunk.rows):
-                concept[i, : len(batch.concepts[row])] = torch.from_numpy(batch.concepts[row])
-            concept = concept.to(device)
-            real = concept != SPECIAL
-            corpora = torch.tensor([batch.corpus[row] for row in chunk.rows], device=device)
-            annotated = self.inventory[corpora[:, None].expand(-1, width)[real]]
-            yield self.objective(chunk.states[real], concept[real], annotated, shared) / total
-        if shared.grad is not None:
-            names.backward(shared.grad)
-
-    def report(self) -> dict[str, Any]:
-        """Sources, and how many concepts they name."""
-        return {**self.mixture.report(), "concepts": len(self.concepts)}
-
-
-@torch.no_grad()
-def name_embeddings(encoder: Encoder, names: Sequence[str]) -> Tensor:
-    """Mean-pooled, normalised embeddings of names by the encoder as it is now: ``(C, D)``."""
-    out = torch.zeros(len(names), encoder.width)
-    encoded = encode(encoder.tokenizer, names, max_length=32)
-    for rows in by_length([len(text.ids) for text in encoded], 64):
-        ids, mask = pad([encoded[row].ids for row in rows], encoder.tokenizer.pad_token_id)
-        ids, mask = ids.to(encoder.device), mask.to(encoder.device)
-        out[rows] = pool(encoder.states(ids, mask), mask).cpu()
-    return torch.nn.functional.normalize(out, dim=-1)

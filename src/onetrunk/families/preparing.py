@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, TypeVar
 
-from onetrunk.config import Source
+from onetrunk.config import Dataset, Source
 from onetrunk.data.corpora import (
     NerCorpus,
     PairCorpus,
@@ -23,7 +23,7 @@ from onetrunk.data.prepared import Prepared, Writer, key_of, prepared
 from onetrunk.data.sources import stream_ner, stream_pairs
 
 # Part of every key: raised when the arrays or what is read into them change.
-FORMAT = 1
+FORMAT = 2
 
 _Row = TypeVar("_Row")
 Watch = Callable[[str, int], None]
@@ -44,43 +44,54 @@ class Preparing:
     def __post_init__(self) -> None:
         self._tokenizer = tokenizer_sha256(self.tokenizer)
 
-    def ner(self, source: Source, max_length: int) -> tuple[str, NerCorpus]:
-        """Name and tagged sentences of a source."""
+    def ner(self, source: Source, max_length: int, texts: bool = False) -> tuple[str, NerCorpus]:
+        """Name and tagged sentences of a source, with their ``texts`` if a teacher reads them."""
 
         def make(located: Located, notes: Notes, writer: Writer) -> dict[str, Any]:
-            return self._kept(
+            return self.kept(
                 source, located, stream_ner(located, notes, scheme=source.scheme), _sentence,
                 lambda rows, watch: write_ner(
-                    rows, self.tokenizer, max_length, writer, watch, notes
+                    rows, self.tokenizer, max_length, writer, watch, notes, texts
                 ),
             )  # fmt: skip
 
-        name, store = self._prepared("ner", source, max_length, make)
+        name, store = self.store("ner", source, max_length, make, scheme=source.scheme, texts=texts)
         return name, NerCorpus(store)
 
-    def pairs(self, source: Source, max_length: int) -> tuple[str, PairCorpus]:
-        """Name and text pairs of a source."""
+    def pairs(
+        self, source: Source, max_length: int, prefixes: tuple[str, str] = ("", "")
+    ) -> tuple[str, PairCorpus]:
+        """Name and text pairs of a source, ``prefixes`` before queries and before all others."""
 
         def make(located: Located, notes: Notes, writer: Writer) -> dict[str, Any]:
-            return self._kept(
+            return self.kept(
                 source, located, stream_pairs(located, notes), _texts,
-                lambda rows, watch: write_pairs(rows, self.tokenizer, max_length, writer, watch),
+                lambda rows, watch: write_pairs(
+                    rows, self.tokenizer, max_length, writer, watch, prefixes
+                ),
             )  # fmt: skip
 
-        name, store = self._prepared("pairs", source, max_length, make)
+        name, store = self.store(
+            "pairs", source, max_length, make, scheme=source.scheme, prefixes=prefixes
+        )
         return name, PairCorpus(store)
 
-    def _prepared(
+    def store(
         self,
         kind: str,
-        source: Source,
+        source: Dataset,
         max_length: int,
         make: Callable[[Located, Notes, Writer], dict[str, Any]],
+        **parts: Any,
     ) -> tuple[str, Prepared]:
+        """Name and store of a source; ``make`` fills it (through :meth:`kept`) unless it is cached.
+
+        ``parts`` is what the arrays follow from besides what is named here.
+        """
         located = locate(source.path)
         sha256 = located.sha256()
         key = key_of(
-            format=FORMAT, kind=kind, source=sha256, scheme=source.scheme, max_rows=source.max_rows,
+            format=FORMAT, kind=kind, source=sha256, max_rows=source.max_rows, **parts,
             max_length=max_length, tokenizer=self._tokenizer, evaluation=self.evaluation.sha256,
         )  # fmt: skip
         rebuilt = Notes()
@@ -95,9 +106,9 @@ class Preparing:
         self.notes.update(Notes.from_json(store.record["notes"]))
         return located.name, store
 
-    def _kept(
+    def kept(
         self,
-        source: Source,
+        source: Dataset,
         located: Located,
         rows: Iterable[_Row],
         texts_of: Callable[[_Row], Sequence[str]],

@@ -16,6 +16,7 @@ from transformers.utils import logging as transformers_logging
 
 from onetrunk.errors import UserError
 from onetrunk.model.encoder import Encoder, architecture_of
+from onetrunk.model.packing import ATTENTION
 
 
 def load_encoder(name: str) -> Encoder:
@@ -27,6 +28,7 @@ def load_encoder(name: str) -> Encoder:
     model, tokenizer = load_pretrained(
         name, "encoder", AutoModel, lambda config: architecture_of(config, name)
     )
+    model.set_attn_implementation(ATTENTION)
     return Encoder(model, tokenizer, name)
 
 

@@ -124,6 +124,7 @@ class LoraStack(nn.Module):
         self.a = nn.ParameterDict()
         self.b = nn.ParameterDict()
         self._hooks = []
+        self._weights: dict[str, nn.Parameter] = {}  # not a module's: they belong to the encoder
         places = sorted({place for adapter in adapters.values() for place in adapter.matrices})
         for place in places:
             linear = encoder.linear(*place)
@@ -133,6 +134,7 @@ class LoraStack(nn.Module):
                 if place in adapter.matrices:
                     a[slot, :, : adapter.rank], b[slot, : adapter.rank] = adapter.matrices[place]
             self.a[_key(place)], self.b[_key(place)] = nn.Parameter(a), nn.Parameter(b)
+            self._weights[_key(place)] = linear.get_parameter("weight")
             self._hooks.append(linear.register_forward_hook(self._hook(_key(place))))
         self.to(encoder.device)
 
@@ -158,6 +160,38 @@ class LoraStack(nn.Module):
             yield
         finally:
             _ROUTE.reset(token)
+
+    @contextmanager
+    def merged(self, name: str) -> Iterator[None]:
+        """Inside, the encoder runs with one adapter merged into its weights, W + s · (A B)ᵀ.
+
+        For training both: ``backward`` inside the block costs what it costs without LoRA, since
+        the gradient of the merged weight is that of W, and gives those of A and B by two thin
+        products as the block ends. Every other slot is left alone.
+        """
+        slot, scaling = self.slot(name), self._adapters[name].scaling
+        places = list(self.a.items())
+        weights = [self._weights[key] for key, _ in places]
+        before = [(weight.data, weight.grad, weight.requires_grad) for weight in weights]
+        for weight, (key, a) in zip(weights, places, strict=True):
+            weight.data = torch.addmm(weight.data, self.b[key][slot].T, a[slot].T, alpha=scaling)
+            weight.grad = None
+            weight.requires_grad_()  # also that of a frozen encoder: A and B need it
+        try:
+            yield
+            for weight, (key, a) in zip(weights, places, strict=True):
+                if weight.grad is not None:
+                    b = self.b[key]
+                    _add_gradient(a, slot, scaling * (weight.grad.T @ b[slot].T))
+                    _add_gradient(b, slot, scaling * (a[slot].T @ weight.grad.T))
+        finally:
+            for weight, (data, gradient, trained) in zip(weights, before, strict=True):
+                weight.data = data
+                weight.requires_grad_(trained)
+                if not trained or weight.grad is None:
+                    weight.grad = gradient
+                elif gradient is not None:
+                    weight.grad += gradient
 
     def adapter(self, name: str) -> LoraAdapter:
         """A copy of one slot as it stands now (CPU), at its own rank and places."""
@@ -195,6 +229,13 @@ class LoraStack(nn.Module):
             return output + (low @ self.b[key][slots]).view_as(output)
 
         return add_lora
+
+
+@torch.no_grad()
+def _add_gradient(stacked: nn.Parameter, slot: int, gradient: Tensor) -> None:
+    if stacked.grad is None:
+        stacked.grad = torch.zeros_like(stacked)
+    stacked.grad[slot] += gradient
 
 
 def _key(place: Place) -> str:

@@ -1,8 +1,9 @@
 """Token states against embeddings of concept names (NuNER: Bogdanov et al. 2024, arXiv 2402.15343).
 
-A token inside an entity of concept c should match c's name and no other concept of its corpus.
-Concept names are embedded once by a frozen text encoder, so the number of concepts costs nothing.
-The learned scale and bias follow the sigmoid loss of SigLIP (Zhai et al. 2023, arXiv 2303.15343).
+A token inside an entity of concept c should match c's name and none of the other concepts that it
+meets. Names are embedded once by a frozen text encoder, and a batch meets few of them, so the
+number of concepts costs nothing. Logits are cosines with a scale and a bias that may be learned, as
+in the sigmoid loss of SigLIP (Zhai et al. 2023, arXiv 2303.15343).
 """
 
 from __future__ import annotations
@@ -15,37 +16,58 @@ from torch import Tensor, nn
 
 
 class ConceptContrastive(nn.Module):
-    """Binary cross-entropy of every (token, concept) that the token's corpus annotates.
+    """Binary cross-entropy of (token, concept) pairs in a space of ``projection`` dimensions.
 
-    ``width`` is D of the token states, ``concepts`` the frozen name embeddings ``(C, E)``.
+    ``width`` is D of the token states, ``name_width`` E of the frozen name embeddings. Cosines are
+    divided by ``temperature`` and shifted by ``bias``; if ``learned``, these are where both start.
     """
 
-    concepts: Tensor
+    log_scale: Tensor
+    bias: Tensor
 
-    def __init__(self, width: int, concepts: Tensor, projection: int = 256) -> None:
+    def __init__(
+        self,
+        width: int,
+        name_width: int,
+        projection: int = 256,
+        temperature: float = 0.1,
+        bias: float = -5.0,
+        learned: bool = True,
+    ) -> None:
         super().__init__()
-        self.register_buffer("concepts", concepts, persistent=False)
         self.token_projection = nn.Linear(width, projection)
-        self.concept_projection = nn.Linear(concepts.shape[1], projection)
-        self.log_scale = nn.Parameter(torch.tensor(math.log(10.0)))
-        self.bias = nn.Parameter(torch.tensor(-5.0))
+        self.concept_projection = nn.Linear(name_width, projection)
+        for name, value in (("log_scale", -math.log(temperature)), ("bias", bias)):
+            tensor = torch.tensor(value)
+            if learned:
+                self.register_parameter(name, nn.Parameter(tensor))
+            else:
+                self.register_buffer(name, tensor, persistent=False)
 
-    def names(self) -> Tensor:
-        """Projected, normalised concept names ``(C, P)``."""
-        return F.normalize(self.concept_projection(self.concepts), dim=-1)
+    def project(self, names: Tensor) -> Tensor:
+        """Name embeddings ``(C, E)`` -> unit vectors ``(C, P)``."""
+        return F.normalize(self.concept_projection(names), dim=-1)
 
-    def forward(
-        self, states: Tensor, concept: Tensor, annotated: Tensor, names: Tensor | None = None
-    ) -> Tensor:
-        """Loss of N tokens, summed.
+    def forward(self, states: Tensor, concept: Tensor, known: Tensor, names: Tensor) -> Tensor:
+        """Loss of N tokens against C concepts, summed over the pairs that are known.
 
-        ``states (N, D)``; ``concept (N,)`` int64, the index of each token's concept or -1 outside
-        any entity; ``annotated (N, C)`` bool, the concepts that the token's corpus annotates: what
-        a corpus never annotates is unknown there, not negative; ``names`` what :meth:`names` gave.
+        ``states (N, D)``; ``concept (N,)`` int64, the index of each token's concept, negative
+        outside any entity; ``known (N, C)`` bool, the pairs that count: whether a token is of a
+        concept that its corpus never annotates is not known; ``names (C, P)`` from :meth:`project`.
         """
         token = F.normalize(self.token_projection(states), dim=-1)
-        names = self.names() if names is None else names
-        logits = token @ names.T * self.log_scale.exp() + self.bias  # (N, C)
-        target = F.one_hot(concept + 1, logits.shape[1] + 1)[:, 1:].to(logits.dtype)
-        loss = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
-        return (loss * annotated).sum()
+        logits = token @ names.T * self.log_scale.exp() + self.bias
+        target = concept[:, None] == torch.arange(len(names), device=concept.device)
+        loss = F.binary_cross_entropy_with_logits(logits, target.to(logits.dtype), reduction="none")
+        return (loss * known).sum()
+
+
+def synonyms(names: Tensor, mean: Tensor, threshold: float) -> Tensor:
+    """Which names mean about the same: embeddings ``(C, E)`` -> ``(C, C)`` bool, diagonal false.
+
+    The cosine is taken around ``mean (E,)``, that of the whole inventory. Many encoders put all
+    texts into a narrow cone, where every plain cosine is high (Mu and Viswanath 2018, arXiv
+    1702.01417); around the mean, unrelated names are near 0 whatever the encoder.
+    """
+    around = F.normalize(names - mean, dim=-1)
+    return (around @ around.T > threshold).fill_diagonal_(False)

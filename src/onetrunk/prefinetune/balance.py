@@ -19,7 +19,9 @@ class Balance(nn.Module):
 
     - ``fixed``: the recipe's weights λ_f.
     - ``uncertainty``: λ_f · exp(-s_f), with s_f learned from Σ λ_f (exp(-s_f) L_f + s_f): a loss
-      that stays large counts less (Kendall et al. 2018, arXiv 1705.07115).
+      that stays large counts less (Kendall et al. 2018, arXiv 1705.07115). s_f learns at the
+      objectives' rate, without decay, and is left out of the clipping of gradients. AdamW moves it
+      by about that rate a step: at 2e-3, warmed up and decayed, by 0.7 at the most in 600 steps.
     - ``gradient_norm``: λ_f times what makes the families' gradients of the backbone equally long,
       by a running mean of their norms (the balance of Chen et al. 2018, arXiv 1711.02257, with all
       training rates taken as equal).

@@ -28,6 +28,11 @@ def layer_of(encoder: Encoder, parameter: str) -> int:
     return int(match[1]) + 1 if match else 0
 
 
+def layer_names(count: int) -> list[str]:
+    """Names of the first ``count`` places that :func:`layer_of` counts."""
+    return ["embeddings", *(f"layer {layer}" for layer in range(1, count))]
+
+
 def grams(gradients: Sequence[Gradients], layers: Sequence[int]) -> Tensor:
     """Inner products of m families' gradients, summed by layer: ``(layers, m, m)`` float64.
 
@@ -67,35 +72,51 @@ def cosines(gram: Tensor, families: Sequence[str]) -> dict[str, list[float]]:
 def combining_weights(gram: Tensor, surgery: Surgery | None) -> list[float]:
     """Weights α ``(m,)`` of the families' gradients, from their Gram matrix ``(m, m)``.
 
-    Scaled so that families that do not conflict are added as without surgery. Raises
-    :class:`UserError` if the library that solves for them is not installed.
+    The update is Σ α_i g_i. Without surgery every α is 1, and all else is on that scale:
+
+    - ``pcgrad`` (Yu et al. 2020, arXiv 2001.06782) and ``upgrad`` (Quinton and Rey 2024,
+      arXiv 2406.16232) leave α = 1 where no two gradients conflict. Elsewhere each gradient gives
+      up what conflicts; a weight λ still scales what is left of its own. No family's gradient has
+      a negative inner product with UPGrad's update, nor with PCGrad's of two families: to first
+      order no loss rises. With two families the two answers are the same.
+    - ``cagrad`` (Liu et al. 2021, arXiv 2110.14048, c = 0.5) maximises the worst family's gain in
+      a ball around the sum; its update is longer than the sum, by half where gradients are equal.
+    - ``imtl-g`` (Liu et al. 2021) is equally long along every family's gradient: with two families
+      α_1 = 2 |g_2| / (|g_1| + |g_2|). It is the plain sum only where norms are equal. What a weight
+      does to a gradient's length it undoes: the recipe's weights change the length of the update,
+      not its direction.
+
+    With more than two families PCGrad draws the order of its projections from torch's global
+    generator. Raises :class:`UserError` if the library that solves for them is not installed.
     """
     m = len(gram)
     if surgery is None or m == 1:
         return [1.0] * m
     scale = max(float(gram.diagonal().mean()), 1e-30)  # solvers dislike tiny numbers
-    weighting, factor = _weighting(surgery, m)
-    return [factor * float(weight) for weight in weighting(gram / scale)]
-
-
-def _weighting(surgery: Surgery, m: int) -> tuple[torch.nn.Module, float]:
-    """TorchJD's solver, and what its weights are to be multiplied with to be a sum's, not a
-    mean's."""
     try:
-        from torchjd import aggregation as jd
-
-        if surgery == "pcgrad":
-            return jd.PCGradWeighting(), 1.0
-        if surgery == "imtl-g":
-            return jd.IMTLGWeighting(), float(m)
-        if surgery == "cagrad":
-            return jd.CAGradWeighting(c=0.5), float(m)
-        return jd.UPGradWeighting(), float(m)
+        return _solve(surgery, gram / scale).tolist()
     except ImportError as error:
         raise UserError(
             f"strategy {surgery!r} needs onetrunk's extra 'surgery': "
             f"pip install 'onetrunk[surgery]' ({error})"
         ) from None
+
+
+def _solve(surgery: Surgery, gram: Tensor) -> Tensor:
+    """TorchJD's weights, times m where they are a mean's and not a sum's."""
+    from torchjd import aggregation as jd
+
+    m = len(gram)
+    if surgery == "pcgrad":
+        return jd.PCGradWeighting()(gram)
+    if surgery == "imtl-g":
+        return m * jd.IMTLGWeighting()(gram)
+    if surgery == "cagrad":
+        return m * jd.CAGradWeighting(c=0.5)(gram)
+    # The solver adds 1e-4 to the diagonal, which would blur a gradient much shorter than another:
+    # it gets unit gradients, and their lengths as the preference.
+    length = gram.diagonal().sqrt().clamp_min(1e-15)
+    return jd.UPGradWeighting(pref_vector=length)(gram / length.outer(length)) / length
 
 
 def combine(gradients: Sequence[Gradients], weights: Sequence[float]) -> Gradients:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,13 +19,14 @@ import torch
 from torch import Tensor, nn
 
 from onetrunk.config import Recipe, parse
-from onetrunk.data.batching import TokenIds, by_budget, pad
+from onetrunk.data.batching import TokenIds, by_budget, by_tokens, pad, step_seed
 from onetrunk.data.evaluation import EvaluationSets, merged_report
 from onetrunk.data.overlap import OverlapSettings
 from onetrunk.errors import UserError
 from onetrunk.families import FAMILIES
 from onetrunk.families.base import Chunk, Objective
 from onetrunk.families.preparing import Preparing, Watch
+from onetrunk.families.supervised import objective_of
 from onetrunk.model import precision
 from onetrunk.model.backbone import Backbone
 from onetrunk.model.embedding import gathered
@@ -37,9 +39,10 @@ from onetrunk.prefinetune.optimizer import adamw, set_rates
 from onetrunk.prefinetune.strategies import Plan, plan
 from onetrunk.processes import ALONE, Processes
 
-# Tokens that go through the encoder together, by device. Texts of a batch are sorted by length
-# first, so a chunk carries little padding; smaller chunks carry less still, but cost more calls.
-CHUNK_TOKENS = {"cpu": 512, "cuda": 16384}
+# Tokens that go through the encoder together, by device: what bounds memory. On a CPU texts are
+# packed, without padding; an accelerator prefers few large calls to one call a length, so there
+# texts of like length are padded.
+CHUNK_TOKENS = {"cpu": 2048, "cuda": 16384}
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,8 @@ class Trainer:
         processes: Processes = ALONE,
     ) -> None:
         self.recipe, self.plan, self.processes = recipe, plan(recipe), processes
+        # A surgery whose library is missing fails now, not after the sources are prepared.
+        conflict.combining_weights(torch.eye(len(self.plan.families)), self.plan.sharing.surgery)
         settings = {
             name: parse(FAMILIES[name].Settings, recipe.families[name], f"recipe: families.{name}")
             for name in recipe.families
@@ -92,7 +97,7 @@ class Trainer:
         self.preparing = Preparing(self.encoder.tokenizer, _evaluation(recipe), watch=watch)
         self.objectives = nn.ModuleDict(
             {
-                name: FAMILIES[name].objective(
+                name: objective_of(FAMILIES[name], self.plan.sharing.supervised)(
                     settings[name], self.preparing, self.encoder, recipe.pooling, recipe.seed
                 )
                 for name in self.plan.families
@@ -102,7 +107,9 @@ class Trainer:
             recipe.balance, {name: settings[name].weight for name in self.plan.families}
         )
         self.stack = _primary_stack(self.encoder, self.plan, recipe)
-        self.precision = precision.choose(recipe.precision, self.encoder.device, self.encoder.width)
+        chosen = precision.choose(recipe.precision, self.encoder.device, self.encoder.width)
+        slow = processes.total(chosen == "fp32", self.encoder.device)  # all measure, one answer
+        self.precision: precision.Chosen = "fp32" if slow else "bf16"
         self.shared = self._shared()
         stack = [] if self.stack is None else list(self.stack.parameters())
         objectives = [*self.objectives.parameters(), *self.balance.parameters()]
@@ -126,30 +133,29 @@ class Trainer:
             on_step(self.step(step))
 
     def step(self, step: int) -> StepRecord:
-        """One update. Raises :class:`UserError` if a loss is not finite."""
+        """One update. Raises :class:`UserError` if a loss or the gradient is not finite."""
         began, tokens, losses = time.perf_counter(), 0, {}
         gradients: list[conflict.Gradients] = []
         self._padded = 0
         set_rates(self.optimizer, step, self.recipe.steps, self.recipe.optimizer)
         self.optimizer.zero_grad(set_to_none=True)
         weights = self.balance.weights()
+        torch.manual_seed(step_seed(self.recipe.seed, step, f"dropout {self.processes.rank}"))
         for name in self.plan.families:
             losses[name], count = self.backward(name, step, weights[name])
-            if not math.isfinite(losses[name]):
-                raise UserError(
-                    f"step {step}: the {name} loss is {losses[name]}; "
-                    "lower the recipe's learning rates"
-                )
+            _check_finite(f"step {step}: the {name} loss", losses[name])
             gradients.append(self._take())
             tokens += count
         self.processes.add([_gradient(p) for p in self._own])
+        torch.manual_seed(step_seed(self.recipe.seed, step, "surgery"))  # the same everywhere
         seen = self._combine(gradients, weights, losses)
-        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-        norm = nn.utils.clip_grad_norm_(parameters, self.recipe.optimizer.clip)
+        parameters = [*self.shared.values(), *self._own]  # not the balance's: its loss is another
+        norm = float(nn.utils.clip_grad_norm_(parameters, self.recipe.optimizer.clip))
+        _check_finite(f"step {step}: the norm of the gradient", norm)
         self.optimizer.step()
         device = self.encoder.device
         return StepRecord(
-            step, losses, float(norm),
+            step, losses, norm,
             int(self.processes.total(tokens, device)),
             int(self.processes.total(self._padded, device)),
             time.perf_counter() - began, **seen,
@@ -167,9 +173,9 @@ class Trainer:
         texts = objective.texts(batch)
         loss = 0.0
         pad_id = self.encoder.tokenizer.pad_token_id
-        with gathered(self.encoder.token_embedding, [*texts, [pad_id]]):
-            parts = objective.parts(lambda ids: self.encode(ids, name), batch, self.processes)
-            for part in parts:
+        merged = nullcontext() if self.stack is None else self.stack.merged(name)
+        with merged, gathered(self.encoder.token_embedding, [*texts, [pad_id]]):
+            for part in objective.parts(self.encode, batch, self.processes):
                 (weight * part).backward()
                 loss += float(part.detach())
         return self.processes.total(loss, self.encoder.device), sum(map(len, texts))
@@ -212,22 +218,23 @@ class Trainer:
             "cosines": conflict.cosines(grams, families),
         }
 
-    def encode(self, ids: Sequence[TokenIds], family: str) -> Iterator[Chunk]:
-        """Run token ids through the backbone in chunks of like length, with the family's LoRA."""
-        encoder = self.encoder
-        for rows in by_budget([len(row) for row in ids], CHUNK_TOKENS[encoder.device.type]):
-            input_ids, mask = pad([ids[row] for row in rows], encoder.tokenizer.pad_token_id)
-            self._padded += mask.numel()
-            input_ids, mask = input_ids.to(encoder.device), mask.to(encoder.device)
-            yield Chunk(rows, self._states(input_ids, mask, family), mask)
-
-    def _states(self, input_ids: Tensor, mask: Tensor, family: str) -> Tensor:
-        """States in fp32, whatever they were computed in."""
-        with precision.autocast(self.precision, self.encoder.device):
-            if self.stack is None:
-                return self.encoder.states(input_ids, mask).float()
-            with self.stack.route(self.stack.slots([family])):
-                return self.encoder.states(input_ids, mask).float()
+    def encode(self, ids: Sequence[TokenIds]) -> Iterator[Chunk]:
+        """Run token ids through the backbone in chunks of like length; states are fp32."""
+        encoder, lengths = self.encoder, list(map(len, ids))
+        packs = encoder.device.type == "cpu"  # an accelerator prefers few large calls
+        chunks = (by_tokens if packs else by_budget)(lengths, CHUNK_TOKENS[encoder.device.type])
+        for rows in chunks:
+            texts = [ids[row] for row in rows]
+            with precision.autocast(self.precision, encoder.device):
+                if packs:
+                    states, mask = encoder.packed(texts)
+                else:
+                    input_ids, mask = pad(texts, encoder.tokenizer.pad_token_id)
+                    mask = mask.to(encoder.device)
+                    states = encoder.states(input_ids.to(encoder.device), mask)
+            if torch.is_grad_enabled():  # not again in a pass ahead of cached gradients
+                self._padded += sum(map(len, texts)) if packs else mask.numel()
+            yield Chunk(rows, states.float(), mask)
 
     def backbone(self) -> Backbone:
         """The trained encoder, frozen, with its task-primary LoRAs."""
@@ -254,9 +261,15 @@ class Trainer:
         return {
             "strategy": self.recipe.strategy,
             "precision": self.precision,
+            "processes": self.processes.world,
             "recipe": self.recipe.model_dump(),
             "data": reports,
         }
+
+
+def _check_finite(what: str, value: float) -> None:
+    if not math.isfinite(value):
+        raise UserError(f"{what} is {value}; lower the recipe's learning rates")
 
 
 def _evaluation(recipe: Recipe) -> EvaluationSets:
@@ -269,17 +282,11 @@ def _evaluation(recipe: Recipe) -> EvaluationSets:
 def _primary_stack(encoder: Encoder, plan: Plan, recipe: Recipe) -> LoraStack | None:
     if not plan.sharing.primary:
         return None
-    shape = recipe.lora
-    return LoraStack(
-        encoder,
-        {
-            name: LoraAdapter.fresh(
-                encoder, recipe.k, shape.rank, shape.alpha, shape.targets,
-                seed=recipe.seed + i, rslora=shape.rslora,
-            )
-            for i, name in enumerate(plan.families)
-        },
-    )  # fmt: skip
+    adapters = {
+        name: LoraAdapter.fresh(encoder, recipe.k, seed=recipe.seed + i, **recipe.lora.model_dump())
+        for i, name in enumerate(plan.families)
+    }
+    return LoraStack(encoder, adapters)
 
 
 def _prepare(encoder: Encoder, dropout: float) -> None:

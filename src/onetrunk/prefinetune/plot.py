@@ -1,14 +1,21 @@
-"""Loss curves of a stage-1 run."""
+"""Pictures of stage-1 runs: losses, and where in the backbone the families' gradients conflict."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from onetrunk.prefinetune.advise import Advice
+from onetrunk.prefinetune.conflict import layer_names
 from onetrunk.prefinetune.loop import StepRecord
+
+COLOURS = ("tab:blue", "tab:orange", "tab:green", "tab:red", "tab:purple", "tab:brown")
+# A heat map has at most so many columns; each shows the mean of the steps that fall into it.
+COLUMNS = 60
 
 
 def plot_losses(records: Sequence[StepRecord], path: Path, title: str) -> None:
@@ -17,9 +24,7 @@ def plot_losses(records: Sequence[StepRecord], path: Path, title: str) -> None:
     figure = Figure(figsize=(5.2 * len(families), 3.4), layout="constrained")
     axes = np.atleast_1d(figure.subplots(1, len(families)))
     steps = np.array([record.step + 1 for record in records])
-    for axis, family, colour in zip(
-        axes, families, ("tab:blue", "tab:orange", "tab:green"), strict=False
-    ):
+    for axis, family, colour in zip(axes, families, COLOURS, strict=False):
         losses = np.array([record.losses[family] for record in records])
         window = max(1, len(losses) // 20)
         smooth = np.convolve(losses, np.ones(window) / window, mode="valid")
@@ -29,4 +34,128 @@ def plot_losses(records: Sequence[StepRecord], path: Path, title: str) -> None:
         axis.grid(alpha=0.3)
         axis.legend()
     figure.suptitle(title)
-    figure.savefig(path, dpi=120)
+    _save(figure, path)
+
+
+def plot_conflict(records: Sequence[StepRecord], path: Path, title: str) -> None:
+    """Draw a run's conflict: cos(g_f, g_g) of the backbone's gradients by layer and step, a heat
+    map a pair of families, and beside it the families' gradient norms by layer.
+
+    Raises :class:`ValueError` if the records hold no cosines: one family, or a frozen backbone.
+    """
+    _draw({"": records}, path, title, norms=True)
+
+
+def plot_conflicts(
+    runs: Mapping[str, Sequence[StepRecord]], path: Path, title: str = "gradient conflict"
+) -> None:
+    """Draw the heat maps of several runs, by name, side by side on one colour scale.
+
+    Raises :class:`ValueError` if the records of a run hold no cosines.
+    """
+    _draw(runs, path, title, norms=False)
+
+
+def binned(records: Sequence[StepRecord], pair: str) -> tuple[np.ndarray, np.ndarray]:
+    """Mean cosines ``(L + 1, bins)`` of at most 60 bins of steps, and the bins' edges
+    ``(bins + 1,)`` in steps. No record is left out."""
+    groups = np.array_split(np.arange(len(records)), min(COLUMNS, len(records)))
+    cosines = np.array([record.cosines[pair] for record in records])
+    means = np.stack([cosines[group].mean(0) for group in groups], axis=1)
+    edges = [records[group[0]].step for group in groups] + [records[-1].step + 1]
+    return means, np.array(edges)
+
+
+def plot_advice(advice: Advice, path: Path, title: str) -> None:
+    """Draw a profile: batch cosines by layer with their intervals, the private layers shaded, and
+    how far batches of one family agree."""
+    depth = len(advice.layers)
+    figure = Figure(figsize=(8.4, 1.4 + 0.32 * depth), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True, width_ratios=[3, 2])
+    places = np.arange(depth)
+    for i, (pair, colour) in enumerate(zip(advice.layers[0].conflicts, COLOURS, strict=False)):
+        found = [layer.conflicts[pair].batch_cosine for layer in advice.layers]
+        left.hlines(places + 0.12 * i, [e.low for e in found], [e.high for e in found], colour)
+        left.plot(
+            [e.value for e in found], places + 0.12 * i, "o", color=colour,
+            label=pair.replace("|", ", "),
+        )  # fmt: skip
+    for family, colour in zip(advice.layers[0].agreement, COLOURS, strict=False):
+        agreement = [max(0.0, layer.agreement[family]) for layer in advice.layers]
+        right.plot(agreement, places, marker="o", color=colour, label=family)
+    for axis in (left, right):
+        if advice.k:
+            axis.axhspan(depth - advice.k - 0.5, depth - 0.5, color="0.92", zorder=0)
+        axis.grid(alpha=0.3)
+        axis.legend(fontsize=8)
+    left.axvline(0, color="0.4", linewidth=0.8)
+    left.set_yticks(places, [layer.name for layer in advice.layers])
+    left.set(xlabel="batch cosine, 90 % interval (below 0: conflict)")
+    right.set(xlabel="agreement: cosine of a family's own batches", xlim=(0, None))
+    figure.suptitle(f"{title}: k = {advice.k}, in {advice.share:.0%} of the resamples")
+    _save(figure, path)
+
+
+def _draw(runs: Mapping[str, Sequence[StepRecord]], path: Path, title: str, norms: bool) -> None:
+    for name, records in runs.items():
+        if not records or not records[0].cosines:
+            raise ValueError(f"{name or title}: no cosines were recorded, nothing to draw")
+    pairs = list(next(iter(runs.values()))[0].cosines)
+    found = {(name, pair): binned(runs[name], pair) for name in runs for pair in pairs}
+    # Symmetric, so that white is 0; not up to 1, for cosines of single batches are small.
+    limit = max(float(np.abs(means).max()) for means, _ in found.values()) or 1.0
+    depth = len(next(iter(found.values()))[0])
+    figure = Figure(
+        figsize=(2.0 + 4.2 * len(runs) + 2.8 * norms, 1.2 + len(pairs) * (0.9 + 0.26 * depth)),
+        layout="constrained",
+    )
+    axes = figure.subplots(
+        len(pairs), len(runs) + norms, squeeze=False, sharey=True,
+        width_ratios=[4.2] * len(runs) + [2.4] * norms,
+    )  # fmt: skip
+    for row, pair in enumerate(pairs):
+        first, second = pair.split("|")
+        for axis, name in zip(axes[row], runs, strict=False):
+            image = _heat_map(axis, *found[name, pair], limit)
+            axis.set_title(f"{name}  cos(g {first}, g {second})".strip(), fontsize=10)
+        if norms:
+            _norms(axes[row, -1], runs[""], pair)
+        axes[row, 0].set_yticks(range(depth), layer_names(depth))
+    bar = figure.colorbar(image, ax=axes[:, : len(runs)], pad=0.02, shrink=min(1, 2 / len(pairs)))
+    bar.set_label(f"mean cosine, scale ± {limit:.2g}")
+    figure.suptitle(title)
+    _save(figure, path)
+
+
+def _heat_map(axis: Any, means: np.ndarray, edges: np.ndarray, limit: float) -> Any:
+    """Red is conflict, blue agreement; the bottom of the encoder is at the bottom."""
+    image = axis.pcolormesh(
+        edges, np.arange(len(means) + 1) - 0.5, means, cmap="RdBu", vmin=-limit, vmax=limit
+    )
+    width = (edges[-1] - edges[0]) / (len(edges) - 1)
+    axis.set_xlabel("step" if width <= 1 else f"step (means of about {width:.0f})")
+    return image
+
+
+def _norms(axis: Any, records: Sequence[StepRecord], pair: str) -> None:
+    for family, colour in zip(pair.split("|"), COLOURS, strict=False):
+        norms = np.array([record.gradient_norms[family] for record in records])
+        low, middle, high = np.quantile(norms, (0.1, 0.5, 0.9), axis=0)
+        places = np.arange(len(middle))
+        axis.plot(middle, places, color=colour, marker="o", markersize=4, label=family)
+        axis.fill_betweenx(places, low, high, color=colour, alpha=0.15, linewidth=0)
+    axis.set_xscale("log")
+    axis.set(xlabel="median, 10 to 90 % of the steps")
+    axis.set_title("gradient norms", fontsize=10)
+    axis.grid(alpha=0.3)
+    axis.legend(fontsize=8)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    """Write the picture whole or not at all; the name's ending says which kind it is."""
+    beside = path.with_name(f".partial.{path.name}")
+    try:
+        figure.savefig(beside, dpi=120)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)

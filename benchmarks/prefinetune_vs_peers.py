@@ -1,0 +1,214 @@
+"""Stage 1 against the strongest peers on a CPU: speed, memory, and the rate of matrix products.
+
+    python benchmarks/prefinetune_vs_peers.py DATA [--repeats 5] [--steps 24] [--quick]
+        [--out results/prefinetune-vs-peers.json]
+
+DATA holds the corpora of ``recipes/first-run.yaml`` as ``pre_ner/NAME`` and ``pre_pairs/NAME``.
+
+- *Pairs*: strategy ``tc`` against sentence-transformers' trainer with the loss that equals ours
+  (MultipleNegativesRankingLoss in both directions, one softmax each).
+- *NER*: strategy ``ner`` against Hugging Face's Trainer with a token classifier whose classes are
+  the concepts of our objective. The heads differ; the work in the encoder is what is compared.
+- Strategy ``tpl`` alone, for information.
+
+What is equal: the encoder (peers load the folder it is saved to), no dropout, the threads, the
+number of texts a batch, the longest text, fused AdamW with clipping, and the texts: those that
+onetrunk draws in its first steps. sentence-transformers gets the very same batches, as raw texts
+that it tokenises as it goes, which is the only way it knows; its trainer has no batching by length
+and leaves out padding only with flash attention, which a CPU has not. Hugging Face's Trainer gets
+the same sentences as token ids and makes its own batches of them, by length if that is faster.
+
+A peer's configuration is found first: from fp32, no loader worker and fused attention, each change
+(bf16, a worker, eager attention, ``torch_compile``, batches by length off) stays if it is faster.
+Then onetrunk and the chosen ways take turns, each in a process of its own, whose peak memory is its
+own. Results are medians over the turns (the fastest beside them) of *useful tokens a second*:
+tokens through the encoder without padding, over the time of whole steps, loading included.
+
+``share_of_matrix_product_rate``: the time of all matrix products of the timed steps, each measured
+alone at its exact shape, over the time of the steps.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+WAY = {"bf16": False, "workers": 0, "attention": "sdpa", "compile": False, "grouped": True}
+CHANGES: dict[str, dict[str, Any]] = {
+    "bf16": {"bf16": True},
+    "worker": {"workers": 1},
+    "eager": {"attention": "eager"},
+    "compile": {"compile": True},
+    "ungrouped": {"grouped": False},
+}
+PEERS = {"tc": "sentence-transformers", "ner": "transformers"}
+
+
+def measure(job: dict[str, Any]) -> dict[str, Any]:
+    """Do one job in this process."""
+    import torch
+
+    from peers import trainings, workload
+
+    torch.set_num_threads(job["threads"])
+    data, folder = Path(job["data"]), Path(job["folder"])
+    if job["what"] == "workload":
+        workload.write(data, job["rows"], job["all_steps"], folder)
+        return {}
+    run = (job["warmup"], job["steps"], job["products"])
+    if job["what"] == "onetrunk":
+        recipe = workload.recipe(data, job["strategy"], job["rows"], threads=job["threads"])
+        return trainings.onetrunk(recipe, *run)
+    train = {"tc": trainings.pairs, "ner": trainings.ner}[job["strategy"]]
+    return train(folder, job["way"], *run)
+
+
+def in_process(job: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """Do one job in a process of its own."""
+    job = {**job, **more}
+    done = subprocess.run(
+        [sys.executable, __file__, "--job", json.dumps(job)],
+        env={**os.environ, "OMP_NUM_THREADS": str(job["threads"])},
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        raise SystemExit(f"{job}\n{done.stderr}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def tune(job: dict[str, Any], strategy: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The fastest way of a peer, and what was tried."""
+    tried = []
+
+    def speed(way: dict[str, Any]) -> float:
+        found = in_process(job, what="peer", strategy=strategy, way=way)
+        tried.append({**way, "tokens_a_second": round(found["tokens_a_second"])})
+        print(f"  {PEERS[strategy]} {tried[-1]}", file=sys.stderr)
+        return found["tokens_a_second"]
+
+    best = dict(WAY)
+    fastest = speed(best)
+    for name, change in CHANGES.items():
+        if name == "ungrouped" and strategy != "ner":
+            continue
+        way = best | change
+        found = speed(way)
+        if found > fastest:
+            best, fastest = way, found
+    return best, tried
+
+
+def compare(job: dict[str, Any], repeats: int, ways: dict[str, Any]) -> dict[str, Any]:
+    """Turns of all sides; medians, and the fastest."""
+    sides = {f"onetrunk {name}": {"what": "onetrunk", "strategy": name} for name in ("tc", "ner")}
+    sides |= {
+        f"{PEERS[name]} {name}": {"what": "peer", "strategy": name, "way": way}
+        for name, way in ways.items()
+    }
+    sides["onetrunk tpl"] = {"what": "onetrunk", "strategy": "tpl"}
+    turns: dict[str, list[dict[str, Any]]] = {name: [] for name in sides}
+    for repeat in range(repeats):
+        for name, side in sides.items():
+            found = in_process(job, **side, products=True)
+            turns[name].append(found)
+            print(f"  turn {repeat + 1} {name} {found['tokens_a_second']:.0f}", file=sys.stderr)
+    result: dict[str, Any] = {name: summary(found) for name, found in turns.items()}
+    for name, peer in PEERS.items():
+        ours, theirs = turns[f"onetrunk {name}"], turns[f"{peer} {name}"]
+        faster = [
+            a["tokens_a_second"] / b["tokens_a_second"] for a, b in zip(ours, theirs, strict=True)
+        ]
+        memory = [a["peak_mib"] / b["peak_mib"] for a, b in zip(ours, theirs, strict=True)]
+        result[f"onetrunk over {peer}, {name}"] = {
+            "tokens_a_second": round(median(faster), 2),
+            "tokens_a_second_each": [round(value, 2) for value in faster],
+            "peak_memory": round(median(memory), 2),
+        }
+    return result
+
+
+def summary(turns: list[dict[str, Any]]) -> dict[str, Any]:
+    """Medians of every number; the best of what other work on the machine can only worsen."""
+    found = {
+        key: round(median(turn[key] for turn in turns), 4)
+        for key, value in turns[0].items()
+        if not isinstance(value, str)
+    }
+    found["tokens_a_second_fastest"] = round(max(turn["tokens_a_second"] for turn in turns), 1)
+    return found | {key: value for key, value in turns[0].items() if isinstance(value, str)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("data", type=Path, nargs="?")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=24)
+    parser.add_argument("--warmup", type=int, default=4)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--rows", type=int, default=5000, help="read from each corpus")
+    parser.add_argument("--quick", action="store_true", help="to see that it works")
+    parser.add_argument("--out", type=Path, default=Path("results/prefinetune-vs-peers.json"))
+    parser.add_argument("--job", type=json.loads, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.job:
+        print(json.dumps(measure(options.job)))
+        return
+    if options.data is None:
+        parser.error("DATA is missing")
+    if importlib.util.find_spec("sentence_transformers") is None:
+        parser.error("needs sentence-transformers: pip install -c constraints.txt -e '.[bench]'")
+    if options.quick:
+        options.repeats, options.steps, options.warmup, options.rows = 1, 4, 2, 1000
+    load = os.getloadavg()
+    with tempfile.TemporaryDirectory() as folder:
+        job = {
+            "data": str(options.data.resolve()), "folder": folder, "threads": options.threads,
+            "rows": options.rows, "warmup": options.warmup, "steps": options.steps,
+            "all_steps": options.warmup + options.steps, "products": False,
+        }  # fmt: skip
+        in_process(job, what="workload")
+        tuned = {name: tune(job, name) for name in PEERS}
+        result = compare(job, options.repeats, {name: way for name, (way, _) in tuned.items()})
+    result |= {
+        "ways": {PEERS[name]: way for name, (way, _) in tuned.items()},
+        "tried": {PEERS[name]: tried for name, (_, tried) in tuned.items()},
+        "steps": options.steps,
+        "warmup": options.warmup,
+        "repeats": options.repeats,
+        "rows_of_each_corpus": options.rows,
+        "threads": options.threads,
+        "load_at_start": [round(value, 2) for value in load],
+        "processor": processor(),
+        "versions": {
+            name: version(name) for name in ("torch", "transformers", "sentence-transformers")
+        }
+        | {"python": platform.python_version()},
+    }
+    text = json.dumps(result, indent=2)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(text + "\n")
+    print(text)
+
+
+def processor() -> str:
+    names = [
+        line.split(":")[1].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if line.startswith("model name")
+    ]
+    return f"{len(names)} x {names[0]}" if names else platform.processor()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,256 @@
+"""Sentence-pair inference as a task family: does the second text follow from the first?
+
+A pair is one text, ``premise => hypothesis``, which the encoder reads as a whole. So apps of this
+family share the trunk's pass with other apps, and nothing in onetrunk has to know of pairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from onetrunk.config import FamilySettings
+from onetrunk.data.alignment import Encoded, window_units
+from onetrunk.data.batching import TokenIds, shard, step_rng
+from onetrunk.data.corpora import PairCorpus
+from onetrunk.data.notes import Notes
+from onetrunk.data.sources import stream_columns
+from onetrunk.errors import UserError
+from onetrunk.families.base import Encode, Family, Objective
+from onetrunk.families.mixture import Mixture
+from onetrunk.families.preparing import Preparing
+from onetrunk.model.encoder import Encoder
+from onetrunk.model.heads import Pooling, pool
+from onetrunk.processes import Processes
+
+SEPARATOR = " => "
+
+
+class InferenceSettings(FamilySettings):
+    """Sources are pairs: ``query`` entails ``positive`` and does not entail ``negatives``."""
+
+    shorter: float = Field(0.75, gt=0, le=1)
+    """A hypothesis with fewer tokens than this share of its premise's does not entail it."""
+
+
+@dataclass(frozen=True)
+class TextPair:
+    """Premise and hypothesis as one text, where the hypothesis starts in it, and the label."""
+
+    text: str
+    start: int
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The label (none if the tokenizer keeps nothing of the hypothesis), and probabilities."""
+
+    label: str | None
+    probabilities: dict[str, float]
+
+
+class Inference(Family[TextPair, Judged]):
+    """Pairs of texts with a label each: entailed or not, or any others."""
+
+    name: ClassVar[str] = "nli"
+    metric: ClassVar[str] = "balanced_accuracy"
+    Settings: ClassVar[type[FamilySettings]] = InferenceSettings
+
+    def objective(
+        self,
+        settings: InferenceSettings,
+        preparing: Preparing,
+        encoder: Encoder,
+        pooling: Pooling,
+        seed: int,
+    ) -> Objective:
+        """Telling what follows from what, on the recipe's pair sources."""
+        mixture = Mixture.open(
+            f"families.{self.name}.sources", settings.sources, settings.exponent,
+            lambda source: preparing.pairs(source, settings.max_length),
+        )  # fmt: skip
+        return InferenceObjective(mixture, settings, encoder, seed)
+
+    def read(self, path: Path, notes: Notes | None = None) -> list[TextPair]:
+        """Rows with the columns ``premise``, ``hypothesis`` and ``label``."""
+        rows = stream_columns(path, ("premise", "hypothesis", "label"), notes)
+        return [TextPair(a + SEPARATOR + b, len(a + SEPARATOR), label) for a, b, label in rows]
+
+    def parse(self, text: str) -> TextPair:
+        """Raises UserError for a text that is not ``premise => hypothesis``."""
+        premise, found, _ = text.partition(SEPARATOR)
+        if not found:
+            raise UserError(f"{text!r} is no pair of texts: write premise{SEPARATOR}hypothesis")
+        return TextPair(text, len(premise + SEPARATOR))
+
+    def text(self, example: TextPair) -> str:
+        """Both texts."""
+        return example.text
+
+    def labels_of(self, example: TextPair) -> Iterable[str]:
+        """The label."""
+        return [example.label]
+
+    def classes(self, labels: Sequence[str]) -> int:
+        """One a label."""
+        return len(labels)
+
+    def units(self, example: TextPair, windows: Sequence[Encoded]) -> list[list[int]]:
+        """A pair's one unit is its hypothesis, by the first token; of several windows the one that
+        shows most around that reads the pair."""
+        return window_units([(example.start, len(example.text))], windows)
+
+    def gather(
+        self, states: Tensor, mask: Tensor, units: Sequence[Sequence[int]], pooling: Pooling
+    ) -> Tensor:
+        """The difference of the two sides of each pair that is read here."""
+        first = torch.tensor([at for (at,) in units], device=states.device)
+        return difference(states[first >= 0], mask[first >= 0], first[first >= 0])
+
+    def targets(
+        self, example: TextPair, units: Sequence[int], labels: Sequence[str], multi_label: bool
+    ) -> Tensor:
+        """``(1,)`` index of the label; ``(0,)`` where the pair is not read."""
+        return torch.tensor([labels.index(example.label) for at in units if at >= 0]).long()
+
+    def decode(
+        self,
+        logits: Tensor,
+        example: TextPair,
+        units: Sequence[int],
+        labels: Sequence[str],
+        multi_label: bool,
+    ) -> Judged:
+        """The most probable label."""
+        if not len(logits):
+            return Judged(None, {})
+        row = dict(zip(labels, logits[0].float().softmax(-1).tolist(), strict=True))
+        return Judged(max(row, key=row.__getitem__), row)
+
+    def score(
+        self, examples: Sequence[TextPair], predictions: Sequence[Judged]
+    ) -> dict[str, float]:
+        """Accuracy, and its mean over the labels: of rare and frequent ones alike."""
+        gold = np.array([example.label for example in examples])
+        right = gold == np.array([predicted.label for predicted in predictions])
+        by_label = [right[gold == label].mean() for label in np.unique(gold)]
+        return {
+            "balanced_accuracy": 100 * float(np.mean(by_label)),
+            "accuracy": 100 * float(right.mean()),
+        }
+
+    def render(self, example: TextPair, prediction: Judged) -> dict[str, Any]:
+        """Label and probabilities, in the form of the classification family."""
+        labels = [] if prediction.label is None else [prediction.label]
+        rounded = {label: round(p, 4) for label, p in prediction.probabilities.items()}
+        return {"labels": labels, "probabilities": rounded}
+
+
+def difference(states: Tensor, mask: Tensor, first: Tensor) -> Tensor:
+    """|mean state of the premise - mean state of the hypothesis| of B pairs, each of which starts
+    its hypothesis at ``first (B,)``: ``(B, T, D)`` and mask ``(B, T)`` -> ``(B, D)``.
+
+    As of two embeddings (Conneau et al. 2017), only that each side has seen the other.
+    """
+    hypothesis = mask * (torch.arange(mask.shape[1], device=mask.device) >= first[:, None])
+    return (pool(states, mask - hypothesis) - pool(states, hypothesis)).abs()
+
+
+class _Pair(NamedTuple):
+    premise: int  # which text of the corpus
+    hypothesis: int
+    truth: float
+    weight: float  # 1 for a true pair, 1 for all its false ones together
+
+
+@dataclass(frozen=True)
+class _Batch:
+    pairs: list[_Pair]
+    ids: list[np.ndarray]
+    first: list[int]
+
+
+class InferenceObjective(Objective):
+    """Binary cross-entropy: a source's pair is true; false are its negatives (or, without any, the
+    most similar hypothesis of another premise) and the pair turned round, if that says more."""
+
+    def __init__(
+        self,
+        mixture: Mixture[PairCorpus],
+        settings: InferenceSettings,
+        encoder: Encoder,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self._mixture, self.settings, self.seed = mixture, settings, seed
+        self.scorer = nn.Linear(encoder.width, 1)
+        between = encoder.tokenizer(SEPARATOR.strip(), add_special_tokens=False)["input_ids"]
+        self.separator = np.array(between, np.int32)
+
+    @property
+    def mixture(self) -> Mixture[PairCorpus]:
+        """The sources."""
+        return self._mixture
+
+    def draw(self, step: int, rank: int = 0, world: int = 1) -> _Batch:
+        """``batch_size`` pairs of one source, and for each the false ones."""
+        rng = step_rng(self.seed, step, Inference.name)
+        (source,) = self.mixture.choose(rng, 1)
+        corpus = self.mixture.corpora[source].data
+        size = min(len(corpus), self.settings.batch_size)
+        drawn = [list(corpus.texts(row)) for row in rng.choice(len(corpus), size, False).tolist()]
+        groups = [
+            [_Pair(texts[0], texts[1], 1, 1), *self._false(corpus, texts, drawn)] for texts in drawn
+        ]
+        cut = [any(map(corpus.truncated, pair[:2])) for group in groups for pair in group]
+        self.mixture.count(source, len(cut), sum(cut))
+        own = [pair for group in shard(groups, rank, world) for pair in group]
+        left = [np.append(corpus.tokens(pair.premise)[:-1], self.separator) for pair in own]
+        right = [corpus.tokens(pair.hypothesis)[1:] for pair in own]
+        ids = [np.append(*sides) for sides in zip(left, right, strict=True)]
+        return _Batch(own, ids, list(map(len, left)))
+
+    def _false(self, corpus: PairCorpus, texts: list[int], drawn: list[list[int]]) -> list[_Pair]:
+        premise, hypothesis, *negatives = texts
+        said = set(corpus.tokens(premise).tolist())
+
+        def overlap(other: int) -> float:
+            words = set(corpus.tokens(other).tolist())
+            return len(words & said) / len(words | said)
+
+        own = corpus.identity(premise)
+        others = [other[1] for other in drawn if corpus.identity(other[0]) != own]
+        false = [(premise, text) for text in negatives or sorted(others, key=overlap)[-1:]]
+        most = self.settings.shorter * len(corpus.tokens(premise))
+        if len(corpus.tokens(hypothesis)) < most:
+            false.append((hypothesis, premise))
+        return [_Pair(*pair, truth=0, weight=1 / len(false)) for pair in false]
+
+    def texts(self, batch: _Batch) -> list[TokenIds]:
+        """The pairs."""
+        return list(batch.ids)
+
+    def parts(self, encode: Encode, batch: _Batch, processes: Processes) -> Iterator[Tensor]:
+        """Mean over true pairs and as much weight of false ones, a part a chunk."""
+        device = self.scorer.weight.device
+        total = processes.total(sum(pair.weight for pair in batch.pairs), device)
+        for chunk in encode(batch.ids):
+            pairs = [batch.pairs[row] for row in chunk.rows]
+            first = torch.tensor([batch.first[row] for row in chunk.rows], device=device)
+            truth, weight = torch.tensor([pair[2:] for pair in pairs], device=device).float().T
+            score = self.scorer(difference(chunk.states, chunk.mask, first)).squeeze(-1)
+            loss = F.binary_cross_entropy_with_logits(score, truth, weight, reduction="sum")
+            yield loss / total
+
+    def report(self) -> dict[str, Any]:
+        """Sources and truncation."""
+        return self.mixture.report()
