@@ -25,16 +25,20 @@ def recipe(data: Path, strategy: str, rows: int, **changes: Any) -> Recipe:
     return made
 
 
+# The sampler that batches by length looks at so many batches at a time.
+POOL = 4 * 50
+
+
 def write(data: Path, rows: int, steps: int, folder: Path) -> None:
-    """The batches of ``steps`` steps as ``tc.json`` and ``ner.json``, and the encoder without
-    dropout as ``encoder``."""
+    """The batches of ``steps`` steps as ``tc.json`` and ``ner.json`` (as many more sentences as
+    batching by length needs), and the encoder without dropout as ``encoder``."""
     trainer = Trainer(recipe(data, "joint", rows))
     config = trainer.encoder.model.config
     config.hidden_dropout_prob = config.attention_probs_dropout_prob = 0.0
     trainer.encoder.model.save_pretrained(folder / "encoder")
     trainer.encoder.tokenizer.save_pretrained(folder / "encoder")
     (folder / "tc.json").write_text(json.dumps(pairs(trainer, rows, steps)))
-    (folder / "ner.json").write_text(json.dumps(sentences(trainer, steps)))
+    (folder / "ner.json").write_text(json.dumps(sentences(trainer, max(steps, POOL))))
 
 
 def pairs(trainer: Trainer, rows: int, steps: int) -> dict[str, Any]:

@@ -5,9 +5,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from onetrunk.cli.pretty import pretty
+from onetrunk.data.notes import Notes
+from onetrunk.data.sources import stream_columns
 from onetrunk.errors import UserError
 from onetrunk.families import GROUP, Families
 from onetrunk.families.classification import Classification
@@ -120,3 +124,21 @@ def test_a_prediction_of_another_form_is_shown() -> None:
     answer = {"answer": "Ännchen", "start": 3}
     shown = pretty({"text": "who?", "apps": {"reader": answer}}).plain
     assert shown == f"who?\n  reader  {json.dumps(answer, ensure_ascii=False)}\n"
+
+
+def test_rows_of_another_kind(tmp_path: Path) -> None:
+    """A plug-in reads columns of its own, with the care that onetrunk takes."""
+    columns = {"question": ["a?", "b?", "a?"], "answer": ["1", "2", "1"], "id": [7, 8, 9]}
+    pq.write_table(pa.table(columns), tmp_path / "train.parquet")
+    (tmp_path / "train.csv").write_text("id,answer,question\n7,1,a?\n8,2,b?\n9,1,a?\n")
+    for file in ("train.parquet", "train.csv"):
+        notes = Notes()
+        rows = list(stream_columns(tmp_path / file, ("question", "answer"), notes))
+        assert rows == [("a?", "1"), ("b?", "2"), ("a?", "1")]
+        assert [line.split(":")[0] for line in notes.lines()] == [
+            "duplicate rows (same text and labels)"
+        ]
+    with pytest.raises(UserError, match=r"train.parquet, row 1: 'id' is 7 \(int\), not a string"):
+        list(stream_columns(tmp_path / "train.parquet", ("question", "id")))
+    with pytest.raises(UserError, match="no column 'questoin'; did you mean 'question'"):
+        list(stream_columns(tmp_path / "train.parquet", ("questoin",)))

@@ -157,8 +157,8 @@ def test_the_sentence_says_k_and_how_sure_it_is() -> None:
     def sentence(k: int, shares: list[float]) -> str:
         return Advice(k, shares, []).sentence()
 
-    assert sentence(2, [0.0, 0.1, 0.9]) == (
-        "Give the families the last 2 of 2 layers (k = 2). That is fairly sure: "
+    assert sentence(2, [0.0, 0.1, 0.9, 0.0]) == (
+        "Give the families the last 2 of 3 layers (k = 2). That is fairly sure: "
         f"90% of {RESAMPLES:,} resamples of the batches give the same k."
     )
     assert "That is likely: 60%" in sentence(1, [0.1, 0.6, 0.3])
@@ -166,3 +166,4 @@ def test_the_sentence_says_k_and_how_sure_it_is() -> None:
     assert "not sure: 40%" in unsure
     assert "45% give k = 0; take more batches, or sweep k" in unsure
     assert "with tpl take k = 1" in sentence(0, [0.9, 0.1])
+    assert "all 1 layers (k = 1): apps then share none" in sentence(1, [0.1, 0.9])

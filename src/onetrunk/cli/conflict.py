@@ -38,8 +38,8 @@ def conflict(
     Measures the gradients of a handful of batches on the encoder as it is; the encoder is not
     trained. The table says for each layer whether two batches of different families pull the same
     way (cosine above 0) or against each other (below 0), and advises how many top layers to give
-    to task-primary LoRAs. The advice is a first guess to hold against a sweep; it says how sure
-    it is.
+    to task-primary LoRAs. The advice says how sure it is of this moment; conflict can fade as
+    training goes on ([bold]conflict.png[/] of a run shows it), so hold it against a sweep of k.
 
     Objectives start with random parameters of their own, whose gradients say little:
     [bold]--warmup[/] trains those, and only those, before.

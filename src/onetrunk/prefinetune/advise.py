@@ -19,7 +19,10 @@ k): layers count against sharing as far as gradients conflict there, for it as f
 How sure this is, is the share of bootstrap resamples of the batches that give the same k.
 
 The rule is a heuristic. It looks at one moment, to first order, and knows nothing of what a LoRA
-of some rank can take over or of what apps need: hold it against a sweep of k.
+of some rank can take over or of what apps need: hold it against a sweep of k. On the recipe of the
+first run (all-MiniLM-L6-v2, 16 and 48 batches) every layer conflicts at the start, layers 2 to 5
+most and the last least, and so it does after 20 steps of joint training; after 60 it is mostly
+gone, and over 700 steps of tpl the gradients agree weakly in every layer.
 """
 
 from __future__ import annotations
@@ -90,7 +93,9 @@ class Advice:
     def sentence(self) -> str:
         """The advice in words."""
         depth = len(self.shares) - 1
-        if self.k:
+        if self.k == depth:
+            advice = f"Give the families all {depth} layers (k = {depth}): apps then share none."
+        elif self.k:
             advice = f"Give the families the last {self.k} of {depth} layers (k = {self.k})."
         else:
             advice = (

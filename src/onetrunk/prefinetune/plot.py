@@ -102,8 +102,10 @@ def _draw(runs: Mapping[str, Sequence[StepRecord]], path: Path, title: str, norm
             raise ValueError(f"{name or title}: no cosines were recorded, nothing to draw")
     pairs = list(next(iter(runs.values()))[0].cosines)
     found = {(name, pair): binned(runs[name], pair) for name in runs for pair in pairs}
-    # Symmetric, so that white is 0; not up to 1, for cosines of single batches are small.
-    limit = max(float(np.abs(means).max()) for means, _ in found.values()) or 1.0
+    # Symmetric, so that white is 0. Not up to 1, for cosines of single batches are small, and not
+    # up to the largest, which may stand alone: what is beyond has the colour of the end.
+    sizes = np.abs(np.concatenate([means.ravel() for means, _ in found.values()]))
+    limit = float(np.quantile(sizes, 0.99)) or 1.0
     depth = len(next(iter(found.values()))[0])
     figure = Figure(
         figsize=(2.0 + 4.2 * len(runs) + 2.8 * norms, 1.2 + len(pairs) * (0.9 + 0.26 * depth)),
@@ -121,7 +123,10 @@ def _draw(runs: Mapping[str, Sequence[StepRecord]], path: Path, title: str, norm
         if norms:
             _norms(axes[row, -1], runs[""], pair)
         axes[row, 0].set_yticks(range(depth), layer_names(depth))
-    bar = figure.colorbar(image, ax=axes[:, : len(runs)], pad=0.02, shrink=min(1, 2 / len(pairs)))
+    bar = figure.colorbar(
+        image, ax=axes[:, : len(runs)], pad=0.02, shrink=min(1, 2 / len(pairs)),
+        extend="both" if sizes.max() > limit else "neither",
+    )  # fmt: skip
     bar.set_label(f"mean cosine, scale ± {limit:.2g}")
     figure.suptitle(title)
     _save(figure, path)
