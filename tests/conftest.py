@@ -11,7 +11,7 @@ import multiprocessing
 import random
 import socket
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,12 +68,11 @@ VOCABULARY = [*dict.fromkeys([*SPECIAL, *LETTERS, *(f"##{c}" for c in LETTERS), 
 MakeFolder = Callable[..., Path]
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    """Before every test: one may leave more, and a child forked from then on would wait for
+    OpenMP threads that it does not have."""
     torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session", autouse=True)
