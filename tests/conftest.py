@@ -229,8 +229,11 @@ def together() -> Callable[..., list[Any]]:
             place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world, "MASTER_PORT": port}
             os.environ |= {name: str(value) for name, value in place.items()}
             os.environ["MASTER_ADDR"] = "127.0.0.1"
+            os.environ["OMP_NUM_THREADS"] = "1"  # more would wait for threads that a fork loses
             try:
-                answers.send((True, work(Processes.join())))
+                processes = Processes.join()
+                torch.set_num_threads(1)
+                answers.send((True, work(processes)))
             except BaseException:
                 answers.send((False, traceback.format_exc()))
 
