@@ -1,6 +1,6 @@
 """Stage 1 against the strongest peers on a CPU: speed, memory, and the rate of matrix products.
 
-    python benchmarks/prefinetune_vs_peers.py DATA [--repeats 5] [--steps 24] [--quick]
+    python benchmarks/prefinetune_vs_peers.py DATA [--repeats 5] [--steps 50] [--quick]
         [--out results/prefinetune-vs-peers.json]
 
 DATA holds the corpora of ``recipes/first-run.yaml`` as ``pre_ner/NAME`` and ``pre_pairs/NAME``.
@@ -16,7 +16,8 @@ number of texts a batch, the longest text, fused AdamW with clipping, and the te
 onetrunk draws in its first steps. sentence-transformers gets the very same batches, as raw texts
 that it tokenises as it goes, which is the only way it knows; its trainer has no batching by length
 and leaves out padding only with flash attention, which a CPU has not. Hugging Face's Trainer gets
-the same sentences as token ids and makes its own batches of them, by length if that is faster.
+the same sentences as token ids, and some more for it to choose from, and makes its own batches of
+them, by length if that is faster: 50 steps are one round of its sampler from long to short.
 
 A peer's configuration is found first: from fp32, no loader worker and fused attention, each change
 (bf16, a worker, eager attention, ``torch_compile``, batches by length off) stays if it is faster.
@@ -25,7 +26,10 @@ own. Results are medians over the turns (the fastest beside them) of *useful tok
 tokens through the encoder without padding, over the time of whole steps, loading included.
 
 ``share_of_matrix_product_rate``: the time of all matrix products of the timed steps, each measured
-alone at its exact shape, over the time of the steps.
+alone at its exact shape, over the time of the steps; one more run of each side.
+
+Last, one gradient of 2,048 pairs: plain (the activations of the whole batch are kept: 10 GB), and
+cached as the recipe's default has it.
 """
 
 from __future__ import annotations
@@ -65,6 +69,10 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
     if job["what"] == "workload":
         workload.write(data, job["rows"], job["all_steps"], folder)
         return {}
+    if job["what"] == "gradient":
+        recipe = workload.large_batch(data, job["size"], threads=job["threads"])
+        plain = folder / "plain" if job["compare"] else None
+        return trainings.gradient(recipe, job["graph_tokens"], folder / job["name"], plain)
     run = (job["warmup"], job["steps"], job["products"])
     if job["what"] == "onetrunk":
         recipe = workload.recipe(data, job["strategy"], job["rows"], threads=job["threads"])
@@ -120,10 +128,16 @@ def compare(job: dict[str, Any], repeats: int, ways: dict[str, Any]) -> dict[str
     turns: dict[str, list[dict[str, Any]]] = {name: [] for name in sides}
     for repeat in range(repeats):
         for name, side in sides.items():
-            found = in_process(job, **side, products=True)
-            turns[name].append(found)
-            print(f"  turn {repeat + 1} {name} {found['tokens_a_second']:.0f}", file=sys.stderr)
+            turns[name].append(in_process(job, **side))
+            found = turns[name][-1]["tokens_a_second"]
+            print(f"  turn {repeat + 1} {name} {found:.0f}", file=sys.stderr)
     result: dict[str, Any] = {name: summary(found) for name, found in turns.items()}
+    for name, side in sides.items():
+        result[name] |= {
+            key: round(value, 4)
+            for key, value in in_process(job, **side, products=True).items()
+            if "product" in key or key == "gflop_a_step"
+        }
     for name, peer in PEERS.items():
         ours, theirs = turns[f"onetrunk {name}"], turns[f"{peer} {name}"]
         faster = [
@@ -138,6 +152,25 @@ def compare(job: dict[str, Any], repeats: int, ways: dict[str, Any]) -> dict[str
     return result
 
 
+def large_batch(job: dict[str, Any], repeats: int, size: int) -> dict[str, Any]:
+    """Turns of the plain and the cached gradient of one large batch."""
+    ways = {"plain": 10**9, "cached": None}  # None: as the recipe has it
+    turns: dict[str, list[dict[str, Any]]] = {name: [] for name in ways}
+    for _ in range(repeats):
+        for name, kept in ways.items():
+            found = in_process(
+                job, what="gradient", name=name, size=size, graph_tokens=kept,
+                compare=name != "plain",
+            )  # fmt: skip
+            turns[name].append(found)
+            print(f"  gradient {name} {found['seconds']:.1f} s", file=sys.stderr)
+    slower = [a["seconds"] / b["seconds"] for a, b in zip(*reversed(turns.values()), strict=True)]
+    found = {name: summary(of) for name, of in turns.items()}
+    difference = turns["cached"][0]["largest_difference_over_largest_gradient"]
+    found["cached"]["largest_difference_over_largest_gradient"] = difference
+    return {"pairs": size, **found, "time_cached_over_plain": round(median(slower), 3)}
+
+
 def summary(turns: list[dict[str, Any]]) -> dict[str, Any]:
     """Medians of every number; the best of what other work on the machine can only worsen."""
     found = {
@@ -145,7 +178,8 @@ def summary(turns: list[dict[str, Any]]) -> dict[str, Any]:
         for key, value in turns[0].items()
         if not isinstance(value, str)
     }
-    found["tokens_a_second_fastest"] = round(max(turn["tokens_a_second"] for turn in turns), 1)
+    if "tokens_a_second" in found:
+        found["tokens_a_second_fastest"] = round(max(turn["tokens_a_second"] for turn in turns), 1)
     return found | {key: value for key, value in turns[0].items() if isinstance(value, str)}
 
 
@@ -153,10 +187,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("data", type=Path, nargs="?")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=24)
+    parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--warmup", type=int, default=4)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--rows", type=int, default=5000, help="read from each corpus")
+    parser.add_argument("--pairs", type=int, default=2048, help="of the large batch")
     parser.add_argument("--quick", action="store_true", help="to see that it works")
     parser.add_argument("--out", type=Path, default=Path("results/prefinetune-vs-peers.json"))
     parser.add_argument("--job", type=json.loads, help=argparse.SUPPRESS)
@@ -169,7 +204,8 @@ def main() -> None:
     if importlib.util.find_spec("sentence_transformers") is None:
         parser.error("needs sentence-transformers: pip install -c constraints.txt -e '.[bench]'")
     if options.quick:
-        options.repeats, options.steps, options.warmup, options.rows = 1, 4, 2, 1000
+        options.repeats, options.steps, options.warmup = 1, 4, 2
+        options.rows, options.pairs = 1000, 128
     load = os.getloadavg()
     with tempfile.TemporaryDirectory() as folder:
         job = {
@@ -180,6 +216,7 @@ def main() -> None:
         in_process(job, what="workload")
         tuned = {name: tune(job, name) for name in PEERS}
         result = compare(job, options.repeats, {name: way for name, (way, _) in tuned.items()})
+        result["gradient_of_a_large_batch"] = large_batch(job, options.repeats, options.pairs)
     result |= {
         "ways": {PEERS[name]: way for name, (way, _) in tuned.items()},
         "tried": {PEERS[name]: tried for name, (_, tried) in tuned.items()},

@@ -59,7 +59,7 @@ LEFT_OUT = "sick_related"
 def recipe_of(arm: str, steps: int) -> Recipe:
     recipe = load_recipe(
         RECIPE, strategy="tpl" if ARMS[arm] else "none", steps=steps,
-        decontaminate={"against": [str((THIRD / "held_out.txt").resolve())]},
+        decontaminate={"against": [str((THIRD / "held_out.txt").resolve())], "min_words": 1},
     )  # fmt: skip
     pairs = recipe.families["tc"]
     pairs["sources"] = [s for s in pairs["sources"] if Path(s["path"]).name != LEFT_OUT]

@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
-
 from peers.matrix_products import MatrixProducts
 
 
@@ -23,15 +21,11 @@ class Timing:
     padded: list[int] = field(default_factory=list)
     _now: tuple[int, int] = (0, 0)
 
-    def watch(self, encoder: Any) -> None:
-        """Count what goes through a transformers encoder, by the token ids that it looks up."""
-        embedding = encoder.get_input_embeddings()
-
-        def count(_module: nn.Module, inputs: tuple[Tensor]) -> None:
-            real = int((inputs[0] != encoder.config.pad_token_id).sum())
-            self._now = (self._now[0] + real, self._now[1] + inputs[0].numel())
-
-        embedding.register_forward_pre_hook(count)
+    def see(self, inputs: dict[str, Any]) -> None:
+        """Count what a peer's trainer is about to send through the encoder."""
+        for name, mask in inputs.items():
+            if name.endswith("attention_mask"):
+                self._now = (self._now[0] + int(mask.sum()), self._now[1] + mask.numel())
 
     def end(self, tokens: int | None = None, padded: int | None = None) -> None:
         """A step is over."""

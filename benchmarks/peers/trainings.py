@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import torch
 
 from peers.matrix_products import MatrixProducts
-from peers.timing import Timing
+from peers.timing import Timing, peak_mib
 
 Way = dict[str, Any]
 """A configuration of a peer: ``bf16``, ``workers``, ``attention``, ``compile``, ``grouped``."""
@@ -32,6 +33,37 @@ def onetrunk(recipe: Any, warmup: int, steps: int, products: bool) -> dict[str, 
             for step in range(warmup, warmup + steps):
                 trainer.step(step)
         found |= timing.summary(seen)
+    return found
+
+
+def gradient(
+    recipe: Any, graph_tokens: int | None, file: Path, plain: Path | None
+) -> dict[str, Any]:
+    """One gradient of a batch of pairs with so many tokens' graphs kept (None: by default), and how
+    it differs from the one in ``plain``."""
+    from safetensors.torch import load_file, save_file
+
+    from onetrunk.prefinetune.loop import Trainer
+
+    if graph_tokens is not None:
+        recipe.families["tc"]["graph_tokens"] = graph_tokens
+    trainer = Trainer(recipe)
+    start = time.perf_counter(), time.process_time()
+    _, tokens = trainer.backward("tc", 0)
+    found = {
+        "seconds": time.perf_counter() - start[0],
+        "cpu_seconds": time.process_time() - start[1],
+        "tokens": tokens,
+        "graph_tokens": trainer.objectives["tc"].settings.graph_tokens,
+        "peak_mib": peak_mib(),
+    }
+    gradients = {name: p.grad for name, p in trainer.shared.items() if p.grad is not None}
+    save_file(gradients, file)
+    if plain is not None:
+        want = load_file(plain)
+        largest = max(float(gradient.abs().max()) for gradient in want.values())
+        apart = max(float((gradients[name] - want[name]).abs().max()) for name in want)
+        found["largest_difference_over_largest_gradient"] = apart / largest
     return found
 
 
@@ -63,13 +95,12 @@ def pairs(folder: Path, way: Way, warmup: int, steps: int, products: bool) -> di
         )
         width = encoder.auto_model.config.hidden_size
         model = SentenceTransformer(modules=[encoder, Pooling(width, "mean")], device="cpu")
-        callback.timing.watch(encoder.auto_model)
         loss = MultipleNegativesRankingLoss(
             model, scale=20.0, directions=("query_to_doc", "doc_to_query"),
             partition_mode="per_direction",
         )  # fmt: skip
         settings = SentenceTransformerTrainingArguments(batch_sampler=InOrder, **arguments)
-        return SentenceTransformerTrainer(
+        return counting(SentenceTransformerTrainer, callback.timing)(
             model, settings, train_dataset=rows, loss=loss, callbacks=[callback]
         )
 
@@ -97,16 +128,26 @@ def ner(folder: Path, way: Way, warmup: int, steps: int, products: bool) -> dict
             folder / "encoder", num_labels=work["classes"], dtype=torch.float32,
             attn_implementation=way["attention"],
         )  # fmt: skip
-        callback.timing.watch(model.base_model)
         strategy = "group_by_length" if way["grouped"] else "sequential"
         settings = TrainingArguments(train_sampling_strategy=strategy, **arguments)
-        return Trainer(
+        return counting(Trainer, callback.timing)(
             model, settings, train_dataset=rows, callbacks=[callback],
             processing_class=tokenizer,
             data_collator=DataCollatorForTokenClassification(tokenizer),
         )  # fmt: skip
 
     return trained(trainer, work["batch_size"], way, warmup, steps, products)
+
+
+def counting(trainer: type, timing: Timing) -> type:
+    """A trainer that tells what it trains on."""
+
+    class Counting(trainer):  # type: ignore[misc]
+        def training_step(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+            timing.see(inputs)
+            return super().training_step(model, inputs, *args, **kwargs)
+
+    return Counting
 
 
 def trained(

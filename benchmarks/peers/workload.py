@@ -25,8 +25,18 @@ def recipe(data: Path, strategy: str, rows: int, **changes: Any) -> Recipe:
     return made
 
 
+SHORT_TEXTS = ("opentriviaqa", "wordnet_lemma_gloss")
 # The sampler that batches by length looks at so many batches at a time.
 POOL = 4 * 50
+
+
+def large_batch(data: Path, size: int, **changes: Any) -> Recipe:
+    """The recipe for ``size`` pairs of short texts, whose activations fit into memory at once."""
+    made = recipe(data, "tc", 4 * size, **changes)
+    pairs = made.families["tc"]
+    pairs["batch_size"] = size
+    pairs["sources"] = [s for s in pairs["sources"] if Path(s["path"]).name in SHORT_TEXTS]
+    return made
 
 
 def write(data: Path, rows: int, steps: int, folder: Path) -> None:
