@@ -161,7 +161,7 @@ def test_the_sentence_says_k_and_how_sure_it_is() -> None:
         "Give the families the last 2 of 3 layers (k = 2). That is fairly sure: "
         f"90% of {RESAMPLES:,} resamples of the batches give the same k."
     )
-    assert "That is likely: 60%" in sentence(1, [0.1, 0.6, 0.3])
+    assert "That is a leaning: 60%" in sentence(1, [0.1, 0.6, 0.3])
     unsure = sentence(1, [0.45, 0.4, 0.15])
     assert "not sure: 40%" in unsure
     assert "45% give k = 0; take more batches, or sweep k" in unsure

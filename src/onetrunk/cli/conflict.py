@@ -75,8 +75,10 @@ def conflict(
             lambda note, done, total: bar.update(task, completed=done, total=total, note=note),
         )  # fmt: skip
     advice = advise(found)
-    stdout().print(_table(advice))
-    stdout().print(advice.sentence())
+    results = stdout()
+    results.width = max(90, results.width)  # rather wrapped by the terminal than numbers cut
+    results.print(_table(advice))
+    results.print(advice.sentence())
     if out is not None:
         about = {
             "encoder": settings.encoder,
@@ -95,12 +97,18 @@ def _table(advice: Advice) -> Table:
     from rich.table import Table
 
     pairs = list(advice.layers[0].conflicts)
-    table = Table("layer", box=None, pad_edge=False)
+    table = Table(
+        box=None, pad_edge=False, padding=(0, 1, 0, 0), caption_justify="left",
+        caption="cosine: of two batches, one of each family; expected: the noise of batches taken "
+        "out of it, ? where nothing is left; norms: ratio of the gradients; agreement: cosine of "
+        "two batches of one family",
+    )  # fmt: skip
+    table.add_column("layer", no_wrap=True)
     if len(pairs) > 1:
-        table.add_column("families")
-    for name in ("two batches", "90 %", "expected", "90 %", "|g| ratio", "agreement"):
+        table.add_column("families", no_wrap=True)
+    for name in ("cosine", "90 %", "expected", "90 %", "norms", "agreement"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("k layers are")
+    table.add_column("", no_wrap=True)
     for layer in reversed(advice.layers):
         for pair in pairs:
             found, names = layer.conflicts[pair], pair.split("|")

@@ -40,7 +40,7 @@ from onetrunk.prefinetune.profile import Profile
 RESAMPLES = 2000
 # Two-sided: the 5 % and 95 % quantiles over resamples.
 INTERVAL = (0.05, 0.95)
-SURE, LIKELY = 0.8, 0.5
+SURE, LEANING = 0.8, 0.5
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,9 @@ class Advice:
                 "No number of top layers conflicts more than it agrees (k = 0): share all of them, "
                 "strategy joint; with tpl take k = 1."
             )
-        words = "fairly sure" if self.share >= SURE else "likely" if self.share >= LIKELY else None
+        words = (
+            "fairly sure" if self.share >= SURE else "a leaning" if self.share >= LEANING else None
+        )
         least = max(range(depth + 1), key=lambda k: self.shares[k])
         rest = f"{self.share:.0%} of {RESAMPLES:,} resamples of the batches give the same k"
         if words:

@@ -88,10 +88,11 @@ def plot_advice(advice: Advice, path: Path, title: str) -> None:
             axis.axhspan(depth - advice.k - 0.5, depth - 0.5, color="0.92", zorder=0)
         axis.grid(alpha=0.3)
         axis.legend(fontsize=8)
+    left.locator_params(axis="x", nbins=6)
     left.axvline(0, color="0.4", linewidth=0.8)
     left.set_yticks(places, [layer.name for layer in advice.layers])
     left.set(xlabel="batch cosine, 90 % interval (below 0: conflict)")
-    right.set(xlabel="agreement: cosine of a family's own batches", xlim=(0, None))
+    right.set(xlabel="agreement of a family's batches", xlim=(0, None))
     figure.suptitle(f"{title}: k = {advice.k}, in {advice.share:.0%} of the resamples")
     _save(figure, path)
 
