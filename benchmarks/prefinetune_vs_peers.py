@@ -9,7 +9,8 @@ DATA holds the corpora of ``recipes/first-run.yaml`` as ``pre_ner/NAME`` and ``p
   (MultipleNegativesRankingLoss in both directions, one softmax each).
 - *NER*: strategy ``ner`` against Hugging Face's Trainer with a token classifier whose classes are
   the concepts of our objective. The heads differ; the work in the encoder is what is compared.
-- Strategy ``tpl`` alone, for information.
+- For information: strategy ``tpl``, and the peers as they come (fp32, dropout 0.1 as the encoder's
+  configuration has it, no batches by length).
 
 What is equal: the encoder (peers load the folder it is saved to), no dropout, the threads, the
 number of texts a batch, the longest text, fused AdamW with clipping, and the texts: those that
@@ -47,7 +48,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-WAY = {"bf16": False, "workers": 0, "attention": "sdpa", "compile": False, "grouped": True}
+WAY = {
+    "bf16": False, "workers": 0, "attention": "sdpa", "compile": False, "grouped": True,
+    "dropout": 0.0,
+}  # fmt: skip
+DEFAULTS = WAY | {"grouped": False, "dropout": 0.1}
 CHANGES: dict[str, dict[str, Any]] = {
     "bf16": {"bf16": True},
     "worker": {"workers": 1},
@@ -123,6 +128,10 @@ def compare(job: dict[str, Any], repeats: int, ways: dict[str, Any]) -> dict[str
     sides |= {
         f"{PEERS[name]} {name}": {"what": "peer", "strategy": name, "way": way}
         for name, way in ways.items()
+    }
+    sides |= {
+        f"{PEERS[name]} {name}, defaults": {"what": "peer", "strategy": name, "way": DEFAULTS}
+        for name in ways
     }
     sides["onetrunk tpl"] = {"what": "onetrunk", "strategy": "tpl"}
     turns: dict[str, list[dict[str, Any]]] = {name: [] for name in sides}

@@ -16,7 +16,8 @@ from peers.matrix_products import MatrixProducts
 from peers.timing import Timing, peak_mib
 
 Way = dict[str, Any]
-"""A configuration of a peer: ``bf16``, ``workers``, ``attention``, ``compile``, ``grouped``."""
+"""A configuration of a peer: ``bf16``, ``workers``, ``attention``, ``compile``, ``grouped`` and
+``dropout``."""
 
 
 def onetrunk(recipe: Any, warmup: int, steps: int, products: bool) -> dict[str, Any]:
@@ -91,6 +92,7 @@ def pairs(folder: Path, way: Way, warmup: int, steps: int, products: bool) -> di
         encoder = Transformer(
             str(folder / "encoder"),
             model_kwargs={"attn_implementation": way["attention"], "dtype": torch.float32},
+            config_kwargs=dropout(way["dropout"]),
             max_seq_length=work["max_length"],
         )
         width = encoder.auto_model.config.hidden_size
@@ -126,7 +128,7 @@ def ner(folder: Path, way: Way, warmup: int, steps: int, products: bool) -> dict
     def trainer(arguments: dict[str, Any], callback: Any) -> Any:
         model = AutoModelForTokenClassification.from_pretrained(
             folder / "encoder", num_labels=work["classes"], dtype=torch.float32,
-            attn_implementation=way["attention"],
+            attn_implementation=way["attention"], **dropout(way["dropout"]),
         )  # fmt: skip
         strategy = "group_by_length" if way["grouped"] else "sequential"
         settings = TrainingArguments(train_sampling_strategy=strategy, **arguments)
@@ -137,6 +139,11 @@ def ner(folder: Path, way: Way, warmup: int, steps: int, products: bool) -> dict
         )  # fmt: skip
 
     return trained(trainer, work["batch_size"], way, warmup, steps, products)
+
+
+def dropout(rate: float) -> dict[str, float]:
+    """What BERT's configuration calls it."""
+    return {"hidden_dropout_prob": rate, "attention_probs_dropout_prob": rate}
 
 
 def counting(trainer: type, timing: Timing) -> type:

@@ -41,10 +41,8 @@ def large_batch(data: Path, size: int, **changes: Any) -> Recipe:
 
 def write(data: Path, rows: int, steps: int, folder: Path) -> None:
     """The batches of ``steps`` steps as ``tc.json`` and ``ner.json`` (as many more sentences as
-    batching by length needs), and the encoder without dropout as ``encoder``."""
+    batching by length needs), and the encoder as ``encoder``."""
     trainer = Trainer(recipe(data, "joint", rows))
-    config = trainer.encoder.model.config
-    config.hidden_dropout_prob = config.attention_probs_dropout_prob = 0.0
     trainer.encoder.model.save_pretrained(folder / "encoder")
     trainer.encoder.tokenizer.save_pretrained(folder / "encoder")
     (folder / "tc.json").write_text(json.dumps(pairs(trainer, rows, steps)))
