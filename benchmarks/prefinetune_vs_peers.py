@@ -9,8 +9,8 @@ DATA holds the corpora of ``recipes/first-run.yaml`` as ``pre_ner/NAME`` and ``p
   (MultipleNegativesRankingLoss in both directions, one softmax each).
 - *NER*: strategy ``ner`` against Hugging Face's Trainer with a token classifier whose classes are
   the concepts of our objective. The heads differ; the work in the encoder is what is compared.
-- For information: strategy ``tpl``, and the peers as they come (fp32, dropout 0.1 as the encoder's
-  configuration has it, no batches by length).
+- For information, once: strategy ``tpl``, and the peers as they come (fp32, dropout 0.1 as the
+  encoder's configuration has it, no batches by length).
 
 What is equal: the encoder (peers load the folder it is saved to), no dropout, the threads, the
 number of texts a batch, the longest text, fused AdamW with clipping, and the texts: those that
@@ -129,11 +129,6 @@ def compare(job: dict[str, Any], repeats: int, ways: dict[str, Any]) -> dict[str
         f"{PEERS[name]} {name}": {"what": "peer", "strategy": name, "way": way}
         for name, way in ways.items()
     }
-    sides |= {
-        f"{PEERS[name]} {name}, defaults": {"what": "peer", "strategy": name, "way": DEFAULTS}
-        for name in ways
-    }
-    sides["onetrunk tpl"] = {"what": "onetrunk", "strategy": "tpl"}
     turns: dict[str, list[dict[str, Any]]] = {name: [] for name in sides}
     for repeat in range(repeats):
         for name, side in sides.items():
@@ -147,6 +142,10 @@ def compare(job: dict[str, Any], repeats: int, ways: dict[str, Any]) -> dict[str
             for key, value in in_process(job, **side, products=True).items()
             if "product" in key or key == "gflop_a_step"
         }
+    result["onetrunk tpl"] = summary([in_process(job, what="onetrunk", strategy="tpl")])
+    for name, peer in PEERS.items():
+        alone = in_process(job, what="peer", strategy=name, way=DEFAULTS)
+        result[f"{peer} {name}, defaults"] = summary([alone])
     for name, peer in PEERS.items():
         ours, theirs = turns[f"onetrunk {name}"], turns[f"{peer} {name}"]
         faster = [

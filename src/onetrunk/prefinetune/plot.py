@@ -16,6 +16,8 @@ from onetrunk.prefinetune.loop import StepRecord
 COLOURS = ("tab:blue", "tab:orange", "tab:green", "tab:red", "tab:purple", "tab:brown")
 # A heat map has at most so many columns; each shows the mean of the steps that fall into it.
 COLUMNS = 60
+# Heat maps side by side, at most.
+PANELS = 4
 
 
 def plot_losses(records: Sequence[StepRecord], path: Path, title: str) -> None:
@@ -49,7 +51,7 @@ def plot_conflict(records: Sequence[StepRecord], path: Path, title: str) -> None
 def plot_conflicts(
     runs: Mapping[str, Sequence[StepRecord]], path: Path, title: str = "gradient conflict"
 ) -> None:
-    """Draw the heat maps of several runs, by name, side by side on one colour scale.
+    """Draw the heat maps of several runs, by name, on one colour scale.
 
     Raises :class:`ValueError` if the records of a run hold no cosines.
     """
@@ -102,30 +104,38 @@ def _draw(runs: Mapping[str, Sequence[StepRecord]], path: Path, title: str, norm
         if not records or not records[0].cosines:
             raise ValueError(f"{name or title}: no cosines were recorded, nothing to draw")
     pairs = list(next(iter(runs.values()))[0].cosines)
-    found = {(name, pair): binned(runs[name], pair) for name in runs for pair in pairs}
+    found = {(pair, name): binned(runs[name], pair) for pair in pairs for name in runs}
     # Symmetric, so that white is 0. Not up to 1, for cosines of single batches are small, and not
     # up to the largest, which may stand alone: what is beyond has the colour of the end.
     sizes = np.abs(np.concatenate([means.ravel() for means, _ in found.values()]))
     limit = float(np.quantile(sizes, 0.99)) or 1.0
     depth = len(next(iter(found.values()))[0])
+    columns = min(len(runs), PANELS)
+    rows = len(pairs) * -(-len(runs) // columns)
     figure = Figure(
-        figsize=(2.0 + 4.2 * len(runs) + 2.8 * norms, 1.2 + len(pairs) * (0.9 + 0.26 * depth)),
+        figsize=(2.0 + 4.2 * columns + 2.8 * norms, 1.2 + rows * (0.9 + 0.26 * depth)),
         layout="constrained",
     )
     axes = figure.subplots(
-        len(pairs), len(runs) + norms, squeeze=False, sharey=True,
-        width_ratios=[4.2] * len(runs) + [2.4] * norms,
+        rows, columns + norms, squeeze=False, sharey=True,
+        width_ratios=[4.2] * columns + [2.4] * norms,
     )  # fmt: skip
-    for row, pair in enumerate(pairs):
+    for axis in axes.flat:
+        axis.set_visible(False)
+    for i, (pair, name) in enumerate(found):
+        block, place = divmod(i, len(runs))  # each pair begins on a row of its own
+        row = block * (rows // len(pairs)) + place // columns
+        axis = axes[row, place % columns]
+        axis.set_visible(True)
+        image = _heat_map(axis, *found[pair, name], limit)
         first, second = pair.split("|")
-        for axis, name in zip(axes[row], runs, strict=False):
-            image = _heat_map(axis, *found[name, pair], limit)
-            axis.set_title(f"{name}  cos(g {first}, g {second})".strip(), fontsize=10)
-        if norms:
-            _norms(axes[row, -1], runs[""], pair)
+        axis.set_title(f"{name}  cos(g {first}, g {second})".strip(), fontsize=10)
         axes[row, 0].set_yticks(range(depth), layer_names(depth))
+        if norms:
+            axes[row, -1].set_visible(True)
+            _norms(axes[row, -1], runs[name], pair)
     bar = figure.colorbar(
-        image, ax=axes[:, : len(runs)], pad=0.02, shrink=min(1, 2 / len(pairs)),
+        image, ax=axes[:, :columns], pad=0.02, shrink=min(1, 2 / rows),
         extend="both" if sizes.max() > limit else "neither",
     )  # fmt: skip
     bar.set_label(f"mean cosine, scale ± {limit:.2g}")
