@@ -50,7 +50,7 @@ SUITE = {
     "tc": "sst2 trec6 subj cr ag_news banking77 clinc150 sms_spam tweeteval_emotion "
     "tweeteval_offensive stackoverflow20",
 }
-# In the order of work: (strategy, seed of stage 1). upgrad is left out: with two families its update
+# In the order of work: (strategy, seed of stage 1). upgrad is left out: its update of two families
 # is that of pcgrad.
 BACKBONES = [
     ("none", 0), ("none", 1), ("none", 2), ("tpl", 0), ("joint", 0), ("ner", 0), ("tc", 0),
