@@ -17,7 +17,7 @@ from statistics import mean
 from typing import Any
 
 from matrix import ENCODER, ROWS, cell, environment, public
-from onetrunk.adapt.fit import AdaptSettings
+from onetrunk.adapt.task import AdaptSettings
 from onetrunk.config import load_recipe
 from onetrunk.families import family as family_named
 from onetrunk.model.backbone import Backbone, load_backbone

@@ -19,8 +19,9 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 
-from onetrunk.adapt.fit import AdaptSettings, Data, fit
+from onetrunk.adapt.fit import fit
 from onetrunk.adapt.rows import Draw, draw_rows
+from onetrunk.adapt.task import AdaptSettings, Data
 from onetrunk.config import Recipe
 from onetrunk.data.sources import find_files
 from onetrunk.engine import Engine
@@ -52,7 +53,7 @@ def cell(
     apps = {name: fit(loaded, family, rows, settings) for name, settings in adapters.items()}
     start = time.perf_counter()
     with Engine(loaded, apps) as engine:
-        scores = {name: engine.score(name, test, str(test_file)) for name in apps}
+        scores = engine.score_all(list(apps), test, str(test_file))
     return {
         "test_rows": len(test),
         "test_seconds": round(time.perf_counter() - start, 1),

@@ -22,7 +22,7 @@ from typing import Any
 import torch
 
 from matrix import ENCODER, ROWS, Job, cell, environment, public, work
-from onetrunk.adapt.fit import AdaptSettings
+from onetrunk.adapt.task import AdaptSettings
 from onetrunk.config import Recipe, load_recipe
 from onetrunk.families import family as family_named
 from onetrunk.model.backbone import Backbone, load_backbone

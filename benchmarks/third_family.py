@@ -24,7 +24,7 @@ from typing import Any
 import torch
 
 from matrix import ENCODER, ROWS, Job, cell, environment, public, work
-from onetrunk.adapt.fit import AdaptSettings
+from onetrunk.adapt.task import AdaptSettings
 from onetrunk.config import Recipe, load_recipe
 from onetrunk.families import FAMILIES
 from onetrunk.families import family as family_named

@@ -410,6 +410,21 @@ def test_score_counts_what_predict_finds_and_refuses_unseen_labels(engine: Engin
         engine.score("intent", [right[0], LabelledText("x", ("d",))], "test.csv")
 
 
+def test_apps_are_scored_together_as_alone(
+    tiny_backbone: Backbone, apps: dict[str, App], random_adapter: Any
+) -> None:
+    """Apps of one family, some of which read shorter windows."""
+    short = make_app(tiny_backbone, random_adapter, "topic", max_length=5)
+    with Engine(tiny_backbone, {**apps, "short": short}) as engine:
+        names = ["mood", "short", "topic", "flags"]
+        rows = [LabelledText(text, ("ab"[i % 2],)) for i, text in enumerate(TEXTS * 3)]
+        together = engine.score_all(names, rows, "test")
+        assert together == {name: engine.score(name, rows, "test") for name in names}
+        assert len({tuple(scores.values()) for scores in together.values()}) > 2
+        with pytest.raises(UserError, match="these apps are of several families: ner, tc"):
+            engine.predict_all(["mood", "dish"], rows)
+
+
 def test_ner_score_is_on_the_full_sentence(tiny_backbone: Backbone, random_adapter: Any) -> None:
     app = make_app(tiny_backbone, random_adapter, "calendar", max_length=8)
     words = [

@@ -13,7 +13,8 @@ from pathlib import Path
 import weak_data
 from onetrunk_nli import Inference
 
-from onetrunk.adapt.fit import AdaptSettings, Data, fit
+from onetrunk.adapt.fit import fit
+from onetrunk.adapt.task import AdaptSettings, Data
 from onetrunk.config import load_recipe
 from onetrunk.engine import Engine
 from onetrunk.families import FAMILIES

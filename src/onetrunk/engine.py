@@ -92,15 +92,32 @@ class Engine:
 
     def predict_examples(self, name: str, rows: Sequence[Any]) -> list[Any]:
         """One app's predictions for examples of its family (NER: for the words they come with)."""
-        app = self.app(name)
-        examples = self._examples(app.family, rows, app.max_length)
-        return self._run([name], {app.family.name: examples})[name]
+        return self.predict_all([name], rows)[name]
+
+    def predict_all(self, names: Sequence[str], rows: Sequence[Any]) -> dict[str, list[Any]]:
+        """:meth:`predict_examples` of several apps, by app; in one pass where they read windows of
+        one length. Raises :class:`UserError` unless they are of one family."""
+        found: dict[str, list[Any]] = {}
+        if len(families := {self.app(name).family.name for name in names}) > 1:
+            raise UserError(f"these apps are of several families: {', '.join(sorted(families))}")
+        for max_length in sorted({self.app(name).max_length for name in names}):
+            group = [name for name in names if self.apps[name].max_length == max_length]
+            family = self.apps[group[0]].family
+            found |= self._run(group, {family.name: self._examples(family, rows, max_length)})
+        return {name: found[name] for name in names}
 
     def score(self, name: str, rows: Sequence[Any], where: str) -> dict[str, float]:
         """Metrics of an app on labelled examples. Raises :class:`UserError` for an unseen label."""
-        app = self.app(name)
-        app.family.check_labels(rows, app.labels, where)
-        return app.family.score(rows, self.predict_examples(name, rows))
+        return self.score_all([name], rows, where)[name]
+
+    def score_all(
+        self, names: Sequence[str], rows: Sequence[Any], where: str
+    ) -> dict[str, dict[str, float]]:
+        """:meth:`score` of several apps of one family, by app."""
+        for name in names:
+            self.app(name).family.check_labels(rows, self.apps[name].labels, where)
+        predictions = self.predict_all(names, rows)
+        return {name: self.apps[name].family.score(rows, predictions[name]) for name in names}
 
     def close(self) -> None:
         """Take the adapters off the backbone, so that another engine or training can use it."""

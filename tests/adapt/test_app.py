@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from onetrunk.adapt.app import App, load_app, save_app
-from onetrunk.adapt.fit import AdaptSettings, Data, fit
+from onetrunk.adapt.fit import fit
+from onetrunk.adapt.task import AdaptSettings, Data
 from onetrunk.engine import Engine
 from onetrunk.errors import UserError
 from onetrunk.families import family

@@ -7,10 +7,12 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
+from onetrunk.adapt import features, training
 from onetrunk.adapt.app import App
-from onetrunk.adapt.features import Examples, cached_states, full_states, unit_features
-from onetrunk.adapt.fit import AdaptSettings, Data, fit
+from onetrunk.adapt.features import Examples, Top, Trunk, unit_features
+from onetrunk.adapt.fit import fit, fit_together
 from onetrunk.adapt.linear import solve_linear
+from onetrunk.adapt.task import AdaptSettings, Data
 from onetrunk.data.examples import LabelledText, TaggedText
 from onetrunk.engine import Engine
 from onetrunk.errors import UserError
@@ -57,17 +59,69 @@ def test_training_on_cached_activations_equals_the_full_forward(
     same(*apps, tolerance=1e-4)
 
 
+@pytest.mark.parametrize("kept", ["in memory", "in a file", "not at all"])
 @pytest.mark.parametrize("k", [0, 1, 2, 3])
-def test_cached_states_equal_full_states(corpora: Path, tiny_backbone: Backbone, k: int) -> None:
+def test_trunk_and_top_equal_the_whole_encoder(
+    corpora: Path,
+    tiny_backbone: Backbone,
+    k: int,
+    kept: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Under an adapter that reaches below the top, too."""
+    if kept == "in a file":
+        monkeypatch.setattr(features, "MEMORY_BYTES", 0)
     kind, data = load(corpora, "ner")
     encoder = tiny_backbone.encoder
     examples = Examples.prepare(kind, data.train, encoder, 64)
-    rows = [3, 0, 17, 5]
+    windows = [3, 0, 17, 5]
+    ids, mask = examples.batch(windows, encoder)
+    stack = LoraStack(encoder, tiny_backbone.primary)
+    top = Top(encoder, stack, k)
+    trunks = [Trunk(examples, top, name, kept != "not at all") for name in ("ner", "none")]
     with torch.no_grad():
-        full, mask = full_states(examples, encoder)(rows)
-        cached, cached_mask = cached_states(examples, encoder, k)(rows)
-    assert torch.equal(mask, cached_mask)
-    torch.testing.assert_close(full[mask > 0], cached[mask > 0], atol=1e-5, rtol=0)
+        found = top([(trunk, windows) for trunk in trunks])
+        for (states, seen), trunk in zip(found, trunks, strict=True):
+            with stack.route(stack.slots([trunk.name])):
+                want = encoder.states(ids, mask)
+            assert torch.equal(mask, seen)
+            torch.testing.assert_close(states, want * mask[..., None], atol=1e-5, rtol=0)
+    stack.detach()
+
+
+@pytest.mark.parametrize("tokens", [4096, 1])
+def test_apps_trained_together_equal_apps_trained_alone(
+    corpora: Path, tiny_backbone: Backbone, tokens: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two families, several depths, lengths of training and kinds, in one pass or in many."""
+    monkeypatch.setattr(training, "PASS_TOKENS", tokens)
+    wanted = {}
+    for name, settings in {
+        "ner": AdaptSettings(epochs=3, batch_size=8),
+        "tc": AdaptSettings(epochs=2, batch_size=4, k=1, seed=3),
+        "tc-deep": AdaptSettings(epochs=4, batch_size=16, k=3, lora_lr=3e-3, patience=1),
+        "tc-linear": AdaptSettings(adapter="linear"),
+    }.items():
+        kind, data = load(corpora, name.split("-")[0])
+        data.train = data.train[: 20 + 3 * len(wanted)]
+        if name == "tc-deep":
+            data.validation = held_out(corpora, "tc", "test")[:20]
+        wanted[name] = kind, data, settings
+    together = fit_together(tiny_backbone, wanted)
+    assert list(together) == list(wanted)
+    for name, want in wanted.items():
+        alone = fit(tiny_backbone, *want)
+        kept = {"seconds"}
+        one, other = (
+            {k: v for k, v in a.record.items() if k not in kept} for a in (alone, together[name])
+        )
+        losses = one.pop("losses", []), other.pop("losses", [])
+        assert one == other
+        assert losses[0] == pytest.approx(losses[1], abs=2e-5)
+        if name == "tc-linear":
+            torch.testing.assert_close(alone.head.weight, together[name].head.weight)
+        else:
+            same(alone, together[name], tolerance=2e-4)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -183,15 +237,14 @@ def test_linear_features_are_those_of_the_primary(corpora: Path, tiny_backbone: 
     kind, data = load(corpora, "ner")
     encoder = tiny_backbone.encoder
     examples = Examples.prepare(kind, data.train, encoder, 64)
-    states = full_states(examples, encoder)
     stack = LoraStack(encoder, tiny_backbone.primary)
-    with stack.route(stack.slots(["ner"])):
-        features = torch.cat(unit_features(examples, kind, states, "mean"))
+    trunk = Trunk(examples, Top(encoder, stack, 3), "ner", cache=False)
+    inputs = torch.cat(unit_features(trunk, kind, "mean"))
     stack.detach()
     targets = torch.cat(
         [kind.targets(r, u, data.labels, False) for r, u in zip(data.train, examples.units)]  # noqa: B905
     )
-    want = solve_linear(features, targets, kind.classes(data.labels), 1e-2)
+    want = solve_linear(inputs, targets, kind.classes(data.labels), 1e-2)
     got = fit(tiny_backbone, kind, data, AdaptSettings(adapter="linear")).head
     torch.testing.assert_close(got.weight, want.weight, atol=1e-5, rtol=0)
 

@@ -14,7 +14,8 @@ import torch.nn.functional as F
 
 from onetrunk import cli
 from onetrunk.adapt.features import Examples
-from onetrunk.adapt.fit import AdaptSettings, Data, fit
+from onetrunk.adapt.fit import fit
+from onetrunk.adapt.task import AdaptSettings, Data
 from onetrunk.config import Recipe
 from onetrunk.data.alignment import encode
 from onetrunk.data.batching import pad

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
@@ -13,6 +14,7 @@ from torch import Tensor
 from torch.testing import assert_close
 from transformers import AutoModel
 
+from onetrunk.data.batching import pad
 from onetrunk.errors import UserError
 from onetrunk.model.encoder import TARGETS, Encoder
 from onetrunk.model.loading import load_encoder
@@ -583,3 +585,45 @@ def test_k_outside_the_encoder_is_an_error(tiny_encoder: Encoder, k: int) -> Non
     message = f"k = {k}: the encoder has 3 layers, choose 1 … 3"
     with pytest.raises(UserError, match=re.escape(message)):
         LoraAdapter.fresh(tiny_encoder, k, 2, 2.0)
+
+
+# Groups of tokens, in texts without padding
+
+
+@pytest.mark.parametrize("names", [["ner"], ["ner", "tc"], ["tc", "none", "ner"]])
+def test_groups_of_tokens_equal_one_adapter_at_a_time(
+    tiny_encoder: Encoder, random_adapter: Any, names: list[str]
+) -> None:
+    """States and gradients: each group of packed texts as if it ran alone, with padding."""
+    adapters = {n: random_adapter(tiny_encoder, seed=i) for i, n in enumerate(("ner", "tc"))}
+    stack = LoraStack(tiny_encoder, adapters)
+    tiny_encoder.model.requires_grad_(False)
+    rng = np.random.default_rng(0)
+    groups = [[rng.integers(5, 90, n) for n in rng.integers(2, 9, 3)] for _ in names]
+
+    def gradients_of(loss: Tensor) -> list[Tensor]:
+        stack.zero_grad()
+        loss.backward()
+        return [p.grad.clone() for p in stack.parameters() if p.grad is not None]
+
+    texts = [text for group in groups for text in group]
+    with stack.route(stack.slots(names), [sum(map(len, group)) for group in groups]):
+        together, _ = tiny_encoder.packed(texts)
+    found = gradients_of(together.square().sum())
+
+    losses, at = [], 0
+    for name, group in zip(names, groups, strict=True):
+        with stack.route(stack.slots([name])):
+            states = tiny_encoder.states(*pad(group, 0))
+        for i, text in enumerate(group):
+            close(together[at, : len(text)], states[i, : len(text)])
+            losses.append(states[i, : len(text)].square().sum())
+            at += 1
+    for mine, theirs in zip(found, gradients_of(torch.stack(losses).sum()), strict=True):
+        assert_close(mine, theirs, atol=1e-4, rtol=1e-4)
+
+
+def test_groups_of_tokens_must_cover_the_batch(tiny_encoder: Encoder, random_adapter: Any) -> None:
+    stack = LoraStack(tiny_encoder, {"ner": random_adapter(tiny_encoder)})
+    with stack.route(stack.slots(["ner"]), [3]), pytest.raises(RuntimeError, match="split"):
+        tiny_encoder.packed([[5, 6, 7, 8]])

@@ -1,30 +1,34 @@
-"""Token states for an app in training: computed in full, or from cached trunk activations.
+"""Token states for apps in training: trunk activations, kept, and the layers above them.
 
 LoRA sits on the last k layers, so what enters them never changes while an app trains: with the
-trunk cached, each epoch costs k layers instead of L.
+trunk cached, each epoch costs k layers instead of L. Texts lie side by side, without padding.
 """
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from onetrunk.data.alignment import Encoded, encode_windows
-from onetrunk.data.batching import by_length, pad
+from onetrunk.data.batching import by_tokens, pad
 from onetrunk.families.base import Family
 from onetrunk.model.encoder import Encoder
 from onetrunk.model.heads import Pooling
+from onetrunk.model.lora import LoraStack
+from onetrunk.model.packing import unpack
 
-BATCH_ROWS = 32
-
-States = Callable[[Sequence[int]], tuple[Tensor, Tensor]]
-"""Window indices -> final token states ``(B, T, D)`` and mask ``(B, T)`` of those windows."""
+# Tokens that go through layers together where no gradients are needed.
+CHUNK_TOKENS = 2048
+# Kept activations beyond this lie in a file.
+MEMORY_BYTES = 2 * 2**30
 
 
 @dataclass
@@ -99,49 +103,84 @@ class Examples:
         ]
 
 
-def full_states(examples: Examples, encoder: Encoder) -> States:
-    """States by the whole forward, every time anew."""
+class Top:
+    """The last ``k`` layers of an encoder, under a stack's adapters."""
 
-    def states(rows: Sequence[int]) -> tuple[Tensor, Tensor]:
-        ids, mask = examples.batch(rows, encoder)
-        return encoder.states(ids, mask), mask
+    def __init__(self, encoder: Encoder, stack: LoraStack, k: int) -> None:
+        self.encoder, self.stack, self.start = encoder, stack, encoder.depth - k
 
-    return states
+    def __call__(self, parts: Sequence[tuple[Trunk, Sequence[int]]]) -> list[tuple[Tensor, Tensor]]:
+        """Windows of several apps in one pass: for each, final states ``(B, T, D)`` and mask
+        ``(B, T)``."""
+        lengths = [[trunk.lengths[window] for window in windows] for trunk, windows in parts]
+        hidden = [trunk(windows) for trunk, windows in parts]
+        tokens = list(map(len, hidden))
+        slots = self.stack.slots([trunk.name for trunk, _ in parts])
+        with self.stack.route(slots, tokens):
+            states = self.encoder.run_packed(
+                torch.cat(hidden), [*chain(*lengths)], self.start, self.encoder.depth
+            )
+        return [unpack(own, of) for own, of in zip(states.split(tokens), lengths, strict=True)]
 
 
-@torch.no_grad()
-def cached_states(examples: Examples, encoder: Encoder, k: int) -> States:
-    """States by the last ``k`` layers alone, on trunk activations that are computed here, once.
+class Trunk:
+    """What enters the top under adapter ``name``, for every window of some examples.
 
-    Keeps ``(total tokens, D)`` fp32 in memory, without padding.
+    The adapter may reach below the top; what it has there is not trained. ``cache`` computes all of
+    it once and keeps ``(total tokens, D)`` fp32: in memory up to :data:`MEMORY_BYTES`, else in a
+    file without a name, gone with this object. Otherwise it is computed when it is asked for.
     """
-    starts = [0]
-    for length in examples.lengths:
-        starts.append(starts[-1] + length)
-    hidden = torch.empty(starts[-1], encoder.width)
-    for rows in by_length(examples.lengths, BATCH_ROWS):
-        trunk = encoder.trunk(*examples.batch(rows, encoder), k).cpu()
-        for row, states in zip(rows, trunk, strict=True):
-            hidden[starts[row] : starts[row + 1]] = states[: starts[row + 1] - starts[row]]
 
-    def states_from_cache(rows: Sequence[int]) -> tuple[Tensor, Tensor]:
-        parts = [hidden[starts[row] : starts[row + 1]] for row in rows]
-        padded = torch.nn.utils.rnn.pad_sequence(parts, batch_first=True).to(encoder.device)
-        _, mask = examples.batch(rows, encoder)
-        return encoder.top(padded, mask, k), mask
+    def __init__(self, examples: Examples, top: Top, name: str, cache: bool) -> None:
+        self.examples, self.top, self.name = examples, top, name
+        self.lengths = examples.lengths
+        self._ends = np.cumsum(self.lengths, dtype=np.int64)
+        self._kept: Tensor | None = None
+        if cache and self.lengths:
+            self._kept = self._keep()
 
-    return states_from_cache
+    def __call__(self, windows: Sequence[int]) -> Tensor:
+        """Windows side by side, without padding: ``(N, D)`` of N tokens in all."""
+        if self._kept is None:
+            return self._compute(windows)
+        parts = [self._kept[self._place(window)] for window in windows]
+        return torch.cat(parts).to(self.top.encoder.device)
+
+    @torch.no_grad()
+    def _compute(self, windows: Sequence[int]) -> Tensor:
+        encoder, stack = self.top.encoder, self.top.stack
+        hidden = encoder.embed_packed([self.examples.encoded[window].ids for window in windows])
+        with stack.route(stack.slots([self.name]), [len(hidden)]):
+            lengths = [self.lengths[window] for window in windows]
+            return encoder.run_packed(hidden, lengths, 0, self.top.start)
+
+    def _keep(self) -> Tensor:
+        shape = int(self._ends[-1]), self.top.encoder.width
+        if 4 * shape[0] * shape[1] <= MEMORY_BYTES:
+            kept = torch.empty(shape)
+        else:
+            with tempfile.TemporaryFile(prefix="onetrunk-trunk-") as file:  # mapped until forgotten
+                kept = torch.from_numpy(np.memmap(file, np.float32, "w+", shape=shape))
+        for windows in by_tokens(self.lengths, CHUNK_TOKENS):
+            hidden = self._compute(windows).cpu().split([self.lengths[w] for w in windows])
+            for window, states in zip(windows, hidden, strict=True):
+                kept[self._place(window)] = states
+        return kept
+
+    def _place(self, window: int) -> slice:
+        end = int(self._ends[window])
+        return slice(end - self.lengths[window], end)
 
 
 @torch.no_grad()
-def unit_features(
-    examples: Examples, family: Family[Any, Any], states: States, pooling: Pooling
-) -> list[Tensor]:
-    """What a head reads, for every window: a list of ``(u_w, D)`` on the CPU."""
+def unit_features(trunk: Trunk, family: Family[Any, Any], pooling: Pooling) -> list[Tensor]:
+    """What a head reads, by window: a list of ``(u_w, D)`` on the CPU."""
+    examples = trunk.examples
     features = [torch.empty(0)] * len(examples.encoded)
-    for rows in by_length(examples.lengths, BATCH_ROWS):
-        units = [examples.units[row] for row in rows]
-        gathered = family.gather(*states(rows), units, pooling).cpu()
-        for row, part in zip(rows, gathered.split(examples.visible(rows)), strict=True):
-            features[row] = part
+    for windows in by_tokens(trunk.lengths, CHUNK_TOKENS):
+        ((states, mask),) = trunk.top([(trunk, windows)])
+        units = [examples.units[window] for window in windows]
+        gathered = family.gather(states, mask, units, pooling).cpu()
+        for window, part in zip(windows, gathered.split(examples.visible(windows)), strict=True):
+            features[window] = part
     return features

@@ -72,8 +72,9 @@ def adapt(
     Example: [cyan]onetrunk adapt runs/tpl --family tc --train banking.csv --out apps/banking[/]
     """
     from onetrunk.adapt.app import save_app
-    from onetrunk.adapt.fit import AdaptSettings, Data, fit
+    from onetrunk.adapt.fit import fit
     from onetrunk.adapt.rows import Draw, draw_rows, save_rows
+    from onetrunk.adapt.task import AdaptSettings, Data
     from onetrunk.data.notes import Notes
     from onetrunk.data.sources import locate
     from onetrunk.engine import Engine

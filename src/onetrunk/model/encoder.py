@@ -164,17 +164,27 @@ class Encoder:
         on their way; it is fastest if those of equal length are neighbours.
         """
         lengths = list(map(len, texts))
+        hidden = self.run_packed(self.embed_packed(texts), lengths, 0, self.depth)
+        return packing.unpack(hidden, lengths)
+
+    def embed_packed(self, texts: Sequence[TokenIds]) -> Tensor:
+        """What enters the first layer, texts side by side: ``(N, D)`` of N tokens in all."""
         ids = torch.from_numpy(np.concatenate([np.asarray(text, np.int64) for text in texts]))
-        places = packing.positions_of(lengths) + self.first_position
+        places = packing.positions_of(list(map(len, texts))) + self.first_position
         hidden = self.model.embeddings(
             input_ids=ids.to(self.device)[None], position_ids=places.to(self.device)[None]
         )
         if hasattr(self.model, "embeddings_project"):  # ELECTRA with narrow embeddings
             hidden = self.model.embeddings_project(hidden)
-        runs = packing.runs_of(lengths)
-        for layer in self.layers:
+        assert isinstance(hidden, Tensor)
+        return hidden[0]
+
+    def run_packed(self, hidden: Tensor, lengths: Sequence[int], start: int, stop: int) -> Tensor:
+        """Layers ``start`` … ``stop - 1`` of texts of these lengths side by side, ``(N, D)``."""
+        hidden, runs = hidden[None], packing.runs_of(lengths)
+        for layer in self.layers[start:stop]:
             hidden = layer(hidden, None, runs=runs)
-        return packing.unpack(hidden[0], lengths)
+        return hidden[0]
 
     def freeze(self) -> None:
         """No gradients and no dropout from here on."""

@@ -8,7 +8,8 @@ For a linear map y = x W and adapters a = 0 … n-1 in one stack,
     A (n, d_in, r)    B (n, r, d_out)    s (n,) scaling    slots (G,), one a group of R rows
 
 The batch is G equal groups of R consecutive rows; a group uses one adapter. G = batch size gives
-a slot to every row, G = 1 one adapter to all; both are the same two batched matrix products.
+a slot to every row, G = 1 one adapter to all; both are the same two batched matrix products. Packed
+texts (``(1, N, D)``) have no rows: there a group is a number of consecutive tokens.
 Slot 0 is "none": its A and B are zero, and stay so, since the gradient of each is a product with
 the other. Shorter ranks are padded with zeros for the same reason.
 
@@ -22,7 +23,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -36,11 +37,22 @@ Place = tuple[int, str]
 NONE = "none"
 """Name of slot 0, the bare backbone."""
 
-# Which stack is active and with which slots (G,). A context variable, not an attribute: two
-# threads may run one encoder with different adapters at the same time.
-_ROUTE: ContextVar[tuple[LoraStack, Tensor] | None] = ContextVar(
-    "onetrunk_lora_route", default=None
-)
+
+_Group = tuple[int, float, int]
+"""(slot, scaling, number of tokens)"""
+
+
+class _Route(NamedTuple):
+    """Which stack is active, with which slots ``(G,)``, for how many tokens each."""
+
+    stack: LoraStack
+    slots: Tensor
+    tokens: Sequence[int] | None
+
+
+# A context variable, not an attribute: two threads may run one encoder with different adapters at
+# the same time.
+_ROUTE: ContextVar[_Route | None] = ContextVar("onetrunk_lora_route", default=None)
 
 
 @dataclass(frozen=True)
@@ -152,10 +164,10 @@ class LoraStack(nn.Module):
         return torch.tensor([self.slot(name) for name in names], device=self.scaling.device)
 
     @contextmanager
-    def route(self, slots: Tensor) -> Iterator[None]:
-        """Inside the block, the encoder's batch is ``len(slots)`` equal groups of rows, each with
-        its own slot."""
-        token = _ROUTE.set((self, slots))
+    def route(self, slots: Tensor, tokens: Sequence[int] | None = None) -> Iterator[None]:
+        """Inside the block, the encoder's batch is ``len(slots)`` groups, each with its own slot:
+        of equally many rows, or of so many ``tokens`` each, which are then all there are."""
+        token = _ROUTE.set(_Route(self, slots, tokens))
         try:
             yield
         finally:
@@ -204,12 +216,10 @@ class LoraStack(nn.Module):
             matrices[place] = (a, self.b[_key(place)][slot, : initial.rank].detach().cpu().clone())
         return LoraAdapter(initial.rank, initial.alpha, matrices, initial.rslora)
 
-    def freeze_below(self, layer: int) -> None:
-        """Train only what sits on ``layer`` and above it."""
-        for part in (self.a, self.b):
-            for place, parameter in part.items():
-                if int(place.split("_")[1]) < layer:
-                    parameter.requires_grad_(False)
+    def by_layer(self) -> Iterator[tuple[int, tuple[nn.Parameter, nn.Parameter]]]:
+        """Each place's layer and its stacked A and B."""
+        for key, a in self.a.items():
+            yield int(key.split("_")[1]), (a, self.b[key])
 
     def detach(self) -> None:
         """Remove the hooks: the encoder is bare again."""
@@ -220,15 +230,70 @@ class LoraStack(nn.Module):
     def _hook(self, key: str) -> Any:
         def add_lora(_module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
             route = _ROUTE.get()
-            if route is None or route[0] is not self:
+            if route is None or route.stack is not self:
                 return output
-            (x,), slots = inputs, route[1]
+            (x,), slots = inputs, route.slots
+            if route.tokens is not None:
+                groups = list(
+                    zip(slots.tolist(), self.scaling[slots].tolist(), route.tokens, strict=True)
+                )
+                return _AddLora.apply(output, x, self.a[key], self.b[key], groups)
             grouped = x.reshape(len(slots), -1, x.shape[-1])  # (G, R·T, d_in)
             scaling = self.scaling[slots, None, None]
             low = (grouped @ self.a[key][slots]) * scaling  # (G, R·T, r)
             return output + (low @ self.b[key][slots]).view_as(output)
 
         return add_lora
+
+
+class _AddLora(torch.autograd.Function):
+    """y + x A B s for groups of tokens, each a (slot, s, number of tokens); written into y.
+
+    In one piece because a small app's step consists of little else: six maps a layer, each of which
+    would be a chain of eight operations over all tokens.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, y: Tensor, x: Tensor, a: Tensor, b: Tensor, groups: Sequence[_Group]
+    ) -> Tensor:
+        flat = x.flatten(0, -2).to(y.dtype)  # autocast's, if that is on
+        a, b = a.to(y.dtype), b.to(y.dtype)
+        low = flat.new_empty(len(flat), a.shape[2])
+        for (slot, scale, _), x_of, low_of, y_of in _split(groups, flat, low, y.flatten(0, -2)):
+            torch.mm(x_of, a[slot], out=low_of)
+            y_of.addmm_(low_of, b[slot], alpha=scale)
+        ctx.groups = groups
+        ctx.save_for_backward(flat, low, a, b)
+        ctx.mark_dirty(y)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (gradient,) = gradients
+        x, low, a, b = ctx.saved_tensors
+        flat = gradient.flatten(0, -2)
+        to_low = low.new_empty(low.shape)
+        to_x = torch.empty_like(x) if ctx.needs_input_grad[1] else None
+        to_a, to_b = torch.zeros_like(a), torch.zeros_like(b)
+        for (slot, scale, _), y_of, x_of, low_of, to_low_of in _split(
+            ctx.groups, flat, x, low, to_low
+        ):
+            torch.mm(y_of, b[slot].T, out=to_low_of).mul_(scale)
+            if ctx.needs_input_grad[2]:
+                to_a[slot].addmm_(x_of.T, to_low_of)
+                to_b[slot].addmm_(low_of.T, y_of, alpha=scale)
+        if to_x is not None:
+            for (slot, *_), to_low_of, to_x_of in _split(ctx.groups, to_low, to_x):
+                torch.mm(to_low_of, a[slot].T, out=to_x_of)
+            to_x = to_x.view(*gradient.shape[:-1], -1)
+        return gradient, to_x, to_a, to_b, None
+
+
+def _split(groups: Sequence[_Group], *tensors: Tensor) -> Iterator[Any]:
+    """Each group beside its tokens of each tensor."""
+    parts = (tensor.split([tokens for _, _, tokens in groups]) for tensor in tensors)
+    return zip(groups, *parts, strict=True)
 
 
 @torch.no_grad()

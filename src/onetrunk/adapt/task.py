@@ -1,0 +1,135 @@
+"""What one app is trained for and from: its settings, rows, targets, and the head on top."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from onetrunk.adapt.app import AdapterKind
+from onetrunk.adapt.features import Examples, Top, Trunk, unit_features
+from onetrunk.adapt.linear import solve_linear
+from onetrunk.errors import UserError
+from onetrunk.families.base import Family, head_loss
+from onetrunk.model.backbone import Backbone
+
+
+@dataclass(frozen=True)
+class AdaptSettings:
+    """How an app is trained. Defaults suit a few dozen to a few thousand rows."""
+
+    adapter: AdapterKind = "lora"
+    k: int | None = None
+    """The app's LoRA is trained on the last k layers; None: the backbone's k. What the primary LoRA
+    has below them stays as it is."""
+    rank: int = 16
+    """Used where the family has no primary LoRA; otherwise the primary's rank holds."""
+    alpha: float = 32.0
+    epochs: int | None = None
+    """None: enough for about 200 updates, 4 to 12 epochs."""
+    batch_size: int = 16
+    lora_lr: float = 1e-3
+    head_lr: float = 2e-3
+    l2: float = 1e-2
+    """Ridge penalty on the standardised linear head. With validation rows a tenth and ten times
+    this are tried too and the best is kept."""
+    max_length: int = 128
+    patience: int = 3
+    """Epochs without a better validation score before stopping."""
+    multi_label: bool = False
+    cache: bool = True
+    """Keep trunk activations; False recomputes them at every step."""
+    seed: int = 0
+
+
+DEFAULTS = AdaptSettings()
+
+
+@dataclass
+class Data:
+    """Rows of one app, with the labels of the whole training file."""
+
+    labels: list[str]
+    train: list[Any]
+    validation: list[Any] = field(default_factory=list)
+
+
+class Task:
+    """One app in the making. ``slot`` names the adapter that its states are computed under.
+
+    Raises :class:`UserError` if there is nothing to learn: no rows, fewer than two classes, or no
+    word that the tokenizer keeps.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        family: Family[Any, Any],
+        data: Data,
+        settings: AdaptSettings,
+        slot: str,
+    ) -> None:
+        if not data.train:
+            raise UserError("there are no training rows")
+        if family.classes(data.labels) < 2:
+            raise UserError(
+                f"training rows have only the label(s) {data.labels}: nothing to tell apart"
+            )
+        self.backbone, self.family, self.data = backbone, family, data
+        self.settings, self.slot = settings, slot
+        encoder = backbone.encoder
+        self.k = settings.k or backbone.k
+        self.max_length = min(settings.max_length, encoder.max_length)
+        self.train = Examples.prepare(family, data.train, encoder, self.max_length)
+        self.validation = Examples.prepare(family, data.validation, encoder, self.max_length)
+        self.targets = [
+            family.targets(data.train[example], units, data.labels, settings.multi_label)
+            for example, units in zip(self.train.example_of, self.train.units, strict=True)
+        ]
+        if not sum(map(len, self.targets)):
+            raise UserError("the tokenizer leaves nothing of the training texts to learn from")
+
+    def read(self, top: Top, cache: bool) -> None:
+        """Run what is below the top over all texts, if it is to be kept."""
+        self.trunk = Trunk(self.train, top, self.slot, cache)
+        self._held_out = Trunk(self.validation, top, self.slot, cache)
+
+    def loss(self, head: nn.Linear, windows: list[int], states: Tensor, mask: Tensor) -> Tensor:
+        """Mean loss of the units of some training windows, given their final states."""
+        units = [self.train.units[window] for window in windows]
+        targets = torch.cat([self.targets[window] for window in windows]).to(states.device)
+        gathered = self.family.gather(states, mask, units, self.backbone.pooling)
+        return head_loss(head(gathered), targets)
+
+    def solve_head(self) -> tuple[nn.Linear, dict[str, Any]]:
+        """The best linear head on the states as they are now."""
+        l2 = self.settings.l2
+        features = torch.cat(self._features(self.trunk))
+        targets = torch.cat(self.targets)
+        classes = self.family.classes(self.data.labels)
+        if not self.data.validation:
+            return solve_linear(features, targets, classes, l2), {"l2": l2}
+        held_out, tried = self._features(self._held_out), []
+        for penalty in (l2 * factor for factor in (0.1, 1.0, 10.0)):
+            head = solve_linear(features, targets, classes, penalty)
+            tried.append((self._score(head, held_out), penalty, head))
+        score, l2, head = max(tried, key=lambda entry: entry[0])
+        return head, {"l2": l2, "validation": round(score, 2)}
+
+    def score(self, head: nn.Linear) -> float:
+        """The family's metric on the validation rows, in percent."""
+        return self._score(head, self._features(self._held_out))
+
+    def _features(self, trunk: Trunk) -> list[Tensor]:
+        return unit_features(trunk, self.family, self.backbone.pooling)
+
+    def _score(self, head: nn.Linear, features: list[Tensor]) -> float:
+        with torch.no_grad():
+            logits = [head(part) for part in features]
+        predictions = [
+            self.family.decode(part, row, units, self.data.labels, self.settings.multi_label)
+            for row, part, units in self.validation.joined(logits)
+        ]
+        return self.family.score(self.validation.rows, predictions)[self.family.metric]
