@@ -43,7 +43,7 @@ SHAPES: dict[str, tuple[str, dict[str, Any] | None, str]] = {
     "topic": ("tc", {"k": 1, "rank": 1, "targets": ("ffn_down",)}, "tc"),
     "spam": ("tc", None, "tc"),
     "mood": ("tc", None, "tc"),
-    "flags": ("tc", None, "none"),
+    "flags": ("multi-label", None, "none"),
 }
 NER_LABELS, TC_LABELS = ["loc", "per"], ["a", "b", "c"]
 
@@ -59,9 +59,7 @@ def make_app(
     for parameter in head.parameters():
         parameter.copy_(0.3 * torch.randn(parameter.shape, generator=generator))
     adapter = None if shape is None else random_adapter(backbone.encoder, seed=seed, **shape)
-    return App(
-        family, labels, head, adapter, primary, max_length, backbone.fingerprint, name == "flags"
-    )
+    return App(family, labels, head, adapter, primary, max_length, backbone.fingerprint)
 
 
 @pytest.fixture
@@ -130,7 +128,7 @@ def test_ten_apps_in_one_pass_give_the_logits_of_ten_passes(
         assert want.abs().max() > 0.1
         assert_close(together[name], want, atol=1e-5, rtol=0)
     # The apps differ, so a mix-up would show.
-    texts = [together[name] for name in SHAPES if SHAPES[name][0] == "tc"]
+    texts = [together[name] for name in SHAPES if SHAPES[name][0] != "ner"]
     words = [together[name] for name in SHAPES if SHAPES[name][0] == "ner"]
     for group in (texts, words):
         pairs = [(a, b) for i, a in enumerate(group) for b in group[:i]]
@@ -416,7 +414,7 @@ def test_apps_are_scored_together_as_alone(
     """Apps of one family, some of which read shorter windows."""
     short = make_app(tiny_backbone, random_adapter, "topic", max_length=5)
     with Engine(tiny_backbone, {**apps, "short": short}) as engine:
-        names = ["mood", "short", "topic", "flags"]
+        names = ["mood", "short", "topic", "spam"]
         rows = [LabelledText(text, ("ab"[i % 2],)) for i, text in enumerate(TEXTS * 3)]
         together = engine.score_all(names, rows, "test")
         assert together == {name: engine.score(name, rows, "test") for name in names}

@@ -116,9 +116,7 @@ class Inference(Family[TextPair, Judged]):
         first = torch.tensor([at for (at,) in units], device=states.device)
         return difference(states[first >= 0], mask[first >= 0], first[first >= 0])
 
-    def targets(
-        self, example: TextPair, units: Sequence[int], labels: Sequence[str], multi_label: bool
-    ) -> Tensor:
+    def targets(self, example: TextPair, units: Sequence[int], labels: Sequence[str]) -> Tensor:
         """``(1,)`` index of the label; ``(0,)`` where the pair is not read."""
         return torch.tensor([labels.index(example.label) for at in units if at >= 0]).long()
 
@@ -128,7 +126,6 @@ class Inference(Family[TextPair, Judged]):
         example: TextPair,
         units: Sequence[int],
         labels: Sequence[str],
-        multi_label: bool,
     ) -> Judged:
         """The most probable label."""
         if not len(logits):

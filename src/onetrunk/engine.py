@@ -115,7 +115,9 @@ class Engine:
     ) -> dict[str, dict[str, float]]:
         """:meth:`score` of several apps of one family, by app."""
         for name in names:
-            self.app(name).family.check_labels(rows, self.apps[name].labels, where)
+            family = self.app(name).family
+            family.check_rows(rows, where)
+            family.check_labels(rows, self.apps[name].labels, where)
         predictions = self.predict_all(names, rows)
         return {name: self.apps[name].family.score(rows, predictions[name]) for name in names}
 
@@ -149,7 +151,7 @@ class Engine:
                     parts[name][window] = part
         return {
             name: [
-                app.family.decode(part, row, units, app.labels, app.multi_label)
+                app.family.decode(part, row, units, app.labels)
                 for row, part, units in own[name].joined(parts[name])
             ]
             for name, app in ((name, self.apps[name]) for name in names)

@@ -4,8 +4,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
+from torch.nn.functional import cross_entropy
 
 from onetrunk.adapt import features, training
 from onetrunk.adapt.app import App
@@ -17,7 +18,7 @@ from onetrunk.data.examples import LabelledText, TaggedText
 from onetrunk.engine import Engine
 from onetrunk.errors import UserError
 from onetrunk.families import family
-from onetrunk.families.base import Family, head_loss
+from onetrunk.families.base import Family
 from onetrunk.model.backbone import Backbone
 from onetrunk.model.lora import LoraStack
 
@@ -225,7 +226,7 @@ def test_the_linear_head_is_an_optimum_for_many_labels() -> None:
     std, mean = x.std(0, correction=0), x.mean(0)
     weight = (head.weight * std).detach().requires_grad_()
     bias = (head.bias + head.weight @ mean).detach().requires_grad_()
-    loss = head_loss((x - mean) / std @ weight.T + bias, y) + 0.05 * weight.square().sum()
+    loss = cross_entropy((x - mean) / std @ weight.T + bias, y) + 0.05 * weight.square().sum()
     loss.backward()
     assert weight.grad is not None
     assert bias.grad is not None
@@ -242,7 +243,7 @@ def test_linear_features_are_those_of_the_primary(corpora: Path, tiny_backbone: 
     inputs = torch.cat(unit_features(trunk, kind, "mean"))
     stack.detach()
     targets = torch.cat(
-        [kind.targets(r, u, data.labels, False) for r, u in zip(data.train, examples.units)]  # noqa: B905
+        [kind.targets(r, u, data.labels) for r, u in zip(data.train, examples.units)]  # noqa: B905
     )
     want = solve_linear(inputs, targets, kind.classes(data.labels), 1e-2)
     got = fit(tiny_backbone, kind, data, AdaptSettings(adapter="linear")).head
@@ -266,8 +267,41 @@ def test_multi_label(tiny_backbone: Backbone) -> None:
         for a in ("call", "play", "mum")
         for b in ("paris", "york", "mum")
     ] * 3
-    kind = family("tc")
-    settings = AdaptSettings(adapter="linear", multi_label=True, l2=1e-3)
-    app = fit(tiny_backbone, kind, Data(kind.label_set(rows), rows), settings)
+    kind = family("multi-label")
+    settings = AdaptSettings(adapter="linear", l2=1e-3)
+    for validation in ([], rows):
+        app = fit(tiny_backbone, kind, Data(kind.label_set(rows), rows, validation), settings)
+        assert app.primary == "tc"
+        with Engine(tiny_backbone, {"app": app}) as engine:
+            assert engine.score("app", rows, "train")["accuracy"] == 100
+
+
+@pytest.mark.parametrize("adapter", ["linear", "lora"])
+def test_rating(tiny_backbone: Backbone, adapter: Any) -> None:
+    """As many stars as there are cheerful words; with ridge as the reference for a linear app."""
+    words = ("call", "play", "mum", "paris", "york")
+    rows = [
+        LabelledText(" ".join(words[(i + j) % 5] for j in range(1, 1 + i % 5)), (str(i % 5),))
+        for i in range(2, 42)
+    ]
+    rows = [row for row in rows if row.text]
+    kind = family("rating")
+    labels = kind.label_set(rows)
+    assert labels == ["1", "4"]
+    app = fit(tiny_backbone, kind, Data(labels, rows), AdaptSettings(adapter=adapter, l2=0.02))
     with Engine(tiny_backbone, {"app": app}) as engine:
-        assert engine.score("app", rows, "train")["accuracy"] == 100
+        assert engine.score("app", rows, "train")["spearman"] > 80
+        (result,) = engine.predict([rows[0].text])
+        assert 1 <= result["apps"]["app"]["value"] <= 4
+    if adapter == "linear":
+        examples = Examples.prepare(kind, rows, tiny_backbone.encoder, 64)
+        stack = LoraStack(tiny_backbone.encoder, tiny_backbone.primary)
+        trunk = Trunk(examples, Top(tiny_backbone.encoder, stack, 3), "tc", cache=False)
+        x = StandardScaler().fit_transform(torch.cat(unit_features(trunk, kind, "mean")).numpy())
+        stack.detach()
+        y = np.array([(float(row.labels[0]) - 1) / 3 for row in rows])
+        ridge = Ridge(alpha=0.01 * len(rows)).fit(x, y)  # l2 / 2 a mean: l2 · N / 2 a sum
+        want = 1 + 3 * np.clip(ridge.predict(x), 0, 1)
+        with Engine(tiny_backbone, {"app": app}) as engine:
+            got = engine.predict_examples("app", rows)
+        assert got == pytest.approx(want.tolist(), abs=2e-3)

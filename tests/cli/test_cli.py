@@ -243,6 +243,39 @@ def test_a_wrong_column(run: Run, backbone: Path, corpora: Path) -> None:
     refused(adapt(run, backbone, corpora), str(path), "no column 'label'", "did you mean 'lable'?")
 
 
+def test_ratings_and_several_labels(run: Run, backbone: Path, corpora: Path) -> None:
+    ratings, tags = corpora / "stars.csv", corpora / "tags.jsonl"
+    words = ["call", "play", "mum", "paris", "york"]
+    rows = [" ".join((words * 2)[i : i + 1 + i % 4]) for i in range(5)]
+    lines = [f"{text},{len(text.split())}" for text in rows]
+    ratings.write_text("\n".join(["text,label", *lines, ""]))
+    tags.write_text(
+        "".join(json.dumps({"text": text, "labels": text.split()}) + "\n" for text in rows)
+    )
+    for family, data, said in (
+        ("rating", ratings, "scale from 1 to 4"),
+        ("multi-label", tags, "5 labels"),
+    ):
+        made = run(
+            *("adapt", backbone, "--family", family, "--train", data, "--test", data),
+            *("--adapter", "linear", "--out", corpora / family),
+        )  # fmt: skip
+        assert made.code == 0, made.err
+        assert said in made.err + made.out
+    both = run("predict", corpora / "rating", corpora / "multi-label", "--text", "play mum")
+    found = json.loads(both.out)["apps"]
+    assert 1 <= found["rating"]["value"] <= 4
+    assert set(found["multi-label"]["probabilities"]) == set(words)
+    scores = json.loads(run("evaluate", corpora / "rating", "--data", ratings).out)
+    assert {"spearman", "pearson", "mae", "kappa"} <= set(scores)
+    ratings.write_text(ratings.read_text() + "x,many\n")
+    for verb in (
+        ["evaluate", corpora / "rating", "--data"],
+        ["adapt", backbone, "--family", "rating", "--out", corpora / "no", "--train"],
+    ):
+        refused(run(*verb, ratings), "stars.csv, row 6", "'many'", "is no number")
+
+
 def test_a_label_that_training_never_saw(run: Run, backbone: Path, corpora: Path) -> None:
     path = corpora / "tc/app/test.parquet"
     pq.write_table(pa.table({"text": ["a", "b"], "label": ["play", "plai"]}), path)

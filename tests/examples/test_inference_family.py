@@ -284,13 +284,13 @@ def test_a_hypothesis_that_the_tokenizer_deletes(nli: Any, tiny_encoder: Encoder
     assert examples.unread() == [(0, 0)]
     states, mask = torch.ones(1, 9, 32), torch.ones(1, 9, dtype=torch.int64)
     assert nli.gather(states, mask, examples.units, "mean").shape == (0, 32)
-    judged = nli.decode(torch.empty(0, 2), example, [-1], ["no", "yes"], False)
+    judged = nli.decode(torch.empty(0, 2), example, [-1], ["no", "yes"])
     assert nli.render(example, judged) == {"labels": [], "probabilities": {}}
 
 
 def test_balanced_accuracy(nli: Any) -> None:
     rows = [nli.parse("a => b").__class__("a => b", 5, label) for label in "yyyyyyyyyn"]
-    judged = [nli.decode(torch.tensor([[0.0, 1.0]]), row, [1], ["n", "y"], False) for row in rows]
+    judged = [nli.decode(torch.tensor([[0.0, 1.0]]), row, [1], ["n", "y"]) for row in rows]
     assert nli.score(rows, judged) == pytest.approx({"balanced_accuracy": 50, "accuracy": 90})
 
 

@@ -115,7 +115,7 @@ def test_rows_are_those_that_an_app_trains_on(of: str, sets: Path, tiny_encoder:
         for i, row in enumerate(rows):
             assert tuple(data.tokens(i)) == prepared.encoded[i].ids
             assert data.units(i).tolist() == prepared.units[i]
-            targets = which.targets(row, prepared.units[i], data.labels, False)
+            targets = which.targets(row, prepared.units[i], data.labels)
             assert data.targets(i).tolist() == targets.tolist()
 
 
@@ -392,7 +392,7 @@ class Ends(Family[tuple[str, str], None]):
         return [[1, len(window.ids) - 2] for window in windows]
 
     def targets(
-        self, example: tuple[str, str], units: Sequence[int], labels: Sequence[str], multi: bool
+        self, example: tuple[str, str], units: Sequence[int], labels: Sequence[str]
     ) -> Tensor:
         return torch.tensor([2 * labels.index(example[1]), 2 * labels.index(example[1]) + 1])
 

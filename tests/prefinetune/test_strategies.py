@@ -214,5 +214,8 @@ def test_plans_that_cannot_be(make_recipe: MakeRecipe) -> None:
             plan(make_recipe(strategy=strategy, families=ner))
     with pytest.raises(UserError, match=r"strategy 'tc' needs families\.tc"):
         plan(make_recipe(strategy="tc", families=ner))
+    rating = {**ner, "rating": good.families["tc"]}
+    with pytest.raises(UserError, match=r"rating: this family has no stage 1; .* families\.tc"):
+        plan(make_recipe(strategy="tpl", families=rating))
     with pytest.raises(UserError, match="unknown family 'nre'; did you mean 'ner'"):
         plan(make_recipe(families={"nre": good.families["ner"]}))

@@ -37,7 +37,6 @@ class App:
     primary: str
     max_length: int
     fingerprint: str
-    multi_label: bool = False
     record: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -71,7 +70,6 @@ def save_app(app: App, backbone: Backbone, folder: Path) -> None:
             "labels": app.labels,
             "adapter": app.kind,
             "primary": app.primary,
-            "multi_label": app.multi_label,
             "max_length": app.max_length,
             "fingerprint": app.fingerprint,
             **app.record,
@@ -104,7 +102,6 @@ def load_app(folder: Path, backbone: Backbone) -> App:
         primary=record["primary"],
         max_length=int(record["max_length"]),
         fingerprint=record["fingerprint"],
-        multi_label=bool(record.get("multi_label", False)),
         record=record,
     )
     app.check(backbone, str(folder))

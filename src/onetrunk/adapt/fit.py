@@ -75,6 +75,7 @@ def fit_together(
         apps = {}
         for name, task in tasks.items():
             head, details = solved[name]
+            task.calibrate(head)
             adapter = stack.adapter(task.slot) if name in courses else None
             apps[name] = _app(task, head, adapter)
             details = courses[name].record() if name in courses else details
@@ -88,13 +89,13 @@ def _slot(backbone: Backbone, name: str, family: Family[Any, Any], settings: Ada
     """The adapter that an app's states are computed under."""
     if settings.adapter == "lora":
         return f"app:{name}"
-    return family.name if family.name in backbone.primary else NONE
+    return family.primary if family.primary in backbone.primary else NONE
 
 
 def _initial(task: Task) -> LoraAdapter:
     """The primary LoRA, extended downwards by fresh layers where the app asks for more."""
     settings, encoder = task.settings, task.backbone.encoder
-    primary = task.backbone.primary.get(task.family.name)
+    primary = task.backbone.primary.get(task.family.primary)
     if primary is None:
         return LoraAdapter.fresh(encoder, task.k, settings.rank, settings.alpha, seed=settings.seed)
     fresh = LoraAdapter.fresh(
@@ -113,7 +114,6 @@ def _app(task: Task, head: nn.Linear, adapter: LoraAdapter | None) -> App:
         primary=NONE if adapter else task.slot,
         max_length=task.max_length,
         fingerprint=task.backbone.fingerprint,
-        multi_label=task.settings.multi_label,
     )
 
 

@@ -12,7 +12,7 @@ from onetrunk.adapt.app import AdapterKind
 from onetrunk.adapt.features import Examples, Top, Trunk, unit_features
 from onetrunk.adapt.linear import solve_linear
 from onetrunk.errors import UserError
-from onetrunk.families.base import Family, head_loss
+from onetrunk.families.base import Family
 from onetrunk.model.backbone import Backbone
 
 
@@ -38,7 +38,6 @@ class AdaptSettings:
     max_length: int = 128
     patience: int = 3
     """Epochs without a better validation score before stopping."""
-    multi_label: bool = False
     cache: bool = True
     """Keep trunk activations; False recomputes them at every step."""
     seed: int = 0
@@ -73,7 +72,7 @@ class Task:
     ) -> None:
         if not data.train:
             raise UserError("there are no training rows")
-        if family.classes(data.labels) < 2:
+        if not family.learnable(data.labels):
             raise UserError(
                 f"training rows have only the label(s) {data.labels}: nothing to tell apart"
             )
@@ -85,7 +84,7 @@ class Task:
         self.train = Examples.prepare(family, data.train, encoder, self.max_length)
         self.validation = Examples.prepare(family, data.validation, encoder, self.max_length)
         self.targets = [
-            family.targets(data.train[example], units, data.labels, settings.multi_label)
+            family.targets(data.train[example], units, data.labels)
             for example, units in zip(self.train.example_of, self.train.units, strict=True)
         ]
         if not sum(map(len, self.targets)):
@@ -101,7 +100,7 @@ class Task:
         units = [self.train.units[window] for window in windows]
         targets = torch.cat([self.targets[window] for window in windows]).to(states.device)
         gathered = self.family.gather(states, mask, units, self.backbone.pooling)
-        return head_loss(head(gathered), targets)
+        return self.family.loss(head(gathered), targets)
 
     def solve_head(self) -> tuple[nn.Linear, dict[str, Any]]:
         """The best linear head on the states as they are now."""
@@ -110,10 +109,10 @@ class Task:
         targets = torch.cat(self.targets)
         classes = self.family.classes(self.data.labels)
         if not self.data.validation:
-            return solve_linear(features, targets, classes, l2), {"l2": l2}
+            return solve_linear(features, targets, classes, l2, self.family.loss), {"l2": l2}
         held_out, tried = self._features(self._held_out), []
         for penalty in (l2 * factor for factor in (0.1, 1.0, 10.0)):
-            head = solve_linear(features, targets, classes, penalty)
+            head = solve_linear(features, targets, classes, penalty, self.family.loss)
             tried.append((self._score(head, held_out), penalty, head))
         score, l2, head = max(tried, key=lambda entry: entry[0])
         return head, {"l2": l2, "validation": round(score, 2)}
@@ -122,14 +121,24 @@ class Task:
         """The family's metric on the validation rows, in percent."""
         return self._score(head, self._features(self._held_out))
 
+    def calibrate(self, head: nn.Linear) -> None:
+        """Let the family shift a head's decisions to what is best on the validation rows."""
+        if self.data.validation:
+            judged = self._judged(head, self._features(self._held_out))
+            self.family.calibrate(head, [(row, part) for row, part, _ in judged], self.data.labels)
+
     def _features(self, trunk: Trunk) -> list[Tensor]:
         return unit_features(trunk, self.family, self.backbone.pooling)
 
+    @torch.no_grad()
+    def _judged(
+        self, head: nn.Linear, features: list[Tensor]
+    ) -> list[tuple[Any, Tensor, list[int]]]:
+        return self.validation.joined([head(part) for part in features])
+
     def _score(self, head: nn.Linear, features: list[Tensor]) -> float:
-        with torch.no_grad():
-            logits = [head(part) for part in features]
         predictions = [
-            self.family.decode(part, row, units, self.data.labels, self.settings.multi_label)
-            for row, part, units in self.validation.joined(logits)
+            self.family.decode(part, row, units, self.data.labels)
+            for row, part, units in self._judged(head, features)
         ]
         return self.family.score(self.validation.rows, predictions)[self.family.metric]

@@ -19,7 +19,9 @@ def adapt(
             help="Backbone folder, or a bare encoder: folder, hub name, package:NAME.",
         ),
     ],
-    family: Annotated[str, typer.Option(help="ner (named entities) or tc (text classification).")],
+    family: Annotated[
+        str, typer.Option(help="ner, tc (one label a text), multi-label or rating (a number).")
+    ],
     train: Annotated[Path, typer.Option(help="Labelled rows: Parquet, JSONL, CoNLL or CSV.")],
     out: Annotated[Path, typer.Option(help="Folder to write the app to; its name is the app's.")],
     validation: Annotated[
@@ -54,9 +56,6 @@ def adapt(
     max_length: Annotated[
         int, typer.Option(help="Tokens a window; longer texts are read in several.")
     ] = 128,
-    multi_label: Annotated[
-        bool, typer.Option("--multi-label", help="tc only: a text may have any number of labels.")
-    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.")] = False,
 ) -> None:
     """Stage 2: train a small app on the frozen backbone, in seconds.
@@ -90,12 +89,12 @@ def adapt(
         k=_positive("--k", k), rank=_positive("--rank", rank), epochs=_positive("--epochs", epochs),
         batch_size=_positive("--batch-size", batch_size),
         max_length=_positive("--max-length", max_length),
-        multi_label=multi_label, seed=seed,
+        seed=seed,
     )  # fmt: skip
     notes = Notes()
     every = kind.read(train, notes)
+    kind.check_rows(every, str(train))
     labels = kind.label_set(every)
-    kind.check_single(every, str(train), multi_label)
     draw = Draw(rows, fraction, shots, subset)
     sha256 = locate(train).sha256() if draw.what() else ""
     ids = draw_rows(every, kind, draw, seed, sha256, notes)
@@ -105,7 +104,7 @@ def adapt(
         if path is not None:
             held_out[name] = kind.read(path, notes)
             kind.check_labels(held_out[name], labels, str(path))
-            kind.check_single(held_out[name], str(path), multi_label)
+            kind.check_rows(held_out[name], str(path))
     data.validation = held_out.get("validation", [])
 
     loaded = load_backbone(backbone)
@@ -127,7 +126,7 @@ def adapt(
         save_rows(folder, ids, draw, seed, sha256)
     console.print(
         f"[bold green]wrote[/] {out}  {family}, {app.kind}, {len(data.train)} rows, "
-        f"{len(labels)} labels, {app.record['trainable_parameters']:,} parameters, "
+        f"{_answers(kind, labels)}, {app.record['trainable_parameters']:,} parameters, "
         f"{app.record['seconds']} s"
     )
     if unread := app.record["train_unread"]:
@@ -141,6 +140,13 @@ def adapt(
         )
     if scores:
         console.print(f"  test ({len(held_out['test'])} rows): " + _scores(scores, kind.metric))
+
+
+def _answers(kind: Any, labels: list[str]) -> str:
+    """What an app chooses from."""
+    if kind.classes(labels) < len(labels):  # a number between two ends
+        return f"scale from {labels[0]} to {labels[-1]}"
+    return f"{len(labels)} labels"
 
 
 def _scores(scores: dict[str, float], metric: str) -> str:

@@ -19,7 +19,8 @@ def evaluate(
     """Score an app on labelled rows, in percent; prints one JSON object.
 
     Entities count only if every word and the type are right (strict IOB2, micro-averaged).
-    Classification gives accuracy, macro and micro F1. Long texts are read in overlapping windows.
+    Labels give accuracy, macro and micro F1; ratings correlations and the mean error. Long texts
+    are read in overlapping windows.
 
     Example: [cyan]onetrunk evaluate apps/calendar --data test.parquet[/]
     """

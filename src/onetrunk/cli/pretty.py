@@ -22,7 +22,11 @@ def pretty(result: dict[str, Any]) -> Text:
         elif "labels" in found:
             out.append_text(_labels(found))
         else:  # a family that shows something else
-            out.append(json.dumps(found, ensure_ascii=False))
+            out.append(
+                f"{found['value']:g}"
+                if list(found) == ["value"]
+                else json.dumps(found, ensure_ascii=False)
+            )
         out.append("\n")
     return out
 

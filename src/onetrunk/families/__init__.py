@@ -17,7 +17,9 @@ from typing import Any
 from onetrunk.errors import UserError, nearest
 from onetrunk.families.base import Family
 from onetrunk.families.classification import Classification
+from onetrunk.families.multi_label import MultiLabel
 from onetrunk.families.ner import Ner
+from onetrunk.families.rating import Rating
 
 GROUP = "onetrunk.families"
 
@@ -82,7 +84,7 @@ def _load(point: EntryPoint) -> Family[Any, Any]:
     return made
 
 
-FAMILIES = Families(Ner(), Classification())
+FAMILIES = Families(Ner(), Classification(), MultiLabel(), Rating())
 """All families by name."""
 
 

@@ -89,15 +89,26 @@ class Family(ABC, Generic[Example, Prediction]):
     name: ClassVar[str]
     metric: ClassVar[str]
     """Key of :meth:`score` that early stopping and tables use."""
-    Settings: ClassVar[type[FamilySettings]]
+    Settings: ClassVar[type[FamilySettings]] = FamilySettings
+    starts_from: ClassVar[str | None] = None
+    """The family whose task-primary LoRA its apps start from, if it is not its own: such a family
+    is another head on the same states, and has no stage 1."""
+
+    @property
+    def primary(self) -> str:
+        """Name of the task-primary LoRA that its apps start from."""
+        return self.starts_from or self.name
 
     # Stage 1
 
-    @abstractmethod
     def objective(
         self, settings: Any, preparing: Preparing, encoder: Encoder, pooling: Pooling, seed: int
     ) -> Objective:
-        """Prepare the sources and build the objective for a backbone that starts as ``encoder``."""
+        """Prepare the sources and build the objective for a backbone that starts as ``encoder``.
+
+        Families that start from another's primary LoRA need none.
+        """
+        raise NotImplementedError(f"task family {self.name!r} has no stage 1")
 
     # Stage 2 and 3
 
@@ -135,10 +146,19 @@ class Family(ABC, Generic[Example, Prediction]):
         """States ``(B, T, D)`` -> head input ``(U, D)``, rows in order, units of -1 left out."""
 
     @abstractmethod
-    def targets(
-        self, example: Example, units: Sequence[int], labels: Sequence[str], multi_label: bool
-    ) -> Tensor:
-        """Targets of one example's units: int64 ``(u,)``, or float ``(u, C)`` for multi-label."""
+    def targets(self, example: Example, units: Sequence[int], labels: Sequence[str]) -> Tensor:
+        """Targets of one example's units, ``(u, …)``, as :meth:`loss` wants them: by default
+        int64 ``(u,)``, the class of each."""
+
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Mean loss of logits ``(U, C)``: cross-entropy, unless a family says otherwise."""
+        return F.cross_entropy(logits, targets)
+
+    def calibrate(
+        self, head: nn.Linear, judged: Sequence[tuple[Example, Tensor]], labels: Sequence[str]
+    ) -> None:
+        """Shift a trained head to where its decisions are best on validation examples, each beside
+        its units' logits ``(u, C)``; by default it stays."""
 
     @abstractmethod
     def decode(
@@ -147,7 +167,6 @@ class Family(ABC, Generic[Example, Prediction]):
         example: Example,
         units: Sequence[int],
         labels: Sequence[str],
-        multi_label: bool,
     ) -> Prediction:
         """One example's logits ``(u, C)``, its windows' one after another -> its prediction.
 
@@ -181,17 +200,10 @@ class Family(ABC, Generic[Example, Prediction]):
                         f"{nearest(label, labels)}"
                     )
 
-    def check_single(self, examples: Sequence[Example], where: str, multi_label: bool) -> None:
-        """Raise :class:`UserError` where the number of labels of a row is not allowed.
+    def check_rows(self, examples: Sequence[Example], where: str) -> None:
+        """Raise :class:`UserError` at the first row that an app of this family cannot use; by
+        default all can be."""
 
-        Families without a multi-label form refuse ``multi_label``.
-        """
-        if multi_label:
-            raise UserError(f"--multi-label does not apply to family {self.name!r}")
-
-
-def head_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Cross-entropy for int64 targets ``(U,)``, binary cross-entropy for float ``(U, C)``."""
-    if targets.is_floating_point():
-        return F.binary_cross_entropy_with_logits(logits, targets)
-    return F.cross_entropy(logits, targets)
+    def learnable(self, labels: Sequence[str]) -> bool:
+        """Whether rows with these labels have anything to tell apart."""
+        return self.classes(labels) > 1

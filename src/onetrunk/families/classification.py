@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor
@@ -33,8 +33,41 @@ class Labelled:
     probabilities: dict[str, float]
 
 
-class Classification(Family[LabelledText, Labelled]):
-    """One label (or several) for a whole text."""
+Prediction = TypeVar("Prediction")
+
+
+class WholeText(Family[LabelledText, Prediction]):
+    """What families of one head on a whole, pooled text have in common."""
+
+    def read(self, path: Path, notes: Notes | None = None) -> list[LabelledText]:
+        """Texts and labels from :func:`~onetrunk.data.sources.stream_classification`."""
+        return read_classification(path, notes)
+
+    def parse(self, text: str) -> LabelledText:
+        """The text as it is."""
+        return LabelledText(text)
+
+    def text(self, example: LabelledText) -> str:
+        """The text."""
+        return example.text
+
+    def labels_of(self, example: LabelledText) -> Iterable[str]:
+        """Its labels."""
+        return example.labels
+
+    def units(self, example: LabelledText, windows: Sequence[Encoded]) -> list[list[int]]:
+        """Each window as a whole is a unit; its place is the first token."""
+        return [[0] for _ in windows]
+
+    def gather(
+        self, states: Tensor, mask: Tensor, units: Sequence[Sequence[int]], pooling: Pooling
+    ) -> Tensor:
+        """One pooled vector a text."""
+        return pool(states, mask, pooling)
+
+
+class Classification(WholeText[Labelled]):
+    """One label for a whole text."""
 
     name: ClassVar[str] = "tc"
     metric: ClassVar[str] = "accuracy"
@@ -56,59 +89,27 @@ class Classification(Family[LabelledText, Labelled]):
         )  # fmt: skip
         return PairObjective(self.name, mixture, settings, encoder, pooling, seed)
 
-    def read(self, path: Path, notes: Notes | None = None) -> list[LabelledText]:
-        """Texts and labels from :func:`~onetrunk.data.sources.stream_classification`."""
-        return read_classification(path, notes)
-
-    def parse(self, text: str) -> LabelledText:
-        """The text as it is."""
-        return LabelledText(text)
-
-    def text(self, example: LabelledText) -> str:
-        """The text."""
-        return example.text
-
-    def labels_of(self, example: LabelledText) -> Iterable[str]:
-        """Its labels."""
-        return example.labels
-
-    def check_single(self, examples: Sequence[LabelledText], where: str, multi_label: bool) -> None:
-        """Unless ``multi_label``, every row has exactly one label."""
+    def check_rows(self, examples: Sequence[LabelledText], where: str) -> None:
+        """Every row has exactly one label."""
         for row, example in enumerate(examples, start=1):
-            if not multi_label and len(example.labels) != 1:
+            if len(example.labels) != 1:
                 raise UserError(
                     f"{where}, row {row}: {len(example.labels)} labels {list(example.labels)}; "
-                    "pass --multi-label if a text may have any number"
+                    "if a text may have any number, its family is multi-label"
                 )
 
     def classes(self, labels: Sequence[str]) -> int:
         """One a label."""
         return len(labels)
 
-    def units(self, example: LabelledText, windows: Sequence[Encoded]) -> list[list[int]]:
-        """Each window as a whole is a unit; its place is the first token."""
-        return [[0] for _ in windows]
-
-    def gather(
-        self, states: Tensor, mask: Tensor, units: Sequence[Sequence[int]], pooling: Pooling
-    ) -> Tensor:
-        """One pooled vector a text."""
-        return pool(states, mask, pooling)
-
     def targets(
         self,
         example: LabelledText,
         units: Sequence[int],
         labels: Sequence[str],
-        multi_label: bool = False,
     ) -> Tensor:
-        """``(1,)`` index of the label, or ``(1, C)`` zeros and ones."""
-        chosen = [labels.index(label) for label in example.labels]
-        if not multi_label:
-            return torch.tensor(chosen)
-        target = torch.zeros(1, len(labels))
-        target[0, chosen] = 1.0
-        return target
+        """``(1,)`` index of the label."""
+        return torch.tensor([labels.index(label) for label in example.labels])
 
     def decode(
         self,
@@ -116,24 +117,19 @@ class Classification(Family[LabelledText, Labelled]):
         example: LabelledText,
         units: Sequence[int],
         labels: Sequence[str],
-        multi_label: bool = False,
     ) -> Labelled:
-        """The most probable label, or every label with probability of at least one half.
+        """The most probable label.
 
         A text of several windows is judged by the mean of their logits.
         """
         row = logits.float().mean(0).cpu()
-        probabilities = (row.sigmoid() if multi_label else row.softmax(-1)).tolist()
-        if multi_label:
-            chosen = [label for label, p in zip(labels, probabilities, strict=True) if p >= 0.5]
-        else:
-            chosen = [labels[int(row.argmax())]]
-        return Labelled(tuple(chosen), dict(zip(labels, probabilities, strict=True)))
+        probabilities = dict(zip(labels, row.softmax(-1).tolist(), strict=True))
+        return Labelled((labels[int(row.argmax())],), probabilities)
 
     def score(
         self, examples: Sequence[LabelledText], predictions: Sequence[Labelled]
     ) -> dict[str, float]:
-        """Accuracy (all labels right, if multi-label), macro-F1 and micro-F1."""
+        """Accuracy (all labels of a text right), macro-F1 and micro-F1."""
         return label_scores(
             [example.labels for example in examples],
             [predicted.labels for predicted in predictions],

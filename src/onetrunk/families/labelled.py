@@ -109,7 +109,7 @@ def _write(
         for (number, example), text in zip(part, encoded, strict=True):
             (places,) = family.units(example, [text])
             visible = [at for at in places if at >= 0]
-            classes = family.targets(example, places, labels, False).tolist()
+            classes = family.targets(example, places, labels).tolist()
             if len(classes) != len(visible):
                 raise UserError(
                     f"{where}, row {number}: {len(classes)} labels for {len(visible)} units; "

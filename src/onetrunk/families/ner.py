@@ -93,7 +93,6 @@ class Ner(Family[TaggedText, Tagged]):
         example: TaggedText,
         units: Sequence[int],
         labels: Sequence[str],
-        multi_label: bool = False,
     ) -> Tensor:
         """Index of each visible word's tag in ``tag_names(labels)``."""
         index = {tag: i for i, tag in enumerate(tag_names(labels))}
@@ -106,7 +105,6 @@ class Ner(Family[TaggedText, Tagged]):
         example: TaggedText,
         units: Sequence[int],
         labels: Sequence[str],
-        multi_label: bool = False,
     ) -> Tagged:
         """The most probable valid IOB2 sequence; words without a token are O with score 0."""
         log_probs = logits.float().log_softmax(-1).cpu().numpy()

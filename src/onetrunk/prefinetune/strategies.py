@@ -69,6 +69,11 @@ def plan(recipe: Recipe) -> Plan:
     for name in known:
         if name not in FAMILIES:
             raise UserError(f"recipe: unknown family {name!r}; {nearest(name, FAMILIES)}")
+        if (primary := FAMILIES[name].primary) != name:
+            raise UserError(
+                f"recipe: families.{name}: this family has no stage 1; its apps start from "
+                f"{primary}'s, so train families.{primary}"
+            )
     strategy = recipe.strategy
     if strategy == "none":
         return Plan((), Sharing())

@@ -1,0 +1,107 @@
+"""A number for a text: stars, a score, an intensity. Another head on text classification's states.
+
+Ordinal scales are numbers too: with few labelled rows, the order of the steps is worth more than
+their freedom to be unequal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy.stats import spearmanr
+from sklearn.metrics import cohen_kappa_score
+from torch import Tensor
+
+from onetrunk.data.examples import LabelledText
+from onetrunk.errors import UserError
+from onetrunk.families.classification import Classification, WholeText
+
+
+class Rating(WholeText[float]):
+    """Least squares on a scale whose ends are the lowest and the highest value of the training
+    file, which are the two "labels" of an app. Predictions stay on the scale."""
+
+    name: ClassVar[str] = "rating"
+    metric: ClassVar[str] = "spearman"
+    starts_from: ClassVar[str | None] = Classification.name
+
+    def check_rows(self, examples: Sequence[LabelledText], where: str) -> None:
+        """Every row has exactly one label, a finite number."""
+        for row, example in enumerate(examples, start=1):
+            try:
+                (value,) = map(float, example.labels)
+                finite = bool(np.isfinite(value))
+            except ValueError:
+                finite = False
+            if not finite:
+                raise UserError(
+                    f"{where}, row {row}: {list(example.labels)} is no number; "
+                    "a rating is exactly one"
+                )
+
+    def label_set(self, examples: Any) -> list[str]:
+        """The ends of the scale."""
+        values = [value for example in examples for value in map(float, example.labels)]
+        return [f"{end:g}" for end in (min(values), max(values))] if values else []
+
+    def check_labels(
+        self, examples: Sequence[LabelledText], labels: Sequence[str], where: str
+    ) -> None:
+        """Any number may occur, beyond the ends of the scale too."""
+        self.check_rows(examples, where)
+
+    def classes(self, labels: Sequence[str]) -> int:
+        """One."""
+        return 1
+
+    def learnable(self, labels: Sequence[str]) -> bool:
+        """The ends must differ."""
+        return len(set(labels)) > 1
+
+    def targets(self, example: LabelledText, units: Sequence[int], labels: Sequence[str]) -> Tensor:
+        """``(1, 1)`` float: 0 at the low end of the scale, 1 at the high one."""
+        low, high = map(float, labels)
+        return torch.tensor([[(float(example.labels[0]) - low) / (high - low)]])
+
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Mean squared error, in units of the scale's length."""
+        return F.mse_loss(logits, targets)
+
+    def decode(
+        self,
+        logits: Tensor,
+        example: LabelledText,
+        units: Sequence[int],
+        labels: Sequence[str],
+    ) -> float:
+        """The value; of a text in several windows, their mean."""
+        low, high = map(float, labels)
+        return low + (high - low) * min(1.0, max(0.0, float(logits.float().mean())))
+
+    def score(
+        self, examples: Sequence[LabelledText], predictions: Sequence[float]
+    ) -> dict[str, float]:
+        """Rank and linear correlation in percent (0 if predictions are all equal) and mean absolute
+        error; for whole numbers also accuracy and quadratic kappa of the nearest one."""
+        gold = np.array([float(example.labels[0]) for example in examples])
+        guess = np.array(predictions)
+        varied = bool(np.ptp(gold) > 0 and np.ptp(guess) > 0)
+        scores = {
+            "spearman": 100 * float(spearmanr(gold, guess).statistic) if varied else 0.0,
+            "pearson": 100 * float(np.corrcoef(gold, guess)[0, 1]) if varied else 0.0,
+            "mae": float(np.abs(gold - guess).mean()),
+        }
+        if (gold == gold.round()).all():
+            whole = np.floor(guess + 0.5).astype(int)
+            kappa = cohen_kappa_score(gold.astype(int), whole, weights="quadratic")
+            scores["accuracy"] = 100 * float((whole == gold).mean())
+            scores["kappa"] = 100 * float(np.nan_to_num(kappa))
+        return scores
+
+    def render(self, example: LabelledText, prediction: float) -> dict[str, Any]:
+        """The value."""
+        return {"value": round(prediction, 4)}

@@ -1,0 +1,51 @@
+import numpy as np
+import pytest
+import torch
+from scipy.stats import pearsonr, spearmanr
+
+from onetrunk.data.examples import LabelledText
+from onetrunk.errors import UserError
+from onetrunk.families.rating import Rating
+
+
+def rows(*values: str) -> list[LabelledText]:
+    return [LabelledText("x", (value,)) for value in values]
+
+
+def test_the_scale_is_that_of_the_training_rows() -> None:
+    kind = Rating()
+    labels = kind.label_set(rows("3", "1", "10", "2.5"))
+    assert labels == ["1", "10"]
+    assert kind.targets(rows("5.5")[0], [0], labels).tolist() == [[0.5]]
+    for logits, value in (([[0.5]], 5.5), ([[2.0]], 10.0), ([[-1.0]], 1.0), ([[0.2], [0.4]], 3.7)):
+        assert kind.decode(torch.tensor(logits), rows("1")[0], [0], labels) == pytest.approx(value)
+    assert kind.learnable(labels)
+    assert not kind.learnable(kind.label_set(rows("2", "2.0")))
+    assert not kind.learnable(kind.label_set([]))
+
+
+def test_scores_equal_scipy() -> None:
+    rng = np.random.default_rng(0)
+    gold = rng.normal(size=50)
+    guess = gold + rng.normal(size=50)
+    scores = Rating().score(rows(*map(str, gold)), guess.tolist())
+    assert scores["spearman"] == pytest.approx(100 * spearmanr(gold, guess).statistic)
+    assert scores["pearson"] == pytest.approx(100 * pearsonr(gold, guess).statistic)
+    assert scores["mae"] == pytest.approx(np.abs(gold - guess).mean())
+    assert "accuracy" not in scores
+
+
+def test_whole_numbers_are_scored_as_steps_too() -> None:
+    scores = Rating().score(rows("1", "2", "3", "4"), [1.4, 1.5, 3.6, 4.0])
+    assert scores["accuracy"] == 75
+    # 1 - (1 off once) / (expected of independent raters), by hand
+    gold, guess = np.array([1, 2, 3, 4]), np.array([1, 2, 4, 4])
+    expected = ((gold[:, None] - guess) ** 2).mean()
+    assert scores["kappa"] == pytest.approx(100 * (1 - ((gold - guess) ** 2).mean() / expected))
+    assert Rating().score(rows("1", "2"), [1.5, 1.5])["spearman"] == 0
+
+
+@pytest.mark.parametrize("bad", [("good",), ("1", "2"), (), ("nan",), ("inf",)])
+def test_a_rating_is_one_number(bad: tuple[str, ...]) -> None:
+    with pytest.raises(UserError, match=r"f\.csv, row 2: .* is no number; a rating is exactly one"):
+        Rating().check_rows([*rows("1"), LabelledText("y", bad)], "f.csv")
