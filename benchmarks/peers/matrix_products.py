@@ -45,7 +45,7 @@ class MatrixProducts(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        if func in (aten.mm.default, aten.bmm.default):
+        if func in (aten.mm.default, aten.mm.out, aten.bmm.default):
             self.add(args[0], args[1])
         elif func in (aten.addmm.default, aten.baddbmm.default, aten.addmm_.default):
             self.add(args[1], args[2])
