@@ -1,0 +1,250 @@
+"""What a benchmark of strategies × tasks × seeds shows, and what it cannot show.
+
+There are two kinds of seed: of stage 1 (P backbones) and of adapting (A draws of labelled rows).
+They are crossed: adaptation seed a draws the same rows whatever the backbone. `seed_interval` is
+an interval over both, `minimum_detectable_difference` says what those seeds could not have shown.
+`signed_rank`, `holm`, `wins` and `compare_ranks` are over tasks. Test rows are in `bootstrap.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import special, stats
+
+Floats = NDArray[np.float64]
+
+ALPHA = 0.05
+# Means of the same scores in another order differ in the last bits and would not tie.
+DECIMALS = 9
+_TINY = 1e-300
+
+
+@dataclass(frozen=True)
+class SeedInterval:
+    """A mean over seeds and its 95 % interval, in the unit of the values."""
+
+    mean: float
+    low: float | None
+    high: float | None
+    """None with one seed of either kind: nothing is known of the spread."""
+    standard_error: float | None
+    df: float | None
+    stage1_seeds: int
+    adaptation_seeds: int
+    components: tuple[float, float, float] | None
+    """Variance by stage-1 seed, by adaptation seed and of the rest; None unless there are two of
+    each. Estimates below zero are told as zero."""
+
+    @property
+    def over_stage1(self) -> bool:
+        """Whether the interval speaks of other backbones than these."""
+        return self.stage1_seeds > 1
+
+    @property
+    def over_adaptation(self) -> bool:
+        """Whether the interval speaks of other draws of labelled rows than these."""
+        return self.adaptation_seeds > 1
+
+
+def seed_interval(values: ArrayLike) -> SeedInterval:
+    """95 % t interval for the mean of ``(P, A)``: P stage-1 seeds by A adaptation seeds.
+
+    The values are scores or, for a comparison, differences of two strategies paired by seeds,
+    either way averaged over tasks first. The error is that of `mean_error`, whose docstring tells
+    the coverage. With P = 1 or A = 1 it is the usual t interval over the seeds there are, and says
+    nothing of the other kind: see ``over_stage1`` and ``over_adaptation``. Raises ValueError for
+    another shape and for values that are missing or not finite.
+    """
+    table = _finite(values)
+    if table.ndim != 2 or not table.size:
+        raise ValueError(f"values of shape {table.shape}, not (stage-1 seeds, adaptation seeds)")
+    stage1, adaptation = table.shape
+    mean = float(table.mean())
+    if table.size == 1:
+        return SeedInterval(mean, None, None, None, None, 1, 1, None)
+    error, df = map(float, mean_error(table))
+    half = float(stats.t.ppf(1 - ALPHA / 2, df)) * error
+    components = None
+    if min(stage1, adaptation) > 1:
+        by_stage1, by_adaptation, rest = map(float, mean_squares(table))
+        components = (
+            max(by_stage1 - rest, 0.0) / adaptation,
+            max(by_adaptation - rest, 0.0) / stage1,
+            rest,
+        )
+    return SeedInterval(mean, mean - half, mean + half, error, df, stage1, adaptation, components)
+
+
+def mean_squares(values: Floats) -> tuple[Floats, Floats, Floats]:
+    """Mean squares by stage-1 seed, by adaptation seed and of the rest, ``(…, P, A)`` -> ``(…)``.
+
+    Two-way random effects, one value a cell: with variances p, a, e their expectations are
+    e + A p, e + P a and e, on P - 1, A - 1 and (P - 1)(A - 1) degrees of freedom.
+    """
+    stage1, adaptation = values.shape[-2:]
+    centred = values - values.mean((-2, -1), keepdims=True)
+    rows, columns = centred.mean(-1, keepdims=True), centred.mean(-2, keepdims=True)
+    rest = np.square(centred - rows - columns).sum((-2, -1))
+    return (
+        adaptation * np.square(rows).sum((-2, -1)) / (stage1 - 1),
+        stage1 * np.square(columns).sum((-2, -1)) / (adaptation - 1),
+        rest / ((stage1 - 1) * (adaptation - 1)),
+    )
+
+
+def mean_error(values: Floats) -> tuple[Floats, Floats]:
+    """Standard error of the mean over both kinds of seed, and degrees of freedom of its t interval.
+
+    ``(…, P, A)`` -> two of ``(…)``; one of P and A may be 1.
+
+    The unbiased variance is (MS_P + MS_A - MS_E) / PA with Satterthwaite's (1946) degrees of
+    freedom. At three seeds it is often near zero or below, and so plain Satterthwaite covers as
+    little as 74 % at 3 × 3. Three changes, found by simulation:
+
+    - the variance is at least that over either kind of seed alone,
+      max(MS_P, MS_A, MS_P + MS_A - MS_E) / PA: a component below zero takes nothing off;
+    - the degrees of freedom are Satterthwaite's for MS_P + MS_A. The more one of the two dominates,
+      the more the other is MS_E, which the variance no longer has: it is taken off the numerator in
+      the share (1 - smaller / larger)²;
+    - they are at least m and at most m², m = min(P, A) - 1: an m of 1 or 2 is soon overestimated.
+
+    Coverage of 95 % intervals with normal effects, least and most over 74 divisions of the mean's
+    variance into p/P, a/A and e/PA (`benchmarks/coverage.py`, standard error 0.13 %):
+
+    ======  ===========  ======  ===========  ======  ===========
+    P × A   coverage     P × A   coverage     P × A   coverage
+    ======  ===========  ======  ===========  ======  ===========
+    3 × 3   94.1 - 98.3  4 × 4   94.3 - 98.0  2 × 2   94.6 - 99.6
+    3 × 5   93.3 - 98.4  5 × 5   94.5 - 97.7  2 × 3   95.2 - 100
+    5 × 3   93.5 - 98.3  3 × 10  93.2 - 99.0  2 × 5   95.1 - 100
+    ======  ===========  ======  ===========  ======  ===========
+
+    From 3 × 3 to 5 × 5 it is above 97 % mostly where the rest is half of that variance or more, up
+    to the most where there is nothing else. With two seeds of a kind it nearly always is, and the
+    interval is very wide (t on one degree of freedom). Skewed effects are covered less, as by any t
+    interval: exponential ones 88 - 96 % at 3 × 3 and 3 × 5.
+    """
+    stage1, adaptation = values.shape[-2:]
+    cells = stage1 * adaptation
+    if min(stage1, adaptation) == 1:
+        variance = values.var((-2, -1), ddof=1)
+        return np.sqrt(variance / cells), np.full(variance.shape, cells - 1.0)
+    by_stage1, by_adaptation, rest = mean_squares(values)
+    larger, smaller = np.maximum(by_stage1, by_adaptation), np.minimum(by_stage1, by_adaptation)
+    noise = np.minimum(rest, smaller)
+    dominance = np.square(1 - smaller / np.maximum(larger, _TINY))
+    spread = np.square(by_stage1) / (stage1 - 1) + np.square(by_adaptation) / (adaptation - 1)
+    df = np.square(larger + smaller - dominance * noise) / np.maximum(spread, _TINY)
+    fewest = min(stage1, adaptation) - 1
+    return np.sqrt((larger + smaller - noise) / cells), df.clip(fewest, fewest**2)
+
+
+def minimum_detectable_difference(
+    standard_error: float, df: float, power: float = 0.8, alpha: float = ALPHA
+) -> float:
+    """The true difference that a two-sided t test at ``alpha`` finds with probability ``power``.
+
+    In the unit of the standard error; by the noncentral t distribution. The chance of finding it
+    with the wrong sign, below 1e-6 at the defaults, is left out.
+    """
+    critical = stats.t.ppf(1 - alpha / 2, df)
+    return float(standard_error * special.nctdtrinc(df, 1 - power, critical))
+
+
+@dataclass(frozen=True)
+class SignedRank:
+    """Wilcoxon's test over tasks."""
+
+    p: float
+    tasks: int
+    """Tasks with a difference."""
+    smallest_p: float
+    """What p would be if all these tasks agreed. Above 0.05 with fewer than six."""
+
+
+def signed_rank(differences: ArrayLike) -> SignedRank:
+    """Wilcoxon's two-sided signed-rank test of differences by task ``(N,)`` (Demšar 2006, 3.1.3).
+
+    Tasks without a difference are dropped; p is 1 if none is left. It is exact up to 50 tasks, or
+    13 if two differences are of equal size, and from the normal approximation beyond that.
+    """
+    rounded = _finite(differences).round(DECIMALS)
+    left = rounded[rounded != 0]
+    if not left.size:
+        return SignedRank(1.0, 0, 1.0)
+    return SignedRank(float(stats.wilcoxon(left).pvalue), left.size, min(1.0, 2 ** (1 - left.size)))
+
+
+def holm(p_values: ArrayLike) -> Floats:
+    """p-values ``(m,)`` adjusted for m comparisons (Holm 1979): reject those at or below α."""
+    p = _finite(p_values)
+    order = np.argsort(p)
+    steps = np.maximum.accumulate(p[order] * np.arange(p.size, 0, -1))
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.minimum(steps, 1)
+    return adjusted
+
+
+def wins(differences: ArrayLike, margin: float = 0.0) -> tuple[int, int, int]:
+    """Tasks won, tied and lost; a tie differs by at most ``margin``, in the unit of the scores."""
+    rounded = _finite(differences).round(DECIMALS)
+    won, lost = int((rounded > margin).sum()), int((rounded < -margin).sum())
+    return won, rounded.size - won - lost, lost
+
+
+@dataclass(frozen=True)
+class RankComparison:
+    """Strategies by average rank, as a critical-difference plot shows them."""
+
+    ranks: tuple[float, ...]
+    """Average rank of each column; 1 is best."""
+    statistic: float
+    p: float
+    """Friedman's χ² and its p-value: whether any two strategies differ."""
+    critical_difference: float
+    groups: tuple[tuple[int, ...], ...]
+    """Columns, best first, that are not told apart: the plot's bars. They can overlap."""
+
+
+def compare_ranks(scores: ArrayLike, alpha: float = ALPHA) -> RankComparison:
+    """Friedman's test and Nemenyi's critical difference of ``(N tasks, k strategies)``.
+
+    Higher scores are better, ties share a rank (Demšar 2006, 3.2.2). Two strategies differ at
+    ``alpha`` if their average ranks are further apart than the critical difference. Raises
+    ValueError with fewer than two tasks or three strategies.
+    """
+    table = _finite(scores).round(DECIMALS)
+    if table.ndim != 2 or table.shape[0] < 2 or table.shape[1] < 3:
+        raise ValueError(f"scores of shape {table.shape}: at least 2 tasks and 3 strategies needed")
+    tasks, strategies = table.shape
+    ranks = stats.rankdata(-table, axis=1).mean(0)
+    statistic, p = 0.0, 1.0
+    if (table != table[:, :1]).any():  # scipy divides by zero if every task is a tie
+        statistic, p = map(float, stats.friedmanchisquare(*table.T))
+    quantile = stats.studentized_range.ppf(1 - alpha, strategies, np.inf) / np.sqrt(2)
+    critical = float(quantile * np.sqrt(strategies * (strategies + 1) / (6 * tasks)))
+    groups = _groups(ranks.tolist(), critical)
+    return RankComparison(tuple(ranks.tolist()), statistic, p, critical, groups)
+
+
+def _groups(ranks: Sequence[float], critical: float) -> tuple[tuple[int, ...], ...]:
+    """The longest runs in order of rank whose ends are within the critical difference."""
+    order = sorted(range(len(ranks)), key=lambda column: ranks[column])
+    groups, reached = [], 1
+    for start, best in enumerate(order):
+        run = [column for column in order[start:] if ranks[column] - ranks[best] <= critical]
+        if len(run) > 1 and start + len(run) > reached:
+            groups.append(tuple(run))
+            reached = start + len(run)
+    return tuple(groups)
+
+
+def _finite(values: ArrayLike) -> Floats:
+    array = np.asarray(values, dtype=np.float64)
+    if not np.isfinite(array).all():
+        raise ValueError(f"{int((~np.isfinite(array)).sum())} values are missing or not finite")
+    return array
