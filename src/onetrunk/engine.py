@@ -92,9 +92,16 @@ class Engine:
 
     def predict_examples(self, name: str, rows: Sequence[Any]) -> list[Any]:
         """One app's predictions for examples of its family (NER: for the words they come with)."""
-        app = self.app(name)
-        examples = self._examples(app.family, rows, app.max_length)
-        return self._run([name], {app.family.name: examples})[name]
+        return self.predict_together([name], rows)[name]
+
+    def predict_together(self, names: Sequence[str], rows: Sequence[Any]) -> dict[str, list[Any]]:
+        """The same of several apps in one pass. Raises :class:`UserError` unless they are of one
+        family and read windows of one length."""
+        apps = [self.app(name) for name in names]
+        if len({(app.family.name, app.max_length) for app in apps}) != 1:
+            raise UserError(f"apps {', '.join(names)} differ in family or max_length")
+        examples = self._examples(apps[0].family, rows, apps[0].max_length)
+        return self._run(names, {apps[0].family.name: examples})
 
     def score(self, name: str, rows: Sequence[Any], where: str) -> dict[str, float]:
         """Metrics of an app on labelled examples. Raises :class:`UserError` for an unseen label."""

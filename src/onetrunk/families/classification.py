@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -14,7 +13,7 @@ from onetrunk.config import FamilySettings
 from onetrunk.data.alignment import Encoded
 from onetrunk.data.examples import LabelledText
 from onetrunk.data.notes import Notes
-from onetrunk.data.sources import read_classification
+from onetrunk.data.sources import Spec, read_classification
 from onetrunk.errors import UserError
 from onetrunk.families.base import Family, Objective
 from onetrunk.families.mixture import Mixture
@@ -38,6 +37,7 @@ class Classification(Family[LabelledText, Labelled]):
 
     name: ClassVar[str] = "tc"
     metric: ClassVar[str] = "accuracy"
+    metrics: ClassVar[tuple[str, ...]] = ("accuracy", "macro_f1", "micro_f1")
     Settings: ClassVar[type[FamilySettings]] = PairSettings
 
     def objective(
@@ -56,7 +56,7 @@ class Classification(Family[LabelledText, Labelled]):
         )  # fmt: skip
         return PairObjective(self.name, mixture, settings, encoder, pooling, seed)
 
-    def read(self, path: Path, notes: Notes | None = None) -> list[LabelledText]:
+    def read(self, path: Spec, notes: Notes | None = None) -> list[LabelledText]:
         """Texts and labels from :func:`~onetrunk.data.sources.stream_classification`."""
         return read_classification(path, notes)
 
