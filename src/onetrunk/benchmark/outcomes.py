@@ -34,13 +34,10 @@ class Outcomes:
 
     def scores(self) -> dict[str, float]:
         """What the family's ``score`` gives for these rows, in percent."""
+        columns = self.values.T.tolist()
         if self.kind == "entities":
-            return scores_of_counts(
-                (gold, found, right) for gold, found, right in self.values.tolist()
-            )
-        gold, predicted = (
-            [[self.labels[at]] for at in column] for column in self.values.T.tolist()
-        )
+            return scores_of_counts(zip(*columns, strict=True))
+        gold, predicted = ([[self.labels[at]] for at in column] for column in columns)
         return label_scores(gold, predicted)
 
     def take(self, rows: Sequence[int] | np.ndarray) -> Outcomes:

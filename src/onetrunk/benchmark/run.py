@@ -80,6 +80,7 @@ class _Run:
             jobs.setdefault((folder, id.task), _Job(folder, id.task, [])).cells.append(id)
         self.jobs = list(jobs.values())
         self.loaded: tuple[Path, Backbone] | None = None
+        self.said = set[str]()
 
     def work(self) -> list[Cell]:
         """Do what is neither done nor taken, in order, until everything is done."""
@@ -140,7 +141,9 @@ class _Run:
         note(f"{job.folder.name} {job.task}: reading")
         notes = Notes()
         rows = read_task(self.suite.task(job.task), notes)
-        say(notes)
+        if job.task not in self.said:
+            self.said.add(job.task)
+            say(notes)
         wanted = {
             id: Wanted(
                 self.suite.draw(id.draw),

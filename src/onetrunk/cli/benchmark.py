@@ -83,4 +83,4 @@ def _run(suite: Suite, out: Path, keep_stale: bool) -> None:
     stale = len(survey(suite, out).reasons) if keep_stale else 0
     results = stdout()
     results.width = max(100, results.width)
-    results.print(means_table(suite, cells, f"with {stale} stale cells" if stale else ""))
+    results.print(means_table(suite, cells, f"stale cells kept: {stale}" if stale else ""))
