@@ -1,22 +1,26 @@
 """A suite end to end: what is computed, kept, shared, and computed again."""
 
+import io
 import multiprocessing
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import datasets
 import pytest
+from rich.console import Console
 
 from onetrunk.benchmark import code, measure, run
-from onetrunk.benchmark.cells import Cell, CellId, load_cell, load_cells
+from onetrunk.benchmark.cells import Cell, CellId, load_cells
 from onetrunk.benchmark.run import run_suite, survey
 from onetrunk.benchmark.suite import Suite
-from onetrunk.benchmark.table import rows_of
+from onetrunk.benchmark.table import means_table, rows_of
 from onetrunk.engine import Engine
 from onetrunk.errors import UserError
 from onetrunk.families import FAMILIES
 from onetrunk.model.backbone import load_backbone
+from onetrunk.storage import read_json
 
 MakeSuite = Callable[..., Suite]
 ONE = ["none"]
@@ -79,6 +83,24 @@ def test_from_suite_to_cells_and_again(
     shutil.rmtree(out / "backbones")
     run_suite(suite, out)
     assert not (out / "backbones").exists()
+
+
+def test_where_the_folder_is_absent_the_hub_is_read(
+    make_suite: MakeSuite, tmp_path: Path, corpora: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``datasets`` reads a folder as it reads the hub."""
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    task = {"name": "verb", "family": "tc", "data": "tc/absent", "hub": str(corpora / "tc/app")}
+    far = make_suite(strategies=["tpl"], adapters=["linear"], tasks=[task])
+    near = make_suite(strategies=["tpl"], adapters=["linear"], tasks=[task | {"data": "tc/app"}])
+    (one,), (other,) = (run_suite(suite, tmp_path / str(i)) for i, suite in enumerate((far, near)))
+    assert (one.scores, one.test_rows) == (other.scores, 12)
+    assert one.hashes["data"] != other.hashes["data"]
+    near_sets = {"tc/app/test", "tc/app/validation"}
+    for out, sets in (("0", {f"{corpora / 'tc/app'}/test"}), ("1", near_sets)):
+        report = read_json(tmp_path / out / "backbones/tpl.0/decontamination.json", "a backbone")
+        assert set(report["evaluation_sets"]) == sets
 
 
 def test_a_task_with_fewer_rows_gives_all(make_suite: MakeSuite, tmp_path: Path) -> None:
@@ -300,4 +322,9 @@ def test_a_mean_is_over_the_same_cells_or_not_given(make_suite: MakeSuite, tmp_p
     assert row.mean(column) == sum(own) / 2
     (part,) = rows_of(suite, cells[1:])
     assert [part.mean(each) is None for each in part.wanted] == [True, False, False, False]
-    assert load_cell(cells[0].id.file(out)).id == cells[0].id
+    console = Console(width=200, file=io.StringIO())
+    console.print(means_table(suite, cells[1:]))
+    printed = console.file.getvalue()  # type: ignore[attr-defined]
+    *_, line = printed.splitlines()
+    assert line.split()[:4] == ["none", "1", "of", "2"]
+    assert line.endswith("7 of 8")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -56,11 +56,13 @@ def run_suite(
     return _Run(suite, out, progress, keep_stale).work()
 
 
+@dataclass
 class _Job:
     """The cells of one backbone and task, of every strategy that uses that backbone."""
 
-    def __init__(self, folder: Path, task: str, cells: list[CellId]) -> None:
-        self.folder, self.task, self.cells = folder, task, cells
+    folder: Path
+    task: str
+    cells: list[CellId]
 
 
 class _Run:
@@ -152,11 +154,18 @@ class _Run:
             )
             for id in missing
         }
+        start = time.perf_counter()
         for cell in measure(self._backbone(job.folder), rows, wanted, note):
             settings, hashes = self.ledger.settings(cell.id), self.ledger.hashes(cell.id)
             save_cell(replace(cell, settings=settings, hashes=hashes), self.out)
             self.finished.add(cell.id)
             note(f"{cell.id.strategy} {cell.id.task}: written")
+        if not console.is_terminal:  # there is no bar: a line shows that the run is alive
+            console.print(
+                f"{job.folder.name} {job.task}: {len(missing)} cells in "
+                f"{time.perf_counter() - start:.0f} s, {len(self.finished)} of {self.total} done",
+                markup=False,
+            )
 
     def _backbone(self, folder: Path) -> Backbone:
         """Load a backbone; the last one is kept, since jobs of one lie side by side."""

@@ -71,13 +71,15 @@ def _run(suite: Suite, out: Path, keep_stale: bool) -> None:
     from onetrunk.progress import progress_bar, stdout
 
     try:
-        with progress_bar() as bar:
+        with progress_bar(period=3600) as bar:
             task = bar.add_task("cells", total=None, note="")
-            cells = run_suite(
-                suite, out,
-                lambda what, done, total: bar.update(task, completed=done, total=total, note=what),
-                keep_stale,
-            )  # fmt: skip
+
+            def watch(what: str, done: int, total: int) -> None:
+                if bar.tasks[0].total is None:  # cells of an earlier run say nothing of the speed
+                    bar.reset(task, completed=done, total=total)
+                bar.update(task, completed=done, total=total, note=what)
+
+            cells = run_suite(suite, out, watch, keep_stale)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("finished cells are kept; the same command goes on") from None
     stale = len(survey(suite, out).reasons) if keep_stale else 0
