@@ -10,6 +10,7 @@ import pytest
 from onetrunk.adapt.rows import Draw
 from onetrunk.benchmark.cells import every_id
 from onetrunk.benchmark.suite import DrawnRows, Suite, load_suite
+from onetrunk.config import parse, read_yaml
 from onetrunk.data.examples import LabelledText, TaggedText
 from onetrunk.data.locate import Located
 from onetrunk.errors import UserError
@@ -148,3 +149,15 @@ def test_unknown_names_are_answered_with_the_nearest(make_suite: MakeSuite) -> N
         suite.task("vreb")
     with pytest.raises(UserError, match="no such suite"):
         load_suite(Path("nowhere.yaml"))
+
+
+def test_the_suite_of_21_tasks() -> None:
+    path = Path(__file__).parents[2] / "recipes/suite21.yaml"
+    suite = parse(Suite, read_yaml(path, "suite"), str(path))
+    families = [task.family for task in suite.tasks]
+    assert (families.count("ner"), families.count("tc")) == (10, 11)
+    assert [task.name for task in suite.tasks if task.score == "macro_f1"] == [
+        "sms_spam", "tweeteval_emotion", "tweeteval_offensive"
+    ]  # fmt: skip
+    assert (path.parent / str(suite.recipe)).exists()
+    assert len(list(every_id(suite))) == (1 + 6 * 3) * 21 * 2 * 3 * 2

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import glob
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -209,10 +210,8 @@ def load_suite(path: Path) -> Suite:
     """
     suite = parse(Suite, read_yaml(path, "suite"), str(path))
     _resolve(suite, path.parent)
-    try:
+    with _within(str(path)):
         _check(suite)
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from None
     return suite
 
 
@@ -235,9 +234,11 @@ def _check(suite: Suite) -> None:
     for key in ("seeds", "adaptation_seeds", "adapters"):
         _once(key, map(str, getattr(suite, key)))
     for task in suite.tasks:
-        _within(f"task {task.name!r}", lambda task=task: _check_task(task))
+        with _within(f"task {task.name!r}"):
+            _check_task(task)
     for strategy in suite.strategies:
-        _within(f"strategy {strategy.name!r}", lambda each=strategy: _check_strategy(suite, each))
+        with _within(f"strategy {strategy.name!r}"):
+            _check_strategy(suite, strategy)
 
 
 def _check_task(task: Task) -> None:
@@ -269,11 +270,13 @@ def _check_strategy(suite: Suite, strategy: Strategy) -> None:
             raise UserError(f"{folder} is not a backbone folder: it has no {RECORD}")
 
 
-def _within(what: str, check: Any) -> None:
+@contextmanager
+def _within(where: str) -> Iterator[None]:
+    """Say of errors in the block where they are."""
     try:
-        check()
+        yield
     except UserError as error:
-        raise UserError(f"{what}: {error}") from None
+        raise UserError(f"{where}: {error}") from None
 
 
 def _once(key: str, names: Iterable[str]) -> None:
