@@ -53,7 +53,8 @@ class Decontaminate(_Settings):
     """Leave out rows that evaluation sets hold too (:mod:`onetrunk.data.overlap`)."""
 
     against: list[str] = Field(min_length=1)
-    """Files, or folders with a validation or test split; ``*`` stands for any name."""
+    """Files, or folders with a validation or test split; ``*`` stands for any name. Of
+    ``hub:NAME[:CONFIG]`` it is the test split."""
     min_words: int = Field(5, ge=1)
     """Texts with fewer words are not judged."""
     near_words: int = Field(8, ge=1)
@@ -123,32 +124,39 @@ def load_recipe(path: Path, **overrides: Any) -> Recipe:
     Relative source, encoder and teacher paths are taken from the recipe's folder. Raises
     :class:`UserError` naming file, key, value and the nearest valid key.
     """
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"no such recipe: {path}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(data, dict):
-        raise UserError(f"{path} is not a recipe: a mapping of keys was expected")
+    data = read_yaml(path, "recipe")
     data |= {key: value for key, value in overrides.items() if value is not None}
     recipe = parse(Recipe, data, str(path))
     for family in recipe.families.values():
         for source in [*(family.get("sources") or []), *(family.get("labelled") or [])]:
             if isinstance(source, dict) and "path" in source:
-                source["path"] = _from(path.parent, str(source["path"]))
+                source["path"] = absolute(path.parent, str(source["path"]))
         distill = family.get("distill")
         if isinstance(distill, dict) and str(distill.get("teacher")).startswith("."):
-            distill["teacher"] = _from(path.parent, distill["teacher"])
+            distill["teacher"] = absolute(path.parent, distill["teacher"])
     if recipe.decontaminate is not None:
         against = recipe.decontaminate.against
-        recipe.decontaminate.against = [_from(path.parent, pattern) for pattern in against]
+        recipe.decontaminate.against = [absolute(path.parent, pattern) for pattern in against]
     if recipe.encoder.startswith("."):
-        recipe.encoder = _from(path.parent, recipe.encoder)
+        recipe.encoder = absolute(path.parent, recipe.encoder)
     return recipe
 
 
-def _from(folder: Path, path: str) -> str:
+def read_yaml(path: Path, what: str) -> dict[str, Any]:
+    """Read a YAML mapping; ``what`` says in the error what the file should have been."""
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, IsADirectoryError):
+        raise UserError(f"no such {what}: {path}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(data, dict):
+        raise UserError(f"{path} is not a {what}: a mapping of keys was expected")
+    return data
+
+
+def absolute(folder: Path, path: str) -> str:
+    """A path that is written relative to ``folder``; a hub name as it is."""
     if path.startswith("hub:"):
         return path
     return str((folder / Path(path).expanduser()).resolve())

@@ -19,9 +19,10 @@ from onetrunk.data.notes import Notes
 console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
-def progress_bar() -> Progress:
+def progress_bar(period: float = 30.0) -> Progress:
     """A bar with count, elapsed time and ETA, and a free text ``note`` field after it.
 
+    The ETA is by the speed of the last ``period`` seconds: longer where steps are.
     Off a terminal nothing is drawn until the end, so that log files stay readable.
     """
     return Progress(
@@ -33,6 +34,7 @@ def progress_bar() -> Progress:
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
         console=console,
+        speed_estimate_period=period,
     )
 
 

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from onetrunk import __version__
 from onetrunk.cli.adapt import adapt
+from onetrunk.cli.benchmark import benchmark
 from onetrunk.cli.conflict import conflict
 from onetrunk.cli.evaluate import evaluate
 from onetrunk.cli.label import label
@@ -40,6 +41,8 @@ app = typer.Typer(
     [bold]2. adapt[/] trains a small [bold]app[/] on the frozen backbone from a few labelled rows.
 
     [bold]3. predict[/] runs many apps over texts in one pass, [bold]evaluate[/] scores one.
+
+    [bold]benchmark[/] compares ways to pre-finetune on many tasks.
     """,
 )
 
@@ -64,7 +67,7 @@ def _guarded(verb: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-for verb in (label, conflict, prefinetune, adapt, predict, evaluate):
+for verb in (label, conflict, prefinetune, adapt, predict, evaluate, benchmark):
     # Paragraphs are wrapped to the terminal, not to the source file.
     paragraphs = inspect.cleandoc(verb.__doc__ or "").split("\n\n")
     wrapped = "\n\n".join(" ".join(part.split()) for part in paragraphs)

@@ -30,12 +30,16 @@ class EvaluationSets:
 
     @classmethod
     def find(cls, patterns: Sequence[str], settings: OverlapSettings) -> EvaluationSets:
-        """Files, and folders with a validation or test split; ``*`` stands for any name.
+        """Files, and folders with a validation or test split; ``*`` stands for any name. Of
+        ``hub:NAME[:CONFIG]`` it is the test split.
 
         Raises :class:`UserError` for a pattern that nothing matches, or a folder without either.
         """
         sets: dict[str, Located] = {}
         for pattern in patterns:
+            if pattern.startswith("hub:"):
+                sets[f"{pattern[4:]}/test"] = locate(pattern, "test")
+                continue
             paths = [Path(found) for found in sorted(glob.glob(pattern))]
             if not paths:
                 raise UserError(f"decontaminate: no such file or folder: {pattern}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 import torch.nn.functional as F
@@ -15,6 +14,7 @@ from onetrunk.config import FamilySettings
 from onetrunk.data.alignment import Encoded
 from onetrunk.data.batching import TokenIds
 from onetrunk.data.notes import Notes
+from onetrunk.data.sources import Spec
 from onetrunk.errors import UserError, nearest
 from onetrunk.families.mixture import Mixture
 from onetrunk.families.preparing import Preparing
@@ -89,6 +89,8 @@ class Family(ABC, Generic[Example, Prediction]):
     name: ClassVar[str]
     metric: ClassVar[str]
     """Key of :meth:`score` that early stopping and tables use."""
+    metrics: ClassVar[tuple[str, ...]] = ()
+    """All keys of :meth:`score`, for checking a choice before the work; empty: not said."""
     Settings: ClassVar[type[FamilySettings]] = FamilySettings
     starts_from: ClassVar[str | None] = None
     """The family whose task-primary LoRA its apps start from, if it is not its own: such a family
@@ -113,8 +115,9 @@ class Family(ABC, Generic[Example, Prediction]):
     # Stage 2 and 3
 
     @abstractmethod
-    def read(self, path: Path, notes: Notes | None = None) -> list[Example]:
-        """Labelled examples from a file or folder; what reading changed or found odd is noted."""
+    def read(self, path: Spec, notes: Notes | None = None) -> list[Example]:
+        """Labelled examples of a source's training split, or of the split that was located; what
+        reading changed or found odd is noted."""
 
     @abstractmethod
     def parse(self, text: str) -> Example:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import torch
@@ -14,7 +13,7 @@ from onetrunk.config import FamilySettings
 from onetrunk.data.alignment import Encoded
 from onetrunk.data.examples import LabelledText
 from onetrunk.data.notes import Notes
-from onetrunk.data.sources import read_classification
+from onetrunk.data.sources import Spec, read_classification
 from onetrunk.errors import UserError
 from onetrunk.families.base import Family, Objective
 from onetrunk.families.mixture import Mixture
@@ -39,7 +38,7 @@ Prediction = TypeVar("Prediction")
 class WholeText(Family[LabelledText, Prediction]):
     """What families of one head on a whole, pooled text have in common."""
 
-    def read(self, path: Path, notes: Notes | None = None) -> list[LabelledText]:
+    def read(self, path: Spec, notes: Notes | None = None) -> list[LabelledText]:
         """Texts and labels from :func:`~onetrunk.data.sources.stream_classification`."""
         return read_classification(path, notes)
 
@@ -71,6 +70,7 @@ class Classification(WholeText[Labelled]):
 
     name: ClassVar[str] = "tc"
     metric: ClassVar[str] = "accuracy"
+    metrics: ClassVar[tuple[str, ...]] = ("accuracy", "macro_f1", "micro_f1")
     Settings: ClassVar[type[FamilySettings]] = PairSettings
 
     def objective(

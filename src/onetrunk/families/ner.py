@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,7 +15,7 @@ from onetrunk.data.alignment import Encoded, window_units
 from onetrunk.data.examples import TaggedText
 from onetrunk.data.iob import entities
 from onetrunk.data.notes import Notes
-from onetrunk.data.sources import read_ner
+from onetrunk.data.sources import Spec, read_ner
 from onetrunk.families.base import Family, Objective
 from onetrunk.families.mixture import Mixture
 from onetrunk.families.preparing import Preparing
@@ -39,6 +38,7 @@ class Ner(Family[TaggedText, Tagged]):
 
     name: ClassVar[str] = "ner"
     metric: ClassVar[str] = "f1"
+    metrics: ClassVar[tuple[str, ...]] = ("f1", "precision", "recall")
     Settings: ClassVar[type[FamilySettings]] = NerSettings
 
     def objective(
@@ -56,7 +56,7 @@ class Ner(Family[TaggedText, Tagged]):
         )  # fmt: skip
         return NerObjective(mixture, settings, encoder, seed, preparing)
 
-    def read(self, path: Path, notes: Notes | None = None) -> list[TaggedText]:
+    def read(self, path: Spec, notes: Notes | None = None) -> list[TaggedText]:
         """Words and tags from any source of :func:`~onetrunk.data.sources.stream_ner`."""
         return read_ner(path, notes)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from sklearn.metrics import accuracy_score, f1_score
 from sklearn.preprocessing import MultiLabelBinarizer
@@ -18,14 +18,28 @@ def entity_scores(
     An entity counts if its first word, last word and type are all right, as in seqeval's strict
     mode. Raises ValueError if a sentence has not as many predicted as gold tags.
     """
-    right = found = wanted = 0
+    return scores_of_counts(entity_counts(gold, predicted))
+
+
+def entity_counts(
+    gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]
+) -> list[tuple[int, int, int]]:
+    """By sentence, how many entities are gold, how many predicted, and how many of these right.
+
+    Raises ValueError if a sentence has not as many predicted as gold tags.
+    """
+    counts = []
     for gold_tags, predicted_tags in zip(gold, predicted, strict=True):
         if len(gold_tags) != len(predicted_tags):
             raise ValueError(f"{len(predicted_tags)} predicted tags for {len(gold_tags)} words")
         truth, guess = set(entities(gold_tags)), set(entities(predicted_tags))
-        right += len(truth & guess)
-        found += len(guess)
-        wanted += len(truth)
+        counts.append((len(truth), len(guess), len(truth & guess)))
+    return counts
+
+
+def scores_of_counts(counts: Iterable[tuple[int, int, int]]) -> dict[str, float]:
+    """Precision, recall and micro-F1 of the sentences of :func:`entity_counts`."""
+    wanted, found, right = map(sum, zip((0, 0, 0), *counts, strict=True))
     precision = right / found if found else 0.0
     recall = right / wanted if wanted else 0.0
     f1 = 2 * right / (found + wanted) if found + wanted else 0.0

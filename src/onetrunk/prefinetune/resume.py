@@ -92,7 +92,7 @@ class WorkFolder:
             )
             return None
         was = read_json(self.folder / _RUN, "the checkpoints of a run")
-        for key, before, now in _differences(was.get("recipe"), _json(recipe)):
+        for key, before, now in differences(was.get("recipe"), _json(recipe)):
             raise UserError(
                 f"{self.folder} belongs to another recipe: {key} was {before}, now {now}; change "
                 "it back, choose another --out, or start again with --overwrite"
@@ -117,7 +117,7 @@ class WorkFolder:
     def resume(self, trainer: Trainer, recipe: Recipe, found: Checkpoint) -> None:
         """Bring a fresh trainer to a checkpoint. Raises :class:`UserError` if data changed."""
         was = read_json(self.folder / _RUN, "the checkpoints of a run").get("data")
-        for key, _, _ in _differences(was, identity(trainer, recipe)["data"]):
+        for key, _, _ in differences(was, identity(trainer, recipe)["data"]):
             raise UserError(
                 f"the {key} has changed since {found.folder} was written: change it back, or "
                 "start again with --overwrite"
@@ -178,14 +178,14 @@ def _json(recipe: Recipe) -> dict[str, Any]:
     return recipe.model_dump(mode="json")
 
 
-def _differences(was: Any, now: Any, key: str = "") -> Iterator[tuple[str, str, str]]:
+def differences(was: Any, now: Any, key: str = "") -> Iterator[tuple[str, str, str]]:
     """Where two JSON values differ: dotted key, and both as JSON (or ``missing``)."""
     if isinstance(was, list) and isinstance(now, list):
         was, now = dict(enumerate(was)), dict(enumerate(now))
     if isinstance(was, dict) and isinstance(now, dict):
         for part in {**was, **now}:
             place = f"{key}.{part}" if key else str(part)
-            yield from _differences(was.get(part, _MISSING), now.get(part, _MISSING), place)
+            yield from differences(was.get(part, _MISSING), now.get(part, _MISSING), place)
     elif was != now:
         yield key, _shown(was), _shown(now)
 

@@ -1,0 +1,109 @@
+"""``onetrunk benchmark`` as a user meets it."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from onetrunk import cli
+from onetrunk.benchmark import run as running
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """``run(…)``: exit code, stdout and stderr of ``onetrunk benchmark …``."""
+    monkeypatch.setenv("COLUMNS", "100")
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["onetrunk", "benchmark", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        captured = capsys.readouterr()
+        assert isinstance(stop.value.code, int)
+        return stop.value.code, captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture
+def suite(corpora: Path, tiny_encoder_folder: Any) -> Path:
+    recipe = {
+        "encoder": str(tiny_encoder_folder("bert")),
+        "k": 2,
+        "families": {
+            "ner": {"batch_size": 4, "sources": [{"path": "pre_ner/a"}]},
+            "tc": {"batch_size": 4, "sources": [{"path": "pre_pairs/c"}]},
+        },
+    }
+    (corpora / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    content = {
+        "recipe": "recipe.yaml",
+        "strategies": ["none"],
+        "draws": [{"rows": 8}],
+        "adapters": ["linear"],
+        "tasks": [{"name": "verb", "family": "tc", "data": "tc/app"}],
+    }
+    path = corpora / "suite.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def words(printed: str) -> list[list[str]]:
+    return [line.split() for line in printed.splitlines()]
+
+
+def test_what_would_be_done_then_done_then_kept(run: Run, suite: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    code, printed, said = run(suite, "--out", out, "--dry-run")
+    assert (code, out.exists()) == (0, False)
+    assert words(printed) == [["task", "none"], ["verb", "0/0/1"], ["done/stale/missing"]]
+    assert "backbones to train: none.0" in said
+
+    code, printed, _ = run(suite, "--out", out)
+    assert code == 0
+    (file,) = (out / "cells").rglob("*.json")
+    table = words(printed)
+    assert table[:3] == [["tc"], ["8-rows"], ["strategy", "linear", "cells"]]
+    assert [table[3][0], table[3][2]] == ["none", "1"]
+
+    before = file.read_bytes()
+    content = yaml.safe_load(suite.read_text()) | {"adapt": {"l2": 0.5}}
+    suite.write_text(yaml.safe_dump(content))
+    _, printed, said = run(suite, "--out", out, "--dry-run", "--keep-stale")
+    assert ["verb", "0/1/0"] in words(printed)
+    assert "none, verb: 1 cell stale: settings (l2 was 0.01, now 0.5): would be kept" in said
+    _, printed, said = run(suite, "--out", out, "--keep-stale", "--threads", 1)
+    assert "stale cells kept: 1" in printed
+    assert "l2 was 0.01, now 0.5): kept" in said
+    assert file.read_bytes() == before
+    assert run(suite, "--out", out)[0] == 0
+    assert file.read_bytes() != before
+
+
+def test_errors_are_one_line(run: Run, suite: Path, tmp_path: Path) -> None:
+    for arguments, message in (
+        ((tmp_path / "no.yaml", "--out", tmp_path / "out"), "no such suite"),
+        ((suite, "--out", suite), "is a file; a folder is written here"),
+    ):
+        code, printed, said = run(*arguments)
+        assert (code, printed) == (2, "")
+        assert said.startswith("error: ")
+        assert message in said
+
+
+def test_ctrl_c_says_that_cells_are_kept(
+    run: Run, suite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(running, "prefinetune", interrupted)
+    code, _, said = run(suite, "--out", tmp_path / "out")
+    assert code == 130
+    assert "finished cells are kept; the same command goes on" in said
