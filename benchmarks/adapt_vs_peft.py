@@ -23,13 +23,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 from statistics import median
 from typing import Any
+
+from peers import isolated
 
 TASKS = {"banking77": "tc", "conll2003": "ner"}
 ROWS, EPOCHS, BATCH, K, RANK, LENGTH = 1000, 5, 16, 3, 16, 128
@@ -153,16 +154,7 @@ def _score(job: dict[str, Any], backbone: Any, app: Any, test: Path) -> dict[str
 
 def in_process(job: dict[str, Any], **more: Any) -> dict[str, Any]:
     """Do one job in a process of its own."""
-    job = {**job, **more}
-    done = subprocess.run(
-        [sys.executable, __file__, "--job", json.dumps(job)],
-        env={**os.environ, "OMP_NUM_THREADS": str(job["threads"])},
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        raise SystemExit(f"{job}\n{done.stderr}")
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    found = isolated.in_process(__file__, {**job, **more})
     print(f"  {more} {found.get('seconds', 0):.1f} s", file=sys.stderr)
     return found
 

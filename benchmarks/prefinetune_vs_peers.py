@@ -40,13 +40,14 @@ import importlib.util
 import json
 import os
 import platform
-import subprocess
 import sys
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from typing import Any
+
+from peers import isolated
 
 WAY = {
     "bf16": False, "workers": 0, "attention": "sdpa", "compile": False, "grouped": True,
@@ -88,16 +89,7 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
 
 def in_process(job: dict[str, Any], **more: Any) -> dict[str, Any]:
     """Do one job in a process of its own."""
-    job = {**job, **more}
-    done = subprocess.run(
-        [sys.executable, __file__, "--job", json.dumps(job)],
-        env={**os.environ, "OMP_NUM_THREADS": str(job["threads"])},
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        raise SystemExit(f"{job}\n{done.stderr}")
-    return json.loads(done.stdout.splitlines()[-1])
+    return isolated.in_process(__file__, {**job, **more})
 
 
 def tune(job: dict[str, Any], strategy: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:

@@ -27,6 +27,7 @@ class Rating(WholeText[float]):
 
     name: ClassVar[str] = "rating"
     metric: ClassVar[str] = "spearman"
+    metrics: ClassVar[tuple[str, ...]] = ("spearman", "pearson", "mae", "accuracy", "kappa")
     starts_from: ClassVar[str | None] = Classification.name
 
     def check_rows(self, examples: Sequence[LabelledText], where: str) -> None:
