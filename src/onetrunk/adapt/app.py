@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -54,6 +55,14 @@ class App:
             )
         if self.primary not in (NONE, *backbone.primary):
             raise UserError(f"app {name} needs the primary LoRA {self.primary!r} of its backbone")
+
+
+def backbone_from(folder: Path, backbone: str) -> str:
+    """How an app in ``folder`` finds its backbone again: a folder relative to its own, the name of
+    an encoder as it is."""
+    if Path(backbone).is_dir():
+        return os.path.relpath(Path(backbone).resolve(), folder.resolve())
+    return backbone
 
 
 def save_app(app: App, backbone: Backbone, folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -70,7 +69,7 @@ def adapt(
 
     Example: [cyan]onetrunk adapt runs/tpl --family tc --train banking.csv --out apps/banking[/]
     """
-    from onetrunk.adapt.app import save_app
+    from onetrunk.adapt.app import backbone_from, save_app
     from onetrunk.adapt.fit import fit
     from onetrunk.adapt.rows import Draw, draw_rows, save_rows
     from onetrunk.adapt.task import AdaptSettings, Data
@@ -112,7 +111,7 @@ def adapt(
         raise UserError(f"--k {k}: the encoder has {loaded.encoder.depth} layers")
     say(notes)
     app = _watch(lambda progress: fit(loaded, kind, data, settings, progress), out.name)
-    app.record["backbone"] = _relative(backbone, out)
+    app.record["backbone"] = backbone_from(out, backbone)
     scores = {}
     if test is not None:
         with Engine(loaded, {out.name: app}) as engine:
@@ -180,10 +179,3 @@ def _positive(option: str, value: Any) -> Any:
     if value is not None and value < 1:
         raise UserError(f"{option} {value}: must be at least 1")
     return value
-
-
-def _relative(backbone: str, out: Path) -> str:
-    """How the app finds its backbone again: a folder relative to the app, a name as it is."""
-    if Path(backbone).is_dir():
-        return os.path.relpath(Path(backbone).resolve(), out.resolve())
-    return backbone

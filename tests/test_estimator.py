@@ -1,0 +1,130 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.metrics import accuracy_score, f1_score
+from sklearn.model_selection import GridSearchCV, cross_val_score
+
+from onetrunk.adapt.fit import fit
+from onetrunk.adapt.task import AdaptSettings, Data
+from onetrunk.data.examples import LabelledText
+from onetrunk.engine import Engine
+from onetrunk.errors import UserError
+from onetrunk.estimator import TextEstimator
+from onetrunk.families import family
+from onetrunk.model.backbone import Backbone, load_backbone, save_backbone
+from onetrunk.storage import atomic_folder
+
+
+@pytest.fixture
+def texts(corpora: Path) -> tuple[list[str], list[str]]:
+    rows = family("tc").read(corpora / "tc/app/train.parquet")
+    return [row.text for row in rows], [row.labels[0] for row in rows]
+
+
+@pytest.fixture
+def sentences(corpora: Path) -> tuple[list[list[str]], list[list[str]]]:
+    rows = family("ner").read(corpora / "ner/app/train.parquet")
+    return [[row.text[a:b] for a, b in row.words] for row in rows], [list(r.tags) for r in rows]
+
+
+@pytest.mark.parametrize("adapter", ["linear", "lora"])
+def test_it_is_what_fit_and_the_engine_give(
+    tiny_backbone: Backbone, texts: Any, adapter: Any
+) -> None:
+    X, y = texts
+    made = TextEstimator(tiny_backbone, adapter=adapter, epochs=2, seed=3).fit(X, y)
+    kind = family("tc")
+    rows = [LabelledText(text, (label,)) for text, label in zip(X, y, strict=True)]
+    settings = AdaptSettings(adapter=adapter, epochs=2, seed=3)
+    app = fit(tiny_backbone, kind, Data(kind.label_set(rows), rows), settings)
+    with Engine(tiny_backbone, {"app": app}) as engine:
+        want = engine.predict_examples("app", rows)
+    assert made.predict(X).tolist() == [prediction.labels[0] for prediction in want]
+    probabilities = made.predict_proba(X)
+    assert probabilities.shape == (len(X), len(made.classes_))
+    assert probabilities.sum(1) == pytest.approx(1)
+    assert made.classes_[probabilities.argmax(1)].tolist() == made.predict(X).tolist()
+    assert made.score(X, y) == pytest.approx(accuracy_score(y, made.predict(X)))
+    assert made.app_.record["seed"] == 3
+
+
+def test_scikit_learn_searches_and_validates(tiny_backbone: Backbone, texts: Any) -> None:
+    X, y = (np.array(part) for part in texts)
+    plain = TextEstimator(tiny_backbone, adapter="linear")
+    assert clone(plain).get_params() == plain.get_params()
+    scores = cross_val_score(plain, X, y, cv=3)
+    assert scores.mean() > 0.8
+    search = GridSearchCV(plain, {"l2": [1e-2, 100.0]}, cv=3).fit(X, y)
+    assert search.best_params_ == {"l2": 1e-2}
+    assert search.score(X, y) > 0.9
+
+
+def test_labels_keep_their_type(tiny_backbone: Backbone, texts: Any) -> None:
+    X, y = texts
+    numbers = [sorted(set(y)).index(label) for label in y]
+    made = TextEstimator(tiny_backbone, adapter="linear").fit(X, numbers)
+    assert sorted(made.classes_.tolist()) == sorted(set(numbers))
+    assert accuracy_score(numbers, made.predict(X)) > 0.9
+
+
+def test_entities(tiny_backbone: Backbone, sentences: Any) -> None:
+    X, y = sentences
+    calls: list[str] = []
+    made = TextEstimator(
+        tiny_backbone, "ner", batch_size=8, progress=lambda what, done, total: calls.append(what)
+    ).fit(X, y, validation=(X[:9], y[:9]))
+    assert made.score(X, y) > 0.8
+    assert [len(tags) for tags in made.predict(X)] == [len(words) for words in X]
+    assert calls
+    assert "validation" in made.app_.record
+    with pytest.raises(UserError, match="family 'ner' has no probabilities"):
+        made.predict_proba(X)
+    with pytest.raises(UserError, match="1 tags for the 2 words 'in york'"):
+        made.score([["in", "york"]], [["O"]])
+    with pytest.raises(UserError, match="tag 'LOC' is not IOB2"):
+        made.fit([["york"]], [["LOC"]])
+
+
+def test_several_labels_and_ratings(tiny_backbone: Backbone) -> None:
+    words = ["call", "play", "mum", "paris", "york"]
+    X = [" ".join((words * 2)[i : i + 1 + i % 4]) for i in range(5)] * 2
+    y = [text.split() for text in X]
+    many = TextEstimator(tiny_backbone, "multi-label", "linear", l2=1e-3).fit(X, y)
+    assert [sorted(found) for found in many.predict(X)] == [sorted(labels) for labels in y]
+    assert many.score(X, y) == 1.0
+    grid = np.array([[label in labels for label in many.classes_] for labels in y])
+    assert f1_score(grid, many.predict_proba(X) >= 0.5, average="micro") == 1.0
+    stars = TextEstimator(tiny_backbone, "rating", "linear").fit(X, [len(labels) for labels in y])
+    assert stars.predict(X).shape == (10,)
+    assert stars.score(X, [len(labels) for labels in y]) > 0.8
+
+
+def test_saved_apps_are_apps(tiny_backbone: Backbone, texts: Any, tmp_path: Path) -> None:
+    with atomic_folder(tmp_path / "backbone") as folder:
+        save_backbone(tiny_backbone, folder)
+    X, y = texts
+    made = TextEstimator(tmp_path / "backbone", adapter="linear").fit(X, y)
+    made.save(tmp_path / "apps/verbs")
+    with Engine.load(load_backbone(tmp_path / "backbone"), [tmp_path / "apps/verbs"]) as engine:
+        found = engine.predict(X)
+    labels = [result["apps"]["verbs"]["labels"][0] for result in found]
+    assert labels == made.predict(X).tolist()
+    assert engine.apps["verbs"].record["backbone"] == "../../backbone"
+
+
+def test_what_cannot_be_used_is_refused(tiny_backbone: Backbone) -> None:
+    plain = TextEstimator(tiny_backbone)
+    with pytest.raises(NotFittedError):
+        plain.predict(["a"])
+    with pytest.raises(UserError, match="y: 1 answers for 2 texts"):
+        plain.fit(["a", "b"], ["x"])
+    with pytest.raises(UserError, match="unknown task family 'nre'"):
+        TextEstimator(tiny_backbone, "nre").fit(["a"], ["x"])
+    with pytest.raises(UserError, match="adapter 'lroa' is unknown; choose lora or linear"):
+        TextEstimator(tiny_backbone, adapter="lroa").fit(["a", "b"], ["x", "y"])
+    with pytest.raises(UserError, match=r"y, row 2: .* is no number"):
+        TextEstimator(tiny_backbone, "rating").fit(["a", "b"], [1, "x"])
