@@ -57,7 +57,7 @@ class TextEstimator(BaseEstimator):  # type: ignore[misc]
         k: int | None = None,
         epochs: int | None = None,
         batch_size: int = 16,
-        l2: float = 1e-2,
+        l2: float | None = None,
         max_length: int = 128,
         seed: int = 0,
         progress: Progress | None = None,

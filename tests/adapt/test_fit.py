@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
 from torch.nn.functional import cross_entropy
 
@@ -12,7 +13,7 @@ from onetrunk.adapt import features, training
 from onetrunk.adapt.app import App
 from onetrunk.adapt.features import Examples, Top, Trunk, unit_features
 from onetrunk.adapt.fit import fit, fit_together
-from onetrunk.adapt.linear import solve_linear
+from onetrunk.adapt.linear import FOLDS, PENALTIES, PENALTY, choose_penalty, solve_linear
 from onetrunk.adapt.task import AdaptSettings, Data
 from onetrunk.data.examples import LabelledText, TaggedText
 from onetrunk.engine import Engine
@@ -248,6 +249,43 @@ def test_linear_features_are_those_of_the_primary(corpora: Path, tiny_backbone: 
     want = solve_linear(inputs, targets, kind.classes(data.labels), 1e-2)
     got = fit(tiny_backbone, kind, data, AdaptSettings(adapter="linear")).head
     torch.testing.assert_close(got.weight, want.weight, atol=1e-5, rtol=0)
+
+
+def test_the_penalty_is_that_of_the_best_cross_validation() -> None:
+    """Strong for noise, weak for a rule; as good as scikit-learn's search over the same folds."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(120, 40))
+    rule = (x[:, :4].sum(1) > 0).astype(int)
+    noise = rng.integers(0, 2, 120)
+    groups = list(range(120))
+    inputs = torch.tensor(x).float()
+    chosen = {}
+    for name, y in (("rule", rule), ("noise", noise)):
+        chosen[name] = choose_penalty(inputs, torch.tensor(y), groups, 2)
+        order = np.random.default_rng(0).permutation(120)
+        losses = []
+        for l2 in PENALTIES:
+            parts = []
+            for k in range(FOLDS):
+                out = order % FOLDS == k
+                scaler = StandardScaler().fit(x[~out])
+                model = LogisticRegression(C=2 / (l2 * (~out).sum()), tol=1e-8, max_iter=10**4)
+                model.fit(scaler.transform(x[~out]), y[~out])
+                parts.append(log_loss(y[out], model.predict_proba(scaler.transform(x[out]))))
+            losses.append(np.mean(parts))
+        assert chosen[name] == PENALTIES[int(np.argmin(losses))]
+    assert chosen["noise"] > 3 * chosen["rule"]
+
+
+def test_rows_of_a_group_are_held_out_together() -> None:
+    """A copy of each row in training would make any penalty look too strong."""
+    rng = np.random.default_rng(1)
+    x, y = torch.tensor(rng.normal(size=(40, 30))).float(), torch.tensor(rng.integers(0, 2, 40))
+    twice, groups = torch.cat([x, x]), [*range(40), *range(40)]
+    together = choose_penalty(twice, torch.cat([y, y]), groups, 2)
+    apart = choose_penalty(twice, torch.cat([y, y]), list(range(80)), 2)
+    assert together >= 10 * apart
+    assert choose_penalty(x[:1], y[:1], [0], 2) == PENALTY
 
 
 def test_nothing_to_learn(tiny_backbone: Backbone) -> None:

@@ -77,10 +77,10 @@ def test_what_would_be_done_then_done_then_kept(run: Run, suite: Path, tmp_path:
     suite.write_text(yaml.safe_dump(content))
     _, printed, said = run(suite, "--out", out, "--dry-run", "--keep-stale")
     assert ["verb", "0/1/0"] in words(printed)
-    assert "none, verb: 1 cell stale: settings (l2 was 0.01, now 0.5): would be kept" in said
+    assert "none, verb: 1 cell stale: settings (l2 was null, now 0.5): would be kept" in said
     _, printed, said = run(suite, "--out", out, "--keep-stale", "--threads", 1)
     assert "stale cells kept: 1" in printed
-    assert "l2 was 0.01, now 0.5): kept" in said
+    assert "l2 was null, now 0.5): kept" in said
     assert file.read_bytes() == before
     assert run(suite, "--out", out)[0] == 0
     assert file.read_bytes() != before

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from onetrunk.adapt.app import AdapterKind
 from onetrunk.adapt.features import Examples, Top, Trunk, unit_features
-from onetrunk.adapt.linear import solve_linear
+from onetrunk.adapt.linear import choose_penalty, solve_linear
 from onetrunk.errors import UserError
 from onetrunk.families.base import Family
 from onetrunk.model.backbone import Backbone
@@ -32,9 +32,9 @@ class AdaptSettings:
     batch_size: int = 16
     lora_lr: float = 1e-3
     head_lr: float = 2e-3
-    l2: float = 1e-2
-    """Ridge penalty on the standardised linear head. With validation rows a tenth and ten times
-    this are tried too and the best is kept."""
+    l2: float | None = None
+    """Ridge penalty on the standardised linear head; None: the family's, or if it has none, that of
+    the lowest loss in cross-validation."""
     max_length: int = 128
     patience: int = 3
     """Epochs without a better validation score before stopping."""
@@ -104,18 +104,17 @@ class Task:
 
     def solve_head(self) -> tuple[nn.Linear, dict[str, Any]]:
         """The best linear head on the states as they are now."""
-        l2 = self.settings.l2
-        features = torch.cat(self._features(self.trunk))
-        targets = torch.cat(self.targets)
-        classes = self.family.classes(self.data.labels)
+        parts, targets = self._features(self.trunk), torch.cat(self.targets)
+        features, loss = torch.cat(parts), self.family.loss
+        classes, l2 = self.family.classes(self.data.labels), self.settings.l2
+        l2 = self.family.penalty if l2 is None else l2
+        if l2 is None:
+            groups = [e for e, part in zip(self.train.example_of, parts, strict=True) for _ in part]
+            l2 = choose_penalty(features, targets, groups, classes, loss)
+        head = solve_linear(features, targets, classes, l2, loss)
         if not self.data.validation:
-            return solve_linear(features, targets, classes, l2, self.family.loss), {"l2": l2}
-        held_out, tried = self._features(self._held_out), []
-        for penalty in (l2 * factor for factor in (0.1, 1.0, 10.0)):
-            head = solve_linear(features, targets, classes, penalty, self.family.loss)
-            tried.append((self._score(head, held_out), penalty, head))
-        score, l2, head = max(tried, key=lambda entry: entry[0])
-        return head, {"l2": l2, "validation": round(score, 2)}
+            return head, {"l2": l2}
+        return head, {"l2": l2, "validation": round(self.score(head), 2)}
 
     def score(self, head: nn.Linear) -> float:
         """The family's metric on the validation rows, in percent."""

@@ -96,6 +96,9 @@ class Family(ABC, Generic[Example, Prediction]):
     """The family whose task-primary LoRA its apps start from, if it is not its own: such a family
     is another head on the same states, and has no stage 1."""
 
+    penalty: ClassVar[float | None] = None
+    """Ridge penalty on the standardised linear head; None: chosen by cross-validation."""
+
     @property
     def primary(self) -> str:
         """Name of the task-primary LoRA that its apps start from."""
