@@ -202,13 +202,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--quick", action="store_true", help="to see that it works")
     parser.add_argument("--out", type=Path, default=Path("results/adapt-vs-peft.json"))
-    parser.add_argument("--job", type=json.loads, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.job:
-        print(json.dumps(measure(options.job)))
-        return
-    if options.data is None:
-        parser.error("DATA is missing")
+    options = isolated.parse(parser, measure)
     from matrix import ENCODER, environment
     from onetrunk.storage import write_json
 

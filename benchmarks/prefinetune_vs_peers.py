@@ -194,13 +194,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=2048, help="of the large batch")
     parser.add_argument("--quick", action="store_true", help="to see that it works")
     parser.add_argument("--out", type=Path, default=Path("results/prefinetune-vs-peers.json"))
-    parser.add_argument("--job", type=json.loads, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.job:
-        print(json.dumps(measure(options.job)))
-        return
-    if options.data is None:
-        parser.error("DATA is missing")
+    options = isolated.parse(parser, measure)
     if importlib.util.find_spec("sentence_transformers") is None:
         parser.error("needs sentence-transformers: pip install -c constraints.txt -e '.[bench]'")
     if options.quick:

@@ -14,9 +14,11 @@ from onetrunk.families import family
 from onetrunk.model.backbone import Backbone
 
 
-def make(backbone: Backbone, corpora: Path, folder: Path, adapter: Any = "lora") -> App:
-    kind = family("ner")
-    train = kind.read(corpora / "ner/app/train.parquet")
+def make(
+    backbone: Backbone, corpora: Path, folder: Path, adapter: Any = "lora", name: str = "ner"
+) -> App:
+    kind = family(name)
+    train = kind.read(corpora / name / "app/train.parquet")
     settings = AdaptSettings(adapter=adapter, epochs=1)
     app = fit(backbone, kind, Data(kind.label_set(train), train), settings)
     folder.mkdir()
@@ -39,6 +41,16 @@ def test_round_trip(corpora: Path, tiny_backbone: Backbone, tmp_path: Path, adap
     files = {file.name for file in (tmp_path / "app").iterdir()}
     lora_files = {"adapter_config.json", "adapter_model.safetensors"}
     assert files == {"app.json", "head.safetensors"} | (lora_files if adapter == "lora" else set())
+
+
+def test_an_older_multi_label_app(corpora: Path, tiny_backbone: Backbone, tmp_path: Path) -> None:
+    """It said so beside its family, and must not be taken for an app of one label."""
+    make(tiny_backbone, corpora, tmp_path / "app", "linear", "tc")
+    path = tmp_path / "app/app.json"
+    record = json.loads(path.read_text())
+    for several, name in ((True, "multi-label"), (False, "tc")):
+        path.write_text(json.dumps(record | {"multi_label": several}))
+        assert load_app(tmp_path / "app", tiny_backbone).family.name == name
 
 
 def test_another_backbone_is_refused(

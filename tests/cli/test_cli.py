@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from onetrunk import cli
 from onetrunk.model.backbone import load_backbone
 from onetrunk.prefinetune.loop import Trainer
 
@@ -31,31 +29,7 @@ ODD_TEXTS = [
 ]
 
 
-@dataclass
-class Result:
-    code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Result]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """``run("adapt", …)``: the exit code and what was printed."""
-    monkeypatch.setenv("COLUMNS", "100")
-
-    def call(*arguments: object) -> Result:
-        monkeypatch.setattr(sys, "argv", ["onetrunk", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        captured = capsys.readouterr()
-        assert isinstance(stop.value.code, int)
-        return Result(stop.value.code, captured.out, captured.err)
-
-    return call
+Run = Callable[..., Any]
 
 
 @pytest.fixture
@@ -77,7 +51,7 @@ def backbone(run: Run, recipe: Path, corpora: Path) -> Path:
     return out
 
 
-def adapt(run: Run, backbone: object, corpora: Path, family: str = "tc", *more: object) -> Result:
+def adapt(run: Run, backbone: object, corpora: Path, family: str = "tc", *more: object) -> Any:
     data = corpora / family / "app"
     return run(
         *("adapt", backbone, "--family", family, "--train", data / "train.parquet"),
@@ -85,7 +59,7 @@ def adapt(run: Run, backbone: object, corpora: Path, family: str = "tc", *more: 
     )
 
 
-def refused(result: Result, *parts: str) -> None:
+def refused(result: Any, *parts: str) -> None:
     """A user's error: exit code 2, one line on stderr that says all of ``parts``, no output."""
     assert result.code == 2, result
     assert result.out == ""

@@ -101,7 +101,8 @@ def load_app(folder: Path, backbone: Backbone) -> App:
     Raises :class:`UserError` for another backbone, or if the head or LoRA is missing or damaged.
     """
     record = read_record(folder)
-    kind = family(record["family"])
+    # Before multi-label was a family of its own, an app said so beside its family.
+    kind = family("multi-label" if record.get("multi_label") else record["family"])
     labels = list(record["labels"])
     app = App(
         family=kind,

@@ -59,7 +59,10 @@ def fit_together(
         for name, (family, data, settings) in wanted.items()
     }
     own = {t.slot: _initial(t) for t in tasks.values() if t.settings.adapter == "lora"}
-    stack = LoraStack(backbone.encoder, {**backbone.primary, **own})
+    read = {t.slot for t in tasks.values()} & set(backbone.primary)
+    stack = LoraStack(
+        backbone.encoder, {**{name: backbone.primary[name] for name in sorted(read)}, **own}
+    )
     try:
         top = Top(backbone.encoder, stack, max(task.k for task in tasks.values()))
         for task in tasks.values():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -123,8 +124,11 @@ class Task:
     def calibrate(self, head: nn.Linear) -> None:
         """Let the family shift a head's decisions to what is best on the validation rows."""
         if self.data.validation:
-            judged = self._judged(head, self._features(self._held_out))
-            self.family.calibrate(head, [(row, part) for row, part, _ in judged], self.data.labels)
+            self.family.calibrate(head, self._held_out_logits(head), self.data.labels)
+
+    def _held_out_logits(self, head: nn.Linear) -> Iterator[tuple[Any, Tensor]]:
+        for row, part, _ in self._judged(head, self._features(self._held_out)):
+            yield row, part
 
     def _features(self, trunk: Trunk) -> list[Tensor]:
         return unit_features(trunk, self.family, self.backbone.pooling)

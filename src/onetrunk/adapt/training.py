@@ -126,18 +126,25 @@ def train(courses: Sequence[Course], top: Top, progress: Progress) -> None:
 
 def _step(batches: Sequence[tuple[Course, list[int]]], top: Top) -> None:
     """One update of each app, in one pass."""
-    # The tokenizer may delete every word of a batch.
-    real = [(c, windows) for c, windows in batches if any(len(c.task.targets[w]) for w in windows)]
-    losses: dict[int, Tensor] = {}
-    if real:
-        top.stack.zero_grad()
-        states = top([(course.task.trunk, windows) for course, windows in real])
-        for (course, windows), found in zip(real, states, strict=True):
-            losses[id(course)] = course.task.loss(course.head, windows, *found)
-        torch.stack([*losses.values()]).sum().backward()
-    for course, _ in batches:
-        loss = losses.get(id(course))
-        course.update(None if loss is None else float(loss.detach()))
+    real = []
+    for course, windows in batches:
+        if any(len(course.task.targets[window]) for window in windows):
+            real.append((course, windows))
+        else:  # the tokenizer deletes every word of this batch
+            course.update(None)
+    if not real:
+        return
+    top.stack.zero_grad()
+    states = top([(course.task.trunk, windows) for course, windows in real])
+    losses = torch.stack(
+        [
+            course.task.loss(course.head, windows, *found)
+            for (course, windows), found in zip(real, states, strict=True)
+        ]
+    )
+    losses.sum().backward()
+    for (course, _), loss in zip(real, losses.tolist(), strict=True):
+        course.update(loss)
 
 
 def _passes(

@@ -147,7 +147,7 @@ class Suite(_Settings):
     draws: list[DrawnRows] = Field(min_length=1)
     adapters: list[AdapterKind] = Field(["linear", "lora"], min_length=1)
     adapt: dict[str, Any] = {}
-    """Changes to :class:`~onetrunk.adapt.fit.AdaptSettings`: epochs, batch_size, …"""
+    """Changes to :class:`~onetrunk.adapt.task.AdaptSettings`: epochs, batch_size, …"""
     tasks: list[Task] = Field(min_length=1)
     decontaminate: bool = True
     """Stage 1 leaves out every row that overlaps with a held-out row of a task."""

@@ -161,10 +161,11 @@ class Family(ABC, Generic[Example, Prediction]):
         return F.cross_entropy(logits, targets)
 
     def calibrate(
-        self, head: nn.Linear, judged: Sequence[tuple[Example, Tensor]], labels: Sequence[str]
+        self, head: nn.Linear, judged: Iterable[tuple[Example, Tensor]], labels: Sequence[str]
     ) -> None:
         """Shift a trained head to where its decisions are best on validation examples, each beside
-        its units' logits ``(u, C)``; by default it stays."""
+        its units' logits ``(u, C)``; by default it stays. ``judged`` can be gone through once, and
+        is computed only then."""
 
     @abstractmethod
     def decode(

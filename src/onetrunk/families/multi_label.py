@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -42,13 +42,14 @@ class MultiLabel(Classification):
     def calibrate(
         self,
         head: nn.Linear,
-        judged: Sequence[tuple[LabelledText, Tensor]],
+        judged: Iterable[tuple[LabelledText, Tensor]],
         labels: Sequence[str],
     ) -> None:
         """Shift each label's bias so that one half is the threshold of the best F1."""
-        logits = np.stack([part.float().mean(0).cpu().numpy() for _, part in judged])
+        examples, parts = zip(*judged, strict=True)
+        logits = np.stack([part.float().mean(0).cpu().numpy() for part in parts])
         for column, label in enumerate(labels):
-            gold = np.array([label in example.labels for example, _ in judged])
+            gold = np.array([label in example.labels for example in examples])
             head.bias[column] -= best_threshold(logits[:, column], gold)
 
     def decode(
