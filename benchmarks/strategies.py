@@ -98,21 +98,17 @@ def rows_of(strategy: str) -> list[str]:
 
 
 def jobs(data: Path) -> list[Job]:
-    trainings = [
-        Job(backbone_folder(strategy, seed), partial(_train, data, strategy, seed))
-        for strategy, seed in BACKBONES
-    ]
-    cells = [
-        Job(
-            cell_file(row, task, seed),
-            partial(score, data, row, task, seed),
-            backbone_folder(strategy, seed),
-        )
-        for strategy, seed in BACKBONES
-        for row in rows_of(strategy)
-        for task in TASKS
-    ]
-    return [*trainings, *cells]
+    """Each backbone, then its cells."""
+    found: list[Job] = []
+    for strategy, seed in BACKBONES:
+        folder = backbone_folder(strategy, seed)
+        found.append(Job(folder, partial(_train, data, strategy, seed)))
+        found += [
+            Job(cell_file(row, task, seed), partial(score, data, row, task, seed), folder)
+            for row in rows_of(strategy)
+            for task in TASKS
+        ]
+    return found
 
 
 def _train(data: Path, strategy: str, seed: int) -> None:
