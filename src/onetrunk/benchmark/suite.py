@@ -201,9 +201,10 @@ class Suite(_Settings):
         return AdaptSettings(**self.adapt | {"adapter": adapter, "seed": seed})
 
 
-def load_suite(path: Path) -> Suite:
+def load_suite(path: Path, files: bool = True) -> Suite:
     """Read a YAML suite; relative paths are taken from its folder.
 
+    ``files``: whether what it names must be there: recipes, backbones, data. A report needs none.
     Raises :class:`UserError` naming file, key, value and the nearest valid choice: for an unknown
     key, strategy, family or metric, a name that comes twice, and a recipe, a backbone folder or
     data that are not there.
@@ -211,7 +212,7 @@ def load_suite(path: Path) -> Suite:
     suite = parse(Suite, read_yaml(path, "suite"), str(path))
     _resolve(suite, path.parent)
     with _within(str(path)):
-        _check(suite)
+        _check(suite, files)
     return suite
 
 
@@ -223,7 +224,7 @@ def _resolve(suite: Suite, folder: Path) -> None:
                 setattr(model, key, absolute(folder, value))
 
 
-def _check(suite: Suite) -> None:
+def _check(suite: Suite, files: bool) -> None:
     check_adapt(suite.adapt)
     for draw in suite.draws:
         if len(draw.model_dump(exclude_none=True)) != 1:
@@ -235,13 +236,13 @@ def _check(suite: Suite) -> None:
         _once(key, map(str, getattr(suite, key)))
     for task in suite.tasks:
         with _within(f"task {task.name!r}"):
-            _check_task(task)
+            _check_task(task, files)
     for strategy in suite.strategies:
         with _within(f"strategy {strategy.name!r}"):
-            _check_strategy(suite, strategy)
+            _check_strategy(suite, strategy, files)
 
 
-def _check_task(task: Task) -> None:
+def _check_task(task: Task, files: bool) -> None:
     check_name(task.name)
     metrics = family_named(task.family).metrics
     if task.metric and metrics and task.metric not in metrics:
@@ -250,19 +251,21 @@ def _check_task(task: Task) -> None:
         raise UserError("it has neither data nor hub")
     if task.data and (task.data.folder is None) == (None in (task.data.train, task.data.test)):
         raise UserError("data is a folder, or train and test")
-    task.located()
+    if files:
+        task.located()
 
 
-def _check_strategy(suite: Suite, strategy: Strategy) -> None:
+def _check_strategy(suite: Suite, strategy: Strategy, files: bool) -> None:
     check_name(strategy.name)
     if strategy.folder is None:
         if not (strategy.recipe or suite.recipe):
             raise UserError("neither it nor the suite has a recipe")
-        plan(suite.recipe_of(strategy, suite.seeds[0]))
+        if files:
+            plan(suite.recipe_of(strategy, suite.seeds[0]))
         return
     if strategy.recipe or strategy.strategy:
         raise UserError("its folder is ready: recipe and strategy do not apply")
-    for seed in suite.seeds_of(strategy):
+    for seed in suite.seeds_of(strategy) if files else ():
         folder = suite.backbone(strategy, seed, Path())
         if not folder.is_dir():
             missing(folder)

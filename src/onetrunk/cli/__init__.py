@@ -19,6 +19,7 @@ from onetrunk.cli.evaluate import evaluate
 from onetrunk.cli.label import label
 from onetrunk.cli.predict import predict
 from onetrunk.cli.prefinetune import prefinetune
+from onetrunk.cli.report import report
 from onetrunk.errors import UserError
 
 USER_ERROR = 2
@@ -42,7 +43,8 @@ app = typer.Typer(
 
     [bold]3. predict[/] runs many apps over texts in one pass, [bold]evaluate[/] scores one.
 
-    [bold]benchmark[/] compares ways to pre-finetune on many tasks.
+    [bold]benchmark[/] compares ways to pre-finetune on many tasks, [bold]report[/] shows what came
+    of it.
     """,
 )
 
@@ -67,7 +69,7 @@ def _guarded(verb: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-for verb in (label, conflict, prefinetune, adapt, predict, evaluate, benchmark):
+for verb in (label, conflict, prefinetune, adapt, predict, evaluate, benchmark, report):
     # Paragraphs are wrapped to the terminal, not to the source file.
     paragraphs = inspect.cleandoc(verb.__doc__ or "").split("\n\n")
     wrapped = "\n\n".join(" ".join(part.split()) for part in paragraphs)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from onetrunk.prefinetune.advise import Advice
@@ -36,7 +37,7 @@ def plot_losses(records: Sequence[StepRecord], path: Path, title: str) -> None:
         axis.grid(alpha=0.3)
         axis.legend()
     figure.suptitle(title)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_conflict(records: Sequence[StepRecord], path: Path, title: str) -> None:
@@ -96,7 +97,7 @@ def plot_advice(advice: Advice, path: Path, title: str) -> None:
     left.set(xlabel="batch cosine, 90 % interval (below 0: conflict)")
     right.set(xlabel="agreement of a family's batches", xlim=(0, None))
     figure.suptitle(f"{title}: k = {advice.k}, in {advice.share:.0%} of the resamples")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _draw(runs: Mapping[str, Sequence[StepRecord]], path: Path, title: str, norms: bool) -> None:
@@ -140,7 +141,7 @@ def _draw(runs: Mapping[str, Sequence[StepRecord]], path: Path, title: str, norm
     )  # fmt: skip
     bar.set_label(f"mean cosine, scale ± {limit:.2g}")
     figure.suptitle(title)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _heat_map(axis: Any, means: np.ndarray, edges: np.ndarray, limit: float) -> Any:
@@ -167,11 +168,14 @@ def _norms(axis: Any, records: Sequence[StepRecord], pair: str) -> None:
     axis.legend(fontsize=8)
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
     """Write the picture whole or not at all; the name's ending says which kind it is."""
     beside = path.with_name(f".partial.{path.name}")
     try:
-        figure.savefig(beside, dpi=120)
+        # The same picture is the same bytes: an SVG has neither date nor random names.
+        with rc_context({"svg.hashsalt": "onetrunk"}):
+            metadata = {"Date": None} if path.suffix == ".svg" else None
+            figure.savefig(beside, dpi=120, metadata=metadata)
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)

@@ -1,0 +1,55 @@
+"""``onetrunk report``"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+OURS = "tpl"
+
+
+def report(
+    suite: Annotated[
+        Path, typer.Argument(metavar="SUITE", help="The suite that the cells are of.")
+    ],
+    out: Annotated[Path, typer.Option(help="The folder that [bold]benchmark[/] wrote.")],
+    to: Annotated[
+        Path | None, typer.Option(help="Folder to write to. Default: OUT[bold]/report[/].")
+    ] = None,
+    strategy: Annotated[
+        str | None,
+        typer.Option(help="Held against each other one. Default: tpl, or the suite's last."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the report.")] = False,
+) -> None:
+    """What a benchmark shows: scores, comparisons with intervals and p-values, plots, costs.
+
+    Writes [bold]report.html[/] (one file, no network), [bold]report.md[/] with its pictures and
+    [bold]report.json[/], from the cells that are there. The suite's data and backbones are not
+    needed; conflict heat maps are drawn of the backbones that are there. It does not look for stale
+    cells ([bold]benchmark --dry-run[/] does), but says where cells of different code or data would
+    be compared.
+
+    Example: [cyan]onetrunk report recipes/suite21.yaml --out runs/suite21[/]
+    """
+    from onetrunk.benchmark.report import write_report
+    from onetrunk.benchmark.suite import load_suite
+    from onetrunk.progress import console, progress_bar
+    from onetrunk.storage import refuse_existing
+
+    to = to or out / "report"
+    refuse_existing(to, overwrite)
+    loaded = load_suite(suite, files=False)
+    names = [one.name for one in loaded.strategies]
+    chosen = strategy or (OURS if OURS in names else names[-1])
+    with progress_bar() as bar:
+        task = bar.add_task("report", total=None, note="")
+        results = write_report(
+            loaded, out, to, chosen, overwrite, lambda what: bar.update(task, note=what)
+        )
+        bar.update(task, total=1, completed=1, note="")
+    for line in results.mixed():
+        console.print(f"note: {line}", markup=False)
+    console.print(f"[bold green]wrote[/] {to / 'report.html'}, report.md, report.json")

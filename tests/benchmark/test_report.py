@@ -1,0 +1,190 @@
+"""A report from cells with known scores: what it compares, leaves out, and writes."""
+
+import re
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+from typer.testing import CliRunner
+
+from onetrunk.benchmark.cells import Cell, CellId, every_id, load_cells, save_cell
+from onetrunk.benchmark.comparison import Results
+from onetrunk.benchmark.outcomes import Outcomes
+from onetrunk.benchmark.page import Section, Table, html_page, markdown
+from onetrunk.benchmark.report import write_report
+from onetrunk.benchmark.suite import Suite, load_suite
+from onetrunk.cli import app
+from onetrunk.errors import UserError
+from onetrunk.storage import read_json
+
+COLUMN = ("ner", "8-rows", "linear")
+SKILL = {"none": 0.5, "tpl": 0.8, "tpl-discarded": 0.65}
+
+
+def outcomes(family: str, skill: float, rng: np.random.Generator) -> Outcomes:
+    rows = 60
+    if family == "ner":
+        gold = rng.integers(0, 3, rows)
+        right = np.where(rng.random(rows) < skill, gold, 0)
+        return Outcomes("entities", np.stack([gold, gold, right], axis=1))
+    gold = rng.integers(0, 3, rows)
+    found = np.where(rng.random(rows) < skill, gold, (gold + 1) % 3)
+    return Outcomes("labels", np.stack([gold, found], axis=1), ["go", "stay", "wait"])
+
+
+def fake(suite: Suite, out: Path, **changes: Any) -> list[Cell]:
+    """A cell for every id; the better the skill of its strategy, the better it is."""
+    cells = []
+    for at, id in enumerate(every_id(suite)):
+        family = suite.task(id.task).family
+        rng = np.random.default_rng([len(id.task), id.seed, id.adaptation_seed])
+        skill = SKILL[id.strategy] + 0.02 * np.random.default_rng(at).standard_normal()
+        found = outcomes(family, skill, rng)
+        hashes = {"code": "c", "data": id.task} | changes
+        cell = Cell(
+            id, family, found.scores(), 8, 60, 1.5, 0.1, 2, 1000, 4000, {}, hashes, {}, found
+        )
+        save_cell(cell, out)
+        cells.append(cell)
+    return cells
+
+
+@pytest.fixture
+def suite(make_suite: Callable[..., Suite]) -> Suite:
+    names = [("who", "ner"), ("where", "ner"), ("verb", "tc"), ("tone", "tc")]
+    tasks = [{"name": name, "family": kind, "data": f"{kind}/app"} for name, kind in names]
+    tasks[-1]["metric"] = "macro_f1"
+    return make_suite(
+        tasks=tasks,
+        seeds=[0, 1],
+        adaptation_seeds=[0, 1, 2],
+        draws=[{"rows": 8}, {"rows": 4}],
+    )
+
+
+@pytest.fixture
+def out(suite: Suite, tmp_path: Path) -> Path:
+    fake(suite, tmp_path / "out")
+    return tmp_path / "out"
+
+
+def test_scores_are_by_task_and_seeds(suite: Suite, out: Path) -> None:
+    results = Results(suite, load_cells(out))
+    scores = results.of(COLUMN, suite.strategy("tpl"))
+    assert scores is not None
+    assert scores.shape == (2, 2, 3)
+    file = CellId("tpl", "where", "8-rows", "linear", 1, 2).file(out)
+    assert scores[1, 1, 2] == read_json(file, "a cell")["scores"]["f1"]
+    fixed = results.of(COLUMN, suite.strategy("none"))
+    assert fixed is not None
+    assert fixed.shape == (2, 1, 3)
+
+
+def test_a_comparison_is_that_of_the_differences(suite: Suite, out: Path) -> None:
+    results = Results(suite, load_cells(out))
+    found = {one.second: one for one in results.against_each(COLUMN, "tpl")}
+    assert list(found) == ["none", "tpl-discarded"]
+    by_name = results.complete(COLUMN)
+    for name, one in found.items():
+        differences = by_name["tpl"] - by_name[name]
+        by_task = differences.mean((1, 2))
+        assert one.over_seeds.mean == pytest.approx(by_task.mean())
+        assert one.over_tasks.p == stats.wilcoxon(by_task).pvalue
+        assert one.wins == (2, 0, 0)
+        assert one.detectable is not None
+        assert one.detectable > 0
+    p = sorted(one.over_tasks.p for one in found.values())
+    assert min(one.adjusted_p for one in found.values()) == min(1, 2 * p[0])
+
+
+def test_what_lacks_a_cell_is_not_compared(suite: Suite, out: Path) -> None:
+    CellId("none", "who", "8-rows", "linear", 0, 1).file(out).unlink()
+    results = Results(suite, load_cells(out))
+    assert "none" not in results.complete(COLUMN)
+    assert [one.second for one in results.against_each(COLUMN, "tpl")] == ["tpl-discarded"]
+    assert not results.against_each(COLUMN, "none")
+    assert "none" in results.complete(("ner", "8-rows", "lora"))
+    assert {d.task for d in results.by_task(COLUMN, "tpl", "none")} == {"where"}
+
+
+@pytest.mark.parametrize("family", ["ner", "tc"])
+def test_a_difference_on_rows_is_that_of_the_scores(
+    make_suite: Callable[..., Suite], tmp_path: Path, family: str
+) -> None:
+    suite = make_suite(adapters=["linear"])  # one seed of each kind: nothing is averaged
+    results = Results(suite, fake(suite, tmp_path))
+    column = (family, "8-rows", "linear")
+    (found,) = results.by_task(column, "tpl", "none")
+    scores = results.complete(column)
+    expected = (scores["tpl"] - scores["none"]).item()
+    assert found.over_rows.difference == pytest.approx(expected)
+    assert found.over_rows.low < expected < found.over_rows.high
+
+
+def test_other_code_or_data_is_told(suite: Suite, out: Path) -> None:
+    assert not Results(suite, load_cells(out)).mixed()
+    cells = load_cells(out)
+    cells[0].hashes["data"] = "other"
+    (line,) = Results(suite, cells).mixed()
+    assert cells[0].id.task in line
+    assert "data" in line
+
+
+def numbers(table: Sequence[str]) -> list[float]:
+    return [float(number) for number in re.findall(r"\d+\.\d", " ".join(table))]
+
+
+def test_the_report_is_one_file_with_everything(suite: Suite, out: Path, tmp_path: Path) -> None:
+    write_report(suite, out, tmp_path / "a", "tpl")
+    write_report(suite, out, tmp_path / "b", "tpl")
+    page = (tmp_path / "a/report.html").read_text()
+    assert not re.search(r'(src|href)="(?!data:)', page)
+    assert page.count("<img") == 3  # no backbones: no conflict
+    text = (tmp_path / "a/report.md").read_text()
+    for name in (*SKILL, "who", "where", "verb", "tone (macro_f1)", "Learning curves", "Ranks"):
+        assert name in page
+        assert name in text
+    for link in re.findall(r"\]\((.+?)\)", text):
+        assert (tmp_path / "a" / link).exists()
+    for file in (tmp_path / "a").rglob("*.*"):
+        assert file.read_bytes() == (tmp_path / "b" / file.relative_to(tmp_path / "a")).read_bytes()
+    content = read_json(tmp_path / "a/report.json", "a report")
+    assert len(content["comparisons"]) == 2 * 2 * 2 * 2
+    row = next(line for line in text.splitlines() if line.startswith("| who "))
+    means = [
+        scores.mean((1, 2))[0]
+        for scores in Results(suite, load_cells(out)).complete(COLUMN).values()
+    ]
+    assert numbers([row]) == pytest.approx(means, abs=0.051)
+
+
+def test_the_verb_needs_neither_data_nor_recipe(out: Path, corpora: Path) -> None:
+    (corpora / "recipe.yaml").unlink()
+    shutil.rmtree(corpora / "ner")
+    given = ["report", str(corpora / "suite.yaml"), "--out", str(out)]
+    result = CliRunner().invoke(app, given)
+    assert result.exit_code == 0, result.output
+    assert (out / "report/report.html").exists()
+    result = CliRunner().invoke(app, given)
+    assert result.exit_code == 2
+    assert "already exists" in result.output
+    result = CliRunner().invoke(app, [*given, "--overwrite", "--strategy", "tlp"])
+    assert result.exit_code == 2
+    assert "'tpl'" in result.output
+    assert (out / "report/report.html").exists()
+    assert load_suite(corpora / "suite.yaml", files=False).tasks
+    with pytest.raises(UserError, match="no such file"):
+        load_suite(corpora / "suite.yaml")
+
+
+def test_text_is_escaped(tmp_path: Path) -> None:
+    sections = [Section("<b>", ["**bold** & <i>"], [Table(["a|b"], [["<td>"]])])]
+    page = html_page("t", sections, tmp_path)
+    assert "<b>bold</b> &amp; &lt;i&gt;" in page
+    assert "<h2>&lt;b&gt;</h2>" in page
+    assert "<td>&lt;td&gt;</td>" in page
+    assert "| a\\|b |" in markdown("t", sections)
