@@ -186,5 +186,5 @@ class Engine:
                 gathered[family.name, slot] = family.gather(
                     by_slot[slot], mask, units[family.name], self.backbone.pooling
                 )
-            logits[name] = self.apps[name].head(gathered[family.name, slot])
+            logits[name] = self.apps[name].logits(gathered[family.name, slot])
         return logits

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from onetrunk import __version__
 from onetrunk.errors import UserError
@@ -16,6 +17,7 @@ from onetrunk.families.base import Family
 from onetrunk.model.backbone import Backbone
 from onetrunk.model.heads import load_head, save_head
 from onetrunk.model.lora import NONE, LoraAdapter
+from onetrunk.model.neighbours import Neighbours, load_neighbours, save_neighbours
 from onetrunk.model.peft_format import load_peft, save_peft
 from onetrunk.storage import read_json, write_json
 
@@ -39,11 +41,27 @@ class App:
     max_length: int
     fingerprint: str
     record: dict[str, Any] = field(default_factory=dict)
+    neighbours: Neighbours | None = None
+    """Labelled texts whose votes are blended with the head's answer."""
 
     @property
     def kind(self) -> AdapterKind:
         """``lora`` or ``linear``."""
         return "linear" if self.adapter is None else "lora"
+
+    def logits(self, gathered: Tensor) -> Tensor:
+        """Head input ``(U, D)`` -> logits ``(U, C)``."""
+        logits: Tensor = self.head(gathered)
+        if self.neighbours is None:
+            return logits
+        votes = self.neighbours.votes(gathered)
+        blended = self.family.blend(logits, votes, self.neighbours.share)
+        return blended + self.neighbours.shift.to(blended.device)
+
+    @torch.no_grad()
+    def shift(self, by: Tensor) -> None:
+        """Add ``(C,)`` to the logits, for good."""
+        (self.head.bias if self.neighbours is None else self.neighbours.shift).add_(by)
 
     def check(self, backbone: Backbone, name: str) -> None:
         """Raise :class:`UserError` unless the app was trained on exactly this backbone."""
@@ -66,10 +84,14 @@ def backbone_from(folder: Path, backbone: str) -> str:
 
 
 def save_app(app: App, backbone: Backbone, folder: Path) -> None:
-    """Fill ``folder`` with ``app.json``, ``head.safetensors`` and the LoRA as a PEFT folder."""
+    """Fill ``folder`` with ``app.json``, ``head.safetensors``, the LoRA as a PEFT folder and
+    ``neighbours.safetensors``, each if the app has it."""
     save_head(app.head, folder)
     if app.adapter is not None:
         save_peft(app.adapter, backbone.encoder, folder)
+    record = dict(app.record)
+    if app.neighbours is not None:
+        record["neighbours"] = save_neighbours(app.neighbours, folder)
     write_json(
         folder / RECORD,
         {
@@ -81,7 +103,7 @@ def save_app(app: App, backbone: Backbone, folder: Path) -> None:
             "primary": app.primary,
             "max_length": app.max_length,
             "fingerprint": app.fingerprint,
-            **app.record,
+            **record,
         },
     )
 
@@ -116,6 +138,10 @@ def load_app(folder: Path, backbone: Backbone) -> App:
     )
     app.check(backbone, str(folder))
     app.head = load_head(folder, kind.classes(labels), backbone.encoder.width)
+    if numbers := record.get("neighbours"):
+        app.neighbours = load_neighbours(
+            folder, numbers, kind.classes(labels), backbone.encoder.width
+        )
     if record["adapter"] == "lora":
         app.adapter = load_peft(folder, backbone.encoder)
     return app

@@ -78,11 +78,15 @@ def fit_together(
         apps = {}
         for name, task in tasks.items():
             head, details = solved[name]
-            task.calibrate(head)
             adapter = stack.adapter(task.slot) if name in courses else None
-            apps[name] = _app(task, head, adapter)
+            app = apps[name] = _app(task, head, adapter)
+            if task.settings.neighbours:
+                app.neighbours = task.neighbours(head, details["l2"])
+            task.calibrate(app)
             details = courses[name].record() if name in courses else details
-            apps[name].record = _record(task, apps[name], seconds, details)
+            app.record = _record(task, app, seconds, details)
+            if task.settings.neighbours and app.neighbours is None:
+                app.record["neighbours"] = None  # asked for, and not better
     finally:
         stack.detach()
     return apps

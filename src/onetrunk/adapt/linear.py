@@ -43,16 +43,12 @@ def choose_penalty(
     Units of one group (a text's windows) are held out together. The right penalty differs a
     hundredfold between tasks, so no default would do.
     """
-    names = sorted(set(groups))
-    folds = min(FOLDS, len(names))
-    if folds < 2:
-        return PENALTY
-    place = dict(zip(names, np.random.default_rng(0).permutation(len(names)).tolist(), strict=True))
-    fold = torch.tensor([place[group] % folds for group in groups])
     parts = []
-    for held_out in (fold == k for k in range(folds if len(features) <= MANY_UNITS else 1)):
+    for held_out in held_out_folds(groups, len(features)):
         kept = _Solver(features[~held_out], targets[~held_out], classes, loss)
         parts.append((kept, features[held_out], targets[held_out]))
+    if not parts:
+        return PENALTY
     losses: list[float] = []
     for l2 in PENALTIES:  # from the strongest on, each from where the last one ended
         with torch.no_grad():
@@ -61,6 +57,18 @@ def choose_penalty(
         if len(losses) - int(np.argmin(losses)) > 2:  # twice no better: it only gets worse
             break
     return PENALTIES[int(np.argmin(losses))]
+
+
+def held_out_folds(groups: Sequence[int], units: int) -> list[Tensor]:
+    """Masks ``(U,)`` of units to hold out, those of one group together: one mask of very many
+    units, none of a single group."""
+    names = sorted(set(groups))
+    folds = min(FOLDS, len(names))
+    if folds < 2:
+        return []
+    place = dict(zip(names, np.random.default_rng(0).permutation(len(names)).tolist(), strict=True))
+    fold = torch.tensor([place[group] % folds for group in groups])
+    return [fold == k for k in range(folds if units <= MANY_UNITS else 1)]
 
 
 class _Solver:

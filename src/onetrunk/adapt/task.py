@@ -9,12 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from onetrunk.adapt.app import AdapterKind
+from onetrunk.adapt.app import AdapterKind, App
 from onetrunk.adapt.features import Examples, Top, Trunk, unit_features
 from onetrunk.adapt.linear import choose_penalty, solve_linear
+from onetrunk.adapt.retrieval import choose, cross_judges, judge
 from onetrunk.errors import UserError
 from onetrunk.families.base import Family
 from onetrunk.model.backbone import Backbone
+from onetrunk.model.neighbours import Neighbours
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,9 @@ class AdaptSettings:
     """Ridge penalty on the standardised linear head; None: the family's, or if it has none, that of
     the lowest loss in cross-validation."""
     max_length: int = 128
+    neighbours: bool = False
+    """Blend the head with the votes of the nearest training texts, if held-out rows like it. The
+    app then holds the state of every training text."""
     patience: int = 3
     """Epochs without a better validation score before stopping."""
     cache: bool = True
@@ -73,6 +78,8 @@ class Task:
     ) -> None:
         if not data.train:
             raise UserError("there are no training rows")
+        if settings.neighbours:
+            _check_neighbours(family, data, settings)
         if not family.learnable(data.labels):
             raise UserError(
                 f"training rows have only the label(s) {data.labels}: nothing to tell apart"
@@ -121,13 +128,40 @@ class Task:
         """The family's metric on the validation rows, in percent."""
         return self._score(head, self._features(self._held_out))
 
-    def calibrate(self, head: nn.Linear) -> None:
-        """Let the family shift a head's decisions to what is best on the validation rows."""
+    def neighbours(self, head: nn.Linear, l2: float) -> Neighbours | None:
+        """The training texts, if a blend of the head with their votes is better on validation rows,
+        or without any in cross-validation; that needs states that were not trained on them."""
+        parts, targets = self._features(self.trunk), torch.cat(self.targets)
+        family, classes = self.family, self.family.classes(self.data.labels)
+        features = torch.cat(parts)
+        found = Neighbours.of(features, family.ballots(targets, classes), 1, 1.0, 0.5)
         if self.data.validation:
-            self.family.calibrate(head, self._held_out_logits(head), self.data.labels)
+            held_out = torch.cat(self._features(self._held_out))
+            wanted = [
+                family.targets(self.data.validation[example], units, self.data.labels)
+                for example, units in zip(
+                    self.validation.example_of, self.validation.units, strict=True
+                )
+            ]
+            judges = [judge(head, found, held_out, torch.cat(wanted))]
+        else:
+            groups = [e for e, part in zip(self.train.example_of, parts, strict=True) for _ in part]
+            judges = cross_judges(family, features, targets, groups, classes, l2)
+        return choose(family, found, judges) if judges else None
 
-    def _held_out_logits(self, head: nn.Linear) -> Iterator[tuple[Any, Tensor]]:
-        for row, part, _ in self._judged(head, self._features(self._held_out)):
+    def calibrate(self, app: App) -> None:
+        """Shift an app's decisions to what its family finds best on the validation rows."""
+        if not self.data.validation:
+            return
+        if (
+            shift := self.family.calibrate(self._held_out_logits(app), self.data.labels)
+        ) is not None:
+            app.shift(shift)
+
+    @torch.no_grad()
+    def _held_out_logits(self, app: App) -> Iterator[tuple[Any, Tensor]]:
+        parts = [app.logits(part) for part in self._features(self._held_out)]
+        for row, part, _ in self.validation.joined(parts):
             yield row, part
 
     def _features(self, trunk: Trunk) -> list[Tensor]:
@@ -145,3 +179,16 @@ class Task:
             for row, part, units in self._judged(head, features)
         ]
         return self.family.score(self.validation.rows, predictions)[self.family.metric]
+
+
+def _check_neighbours(family: Family[Any, Any], data: Data, settings: AdaptSettings) -> None:
+    if not family.retrieves:
+        raise UserError(
+            f"apps of family {family.name!r} have no neighbours: {family.name} is not "
+            "about whole texts"
+        )
+    if settings.adapter == "lora" and not data.validation:
+        raise UserError(
+            "neighbours of an app with a LoRA need validation rows: its states are trained on the "
+            "training rows, which cannot judge them"
+        )

@@ -32,5 +32,5 @@ def check_adapt(changes: dict[str, Any]) -> None:
         except ValidationError as error:
             why = error.errors()[0]["msg"].lower()
             raise UserError(f"adapt.{key}: {why} (got {value!r})") from None
-        if isinstance(value, int | float) and value <= 0:
+        if isinstance(value, int | float) and not isinstance(value, bool) and value <= 0:
             raise UserError(f"adapt.{key}: must be above 0 (got {value!r})")

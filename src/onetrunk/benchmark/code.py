@@ -32,6 +32,7 @@ COUNTED = (
     "model/heads.py",
     "model/loading.py",
     "model/lora.py",
+    "model/neighbours.py",
     "model/packing.py",
     "model/peft_format.py",
 )

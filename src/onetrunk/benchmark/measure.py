@@ -133,4 +133,6 @@ def _score(backbone: Backbone, rows: Rows, apps: Mapping[CellId, App]) -> Iterat
 def _bytes(app: App) -> int:
     lora = app.adapter.matrices.values() if app.adapter else ()
     tensors = [*app.head.parameters(), *(tensor for pair in lora for tensor in pair)]
+    if app.neighbours is not None:
+        tensors += app.neighbours.tensors().values()
     return sum(tensor.nbytes for tensor in tensors)

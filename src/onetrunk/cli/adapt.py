@@ -55,6 +55,13 @@ def adapt(
     max_length: Annotated[
         int, typer.Option(help="Tokens a window; longer texts are read in several.")
     ] = 128,
+    neighbours: Annotated[
+        bool,
+        typer.Option(
+            "--neighbours",
+            help="Blend the head with the votes of the nearest training texts, if that is better.",
+        ),
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.")] = False,
 ) -> None:
     """Stage 2: train a small app on the frozen backbone, in seconds.
@@ -88,7 +95,7 @@ def adapt(
         k=_positive("--k", k), rank=_positive("--rank", rank), epochs=_positive("--epochs", epochs),
         batch_size=_positive("--batch-size", batch_size),
         max_length=_positive("--max-length", max_length),
-        seed=seed,
+        seed=seed, neighbours=neighbours,
     )  # fmt: skip
     notes = Notes()
     every = kind.read(train, notes)
@@ -137,6 +144,8 @@ def adapt(
             f"  {long} of {len(data.train)} training texts are longer than {app.max_length} tokens "
             "and are read in overlapping windows"
         )
+    if neighbours:
+        console.print(f"  {_neighbours(app.neighbours)}")
     if scores:
         console.print(f"  test ({len(held_out['test'])} rows): " + _scores(scores, kind.metric))
 
@@ -146,6 +155,15 @@ def _answers(kind: Any, labels: list[str]) -> str:
     if kind.classes(labels) < len(labels):  # a number between two ends
         return f"scale from {labels[0]} to {labels[-1]}"
     return f"{len(labels)} labels"
+
+
+def _neighbours(found: Any) -> str:
+    if found is None:
+        return "neighbours: no blend was better than the head alone; none are kept"
+    return (
+        f"neighbours: {found.share:.0%} of the answer is the votes of the nearest {found.count} of "
+        f"{len(found.keys)} training texts, which the app holds as vectors"
+    )
 
 
 def _scores(scores: dict[str, float], metric: str) -> str:

@@ -99,6 +99,9 @@ class Family(ABC, Generic[Example, Prediction]):
     penalty: ClassVar[float | None] = None
     """Ridge penalty on the standardised linear head; None: chosen by cross-validation."""
 
+    retrieves: ClassVar[bool] = False
+    """Whether a head can be blended with its neighbours' votes: :meth:`ballots`, :meth:`blend`."""
+
     @property
     def primary(self) -> str:
         """Name of the task-primary LoRA that its apps start from."""
@@ -161,11 +164,20 @@ class Family(ABC, Generic[Example, Prediction]):
         return F.cross_entropy(logits, targets)
 
     def calibrate(
-        self, head: nn.Linear, judged: Iterable[tuple[Example, Tensor]], labels: Sequence[str]
-    ) -> None:
-        """Shift a trained head to where its decisions are best on validation examples, each beside
-        its units' logits ``(u, C)``; by default it stays. ``judged`` can be gone through once, and
-        is computed only then."""
+        self, judged: Iterable[tuple[Example, Tensor]], labels: Sequence[str]
+    ) -> Tensor | None:
+        """What to add to logits, ``(C,)``, so that decisions are best on validation examples, each
+        beside its units' logits ``(u, C)``. None: nothing, as it is by default; ``judged`` can be
+        gone through once, and is computed only then."""
+        return None
+
+    def ballots(self, targets: Tensor, classes: int) -> Tensor:
+        """What labelled units ``(U, …)`` vote for, ``(U, C)``."""
+        raise NotImplementedError(f"task family {self.name!r} has no retrieval")
+
+    def blend(self, logits: Tensor, votes: Tensor, share: float) -> Tensor:
+        """Logits of (1 - share) of the head's answer and ``share`` of the votes, all ``(U, C)``."""
+        raise NotImplementedError(f"task family {self.name!r} has no retrieval")
 
     @abstractmethod
     def decode(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from onetrunk.config import FamilySettings
@@ -37,6 +38,8 @@ Prediction = TypeVar("Prediction")
 
 class WholeText(Family[LabelledText, Prediction]):
     """What families of one head on a whole, pooled text have in common."""
+
+    retrieves: ClassVar[bool] = True
 
     def read(self, path: Spec, notes: Notes | None = None) -> list[LabelledText]:
         """Texts and labels from :func:`~onetrunk.data.sources.stream_classification`."""
@@ -110,6 +113,15 @@ class Classification(WholeText[Labelled]):
     ) -> Tensor:
         """``(1,)`` index of the label."""
         return torch.tensor([labels.index(label) for label in example.labels])
+
+    def ballots(self, targets: Tensor, classes: int) -> Tensor:
+        """A vote for the label."""
+        return F.one_hot(targets, classes)
+
+    def blend(self, logits: Tensor, votes: Tensor, share: float) -> Tensor:
+        """Of the probabilities."""
+        mixed = (1 - share) * logits.float().softmax(-1) + share * votes
+        return mixed.clamp_min(1e-9).log()
 
     def decode(
         self,

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from onetrunk.data.examples import LabelledText
 from onetrunk.families.classification import Classification, Labelled
@@ -38,19 +38,27 @@ class MultiLabel(Classification):
         """Binary cross-entropy, a mean over units and labels."""
         return F.binary_cross_entropy_with_logits(logits, targets)
 
-    @torch.no_grad()
+    def ballots(self, targets: Tensor, classes: int) -> Tensor:
+        """A vote for each label that a text has."""
+        return targets
+
+    def blend(self, logits: Tensor, votes: Tensor, share: float) -> Tensor:
+        """Of each label's probability."""
+        mixed = (1 - share) * logits.float().sigmoid() + share * votes
+        return torch.logit(mixed, eps=1e-6)
+
     def calibrate(
-        self,
-        head: nn.Linear,
-        judged: Iterable[tuple[LabelledText, Tensor]],
-        labels: Sequence[str],
-    ) -> None:
-        """Shift each label's bias so that one half is the threshold of the best F1."""
+        self, judged: Iterable[tuple[LabelledText, Tensor]], labels: Sequence[str]
+    ) -> Tensor:
+        """For each label, so that one half is the threshold of the best F1."""
         examples, parts = zip(*judged, strict=True)
         logits = np.stack([part.float().mean(0).cpu().numpy() for part in parts])
-        for column, label in enumerate(labels):
-            gold = np.array([label in example.labels for example in examples])
-            head.bias[column] -= best_threshold(logits[:, column], gold)
+        return -torch.tensor(
+            [
+                best_threshold(logits[:, column], np.array([label in e.labels for e in examples]))
+                for column, label in enumerate(labels)
+            ]
+        )
 
     def decode(
         self,

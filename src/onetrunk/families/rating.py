@@ -72,6 +72,14 @@ class Rating(WholeText[float]):
         """Mean squared error, in units of the scale's length."""
         return F.mse_loss(logits, targets)
 
+    def ballots(self, targets: Tensor, classes: int) -> Tensor:
+        """The value itself: the votes are the mean of the neighbours' values."""
+        return targets
+
+    def blend(self, logits: Tensor, votes: Tensor, share: float) -> Tensor:
+        """Of the values."""
+        return (1 - share) * logits.float() + share * votes
+
     def decode(
         self,
         logits: Tensor,
