@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,8 +29,20 @@ def adapt(
     ] = None,
     test: Annotated[Path | None, typer.Option(help="Rows to score the finished app on.")] = None,
     adapter: Annotated[
-        str, typer.Option(help="lora: an own LoRA and a linear head. linear: the head alone.")
-    ] = "lora",
+        str | None,
+        typer.Option(
+            help="lora: an own LoRA and a linear head. linear: the head alone. Default: lora."
+        ),
+    ] = None,
+    auto: Annotated[
+        bool,
+        typer.Option(
+            "--auto", help="Try both adapters on held-out rows and choose; instead of --adapter."
+        ),
+    ] = False,
+    budget: Annotated[
+        float, typer.Option(min=0, help="Seconds that --auto may spend on trying.")
+    ] = 120,
     rows: Annotated[
         int | None, typer.Option(help="Train on so many rows, drawn by --seed. Default: all.")
     ] = None,
@@ -74,9 +87,14 @@ def adapt(
     (spaCy, Doccano, Label Studio); classification rows have [bold]text[/] and [bold]label[/]. What
     reading converted or found odd is said. Rows that were drawn are kept in [bold]rows.json[/].
 
+    [bold]--auto[/] tries a linear app and one with a LoRA on the validation rows, or in their
+    absence on training rows that are held out, takes the LoRA if it is better by more than noise,
+    and says why.
+
     Example: [cyan]onetrunk adapt runs/tpl --family tc --train banking.csv --out apps/banking[/]
     """
     from onetrunk.adapt.app import backbone_from, save_app
+    from onetrunk.adapt.auto import choose_adapter
     from onetrunk.adapt.fit import fit
     from onetrunk.adapt.rows import Draw, draw_rows, save_rows
     from onetrunk.adapt.task import AdaptSettings, Data
@@ -89,9 +107,13 @@ def adapt(
     from onetrunk.storage import atomic_folder, refuse_existing
 
     refuse_existing(out, overwrite)
+    if auto and adapter:
+        raise UserError(
+            f"--auto chooses the adapter, and --adapter {adapter} gives it: leave one out"
+        )
     kind = family_named(family)
     settings = AdaptSettings(
-        adapter=_choice("--adapter", adapter),
+        adapter=_choice("--adapter", adapter or "lora"),
         k=_positive("--k", k), rank=_positive("--rank", rank), epochs=_positive("--epochs", epochs),
         batch_size=_positive("--batch-size", batch_size),
         max_length=_positive("--max-length", max_length),
@@ -117,7 +139,15 @@ def adapt(
     if k is not None and k > loaded.encoder.depth:
         raise UserError(f"--k {k}: the encoder has {loaded.encoder.depth} layers")
     say(notes)
-    app = _watch(lambda progress: fit(loaded, kind, data, settings, progress), out.name)
+    if auto:
+        choice = _watch(
+            lambda progress: choose_adapter(loaded, kind, data, settings, budget, progress),
+            out.name,
+        )
+        app = choice.app
+        app.record["auto"] = {"tried": [asdict(one) for one in choice.tried], "why": choice.why}
+    else:
+        app = _watch(lambda progress: fit(loaded, kind, data, settings, progress), out.name)
     app.record["backbone"] = backbone_from(out, backbone)
     scores = {}
     if test is not None:
@@ -135,6 +165,9 @@ def adapt(
         f"{_answers(kind, labels)}, {app.record['trainable_parameters']:,} parameters, "
         f"{app.record['seconds']} s"
     )
+    if auto:
+        scores_of = ", ".join(_tried(one) for one in choice.tried)
+        console.print(f"  {scores_of}: {choice.why}", markup=False)
     if unread := app.record["train_unread"]:
         console.print(
             f"  {unread} training words have no token of this encoder: nothing is learned"
@@ -155,6 +188,10 @@ def _answers(kind: Any, labels: list[str]) -> str:
     if kind.classes(labels) < len(labels):  # a number between two ends
         return f"scale from {labels[0]} to {labels[-1]}"
     return f"{len(labels)} labels"
+
+
+def _tried(one: Any) -> str:
+    return f"{one.name} {'–' if one.score is None else one.score} ({one.seconds:.1f} s)"
 
 
 def _neighbours(found: Any) -> str:

