@@ -45,6 +45,7 @@ SHAPES: dict[str, tuple[str, dict[str, Any] | None, str]] = {
     "mood": ("tc", None, "tc"),
     "flags": ("multi-label", None, "none"),
 }
+READS = {"dish": 2, "deep": 4, "mood": 2}  # the others read the last state
 NER_LABELS, TC_LABELS = ["loc", "per"], ["a", "b", "c"]
 
 
@@ -55,11 +56,13 @@ def make_app(
     seed = list(SHAPES).index(name)
     family, labels = FAMILIES[kind], NER_LABELS if kind == "ner" else TC_LABELS
     generator = torch.Generator().manual_seed(seed)
-    head = nn.Linear(backbone.encoder.width, family.classes(labels)).requires_grad_(False)
+    reads = READS.get(name, 1)
+    width = reads * backbone.encoder.width
+    head = nn.Linear(width, family.classes(labels)).requires_grad_(False)
     for parameter in head.parameters():
         parameter.copy_(0.3 * torch.randn(parameter.shape, generator=generator))
     adapter = None if shape is None else random_adapter(backbone.encoder, seed=seed, **shape)
-    return App(family, labels, head, adapter, primary, max_length, backbone.fingerprint)
+    return App(family, labels, head, adapter, primary, max_length, backbone.fingerprint, reads)
 
 
 @pytest.fixture
@@ -178,9 +181,9 @@ def test_apps_that_read_the_same_states_share_one_group(
     seen = []
     top = type(tiny_backbone.encoder).top
 
-    def spy(self: Any, hidden: Tensor, attention_mask: Tensor, k: int) -> Tensor:
+    def spy(self: Any, hidden: Tensor, attention_mask: Tensor, k: int, reads: int) -> Tensor:
         seen.append((len(hidden) // len(TEXTS), k))
-        return top(self, hidden, attention_mask, k)
+        return top(self, hidden, attention_mask, k, reads)
 
     monkeypatch.setattr(type(tiny_backbone.encoder), "top", spy)
     engine.logits(["spam", "mood"], ids, mask, units)

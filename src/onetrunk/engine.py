@@ -172,11 +172,13 @@ class Engine:
         encoder = self.backbone.encoder
         slots = list(dict.fromkeys(self._slot_of[name] for name in names))
         layers = [self._adapters[slot].layers[0] for slot in slots if slot != NONE]
-        k = encoder.depth - min(layers, default=encoder.depth)
+        width, reads = encoder.width, {name: self.apps[name].reads for name in names}
+        most = max(reads.values(), default=1)
+        k = max(encoder.depth - min(layers, default=encoder.depth), most - 1)
         hidden = encoder.trunk(input_ids, mask, k)
         groups = len(slots)
         with self._stack.route(self._stack.slots(slots)):
-            states = encoder.top(hidden.repeat(groups, 1, 1), mask.repeat(groups, 1), k)
+            states = encoder.top(hidden.repeat(groups, 1, 1), mask.repeat(groups, 1), k, most)
         by_slot = dict(zip(slots, states.chunk(groups), strict=True))
         gathered: dict[tuple[str, str], Tensor] = {}  # apps of one family and slot share this too
         logits = {}
@@ -186,5 +188,6 @@ class Engine:
                 gathered[family.name, slot] = family.gather(
                     by_slot[slot], mask, units[family.name], self.backbone.pooling
                 )
-            logits[name] = self.apps[name].logits(gathered[family.name, slot])
+            read = gathered[family.name, slot][:, -reads[name] * width :]
+            logits[name] = self.apps[name].logits(read)
         return logits

@@ -58,6 +58,7 @@ class TextEstimator(BaseEstimator):  # type: ignore[misc]
         epochs: int | None = None,
         batch_size: int = 16,
         l2: float | None = None,
+        reads: int | None = None,
         max_length: int = 128,
         neighbours: bool = False,
         seed: int = 0,
@@ -70,6 +71,7 @@ class TextEstimator(BaseEstimator):  # type: ignore[misc]
         self.epochs = epochs
         self.batch_size = batch_size
         self.l2 = l2
+        self.reads = reads
         self.max_length = max_length
         self.neighbours = neighbours
         self.seed = seed
@@ -95,7 +97,8 @@ class TextEstimator(BaseEstimator):  # type: ignore[misc]
             raise UserError(f"adapter {self.adapter!r} is unknown; choose lora or linear")
         settings = AdaptSettings(
             adapter=self.adapter, k=self.k, epochs=self.epochs, batch_size=self.batch_size,
-            l2=self.l2, max_length=self.max_length, neighbours=self.neighbours, seed=self.seed,
+            l2=self.l2, reads=self.reads, max_length=self.max_length, seed=self.seed,
+            neighbours=self.neighbours,
         )  # fmt: skip
         watch = self.progress or (lambda what, done, total: None)
         self.app_ = fit(self._backbone(), family, Data(labels, train, held_out), settings, watch)

@@ -43,6 +43,17 @@ def test_round_trip(corpora: Path, tiny_backbone: Backbone, tmp_path: Path, adap
     assert files == {"app.json", "head.safetensors"} | (lora_files if adapter == "lora" else set())
 
 
+@pytest.mark.parametrize("reads", [0, 5, "2", None])
+def test_a_damaged_number_of_states(
+    corpora: Path, tiny_backbone: Backbone, tmp_path: Path, reads: Any
+) -> None:
+    make(tiny_backbone, corpora, tmp_path / "app", "linear")
+    path = tmp_path / "app/app.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"reads": reads}))
+    with pytest.raises(UserError, match="not 1 to 4"):
+        load_app(tmp_path / "app", tiny_backbone)
+
+
 def test_an_older_multi_label_app(corpora: Path, tiny_backbone: Backbone, tmp_path: Path) -> None:
     """It said so beside its family, and must not be taken for an app of one label."""
     make(tiny_backbone, corpora, tmp_path / "app", "linear", "tc")

@@ -71,7 +71,7 @@ def same_head(a: Any, b: Any) -> bool:
 
 def test_the_app_is_trained_on_all_rows(corpora: Path, tiny_backbone: Backbone) -> None:
     kind = family("tc")
-    train = kind.read(corpora / "tc/app/train.parquet")
+    train = kind.read(corpora / "tc/app/train.parquet")[:12]
     settings = AdaptSettings(epochs=1)
     for validation in ([], train[:9]):
         data = Data(kind.label_set(train), train, validation)
@@ -101,7 +101,7 @@ def test_the_verb_says_why(corpora: Path, tiny_encoder_folder: Any, tmp_path: Pa
     given = [
         "adapt", str(tiny_encoder_folder("bert")), "--family", "tc",
         "--train", str(corpora / "tc/app/train.parquet"), "--out", str(tmp_path / "app"),
-        "--auto", "--epochs", "1", "--k", "1",
+        "--auto", "--epochs", "1", "--k", "1", "--rows", "10",
     ]  # fmt: skip
     result = CliRunner().invoke(cli, given)
     assert result.exit_code == 0, result.output

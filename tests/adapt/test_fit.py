@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from onetrunk.adapt.app import App
 from onetrunk.adapt.features import Examples, Top, Trunk, unit_features
 from onetrunk.adapt.fit import fit, fit_together
 from onetrunk.adapt.linear import FOLDS, PENALTIES, PENALTY, choose_penalty, solve_linear
-from onetrunk.adapt.task import AdaptSettings, Data
+from onetrunk.adapt.task import AdaptSettings, Data, Task
 from onetrunk.data.examples import LabelledText, TaggedText
 from onetrunk.engine import Engine
 from onetrunk.errors import UserError
@@ -219,6 +220,44 @@ def test_the_linear_head_equals_scikit_learn(classes: int) -> None:
     np.testing.assert_allclose(got, want, atol=2e-3)
 
 
+def test_fewer_rows_than_features_have_the_same_head() -> None:
+    """Solved in the rows' own coordinates; scikit-learn solves it in all of them."""
+    rng = np.random.default_rng(3)
+    x, y = rng.normal(size=(30, 50)), np.arange(30) % 3
+    head = solve_linear(torch.tensor(x).float(), torch.tensor(y), 3, 0.05)
+    scaler = StandardScaler().fit(x)
+    model = LogisticRegression(C=1 / (0.05 * 30), tol=1e-10, max_iter=10**4)
+    model.fit(scaler.transform(x), y)
+    got = head(torch.tensor(x).float()).softmax(-1).numpy()
+    np.testing.assert_allclose(got, model.predict_proba(scaler.transform(x)), atol=2e-4)
+
+
+def test_a_head_reads_what_helps(tiny_backbone: Backbone, corpora: Path) -> None:
+    """What a text is, is told by its words: where the last state has lost them, more are read."""
+    kind, data = load(corpora, "tc")
+    ner, words = load(corpora, "ner")
+    deep = tiny_backbone.k + 1
+    assert fit(tiny_backbone, ner, words, AdaptSettings("linear")).reads == deep
+    assert fit(tiny_backbone, ner, words, AdaptSettings("linear", k=1)).reads == 2
+    assert fit(tiny_backbone, kind, data, AdaptSettings("linear", reads=2)).reads == 2
+    settings, losses = AdaptSettings("linear", l2=0.1), {}
+    for reads in (1, deep):
+        slot = Task(tiny_backbone, kind, data, replace(settings, reads=reads), "tc")
+        stack = LoraStack(tiny_backbone.encoder, {"tc": tiny_backbone.primary["tc"]})
+        slot.read(Top(tiny_backbone.encoder, stack, tiny_backbone.k), cache=False)
+        features = torch.cat(unit_features(slot.trunk, kind, tiny_backbone.pooling))
+        stack.detach()
+        assert features.shape[1] == reads * tiny_backbone.encoder.width
+        groups, classes = slot.train.example_of, len(data.labels)
+        _, losses[reads] = choose_penalty(
+            features, torch.cat(slot.targets), groups, classes, penalties=[0.1]
+        )
+    chosen = fit(tiny_backbone, kind, data, settings).reads
+    assert chosen == min(losses, key=lambda reads: losses[reads])
+    with pytest.raises(UserError, match="1 to 3 states, not 5"):
+        fit(tiny_backbone, kind, data, AdaptSettings("linear", reads=5))
+
+
 def test_the_linear_head_is_an_optimum_for_many_labels() -> None:
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(80, 5, generator=generator)
@@ -247,7 +286,7 @@ def test_linear_features_are_those_of_the_primary(corpora: Path, tiny_backbone: 
         [kind.targets(r, u, data.labels) for r, u in zip(data.train, examples.units)]  # noqa: B905
     )
     want = solve_linear(inputs, targets, kind.classes(data.labels), 1e-2)
-    got = fit(tiny_backbone, kind, data, AdaptSettings(adapter="linear")).head
+    got = fit(tiny_backbone, kind, data, AdaptSettings(adapter="linear", reads=1)).head
     torch.testing.assert_close(got.weight, want.weight, atol=1e-5, rtol=0)
 
 
@@ -261,7 +300,7 @@ def test_the_penalty_is_that_of_the_best_cross_validation() -> None:
     inputs = torch.tensor(x).float()
     chosen = {}
     for name, y in (("rule", rule), ("noise", noise)):
-        chosen[name] = choose_penalty(inputs, torch.tensor(y), groups, 2)
+        chosen[name], loss = choose_penalty(inputs, torch.tensor(y), groups, 2)
         order = np.random.default_rng(0).permutation(120)
         losses = []
         for l2 in PENALTIES:
@@ -274,6 +313,7 @@ def test_the_penalty_is_that_of_the_best_cross_validation() -> None:
                 parts.append(log_loss(y[out], model.predict_proba(scaler.transform(x[out]))))
             losses.append(np.mean(parts))
         assert chosen[name] == PENALTIES[int(np.argmin(losses))]
+        assert loss == pytest.approx(min(losses), abs=1e-4)
     assert chosen["noise"] > 3 * chosen["rule"]
 
 
@@ -282,10 +322,10 @@ def test_rows_of_a_group_are_held_out_together() -> None:
     rng = np.random.default_rng(1)
     x, y = torch.tensor(rng.normal(size=(40, 30))).float(), torch.tensor(rng.integers(0, 2, 40))
     twice, groups = torch.cat([x, x]), [*range(40), *range(40)]
-    together = choose_penalty(twice, torch.cat([y, y]), groups, 2)
-    apart = choose_penalty(twice, torch.cat([y, y]), list(range(80)), 2)
+    together, _ = choose_penalty(twice, torch.cat([y, y]), groups, 2)
+    apart, _ = choose_penalty(twice, torch.cat([y, y]), list(range(80)), 2)
     assert together >= 10 * apart
-    assert choose_penalty(x[:1], y[:1], [0], 2) == PENALTY
+    assert choose_penalty(x[:1], y[:1], [0], 2) == (PENALTY, float("inf"))
 
 
 def test_nothing_to_learn(tiny_backbone: Backbone) -> None:

@@ -142,7 +142,7 @@ def test_an_app_with_neighbours(
     (tmp_path / "app").mkdir()
     save_app(app, tiny_backbone, tmp_path / "app")
     loaded = load_app(tmp_path / "app", tiny_backbone)
-    states = some(6, tiny_backbone.encoder.width, 0)
+    states = some(6, app.reads * tiny_backbone.encoder.width, 0)
     votes = app.neighbours.votes(states)
     expected = kind.blend(app.head(states), votes, app.neighbours.share) + app.neighbours.shift
     assert torch.equal(app.logits(states), expected)

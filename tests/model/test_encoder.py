@@ -63,6 +63,34 @@ def test_trunk_and_top_equal_the_unmodified_model_at_every_k(
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_states_of_several_layers_are_those_of_the_unmodified_model(
+    tiny_encoder_folder: Any, random_batch: Any, kind: str
+) -> None:
+    folder = tiny_encoder_folder(kind)
+    encoder = load_encoder(str(folder))
+    ids, mask = random_batch(encoder, LENGTHS)
+    model = AutoModel.from_pretrained(folder).eval()
+    real, texts = (
+        mask.bool(),
+        [row[: int(n)].tolist() for row, n in zip(ids, mask.sum(1), strict=True)],
+    )
+    with torch.no_grad():
+        every = model(input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states
+        for k in range(encoder.depth + 1):
+            hidden = encoder.trunk(ids, mask, k)
+            for reads in range(1, k + 2):
+                want = torch.cat(every[-reads:], -1)[real]
+                got = encoder.top(hidden, mask, k, reads)[real]
+                assert_close(got, want, atol=1e-6, rtol=0)
+                packed = encoder.embed_packed(texts)
+                packed = encoder.run_packed(packed, LENGTHS, 0, encoder.depth - k)
+                got = encoder.run_packed(packed, LENGTHS, encoder.depth - k, encoder.depth, reads)
+                assert_close(got, want, atol=1e-5, rtol=0)
+            with pytest.raises(ValueError, match="states of"):
+                encoder.top(hidden, mask, k, k + 2)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_padding_does_not_reach_the_states(
     tiny_encoder_folder: Any, random_batch: Any, kind: str
 ) -> None:

@@ -40,6 +40,8 @@ class App:
     primary: str
     max_length: int
     fingerprint: str
+    reads: int = 1
+    """The head reads the states of so many layers side by side, the last one and those before."""
     record: dict[str, Any] = field(default_factory=dict)
     neighbours: Neighbours | None = None
     """Labelled texts whose votes are blended with the head's answer."""
@@ -101,6 +103,7 @@ def save_app(app: App, backbone: Backbone, folder: Path) -> None:
             "labels": app.labels,
             "adapter": app.kind,
             "primary": app.primary,
+            "reads": app.reads,
             "max_length": app.max_length,
             "fingerprint": app.fingerprint,
             **record,
@@ -132,16 +135,19 @@ def load_app(folder: Path, backbone: Backbone) -> App:
         head=nn.Linear(1, 1),  # replaced below, once the backbone is known to be the right one
         adapter=None,
         primary=record["primary"],
+        reads=record.get("reads", 1),  # before there was a choice: the last state
         max_length=int(record["max_length"]),
         fingerprint=record["fingerprint"],
         record=record,
     )
     app.check(backbone, str(folder))
-    app.head = load_head(folder, kind.classes(labels), backbone.encoder.width)
+    most = backbone.encoder.depth + 1
+    if not isinstance(app.reads, int) or not 1 <= app.reads <= most:
+        raise UserError(f"{folder / RECORD}: reads is {app.reads!r}, not 1 to {most}")
+    width = app.reads * backbone.encoder.width
+    app.head = load_head(folder, kind.classes(labels), width)
     if numbers := record.get("neighbours"):
-        app.neighbours = load_neighbours(
-            folder, numbers, kind.classes(labels), backbone.encoder.width
-        )
+        app.neighbours = load_neighbours(folder, numbers, kind.classes(labels), width)
     if record["adapter"] == "lora":
         app.adapter = load_peft(folder, backbone.encoder)
     return app

@@ -24,7 +24,7 @@ from onetrunk.model.backbone import Backbone
 # With fewer rows than this each is judged once, in five folds; with more, a fifth of them is.
 FEW_ROWS = 500
 FOLDS = 5
-RESAMPLES = 200
+RESAMPLES = 100
 
 
 @dataclass(frozen=True)

@@ -110,17 +110,22 @@ class Top:
         self.encoder, self.stack, self.start = encoder, stack, encoder.depth - k
 
     def __call__(self, parts: Sequence[tuple[Trunk, Sequence[int]]]) -> list[tuple[Tensor, Tensor]]:
-        """Windows of several apps in one pass: for each, final states ``(B, T, D)`` and mask
-        ``(B, T)``."""
+        """Windows of several apps in one pass: for each, the states that it reads
+        ``(B, T, reads D)`` and mask ``(B, T)``."""
         lengths = [[trunk.lengths[window] for window in windows] for trunk, windows in parts]
         hidden = [trunk(windows) for trunk, windows in parts]
         tokens = list(map(len, hidden))
+        reads = [trunk.reads for trunk, _ in parts]
         slots = self.stack.slots([trunk.name for trunk, _ in parts])
         with self.stack.route(slots, tokens):
             states = self.encoder.run_packed(
-                torch.cat(hidden), [*chain(*lengths)], self.start, self.encoder.depth
+                torch.cat(hidden), [*chain(*lengths)], self.start, self.encoder.depth, max(reads)
             )
-        return [unpack(own, of) for own, of in zip(states.split(tokens), lengths, strict=True)]
+        width = self.encoder.width
+        return [
+            unpack(own[:, -count * width :], of)
+            for own, of, count in zip(states.split(tokens), lengths, reads, strict=True)
+        ]
 
 
 class Trunk:
@@ -129,10 +134,13 @@ class Trunk:
     The adapter may reach below the top; what it has there is not trained. ``cache`` computes all of
     it once and keeps ``(total tokens, D)`` fp32: in memory up to :data:`MEMORY_BYTES`, else in a
     file without a name, gone with this object. Otherwise it is computed when it is asked for.
+    ``reads``: of how many layers the head is to read the states, the last one and those before it.
     """
 
-    def __init__(self, examples: Examples, top: Top, name: str, cache: bool) -> None:
-        self.examples, self.top, self.name = examples, top, name
+    def __init__(
+        self, examples: Examples, top: Top, name: str, cache: bool, reads: int = 1
+    ) -> None:
+        self.examples, self.top, self.name, self.reads = examples, top, name, reads
         self.lengths = examples.lengths
         self._ends = np.cumsum(self.lengths, dtype=np.int64)
         self._kept: Tensor | None = None
@@ -174,7 +182,7 @@ class Trunk:
 
 @torch.no_grad()
 def unit_features(trunk: Trunk, family: Family[Any, Any], pooling: Pooling) -> list[Tensor]:
-    """What a head reads, by window: a list of ``(u_w, D)`` on the CPU."""
+    """What a head reads, by window: a list of ``(u_w, reads D)`` on the CPU."""
     examples = trunk.examples
     features = [torch.empty(0)] * len(examples.encoded)
     for windows in by_tokens(trunk.lengths, CHUNK_TOKENS):

@@ -121,6 +121,7 @@ def _app(task: Task, head: nn.Linear, adapter: LoraAdapter | None) -> App:
         primary=NONE if adapter else task.slot,
         max_length=task.max_length,
         fingerprint=task.backbone.fingerprint,
+        reads=task.trunk.reads,
     )
 
 

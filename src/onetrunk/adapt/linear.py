@@ -37,8 +37,10 @@ def choose_penalty(
     groups: Sequence[int],
     classes: int,
     loss: Loss = F.cross_entropy,
-) -> float:
-    """Of :data:`PENALTIES`, the one with the lowest loss on held-out units (5 folds).
+    penalties: Sequence[float] = PENALTIES,
+) -> tuple[float, float]:
+    """Of penalties, from the strongest on, the one with the lowest loss on held-out units (5
+    folds), and that loss.
 
     Units of one group (a text's windows) are held out together. The right penalty differs a
     hundredfold between tasks, so no default would do.
@@ -48,15 +50,16 @@ def choose_penalty(
         kept = _Solver(features[~held_out], targets[~held_out], classes, loss)
         parts.append((kept, features[held_out], targets[held_out]))
     if not parts:
-        return PENALTY
+        return (PENALTY if len(penalties) > 1 else penalties[0]), float("inf")
     losses: list[float] = []
-    for l2 in PENALTIES:  # from the strongest on, each from where the last one ended
+    for l2 in penalties:  # from the strongest on, each from where the last one ended
         with torch.no_grad():
             heads = [(kept.solve(l2), x, y) for kept, x, y in parts]
             losses.append(sum(float(loss(head(x), y)) for head, x, y in heads))
         if len(losses) - int(np.argmin(losses)) > 2:  # twice no better: it only gets worse
             break
-    return PENALTIES[int(np.argmin(losses))]
+    best = int(np.argmin(losses))
+    return penalties[best], losses[best] / len(parts)
 
 
 def held_out_folds(groups: Sequence[int], units: int) -> list[Tensor]:
@@ -77,7 +80,13 @@ class _Solver:
     def __init__(self, features: Tensor, targets: Tensor, classes: int, loss: Loss) -> None:
         self.mean, self.std = features.mean(0), features.std(0, correction=0).clamp_min(1e-6)
         self.x, self.targets, self.loss = (features - self.mean) / self.std, targets, loss
-        self.weight = torch.zeros(classes, features.shape[1], requires_grad=True)
+        # The optimum lies in the span of the units: with fewer of them than features, the same
+        # problem in their own coordinates is smaller.
+        self.basis: Tensor | None = None
+        if self.x.shape[0] < self.x.shape[1]:
+            self.basis, coordinates = torch.linalg.qr(self.x.T)
+            self.x = coordinates.T.contiguous()
+        self.weight = torch.zeros(classes, self.x.shape[1], requires_grad=True)
         self.bias = torch.zeros(classes, requires_grad=True)
 
     @torch.enable_grad()
@@ -94,8 +103,9 @@ class _Solver:
             return value
 
         optimizer.step(closure)
-        head = nn.Linear(weight.shape[1], weight.shape[0])
+        head = nn.Linear(len(self.mean), len(bias))
         with torch.no_grad():
-            head.weight.copy_(weight / self.std)
+            full = weight if self.basis is None else weight @ self.basis.T
+            head.weight.copy_(full / self.std)
             head.bias.copy_(bias - head.weight @ self.mean)
         return head.requires_grad_(False)

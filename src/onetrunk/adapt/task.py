@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from onetrunk.adapt.app import AdapterKind, App
 from onetrunk.adapt.features import Examples, Top, Trunk, unit_features
-from onetrunk.adapt.linear import choose_penalty, solve_linear
+from onetrunk.adapt.linear import PENALTIES, choose_penalty, solve_linear
 from onetrunk.adapt.retrieval import choose, cross_judges, judge
 from onetrunk.errors import UserError
 from onetrunk.families.base import Family
@@ -38,6 +38,10 @@ class AdaptSettings:
     l2: float | None = None
     """Ridge penalty on the standardised linear head; None: the family's, or if it has none, that of
     the lowest loss in cross-validation."""
+    reads: int | None = None
+    """The head reads the states of so many layers side by side, the last one and those before it,
+    at most k + 1. None: with a LoRA 1; without, k + 1 or 1, as the family has it, or if it does not
+    say, whichever has the lower loss in cross-validation."""
     max_length: int = 128
     neighbours: bool = False
     """Blend the head with the votes of the nearest training texts, if held-out rows like it. The
@@ -88,6 +92,9 @@ class Task:
         self.settings, self.slot = settings, slot
         encoder = backbone.encoder
         self.k = settings.k or backbone.k
+        if settings.reads is not None and not 1 <= settings.reads <= self.k + 1:
+            most = f"with k = {self.k} a head reads 1 to {self.k + 1} states"
+            raise UserError(f"{most}, not {settings.reads}")
         self.max_length = min(settings.max_length, encoder.max_length)
         self.train = Examples.prepare(family, data.train, encoder, self.max_length)
         self.validation = Examples.prepare(family, data.validation, encoder, self.max_length)
@@ -100,8 +107,8 @@ class Task:
 
     def read(self, top: Top, cache: bool) -> None:
         """Run what is below the top over all texts, if it is to be kept."""
-        self.trunk = Trunk(self.train, top, self.slot, cache)
-        self._held_out = Trunk(self.validation, top, self.slot, cache)
+        self.trunk = Trunk(self.train, top, self.slot, cache, max(self._choices()))
+        self._held_out = Trunk(self.validation, top, self.slot, cache, self.trunk.reads)
 
     def loss(self, head: nn.Linear, windows: list[int], states: Tensor, mask: Tensor) -> Tensor:
         """Mean loss of the units of some training windows, given their final states."""
@@ -111,18 +118,39 @@ class Task:
         return self.family.loss(head(gathered), targets)
 
     def solve_head(self) -> tuple[nn.Linear, dict[str, Any]]:
-        """The best linear head on the states as they are now."""
+        """The best linear head on the states as they are now; from here on they are read as it
+        reads them."""
         parts, targets = self._features(self.trunk), torch.cat(self.targets)
         features, loss = torch.cat(parts), self.family.loss
         classes, l2 = self.family.classes(self.data.labels), self.settings.l2
         l2 = self.family.penalty if l2 is None else l2
-        if l2 is None:
+        (reads, *others), width = self._choices(), self.backbone.encoder.width
+        if l2 is None or others:
             groups = [e for e, part in zip(self.train.example_of, parts, strict=True) for _ in part]
-            l2 = choose_penalty(features, targets, groups, classes, loss)
-        head = solve_linear(features, targets, classes, l2, loss)
-        if not self.data.validation:
-            return head, {"l2": l2}
-        return head, {"l2": l2, "validation": round(self.score(head), 2)}
+            penalties = PENALTIES if l2 is None else (l2,)
+            found = {
+                count: choose_penalty(
+                    features[:, -count * width :], targets, groups, classes, loss, penalties
+                )
+                for count in (reads, *others)
+            }
+            reads = min(found, key=lambda count: found[count][1])  # the fewest, if they are equal
+            l2 = found[reads][0]
+        self.trunk.reads = self._held_out.reads = reads
+        head = solve_linear(features[:, -reads * width :], targets, classes, l2, loss)
+        details = {"l2": l2}
+        if self.data.validation:
+            details["validation"] = round(self.score(head), 2)
+        return head, details
+
+    def _choices(self) -> list[int]:
+        """How many states the head may read, the fewest first."""
+        if self.settings.reads is not None:
+            return [self.settings.reads]
+        if self.settings.adapter == "lora":  # it brings to the last state what a head needs
+            return [1]
+        deep = self.family.reads_top
+        return [1, self.k + 1] if deep is None else [self.k + 1 if deep else 1]
 
     def score(self, head: nn.Linear) -> float:
         """The family's metric on the validation rows, in percent."""

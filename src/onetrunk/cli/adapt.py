@@ -61,6 +61,12 @@ def adapt(
         int | None, typer.Option(help="LoRA on the last K layers. Default: the backbone's k.")
     ] = None,
     rank: Annotated[int, typer.Option(help="LoRA rank where the family has no primary LoRA.")] = 16,
+    reads: Annotated[
+        int | None,
+        typer.Option(
+            help="States that the head reads, the last ones: 1 to K + 1. Default: as is best."
+        ),
+    ] = None,
     epochs: Annotated[
         int | None, typer.Option(help="Default: enough for about 200 updates, 4 to 12.")
     ] = None,
@@ -117,7 +123,7 @@ def adapt(
         k=_positive("--k", k), rank=_positive("--rank", rank), epochs=_positive("--epochs", epochs),
         batch_size=_positive("--batch-size", batch_size),
         max_length=_positive("--max-length", max_length),
-        seed=seed, neighbours=neighbours,
+        reads=_positive("--reads", reads), seed=seed, neighbours=neighbours,
     )  # fmt: skip
     notes = Notes()
     every = kind.read(train, notes)

@@ -102,6 +102,10 @@ class Family(ABC, Generic[Example, Prediction]):
     retrieves: ClassVar[bool] = False
     """Whether a head can be blended with its neighbours' votes: :meth:`ballots`, :meth:`blend`."""
 
+    reads_top: ClassVar[bool | None] = None
+    """Whether heads read what enters the top and what leaves each of its layers, or the last states
+    alone; None: whichever has the lower loss in cross-validation."""
+
     @property
     def primary(self) -> str:
         """Name of the task-primary LoRA that its apps start from."""

@@ -41,6 +41,8 @@ class Ner(Family[TaggedText, Tagged]):
     # Not by cross-validation: most words are outside, so the loss asks for three
     # to ten times the penalty that entities score best with, which hardly differs between tasks.
     penalty: ClassVar[float | None] = 1e-2
+    # What a word is stands clearer below the last layers, which are made for whole texts.
+    reads_top: ClassVar[bool | None] = True
     metrics: ClassVar[tuple[str, ...]] = ("f1", "precision", "recall")
     Settings: ClassVar[type[FamilySettings]] = NerSettings
 

@@ -9,6 +9,7 @@ The weights and the layers' code are transformers' own; only the loop over layer
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -136,20 +137,28 @@ class Encoder:
             hidden = self.model.embeddings_project(hidden)
         return self.run(hidden, attention_mask, 0, self.depth - k)
 
-    def top(self, hidden: Tensor, attention_mask: Tensor, k: int) -> Tensor:
-        """The last ``k`` layers: hidden ``(B, T, D)``, mask ``(B, T)`` -> states ``(B, T, D)``."""
-        return self.run(hidden, attention_mask, self.depth - k, self.depth)
+    def top(self, hidden: Tensor, attention_mask: Tensor, k: int, reads: int = 1) -> Tensor:
+        """The last ``k`` layers: hidden ``(B, T, D)``, mask ``(B, T)`` -> states
+        ``(B, T, reads D)``: see :meth:`run`."""
+        return self.run(hidden, attention_mask, self.depth - k, self.depth, reads)
 
-    def run(self, hidden: Tensor, attention_mask: Tensor, start: int, stop: int) -> Tensor:
-        """Layers ``start`` … ``stop - 1`` of ``(B, T, D)`` under the padding mask ``(B, T)``."""
+    def run(
+        self, hidden: Tensor, attention_mask: Tensor, start: int, stop: int, reads: int = 1
+    ) -> Tensor:
+        """Layers ``start`` … ``stop - 1`` of ``(B, T, D)`` under the padding mask ``(B, T)``.
+
+        Returns ``(B, T, reads D)``: the states after each of the last ``reads - 1`` layers before
+        the last one, and after that; what enters the first layer counts as one.
+        """
+        kept = _kept(hidden, start, stop, reads)
         if start == stop:
             return hidden
         mask = create_bidirectional_mask(
             config=self.model.config, inputs_embeds=hidden, attention_mask=attention_mask
         )
         for layer in self.layers[start:stop]:
-            hidden = layer(hidden, mask)
-        return hidden
+            kept.append(layer(kept[-1], mask))
+        return torch.cat([*kept], -1)
 
     def states(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """The whole forward, ``(B, T)`` -> ``(B, T, D)``."""
@@ -179,12 +188,14 @@ class Encoder:
         assert isinstance(hidden, Tensor)
         return hidden[0]
 
-    def run_packed(self, hidden: Tensor, lengths: Sequence[int], start: int, stop: int) -> Tensor:
-        """Layers ``start`` … ``stop - 1`` of texts of these lengths side by side, ``(N, D)``."""
-        hidden, runs = hidden[None], packing.runs_of(lengths)
+    def run_packed(
+        self, hidden: Tensor, lengths: Sequence[int], start: int, stop: int, reads: int = 1
+    ) -> Tensor:
+        """:meth:`run` for texts of these lengths side by side: ``(N, D)`` -> ``(N, reads D)``."""
+        kept, runs = _kept(hidden[None], start, stop, reads), packing.runs_of(lengths)
         for layer in self.layers[start:stop]:
-            hidden = layer(hidden, None, runs=runs)
-        return hidden[0]
+            kept.append(layer(kept[-1], None, runs=runs))
+        return torch.cat([*kept], -1)[0]
 
     def freeze(self) -> None:
         """No gradients and no dropout from here on."""
@@ -204,6 +215,13 @@ class Encoder:
             digest.update(f"{name} {tuple(array.shape)} {array.dtype};".encode())
             digest.update(array.view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
+
+
+def _kept(hidden: Tensor, start: int, stop: int, reads: int) -> deque[Tensor]:
+    """Holds the last ``reads`` states, ``hidden`` as the first."""
+    if not 1 <= reads <= stop - start + 1:
+        raise ValueError(f"{reads} states of {stop - start} layers")
+    return deque([hidden], maxlen=reads)
 
 
 def architecture_of(config: Any, source: str) -> Architecture:
