@@ -14,7 +14,7 @@ count as missed.
 
 scikit-learn reads the pooled states of the bare backbone, standardised and not: one-vs-rest
 logistic regression, ridge regression and nearest neighbours, each over a grid. The linear apps read
-the same states; the LoRA apps change them.
+the same states, but for those of several layers; the LoRA apps change them.
 """
 
 from __future__ import annotations
@@ -56,8 +56,9 @@ RATINGS = {
 }
 MANY = ("banking77", "clinc150")
 WAYS = {
-    "linear": {"adapter": "linear"},
-    "linear, neighbours": {"adapter": "linear", "neighbours": True},
+    "linear": {"adapter": "linear", "reads": 1},
+    "linear, neighbours": {"adapter": "linear", "reads": 1, "neighbours": True},
+    "linear, more states": {"adapter": "linear"},
     "lora": {"adapter": "lora"},
     "lora, neighbours": {"adapter": "lora", "neighbours": True},
 }
@@ -243,7 +244,7 @@ def many(backbone: Backbone, folder: Path, seeds: int) -> dict[str, Any]:
     for seed in range(seeds):
         train = drawn(every, seed)
         known = set(train[1])
-        for name in ("linear", "linear, neighbours"):
+        for name in ("linear", "linear, neighbours", "linear, more states"):
             app = TextEstimator(backbone, "tc", seed=seed, **WAYS[name]).fit(*train)
             right = np.mean(app.predict(test[0]) == np.array(test[1]))
             found.setdefault(f"onetrunk, {name}", []).append(100 * float(right))

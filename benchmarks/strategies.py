@@ -26,7 +26,7 @@ from onetrunk.adapt.task import AdaptSettings
 from onetrunk.config import Recipe, load_recipe
 from onetrunk.families import family as family_named
 from onetrunk.model.backbone import Backbone, load_backbone
-from onetrunk.prefinetune.log import read_log
+from onetrunk.prefinetune.log import read_conflicts
 from onetrunk.prefinetune.plot import plot_conflicts
 from onetrunk.prefinetune.run import prefinetune
 from onetrunk.storage import read_json, write_json
@@ -161,13 +161,8 @@ def collect(data: Path) -> dict[str, Any]:
 
 def heat_maps(path: Path) -> None:
     """Draw the conflict of every finished strategy whose families share the backbone, seed 0."""
-    found = {}
-    for strategy, seed in BACKBONES:
-        log = backbone_folder(strategy, seed) / "training.jsonl"
-        if seed == 0 and log.exists() and log.stat().st_size:  # empty: "none"
-            records = read_log(log, STEPS)
-            if records[0].cosines:
-                found[strategy] = records
+    folders = {name: backbone_folder(name, seed) for name, seed in BACKBONES if seed == 0}
+    found = read_conflicts(folders)
     if found:
         plot_conflicts(found, path, f"gradient conflict by layer, {STEPS} steps")
 

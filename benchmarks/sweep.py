@@ -5,8 +5,9 @@
 One key is changed at a time from k = 3, rank 16, weight 0.2, in ``recipes/first-run.yaml``, for
 ten minutes of training each on two cores. k of the primary LoRA and k of the app's LoRA are told
 apart: every backbone of the k sweep gets apps of every depth. Work is shared and resumed as in
-``strategies.py``; everything is kept in ``runs/sweep``. ``--collect`` writes
-``results/sweep.json`` from what is finished.
+``strategies.py``; backbones are kept in ``runs/sweep``, scores in ``results/sweep``, and a point
+whose scores are there is not trained again. ``--collect`` writes ``results/sweep.json`` from what
+is finished.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from strategies import TASKS
 from strategies import recipe_of as full_recipe
 
 RUN = Path("runs/sweep")
+CELLS = Path("results/sweep")
 STEPS = 330
 DRAW = 0
 DEPTHS = (1, 2, 3, 6)
@@ -84,7 +86,7 @@ def adapters(point: Point) -> dict[str, AdaptSettings]:
 
 
 def cell_file(point: Point, task: str) -> Path:
-    return RUN / "cells" / f"{point.name}.{task}.json"
+    return CELLS / f"{point.name}.{task}.json"
 
 
 def score(data: Path, point: Point, task: str) -> None:
@@ -95,6 +97,8 @@ def score(data: Path, point: Point, task: str) -> None:
 def jobs(data: Path) -> list[Job]:
     listed = []
     for point in points():
+        if all(cell_file(point, task).exists() for task in TASKS):
+            continue
         listed.append(
             Job(
                 point.folder,

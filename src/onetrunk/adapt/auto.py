@@ -93,7 +93,7 @@ def choose_adapter(
             score = None
         tried.append(Tried(name, score, round(time.perf_counter() - start, 2)))
     chosen, why = judged.best(budget)
-    app = judged.app(chosen)
+    app = judged.apps.get(chosen)
     if app is None:
         app = fit(backbone, family, data, ways[chosen], progress)
     return Choice(app, chosen, tried, why)
@@ -107,7 +107,7 @@ class _Judged:
         self.parts = list(_parts(data, seed))
         self.rows = [row for part in self.parts for row in part.validation]
         self.found: dict[str, list[Any]] = {}
-        self.apps: dict[str, App] = {}
+        self.apps: dict[str, App] = {}  # of those made from all training rows
 
     def fit(self, name: str, settings: AdaptSettings, progress: Progress) -> float:
         """Make the apps; the score of what they predict."""
@@ -122,10 +122,6 @@ class _Judged:
         if self.data.validation:
             self.apps[name] = app
         return round(self._score(range(len(self.rows)), name), 2)
-
-    def app(self, name: str) -> App | None:
-        """An app that was made from all training rows."""
-        return self.apps.get(name)
 
     def best(self, budget: float) -> tuple[str, str]:
         """The name of the best way, and why it is."""

@@ -7,6 +7,7 @@ The head's answer is interpolated with the votes of the nearest training texts (
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -85,5 +86,5 @@ def choose(
                     best, chosen = loss, (count, temperature, share)
     if chosen is None:
         return None
-    neighbours.count, neighbours.temperature, neighbours.share = chosen
-    return neighbours
+    count, temperature, share = chosen
+    return replace(neighbours, count=count, temperature=temperature, share=share)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -98,10 +98,7 @@ class Task:
         self.max_length = min(settings.max_length, encoder.max_length)
         self.train = Examples.prepare(family, data.train, encoder, self.max_length)
         self.validation = Examples.prepare(family, data.validation, encoder, self.max_length)
-        self.targets = [
-            family.targets(data.train[example], units, data.labels)
-            for example, units in zip(self.train.example_of, self.train.units, strict=True)
-        ]
+        self.targets = self._targets(self.train)
         if not sum(map(len, self.targets)):
             raise UserError("the tokenizer leaves nothing of the training texts to learn from")
 
@@ -120,14 +117,13 @@ class Task:
     def solve_head(self) -> tuple[nn.Linear, dict[str, Any]]:
         """The best linear head on the states as they are now; from here on they are read as it
         reads them."""
-        parts, targets = self._features(self.trunk), torch.cat(self.targets)
-        features, loss = torch.cat(parts), self.family.loss
+        features, targets = torch.cat(self._features(self.trunk)), torch.cat(self.targets)
+        loss = self.family.loss
         classes, l2 = self.family.classes(self.data.labels), self.settings.l2
         l2 = self.family.penalty if l2 is None else l2
         (reads, *others), width = self._choices(), self.backbone.encoder.width
         if l2 is None or others:
-            groups = [e for e, part in zip(self.train.example_of, parts, strict=True) for _ in part]
-            penalties = PENALTIES if l2 is None else (l2,)
+            penalties, groups = PENALTIES if l2 is None else (l2,), self._groups()
             found = {
                 count: choose_penalty(
                     features[:, -count * width :], targets, groups, classes, loss, penalties
@@ -154,59 +150,57 @@ class Task:
 
     def score(self, head: nn.Linear) -> float:
         """The family's metric on the validation rows, in percent."""
-        return self._score(head, self._features(self._held_out))
+        predictions = [
+            self.family.decode(part, row, units, self.data.labels)
+            for row, part, units in self._judged(head)
+        ]
+        return self.family.score(self.validation.rows, predictions)[self.family.metric]
 
     def neighbours(self, head: nn.Linear, l2: float) -> Neighbours | None:
         """The training texts, if a blend of the head with their votes is better on validation rows,
         or without any in cross-validation; that needs states that were not trained on them."""
-        parts, targets = self._features(self.trunk), torch.cat(self.targets)
+        features, targets = torch.cat(self._features(self.trunk)), torch.cat(self.targets)
         family, classes = self.family, self.family.classes(self.data.labels)
-        features = torch.cat(parts)
         found = Neighbours.of(features, family.ballots(targets, classes), 1, 1.0, 0.5)
         if self.data.validation:
             held_out = torch.cat(self._features(self._held_out))
-            wanted = [
-                family.targets(self.data.validation[example], units, self.data.labels)
-                for example, units in zip(
-                    self.validation.example_of, self.validation.units, strict=True
-                )
-            ]
-            judges = [judge(head, found, held_out, torch.cat(wanted))]
+            wanted = torch.cat(self._targets(self.validation))
+            judges = [judge(head, found, held_out, wanted)]
         else:
-            groups = [e for e, part in zip(self.train.example_of, parts, strict=True) for _ in part]
-            judges = cross_judges(family, features, targets, groups, classes, l2)
+            judges = cross_judges(family, features, targets, self._groups(), classes, l2)
         return choose(family, found, judges) if judges else None
 
     def calibrate(self, app: App) -> None:
         """Shift an app's decisions to what its family finds best on the validation rows."""
         if not self.data.validation:
             return
-        if (
-            shift := self.family.calibrate(self._held_out_logits(app), self.data.labels)
-        ) is not None:
+        judged = ((row, part) for row, part, _ in self._judged(app.logits))
+        if (shift := self.family.calibrate(judged, self.data.labels)) is not None:
             app.shift(shift)
 
     @torch.no_grad()
-    def _held_out_logits(self, app: App) -> Iterator[tuple[Any, Tensor]]:
-        parts = [app.logits(part) for part in self._features(self._held_out)]
-        for row, part, _ in self.validation.joined(parts):
-            yield row, part
+    def _judged(
+        self, answer: Callable[[Tensor], Tensor]
+    ) -> Iterator[tuple[Any, Tensor, list[int]]]:
+        """By validation example: itself, its logits and which units they are of. Nothing is
+        computed before the first is asked for."""
+        parts = self._features(self._held_out)
+        yield from self.validation.joined([answer(part) for part in parts])
 
     def _features(self, trunk: Trunk) -> list[Tensor]:
         return unit_features(trunk, self.family, self.backbone.pooling)
 
-    @torch.no_grad()
-    def _judged(
-        self, head: nn.Linear, features: list[Tensor]
-    ) -> list[tuple[Any, Tensor, list[int]]]:
-        return self.validation.joined([head(part) for part in features])
-
-    def _score(self, head: nn.Linear, features: list[Tensor]) -> float:
-        predictions = [
-            self.family.decode(part, row, units, self.data.labels)
-            for row, part, units in self._judged(head, features)
+    def _targets(self, examples: Examples) -> list[Tensor]:
+        """By window."""
+        return [
+            self.family.targets(examples.rows[example], units, self.data.labels)
+            for example, units in zip(examples.example_of, examples.units, strict=True)
         ]
-        return self.family.score(self.validation.rows, predictions)[self.family.metric]
+
+    def _groups(self) -> list[int]:
+        """By training unit, which example it is of."""
+        windows = zip(self.train.example_of, self.targets, strict=True)
+        return [example for example, targets in windows for _ in targets]
 
 
 def _check_neighbours(family: Family[Any, Any], data: Data, settings: AdaptSettings) -> None:

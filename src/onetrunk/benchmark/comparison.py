@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from onetrunk.benchmark.cells import Cell, CellId
 from onetrunk.benchmark.outcomes import Outcomes
@@ -22,6 +21,7 @@ from onetrunk.metrics.bootstrap import (
     paired_bootstrap,
 )
 from onetrunk.metrics.statistics import (
+    Floats,
     SeedInterval,
     SignedRank,
     holm,
@@ -30,8 +30,6 @@ from onetrunk.metrics.statistics import (
     signed_rank,
     wins,
 )
-
-Floats = NDArray[np.float64]
 
 # Of one task's interval in a plot.
 RESAMPLES = 2000

@@ -8,13 +8,10 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from onetrunk.benchmark.comparison import TaskDifference
-from onetrunk.metrics.statistics import SeedInterval, compare_ranks
+from onetrunk.metrics.statistics import Floats, SeedInterval, compare_ranks
 from onetrunk.prefinetune.plot import COLOURS, save_figure
-
-Floats = NDArray[np.float64]
 
 
 def plot_ranks(scores: Mapping[str, Mapping[str, Floats]], path: Path) -> None:
@@ -90,7 +87,7 @@ def plot_curves(
             # Side by side: intervals that lie on one another cannot be read.
             at = np.array([rows for rows, _ in points]) * 1.02 ** (i - middle)
             means = np.array([interval.mean for _, interval in points])
-            highs = [interval.high or interval.mean for _, interval in points]
+            highs = [i.mean if i.high is None else i.high for _, i in points]
             axis.errorbar(
                 at, means, np.array(highs) - means, color=COLOURS[i % len(COLOURS)],
                 linestyle="-" if i < len(COLOURS) else "--", linewidth=1.2, elinewidth=0.8,

@@ -23,7 +23,7 @@ from onetrunk.benchmark.report_tables import (
 from onetrunk.benchmark.suite import Suite
 from onetrunk.metrics.statistics import SeedInterval, seed_interval
 from onetrunk.model.backbone import RECORD
-from onetrunk.prefinetune.log import LOG, read_log
+from onetrunk.prefinetune.log import read_conflicts
 from onetrunk.prefinetune.plot import plot_conflicts
 from onetrunk.storage import atomic_folder, read_json, write_json, write_text
 
@@ -190,25 +190,20 @@ class _Report:
         )
 
     def _conflict(self) -> Section | None:
-        runs = {}
-        for strategy in self.suite.strategies:
-            folder = self.suite.backbone(strategy, self.suite.seeds[0], self.out)
-            if strategy.discard_primary or not (folder / LOG).exists():
-                continue
-            records = read_log(folder / LOG, read_json(folder / RECORD, "a backbone")["steps"])
-            if records and records[0].cosines:
-                runs[strategy.name] = records
+        suite = self.suite
+        runs = read_conflicts(
+            {
+                strategy.name: suite.backbone(strategy, suite.seeds[0], self.out)
+                for strategy in suite.strategies
+                if not strategy.discard_primary
+            }
+        )
         text = (
             "Cosine of the families' gradients by layer and step of stage 1, first seed: red is "
             "conflict, blue agreement."
         )
-        return self._picture(
-            "Conflict in stage 1",
-            "conflict",
-            text,
-            lambda path: plot_conflicts(runs, path, ""),
-            runs,
-        )
+        draw = partial(plot_conflicts, runs, title="")
+        return self._picture("Conflict in stage 1", "conflict", text, draw, runs)
 
     def _picture(
         self, title: str, name: str, text: str, draw: Callable[[Path], None], what: Any

@@ -147,8 +147,8 @@ class Encoder:
     ) -> Tensor:
         """Layers ``start`` … ``stop - 1`` of ``(B, T, D)`` under the padding mask ``(B, T)``.
 
-        Returns ``(B, T, reads D)``: the states after each of the last ``reads - 1`` layers before
-        the last one, and after that; what enters the first layer counts as one.
+        Returns ``(B, T, reads D)``: the last ``reads`` of the states, the final one last. They are
+        what enters the first of these layers, and what leaves each of them.
         """
         kept = _kept(hidden, start, stop, reads)
         if start == stop:
@@ -158,7 +158,7 @@ class Encoder:
         )
         for layer in self.layers[start:stop]:
             kept.append(layer(kept[-1], mask))
-        return torch.cat([*kept], -1)
+        return _joined(kept)
 
     def states(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """The whole forward, ``(B, T)`` -> ``(B, T, D)``."""
@@ -195,7 +195,7 @@ class Encoder:
         kept, runs = _kept(hidden[None], start, stop, reads), packing.runs_of(lengths)
         for layer in self.layers[start:stop]:
             kept.append(layer(kept[-1], None, runs=runs))
-        return torch.cat([*kept], -1)[0]
+        return _joined(kept)[0]
 
     def freeze(self) -> None:
         """No gradients and no dropout from here on."""
@@ -222,6 +222,11 @@ def _kept(hidden: Tensor, start: int, stop: int, reads: int) -> deque[Tensor]:
     if not 1 <= reads <= stop - start + 1:
         raise ValueError(f"{reads} states of {stop - start} layers")
     return deque([hidden], maxlen=reads)
+
+
+def _joined(kept: deque[Tensor]) -> Tensor:
+    """The states side by side; one alone is not copied."""
+    return kept[0] if len(kept) == 1 else torch.cat([*kept], -1)
 
 
 def architecture_of(config: Any, source: str) -> Architecture:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from onetrunk.errors import UserError
+from onetrunk.model.backbone import RECORD
 from onetrunk.prefinetune.loop import StepRecord
-from onetrunk.storage import write_text
+from onetrunk.storage import read_json, write_text
 
 LOG = "training.jsonl"
 
@@ -36,6 +37,17 @@ def read_log(path: Path, steps: int) -> list[StepRecord]:
             raise UserError(f"{path}, line {number + 1}: step {number} is missing or damaged")
         records.append(record)
     return records
+
+
+def read_conflicts(backbones: Mapping[str, Path]) -> dict[str, list[StepRecord]]:
+    """By name, the log of each backbone folder that is there and whose families' gradients met."""
+    found = {}
+    for name, folder in backbones.items():
+        if (folder / LOG).exists():
+            records = read_log(folder / LOG, read_json(folder / RECORD, "a backbone")["steps"])
+            if records and records[0].cosines:
+                found[name] = records
+    return found
 
 
 class Log:
