@@ -27,12 +27,12 @@ from transformers import AutoModel
 
 from onetrunk.adapt.app import App
 from onetrunk.data.alignment import encode
-from onetrunk.data.batching import pad
 from onetrunk.engine import Engine
 from onetrunk.families import family
 from onetrunk.model.backbone import Backbone
 from onetrunk.model.loading import load_encoder
 from onetrunk.model.lora import NONE, LoraAdapter
+from onetrunk.model.padding import pad
 from onetrunk.model.peft_format import save_peft
 
 APPS, TEXTS, RANK, K, LABELS = 10, 8, 16, 2, 5

@@ -34,11 +34,11 @@ from transformers import (
     RobertaModel,
 )
 
-from onetrunk.data.batching import pad
 from onetrunk.model.backbone import Backbone
 from onetrunk.model.encoder import TARGETS, Encoder
 from onetrunk.model.loading import load_encoder
 from onetrunk.model.lora import LoraAdapter
+from onetrunk.model.padding import pad
 from onetrunk.processes import Processes
 
 LAYERS, WIDTH, FFN, HEADS, POSITIONS = 3, 32, 48, 4, 66

@@ -15,13 +15,13 @@ from torch.testing import assert_close
 from onetrunk.adapt.app import App, save_app
 from onetrunk.adapt.features import Examples
 from onetrunk.data.alignment import encode_windows, overlap
-from onetrunk.data.batching import pad
 from onetrunk.data.examples import LabelledText, TaggedText
 from onetrunk.engine import BATCH_TEXTS, Engine
 from onetrunk.errors import UserError
 from onetrunk.families import FAMILIES
 from onetrunk.model.backbone import Backbone
 from onetrunk.model.lora import LoraAdapter
+from onetrunk.model.padding import pad
 
 TEXTS = [
     "Call mum in New York, now!",

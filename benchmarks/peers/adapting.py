@@ -13,7 +13,7 @@ from transformers.utils import logging
 
 from onetrunk.adapt.features import Examples
 from onetrunk.adapt.task import AdaptSettings
-from onetrunk.data.batching import pad
+from onetrunk.model.padding import pad
 
 SETTINGS = AdaptSettings()
 IGNORED = -100

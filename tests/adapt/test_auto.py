@@ -12,8 +12,8 @@ from onetrunk.adapt.fit import fit
 from onetrunk.adapt.task import AdaptSettings, Data
 from onetrunk.cli import app as cli
 from onetrunk.data.examples import LabelledText
+from onetrunk.decoding import Labelled
 from onetrunk.families import family
-from onetrunk.families.classification import Labelled
 from onetrunk.model.backbone import Backbone
 from onetrunk.storage import read_json
 

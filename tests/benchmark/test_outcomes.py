@@ -7,9 +7,8 @@ import pytest
 
 from onetrunk.benchmark.outcomes import Outcomes, outcomes_of, pack, unpack
 from onetrunk.data.examples import LabelledText, TaggedText
+from onetrunk.decoding import Labelled, Tagged
 from onetrunk.families import family
-from onetrunk.families.classification import Labelled
-from onetrunk.families.ner import Tagged
 
 TAGS = ["O", "B-a", "I-a", "B-b", "I-b"]
 

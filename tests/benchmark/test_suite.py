@@ -13,10 +13,9 @@ from onetrunk.benchmark.suite import DrawnRows, Suite, load_suite
 from onetrunk.config import parse, read_yaml
 from onetrunk.data.examples import LabelledText, TaggedText
 from onetrunk.data.locate import Located
+from onetrunk.decoding import Labelled, Tagged
 from onetrunk.errors import UserError
 from onetrunk.families import FAMILIES
-from onetrunk.families.classification import Labelled
-from onetrunk.families.ner import Tagged
 
 MakeSuite = Callable[..., Suite]
 SuiteFile = Callable[..., Path]

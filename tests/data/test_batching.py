@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from onetrunk.data.batching import (
     by_budget,
     by_length,
-    pad,
     shard,
     shuffled_buckets,
     source_weights,
     step_rng,
 )
+from onetrunk.model.padding import pad
 
 exact = settings(derandomize=True, deadline=None, max_examples=100)
 lengths_strategy = st.lists(st.integers(1, 40), max_size=70)

@@ -18,7 +18,6 @@ from onetrunk.adapt.fit import fit
 from onetrunk.adapt.task import AdaptSettings, Data
 from onetrunk.config import Recipe
 from onetrunk.data.alignment import encode
-from onetrunk.data.batching import pad
 from onetrunk.engine import Engine
 from onetrunk.errors import UserError
 from onetrunk.families import FAMILIES, GROUP
@@ -26,6 +25,7 @@ from onetrunk.families.base import Chunk
 from onetrunk.families.preparing import Preparing
 from onetrunk.model.backbone import Backbone, load_backbone, save_backbone
 from onetrunk.model.encoder import Encoder
+from onetrunk.model.padding import pad
 from onetrunk.prefinetune.loop import Trainer
 from onetrunk.processes import Processes
 

@@ -6,8 +6,9 @@ import torch
 
 from onetrunk.adapt.features import Examples
 from onetrunk.data.examples import TaggedText
+from onetrunk.decoding import best_valid_path, tag_names
 from onetrunk.families import family
-from onetrunk.families.ner import Ner, best_valid_path, tag_names
+from onetrunk.families.ner import Ner
 from onetrunk.model.encoder import Encoder
 
 

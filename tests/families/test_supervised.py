@@ -14,7 +14,7 @@ from torch import Tensor
 from onetrunk.adapt.features import Examples
 from onetrunk.config import FamilySettings, Recipe, load_recipe
 from onetrunk.data.alignment import Encoded
-from onetrunk.data.batching import by_length, pad
+from onetrunk.data.batching import by_length
 from onetrunk.data.evaluation import EvaluationSets
 from onetrunk.data.notes import Notes
 from onetrunk.data.overlap import OverlapSettings
@@ -25,6 +25,7 @@ from onetrunk.families.preparing import Preparing
 from onetrunk.families.supervised import SupervisedObjective
 from onetrunk.model.encoder import Encoder
 from onetrunk.model.heads import Pooling, pool
+from onetrunk.model.padding import pad
 from onetrunk.prefinetune.loop import StepRecord, Trainer
 from onetrunk.processes import ALONE, Processes
 

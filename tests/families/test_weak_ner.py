@@ -20,7 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import PreTrainedTokenizerFast, RobertaConfig, RobertaModel
 
 from onetrunk.config import Recipe, load_recipe, parse
-from onetrunk.data.batching import TokenIds, by_budget, pad
+from onetrunk.data.batching import TokenIds, by_budget
 from onetrunk.data.corpora import NerCorpus
 from onetrunk.data.prepared import Prepared
 from onetrunk.data.windows import OUTSIDE, SPECIAL
@@ -32,6 +32,7 @@ from onetrunk.families.ner import Ner, NerSettings
 from onetrunk.families.preparing import Preparing
 from onetrunk.families.weak_ner import NerObjective, candidates
 from onetrunk.model.encoder import Encoder
+from onetrunk.model.padding import pad
 from onetrunk.prefinetune.loop import Trainer
 from onetrunk.processes import ALONE, Processes
 

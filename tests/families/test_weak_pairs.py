@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from onetrunk.config import Recipe
-from onetrunk.data.batching import TokenIds, by_budget, pad
+from onetrunk.data.batching import TokenIds, by_budget
 from onetrunk.errors import UserError
 from onetrunk.families.base import Chunk
 from onetrunk.families.classification import Classification
@@ -24,6 +24,7 @@ from onetrunk.families.weak_pairs import PairObjective, PairSettings, _PairBatch
 from onetrunk.model.encoder import Encoder
 from onetrunk.model.heads import pool
 from onetrunk.model.loading import load_encoder
+from onetrunk.model.padding import pad
 from onetrunk.objectives.pairs import info_nce
 from onetrunk.prefinetune import loop
 from onetrunk.prefinetune.loop import Trainer

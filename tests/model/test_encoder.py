@@ -13,10 +13,10 @@ from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 from transformers import AutoModel, GPT2Config, GPT2Model
 
-from onetrunk.data.batching import pad
 from onetrunk.errors import UserError
 from onetrunk.model.encoder import ARCHITECTURES, TARGETS
 from onetrunk.model.loading import load_encoder
+from onetrunk.model.padding import pad
 
 KINDS = ["bert", "distilbert", "roberta", "electra"]
 LENGTHS = [9, 3, 14, 1]

@@ -14,11 +14,11 @@ from torch import Tensor
 from torch.testing import assert_close
 from transformers import AutoModel
 
-from onetrunk.data.batching import pad
 from onetrunk.errors import UserError
 from onetrunk.model.encoder import TARGETS, Encoder
 from onetrunk.model.loading import load_encoder
 from onetrunk.model.lora import LoraAdapter, LoraStack
+from onetrunk.model.padding import pad
 from onetrunk.model.peft_format import load_peft, save_peft
 
 LENGTHS = [9, 3, 12, 1, 7, 5]

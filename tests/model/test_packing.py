@@ -6,12 +6,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch.testing import assert_close
 from transformers import AutoModel
 
-from onetrunk.data.batching import by_tokens, pad
+from onetrunk.data.batching import by_tokens
 from onetrunk.model.encoder import Encoder
 from onetrunk.model.loading import load_encoder
+from onetrunk.model.packing import _PackedAttention, groups_of
+from onetrunk.model.padding import pad
 
 KINDS = ["bert", "distilbert", "roberta", "electra"]
 BATCHES = [[5, 3, 3, 9, 1], [4], [7, 7], [1, 1, 1]]
@@ -73,3 +76,43 @@ def test_chunks_hold_every_text_once_and_are_equally_full() -> None:
             assert chunk
             assert sum(lengths[row] for row in chunk) < 64 + 40
             assert [lengths[row] for row in chunk] == sorted(lengths[row] for row in chunk)
+
+
+@pytest.mark.parametrize("lengths", [[3, 4, 4, 5, 9], [7, 2, 3], [6]], ids=str)
+def test_attention_equals_pytorch_s(lengths: list[int]) -> None:
+    """Value and gradients, in float64, one text at a time."""
+    torch.manual_seed(0)
+    heads = [torch.randn(sum(lengths), 2, 4, dtype=torch.float64) for _ in range(4)]
+    q, k, v = (x.requires_grad_() for x in heads[:3])
+    groups = groups_of(lengths, torch.device("cpu"))
+    assert len(groups) < len(lengths) or len(lengths) == 1
+    found = _PackedAttention.apply(q, k, v, 0.3, 0.0, groups)
+    gradients = torch.autograd.grad((found * heads[3]).sum(), (q, k, v))
+    texts = zip(*(x.split(lengths) for x in (q, k, v)), strict=True)
+    wanted = torch.cat(
+        [
+            F.scaled_dot_product_attention(*(x.transpose(0, 1) for x in of), scale=0.3).transpose(
+                0, 1
+            )
+            for of in texts
+        ]
+    )
+    assert_close(found, wanted)
+    assert_close(gradients, torch.autograd.grad((wanted * heads[3]).sum(), (q, k, v)))
+
+
+def test_dropout_keeps_the_mean_and_its_own_gradient() -> None:
+    torch.manual_seed(0)
+    lengths, drop = [4, 5], 0.4
+    groups = groups_of(lengths, torch.device("cpu"))
+    q, k, v = (torch.randn(9, 2, 4, dtype=torch.float64, requires_grad=True) for _ in range(3))
+
+    def run(*inputs: torch.Tensor) -> torch.Tensor:
+        torch.manual_seed(1)  # the same entries fall away each time
+        return _PackedAttention.apply(*inputs, 0.5, drop, groups)
+
+    assert torch.autograd.gradcheck(run, (q, k, v))
+    with torch.no_grad():
+        plain = _PackedAttention.apply(q, k, v, 0.5, 0.0, groups)
+        drawn = [_PackedAttention.apply(q, k, v, 0.5, drop, groups) for _ in range(4000)]
+        assert_close(torch.stack(drawn).mean(0), plain, atol=0.06, rtol=0)

@@ -154,14 +154,15 @@ def test_learning_rate_rises_then_falls() -> None:
     assert rate(40, 50, OptimizerSettings(decay="constant")) == 1
 
 
-@pytest.mark.parametrize(
-    ("target", "what"), [("ffn_up", "the ner loss"), ("query", "the norm of the gradient")]
-)
-def test_what_is_not_finite_stops_the_run(make_recipe: Any, target: str, what: str) -> None:
-    """A kernel may swallow NaN (attention does), but not that of its gradient."""
+@pytest.mark.parametrize("what", ["the ner loss", "the norm of the gradient"])
+def test_what_is_not_finite_stops_the_run(make_recipe: Any, what: str) -> None:
     trainer = Trainer(make_recipe())
-    with torch.no_grad():
-        trainer.encoder.linear(0, target).weight.fill_(float("nan"))
+    weight = trainer.encoder.linear(0, "query").weight
+    if what == "the ner loss":
+        with torch.no_grad():
+            weight.fill_(float("nan"))
+    else:  # the loss may be a number where its gradient is none
+        weight.register_hook(lambda gradient: gradient * float("nan"))
     before = trainer.encoder.linear(1, "query").weight.clone()
     with pytest.raises(UserError, match=f"step 0: {what} is nan; lower"):
         trainer.step(0)

@@ -18,12 +18,13 @@ import torch
 from torch import Tensor
 
 from onetrunk.data.alignment import Encoded, encode_windows
-from onetrunk.data.batching import by_tokens, pad
+from onetrunk.data.batching import by_tokens
 from onetrunk.families.base import Family
 from onetrunk.model.encoder import Encoder
 from onetrunk.model.heads import Pooling
 from onetrunk.model.lora import LoraStack
 from onetrunk.model.packing import unpack
+from onetrunk.model.padding import pad
 
 # Tokens that go through layers together where no gradients are needed.
 CHUNK_TOKENS = 2048

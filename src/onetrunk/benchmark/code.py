@@ -24,6 +24,7 @@ COUNTED = (
     "data/sampling.py",
     "data/schemes.py",
     "data/sources.py",
+    "decoding.py",
     "engine.py",
     "families/base.py",
     "metrics/scores.py",
@@ -34,6 +35,7 @@ COUNTED = (
     "model/lora.py",
     "model/neighbours.py",
     "model/packing.py",
+    "model/padding.py",
     "model/peft_format.py",
 )
 """Sources whose change makes every cell stale, besides the module of the cell's family."""

@@ -11,9 +11,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from onetrunk.decoding import Labelled, Tagged
 from onetrunk.families.base import Family
-from onetrunk.families.classification import Labelled
-from onetrunk.families.ner import Tagged
 from onetrunk.metrics.scores import entity_counts, label_scores, scores_of_counts
 
 _COLUMNS = {"entities": 3, "labels": 2}

@@ -16,6 +16,7 @@ from onetrunk.cli.adapt import adapt
 from onetrunk.cli.benchmark import benchmark
 from onetrunk.cli.conflict import conflict
 from onetrunk.cli.evaluate import evaluate
+from onetrunk.cli.export import export
 from onetrunk.cli.label import label
 from onetrunk.cli.predict import predict
 from onetrunk.cli.prefinetune import prefinetune
@@ -42,6 +43,7 @@ app = typer.Typer(
     [bold]2. adapt[/] trains a small [bold]app[/] on the frozen backbone from a few labelled rows.
 
     [bold]3. predict[/] runs many apps over texts in one pass, [bold]evaluate[/] scores one.
+    [bold]export[/] writes a backbone and its apps for a device without PyTorch.
 
     [bold]benchmark[/] compares ways to pre-finetune on many tasks, [bold]report[/] shows what came
     of it.
@@ -69,7 +71,7 @@ def _guarded(verb: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-for verb in (label, conflict, prefinetune, adapt, predict, evaluate, benchmark, report):
+for verb in (label, conflict, prefinetune, adapt, predict, evaluate, export, benchmark, report):
     # Paragraphs are wrapped to the terminal, not to the source file.
     paragraphs = inspect.cleandoc(verb.__doc__ or "").split("\n\n")
     wrapped = "\n\n".join(" ".join(part.split()) for part in paragraphs)

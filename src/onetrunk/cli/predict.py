@@ -14,7 +14,9 @@ FORMATS = ("auto", "jsonl", "pretty")
 
 
 def predict(
-    apps: Annotated[list[Path], typer.Argument(metavar="APP...", help="App folders.")],
+    apps: Annotated[
+        list[Path], typer.Argument(metavar="APP...", help="App folders, or one bundle.")
+    ],
     text: Annotated[
         list[str] | None, typer.Option(help="A text to read; may be given several times.")
     ] = None,
@@ -37,7 +39,7 @@ def predict(
     Example: [cyan]onetrunk predict apps/calendar apps/spam --text "lunch with Ann on Friday"[/]
     """
     from onetrunk.cli.pretty import pretty
-    from onetrunk.cli.running import load_engine
+    from onetrunk.cli.running import load_engine, load_runtime
     from onetrunk.data.notes import Notes
     from onetrunk.data.sources import read_texts
     from onetrunk.progress import say, stdout
@@ -49,8 +51,8 @@ def predict(
     notes = Notes()
     texts = [*(text or []), *(read_texts(input, notes) if input else [])]
     say(notes)
-    engine = load_engine(apps, backbone)
-    results = engine.predict(texts)
+    runtime = load_runtime(apps, backbone)
+    results = (runtime or load_engine(apps, backbone)).predict(texts)
     out = stdout()
     for result in results:
         if format == "pretty" or (format == "auto" and out.is_terminal):

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from onetrunk.bundle.layout import MANIFEST
 from onetrunk.engine import Engine
+from onetrunk.errors import UserError
 
 
 def load_engine(apps: Sequence[Path], backbone: str | None) -> Engine:
@@ -14,7 +17,6 @@ def load_engine(apps: Sequence[Path], backbone: str | None) -> Engine:
     Raises :class:`UserError` if an app folder is bad or belongs to another backbone.
     """
     from onetrunk.adapt.app import read_record
-    from onetrunk.errors import UserError
     from onetrunk.model.backbone import load_backbone
 
     records = {folder: read_record(folder) for folder in apps}
@@ -28,3 +30,19 @@ def load_engine(apps: Sequence[Path], backbone: str | None) -> Engine:
         if not local.is_dir() and named.startswith("."):
             raise UserError(f"{first} was trained on {local}, which is gone: pass --backbone")
     return Engine.load(load_backbone(backbone), apps)
+
+
+def load_runtime(folders: Sequence[Path], backbone: str | None) -> Any:
+    """The :class:`~onetrunk.bundle.runtime.Runtime` of a bundle, if that is what is given; None for
+    app folders.
+
+    Raises :class:`UserError` if it is damaged or given beside anything else.
+    """
+    bundles = [folder for folder in folders if (folder / MANIFEST).exists()]
+    if not bundles:
+        return None
+    if len(folders) > 1 or backbone is not None:
+        raise UserError(f"{bundles[0]} is a bundle: it runs alone, on its own backbone")
+    from onetrunk.bundle.runtime import Runtime  # needs onnxruntime
+
+    return Runtime(bundles[0])

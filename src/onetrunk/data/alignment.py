@@ -66,10 +66,14 @@ def overlap(max_length: int) -> int:
 
 
 def tokenise(tokenizer: Any, texts: Sequence[str], max_length: int, stride: int = 0) -> list[Any]:
-    """``tokenizers.Encoding`` of each text; what does not fit is in its ``overflowing``."""
+    """``tokenizers.Encoding`` of each text; what does not fit is in its ``overflowing``.
+
+    ``tokenizer`` is a ``tokenizers.Tokenizer``, or one of transformers that holds it.
+    """
+    backend = getattr(tokenizer, "backend_tokenizer", tokenizer)
     with _TOKENIZING:
-        set_length(tokenizer.backend_tokenizer, max_length, stride)
-        return encodings(tokenizer.backend_tokenizer, texts)
+        set_length(backend, max_length, stride)
+        return encodings(backend, texts)
 
 
 def set_length(backend: Any, max_length: int, stride: int = 0) -> None:

@@ -1,4 +1,4 @@
-"""Padding, buckets of similar length, and which rows make a pre-finetuning step."""
+"""Buckets of similar length, and which rows make a pre-finetuning step."""
 
 from __future__ import annotations
 
@@ -7,25 +7,12 @@ from itertools import groupby
 from typing import TypeVar
 
 import numpy as np
-import torch
-from torch import Tensor
 
 TokenIds = Sequence[int] | np.ndarray
 _T = TypeVar("_T")
 
 # What one more call of the encoder costs, in tokens: fewer, fuller calls against less padding.
 CALL_TOKENS = 24
-
-
-def pad(rows: Sequence[TokenIds], pad_id: int) -> tuple[Tensor, Tensor]:
-    """Right-pad token ids: B rows -> input_ids ``(B, T)`` and attention_mask ``(B, T)``, int64."""
-    width = max(map(len, rows))
-    input_ids = torch.full((len(rows), width), pad_id)
-    mask = torch.zeros(len(rows), width, dtype=torch.int64)
-    for i, row in enumerate(rows):
-        input_ids[i, : len(row)] = torch.from_numpy(np.array(row, np.int64))
-        mask[i, : len(row)] = 1
-    return input_ids, mask
 
 
 def by_length(lengths: Sequence[int], size: int) -> list[list[int]]:

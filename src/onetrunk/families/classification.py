@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
 import torch
@@ -15,6 +14,7 @@ from onetrunk.data.alignment import Encoded
 from onetrunk.data.examples import LabelledText
 from onetrunk.data.notes import Notes
 from onetrunk.data.sources import Spec, read_classification
+from onetrunk.decoding import Labelled, decode_label, render_labels
 from onetrunk.errors import UserError
 from onetrunk.families.base import Family, Objective
 from onetrunk.families.mixture import Mixture
@@ -23,15 +23,6 @@ from onetrunk.families.weak_pairs import PairObjective, PairSettings
 from onetrunk.metrics.scores import label_scores
 from onetrunk.model.encoder import Encoder
 from onetrunk.model.heads import Pooling, pool
-
-
-@dataclass(frozen=True)
-class Labelled:
-    """A prediction: the labels chosen (one unless multi-label) and every label's probability."""
-
-    labels: tuple[str, ...]
-    probabilities: dict[str, float]
-
 
 Prediction = TypeVar("Prediction")
 
@@ -134,9 +125,7 @@ class Classification(WholeText[Labelled]):
 
         A text of several windows is judged by the mean of their logits.
         """
-        row = logits.float().mean(0).cpu()
-        probabilities = dict(zip(labels, row.softmax(-1).tolist(), strict=True))
-        return Labelled((labels[int(row.argmax())],), probabilities)
+        return decode_label(logits.float().cpu().numpy(), labels)
 
     def score(
         self, examples: Sequence[LabelledText], predictions: Sequence[Labelled]
@@ -149,8 +138,4 @@ class Classification(WholeText[Labelled]):
 
     def render(self, example: LabelledText, prediction: Labelled) -> dict[str, Any]:
         """Chosen label(s), and probabilities from the highest down."""
-        ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
-        return {
-            "labels": list(prediction.labels),
-            "probabilities": {label: round(p, 4) for label, p in ranked},
-        }
+        return render_labels(prediction)

@@ -11,12 +11,13 @@ import numpy as np
 import torch
 
 from onetrunk.data.alignment import encode
-from onetrunk.data.batching import by_length, pad
+from onetrunk.data.batching import by_length
 from onetrunk.data.corpora import Watch, tokenizer_sha256
 from onetrunk.data.notes import Notes
 from onetrunk.data.prepared import Prepared, Writer, key_of, prepared
 from onetrunk.model.encoder import Encoder
 from onetrunk.model.heads import pool
+from onetrunk.model.padding import pad
 
 # What corpora abbreviate; a concept is embedded by the name a person would give it.
 _ABBREVIATIONS = {

@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from onetrunk.data.examples import LabelledText
-from onetrunk.families.classification import Classification, Labelled
+from onetrunk.decoding import Labelled, decode_labels
+from onetrunk.families.classification import Classification
 
 
 class MultiLabel(Classification):
@@ -68,9 +69,7 @@ class MultiLabel(Classification):
         labels: Sequence[str],
     ) -> Labelled:
         """Every label with a probability of at least one half."""
-        probabilities = logits.float().mean(0).sigmoid().cpu().tolist()
-        chosen = [label for label, p in zip(labels, probabilities, strict=True) if p >= 0.5]
-        return Labelled(tuple(chosen), dict(zip(labels, probabilities, strict=True)))
+        return decode_labels(logits.float().cpu().numpy(), labels)
 
 
 def best_threshold(logits: np.ndarray, gold: np.ndarray) -> float:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from onetrunk.config import FamilySettings
 from onetrunk.data.alignment import Encoded, window_units
 from onetrunk.data.examples import TaggedText
-from onetrunk.data.iob import entities
 from onetrunk.data.notes import Notes
 from onetrunk.data.sources import Spec, read_ner
+from onetrunk.decoding import Tagged, decode_tags, render_tags, tag_names
 from onetrunk.families.base import Family, Objective
 from onetrunk.families.mixture import Mixture
 from onetrunk.families.preparing import Preparing
@@ -23,14 +21,6 @@ from onetrunk.families.weak_ner import NerObjective, NerSettings
 from onetrunk.metrics.scores import entity_scores
 from onetrunk.model.encoder import Encoder
 from onetrunk.model.heads import Pooling
-
-
-@dataclass(frozen=True)
-class Tagged:
-    """A prediction: one IOB2 tag and its probability a word."""
-
-    tags: list[str]
-    scores: list[float]
 
 
 class Ner(Family[TaggedText, Tagged]):
@@ -112,19 +102,7 @@ class Ner(Family[TaggedText, Tagged]):
         labels: Sequence[str],
     ) -> Tagged:
         """The most probable valid IOB2 sequence; words without a token are O with score 0."""
-        log_probs = logits.float().log_softmax(-1).cpu().numpy()
-        path = best_valid_path(log_probs)
-        visible = iter(zip(path.tolist(), log_probs, strict=True))
-        names, tags, scores = tag_names(labels), [], []
-        for at in units:
-            if at < 0:
-                tags.append("O")
-                scores.append(0.0)
-            else:
-                tag, row = next(visible)
-                tags.append(names[tag])
-                scores.append(float(np.exp(row[tag])))
-        return Tagged(tags, scores)
+        return decode_tags(logits.float().cpu().numpy(), units, labels)
 
     def score(
         self, examples: Sequence[TaggedText], predictions: Sequence[Tagged]
@@ -136,48 +114,4 @@ class Ner(Family[TaggedText, Tagged]):
 
     def render(self, example: TaggedText, prediction: Tagged) -> dict[str, Any]:
         """Entities with character offsets; the score is that of the least certain word."""
-        found = []
-        for first, stop, kind in entities(prediction.tags):
-            start, end = example.words[first][0], example.words[stop - 1][1]
-            score = min(prediction.scores[first:stop])
-            found.append(
-                {
-                    "start": start,
-                    "end": end,
-                    "text": example.text[start:end],
-                    "type": kind,
-                    "score": round(score, 4),
-                }
-            )
-        return {"entities": found}
-
-
-def tag_names(labels: Sequence[str]) -> list[str]:
-    """Classes of a token head: O, then B- and I- of each type, so B is odd and its I one more."""
-    return ["O", *(f"{prefix}-{label}" for label in labels for prefix in "BI")]
-
-
-def best_valid_path(log_probs: np.ndarray) -> np.ndarray:
-    """Most probable tag sequence in which every I-x follows B-x or I-x: ``(W, C)`` -> ``(W,)``.
-
-    Invalid sequences are forbidden, not repaired: Viterbi search over the allowed transitions.
-    """
-    words, classes = log_probs.shape
-    path = log_probs.argmax(-1)
-    tag = np.arange(classes)
-    inside = (tag > 0) & (tag % 2 == 0)
-    allowed = ~inside | (tag[:, None] == tag) | (tag[:, None] == tag - 1)  # (from, to)
-    starts = not words or not inside[path[0]]
-    if starts and allowed[path[:-1], path[1:]].all():
-        return path  # the unconstrained optimum is valid, hence optimal
-    penalty = np.where(allowed, 0.0, -np.inf)
-    best = np.where(inside, -np.inf, log_probs[0])
-    back = np.zeros((words, classes), dtype=np.int64)
-    for word in range(1, words):
-        reach = best[:, None] + penalty
-        back[word] = reach.argmax(0)
-        best = reach.max(0) + log_probs[word]
-    path[-1] = best.argmax()
-    for word in range(words - 1, 0, -1):
-        path[word - 1] = back[word, path[word]]
-    return path
+        return render_tags(example.text, example.words, prediction)

@@ -17,6 +17,7 @@ from sklearn.metrics import cohen_kappa_score
 from torch import Tensor
 
 from onetrunk.data.examples import LabelledText
+from onetrunk.decoding import decode_rating, render_rating
 from onetrunk.errors import UserError
 from onetrunk.families.classification import Classification, WholeText
 
@@ -88,8 +89,7 @@ class Rating(WholeText[float]):
         labels: Sequence[str],
     ) -> float:
         """The value; of a text in several windows, their mean."""
-        low, high = map(float, labels)
-        return low + (high - low) * min(1.0, max(0.0, float(logits.float().mean())))
+        return decode_rating(logits.float().cpu().numpy(), labels)
 
     def score(
         self, examples: Sequence[LabelledText], predictions: Sequence[float]
@@ -113,4 +113,4 @@ class Rating(WholeText[float]):
 
     def render(self, example: LabelledText, prediction: float) -> dict[str, Any]:
         """The value."""
-        return {"value": round(prediction, 4)}
+        return render_rating(prediction)

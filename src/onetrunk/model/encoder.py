@@ -26,10 +26,12 @@ from onetrunk.model import packing
 
 @dataclass(frozen=True)
 class Architecture:
-    """Where one kind of encoder keeps its layers, and what it calls its linear maps."""
+    """Where one kind of encoder keeps its layers, and what it calls their linear maps and the
+    norms after attention and after the feed-forward maps."""
 
     layers: str
     targets: dict[str, str]
+    norms: tuple[str, str]
 
 
 _BERT = Architecture(
@@ -42,6 +44,7 @@ _BERT = Architecture(
         "ffn_up": "intermediate.dense",
         "ffn_down": "output.dense",
     },
+    norms=("attention.output.LayerNorm", "output.LayerNorm"),
 )
 _DISTILBERT = Architecture(
     layers="transformer.layer",
@@ -53,6 +56,7 @@ _DISTILBERT = Architecture(
         "ffn_up": "ffn.lin1",
         "ffn_down": "ffn.lin2",
     },
+    norms=("sa_layer_norm", "output_layer_norm"),
 )
 ARCHITECTURES: dict[str, Architecture] = {
     "bert": _BERT,
@@ -192,9 +196,10 @@ class Encoder:
         self, hidden: Tensor, lengths: Sequence[int], start: int, stop: int, reads: int = 1
     ) -> Tensor:
         """:meth:`run` for texts of these lengths side by side: ``(N, D)`` -> ``(N, reads D)``."""
-        kept, runs = _kept(hidden[None], start, stop, reads), packing.runs_of(lengths)
+        kept = _kept(hidden[None], start, stop, reads)
+        groups = packing.groups_of(lengths, hidden.device)
         for layer in self.layers[start:stop]:
-            kept.append(layer(kept[-1], None, runs=runs))
+            kept.append(layer(kept[-1], None, groups=groups))
         return _joined(kept)[0]
 
     def freeze(self) -> None:

@@ -23,11 +23,12 @@ from torch import Tensor, nn
 from transformers import AutoModel, AutoModelForTokenClassification
 
 from onetrunk.data.alignment import Encoded, Offsets, align_tokens, chain_offsets, encode
-from onetrunk.data.batching import by_length, pad
+from onetrunk.data.batching import by_length
 from onetrunk.data.notes import Notes
 from onetrunk.data.shards import TeacherFeatures, plan_shards, resume, write_shard
 from onetrunk.errors import UserError, nearest
 from onetrunk.model.loading import load_pretrained
+from onetrunk.model.padding import pad
 from onetrunk.model.precision import Chosen, autocast
 from onetrunk.progress import progress_bar
 

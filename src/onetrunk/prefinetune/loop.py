@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from onetrunk.config import Recipe, parse
-from onetrunk.data.batching import TokenIds, by_budget, by_tokens, pad, step_seed
+from onetrunk.data.batching import TokenIds, by_budget, by_tokens, step_seed
 from onetrunk.data.evaluation import EvaluationSets, merged_report
 from onetrunk.data.overlap import OverlapSettings
 from onetrunk.errors import UserError
@@ -33,6 +33,7 @@ from onetrunk.model.embedding import gathered
 from onetrunk.model.encoder import Encoder
 from onetrunk.model.loading import load_encoder
 from onetrunk.model.lora import LoraAdapter, LoraStack
+from onetrunk.model.padding import pad
 from onetrunk.prefinetune import conflict
 from onetrunk.prefinetune.balance import Balance
 from onetrunk.prefinetune.optimizer import adamw, set_rates

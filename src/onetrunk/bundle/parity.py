@@ -1,0 +1,54 @@
+"""How far a bundle's logits are from PyTorch's, on texts made to be difficult."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from onetrunk.adapt.features import Examples
+from onetrunk.bundle.runtime import Runtime
+from onetrunk.engine import Engine
+
+_PIECES = [
+    "lunch", "with", "Ann", "on", "Friday", "at", "12:30", "PARIS", "can't", "e-mail", "3.14",
+    "naïve", "Zürich", "日本語", "東京", "한국어", "שלום", "مرحبا", "नमस्ते", "ไทย", "😀", "👍🏽",
+    "👩‍👩‍👧", "🇳🇴", "e\u0301", "\u200b", "\u200d", "\ufeff", "\u202e", "\u0000", "\ud800", "\t",
+    "\n", "\u00a0", "x" * 300, "[MASK]", "[PAD]", "</s>", "&amp;", "http://a.b/c?d=e", "#tag",
+    "@me", "…", "—", "''", "\\", "%s", "½", "ﬁ", "İ", "ß", "𝔘", "\u0627\u0644", "\U000e0041",
+]  # fmt: skip
+
+
+def hostile_texts(count: int, seed: int = 0) -> list[str]:
+    """Texts of 0 to 40 pieces: words, scripts, emoji, controls, half a surrogate pair."""
+    rng = random.Random(seed)
+    return [
+        rng.choice(["", " "]).join(rng.choices(_PIECES, k=rng.choice([0, 1, 2, 5, 12, 40])))
+        for _ in range(count)
+    ]
+
+
+def difference(engine: Engine, runtime: Runtime, texts: Sequence[str] | None = None) -> float:
+    """Largest difference of any app's logits between the two, in standard deviations of the app's
+    logits in PyTorch."""
+    texts = hostile_texts(64) if texts is None else texts
+    worst, encoder = 0.0, engine.backbone.encoder
+    for name, app in engine.apps.items():
+        rows = [app.family.parse(text) for text in texts]
+        examples = Examples.prepare(app.family, rows, encoder, app.max_length)
+        ours, theirs = [], []
+        for at in range(0, len(examples.encoded), 32):
+            windows = range(at, min(at + 32, len(examples.encoded)))
+            units = [examples.units[window] for window in windows]
+            batch = examples.batch(windows, encoder)
+            logits = engine.logits([name], *batch, {app.family.name: units})[name]
+            theirs.append(logits.float().cpu())
+            ids = [examples.encoded[window].ids for window in windows]
+            ours += runtime.logits([name], ids, units)[name]
+        wanted = torch.cat(theirs).numpy()
+        if len(wanted):
+            gap = np.abs(np.concatenate(ours) - wanted).max()
+            worst = max(worst, float(gap / max(float(wanted.std()), 1e-6)))
+    return worst

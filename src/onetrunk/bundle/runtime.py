@@ -1,0 +1,316 @@
+"""Run a bundle: onnxruntime, tokenizers, numpy; no PyTorch.
+
+    texts ─► tokenizer ─► trunk (once a text) ─► top (one group for each distinct LoRA) ─► heads
+
+The interface and the answers are those of :class:`onetrunk.engine.Engine`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from tokenizers import Tokenizer
+
+from onetrunk import decoding
+from onetrunk.bundle.layout import (
+    NONE,
+    PRIMARY,
+    SUFFIX,
+    TOKENIZER,
+    TOP,
+    TRUNK,
+    Bundle,
+    BundledApp,
+    Lora,
+    a_name,
+    b_name,
+    check_name,
+    read_lora,
+)
+from onetrunk.data.alignment import Encoded, encode_windows, window_units
+from onetrunk.data.batching import by_length
+from onetrunk.data.examples import LabelledText, TaggedText
+from onetrunk.errors import UserError, nearest
+
+BATCH_TEXTS = 32
+
+Row = TaggedText | LabelledText
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """The apps of a moment and their LoRA, stacked. Never changed: a request that has one sees the
+    same apps to its end, whatever is added or removed meanwhile."""
+
+    apps: Mapping[str, BundledApp]
+    slots: Mapping[str, int]
+    stacked: Mapping[str, np.ndarray]
+
+
+class Runtime:
+    """Apps of a bundle, ready to run. Thread-safe; apps can be added, replaced and removed while
+    other threads predict."""
+
+    def __init__(
+        self, folder: Path | str, apps: Sequence[str] | None = None, threads: int = 0
+    ) -> None:
+        """Load ``apps`` (default: all) of a bundle, to run on so many ``threads`` (0: all cores).
+
+        Raises :class:`UserError` if any part is missing, damaged or does not fit.
+        """
+        self.bundle = Bundle(Path(folder))
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        self._trunk, self._top = (
+            _session(self.bundle.read(path), options, self.bundle.folder / path)
+            for path in (TRUNK, TOP)
+        )
+        self._tokenizer = Tokenizer.from_buffer(self.bundle.read(TOKENIZER))
+        self._primary: dict[str, Lora] = {}
+        for family in self.bundle.primary:
+            path = f"{PRIMARY}/{family}{SUFFIX}"
+            self._primary[family] = read_lora(self.bundle.read(path), str(path))
+            self.bundle.check_lora(self._primary[family], path)
+        self._changing = threading.Lock()
+        names = self.bundle.apps if apps is None else apps
+        self._loaded = self._stack({name: self.bundle.app(name) for name in names})
+
+    @property
+    def apps(self) -> Mapping[str, BundledApp]:
+        """Apps by name."""
+        return self._loaded.apps
+
+    def add(self, app: BundledApp) -> None:
+        """Add an app, or put it in the place of the one of its name. Raises :class:`UserError`, and
+        changes nothing, if it does not fit the bundle."""
+        check_name(app.name)
+        self.bundle.check_app(app, f"app {app.name}")
+        with self._changing:
+            self._loaded = self._stack({**self._loaded.apps, app.name: app})
+
+    def remove(self, name: str) -> None:
+        """Forget an app. Raises :class:`UserError` with the nearest name if unknown."""
+        with self._changing:
+            rest = dict(self._loaded.apps)
+            if rest.pop(name, None) is None:
+                raise UserError(f"unknown app {name!r}; {nearest(name, rest)}")
+            self._loaded = self._stack(rest)
+
+    def predict(
+        self, texts: Sequence[str], apps: Sequence[str] | None = None
+    ) -> list[dict[str, Any]]:
+        """Run apps (default: all) over raw texts.
+
+        One dict a text: ``text`` and ``apps``: by app name, ``entities`` with character offsets,
+        ``labels`` with ``probabilities``, or a ``value``. A text longer than an app's windows is
+        read in several.
+        """
+        loaded = self._loaded
+        names = list(loaded.apps) if apps is None else list(apps)
+        kinds = {_app(loaded, name).family for name in names}
+        tagged = [TaggedText.from_text(text) for text in texts] if "ner" in kinds else []
+        rows: dict[str, Sequence[Row]] = {kind: [LabelledText(text) for text in texts]
+                                          for kind in kinds}  # fmt: skip
+        if "ner" in kinds:
+            rows["ner"] = tagged
+        found = self._run(loaded, names, texts, rows)
+        return [
+            {
+                "text": text,
+                "apps": {
+                    name: _render(rows[loaded.apps[name].family][i], found[name][i])
+                    for name in names
+                },
+            }
+            for i, text in enumerate(texts)
+        ]
+
+    def predict_examples(self, name: str, rows: Sequence[Row]) -> list[Any]:
+        """One app's predictions for examples of its family (NER: for the words they come with)."""
+        loaded = self._loaded
+        family = _app(loaded, name).family
+        return self._run(loaded, [name], [row.text for row in rows], {family: rows})[name]
+
+    def logits(
+        self,
+        names: Sequence[str],
+        ids: Sequence[Sequence[int]],
+        words: Sequence[Sequence[int]] | None = None,
+    ) -> dict[str, list[np.ndarray]]:
+        """One pass over token ids of B windows: by app, logits ``(u, C)`` of each window's units.
+
+        ``words``: for apps that tag words, the token positions of each window's, -1 where a word is
+        not read there.
+        """
+        return self._logits(self._loaded, names, ids, words)
+
+    def _stack(self, apps: Mapping[str, BundledApp]) -> _Loaded:
+        """Apps with the LoRAs that they use, stacked; slot 0 is the bare backbone."""
+        loras: dict[str, Lora] = {NONE: {}}
+        for app in apps.values():
+            loras[app.slot] = app.lora or self._primary.get(app.slot, {})
+        rank = max((a.shape[1] for lora in loras.values() for a, _ in lora.values()), default=1)
+        stacked: dict[str, np.ndarray] = {}
+        inputs = {node.name: node.shape for node in self._top.get_inputs()}
+        for layer in range(self.bundle.depth - self.bundle.k, self.bundle.depth):
+            for target in self.bundle.targets:
+                first, second = a_name(layer, target), b_name(layer, target)
+                a = np.zeros((len(loras), inputs[first][1], rank), np.float32)
+                b = np.zeros((len(loras), rank, inputs[second][2]), np.float32)
+                for slot, lora in enumerate(loras.values()):
+                    if (layer, target) in lora:
+                        own_a, own_b = lora[layer, target]
+                        a[slot, :, : own_a.shape[1]], b[slot, : len(own_b)] = own_a, own_b
+                stacked |= {first: a, second: b}
+        slots = {name: number for number, name in enumerate(loras)}
+        return _Loaded(dict(apps), slots, stacked)
+
+    def _run(
+        self,
+        loaded: _Loaded,
+        names: Sequence[str],
+        texts: Sequence[str],
+        rows: Mapping[str, Sequence[Row]],
+    ) -> dict[str, list[Any]]:
+        """Predictions by app for texts, which ``rows`` holds once for each family."""
+        found: dict[str, list[Any]] = {}
+        lengths = {loaded.apps[name].max_length for name in names}
+        for max_length in sorted(lengths):
+            group = [name for name in names if loaded.apps[name].max_length == max_length]
+            limit = min(max_length, self.bundle.max_length)
+            windows = encode_windows(self._tokenizer, texts, limit)
+            found |= self._run_windows(loaded, group, windows, rows)
+        return found
+
+    def _run_windows(
+        self,
+        loaded: _Loaded,
+        names: Sequence[str],
+        windows: Sequence[Sequence[Encoded]],
+        rows: Mapping[str, Sequence[Row]],
+    ) -> dict[str, list[Any]]:
+        flat = [*chain.from_iterable(windows)]
+        words: list[list[int]] | None = None
+        if "ner" in rows:
+            units = [
+                window_units(row.words, own)
+                for row, own in zip(rows["ner"], windows, strict=True)
+                if isinstance(row, TaggedText)
+            ]
+            words = [*chain.from_iterable(units)]
+        parts: dict[str, list[np.ndarray]] = {name: [np.empty(0)] * len(flat) for name in names}
+        for batch in by_length([len(window.ids) for window in flat], BATCH_TEXTS):
+            own_words = None if words is None else [words[window] for window in batch]
+            logits = self._logits(loaded, names, [flat[window].ids for window in batch], own_words)
+            for name in names:
+                for window, part in zip(batch, logits[name], strict=True):
+                    parts[name][window] = part
+        ends = np.cumsum([0, *map(len, windows)])
+        found: dict[str, list[Any]] = {name: [] for name in names}
+        for text in range(len(windows)):
+            own = range(ends[text], ends[text + 1])
+            for name in names:
+                app = loaded.apps[name]
+                together = np.concatenate([parts[name][window] for window in own])
+                at: Sequence[int] = ()
+                if app.family == "ner" and words is not None:
+                    at = [max(of) for of in zip(*(words[window] for window in own), strict=True)]
+                found[name].append(_decode(app, together, at))
+        return found
+
+    def _logits(
+        self,
+        loaded: _Loaded,
+        names: Sequence[str],
+        ids: Sequence[Sequence[int]],
+        words: Sequence[Sequence[int]] | None,
+    ) -> dict[str, list[np.ndarray]]:
+        input_ids = np.full((len(ids), max(map(len, ids))), self.bundle.pad_id, np.int64)
+        mask = np.zeros_like(input_ids)
+        for i, row in enumerate(ids):
+            input_ids[i, : len(row)], mask[i, : len(row)] = row, 1
+        (hidden,) = self._trunk.run(None, {"input_ids": input_ids, "attention_mask": mask})
+        apps = {name: loaded.apps[name] for name in names}
+        slots = [*dict.fromkeys(app.slot for app in apps.values())]
+        k, most = self.bundle.k, max(app.reads for app in apps.values())
+        wanted = [f"state_{number}" for number in range(k - min(most, k) + 1, k + 1)]
+        feeds = {
+            "hidden": hidden[None],
+            "attention_mask": mask[None],
+            "slots": np.array([loaded.slots[slot] for slot in slots], np.int64),
+            **loaded.stacked,
+        }
+        states = self._top.run(wanted, feeds)  # each (G, B, T, D)
+        if most > k:
+            states = [np.broadcast_to(hidden, states[0].shape), *states]
+        pooled: dict[tuple[str, str, int], list[np.ndarray]] = {}  # what apps of a slot share
+        found = {}
+        for name, app in apps.items():
+            per_word = app.family == "ner"
+            key = ("words" if per_word else "text", app.slot, app.reads)
+            if key not in pooled:
+                read = [state[slots.index(app.slot)] for state in states[-app.reads :]]
+                if per_word:
+                    assert words is not None
+                    pooled[key] = _first_tokens(read, words)
+                else:
+                    pooled[key] = _pool(read, mask, self.bundle.pooling)
+            found[name] = [part @ app.weight.T + app.bias for part in pooled[key]]
+        return found
+
+
+def _session(content: bytes, options: Any, path: Path) -> onnxruntime.InferenceSession:
+    try:
+        return onnxruntime.InferenceSession(content, options, ["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's have no class of their own
+        raise UserError(f"{path} cannot be used: {str(error).splitlines()[0]}") from None
+
+
+def _app(loaded: _Loaded, name: str) -> BundledApp:
+    try:
+        return loaded.apps[name]
+    except KeyError:
+        raise UserError(f"unknown app {name!r}; {nearest(name, loaded.apps)}") from None
+
+
+def _first_tokens(states: Sequence[np.ndarray], words: Sequence[Sequence[int]]) -> list[np.ndarray]:
+    """Of each window, the states of its words' first tokens: a list of ``(u, reads D)``."""
+    places = [[at for at in row if at >= 0] for row in words]
+    return [np.concatenate([state[i, at] for state in states], -1) for i, at in enumerate(places)]
+
+
+def _pool(states: Sequence[np.ndarray], mask: np.ndarray, how: str) -> list[np.ndarray]:
+    """One vector a window: a list of ``(1, reads D)``."""
+    if how == "cls":
+        pooled = [state[:, 0] for state in states]
+    else:
+        weights = (mask / mask.sum(1, keepdims=True)).astype(np.float32)[:, None]
+        pooled = [(weights @ state)[:, 0] for state in states]
+    return [*np.concatenate(pooled, -1)[:, None]]
+
+
+def _decode(app: BundledApp, logits: np.ndarray, units: Sequence[int]) -> Any:
+    match app.family:
+        case "ner":
+            return decoding.decode_tags(logits, units, app.labels)
+        case "tc":
+            return decoding.decode_label(logits, app.labels)
+        case "multi-label":
+            return decoding.decode_labels(logits, app.labels)
+        case _:
+            return decoding.decode_rating(logits, app.labels)
+
+
+def _render(row: Row, found: Any) -> dict[str, Any]:
+    if isinstance(row, TaggedText):
+        return decoding.render_tags(row.text, row.words, found)
+    if isinstance(found, decoding.Labelled):
+        return decoding.render_labels(found)
+    return decoding.render_rating(found)

@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from onnx import numpy_helper
+
+from onetrunk.adapt.app import App
+from onetrunk.bundle.export import Check, add_apps, export_bundle, remove_apps
+from onetrunk.bundle.graph import top_graph, trunk_graph
+from onetrunk.bundle.layout import MANIFEST, Bundle, a_name, b_name
+from onetrunk.bundle.parity import difference, hostile_texts
+from onetrunk.bundle.quantize import EMBEDDINGS, quantize
+from onetrunk.bundle.runtime import Runtime
+from onetrunk.data.examples import LabelledText
+from onetrunk.engine import Engine
+from onetrunk.errors import UserError
+from onetrunk.families import FAMILIES
+from onetrunk.model.backbone import Backbone
+from onetrunk.model.encoder import TARGETS
+from onetrunk.model.lora import LoraStack
+from onetrunk.model.neighbours import Neighbours
+
+TEXTS = [*hostile_texts(40, seed=1), "call mum in new york. " * 12, ""]
+
+
+def rounded(results: list[dict[str, Any]]) -> list[Any]:
+    """Answers without their numbers, which may differ in the last digit."""
+    return [
+        {
+            name: [(e["start"], e["end"], e["type"]) for e in found["entities"]]
+            if "entities" in found
+            else found.get("labels", round(found.get("value", 0.0), 2))
+            for name, found in result["apps"].items()
+        }
+        for result in results
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "pooling"),
+    [("bert", "mean"), ("bert", "cls"), ("roberta", "mean"), ("electra", "mean"),
+     ("distilbert", "mean")],
+)  # fmt: skip
+def test_a_bundle_answers_as_the_engine_does(
+    kind: str,
+    pooling: str,
+    make_backbone: Callable[..., Backbone],
+    make_app: Callable[..., App],
+    tmp_path: Path,
+) -> None:
+    backbone = make_backbone(kind, pooling)
+    names = ("calendar", "dish", "place", "intent", "spam", "mood", "flags", "stars")
+    apps = {name: make_app(backbone, name) for name in names}
+    written = export_bundle(backbone, apps, tmp_path / "bundle")
+    assert written.difference < 1e-4
+    runtime = Runtime(tmp_path / "bundle")
+    with Engine(backbone, apps) as engine:
+        assert difference(engine, runtime, TEXTS) < 1e-4
+        assert rounded(runtime.predict(TEXTS)) == rounded(engine.predict(TEXTS))
+
+
+def test_a_row_of_each_app_in_one_batch(tiny_backbone: Backbone, random_adapter: Any) -> None:
+    """H = G: the second graph with a text of its own for every slot."""
+    encoder, rows = tiny_backbone.encoder, 4
+    adapters = {str(n): random_adapter(encoder, k=2, rank=n + 1, seed=n) for n in range(rows - 1)}
+    session = onnxruntime.InferenceSession(
+        top_graph(encoder, 2, TARGETS).SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    hidden = torch.randn(rows, 9, encoder.width)
+    mask = torch.arange(9) < torch.tensor([9, 3, 7, 1])[:, None]
+    stack = LoraStack(encoder, adapters)
+    slots = torch.tensor([2, 0, 3, 1])
+    with torch.inference_mode(), stack.route(slots):
+        wanted = encoder.top(hidden, mask.long(), 2)
+    stack.detach()
+    scaling = stack.scaling[:, None, None]
+    feeds = {"hidden": hidden[:, None], "attention_mask": mask.long()[:, None], "slots": slots}
+    for key, a in stack.a.items():
+        layer, target = key.removeprefix("layer_").split("_", 1)
+        feeds[a_name(int(layer), target)] = a.detach()
+        feeds[b_name(int(layer), target)] = stack.b[key].detach() * scaling
+    (found,) = session.run(["state_2"], {name: value.numpy() for name, value in feeds.items()})
+    real = mask[..., None].numpy()
+    np.testing.assert_allclose(found[:, 0] * real, wanted.numpy() * real, atol=2e-5)
+
+
+def test_int8_is_small_and_close(
+    tiny_backbone: Backbone, apps: dict[str, App], tmp_path: Path
+) -> None:
+    full = export_bundle(tiny_backbone, apps, tmp_path / "fp32")
+    small = export_bundle(tiny_backbone, apps, tmp_path / "int8", "int8")
+    assert small.difference < 0.3  # of a standard deviation, with random weights
+    app = "apps/calendar.safetensors"
+    assert small.sizes[app] < 0.7 * full.sizes[app]
+    kept = {w.name: w.data_type for w in onnx.load(tmp_path / "int8/trunk.onnx").graph.initializer}
+    assert kept[EMBEDDINGS] == onnx.TensorProto.INT8
+    floats = [n for n, kind in kept.items() if kind == onnx.TensorProto.FLOAT and "weight" in n]
+    assert not [name for name in floats if "norm" not in name and "scale" not in name]
+
+
+def test_embeddings_lose_half_a_step_of_their_row(tiny_backbone: Backbone) -> None:
+    encoder = tiny_backbone.encoder
+    model = quantize(trunk_graph(encoder, encoder.depth))
+    arrays = {w.name: numpy_helper.to_array(w) for w in model.graph.initializer}
+    back = arrays[EMBEDDINGS].astype(np.float32) * arrays[f"{EMBEDDINGS}.scale"]
+    table = encoder.token_embedding.weight.detach().numpy()
+    step = np.abs(table).max(1, keepdims=True) / 127
+    assert (np.abs(back - table) <= step * 0.5001).all()
+
+
+def test_a_checked_app_may_not_lose_more(
+    tiny_backbone: Backbone, apps: dict[str, App], tmp_path: Path
+) -> None:
+    with Engine(tiny_backbone, apps) as engine:
+        texts = hostile_texts(60, seed=3)
+        found = engine.predict_examples("intent", [LabelledText(text) for text in texts])
+    rows = [
+        LabelledText(text, labelled.labels) for text, labelled in zip(texts, found, strict=True)
+    ]
+    checks = {"intent": Check(rows, "rows")}
+    written = export_bundle(tiny_backbone, apps, tmp_path / "fp32", checks=checks)
+    assert written.scores == {"intent": (100.0, 100.0)}
+    recorded = json.loads((tmp_path / "fp32" / MANIFEST).read_text())["measured"]["scores"]
+    assert recorded == {"intent": {"metric": "accuracy", "pytorch": 100.0, "bundle": 100.0}}
+    with pytest.raises(UserError, match=r"accuracy falls from 100\.00 to .* nothing was written"):
+        export_bundle(tiny_backbone, apps, tmp_path / "int8", "int8", checks, max_drop=-1.0)
+    assert [path.name for path in tmp_path.iterdir()] == ["fp32"]
+    with pytest.raises(UserError, match="no app 'intend' to check; did you mean 'intent'"):
+        export_bundle(tiny_backbone, apps, tmp_path / "x", checks={"intend": checks["intent"]})
+
+
+def test_apps_come_and_go_and_the_backbone_stays(
+    tiny_backbone: Backbone, apps: dict[str, App], make_app: Any, tmp_path: Path
+) -> None:
+    bundle = tmp_path / "bundle"
+    first = {name: apps[name] for name in ("calendar", "spam")}
+    export_bundle(tiny_backbone, first, bundle)
+    graphs = {path: (bundle / path).stat().st_ino for path in ("trunk.onnx", "top.onnx")}
+    other = make_app(tiny_backbone, "calendar", seed=5)
+    add_apps(bundle, tiny_backbone, {"calendar": other, "mood": apps["mood"]})
+    remove_apps(bundle, ["spam"])
+    assert {path: (bundle / path).stat().st_ino for path in graphs} == graphs
+    assert not (bundle / "apps/spam.safetensors").exists()
+    runtime, now = Runtime(bundle), {"calendar": other, "mood": apps["mood"]}
+    with Engine(tiny_backbone, now) as engine:
+        assert list(runtime.apps) == list(now)
+        assert difference(engine, runtime, TEXTS) < 1e-4
+    with pytest.raises(UserError, match="no app 'calender'; did you mean 'calendar'"):
+        remove_apps(bundle, ["mood", "calender"])
+    assert Bundle(bundle).apps == ["calendar", "mood"]
+
+
+def test_what_a_bundle_cannot_hold_is_refused(
+    tiny_backbone: Backbone, apps: dict[str, App], random_adapter: Any, tmp_path: Path
+) -> None:
+    def refused(name: str, app: App, message: str) -> None:
+        with pytest.raises(UserError, match=message):
+            export_bundle(tiny_backbone, {name: app}, tmp_path / "bundle")
+        assert not list(tmp_path.iterdir())
+
+    refused("../spam", apps["spam"], "cannot be called '../spam'")
+    refused("none", apps["spam"], "cannot be called 'none'")
+    refused("spam", replace(apps["spam"], fingerprint="f" * 64), "not on")
+    ballots = torch.eye(3)
+    votes = Neighbours.of(torch.randn(3, tiny_backbone.encoder.width), ballots, 1, 0.1, 0.5)
+    refused("spam", replace(apps["spam"], neighbours=votes), "neighbours")
+
+    class Other(type(FAMILIES["tc"])):  # type: ignore[misc]
+        name = "other"
+
+    refused("spam", replace(apps["spam"], family=Other()), "no decoding for family 'other'")
+
+    # Those that come later must fit the graphs that are there.
+    export_bundle(tiny_backbone, {"spam": apps["spam"]}, tmp_path / "bundle")
+    deep = replace(apps["calendar"], adapter=random_adapter(tiny_backbone.encoder, k=3))
+    with pytest.raises(UserError, match=r"of layer 0; this bundle's graph takes .* layers 1 to 2"):
+        add_apps(tmp_path / "bundle", tiny_backbone, {"deep": deep})
+    assert Bundle(tmp_path / "bundle").apps == ["spam"]
+
+
+def test_the_top_is_as_deep_as_the_deepest_app(
+    tiny_backbone: Backbone, apps: dict[str, App], random_adapter: Any, tmp_path: Path
+) -> None:
+    deep = replace(apps["calendar"], adapter=random_adapter(tiny_backbone.encoder, k=3))
+    export_bundle(tiny_backbone, {"deep": deep, "spam": apps["spam"]}, tmp_path / "bundle")
+    assert Bundle(tmp_path / "bundle").k == 3
+
+
+def test_an_encoder_alone_has_no_lora(
+    tiny_backbone: Backbone, make_app: Any, tmp_path: Path
+) -> None:
+    bare = Backbone(tiny_backbone.encoder, 2)
+    apps = {name: make_app(bare, name) for name in ("flags", "stars")}
+    assert export_bundle(bare, apps, tmp_path / "bundle").difference < 1e-4

@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pytest
+from onnx import TensorProto
+
+from onetrunk.adapt.app import App
+from onetrunk.bundle.export import bundled_app, export_bundle
+from onetrunk.bundle.layout import MANIFEST, BundledApp
+from onetrunk.bundle.runtime import Runtime
+from onetrunk.errors import UserError
+from onetrunk.model.backbone import Backbone
+
+TEXTS = ["Call mum in New York, now!", "", "日本語 and café 😀👍🏽 שלום", "the bank " * 40]
+
+
+@pytest.fixture
+def bundle(tiny_backbone: Backbone, apps: dict[str, App], tmp_path: Path) -> Path:
+    export_bundle(tiny_backbone, apps, tmp_path / "bundle")
+    return tmp_path / "bundle"
+
+
+def test_neither_torch_nor_transformers_is_needed(bundle: Path) -> None:
+    code = f"""
+import json, sys
+for name in ("torch", "transformers", "onnx", "scipy", "sklearn", "pyarrow", "rich", "typer"):
+    sys.modules[name] = None
+from onetrunk.bundle.runtime import Runtime
+print(json.dumps(Runtime({str(bundle)!r}).predict({TEXTS!r})))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == Runtime(bundle).predict(TEXTS)
+
+
+def test_apps_alone_or_together_and_texts_alone_or_together(bundle: Path) -> None:
+    runtime = Runtime(bundle)
+    together = runtime.predict(TEXTS)
+    for i, text in enumerate(TEXTS):
+        for name in runtime.apps:
+            (alone,) = runtime.predict([text], [name])
+            assert _close(alone["apps"][name], together[i]["apps"][name])
+    assert [list(result["apps"]) for result in runtime.predict(TEXTS, [])] == [[]] * len(TEXTS)
+    assert runtime.predict([]) == []
+    with pytest.raises(UserError, match="unknown app 'calender'; did you mean 'calendar'"):
+        runtime.predict(TEXTS, ["calender"])
+
+
+def _close(a: Any, b: Any) -> bool:
+    """Equal but for the last digit of numbers."""
+    if isinstance(a, float) and isinstance(b, float):
+        return abs(a - b) < 2e-3
+    if isinstance(a, dict) and isinstance(b, dict):
+        return set(a) == set(b) and all(_close(a[key], b[key]) for key in a)
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(_close(x, y) for x, y in zip(a, b, strict=True))
+    return bool(a == b)
+
+
+def test_only_the_apps_asked_for_are_loaded(bundle: Path) -> None:
+    (bundle / "apps/spam.safetensors").unlink()
+    assert list(Runtime(bundle, ["intent", "dish"]).apps) == ["intent", "dish"]
+    with pytest.raises(UserError, match="not complete"):
+        Runtime(bundle)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["trunk.onnx", "top.onnx", "tokenizer.json", "primary/tc.safetensors", "apps/dish.safetensors"],
+)
+def test_a_changed_byte_and_a_missing_part(bundle: Path, path: str) -> None:
+    content = bytearray((bundle / path).read_bytes())
+    content[len(content) // 2] ^= 1
+    (bundle / path).write_bytes(content)
+    with pytest.raises(UserError, match="is not the file that was exported"):
+        Runtime(bundle)
+    (bundle / path).unlink()
+    with pytest.raises(UserError, match="not complete"):
+        Runtime(bundle)
+
+
+def change(bundle: Path, **values: Any) -> None:
+    manifest = json.loads((bundle / MANIFEST).read_text())
+    (bundle / MANIFEST).write_text(json.dumps({**manifest, **values}))
+
+
+def rewrite(bundle: Path, path: str, content: bytes) -> None:
+    """As one would who can also write the manifest."""
+    (bundle / path).write_bytes(content)
+    files = json.loads((bundle / MANIFEST).read_text())["files"]
+    files[path] = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+    change(bundle, files=files)
+
+
+def test_what_is_no_bundle_of_ours(bundle: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is not a bundle"):
+        Runtime(tmp_path)
+    change(bundle, format=2)
+    with pytest.raises(UserError, match="format 2; this onetrunk reads format 1"):
+        Runtime(bundle)
+    change(bundle, format=1, k="2")
+    with pytest.raises(UserError, match="no valid 'k'"):
+        Runtime(bundle)
+    change(bundle, k=2, files={"apps/../../x.safetensors": {"sha256": ""}})
+    with pytest.raises(UserError, match="outside the bundle"):
+        Runtime(bundle)
+
+
+def test_an_app_of_another_backbone(bundle: Path, tiny_backbone: Backbone) -> None:
+    change(bundle, backbone="0" * 64)
+    with pytest.raises(UserError, match="trained on another backbone"):
+        Runtime(bundle)
+
+
+def test_weights_outside_the_folder_are_not_read(bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(b"\0" * 4096)
+    model = onnx.load(bundle / "trunk.onnx")
+    weight = next(w for w in model.graph.initializer if w.name == "word_embeddings")
+    weight.ClearField("raw_data")
+    weight.data_location = TensorProto.EXTERNAL
+    for key, value in (("location", "../secret"), ("offset", "0"), ("length", "4096")):
+        weight.external_data.add(key=key, value=value)
+    rewrite(bundle, "trunk.onnx", model.SerializeToString())
+    with pytest.raises(UserError, match=r"trunk\.onnx cannot be used"):
+        Runtime(bundle)
+
+
+def test_damaged_apps(bundle: Path) -> None:
+    for content in (b"", b"\xff" * 64, (bundle / "primary/ner.safetensors").read_bytes()):
+        rewrite(bundle, "apps/dish.safetensors", content)
+        with pytest.raises(UserError, match=r"dish\.safetensors is damaged"):
+            Runtime(bundle)
+
+
+def test_apps_are_added_replaced_and_removed_in_memory(
+    bundle: Path, tiny_backbone: Backbone, apps: dict[str, App], make_app: Any
+) -> None:
+    runtime = Runtime(bundle, ["spam"])
+    alone = runtime.predict(TEXTS)
+    runtime.add(bundled_app("dates", apps["calendar"], tiny_backbone))
+    assert list(runtime.predict(TEXTS)[0]["apps"]) == ["spam", "dates"]
+    runtime.add(bundled_app("spam", make_app(tiny_backbone, "spam", seed=9), tiny_backbone))
+    assert runtime.predict(TEXTS, ["spam"]) != alone
+    runtime.remove("dates")
+    assert list(runtime.apps) == ["spam"]
+    with pytest.raises(UserError, match="unknown app 'dates'"):
+        runtime.remove("dates")
+    deep = bundled_app("deep", apps["calendar"], tiny_backbone)
+    broken = BundledApp(**{**deep.__dict__, "reads": 9})
+    with pytest.raises(UserError, match="reads 9 states"):
+        runtime.add(broken)
+    assert list(runtime.apps) == ["spam"]
+
+
+def test_a_request_sees_one_version_of_an_app(
+    bundle: Path, tiny_backbone: Backbone, make_app: Any
+) -> None:
+    runtime = Runtime(bundle, ["spam"], threads=1)
+    versions = [
+        bundled_app("spam", make_app(tiny_backbone, "spam", seed=seed), tiny_backbone)
+        for seed in (1, 2)
+    ]
+    texts = ["call mum"] * 70  # several batches
+    answers = []
+    for version in versions:
+        runtime.add(version)
+        answers.append(runtime.predict(texts))
+    stop, failures = threading.Event(), []
+
+    def ask() -> None:
+        while not stop.is_set():
+            found = runtime.predict(texts)
+            if found not in answers:
+                failures.append(found)
+
+    threads = [threading.Thread(target=ask) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for turn in range(60):
+        runtime.add(versions[turn % 2])
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert not failures
+
+
+def test_a_bundle_can_be_moved(bundle: Path, tmp_path: Path) -> None:
+    wanted = Runtime(bundle).predict(TEXTS)
+    shutil.move(bundle, tmp_path / "elsewhere")
+    assert Runtime(tmp_path / "elsewhere").predict(TEXTS) == wanted
