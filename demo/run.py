@@ -113,6 +113,15 @@ def main() -> None:
     texts = [part for message in MESSAGES for part in ("--text", message)]
     apps = [str(RUN / "apps" / "tpl" / app) for app in APPS]
     run("onetrunk", "predict", *apps, "--format", "pretty", *texts)
+    console.rule("and as a bundle for a device: 8-bit weights, no PyTorch")
+    checks = [f"{app}={RUN / 'corpus' / family / app / 'test.parquet'}"
+              for app, (family, _) in APPS.items()]  # fmt: skip
+    bundle = str(RUN / "bundle")
+    run(
+        *("onetrunk", "export", str(RUN / "tpl"), *apps, "--int8", "--out", bundle),
+        *(part for check in checks for part in ("--check", check)),
+    )
+    run("onetrunk", "predict", bundle, "--format", "pretty", *texts[:4])
 
     console.rule("what pre-finetuning was worth")
     scores = {(strategy, app): score(strategy, app) for strategy in STRATEGIES for app in APPS}

@@ -80,17 +80,11 @@ def decode_tags(logits: np.ndarray, units: Sequence[int], labels: Sequence[str])
     """
     log_probs = logits - np.logaddexp.reduce(logits, -1, keepdims=True)
     path = best_valid_path(log_probs)
-    visible = iter(zip(path.tolist(), log_probs, strict=True))
-    names, tags, scores = tag_names(labels), [], []
-    for at in units:
-        if at < 0:
-            tags.append("O")
-            scores.append(0.0)
-        else:
-            tag, row = next(visible)
-            tags.append(names[tag])
-            scores.append(float(np.exp(row[tag])))
-    return Tagged(tags, scores)
+    probabilities = np.exp(log_probs[np.arange(len(path)), path])
+    names = tag_names(labels)
+    found = zip([names[tag] for tag in path.tolist()], probabilities.tolist(), strict=True)
+    tagged = [next(found) if at >= 0 else ("O", 0.0) for at in units]
+    return Tagged([tag for tag, _ in tagged], [score for _, score in tagged])
 
 
 def decode_label(logits: np.ndarray, labels: Sequence[str]) -> Labelled:

