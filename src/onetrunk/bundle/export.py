@@ -29,8 +29,6 @@ from onetrunk.model.lora import LoraAdapter
 from onetrunk.storage import atomic_folder, refuse_existing, write_json
 
 Precision = Literal["fp32", "int8"]
-FAMILIES = ("ner", "tc", "multi-label", "rating")
-"""Whose logits the runtime can read."""
 PARITY = 1e-3
 """Largest difference of a logit from PyTorch's, in standard deviations of logits, that an fp32
 bundle may show."""
@@ -165,10 +163,10 @@ def bundled_app(name: str, app: App, backbone: Backbone) -> BundledApp:
     """An app as a bundle holds it. Raises :class:`UserError` if the runtime could not run it."""
     layout.check_name(name)
     app.check(backbone, name)
-    if app.family.name not in FAMILIES:
+    if app.family.name not in layout.FAMILIES:
         raise UserError(
             f"app {name}: the runtime has no decoding for family {app.family.name!r}, "
-            f"only for {', '.join(FAMILIES)}"
+            f"only for {', '.join(layout.FAMILIES)}"
         )
     if app.neighbours is not None:
         raise UserError(

@@ -32,6 +32,8 @@ MANIFEST = "bundle.json"
 FORMAT = 1
 TRUNK, TOP, TOKENIZER = "trunk.onnx", "top.onnx", "tokenizer.json"
 APPS, PRIMARY, SUFFIX = "apps", "primary", ".safetensors"
+FAMILIES = ("ner", "tc", "multi-label", "rating")
+"""Whose logits the runtime can read."""
 NONE = "none"
 """The bare backbone, in place of a primary LoRA."""
 
@@ -103,8 +105,12 @@ class BundledApp:
                 int(record["max_length"]), record["primary"], weight, bias, lora_of(arrays),
                 record["fingerprint"],
             )  # fmt: skip
-            if weight.ndim != 2 or bias.shape != weight.shape[:1]:
-                raise ValueError(f"head of shape {weight.shape} and {bias.shape}")
+            if app.family not in FAMILIES:
+                raise ValueError(f"family {app.family!r}")
+            count = len(app.labels)
+            classes = {"ner": 1 + 2 * count, "rating": 1}.get(app.family, count)
+            if weight.ndim != 2 or not len(weight) == len(bias) == classes:
+                raise ValueError(f"a head of {weight.shape} and {bias.shape} for {classes} classes")
         return app
 
 

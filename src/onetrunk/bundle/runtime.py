@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +36,11 @@ from onetrunk.bundle.layout import (
 )
 from onetrunk.data.alignment import Encoded, encode_windows, window_units
 from onetrunk.data.batching import by_length
-from onetrunk.data.examples import LabelledText, TaggedText
+from onetrunk.data.examples import LabelledText, Span, TaggedText
 from onetrunk.errors import UserError, nearest
 
-BATCH_TEXTS = 32
-
-Row = TaggedText | LabelledText
+# Texts times LoRAs that go through the top together: what bounds memory.
+BATCH_ROWS = 256
 
 
 @dataclass(frozen=True)
@@ -113,43 +112,40 @@ class Runtime:
         read in several.
         """
         loaded = self._loaded
-        names = list(loaded.apps) if apps is None else list(apps)
-        kinds = {_app(loaded, name).family for name in names}
-        tagged = [TaggedText.from_text(text) for text in texts] if "ner" in kinds else []
-        rows: dict[str, Sequence[Row]] = {kind: [LabelledText(text) for text in texts]
-                                          for kind in kinds}  # fmt: skip
-        if "ner" in kinds:
-            rows["ner"] = tagged
-        found = self._run(loaded, names, texts, rows)
+        names = [*dict.fromkeys(loaded.apps if apps is None else apps)]
+        words: list[tuple[Span, ...]] = [()] * len(texts)
+        if any(_app(loaded, name).family == "ner" for name in names):
+            words = [TaggedText.from_text(text).words for text in texts]
+        found = self._run(loaded, names, texts, words)
         return [
             {
                 "text": text,
-                "apps": {
-                    name: _render(rows[loaded.apps[name].family][i], found[name][i])
-                    for name in names
-                },
+                "apps": {name: _render(text, words[i], found[name][i]) for name in names},
             }
             for i, text in enumerate(texts)
         ]
 
-    def predict_examples(self, name: str, rows: Sequence[Row]) -> list[Any]:
+    def predict_examples(
+        self, name: str, rows: Sequence[TaggedText] | Sequence[LabelledText]
+    ) -> list[Any]:
         """One app's predictions for examples of its family (NER: for the words they come with)."""
         loaded = self._loaded
-        family = _app(loaded, name).family
-        return self._run(loaded, [name], [row.text for row in rows], {family: rows})[name]
+        _app(loaded, name)
+        words = [row.words if isinstance(row, TaggedText) else () for row in rows]
+        return self._run(loaded, [name], [row.text for row in rows], words)[name]
 
     def logits(
         self,
         names: Sequence[str],
         ids: Sequence[Sequence[int]],
-        words: Sequence[Sequence[int]] | None = None,
+        units: Sequence[Sequence[int]],
     ) -> dict[str, list[np.ndarray]]:
         """One pass over token ids of B windows: by app, logits ``(u, C)`` of each window's units.
 
-        ``words``: for apps that tag words, the token positions of each window's, -1 where a word is
-        not read there.
+        ``units``: the token positions of each window's words, -1 where a word is not read there; no
+        app but those of NER looks at them.
         """
-        return self._logits(self._loaded, names, ids, words)
+        return self._logits(self._loaded, names, ids, units)
 
     def _stack(self, apps: Mapping[str, BundledApp]) -> _Loaded:
         """Apps with the LoRAs that they use, stacked; slot 0 is the bare backbone."""
@@ -177,16 +173,17 @@ class Runtime:
         loaded: _Loaded,
         names: Sequence[str],
         texts: Sequence[str],
-        rows: Mapping[str, Sequence[Row]],
+        words: Sequence[Sequence[Span]],
     ) -> dict[str, list[Any]]:
-        """Predictions by app for texts, which ``rows`` holds once for each family."""
+        """Predictions by app for texts and their words (which no app but those of NER reads)."""
         found: dict[str, list[Any]] = {}
         lengths = {loaded.apps[name].max_length for name in names}
         for max_length in sorted(lengths):
             group = [name for name in names if loaded.apps[name].max_length == max_length]
             limit = min(max_length, self.bundle.max_length)
-            windows = encode_windows(self._tokenizer, texts, limit)
-            found |= self._run_windows(loaded, group, windows, rows)
+            found |= self._run_windows(
+                loaded, group, encode_windows(self._tokenizer, texts, limit), words
+            )
         return found
 
     def _run_windows(
@@ -194,35 +191,28 @@ class Runtime:
         loaded: _Loaded,
         names: Sequence[str],
         windows: Sequence[Sequence[Encoded]],
-        rows: Mapping[str, Sequence[Row]],
+        words: Sequence[Sequence[Span]],
     ) -> dict[str, list[Any]]:
+        apps = [loaded.apps[name] for name in names]
         flat = [*chain.from_iterable(windows)]
-        words: list[list[int]] | None = None
-        if "ner" in rows:
-            units = [
-                window_units(row.words, own)
-                for row, own in zip(rows["ner"], windows, strict=True)
-                if isinstance(row, TaggedText)
-            ]
-            words = [*chain.from_iterable(units)]
-        parts: dict[str, list[np.ndarray]] = {name: [np.empty(0)] * len(flat) for name in names}
-        for batch in by_length([len(window.ids) for window in flat], BATCH_TEXTS):
-            own_words = None if words is None else [words[window] for window in batch]
-            logits = self._logits(loaded, names, [flat[window].ids for window in batch], own_words)
+        units: list[list[int]] = [[] for _ in flat]
+        if any(app.family == "ner" for app in apps):
+            units = [*chain.from_iterable(map(window_units, words, windows))]
+        parts: dict[str, list[np.ndarray]] = {app.name: [np.empty(0)] * len(flat) for app in apps}
+        texts = max(1, BATCH_ROWS // len({app.slot for app in apps}))
+        for batch in by_length([len(window.ids) for window in flat], texts):
+            ids = [flat[window].ids for window in batch]
+            logits = self._logits(loaded, names, ids, [units[window] for window in batch])
             for name in names:
                 for window, part in zip(batch, logits[name], strict=True):
                     parts[name][window] = part
         ends = np.cumsum([0, *map(len, windows)])
         found: dict[str, list[Any]] = {name: [] for name in names}
-        for text in range(len(windows)):
-            own = range(ends[text], ends[text + 1])
-            for name in names:
-                app = loaded.apps[name]
-                together = np.concatenate([parts[name][window] for window in own])
-                at: Sequence[int] = ()
-                if app.family == "ner" and words is not None:
-                    at = [max(of) for of in zip(*(words[window] for window in own), strict=True)]
-                found[name].append(_decode(app, together, at))
+        for first, after in pairwise(ends.tolist()):
+            at = [max(of) for of in zip(*units[first:after], strict=True)]
+            for app in apps:
+                together = np.concatenate(parts[app.name][first:after])
+                found[app.name].append(_decode(app, together, at))
         return found
 
     def _logits(
@@ -230,7 +220,7 @@ class Runtime:
         loaded: _Loaded,
         names: Sequence[str],
         ids: Sequence[Sequence[int]],
-        words: Sequence[Sequence[int]] | None,
+        units: Sequence[Sequence[int]],
     ) -> dict[str, list[np.ndarray]]:
         input_ids = np.full((len(ids), max(map(len, ids))), self.bundle.pad_id, np.int64)
         mask = np.zeros_like(input_ids)
@@ -257,11 +247,11 @@ class Runtime:
             key = ("words" if per_word else "text", app.slot, app.reads)
             if key not in pooled:
                 read = [state[slots.index(app.slot)] for state in states[-app.reads :]]
-                if per_word:
-                    assert words is not None
-                    pooled[key] = _first_tokens(read, words)
-                else:
-                    pooled[key] = _pool(read, mask, self.bundle.pooling)
+                pooled[key] = (
+                    _first_tokens(read, units)
+                    if per_word
+                    else _pool(read, mask, self.bundle.pooling)
+                )
             found[name] = [part @ app.weight.T + app.bias for part in pooled[key]]
         return found
 
@@ -286,9 +276,9 @@ def _app(loaded: _Loaded, name: str) -> BundledApp:
         raise UserError(f"unknown app {name!r}; {nearest(name, loaded.apps)}") from None
 
 
-def _first_tokens(states: Sequence[np.ndarray], words: Sequence[Sequence[int]]) -> list[np.ndarray]:
+def _first_tokens(states: Sequence[np.ndarray], units: Sequence[Sequence[int]]) -> list[np.ndarray]:
     """Of each window, the states of its words' first tokens: a list of ``(u, reads D)``."""
-    places = [[at for at in row if at >= 0] for row in words]
+    places = [[at for at in row if at >= 0] for row in units]
     return [np.concatenate([state[i, at] for state in states], -1) for i, at in enumerate(places)]
 
 
@@ -314,9 +304,9 @@ def _decode(app: BundledApp, logits: np.ndarray, units: Sequence[int]) -> Any:
             return decoding.decode_rating(logits, app.labels)
 
 
-def _render(row: Row, found: Any) -> dict[str, Any]:
-    if isinstance(row, TaggedText):
-        return decoding.render_tags(row.text, row.words, found)
+def _render(text: str, words: Sequence[Span], found: Any) -> dict[str, Any]:
+    if isinstance(found, decoding.Tagged):
+        return decoding.render_tags(text, words, found)
     if isinstance(found, decoding.Labelled):
         return decoding.render_labels(found)
     return decoding.render_rating(found)
