@@ -21,10 +21,9 @@ from typing import Any
 
 import torch
 
-from matrix import ENCODER, environment
+from matrix import ENCODER, drawn, environment
 from onetrunk.adapt.fit import fit
-from onetrunk.adapt.rows import Draw, draw_rows
-from onetrunk.adapt.task import AdaptSettings, Data
+from onetrunk.adapt.task import AdaptSettings
 from onetrunk.bundle.export import export_bundle
 from onetrunk.bundle.parity import difference, hostile_texts
 from onetrunk.bundle.runtime import Runtime
@@ -65,12 +64,10 @@ def main() -> None:
     loaded = load_backbone(options.backbone)
     apps, tests = {}, {}
     for task, kind in TASKS.items():
-        family, folder = family_named(kind), options.data / kind / task
-        every = family.read(find_files(folder, "train"))
-        ids = draw_rows(every, family, Draw(rows=options.rows), 0, "")
-        rows = Data(family.label_set(every), [every[row] for row in ids])
+        family = family_named(kind)
+        rows = drawn(options.data, kind, task, 0, options.rows)
         apps[task] = fit(loaded, family, rows, AdaptSettings(adapter="lora", seed=0))
-        tests[task] = family.read(find_files(folder, "test"))[: options.test]
+        tests[task] = family.read(find_files(options.data / kind / task, "test"))[: options.test]
     texts = hostile_texts(1000, seed=7)
     scores: dict[str, dict[str, float]] = {}
     seconds: dict[str, float] = {}

@@ -30,7 +30,6 @@ from statistics import median, quantiles
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import torch
 from torch import nn
 
@@ -38,7 +37,7 @@ from onetrunk.adapt.app import App
 from onetrunk.bundle.export import export_bundle
 from onetrunk.bundle.graph import whole_graph
 from onetrunk.bundle.quantize import quantize
-from onetrunk.bundle.runtime import Runtime
+from onetrunk.bundle.runtime import Runtime, session
 from onetrunk.engine import Engine
 from onetrunk.families import FAMILIES
 from onetrunk.model.backbone import Backbone
@@ -93,14 +92,6 @@ def separate(loaded: Backbone, app: App, int8: bool) -> bytes:
     return content
 
 
-def session(content: bytes | str, threads: int) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    return onnxruntime.InferenceSession(
-        content, options, ["CPUExecutionProvider"], disabled_optimizers=["SkipLayerNormFusion"]
-    )
-
-
 def child(code: str, *arguments: str) -> dict[str, float]:
     """Seconds to the first answer and memory of a fresh process, imports not counted."""
     before = """
@@ -133,12 +124,8 @@ runtime = onetrunk.bundle.runtime.Runtime(sys.argv[1], threads=1)
 runtime.predict([sys.argv[2]])
 """
 OF_MODELS = """
-options = onnxruntime.SessionOptions()
-options.intra_op_num_threads = 1
 sessions = [
-    onnxruntime.InferenceSession(
-        str(path), options, ["CPUExecutionProvider"], disabled_optimizers=["SkipLayerNormFusion"]
-    )
+    onetrunk.bundle.runtime.session(path.read_bytes(), 1, path.name)
     for path in sorted(Path(sys.argv[1]).glob("*.onnx"))
 ]
 ids = numpy.array([json.loads(sys.argv[2])])
@@ -199,7 +186,7 @@ def main() -> None:
             sizes[f"separate {precision}"] = {
                 "one": files[0].stat().st_size, "total": sum(f.stat().st_size for f in files),
             }  # fmt: skip
-            sessions = [session(str(file), options.threads) for file in files]
+            sessions = [session(file.read_bytes(), options.threads, file.name) for file in files]
             ways[f"separate {precision}"] = lambda s=sessions: [o.run(None, feeds) for o in s]
             ways[f"separate {precision}, one"] = lambda s=sessions: s[0].run(None, feeds)
             if precision == "fp32":

@@ -44,12 +44,9 @@ def cell(
     """Fit apps on the same drawn rows of DATA/KIND/TASK and score them in one pass over its test
     set: by name of the app, its scores, seconds and trainable parameters."""
     family = family_named(kind)
-    folder = data / kind / task
-    every = family.read(find_files(folder, "train"))
-    test_file = find_files(folder, "test")
+    rows = drawn(data, kind, task, seed)
+    test_file = find_files(data / kind / task, "test")
     test = family.read(test_file)
-    ids = draw_rows(every, family, Draw(rows=ROWS), seed, "")
-    rows = Data(family.label_set(every), [every[row] for row in ids])
     apps = {name: fit(loaded, family, rows, settings) for name, settings in adapters.items()}
     start = time.perf_counter()
     with Engine(loaded, apps) as engine:
@@ -66,6 +63,14 @@ def cell(
             for name, app in apps.items()
         },
     }
+
+
+def drawn(data: Path, kind: str, task: str, seed: int, rows: int = ROWS) -> Data:
+    """So many training rows of DATA/KIND/TASK."""
+    family = family_named(kind)
+    every = family.read(find_files(data / kind / task, "train"))
+    ids = draw_rows(every, family, Draw(rows=rows), seed, "")
+    return Data(family.label_set(every), [every[row] for row in ids])
 
 
 @dataclass(frozen=True)

@@ -118,17 +118,8 @@ def main() -> None:
               for app, (family, _) in APPS.items()]  # fmt: skip
     bundle = str(RUN / "bundle")
     run(
-        *(
-            "onetrunk",
-            "export",
-            str(RUN / "tpl"),
-            *apps,
-            "--int8",
-            "--max-drop",
-            "5",
-            "--out",
-            bundle,
-        ),
+        *("onetrunk", "export", str(RUN / "tpl"), *apps, "--out", bundle),
+        *("--int8", "--max-drop", "5"),
         *(part for check in checks for part in ("--check", check)),
     )
     run("onetrunk", "predict", bundle, "--format", "pretty", *texts[:4])

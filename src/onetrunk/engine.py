@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from onetrunk.adapt.app import App, load_app
+from onetrunk.adapt.app import App, load_apps
 from onetrunk.adapt.features import Examples
 from onetrunk.data.batching import by_length
 from onetrunk.errors import UserError, nearest
@@ -48,14 +48,8 @@ class Engine:
 
     @classmethod
     def load(cls, backbone: Backbone, folders: Sequence[Path]) -> Engine:
-        """Load app folders; an app is called by its folder's name. Two of one name are an error."""
-        apps: dict[str, App] = {}
-        for folder in folders:
-            name = folder.resolve().name
-            if name in apps:
-                raise UserError(f"two apps are called {name!r}: rename one folder ({folder})")
-            apps[name] = load_app(folder, backbone)
-        return cls(backbone, apps)
+        """Load app folders (:func:`~onetrunk.adapt.app.load_apps`)."""
+        return cls(backbone, load_apps(folders, backbone))
 
     def app(self, name: str) -> App:
         """Look an app up. Raises :class:`UserError` with the nearest name if unknown."""

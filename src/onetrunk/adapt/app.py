@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -151,3 +152,14 @@ def load_app(folder: Path, backbone: Backbone) -> App:
     if record["adapter"] == "lora":
         app.adapter = load_peft(folder, backbone.encoder)
     return app
+
+
+def load_apps(folders: Sequence[Path], backbone: Backbone) -> dict[str, App]:
+    """Several app folders, by the folder's name. Two of one name are an error."""
+    apps: dict[str, App] = {}
+    for folder in folders:
+        name = folder.resolve().name
+        if name in apps:
+            raise UserError(f"two apps are called {name!r}: rename one folder ({folder})")
+        apps[name] = load_app(folder, backbone)
+    return apps

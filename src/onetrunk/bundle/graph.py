@@ -141,13 +141,7 @@ class _Layers:
 def trunk_graph(encoder: Encoder, k: int) -> onnx.ModelProto:
     """Embeddings and all layers below the last ``k``."""
     graph = _Graph()
-    layers = _Layers(graph, encoder)
-    hidden = _embeddings(graph, layers, encoder)
-    mask = graph.add("Cast", "attention_mask", to=TensorProto.INT32)
-    rows = graph.ints(0, 0, encoder.width)
-    for layer in range(encoder.depth - k):
-        hidden = layers.layer(layer, hidden, mask, rows, rows)
-    graph.add("Identity", hidden, out="hidden")
+    graph.add("Identity", _bottom(graph, encoder, encoder.depth - k), out="hidden")
     ids = [_int64(name, "B", "T") for name in ("input_ids", "attention_mask")]
     return graph.model("trunk", ids, [_float("hidden", "B", "T", encoder.width)])
 
@@ -176,10 +170,8 @@ def top_graph(encoder: Encoder, k: int, targets: Sequence[str]) -> onnx.ModelPro
     apart = graph.add("Concat", graph.add("Slice", shape, graph.ints(0), graph.ints(1)),
                       graph.ints(-1, width), axis=0)  # fmt: skip
     hidden = graph.add("Reshape", "hidden", apart)
-    if not places:  # nothing makes G of H but this
-        hidden = graph.add("Expand", hidden, graph.add("Concat", groups, graph.ints(1, 1), axis=0))
-    elif not {"query", "key", "value"} <= set(targets):
-        # Attention wants all three of one size.
+    if not places or not {"query", "key", "value"} <= set(targets):
+        # Attention wants all three of one size, and G of them.
         hidden = graph.add("Expand", hidden, graph.add("Concat", groups, graph.ints(1, 1), axis=0))
     states = []
     for number, layer in enumerate(range(start, encoder.depth), start=1):
@@ -208,12 +200,7 @@ def whole_graph(
     last state.
     """
     graph = _Graph()
-    layers = _Layers(graph, encoder)
-    hidden = _embeddings(graph, layers, encoder)
-    mask = graph.add("Cast", "attention_mask", to=TensorProto.INT32)
-    rows = graph.ints(0, 0, encoder.width)
-    for layer in range(encoder.depth):
-        hidden = layers.layer(layer, hidden, mask, rows, rows)
+    hidden = _bottom(graph, encoder, encoder.depth)
     if not per_token and pooling == "cls":
         first = graph.weight("first", np.array(0, np.int64))
         hidden = graph.add("Gather", hidden, first, axis=1)
@@ -227,6 +214,17 @@ def whole_graph(
     shape = ("B", "T", len(bias)) if per_token else ("B", len(bias))
     ids = [_int64(name, "B", "T") for name in ("input_ids", "attention_mask")]
     return graph.model("app", ids, [_float("logits", *shape)])
+
+
+def _bottom(graph: _Graph, encoder: Encoder, count: int) -> str:
+    """Embeddings and the first ``count`` layers, as they stand: ``(B, T)`` -> ``(B, T, D)``."""
+    layers = _Layers(graph, encoder)
+    hidden = _embeddings(graph, layers, encoder)
+    mask = graph.add("Cast", "attention_mask", to=TensorProto.INT32)
+    rows = graph.ints(0, 0, encoder.width)
+    for layer in range(count):
+        hidden = layers.layer(layer, hidden, mask, rows, rows)
+    return hidden
 
 
 def _embeddings(graph: _Graph, layers: _Layers, encoder: Encoder) -> str:

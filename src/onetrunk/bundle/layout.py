@@ -88,16 +88,13 @@ class BundledApp:
             for key in ("family", "labels", "reads", "max_length", "primary", "fingerprint")
         }
         arrays = dict(zip(_HEAD, (self.weight, self.bias), strict=True)) | lora_arrays(self.lora)
-        return save_tensors(
-            {name: np.ascontiguousarray(array, dtype) for name, array in arrays.items()},
-            {"onetrunk": json.dumps(record, ensure_ascii=False)},
-        )
+        return _saved(arrays, dtype, {"onetrunk": json.dumps(record, ensure_ascii=False)})
 
     @classmethod
     def from_bytes(cls, name: str, content: bytes, where: str) -> BundledApp:
         """Raises :class:`UserError` if the content is damaged."""
         with _damage(where):
-            arrays = {key: array.astype(np.float32) for key, array in read_arrays(content).items()}
+            arrays = _read(content)
             record = json.loads(_metadata(content)["onetrunk"])
             weight, bias = (arrays.pop(key) for key in _HEAD)
             app = cls(
@@ -141,21 +138,29 @@ def lora_of(arrays: Mapping[str, np.ndarray]) -> Lora:
 
 def lora_bytes(lora: Lora, dtype: type) -> bytes:
     """A primary LoRA as a file."""
-    return save_tensors(
-        {name: np.ascontiguousarray(array, dtype) for name, array in lora_arrays(lora).items()}
-    )
+    return _saved(lora_arrays(lora), dtype)
 
 
 def read_lora(content: bytes, where: str) -> Lora:
     """Raises :class:`UserError` if the content is damaged."""
     with _damage(where):
-        return lora_of({k: v.astype(np.float32) for k, v in read_arrays(content).items()})
+        return lora_of(_read(content))
 
 
-def read_arrays(content: bytes) -> dict[str, np.ndarray]:
-    """Arrays of a safetensors file."""
-    arrays: dict[str, np.ndarray] = load_tensors(content)
-    return arrays
+def _saved(
+    arrays: Mapping[str, np.ndarray], dtype: type, metadata: dict[str, str] | None = None
+) -> bytes:
+    """Arrays as a safetensors file."""
+    kept: dict[str, np.ndarray] = {
+        name: np.ascontiguousarray(array, dtype) for name, array in arrays.items()
+    }
+    content: bytes = save_tensors(kept, metadata)
+    return content
+
+
+def _read(content: bytes) -> dict[str, np.ndarray]:
+    """Arrays of a safetensors file, as float32 whatever they are kept in."""
+    return {name: array.astype(np.float32) for name, array in load_tensors(content).items()}
 
 
 def _metadata(content: bytes) -> dict[str, str]:

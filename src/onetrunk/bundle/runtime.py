@@ -65,17 +65,15 @@ class Runtime:
         Raises :class:`UserError` if any part is missing, damaged or does not fit.
         """
         self.bundle = Bundle(Path(folder))
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
         self._trunk, self._top = (
-            _session(self.bundle.read(path), options, self.bundle.folder / path)
+            session(self.bundle.read(path), threads, str(self.bundle.folder / path))
             for path in (TRUNK, TOP)
         )
         self._tokenizer = Tokenizer.from_buffer(self.bundle.read(TOKENIZER))
         self._primary: dict[str, Lora] = {}
         for family in self.bundle.primary:
             path = f"{PRIMARY}/{family}{SUFFIX}"
-            self._primary[family] = read_lora(self.bundle.read(path), str(path))
+            self._primary[family] = read_lora(self.bundle.read(path), path)
             self.bundle.check_lora(self._primary[family], path)
         self._changing = threading.Lock()
         names = self.bundle.apps if apps is None else apps
@@ -256,7 +254,11 @@ class Runtime:
         return found
 
 
-def _session(content: bytes, options: Any, path: Path) -> onnxruntime.InferenceSession:
+def session(content: bytes, threads: int, where: str) -> onnxruntime.InferenceSession:
+    """A graph, ready to run on so many threads (0: all cores). Raises :class:`UserError` if it
+    cannot be."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
     try:
         # Addition fused into the norm takes several times as long as both do apart.
         return onnxruntime.InferenceSession(
@@ -266,7 +268,7 @@ def _session(content: bytes, options: Any, path: Path) -> onnxruntime.InferenceS
             disabled_optimizers=["SkipLayerNormFusion"],
         )
     except Exception as error:  # onnxruntime's have no class of their own
-        raise UserError(f"{path} cannot be used: {str(error).splitlines()[0]}") from None
+        raise UserError(f"{where} cannot be used: {str(error).splitlines()[0]}") from None
 
 
 def _app(loaded: _Loaded, name: str) -> BundledApp:

@@ -38,17 +38,16 @@ def export(
     Example: [cyan]onetrunk export runs/tpl apps/news apps/intents --out phone --int8
     --check news=test.conll[/]
     """
+    from onetrunk.adapt.app import load_apps
     from onetrunk.bundle.export import Check, export_bundle
     from onetrunk.data.notes import Notes
-    from onetrunk.engine import Engine
     from onetrunk.model.backbone import load_backbone
     from onetrunk.progress import console, progress_bar, say
     from onetrunk.storage import refuse_existing
 
     refuse_existing(out, overwrite)
     loaded = load_backbone(backbone)
-    with Engine.load(loaded, apps) as engine:
-        found = dict(engine.apps)
+    found = load_apps(apps, loaded)
     checks, notes = {}, Notes()
     for pair in check or []:
         name, equals, file = pair.partition("=")
