@@ -125,7 +125,7 @@ runtime.predict([sys.argv[2]])
 """
 OF_MODELS = """
 sessions = [
-    onetrunk.bundle.runtime.session(path.read_bytes(), 1, path.name)
+    onetrunk.bundle.runtime.session(str(path), 1, path.name)
     for path in sorted(Path(sys.argv[1]).glob("*.onnx"))
 ]
 ids = numpy.array([json.loads(sys.argv[2])])
@@ -186,7 +186,7 @@ def main() -> None:
             sizes[f"separate {precision}"] = {
                 "one": files[0].stat().st_size, "total": sum(f.stat().st_size for f in files),
             }  # fmt: skip
-            sessions = [session(file.read_bytes(), options.threads, file.name) for file in files]
+            sessions = [session(str(file), options.threads, file.name) for file in files]
             ways[f"separate {precision}"] = lambda s=sessions: [o.run(None, feeds) for o in s]
             ways[f"separate {precision}, one"] = lambda s=sessions: s[0].run(None, feeds)
             if precision == "fp32":

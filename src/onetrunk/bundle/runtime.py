@@ -254,15 +254,15 @@ class Runtime:
         return found
 
 
-def session(content: bytes, threads: int, where: str) -> onnxruntime.InferenceSession:
-    """A graph, ready to run on so many threads (0: all cores). Raises :class:`UserError` if it
-    cannot be."""
+def session(graph: bytes | str, threads: int, where: str) -> onnxruntime.InferenceSession:
+    """A graph, by content or path, ready to run on so many threads (0: all cores). Raises
+    :class:`UserError` if it cannot be."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     try:
         # Addition fused into the norm takes several times as long as both do apart.
         return onnxruntime.InferenceSession(
-            content,
+            graph,
             options,
             ["CPUExecutionProvider"],
             disabled_optimizers=["SkipLayerNormFusion"],
