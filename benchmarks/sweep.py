@@ -3,7 +3,7 @@
     python benchmarks/sweep.py DATA [--threads 1] [--collect]
 
 One key is changed at a time from k = 3, rank 16, weight 0.2, in ``recipes/first-run.yaml``, for
-ten minutes of training each on two cores. k of the primary LoRA and k of the app's LoRA are told
+as many steps as in ``strategies.py``: eleven minutes of one core with bf16 instructions. k of the primary LoRA and k of the app's LoRA are told
 apart: every backbone of the k sweep gets apps of every depth. Work is shared and resumed as in
 ``strategies.py``; backbones are kept in ``runs/sweep``, scores in ``results/sweep``, and a point
 whose scores are there is not trained again. ``--collect`` writes ``results/sweep.json`` from what
@@ -29,12 +29,11 @@ from onetrunk.families import family as family_named
 from onetrunk.model.backbone import load_backbone
 from onetrunk.prefinetune.run import prefinetune
 from onetrunk.storage import read_json, write_json
-from strategies import TASKS
+from strategies import STEPS, TASKS
 from strategies import recipe_of as full_recipe
 
 RUN = Path("runs/sweep")
 CELLS = Path("results/sweep")
-STEPS = 330
 DRAW = 0
 DEPTHS = (1, 2, 3, 6)
 
@@ -70,7 +69,7 @@ def points() -> list[Point]:
 
 def recipe_of(data: Path, point: Point) -> Recipe:
     recipe = full_recipe(data, "tpl", 0)
-    recipe.steps, recipe.k, recipe.lora.rank = STEPS, point.k, point.rank
+    recipe.k, recipe.lora.rank = point.k, point.rank
     recipe.lora.alpha = 2.0 * point.rank  # the same scaling at every rank
     recipe.families["tc"]["weight"] = point.weight
     return recipe
