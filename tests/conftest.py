@@ -34,6 +34,7 @@ from transformers import (
     RobertaModel,
 )
 
+from onetrunk.model import precision
 from onetrunk.model.backbone import Backbone
 from onetrunk.model.encoder import TARGETS, Encoder
 from onetrunk.model.loading import load_encoder
@@ -73,6 +74,12 @@ def _one_thread() -> None:
     """Before every test: one may leave more, and a child forked from then on would wait for
     OpenMP threads that it does not have."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _same_precision_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What ``auto`` chooses must not depend on the machine."""
+    monkeypatch.setattr(precision, "bf16_speedup", lambda device, width: 1.0)
 
 
 @pytest.fixture(scope="session", autouse=True)

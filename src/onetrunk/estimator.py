@@ -32,6 +32,7 @@ from onetrunk.families.multi_label import MultiLabel
 from onetrunk.families.ner import Ner
 from onetrunk.families.rating import Rating
 from onetrunk.model.backbone import Backbone, load_backbone
+from onetrunk.model.precision import Precision
 from onetrunk.storage import atomic_folder
 
 
@@ -60,6 +61,7 @@ class TextEstimator(BaseEstimator):  # type: ignore[misc]
         l2: float | None = None,
         reads: int | None = None,
         max_length: int = 128,
+        precision: Precision = "auto",
         neighbours: bool = False,
         seed: int = 0,
         progress: Progress | None = None,
@@ -73,6 +75,7 @@ class TextEstimator(BaseEstimator):  # type: ignore[misc]
         self.l2 = l2
         self.reads = reads
         self.max_length = max_length
+        self.precision = precision
         self.neighbours = neighbours
         self.seed = seed
         self.progress = progress
@@ -98,7 +101,7 @@ class TextEstimator(BaseEstimator):  # type: ignore[misc]
         settings = AdaptSettings(
             adapter=self.adapter, k=self.k, epochs=self.epochs, batch_size=self.batch_size,
             l2=self.l2, reads=self.reads, max_length=self.max_length, seed=self.seed,
-            neighbours=self.neighbours,
+            neighbours=self.neighbours, precision=self.precision,
         )  # fmt: skip
         watch = self.progress or (lambda what, done, total: None)
         self.app_ = fit(self._backbone(), family, Data(labels, train, held_out), settings, watch)

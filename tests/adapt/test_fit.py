@@ -92,6 +92,61 @@ def test_trunk_and_top_equal_the_whole_encoder(
     stack.detach()
 
 
+def test_bf16_leaves_the_encoder_alone_and_its_states_close(
+    corpora: Path, tiny_backbone: Backbone
+) -> None:
+    kind, data = load(corpora, "ner")
+    encoder = tiny_backbone.encoder
+    before = encoder.fingerprint()
+    examples = Examples.prepare(kind, data.train, encoder, 64)
+    found = []
+    for own, precision in ((encoder, "fp32"), (encoder.in_bf16(), "bf16")):
+        stack = LoraStack(own, tiny_backbone.primary)
+        top = Top(own, stack, 2, precision)
+        trunk = Trunk(examples, top, "ner", cache=True)
+        with torch.no_grad():
+            ((states, _),) = top([(trunk, [3, 0, 17, 5])])
+        found.append(states)
+        stack.detach()
+    assert {states.dtype for states in found} == {torch.float32}
+    assert not torch.equal(*found)
+    torch.testing.assert_close(*found, atol=0.1, rtol=0)  # states are standardised: 0.1 of a sd
+    assert encoder.fingerprint() == before
+    assert encoder.linear(0, "query").weight.dtype == torch.float32
+    assert encoder.in_bf16().token_embedding is encoder.token_embedding
+
+
+@pytest.mark.parametrize("adapter", ["linear", "lora"])
+@pytest.mark.parametrize("name", FAMILIES)
+def test_an_app_adapted_in_bf16_is_about_that_of_fp32(
+    corpora: Path, tiny_backbone: Backbone, name: str, adapter: Any
+) -> None:
+    kind, data = load(corpora, name)
+    settings = AdaptSettings(adapter=adapter, epochs=3, batch_size=8)
+    exact = fit(tiny_backbone, kind, data, settings)
+    app = fit(tiny_backbone, kind, data, replace(settings, precision="bf16"))
+    assert [each.record["precision"] for each in (exact, app)] == ["fp32", "bf16"]
+    assert app.fingerprint == tiny_backbone.fingerprint
+    assert app.head.weight.dtype == torch.float32
+    if adapter == "lora":
+        assert app.adapter is not None
+        assert {m.dtype for pair in app.adapter.matrices.values() for m in pair} == {torch.float32}
+        assert app.record["losses"] == pytest.approx(exact.record["losses"], rel=0.1, abs=5e-3)
+    rows = held_out(corpora, name, "test")
+    with Engine(tiny_backbone, {"exact": exact, "app": app}) as engine:
+        scores = engine.score_all(["exact", "app"], rows, "test")
+    assert scores["app"][kind.metric] == pytest.approx(scores["exact"][kind.metric], abs=5)
+
+
+def test_apps_trained_together_share_a_precision(corpora: Path, tiny_backbone: Backbone) -> None:
+    kind, data = load(corpora, "tc")
+    wanted = {p: (kind, data, AdaptSettings(epochs=1, precision=p)) for p in ("fp32", "bf16")}
+    with pytest.raises(UserError, match="share a precision"):
+        fit_together(tiny_backbone, wanted)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=r"precision 'bf61' is unknown; .*bf16"):
+        fit(tiny_backbone, kind, data, AdaptSettings(precision="bf61"))  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("tokens", [4096, 1])
 def test_apps_trained_together_equal_apps_trained_alone(
     corpora: Path, tiny_backbone: Backbone, tokens: int, monkeypatch: pytest.MonkeyPatch

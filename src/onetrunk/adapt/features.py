@@ -18,13 +18,14 @@ import torch
 from torch import Tensor
 
 from onetrunk.data.alignment import Encoded, encode_windows
-from onetrunk.data.batching import by_tokens
+from onetrunk.data.batching import TokenIds, by_tokens
 from onetrunk.families.base import Family
 from onetrunk.model.encoder import Encoder
 from onetrunk.model.heads import Pooling
 from onetrunk.model.lora import LoraStack
 from onetrunk.model.packing import unpack
 from onetrunk.model.padding import pad
+from onetrunk.model.precision import Chosen, autocast
 
 # Tokens that go through layers together where no gradients are needed.
 CHUNK_TOKENS = 2048
@@ -105,10 +106,14 @@ class Examples:
 
 
 class Top:
-    """The last ``k`` layers of an encoder, under a stack's adapters."""
+    """The last ``k`` layers of an encoder, under a stack's adapters. With ``precision`` bf16 the
+    encoder's products are (:meth:`Encoder.in_bf16`), and what enters and leaves is fp32."""
 
-    def __init__(self, encoder: Encoder, stack: LoraStack, k: int) -> None:
+    def __init__(
+        self, encoder: Encoder, stack: LoraStack, k: int, precision: Chosen = "fp32"
+    ) -> None:
         self.encoder, self.stack, self.start = encoder, stack, encoder.depth - k
+        self.precision = precision
 
     def __call__(self, parts: Sequence[tuple[Trunk, Sequence[int]]]) -> list[tuple[Tensor, Tensor]]:
         """Windows of several apps in one pass: for each, the states that it reads
@@ -119,14 +124,24 @@ class Top:
         reads = [trunk.reads for trunk, _ in parts]
         slots = self.stack.slots([trunk.name for trunk, _ in parts])
         with self.stack.route(slots, tokens):
-            states = self.encoder.run_packed(
-                torch.cat(hidden), [*chain(*lengths)], self.start, self.encoder.depth, max(reads)
-            )
+            states = self.run(torch.cat(hidden), [*chain(*lengths)], max(reads))
         width = self.encoder.width
         return [
             unpack(own[:, -count * width :], of)
             for own, of, count in zip(states.split(tokens), lengths, reads, strict=True)
         ]
+
+    def run(self, hidden: Tensor, lengths: Sequence[int], reads: int) -> Tensor:
+        """The top: :meth:`Encoder.run_packed`."""
+        with autocast(self.precision, self.encoder.device):
+            states = self.encoder.run_packed(hidden, lengths, self.start, self.encoder.depth, reads)
+        return states.float()
+
+    def below(self, ids: Sequence[TokenIds]) -> Tensor:
+        """What enters the top, of texts side by side: ``(N, D)``."""
+        hidden = self.encoder.embed_packed(ids)
+        with autocast(self.precision, self.encoder.device):
+            return self.encoder.run_packed(hidden, list(map(len, ids)), 0, self.start).float()
 
 
 class Trunk:
@@ -157,11 +172,9 @@ class Trunk:
 
     @torch.no_grad()
     def _compute(self, windows: Sequence[int]) -> Tensor:
-        encoder, stack = self.top.encoder, self.top.stack
-        hidden = encoder.embed_packed([self.examples.encoded[window].ids for window in windows])
-        with stack.route(stack.slots([self.name]), [len(hidden)]):
-            lengths = [self.lengths[window] for window in windows]
-            return encoder.run_packed(hidden, lengths, 0, self.top.start)
+        stack, tokens = self.top.stack, sum(self.lengths[window] for window in windows)
+        with stack.route(stack.slots([self.name]), [tokens]):
+            return self.top.below([self.examples.encoded[window].ids for window in windows])
 
     def _keep(self) -> Tensor:
         shape = int(self._ends[-1]), self.top.encoder.width

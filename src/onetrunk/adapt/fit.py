@@ -18,9 +18,11 @@ from onetrunk.adapt.app import App
 from onetrunk.adapt.features import Top
 from onetrunk.adapt.task import DEFAULTS, AdaptSettings, Data, Task
 from onetrunk.adapt.training import Course, Progress, train
+from onetrunk.errors import UserError
 from onetrunk.families.base import Family
 from onetrunk.model.backbone import Backbone
 from onetrunk.model.lora import NONE, LoraAdapter, LoraStack
+from onetrunk.model.precision import Chosen, choose
 
 Wanted = tuple[Family[Any, Any], Data, AdaptSettings]
 """What an app is to be made from."""
@@ -50,10 +52,13 @@ def fit_together(
     """Train several apps side by side: each as :func:`fit` does, but in shared passes.
 
     Faster than one after another where batches are small. ``seconds`` in the records is the time
-    of all.
+    of all. Raises :class:`UserError` also if they want different precisions.
     """
     start = time.perf_counter()
     backbone.encoder.freeze()
+    precision = _precision(backbone, wanted)
+    if precision == "bf16":
+        backbone = replace(backbone, encoder=backbone.encoder.in_bf16())
     tasks = {
         name: Task(backbone, family, data, settings, _slot(backbone, name, family, settings))
         for name, (family, data, settings) in wanted.items()
@@ -64,7 +69,7 @@ def fit_together(
         backbone.encoder, {**{name: backbone.primary[name] for name in sorted(read)}, **own}
     )
     try:
-        top = Top(backbone.encoder, stack, max(task.k for task in tasks.values()))
+        top = Top(backbone.encoder, stack, max(task.k for task in tasks.values()), precision)
         for task in tasks.values():
             task.read(top, cache=task.settings.cache and task.slot in own)
         solved = {name: task.solve_head() for name, task in tasks.items()}
@@ -84,12 +89,19 @@ def fit_together(
                 app.neighbours = task.neighbours(head, details["l2"])
             task.calibrate(app)
             details = courses[name].record() if name in courses else details
-            app.record = _record(task, app, seconds, details)
+            app.record = _record(task, app, seconds, {"precision": precision, **details})
             if task.settings.neighbours and app.neighbours is None:
                 app.record["neighbours"] = None  # asked for, and not better
     finally:
         stack.detach()
     return apps
+
+
+def _precision(backbone: Backbone, wanted: Mapping[str, Wanted]) -> Chosen:
+    asked = {settings.precision for _, _, settings in wanted.values()}
+    if len(asked) > 1:
+        raise UserError(f"apps trained together share a precision, not {sorted(asked)}")
+    return choose(asked.pop(), backbone.encoder.device, backbone.encoder.width)
 
 
 def _slot(backbone: Backbone, name: str, family: Family[Any, Any], settings: AdaptSettings) -> str:

@@ -17,6 +17,7 @@ from onetrunk.errors import UserError
 from onetrunk.families.base import Family
 from onetrunk.model.backbone import Backbone
 from onetrunk.model.neighbours import Neighbours
+from onetrunk.model.precision import Precision
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ class AdaptSettings:
     """Epochs without a better validation score before stopping."""
     cache: bool = True
     """Keep trunk activations; False recomputes them at every step."""
+    precision: Precision = "auto"
+    """Of the frozen layers' products. auto: bf16 where it is measured to be faster here."""
     seed: int = 0
 
 

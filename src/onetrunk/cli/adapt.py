@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 
@@ -74,6 +74,9 @@ def adapt(
     max_length: Annotated[
         int, typer.Option(help="Tokens a window; longer texts are read in several.")
     ] = 128,
+    precision: Annotated[
+        str, typer.Option(help="fp32, bf16 or auto: bf16 where it is measured to be faster.")
+    ] = "auto",
     neighbours: Annotated[
         bool,
         typer.Option(
@@ -99,7 +102,7 @@ def adapt(
 
     Example: [cyan]onetrunk adapt runs/tpl --family tc --train banking.csv --out apps/banking[/]
     """
-    from onetrunk.adapt.app import backbone_from, save_app
+    from onetrunk.adapt.app import AdapterKind, backbone_from, save_app
     from onetrunk.adapt.auto import choose_adapter
     from onetrunk.adapt.fit import fit
     from onetrunk.adapt.rows import Draw, draw_rows, save_rows
@@ -109,6 +112,7 @@ def adapt(
     from onetrunk.engine import Engine
     from onetrunk.families import family as family_named
     from onetrunk.model.backbone import load_backbone
+    from onetrunk.model.precision import Precision
     from onetrunk.progress import console, say
     from onetrunk.storage import atomic_folder, refuse_existing
 
@@ -119,11 +123,12 @@ def adapt(
         )
     kind = family_named(family)
     settings = AdaptSettings(
-        adapter=_choice("--adapter", adapter or "lora"),
+        adapter=_choice("--adapter", adapter or "lora", AdapterKind),
         k=_positive("--k", k), rank=_positive("--rank", rank), epochs=_positive("--epochs", epochs),
         batch_size=_positive("--batch-size", batch_size),
         max_length=_positive("--max-length", max_length),
         reads=_positive("--reads", reads), seed=seed, neighbours=neighbours,
+        precision=_choice("--precision", precision, Precision),
     )  # fmt: skip
     notes = Notes()
     every = kind.read(train, notes)
@@ -230,9 +235,10 @@ def _watch(work: Any, name: str) -> Any:
         return app
 
 
-def _choice(option: str, value: str) -> Any:
-    if value not in ("lora", "linear"):
-        raise UserError(f"{option} {value!r} is unknown; {nearest(value, ['lora', 'linear'])}")
+def _choice(option: str, value: str, choices: Any) -> Any:
+    """``value``, if it is one of a literal type's."""
+    if value not in (known := get_args(choices)):
+        raise UserError(f"{option} {value!r} is unknown; {nearest(value, known)}")
     return value
 
 

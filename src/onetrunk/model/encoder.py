@@ -11,7 +11,8 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -206,6 +207,17 @@ class Encoder:
         """No gradients and no dropout from here on."""
         self.model.requires_grad_(False)
         self.model.eval()
+
+    def in_bf16(self) -> Encoder:
+        """A frozen copy whose layers hold their linear maps in bf16, so that autocast has nothing
+        to cast at every step. All but the layers is shared."""
+        model = deepcopy(self.model, {id(self.model.embeddings): self.model.embeddings})
+        copy = replace(self, model=model)
+        copy.freeze()
+        for module in copy.layers.modules():
+            if isinstance(module, nn.Linear):
+                module.to(torch.bfloat16)
+        return copy
 
     def fingerprint(self) -> str:
         """SHA-256 over names, shapes and bytes of the weights that states depend on.

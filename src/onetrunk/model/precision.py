@@ -8,12 +8,14 @@ from __future__ import annotations
 import time
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 
+from onetrunk.errors import UserError, nearest
+
 Chosen = Literal["fp32", "bf16"]
-Precision = Literal["auto"] | Chosen
+Precision = Literal["auto", "fp32", "bf16"]
 
 
 @lru_cache
@@ -38,7 +40,13 @@ def bf16_speedup(device: str, width: int = 384, repeats: int = 7) -> float:
 
 
 def choose(precision: Precision, device: torch.device, width: int) -> Chosen:
-    """Resolve ``auto`` by measurement: bf16 must be a fifth faster to be worth its error."""
+    """Resolve ``auto`` by measurement: bf16 must be a fifth faster to be worth its error.
+
+    Raises :class:`UserError` for another word.
+    """
+    if precision not in get_args(Precision):
+        hint = nearest(precision, get_args(Precision))
+        raise UserError(f"precision {precision!r} is unknown; {hint}")
     if precision != "auto":
         return precision
     return "bf16" if bf16_speedup(str(device), width) > 1.2 else "fp32"
