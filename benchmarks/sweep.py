@@ -6,7 +6,7 @@ One key is changed at a time from k = 3, rank 16, weight 0.2, in ``recipes/first
 as many steps as in ``strategies.py``: eleven minutes of one core with bf16 instructions. k of the
 primary LoRA and k of the app's LoRA are told apart: every backbone of the k sweep gets apps of
 every depth. Work is shared and resumed as in ``strategies.py``; backbones are kept in
-``runs/sweep``, scores in ``results/sweep``, and a point whose scores are there is not trained again.
+``runs/sweep``, scores in ``results/sweep``; a point whose scores are there is not trained again.
 ``--collect`` writes ``results/sweep.json`` from what is finished.
 """
 
