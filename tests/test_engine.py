@@ -362,6 +362,22 @@ def test_an_app_without_its_primary_is_refused(
         Engine(tiny_backbone, {"spam": apps["spam"]})
 
 
+def test_bf16_is_close_in_every_app_and_leaves_the_backbone_in_fp32(
+    engine: Engine, tiny_backbone: Backbone, apps: dict[str, App]
+) -> None:
+    ids, mask, units = one_batch(tiny_backbone, TEXTS)
+    exact = engine.logits(list(apps), ids, mask, units)
+    with Engine(tiny_backbone, apps, "bf16") as rounded:
+        found = rounded.logits(list(apps), ids, mask, units)
+    assert (engine.precision, rounded.precision) == ("fp32", "bf16")
+    for name, want in exact.items():
+        assert found[name].dtype == torch.float32
+        assert 0 < (found[name] - want).abs().max() < 0.05 * want.std()
+    assert tiny_backbone.encoder.fingerprint() == tiny_backbone.fingerprint
+    with Engine(tiny_backbone, apps, "auto") as chosen:  # tests say that bf16 is not faster
+        assert chosen.precision == "fp32"
+
+
 def test_close_takes_the_adapters_off(tiny_backbone: Backbone, apps: dict[str, App]) -> None:
     hooks = lambda: [m for m in tiny_backbone.encoder.model.modules() if m._forward_hooks]  # noqa: E731
     ids, mask = pad([[2, 9, 8, 3]], 1)

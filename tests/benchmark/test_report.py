@@ -46,7 +46,21 @@ def fake(suite: Suite, out: Path, **changes: Any) -> list[Cell]:
         found = outcomes(family, skill, rng)
         hashes = {"code": "c", "data": id.task} | changes
         cell = Cell(
-            id, family, found.scores(), 8, 60, 1.5, 0.1, 2, 1000, 4000, {}, hashes, {}, found
+            id,
+            family,
+            found.scores(),
+            8,
+            60,
+            1.5,
+            0.1,
+            2,
+            1000,
+            4000,
+            "fp32",
+            {},
+            hashes,
+            {},
+            found,
         )
         save_cell(cell, out)
         cells.append(cell)

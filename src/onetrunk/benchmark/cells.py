@@ -53,6 +53,8 @@ class Cell:
     trainable_parameters: int
     adapter_bytes: int
     """Of the tensors that an app adds to the backbone: its head and its LoRA."""
+    precision: str
+    """That the test set was read in: fp32 or bf16, as was measured to be faster there."""
     settings: dict[str, Any]
     hashes: dict[str, str]
     """Of code, data and backbone: :class:`~onetrunk.benchmark.staleness.Ledger`."""

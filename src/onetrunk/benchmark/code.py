@@ -37,6 +37,7 @@ COUNTED = (
     "model/packing.py",
     "model/padding.py",
     "model/peft_format.py",
+    "model/precision.py",
 )
 """Sources whose change makes every cell stale, besides the module of the cell's family."""
 

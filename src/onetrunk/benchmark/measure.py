@@ -22,6 +22,7 @@ from onetrunk.errors import UserError, nearest
 from onetrunk.families import family as family_named
 from onetrunk.families.base import Family
 from onetrunk.model.backbone import Backbone
+from onetrunk.model.precision import Precision
 
 LIBRARIES = ("onetrunk", "torch", "transformers", "tokenizers", "numpy")
 # Every app with a LoRA is one more group of rows in the pass: a bound on its memory.
@@ -82,7 +83,7 @@ def measure(
             note(f"{id.strategy} {id.task}: {id.draw}, {id.adapter}")
             apps[id] = _fit(backbone, rows, wanted[id])
         note(f"{ids[0].strategy} {rows.task.name}: test, {len(rows.test)} rows")
-        yield from _score(backbone, rows, apps)
+        yield from _score(backbone, rows, apps, wanted[ids[0]].settings.precision)
 
 
 def _fit(backbone: Backbone, rows: Rows, wanted: Wanted) -> App:
@@ -97,10 +98,12 @@ def _fit(backbone: Backbone, rows: Rows, wanted: Wanted) -> App:
         raise UserError(f"{rows.where}, {wanted.draw.name}: {error}") from None
 
 
-def _score(backbone: Backbone, rows: Rows, apps: Mapping[CellId, App]) -> Iterator[Cell]:
+def _score(
+    backbone: Backbone, rows: Rows, apps: Mapping[CellId, App], precision: Precision
+) -> Iterator[Cell]:
     names = {id: str(at) for at, id in enumerate(apps)}
     start = time.perf_counter()
-    with Engine(backbone, {names[id]: app for id, app in apps.items()}) as engine:
+    with Engine(backbone, {names[id]: app for id, app in apps.items()}, precision) as engine:
         predictions = engine.predict_all(list(names.values()), rows.test)
     seconds = round(time.perf_counter() - start, 3)
     for id, app in apps.items():
@@ -120,6 +123,7 @@ def _score(backbone: Backbone, rows: Rows, apps: Mapping[CellId, App]) -> Iterat
             test_apps=len(apps),
             trainable_parameters=app.record["trainable_parameters"],
             adapter_bytes=_bytes(app),
+            precision=engine.precision,
             settings={},
             hashes={},
             versions={
