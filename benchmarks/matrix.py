@@ -49,7 +49,7 @@ def cell(
     test = family.read(test_file)
     apps = {name: fit(loaded, family, rows, settings) for name, settings in adapters.items()}
     start = time.perf_counter()
-    with Engine(loaded, apps) as engine:
+    with Engine(loaded, apps, "auto") as engine:
         scores = engine.score_all(list(apps), test, str(test_file))
     return {
         "test_rows": len(test),

@@ -34,15 +34,15 @@ class AdaptSettings:
     epochs: int | None = None
     """None: enough for about 200 updates, 4 to 12 epochs."""
     batch_size: int = 16
-    lora_lr: float = 1e-3
-    head_lr: float = 2e-3
+    lora_lr: float = 2e-3
+    head_lr: float = 5e-4
     l2: float | None = None
     """Ridge penalty on the standardised linear head; None: the family's, or if it has none, that of
     the lowest loss in cross-validation."""
     reads: int | None = None
     """The head reads the states of so many layers side by side, the last one and those before it,
-    at most k + 1. None: with a LoRA 1; without, k + 1 or 1, as the family has it, or if it does not
-    say, whichever has the lower loss in cross-validation."""
+    at most k + 1. None: k + 1 or 1, as the family has it; if it does not say, 1 with a LoRA, and
+    without one whichever has the lower loss in cross-validation."""
     max_length: int = 128
     neighbours: bool = False
     """Blend the head with the votes of the nearest training texts, if held-out rows like it. The
@@ -146,10 +146,10 @@ class Task:
         """How many states the head may read, the fewest first."""
         if self.settings.reads is not None:
             return [self.settings.reads]
-        if self.settings.adapter == "lora":  # it brings to the last state what a head needs
-            return [1]
-        deep = self.family.reads_top
-        return [1, self.k + 1] if deep is None else [self.k + 1 if deep else 1]
+        if (deep := self.family.reads_top) is not None:
+            return [self.k + 1 if deep else 1]
+        # A LoRA brings to the last state what the pooled text needs.
+        return [1] if self.settings.adapter == "lora" else [1, self.k + 1]
 
     def score(self, head: nn.Linear) -> float:
         """The family's metric on the validation rows, in percent."""
