@@ -3,11 +3,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import accuracy_score, f1_score
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
+from onetrunk.adapt.distill import deep_teacher, taught
 from onetrunk.adapt.fit import fit
 from onetrunk.adapt.task import AdaptSettings, Data
 from onetrunk.data.examples import LabelledText
@@ -50,6 +52,22 @@ def test_it_is_what_fit_and_the_engine_give(
     assert made.classes_[probabilities.argmax(1)].tolist() == made.predict(X).tolist()
     assert made.score(X, y) == pytest.approx(accuracy_score(y, made.predict(X)))
     assert made.app_.record["seed"] == 3
+
+
+def test_texts_without_labels_are_answered_by_a_deep_app(
+    tiny_backbone: Backbone, texts: Any
+) -> None:
+    X, y = texts
+    made = TextEstimator(tiny_backbone, adapter="linear", epochs=2).fit(X[:8], y[:8], None, X[8:])
+    kind = family("tc")
+    rows = [LabelledText(text, (label,)) for text, label in zip(X[:8], y[:8], strict=True)]
+    data = Data(kind.label_set(rows), rows)
+    settings = AdaptSettings(adapter="linear", epochs=2)
+    teacher = deep_teacher(tiny_backbone, kind, data, settings)
+    lesson = taught(teacher, tiny_backbone, data, [LabelledText(text) for text in X[8:]])
+    want = fit(tiny_backbone, kind, lesson, settings)
+    assert torch.equal(made.app_.head.weight, want.head.weight)
+    assert made.app_.record["unlabelled_rows"] == len(X) - 8
 
 
 def test_scikit_learn_searches_and_validates(tiny_backbone: Backbone, texts: Any) -> None:

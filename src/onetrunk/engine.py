@@ -113,6 +113,14 @@ class Engine:
             found |= self._run(group, {family.name: self._examples(family, rows, max_length)})
         return {name: found[name] for name in names}
 
+    def answers(self, name: str, rows: Sequence[Any]) -> list[Tensor]:
+        """What an app says of examples of its family before it decides: of each
+        ``(units, C)`` fp32 on the CPU, as :meth:`Family.answers` has it."""
+        app = self.app(name)
+        examples = {app.family.name: self._examples(app.family, rows, app.max_length)}
+        found = self._judged([name], examples)[name]
+        return [app.family.answers(logits.float(), units) for _, logits, units in found]
+
     def score(self, name: str, rows: Sequence[Any], where: str) -> dict[str, float]:
         """Metrics of an app on labelled examples. Raises :class:`UserError` for an unseen label."""
         return self.score_all([name], rows, where)[name]
@@ -143,6 +151,16 @@ class Engine:
 
     def _run(self, names: Sequence[str], examples: Mapping[str, Examples]) -> dict[str, list[Any]]:
         """Predictions by app. ``examples`` holds the same texts once for each family."""
+        predictions = {}
+        for name, found in self._judged(names, examples).items():
+            family, labels = self.apps[name].family, self.apps[name].labels
+            predictions[name] = [family.decode(part, row, at, labels) for row, part, at in found]
+        return predictions
+
+    def _judged(
+        self, names: Sequence[str], examples: Mapping[str, Examples]
+    ) -> dict[str, list[tuple[Any, Tensor, list[int]]]]:
+        """By app and example: itself, its logits ``(u, C)`` and which units they are of."""
         shared = next(iter(examples.values()))
         own = {name: examples[self.apps[name].family.name] for name in names}
         parts: dict[str, list[Any]] = {name: [None] * len(shared.encoded) for name in names}
@@ -156,13 +174,7 @@ class Engine:
                 split = logits[name].cpu().split(own[name].visible(windows))
                 for window, part in zip(windows, split, strict=True):
                     parts[name][window] = part
-        return {
-            name: [
-                app.family.decode(part, row, units, app.labels)
-                for row, part, units in own[name].joined(parts[name])
-            ]
-            for name, app in ((name, self.apps[name]) for name in names)
-        }
+        return {name: own[name].joined(parts[name]) for name in names}
 
     @torch.inference_mode()
     def logits(

@@ -19,6 +19,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
 from onetrunk.adapt.app import AdapterKind, App, backbone_from, save_app
+from onetrunk.adapt.distill import deep_teacher, taught
 from onetrunk.adapt.fit import fit
 from onetrunk.adapt.task import AdaptSettings, Data
 from onetrunk.adapt.training import Progress
@@ -85,9 +86,15 @@ class TextEstimator(BaseEstimator):  # type: ignore[misc]
         return type(self)(**self.get_params(deep=False))
 
     def fit(
-        self, X: Sequence[Any], y: Sequence[Any], validation: tuple[Any, Any] | None = None
+        self,
+        X: Sequence[Any],
+        y: Sequence[Any],
+        validation: tuple[Any, Any] | None = None,
+        unlabelled: Sequence[Any] | None = None,
     ) -> TextEstimator:
         """Train an app. ``validation`` is another (X, y), for early stopping and thresholds.
+        On ``unlabelled``, more of what X has, it learns the answers of an app with a LoRA on every
+        layer, which is trained first.
 
         Raises :class:`UserError` if X and y differ in length or the family cannot use a row.
         """
@@ -104,7 +111,12 @@ class TextEstimator(BaseEstimator):  # type: ignore[misc]
             neighbours=self.neighbours, precision=self.precision,
         )  # fmt: skip
         watch = self.progress or (lambda what, done, total: None)
-        self.app_ = fit(self._backbone(), family, Data(labels, train, held_out), settings, watch)
+        backbone, data = self._backbone(), Data(labels, train, held_out)
+        if unlabelled is not None:
+            teacher = deep_teacher(backbone, family, data, settings, watch)
+            more = self._rows(unlabelled, None, "unlabelled")
+            data = taught(teacher, backbone, data, more, settings.precision)
+        self.app_ = fit(backbone, family, data, settings, watch)
         given = [label for answer in y for label in (answer if _several(family) else [answer])]
         self._given = {str(label): label for label in given}
         self.classes_ = np.array([self._given.get(label, label) for label in labels])

@@ -180,6 +180,26 @@ def test_long_training_texts_are_counted(run: Run, backbone: Path, corpora: Path
     assert "1 of 2 training texts are longer than 66 tokens" in result.err
 
 
+def test_a_teacher_answers_texts_without_labels(run: Run, backbone: Path, corpora: Path) -> None:
+    texts = corpora / "texts.txt"
+    texts.write_text("ann met bob in paris\nplay mum\n")
+    result = adapt(run, backbone, corpora, "ner", "--unlabelled", texts, "--epochs", 1)
+    assert result.code == 0, result.err
+    assert "taught by a LoRA on every layer on 2 more texts" in result.err
+    record = json.loads((corpora / "apps/ner/app.json").read_text())
+    assert (record["train_rows"], record["unlabelled_rows"]) == (24, 2)
+    (corpora / "apps/ner").rename(corpora / "apps/teacher")
+    given = ("--unlabelled", texts, "--teacher", corpora / "apps/teacher")
+    result = adapt(run, backbone, corpora, "ner", *given)
+    assert result.code == 0, result.err
+    assert "taught by" in result.err
+    assert "teacher on 2 more texts" in " ".join(result.err.split())
+    refused(adapt(run, backbone, corpora, "tc", *given), "is of family 'ner', not 'tc'")
+    refused(adapt(run, backbone, corpora, "tc", *given[2:]), "pass --unlabelled")
+    more = ("--train", corpora / "tc/app/train.parquet", "--out", corpora / "apps/tc", "--auto")
+    refused(run("adapt", backbone, "--family", "tc", *more, *given[:2]), "--auto judges by labels")
+
+
 # ------------------------------------------------------------------------------------ help
 
 

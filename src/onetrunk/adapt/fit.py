@@ -141,6 +141,7 @@ def _record(task: Task, app: App, seconds: float, details: dict[str, Any]) -> di
     return {
         "strategy": task.backbone.record.get("strategy"),
         "train_rows": len(task.data.train),
+        "unlabelled_rows": len(task.data.unlabelled),
         "validation_rows": len(task.data.validation),
         "train_long": task.train.long,
         "train_unread": len(task.train.unread()),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,6 +66,11 @@ class Data:
     labels: list[str]
     train: list[Any]
     validation: list[Any] = field(default_factory=list)
+    unlabelled: list[Any] = field(default_factory=list)
+    """More examples to train on, from ``answers`` alone."""
+    answers: list[Tensor] | None = None
+    """By example of ``train`` and ``unlabelled``, what is to be learned in place of labels:
+    ``(units, C)`` in the form of :meth:`Family.ballots`."""
 
 
 class Task:
@@ -87,6 +92,8 @@ class Task:
             raise UserError("there are no training rows")
         if settings.neighbours:
             _check_neighbours(family, data, settings)
+        if len(data.answers or data.train) != len(data.train) + len(data.unlabelled):
+            raise ValueError("answers must be as many as labelled and unlabelled examples")
         if not family.learnable(data.labels):
             raise UserError(
                 f"training rows have only the label(s) {data.labels}: nothing to tell apart"
@@ -99,9 +106,10 @@ class Task:
             most = f"with k = {self.k} a head reads 1 to {self.k + 1} states"
             raise UserError(f"{most}, not {settings.reads}")
         self.max_length = min(settings.max_length, encoder.max_length)
-        self.train = Examples.prepare(family, data.train, encoder, self.max_length)
+        rows = [*data.train, *data.unlabelled]
+        self.train = Examples.prepare(family, rows, encoder, self.max_length)
         self.validation = Examples.prepare(family, data.validation, encoder, self.max_length)
-        self.targets = self._targets(self.train)
+        self.targets = self._targets(self.train, data.answers)
         if not sum(map(len, self.targets)):
             raise UserError("the tokenizer leaves nothing of the training texts to learn from")
 
@@ -193,11 +201,17 @@ class Task:
     def _features(self, trunk: Trunk) -> list[Tensor]:
         return unit_features(trunk, self.family, self.backbone.pooling)
 
-    def _targets(self, examples: Examples) -> list[Tensor]:
-        """By window."""
+    def _targets(self, examples: Examples, answers: Sequence[Tensor] | None = None) -> list[Tensor]:
+        """By window: from the labels of its example, or from what is said instead."""
+        windows = zip(examples.example_of, examples.units, strict=True)
+        if answers is not None:
+            return [
+                answers[example][[unit for unit, at in enumerate(units) if at >= 0]]
+                for example, units in windows
+            ]
         return [
             self.family.targets(examples.rows[example], units, self.data.labels)
-            for example, units in zip(examples.example_of, examples.units, strict=True)
+            for example, units in windows
         ]
 
     def _groups(self) -> list[int]:
@@ -207,6 +221,8 @@ class Task:
 
 
 def _check_neighbours(family: Family[Any, Any], data: Data, settings: AdaptSettings) -> None:
+    if data.answers is not None:
+        raise UserError("neighbours are labelled texts, and these are taught: leave one out")
     if not family.retrieves:
         raise UserError(
             f"apps of family {family.name!r} have no neighbours: {family.name} is not "

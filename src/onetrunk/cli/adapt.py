@@ -77,6 +77,16 @@ def adapt(
     precision: Annotated[
         str, typer.Option(help="fp32, bf16 or auto: bf16 where it is measured to be faster.")
     ] = "auto",
+    unlabelled: Annotated[
+        Path | None,
+        typer.Option(help="Texts without labels, on which a teacher's answers are learned, too."),
+    ] = None,
+    teacher: Annotated[
+        Path | None,
+        typer.Option(
+            help="The app that answers them. Default: one with a LoRA on every layer, made first."
+        ),
+    ] = None,
     neighbours: Annotated[
         bool,
         typer.Option(
@@ -100,6 +110,9 @@ def adapt(
     absence on training rows that are held out, takes the LoRA if it is better by more than noise,
     and says why.
 
+    [bold]--unlabelled[/] brings most of what a LoRA on every layer would gain to an app that has
+    none: texts of the kind that the app will read are best, any others are good.
+
     Example: [cyan]onetrunk adapt runs/tpl --family tc --train banking.csv --out apps/banking[/]
     """
     from onetrunk.adapt.app import AdapterKind, backbone_from, save_app
@@ -108,7 +121,7 @@ def adapt(
     from onetrunk.adapt.rows import Draw, draw_rows, save_rows
     from onetrunk.adapt.task import AdaptSettings, Data
     from onetrunk.data.notes import Notes
-    from onetrunk.data.sources import locate
+    from onetrunk.data.sources import locate, read_texts
     from onetrunk.engine import Engine
     from onetrunk.families import family as family_named
     from onetrunk.model.backbone import load_backbone
@@ -117,6 +130,10 @@ def adapt(
     from onetrunk.storage import atomic_folder, refuse_existing
 
     refuse_existing(out, overwrite)
+    if auto and (unlabelled or teacher):
+        raise UserError("--auto judges by labels, not by a teacher: leave one out")
+    if teacher and not unlabelled:
+        raise UserError("--teacher needs texts to answer: pass --unlabelled")
     if auto and adapter:
         raise UserError(
             f"--auto chooses the adapter, and --adapter {adapter} gives it: leave one out"
@@ -149,7 +166,16 @@ def adapt(
     loaded = load_backbone(backbone)
     if k is not None and k > loaded.encoder.depth:
         raise UserError(f"--k {k}: the encoder has {loaded.encoder.depth} layers")
+    texts, known = [], None
+    if unlabelled is not None:
+        known = _load_teacher(teacher, kind) if teacher else None
+        texts = [kind.parse(text) for text in read_texts(unlabelled, notes)]
     say(notes)
+    if unlabelled is not None:
+        data = _watch(
+            lambda progress: _taught(known, loaded, kind, data, texts, settings, progress),
+            out.name,
+        )
     if auto:
         choice = _watch(
             lambda progress: choose_adapter(loaded, kind, data, settings, budget, progress),
@@ -179,6 +205,9 @@ def adapt(
     if auto:
         scores_of = ", ".join(_tried(one) for one in choice.tried)
         console.print(f"  {scores_of}: {choice.why}", markup=False)
+    if texts:
+        by = teacher or "a LoRA on every layer"
+        console.print(f"  taught by {by} on {len(texts)} more texts")
     if unread := app.record["train_unread"]:
         console.print(
             f"  {unread} training words have no token of this encoder: nothing is learned"
@@ -192,6 +221,36 @@ def adapt(
         console.print(f"  {_neighbours(app.neighbours)}")
     if scores:
         console.print(f"  test ({len(held_out['test'])} rows): " + _scores(scores, kind.metric))
+
+
+def _load_teacher(folder: Path, family: Any) -> tuple[Any, Any]:
+    """An app of this family, and the backbone that it names."""
+    from onetrunk.cli.running import load_engine
+
+    with load_engine([folder], None) as engine:
+        (app,) = engine.apps.values()
+    if app.family.name != family.name:
+        raise UserError(f"{folder} is of family {app.family.name!r}, not {family.name!r}")
+    return app, engine.backbone
+
+
+def _taught(
+    teacher: tuple[Any, Any] | None,
+    backbone: Any,
+    family: Any,
+    data: Any,
+    texts: list[Any],
+    settings: Any,
+    progress: Any,
+) -> Any:
+    """The data with a teacher's answers: the given one's, or a deep one's, made here."""
+    from onetrunk.adapt.distill import deep_teacher, taught
+
+    if teacher is not None:
+        app, backbone = teacher
+    else:
+        app = deep_teacher(backbone, family, data, settings, progress)
+    return taught(app, backbone, data, texts, settings.precision)
 
 
 def _answers(kind: Any, labels: list[str]) -> str:

@@ -100,7 +100,7 @@ class Family(ABC, Generic[Example, Prediction]):
     """Ridge penalty on the standardised linear head; None: chosen by cross-validation."""
 
     retrieves: ClassVar[bool] = False
-    """Whether a head can be blended with its neighbours' votes: :meth:`ballots`, :meth:`blend`."""
+    """Whether a head can be blended with its neighbours' votes: :meth:`blend`."""
 
     reads_top: ClassVar[bool | None] = None
     """Whether heads read what enters the top and what leaves each of its layers, or the last states
@@ -176,8 +176,17 @@ class Family(ABC, Generic[Example, Prediction]):
         return None
 
     def ballots(self, targets: Tensor, classes: int) -> Tensor:
-        """What labelled units ``(U, …)`` vote for, ``(U, C)``."""
-        raise NotImplementedError(f"task family {self.name!r} has no retrieval")
+        """Targets ``(U, …)`` as ``(U, C)`` numbers that may be averaged and that :meth:`loss`
+        takes, too: by default 1 for the class and 0 for all others."""
+        return F.one_hot(targets, classes).float()
+
+    def answers(self, logits: Tensor, units: Sequence[int]) -> Tensor:
+        """What one example's logits ``(u, C)`` say of all its units, in the form of
+        :meth:`ballots`, ``(len(units), C)``: by default probabilities. Zeros where ``units``
+        is -1, which no loss comes from."""
+        found = logits.new_zeros(len(units), logits.shape[1])
+        found[[i for i, at in enumerate(units) if at >= 0]] = logits.softmax(-1)
+        return found
 
     def blend(self, logits: Tensor, votes: Tensor, share: float) -> Tensor:
         """Logits of (1 - share) of the head's answer and ``share`` of the votes, all ``(U, C)``."""

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, TypeVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from onetrunk.config import FamilySettings
@@ -58,6 +57,14 @@ class WholeText(Family[LabelledText, Prediction]):
         """One pooled vector a text."""
         return pool(states, mask, pooling)
 
+    def answers(self, logits: Tensor, units: Sequence[int]) -> Tensor:
+        """``(1, C)``, of the mean over a text's windows."""
+        return self.expected(logits.mean(0, keepdim=True))
+
+    def expected(self, logits: Tensor) -> Tensor:
+        """Logits as what :meth:`ballots` would be on average: probabilities."""
+        return logits.softmax(-1)
+
 
 class Classification(WholeText[Labelled]):
     """One label for a whole text."""
@@ -104,10 +111,6 @@ class Classification(WholeText[Labelled]):
     ) -> Tensor:
         """``(1,)`` index of the label."""
         return torch.tensor([labels.index(label) for label in example.labels])
-
-    def ballots(self, targets: Tensor, classes: int) -> Tensor:
-        """A vote for the label."""
-        return F.one_hot(targets, classes)
 
     def blend(self, logits: Tensor, votes: Tensor, share: float) -> Tensor:
         """Of the probabilities."""

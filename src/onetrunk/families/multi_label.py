@@ -43,6 +43,10 @@ class MultiLabel(Classification):
         """A vote for each label that a text has."""
         return targets
 
+    def expected(self, logits: Tensor) -> Tensor:
+        """Each label's probability."""
+        return logits.sigmoid()
+
     def blend(self, logits: Tensor, votes: Tensor, share: float) -> Tensor:
         """Of each label's probability."""
         mixed = (1 - share) * logits.float().sigmoid() + share * votes

@@ -77,6 +77,10 @@ class Rating(WholeText[float]):
         """The value itself: the votes are the mean of the neighbours' values."""
         return targets
 
+    def expected(self, logits: Tensor) -> Tensor:
+        """The value, on the scale."""
+        return logits.clamp(0, 1)
+
     def blend(self, logits: Tensor, votes: Tensor, share: float) -> Tensor:
         """Of the values."""
         return (1 - share) * logits.float() + share * votes

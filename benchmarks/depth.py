@@ -1,0 +1,203 @@
+"""Accuracy against the cost of one more app: LoRA on the last k layers, and shallow apps that a
+deep one has taught.
+
+    python benchmarks/depth.py DATA BACKBONE [--threads 1] [--collect] [--out results/depth.json]
+
+500 labelled rows of each of four NER sets. ``k = 0`` is a linear app. The taught ones learn what
+the app with a LoRA on every layer answers on 2,000 more texts without labels: of the task's own
+training file, or of stage 1's corpora (``other texts``). Work is shared and resumed as in
+``strategies.py``; scores are kept in ``results/depth``.
+
+``--collect`` times what one more app of each k costs in an engine (fp32), so on an idle machine,
+and writes ``results/depth.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from dataclasses import replace
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from statistics import mean, median
+from typing import Any
+
+import numpy as np
+import torch
+
+from matrix import ENCODER, ROWS, Job, drawn, environment, work
+from onetrunk.adapt.distill import taught
+from onetrunk.adapt.features import Examples
+from onetrunk.adapt.fit import fit
+from onetrunk.adapt.task import AdaptSettings, Data
+from onetrunk.data.sources import find_files, read_texts
+from onetrunk.engine import Engine
+from onetrunk.families import family as family_named
+from onetrunk.model.backbone import Backbone, load_backbone
+from onetrunk.storage import read_json, write_json
+
+TASKS = ("conll2003", "mit_restaurant", "ncbi_disease", "wnut17")
+CORPORA = ("bionlp13cg", "gmb", "sgd_slots", "wikineural_en")
+CELLS = Path("results/depth")
+TEXTS = 2000
+DRAWS = (0, 1)
+KS = (1, 2, 3)
+SHALLOW = (0, 2, 3)
+OWN, OTHER = "taught k={}", "taught k={}, other texts"
+COST_TEXTS, MORE_APPS, REPEATS = 64, 8, 7
+
+
+def settings(k: int, draw: int) -> AdaptSettings:
+    return AdaptSettings(adapter="lora" if k else "linear", k=k or None, seed=draw)
+
+
+def score(data: Path, folder: Path, task: str, draw: int) -> None:
+    """All apps of one task and draw, scored in one pass each over the full test set."""
+    family, backbone = family_named("ner"), load_backbone(folder)
+    rows = drawn(data, "ner", task, draw)
+    deep = backbone.encoder.depth
+    apps = {f"k={k}": fit(backbone, family, rows, settings(k, draw)) for k in (0, *KS, deep)}
+    lessons = {
+        OWN: _own_texts(data, task, rows, draw),
+        OTHER: _other_texts(data, draw),
+    }
+    for name, texts in lessons.items():
+        lesson = taught(apps[f"k={deep}"], backbone, rows, [family.parse(t) for t in texts])
+        for k in SHALLOW:
+            apps[name.format(k)] = fit(backbone, family, lesson, settings(k, draw))
+    test_file = find_files(data / "ner" / task, "test")
+    with Engine(backbone, apps, "auto") as engine:
+        scores = engine.score_all(list(apps), family.read(test_file), str(test_file))
+    write_json(
+        cell_file(task, draw),
+        {
+            name: {
+                "f1": round(scores[name]["f1"], 2),
+                "fit_seconds": app.record["seconds"],
+                "unlabelled_rows": app.record["unlabelled_rows"],
+            }
+            for name, app in apps.items()
+        },
+    )
+
+
+def _own_texts(data: Path, task: str, rows: Data, draw: int) -> list[str]:
+    """Texts of the training file that were not drawn."""
+    seen = {row.text for row in rows.train}
+    every = dict.fromkeys(row.text for row in family_named("ner").read(data / "ner" / task))
+    return _some([text for text in every if text not in seen], draw)
+
+
+def _other_texts(data: Path, draw: int) -> list[str]:
+    return _some([*chain(*(read_texts(data / "pre_ner" / name)[:TEXTS] for name in CORPORA))], draw)
+
+
+def _some(texts: list[str], draw: int) -> list[str]:
+    order = np.random.default_rng(draw).permutation(len(texts))
+    return [texts[at] for at in order[:TEXTS]]
+
+
+def cell_file(task: str, draw: int) -> Path:
+    return CELLS / f"{task}.{draw}.json"
+
+
+def costs(data: Path, backbone: Backbone) -> dict[str, float]:
+    """What one more app adds to a pass, in percent of the pass of one linear app, by its k: medians
+    of turns. What an app has learned does not matter."""
+    family = family_named("ner")
+    few = drawn(data, "ner", "conll2003", 0, rows=32)
+    rows = family.read(find_files(data / "ner/conll2003", "test"))[:COST_TEXTS]
+    examples = Examples.prepare(family, rows, backbone.encoder, 128)
+    everything = range(len(examples.encoded))
+    batch = examples.batch(everything, backbone.encoder)
+    units = {"ner": [examples.units[window] for window in everything]}
+
+    def seconds(engine: Engine) -> float:
+        start = time.perf_counter()
+        engine.logits(list(engine.apps), *batch, units)
+        return time.perf_counter() - start
+
+    apps = {
+        k: fit(backbone, family, few, replace(settings(k, 0), epochs=1))
+        for k in (0, *KS, backbone.encoder.depth)
+    }
+    found: dict[int, list[float]] = {k: [] for k in apps}
+    for _ in range(REPEATS):
+        with Engine(backbone, {"app": apps[0]}) as engine:
+            whole = min(seconds(engine) for _ in range(2))
+        for k, app in apps.items():
+            taken = []
+            for count in (1, 1 + MORE_APPS):
+                with Engine(backbone, {str(at): app for at in range(count)}) as engine:
+                    taken.append(min(seconds(engine) for _ in range(2)))
+            found[k].append(100 * (taken[1] - taken[0]) / MORE_APPS / whole)
+    return {f"k={k}": round(median(each), 1) for k, each in found.items()}
+
+
+def curve(cells: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """Of each app, mean F1 over tasks and draws, and the share of what the deepest app gains over
+    k = 2 that it has."""
+    f1 = {name: mean(cell[name]["f1"] for cell in cells) for name in cells[0]}
+    deepest = max(f"k={k}" for k in range(1, 100) if f"k={k}" in f1)
+    gain = f1[deepest] - f1["k=2"]
+    return {
+        name: {
+            "f1": round(value, 2),
+            "share_of_gain": round((value - f1["k=2"]) / gain, 2),
+            "fit_seconds": round(mean(cell[name]["fit_seconds"] for cell in cells), 1),
+        }
+        for name, value in f1.items()
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("backbone", type=Path)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--collect", action="store_true", help="fit nothing; measure the cost")
+    parser.add_argument("--out", type=Path, default=Path("results/depth.json"))
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    data, wanted = options.data.resolve(), [(task, draw) for draw in DRAWS for task in TASKS]
+    if not options.collect:
+        work(
+            [
+                Job(cell_file(task, draw), partial(score, data, options.backbone, task, draw))
+                for task, draw in wanted
+            ]
+        )
+        return
+    backbone = load_backbone(options.backbone)
+    cells = [read_json(file, "a cell") for one in wanted if (file := cell_file(*one)).exists()]
+    result = {
+        "what": f"apps of {ROWS} rows on four NER sets, full test sets, {len(cells)} of "
+        f"{len(wanted)} tasks and draws; taught ones: {TEXTS} more texts",
+        "encoder": ENCODER,
+        "curve": curve(cells),
+        "cost_of_one_more_app_in_percent_of_a_pass": costs(data, backbone),
+        "by_task": {
+            task: {
+                name: round(mean(each), 2)
+                for name in cells[0]
+                if (
+                    each := [
+                        read_json(file, "a cell")[name]["f1"]
+                        for draw in DRAWS
+                        if (file := cell_file(task, draw)).exists()
+                    ]
+                )
+            }
+            for task in TASKS
+        },
+        "backbone": {key: backbone.record["recipe"][key] for key in ("strategy", "steps", "k")},
+        **environment(),
+    }
+    write_json(options.out, result)
+    print(json.dumps(result, indent=2))
+
+
+if __name__ == "__main__":
+    main()
