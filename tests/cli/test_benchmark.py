@@ -1,5 +1,6 @@
 """``onetrunk benchmark`` as a user meets it."""
 
+import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -72,6 +73,18 @@ def test_what_would_be_done_then_done_then_kept(run: Run, suite: Path, tmp_path:
     assert file.read_bytes() == before
     assert run(suite, "--out", out)[0] == 0
     assert file.read_bytes() != before
+
+
+def test_another_encoder(run: Run, suite: Path, tmp_path: Path, tiny_encoder_folder: Any) -> None:
+    """For all that is trained, named as a folder; a backbone of the first one is refused."""
+    other, out = tiny_encoder_folder("distilbert"), tmp_path / "out"
+    code, _, said = run(suite, "--encoder", other, "--out", out)
+    assert code == 0, said
+    record = json.loads((out / "backbones/none.0/onetrunk.json").read_text())
+    assert record["recipe"]["encoder"] == str(other)
+    code, _, said = run(suite, "--out", out)
+    assert code == 2
+    assert "trained by another recipe: encoder was" in said
 
 
 def test_errors_are_one_line(run: Run, suite: Path, tmp_path: Path) -> None:

@@ -139,6 +139,8 @@ class Suite(_Settings):
     """Stage 1 of the strategies that are trained; strategy and seed replace the recipe's."""
     steps: int | None = Field(None, ge=1)
     """Instead of the recipe's."""
+    encoder: str | None = None
+    """Instead of the recipe's: a folder, a hub name or package:NAME."""
     strategies: list[Strategy] = Field(min_length=1)
     seeds: list[int] = Field([0], min_length=1)
     """Of stage 1."""
@@ -187,7 +189,13 @@ class Suite(_Settings):
         key = (strategy.name, seed)
         if key not in self._recipes:
             path = Path(strategy.recipe or self.recipe or "")
-            recipe = load_recipe(path, strategy=strategy.trains, seed=seed, steps=self.steps)
+            recipe = load_recipe(
+                path,
+                strategy=strategy.trains,
+                seed=seed,
+                steps=self.steps,
+                encoder=self.encoder,
+            )
             if self.decontaminate:
                 given = recipe.decontaminate.model_dump() if recipe.decontaminate else {}
                 held_out = [*given.get("against", ()), *(task.held_out() for task in self.tasks)]
@@ -201,16 +209,19 @@ class Suite(_Settings):
         return AdaptSettings(**self.adapt | {"adapter": adapter, "seed": seed})
 
 
-def load_suite(path: Path, files: bool = True) -> Suite:
+def load_suite(path: Path, files: bool = True, encoder: str | None = None) -> Suite:
     """Read a YAML suite; relative paths are taken from its folder.
 
     ``files``: whether what it names must be there: recipes, backbones, data. A report needs none.
+    ``encoder``: instead of the suite's; if it is a folder, from the working directory.
     Raises :class:`UserError` naming file, key, value and the nearest valid choice: for an unknown
     key, strategy, family or metric, a name that comes twice, and a recipe, a backbone folder or
     data that are not there.
     """
     suite = parse(Suite, read_yaml(path, "suite"), str(path))
     _resolve(suite, path.parent)
+    if encoder is not None:
+        suite.encoder = str(Path(encoder).resolve()) if Path(encoder).is_dir() else encoder
     with _within(str(path)):
         _check(suite, files)
     return suite
@@ -218,6 +229,8 @@ def load_suite(path: Path, files: bool = True) -> Suite:
 
 def _resolve(suite: Suite, folder: Path) -> None:
     """Make paths absolute."""
+    if suite.encoder and suite.encoder.startswith("."):
+        suite.encoder = absolute(folder, suite.encoder)
     for model in (suite, *suite.strategies, *(task.data for task in suite.tasks if task.data)):
         for key in ("recipe", "folder", "train", "test"):
             if value := getattr(model, key, None):

@@ -24,6 +24,10 @@ def benchmark(
     keep_stale: Annotated[
         bool, typer.Option("--keep-stale", help="Do not compute stale cells again.")
     ] = False,
+    encoder: Annotated[
+        str | None,
+        typer.Option(help="Instead of the recipe's: a folder, a hub name or package:NAME."),
+    ] = None,
     threads: Annotated[
         int | None, typer.Option(min=1, help="CPU threads. Default: PyTorch's own choice.")
     ] = None,
@@ -52,7 +56,7 @@ def benchmark(
         import torch
 
         torch.set_num_threads(threads)
-    loaded = load_suite(suite)
+    loaded = load_suite(suite, encoder=encoder)
     if not dry_run:
         _run(loaded, out, keep_stale)
         return
