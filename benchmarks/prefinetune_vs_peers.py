@@ -3,7 +3,7 @@
     python benchmarks/prefinetune_vs_peers.py DATA [--repeats 5] [--steps 50] [--quick]
         [--out results/prefinetune-vs-peers.json]
 
-DATA holds the corpora of ``recipes/first-run.yaml`` as ``pre_ner/NAME`` and ``pre_pairs/NAME``.
+DATA holds the corpora of ``recipes/tpl.yaml`` as ``pre_ner/NAME`` and ``pre_pairs/NAME``.
 
 - *Pairs*: strategy ``tc`` against sentence-transformers' trainer with the loss that equals ours
   (MultipleNegativesRankingLoss in both directions, one softmax each).

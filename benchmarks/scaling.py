@@ -2,7 +2,7 @@
 
     python benchmarks/scaling.py [--steps 12] [--rounds 3] [--out results/scaling.json]
 
-Runs the first steps of ``recipes/first-run.yaml`` with one and with two processes of one thread, in
+Runs the first steps of ``recipes/tpl.yaml`` with one and with two processes of one thread, in
 turns, and draws batches of growing size. What this machine cannot run is computed from that and
 from the rates in ``ASSUMED``. Prints JSON: ``measured`` and ``computed``.
 """
@@ -24,7 +24,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-RECIPE = Path("recipes/first-run.yaml")
+RECIPE = Path("recipes/tpl.yaml")
 WORLDS = (1, 2)
 GPUS, TIMES = 8, (1, 8, 64)  # times the recipe's batch
 ASSUMED = {

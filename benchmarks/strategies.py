@@ -2,7 +2,7 @@
 
     python benchmarks/strategies.py DATA [--threads 1] [--collect]
 
-The recipes are ``recipes/first-run.yaml`` (``recipes/muppet.yaml`` for muppet), decontaminated
+The recipes are ``recipes/tpl.yaml`` (``recipes/muppet.yaml`` for muppet), decontaminated
 against the 21 tasks of the suite. Backbones and cells are kept in ``runs/strategies``; run the
 command several times at once to share the work, and again to go on after a kill. ``--collect``
 writes ``results/strategies.json`` and the conflict heat maps from what is finished.
@@ -31,7 +31,7 @@ from onetrunk.prefinetune.plot import plot_conflicts
 from onetrunk.prefinetune.run import prefinetune
 from onetrunk.storage import read_json, write_json
 
-RECIPE, MUPPET = Path("recipes/first-run.yaml"), Path("recipes/muppet.yaml")
+RECIPE, MUPPET = Path("recipes/tpl.yaml"), Path("recipes/muppet.yaml")
 RUN = Path("runs/strategies")
 STEPS = 700
 TASKS = {

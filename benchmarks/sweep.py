@@ -2,7 +2,7 @@
 
     python benchmarks/sweep.py DATA [--threads 1] [--collect]
 
-One key is changed at a time from k = 3, rank 16, weight 0.2, in ``recipes/first-run.yaml``, for
+One key is changed at a time from k = 3, rank 16, weight 0.2, in ``recipes/tpl.yaml``, for
 as many steps as in ``strategies.py``: eleven minutes of one core with bf16 instructions. k of the
 primary LoRA and k of the app's LoRA are told apart: every backbone of the k sweep gets apps of
 every depth. Work is shared and resumed as in ``strategies.py``; backbones are kept in

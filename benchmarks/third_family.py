@@ -5,7 +5,7 @@ does it cost them?
 
 The family is ``examples/inference_family``. Three backbones are scored on its two labelled tasks
 and on tasks of the others: the bare encoder, ``tpl`` with ner and tc, and ``tpl`` with all three,
-for the same number of steps (the recipe of ``recipes/first-run.yaml``; the third family's part is
+for the same number of steps (the recipe of ``recipes/tpl.yaml``; the third family's part is
 that of the example). No text of the third family's tasks is trained on. Backbones and cells are
 kept in ``runs/third-family``; run the command several times at once to share the work, and again
 to go on after a kill. Prints the table; the rest is in ``results/third-family.json``.
@@ -38,7 +38,7 @@ sys.path.insert(0, str(EXAMPLE))
 import weak_data  # noqa: E402
 from onetrunk_nli import Inference  # noqa: E402
 
-RECIPE = Path("recipes/first-run.yaml")
+RECIPE = Path("recipes/tpl.yaml")
 RUN = Path("runs/third-family")
 THIRD = RUN / "data"
 ARMS = {"none": (), "tpl of two": ("ner", "tc"), "tpl of three": ("ner", "tc", "nli")}

@@ -4,9 +4,9 @@
 
 Draws 20,000 texts evenly from DATA/pre_pairs, labels them with a spaCy pipeline through ``onetrunk
 label``, pre-finetunes ``tpl`` twice for the same number of steps (the recipe of
-``recipes/first-run.yaml``, once with the labelled texts as one more NER source), and adapts the six
-sets of ``benchmarks/first_run.py``. Everything is kept in ``runs/weak-labels``, so an interrupted
-run goes on where it stopped. Prints the result as JSON.
+``recipes/tpl.yaml``, once with the labelled texts as one more NER source), and adapts three sets of
+each family. Everything is kept in ``runs/weak-labels``, so an interrupted run goes on where it
+stopped. Prints the result as JSON.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from first_run import ADAPTERS, RECIPE, TASKS, scores
-from matrix import ROWS
+from matrix import ROWS, cell
+from onetrunk.adapt.task import AdaptSettings
 from onetrunk.config import Recipe, load_recipe
 from onetrunk.data.sources import read_pairs, stream_texts
 from onetrunk.families import family as family_named
@@ -34,10 +34,13 @@ from onetrunk.label.run import label, survey
 from onetrunk.model.backbone import load_backbone
 from onetrunk.prefinetune.run import prefinetune
 from onetrunk.storage import read_json, write_json
+from strategies import ADAPTERS, RECIPE
+from strategies import TASKS as EIGHT
 
 RUN = Path("runs/weak-labels")
 TEXTS, STEPS, SEEDS = 20_000, 300, (0,)
 ARMS = ("without", "with")
+TASKS = {task: kind for task, kind in EIGHT.items() if task not in ("ncbi_disease", "sst2")}
 
 
 def labelled(data: Path, pipeline: str) -> Path:
@@ -79,7 +82,8 @@ def main() -> None:
         for task in TASKS:
             file = RUN / f"{arm}.{task}.{seed}.json"
             if not file.exists():
-                write_json(file, scores(loaded, options.data, task, seed))
+                ways = {adapter: AdaptSettings(adapter=adapter, seed=seed) for adapter in ADAPTERS}
+                write_json(file, cell(loaded, options.data, TASKS[task], task, seed, ways))
             cells[f"{arm}/{task}/{seed}"] = read_json(file, "a cell")
     summary = {
         f"{adapter}/{arm}": {

@@ -12,7 +12,7 @@ from onetrunk.data.alignment import encode
 from onetrunk.data.sources import stream_pairs
 from onetrunk.prefinetune.loop import Trainer
 
-RECIPE = Path(__file__).parents[2] / "recipes/first-run.yaml"
+RECIPE = Path(__file__).parents[2] / "recipes/tpl.yaml"
 
 
 def recipe(data: Path, strategy: str, rows: int, **changes: Any) -> Recipe:

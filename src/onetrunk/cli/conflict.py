@@ -44,7 +44,7 @@ def conflict(
     Objectives start with random parameters of their own, whose gradients say little:
     [bold]--warmup[/] trains those, and only those, before.
 
-    Example: [cyan]onetrunk conflict recipes/first-run.yaml --batches 32 --plot conflict.png[/]
+    Example: [cyan]onetrunk conflict recipes/tpl.yaml --batches 32 --plot conflict.png[/]
     """
     from onetrunk.cli.prefinetune import check_device
     from onetrunk.config import load_recipe

@@ -54,7 +54,7 @@ def prefinetune(
     While it trains, checkpoints are kept in OUT[bold].checkpoints[/] beside the output. Whatever
     stops the run, the same command with [bold]--resume[/] goes on from the newest one.
 
-    Example: [cyan]onetrunk prefinetune recipes/first-run.yaml --out runs/tpl[/]
+    Example: [cyan]onetrunk prefinetune recipes/tpl.yaml --out runs/tpl[/]
     """
     from onetrunk.config import load_recipe
     from onetrunk.prefinetune.run import prefinetune as run
