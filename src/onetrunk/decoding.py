@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from onetrunk.data.examples import Span
+from onetrunk.data.examples import Entity, Span
 from onetrunk.data.iob import entities
 
 
@@ -20,6 +20,14 @@ class Tagged:
     """One IOB2 tag and its probability a word."""
 
     tags: list[str]
+    scores: list[float]
+
+
+@dataclass(frozen=True)
+class Nested:
+    """Entities that may overlap, in order, and the probability of each one's least certain word."""
+
+    entities: list[Entity]
     scores: list[float]
 
 
@@ -87,6 +95,17 @@ def decode_tags(logits: np.ndarray, units: Sequence[int], labels: Sequence[str])
     return Tagged([tag for tag, _ in tagged], [score for _, score in tagged])
 
 
+def decode_nested(logits: np.ndarray, units: Sequence[int], labels: Sequence[str]) -> Nested:
+    """Each type by itself: three columns of ``(u, 3 types)`` are its O, B and I."""
+    found = []
+    for at, label in enumerate(labels):
+        tagged = decode_tags(logits[:, 3 * at : 3 * at + 3], units, [label])
+        for first, stop, kind in entities(tagged.tags):
+            found.append(((first, stop, kind), min(tagged.scores[first:stop])))
+    found.sort()
+    return Nested([entity for entity, _ in found], [score for _, score in found])
+
+
 def decode_label(logits: np.ndarray, labels: Sequence[str]) -> Labelled:
     """The most probable label; a text of several windows is judged by the mean of their logits."""
     row = logits.mean(0)
@@ -110,13 +129,27 @@ def decode_rating(logits: np.ndarray, labels: Sequence[str]) -> float:
 
 def render_tags(text: str, words: Sequence[Span], found: Tagged) -> dict[str, Any]:
     """Entities with character offsets; the score is that of the least certain word."""
-    rendered = []
-    for first, stop, kind in entities(found.tags):
-        start, end = words[first][0], words[stop - 1][1]
-        score = round(min(found.scores[first:stop]), 4)
-        entity = {"start": start, "end": end, "text": text[start:end], "type": kind, "score": score}
-        rendered.append(entity)
-    return {"entities": rendered}
+    scored = [
+        ((first, stop, kind), min(found.scores[first:stop]))
+        for first, stop, kind in entities(found.tags)
+    ]
+    return {"entities": [_entity(text, words, *one) for one in scored]}
+
+
+def render_nested(text: str, words: Sequence[Span], found: Nested) -> dict[str, Any]:
+    """Entities with character offsets, the outer before the inner."""
+    scored = sorted(
+        zip(found.entities, found.scores, strict=True),
+        key=lambda one: (one[0][0], -one[0][1], one[0][2]),
+    )
+    return {"entities": [_entity(text, words, *one) for one in scored]}
+
+
+def _entity(text: str, words: Sequence[Span], entity: Entity, score: float) -> dict[str, Any]:
+    first, stop, kind = entity
+    start, end = words[first][0], words[stop - 1][1]
+    found = {"start": start, "end": end, "text": text[start:end], "type": kind}
+    return found | {"score": round(score, 4)}
 
 
 def render_labels(found: Labelled) -> dict[str, Any]:

@@ -24,8 +24,14 @@ SHAPES: dict[str, tuple[str, dict[str, Any] | None, str, int]] = {
     "mood": ("tc", None, "tc", 3),
     "flags": ("multi-label", None, "none", 1),
     "stars": ("rating", None, "none", 2),
+    "nested": ("nested-ner", {"k": 2, "rank": 3}, "ner", 3),
 }
-LABELS = {"ner": ["loc", "per"], "tc": ["a", "b", "c"], "multi-label": ["a", "b"]}
+LABELS = {
+    "ner": ["loc", "per"],
+    "nested-ner": ["loc", "org", "per"],
+    "tc": ["a", "b", "c"],
+    "multi-label": ["a", "b"],
+}
 MAX_LENGTH = 24
 
 MakeApp = Callable[..., App]

@@ -32,8 +32,9 @@ MANIFEST = "bundle.json"
 FORMAT = 1
 TRUNK, TOP, TOKENIZER = "trunk.onnx", "top.onnx", "tokenizer.json"
 APPS, PRIMARY, SUFFIX = "apps", "primary", ".safetensors"
-FAMILIES = ("ner", "tc", "multi-label", "rating")
-"""Whose logits the runtime can read."""
+PER_WORD = ("ner", "nested-ner")
+FAMILIES = (*PER_WORD, "tc", "multi-label", "rating")
+"""Whose logits the runtime can read; some have a row of them for each word."""
 NONE = "none"
 """The bare backbone, in place of a primary LoRA."""
 
@@ -105,7 +106,8 @@ class BundledApp:
             if app.family not in FAMILIES:
                 raise ValueError(f"family {app.family!r}")
             count = len(app.labels)
-            classes = {"ner": 1 + 2 * count, "rating": 1}.get(app.family, count)
+            sizes = {"ner": 1 + 2 * count, "nested-ner": 3 * count, "rating": 1}
+            classes = sizes.get(app.family, count)
             if weight.ndim != 2 or not len(weight) == len(bias) == classes:
                 raise ValueError(f"a head of {weight.shape} and {bias.shape} for {classes} classes")
         return app

@@ -21,6 +21,7 @@ from tokenizers import Tokenizer
 from onetrunk import decoding
 from onetrunk.bundle.layout import (
     NONE,
+    PER_WORD,
     PRIMARY,
     SUFFIX,
     TOKENIZER,
@@ -112,7 +113,7 @@ class Runtime:
         loaded = self._loaded
         names = [*dict.fromkeys(loaded.apps if apps is None else apps)]
         words: list[tuple[Span, ...]] = [()] * len(texts)
-        if any(_app(loaded, name).family == "ner" for name in names):
+        if any(_app(loaded, name).family in PER_WORD for name in names):
             words = [TaggedText.from_text(text).words for text in texts]
         found = self._run(loaded, names, texts, words)
         return [
@@ -194,7 +195,7 @@ class Runtime:
         apps = [loaded.apps[name] for name in names]
         flat = [*chain.from_iterable(windows)]
         units: list[list[int]] = [[] for _ in flat]
-        if any(app.family == "ner" for app in apps):
+        if any(app.family in PER_WORD for app in apps):
             units = [*chain.from_iterable(map(window_units, words, windows))]
         parts: dict[str, list[np.ndarray]] = {app.name: [np.empty(0)] * len(flat) for app in apps}
         texts = max(1, BATCH_ROWS // len({app.slot for app in apps}))
@@ -241,7 +242,7 @@ class Runtime:
         pooled: dict[tuple[str, str, int], list[np.ndarray]] = {}  # what apps of a slot share
         found = {}
         for name, app in apps.items():
-            per_word = app.family == "ner"
+            per_word = app.family in PER_WORD
             key = ("words" if per_word else "text", app.slot, app.reads)
             if key not in pooled:
                 read = [state[slots.index(app.slot)] for state in states[-app.reads :]]
@@ -298,6 +299,8 @@ def _decode(app: BundledApp, logits: np.ndarray, units: Sequence[int]) -> Any:
     match app.family:
         case "ner":
             return decoding.decode_tags(logits, units, app.labels)
+        case "nested-ner":
+            return decoding.decode_nested(logits, units, app.labels)
         case "tc":
             return decoding.decode_label(logits, app.labels)
         case "multi-label":
@@ -309,6 +312,8 @@ def _decode(app: BundledApp, logits: np.ndarray, units: Sequence[int]) -> Any:
 def _render(text: str, words: Sequence[Span], found: Any) -> dict[str, Any]:
     if isinstance(found, decoding.Tagged):
         return decoding.render_tags(text, words, found)
+    if isinstance(found, decoding.Nested):
+        return decoding.render_nested(text, words, found)
     if isinstance(found, decoding.Labelled):
         return decoding.render_labels(found)
     return decoding.render_rating(found)

@@ -20,7 +20,8 @@ def adapt(
         ),
     ],
     family: Annotated[
-        str, typer.Option(help="ner, tc (one label a text), multi-label or rating (a number).")
+        str,
+        typer.Option(help="ner, nested-ner, tc (one label a text), multi-label or rating."),
     ],
     train: Annotated[Path, typer.Option(help="Labelled rows: Parquet, JSONL, CoNLL or CSV.")],
     out: Annotated[Path, typer.Option(help="Folder to write the app to; its name is the app's.")],

@@ -41,7 +41,7 @@ def _entities(text: str, entities: list[dict[str, Any]]) -> Text:
         out.append(text[at : entity["start"]], style="dim")
         out.append(f"[{entity['text']}", style=f"bold {colour}")
         out.append(f" {entity['type']}]", style=colour)
-        at = entity["end"]
+        at = max(at, entity["end"])  # the next one may stand in this one
     return out.append(text[at:], style="dim")
 
 

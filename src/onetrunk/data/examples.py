@@ -1,14 +1,20 @@
-"""The three kinds of row that onetrunk learns from. Every reader ends here."""
+"""The kinds of row that onetrunk learns from. Every reader ends here."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import regex
 
+from onetrunk.data.iob import entities
+
 Span = tuple[int, int]
 """Half-open character interval ``(start, end)`` of a text."""
+
+Entity = tuple[int, int, str]
+"""First word, word after the last, type."""
 
 # A word is one CJK character, or a run of letters, marks, digits and joiners, or any other
 # visible grapheme (punctuation, an emoji with all its modifiers). White space, control and
@@ -67,6 +73,51 @@ class TaggedText:
                 tags += [f"B-{kind}", *[f"I-{kind}"] * (len(starts) - 1)]
             at = end
         return cls(text, tuple(words), tuple(tags))
+
+
+@dataclass(frozen=True, slots=True)
+class NestedText:
+    """A text with entities that may overlap (nested NER).
+
+    ``words`` as in :class:`TaggedText`; an entity is ``(first word, word after the last, type)``,
+    in order, and no two of one type overlap.
+    """
+
+    text: str
+    words: tuple[Span, ...]
+    entities: tuple[Entity, ...] = ()
+
+    @classmethod
+    def of(cls, tagged: TaggedText) -> NestedText:
+        """The entities of tags."""
+        return cls(tagged.text, tagged.words, tuple(entities(tagged.tags)))
+
+    @classmethod
+    def from_spans(cls, text: str, spans: Sequence[tuple[int, int, str]]) -> NestedText:
+        """Split raw text into words, which end where a span ``(start, end, type)`` begins or ends.
+
+        As with :meth:`TaggedText.from_spans`, all that is visible between two such places in a
+        span belongs to a word.
+        """
+        cuts = sorted({0, len(text), *(at for start, end, _ in spans for at in (start, end))})
+        words: list[Span] = []
+        for left, right in pairwise(cuts):
+            found = [match.span() for match in _WORD.finditer(text, left, right)]
+            held = text[left:right]
+            if held.strip() and any(start <= left and right <= end for start, end, _ in spans):
+                left, right = right - len(held.lstrip()), left + len(held.rstrip())
+                starts = [left, *(start for start, _ in found[1:])]
+                found = [*zip(starts, [*(end for _, end in found[:-1]), right], strict=True)]
+            words += found
+        places = [
+            (
+                sum(stop <= start for _, stop in words),
+                sum(first < end for first, _ in words),
+                kind,
+            )
+            for start, end, kind in spans
+        ]
+        return cls(text, tuple(words), tuple(sorted(places)))
 
 
 @dataclass(frozen=True, slots=True)

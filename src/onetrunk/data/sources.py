@@ -9,28 +9,26 @@ the value.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from onetrunk.data.examples import LabelledText, Pair, TaggedText
+from onetrunk.data.examples import LabelledText, NestedText, Pair, TaggedText
 from onetrunk.data.findings import Findings
-from onetrunk.data.formats.annotations import plain_columns, tagged_text
+from onetrunk.data.formats.annotations import nested_text, plain_columns, tagged_text
 from onetrunk.data.formats.columnar import arrow, parquet
 from onetrunk.data.formats.conll import conll
 from onetrunk.data.formats.delimited import comma_separated, tab_separated
 from onetrunk.data.formats.docbin import docbin
 from onetrunk.data.formats.hub import hub
 from onetrunk.data.formats.jsonfiles import json_array, jsonl
-from onetrunk.data.formats.table import (
-    Stream,
-    Table,
-    no_column,
-    show,
-    string_list,
-    strings,
-    wrong,
+from onetrunk.data.formats.rows import (
+    label_column,
+    labels,
+    negatives,
+    span_column,
+    tagged_tokens,
 )
+from onetrunk.data.formats.table import Stream, Table, string_list, strings
 from onetrunk.data.formats.text import plain, suffix_of
 from onetrunk.data.locate import Located, find_files, locate, missing
 from onetrunk.data.notes import Notes
@@ -43,11 +41,13 @@ __all__ = [
     "locate",
     "read_classification",
     "read_ner",
+    "read_nested",
     "read_pairs",
     "read_texts",
     "stream_classification",
     "stream_columns",
     "stream_ner",
+    "stream_nested",
     "stream_pairs",
     "stream_texts",
 ]
@@ -89,24 +89,55 @@ def stream_ner(
     of different number, tags that do not fit the scheme, and spans that do not fit the text.
     """
     located = _located(spec, split, _NER)
-    counted = Notes() if notes is None else notes
-    converter = Converter(scheme)
+    counted, converter = Notes() if notes is None else notes, Converter(scheme)
 
     def rows(stream: Stream) -> Iterator[tuple[TaggedText, Table, int]]:
-        stream = plain_columns(stream, counted)
-        name = _span_column(stream)
-        if name is None:
-            yield from _tagged_tokens(stream, converter, counted)
-            return
-        for table in stream.tables("text", name):
-            for row, text in enumerate(strings(table, "text")):
-                spans = table.columns[name][row]
-                yield tagged_text(text, spans, repr(name), table.at(row), counted), table, row
+        return _entity_rows(stream, converter, counted, tagged_text, lambda tagged: tagged)
 
     def facts(row: TaggedText) -> tuple[list[str], Sequence[str], set[str]]:
         return [row.text], row.tags, {tag[2:] for tag in set(row.tags) - {"O"}}
 
     return _stream(located, _NER, rows, facts, notes)
+
+
+def stream_nested(
+    spec: Spec, notes: Notes | None = None, split: str = "train"
+) -> Iterator[NestedText]:
+    """Yield what :func:`stream_ner` does, but keep spans that overlap.
+
+    Of overlapping spans of one type the longest is kept, and ``notes`` says so.
+    """
+    located = _located(spec, split, _NER)
+    counted, converter = Notes() if notes is None else notes, Converter("auto")
+
+    def rows(stream: Stream) -> Iterator[tuple[NestedText, Table, int]]:
+        return _entity_rows(stream, converter, counted, nested_text, NestedText.of)
+
+    def facts(row: NestedText) -> tuple[list[str], Sequence[str], set[str]]:
+        kinds = {kind for _, _, kind in row.entities}
+        return [row.text], [str(entity) for entity in row.entities], kinds
+
+    return _stream(located, _NER, rows, facts, notes)
+
+
+def _entity_rows(
+    stream: Stream,
+    converter: Converter,
+    notes: Notes,
+    from_spans: Callable[[str, Any, str, str, Notes], _Example],
+    from_tags: Callable[[TaggedText], _Example],
+) -> Iterator[tuple[_Example, Table, int]]:
+    """Rows of text with spans, or of words with tags."""
+    stream = plain_columns(stream, notes)
+    name = span_column(stream)
+    if name is None:
+        for tagged, table, row in tagged_tokens(stream, converter, notes):
+            yield from_tags(tagged), table, row
+        return
+    for table in stream.tables("text", name):
+        for row, text in enumerate(strings(table, "text")):
+            spans = table.columns[name][row]
+            yield from_spans(text, spans, repr(name), table.at(row), notes), table, row
 
 
 def stream_classification(
@@ -127,11 +158,11 @@ def stream_classification(
 
     def rows(stream: Stream) -> Iterator[tuple[LabelledText, Table, int]]:
         stream = plain_columns(stream, Notes() if notes is None else notes)
-        name = _label_column(stream)
+        name = label_column(stream)
         for table in stream.tables("text", name):
             for row, text in enumerate(strings(table, "text")):
-                labels = _labels(table.columns[name][row], name, table.at(row))
-                yield LabelledText(text, labels), table, row
+                own = labels(table.columns[name][row], name, table.at(row))
+                yield LabelledText(text, own), table, row
 
     def facts(row: LabelledText) -> tuple[list[str], Sequence[str], set[str]]:
         return [row.text], row.labels, set(row.labels)
@@ -154,7 +185,7 @@ def stream_pairs(spec: Spec, notes: Notes | None = None, split: str = "train") -
         for table in stream.tables("query", "positive", optional=("negative", "negatives")):
             pairs = zip(strings(table, "query"), strings(table, "positive"), strict=True)
             for row, (query, positive) in enumerate(pairs):
-                yield Pair(query, positive, _negatives(table, row)), table, row
+                yield Pair(query, positive, negatives(table, row)), table, row
 
     def facts(row: Pair) -> tuple[list[str], Sequence[str], set[str]]:
         return [row.query, row.positive, *row.negatives], (), set()
@@ -213,6 +244,11 @@ def read_ner(
     return list(stream_ner(spec, notes, split, scheme))
 
 
+def read_nested(spec: Spec, notes: Notes | None = None, split: str = "train") -> list[NestedText]:
+    """Return what :func:`stream_nested` yields."""
+    return list(stream_nested(spec, notes, split))
+
+
 def read_classification(
     spec: Spec, notes: Notes | None = None, split: str = "train"
 ) -> list[LabelledText]:
@@ -267,86 +303,3 @@ def _stream(
             yield example
     if not found:
         raise UserError(f"{located} has no rows")
-
-
-def _span_column(stream: Stream) -> str | None:
-    """The column of spans, or None if the stream has words with tags."""
-    names = stream.names
-    spans = [name for name in ("spans", "entities") if name in names]
-    tagged = "tokens" in names and "ner_tags" in names
-    if "text" not in names or (tagged and not spans):
-        return None
-    spans = spans or [name for name in ("label", "labels") if name in names]
-    found = [*["ner_tags"] * tagged, *spans]
-    if len(found) > 1:
-        raise _both(stream, found)
-    if not found:
-        raise no_column(f"{stream.source} has", "spans", names)
-    return found[0]
-
-
-def _label_column(stream: Stream) -> str:
-    found = [name for name in ("label", "labels") if name in stream.names]
-    found = found or [name for name in ("choices", "cats") if name in stream.names]
-    if len(found) > 1:
-        raise _both(stream, found)
-    return found[0] if found else "label"
-
-
-def _both(stream: Stream, names: Sequence[str]) -> UserError:
-    return UserError(f"{stream.source} has both {names[0]!r} and {names[1]!r}; keep one of them")
-
-
-def _tagged_tokens(
-    stream: Stream, converter: Converter, notes: Notes
-) -> Iterator[tuple[TaggedText, Table, int]]:
-    for table in stream.tables("tokens", "ner_tags"):
-        for row in range(len(table)):
-            words = string_list(table, "tokens", row)
-            tags = string_list(table, "ner_tags", row)
-            if not words:
-                raise UserError(f"{table.at(row)}: the row has no tokens")
-            if len(words) != len(tags):
-                raise UserError(f"{table.at(row)}: {len(words)} tokens but {len(tags)} ner_tags")
-            if "" in words:
-                item = words.index("")
-                raise UserError(f"{table.at(row, item)}: token {item + 1} is an empty string")
-            converted = converter.convert(tags, partial(table.at, row))
-            if converted != tags:
-                changed = [item for item, tag in enumerate(tags) if tag != converted[item]]
-                what = f"{str(converter.scheme).upper()} tags converted to IOB2"
-                notes.add(what, table.at(row, changed[0]), len(changed))
-            yield TaggedText.from_words(words, converted), table, row
-
-
-def _labels(value: Any, name: str, where: str) -> tuple[str, ...]:
-    if name == "cats":
-        if not isinstance(value, dict) or not set(map(type, value.values())) <= {int, float, bool}:
-            raise wrong(where, "'cats'", value, "an object of labels with numbers")
-        value = [label for label, score in value.items() if score >= 0.5]
-    many = isinstance(value, list)
-    if name == "labels" and not many:
-        raise wrong(where, "'labels'", value, "a list of strings")
-    labels: list[str] = []
-    for item, one in enumerate(value if many else [value], 1):
-        what = f"{name!r} item {item}" if many else f"{name!r}"
-        if type(one) not in (str, int):  # bool is an int to isinstance
-            raise wrong(where, what, one, "a string or an integer")
-        label = str(one)
-        if not label.strip():
-            raise UserError(f"{where}: {what} is an empty string")
-        if label in labels:
-            raise UserError(f"{where}: {what} repeats {show(label)}")
-        labels.append(label)
-    return tuple(labels)
-
-
-def _negatives(table: Table, row: int) -> tuple[str, ...]:
-    one, many = table.columns["negative"][row], table.columns["negatives"][row]
-    if one is None and many is None:
-        return ()
-    if one is not None and many is not None:
-        raise UserError(f"{table.at(row)} has both 'negative' and 'negatives'; keep one of them")
-    if isinstance(one, str):
-        return (one,)
-    return tuple(string_list(table, "negative" if many is None else "negatives", row))

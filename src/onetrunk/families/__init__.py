@@ -19,6 +19,7 @@ from onetrunk.families.base import Family
 from onetrunk.families.classification import Classification
 from onetrunk.families.multi_label import MultiLabel
 from onetrunk.families.ner import Ner
+from onetrunk.families.nested_ner import NestedNer
 from onetrunk.families.rating import Rating
 
 GROUP = "onetrunk.families"
@@ -84,7 +85,7 @@ def _load(point: EntryPoint) -> Family[Any, Any]:
     return made
 
 
-FAMILIES = Families(Ner(), Classification(), MultiLabel(), Rating())
+FAMILIES = Families(Ner(), NestedNer(), Classification(), MultiLabel(), Rating())
 """All families by name."""
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
 from onetrunk.config import FamilySettings
 from onetrunk.data.alignment import Encoded, window_units
-from onetrunk.data.examples import TaggedText
+from onetrunk.data.examples import Span, TaggedText
 from onetrunk.data.notes import Notes
 from onetrunk.data.sources import Spec, read_ner
 from onetrunk.decoding import Tagged, decode_tags, render_tags, tag_names
@@ -23,17 +23,54 @@ from onetrunk.model.encoder import Encoder
 from onetrunk.model.heads import Pooling
 
 
-class Ner(Family[TaggedText, Tagged]):
-    """Entities in text, scored on words and whole entities."""
+class Words(Protocol):
+    """What has words: their character spans in a text."""
 
-    name: ClassVar[str] = "ner"
+    @property
+    def text(self) -> str:
+        """All of it."""
+
+    @property
+    def words(self) -> Sequence[Span]:
+        """In order."""
+
+
+Worded = TypeVar("Worded", bound=Words)
+Prediction = TypeVar("Prediction")
+
+
+class PerWord(Family[Worded, Prediction]):
+    """What families of a head on each word have in common."""
+
     metric: ClassVar[str] = "f1"
+    metrics: ClassVar[tuple[str, ...]] = ("f1", "precision", "recall")
     # Not by cross-validation: most words are outside, so the loss asks for three
     # to ten times the penalty that entities score best with, which hardly differs between tasks.
     penalty: ClassVar[float | None] = 1e-2
     # What a word is stands clearer below the last layers, which are made for whole texts.
     reads_top: ClassVar[bool | None] = True
-    metrics: ClassVar[tuple[str, ...]] = ("f1", "precision", "recall")
+
+    def text(self, example: Worded) -> str:
+        """The sentence."""
+        return example.text
+
+    def units(self, example: Worded, windows: Sequence[Encoded]) -> list[list[int]]:
+        """A word is represented by its first token, in the window that shows most around it."""
+        return window_units(example.words, windows)
+
+    def gather(
+        self, states: Tensor, mask: Tensor, units: Sequence[Sequence[int]], pooling: Pooling
+    ) -> Tensor:
+        """The state of each visible word's first token."""
+        where = [(row, at) for row, tokens in enumerate(units) for at in tokens if at >= 0]
+        index = torch.tensor(where, dtype=torch.int64, device=states.device).view(-1, 2)
+        return states[index[:, 0], index[:, 1]]
+
+
+class Ner(PerWord[TaggedText, Tagged]):
+    """Entities in text, scored on words and whole entities."""
+
+    name: ClassVar[str] = "ner"
     Settings: ClassVar[type[FamilySettings]] = NerSettings
 
     def objective(
@@ -59,10 +96,6 @@ class Ner(Family[TaggedText, Tagged]):
         """Split raw text into words."""
         return TaggedText.from_text(text)
 
-    def text(self, example: TaggedText) -> str:
-        """The sentence."""
-        return example.text
-
     def labels_of(self, example: TaggedText) -> Iterable[str]:
         """The type of each entity."""
         return [tag[2:] for tag in example.tags if tag.startswith("B-")]
@@ -70,18 +103,6 @@ class Ner(Family[TaggedText, Tagged]):
     def classes(self, labels: Sequence[str]) -> int:
         """O, and B- and I- of each type."""
         return 1 + 2 * len(labels)
-
-    def units(self, example: TaggedText, windows: Sequence[Encoded]) -> list[list[int]]:
-        """A word is represented by its first token, in the window that shows most around it."""
-        return window_units(example.words, windows)
-
-    def gather(
-        self, states: Tensor, mask: Tensor, units: Sequence[Sequence[int]], pooling: Pooling
-    ) -> Tensor:
-        """The state of each visible word's first token."""
-        where = [(row, at) for row, tokens in enumerate(units) for at in tokens if at >= 0]
-        index = torch.tensor(where, dtype=torch.int64, device=states.device).view(-1, 2)
-        return states[index[:, 0], index[:, 1]]
 
     def targets(
         self,

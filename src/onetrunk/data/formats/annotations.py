@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from onetrunk.data.examples import TaggedText
+from onetrunk.data.examples import NestedText, TaggedText
 from onetrunk.data.formats.table import Stream, Table, show, wrong
 from onetrunk.data.notes import Notes
 from onetrunk.errors import UserError
@@ -34,6 +34,21 @@ def tagged_text(text: str, values: Any, what: str, where: str, notes: Notes) -> 
     Raises UserError for a value that is no span, and for a span that is empty or that is not
     inside the text.
     """
+    spans = _spans(text, values, what, where, notes)
+    return TaggedText.from_spans(text, _longest(spans, len(text), where, notes))
+
+
+def nested_text(text: str, values: Any, what: str, where: str, notes: Notes) -> NestedText:
+    """:func:`tagged_text`, but spans may overlap; of those of one type the longest is kept."""
+    by_type: dict[str, list[_LabelledSpan]] = {}
+    for span in _spans(text, values, what, where, notes):
+        by_type.setdefault(span[2], []).append(span)
+    kept = [_longest(spans, len(text), where, notes) for spans in by_type.values()]
+    return NestedText.from_spans(text, [span for spans in kept for span in spans])
+
+
+def _spans(text: str, values: Any, what: str, where: str, notes: Notes) -> list[_LabelledSpan]:
+    """A list of spans, checked, without white space at the edges."""
     if not isinstance(values, list):
         raise wrong(where, what, values, "a list of spans")
     marks = [_parse(value, f"{what} item {item}", where) for item, value in enumerate(values, 1)]
@@ -52,7 +67,7 @@ def tagged_text(text: str, values: Any, what: str, where: str, notes: Notes) -> 
             notes.add("spans with white space at an edge, which is left out", where)
         start = mark.start + len(held) - len(held.lstrip())
         spans += [(start, start + len(held.strip()), label) for label in mark.labels]
-    return TaggedText.from_spans(text, _longest(spans, len(text), where, notes))
+    return spans
 
 
 class _Mark(NamedTuple):
