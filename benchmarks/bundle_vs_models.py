@@ -35,14 +35,13 @@ from torch import nn
 
 from onetrunk.adapt.app import App
 from onetrunk.bundle.export import export_bundle
-from onetrunk.bundle.graph import whole_graph
-from onetrunk.bundle.quantize import quantize
+from onetrunk.bundle.merged import merged_model
 from onetrunk.bundle.runtime import Runtime, session
 from onetrunk.engine import Engine
 from onetrunk.families import FAMILIES
 from onetrunk.model.backbone import Backbone
 from onetrunk.model.loading import load_encoder
-from onetrunk.model.lora import LoraAdapter, LoraStack
+from onetrunk.model.lora import LoraAdapter
 
 MESSAGE = (
     "Hi Ann, could we move our lunch from Friday to next Tuesday at the new place in Oslo? "
@@ -76,20 +75,6 @@ def make_app(loaded: Backbone, number: int, linear: bool = False) -> App:
         head.bias[0] += 2  # most words are outside of entities, as they are of trained apps
     own = None if linear else adapter(loaded.encoder, 100 + number)
     return App(family, labels, head, own, family.primary, 128, loaded.fingerprint)
-
-
-def separate(loaded: Backbone, app: App, int8: bool) -> bytes:
-    """One app as a model of its own."""
-    stack = LoraStack(loaded.encoder, {"app": app.adapter} if app.adapter else {})
-    with torch.no_grad(), stack.merged("app"):
-        model = whole_graph(
-            loaded.encoder, loaded.pooling, app.head.weight.numpy(), app.head.bias.numpy(),
-            app.family.name == "ner",
-        )  # fmt: skip
-    loaded.encoder.freeze()
-    stack.detach()
-    content: bytes = (quantize(model) if int8 else model).SerializeToString()
-    return content
 
 
 def child(code: str, *arguments: str) -> dict[str, float]:
@@ -180,7 +165,7 @@ def main() -> None:
             models = folder / f"models-{precision}"
             models.mkdir()
             for app_name, app in apps.items():
-                content = separate(loaded, app, precision == "int8")
+                content = merged_model(loaded, app, precision)
                 (models / f"{app_name}.onnx").write_bytes(content)
             files = sorted(models.iterdir())
             sizes[f"separate {precision}"] = {

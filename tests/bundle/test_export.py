@@ -17,6 +17,7 @@ from onetrunk.adapt.app import App
 from onetrunk.bundle.export import Check, add_apps, export_bundle, remove_apps
 from onetrunk.bundle.graph import top_graph, trunk_graph
 from onetrunk.bundle.layout import MANIFEST, Bundle, a_name, b_name
+from onetrunk.bundle.merged import export_merged
 from onetrunk.bundle.parity import difference, hostile_texts
 from onetrunk.bundle.quantize import EMBEDDINGS, quantize
 from onetrunk.bundle.runtime import Runtime
@@ -58,7 +59,7 @@ def test_a_bundle_answers_as_the_engine_does(
     tmp_path: Path,
 ) -> None:
     backbone = make_backbone(kind, pooling)
-    names = ("calendar", "dish", "place", "intent", "spam", "mood", "flags", "stars")
+    names = ("calendar", "dish", "place", "intent", "spam", "mood", "flags", "stars", "nested")
     apps = {name: make_app(backbone, name) for name in names}
     written = export_bundle(backbone, apps, tmp_path / "bundle")
     assert written.difference < 1e-4
@@ -66,6 +67,28 @@ def test_a_bundle_answers_as_the_engine_does(
     with Engine(backbone, apps) as engine:
         assert difference(engine, runtime, TEXTS) < 1e-4
         assert rounded(runtime.predict(TEXTS)) == rounded(engine.predict(TEXTS))
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+@pytest.mark.parametrize("name", ["calendar", "dish", "place", "mood", "intent", "flags", "nested"])
+def test_one_app_merged_into_a_plain_model(
+    make_backbone: Any, make_app: Any, tmp_path: Path, name: str, pooling: str
+) -> None:
+    """With its own LoRA, its primary one or none; heads of words and texts, of several states."""
+    backbone = make_backbone("bert", pooling)
+    before = backbone.encoder.fingerprint()
+    app = make_app(backbone, name)
+    written = export_merged(backbone, name, app, tmp_path / "app")
+    assert 0 < written.difference < 1e-4
+    assert backbone.encoder.fingerprint() == before
+    assert not any(p.requires_grad for p in backbone.encoder.model.parameters())
+    assert sorted(file.name for file in (tmp_path / "app").iterdir()) == [
+        "app.json", "model.onnx", "tokenizer.json"
+    ]  # fmt: skip
+    small = export_merged(backbone, name, app, tmp_path / "small", "int8")
+    assert small.sizes["model.onnx"] < 0.6 * written.sizes["model.onnx"]
+    with pytest.raises(UserError, match="already exists"):
+        export_merged(backbone, name, app, tmp_path / "app")
 
 
 def test_a_row_of_each_app_in_one_batch(tiny_backbone: Backbone, random_adapter: Any) -> None:

@@ -61,3 +61,30 @@ def test_a_check_of_no_app(run: Run, folders: tuple[Path, ...], corpora: Path, c
     assert done.code == 2
     assert "write APP=FILE; the apps: ner, tc" in done.err
     assert not (corpora / "bundle").exists()
+
+
+def test_apps_come_and_go(run: Run, folders: tuple[Path, ...], corpora: Path) -> None:
+    backbone, ner, tc = folders
+    bundle = corpora / "bundle"
+    assert run("export", backbone, ner, "--out", bundle).code == 0
+    graph = (bundle / "top.onnx").stat().st_ino
+    done = run("bundle", "add", bundle, tc)
+    assert done.code == 0, done.err
+    found = json.loads(run("predict", bundle, "--text", TEXT).out)["apps"]
+    assert sorted(found) == ["ner", "tc"]
+    assert run("bundle", "remove", bundle, "ner").code == 0
+    assert list(json.loads(run("predict", bundle, "--text", TEXT).out)["apps"]) == ["tc"]
+    assert (bundle / "top.onnx").stat().st_ino == graph
+    again = run("bundle", "remove", bundle, "tcc")
+    assert again.code == 2
+    assert "has no app 'tcc'; did you mean 'tc'?" in again.err
+
+
+def test_one_app_alone(run: Run, folders: tuple[Path, ...], corpora: Path) -> None:
+    backbone, ner, tc = folders
+    done = run("export", backbone, ner, "--merged", "--out", corpora / "model")
+    assert done.code == 0, done.err
+    assert json.loads((corpora / "model/app.json").read_text())["logits"] == "of tokens"
+    both = run("export", backbone, ner, tc, "--merged", "--out", corpora / "models")
+    assert both.code == 2
+    assert "--merged is for one app" in both.err

@@ -141,7 +141,7 @@ class _Layers:
 def trunk_graph(encoder: Encoder, k: int) -> onnx.ModelProto:
     """Embeddings and all layers below the last ``k``."""
     graph = _Graph()
-    graph.add("Identity", _bottom(graph, encoder, encoder.depth - k), out="hidden")
+    graph.add("Identity", _bottom(graph, encoder, encoder.depth - k)[-1], out="hidden")
     ids = [_int64(name, "B", "T") for name in ("input_ids", "attention_mask")]
     return graph.model("trunk", ids, [_float("hidden", "B", "T", encoder.width)])
 
@@ -191,16 +191,21 @@ def top_graph(encoder: Encoder, k: int, targets: Sequence[str]) -> onnx.ModelPro
 
 
 def whole_graph(
-    encoder: Encoder, pooling: str, weight: np.ndarray, bias: np.ndarray, per_token: bool
+    encoder: Encoder,
+    pooling: str,
+    weight: np.ndarray,
+    bias: np.ndarray,
+    per_token: bool,
+    reads: int = 1,
 ) -> onnx.ModelProto:
-    """The whole encoder as it stands and one head: ids and mask ``(B, T)`` -> ``logits``,
-    ``(B, C)`` of the pooled text or ``(B, T, C)`` of its tokens.
+    """The whole encoder as it stands and one head on its last ``reads`` states: ids and mask
+    ``(B, T)`` -> ``logits``, ``(B, C)`` of the pooled text or ``(B, T, C)`` of its tokens.
 
-    For one app alone: with its LoRA merged into the encoder's weights, and a head that reads the
-    last state.
+    For one app alone, with its LoRA merged into the encoder's weights.
     """
     graph = _Graph()
-    hidden = _bottom(graph, encoder, encoder.depth)
+    states = _bottom(graph, encoder, encoder.depth)[-reads:]
+    hidden = graph.add("Concat", *states, axis=-1) if reads > 1 else states[0]
     if not per_token and pooling == "cls":
         first = graph.weight("first", np.array(0, np.int64))
         hidden = graph.add("Gather", hidden, first, axis=1)
@@ -216,15 +221,16 @@ def whole_graph(
     return graph.model("app", ids, [_float("logits", *shape)])
 
 
-def _bottom(graph: _Graph, encoder: Encoder, count: int) -> str:
-    """Embeddings and the first ``count`` layers, as they stand: ``(B, T)`` -> ``(B, T, D)``."""
+def _bottom(graph: _Graph, encoder: Encoder, count: int) -> list[str]:
+    """Embeddings and the first ``count`` layers, as they stand: ``(B, T)`` -> what enters the first
+    and what leaves each, ``(B, T, D)``."""
     layers = _Layers(graph, encoder)
-    hidden = _embeddings(graph, layers, encoder)
+    states = [_embeddings(graph, layers, encoder)]
     mask = graph.add("Cast", "attention_mask", to=TensorProto.INT32)
     rows = graph.ints(0, 0, encoder.width)
     for layer in range(count):
-        hidden = layers.layer(layer, hidden, mask, rows, rows)
-    return hidden
+        states.append(layers.layer(layer, states[-1], mask, rows, rows))
+    return states
 
 
 def _embeddings(graph: _Graph, layers: _Layers, encoder: Encoder) -> str:

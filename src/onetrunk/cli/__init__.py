@@ -14,6 +14,7 @@ from rich.console import Console
 from onetrunk import __version__
 from onetrunk.cli.adapt import adapt
 from onetrunk.cli.benchmark import benchmark
+from onetrunk.cli.bundle import add, remove
 from onetrunk.cli.conflict import conflict
 from onetrunk.cli.evaluate import evaluate
 from onetrunk.cli.export import export
@@ -43,7 +44,8 @@ app = typer.Typer(
     [bold]2. adapt[/] trains a small [bold]app[/] on the frozen backbone from a few labelled rows.
 
     [bold]3. predict[/] runs many apps over texts in one pass, [bold]evaluate[/] scores one.
-    [bold]export[/] writes a backbone and its apps for a device without PyTorch.
+    [bold]export[/] writes a backbone and its apps for a device without PyTorch, [bold]bundle[/]
+    adds apps to what it wrote.
 
     [bold]benchmark[/] compares ways to pre-finetune on many tasks, [bold]report[/] shows what came
     of it.
@@ -71,11 +73,19 @@ def _guarded(verb: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-for verb in (label, conflict, prefinetune, adapt, predict, evaluate, export, benchmark, report):
-    # Paragraphs are wrapped to the terminal, not to the source file.
-    paragraphs = inspect.cleandoc(verb.__doc__ or "").split("\n\n")
-    wrapped = "\n\n".join(" ".join(part.split()) for part in paragraphs)
-    app.command(help=wrapped)(_guarded(verb))
+def _add(group: typer.Typer, *verbs: Callable[..., None]) -> None:
+    for verb in verbs:
+        # Paragraphs are wrapped to the terminal, not to the source file.
+        paragraphs = inspect.cleandoc(verb.__doc__ or "").split("\n\n")
+        wrapped = "\n\n".join(" ".join(part.split()) for part in paragraphs)
+        group.command(help=wrapped)(_guarded(verb))
+
+
+_add(app, label, conflict, prefinetune, adapt, predict, evaluate, export)
+_bundle = typer.Typer(no_args_is_help=True, help="Change the apps of a bundle.")
+_add(_bundle, add, remove)
+app.add_typer(_bundle, name="bundle")
+_add(app, benchmark, report)
 
 
 def _version(wanted: bool) -> None:

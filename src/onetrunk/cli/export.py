@@ -27,7 +27,11 @@ def export(
     max_drop: Annotated[
         float, typer.Option(help="Points that a checked app may lose; more is refused.")
     ] = 1.0,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the bundle.")] = False,
+    merged: Annotated[
+        bool,
+        typer.Option("--merged", help="One app as one plain ONNX model, instead of a bundle."),
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
 ) -> None:
     """Stage 3: one backbone and its apps as a bundle for a device without PyTorch.
 
@@ -40,6 +44,7 @@ def export(
     """
     from onetrunk.adapt.app import load_apps
     from onetrunk.bundle.export import Check, export_bundle
+    from onetrunk.bundle.merged import export_merged
     from onetrunk.data.notes import Notes
     from onetrunk.model.backbone import load_backbone
     from onetrunk.progress import console, progress_bar, say
@@ -48,6 +53,16 @@ def export(
     refuse_existing(out, overwrite)
     loaded = load_backbone(backbone)
     found = load_apps(apps, loaded)
+    if merged:
+        if len(found) > 1 or check:
+            raise UserError("--merged is for one app, without --check")
+        ((name, one),) = found.items()
+        alone = export_merged(loaded, name, one, out, "int8" if int8 else "fp32", overwrite)
+        console.print(
+            f"[bold green]wrote[/] {out}: {sum(alone.sizes.values()) / 1e6:.1f} MB, logits within "
+            f"{alone.difference:.1e} standard deviations of PyTorch's"
+        )
+        return
     checks, notes = {}, Notes()
     for pair in check or []:
         name, equals, file = pair.partition("=")
