@@ -256,12 +256,16 @@ class Bundle:
 
     def app(self, name: str) -> BundledApp:
         """Read an app. Raises :class:`UserError` with the nearest name if unknown."""
-        if name not in self.apps:
-            raise UserError(f"{self.folder} has no app {name!r}; {nearest(name, self.apps)}")
+        self.check_known(name)
         path = app_path(name)
         app = BundledApp.from_bytes(name, self.read(path), str(self.folder / path))
         self.check_app(app, str(self.folder / path))
         return app
+
+    def check_known(self, name: str) -> None:
+        """Raise :class:`UserError` with the nearest name if there is no such app."""
+        if app_path(name) not in self.files:
+            raise UserError(f"{self.folder} has no app {name!r}; {nearest(name, self.apps)}")
 
     def check_app(self, app: BundledApp, where: str) -> None:
         """Raise :class:`UserError` unless the app was trained on this backbone and its head and

@@ -7,9 +7,7 @@ The interface and the answers are those of :class:`onetrunk.engine.Engine`.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
@@ -19,39 +17,15 @@ import onnxruntime
 from tokenizers import Tokenizer
 
 from onetrunk import decoding
-from onetrunk.bundle.layout import (
-    NONE,
-    PER_WORD,
-    PRIMARY,
-    SUFFIX,
-    TOKENIZER,
-    TOP,
-    TRUNK,
-    Bundle,
-    BundledApp,
-    Lora,
-    a_name,
-    b_name,
-    check_name,
-    read_lora,
-)
+from onetrunk.bundle.layout import PER_WORD, TOKENIZER, TOP, TRUNK, Bundle, BundledApp
+from onetrunk.bundle.shelf import Loaded, Shelf
 from onetrunk.data.alignment import Encoded, encode_windows, window_units
 from onetrunk.data.batching import by_length
 from onetrunk.data.examples import LabelledText, Span, TaggedText
-from onetrunk.errors import UserError, nearest
+from onetrunk.errors import UserError
 
 # Texts times LoRAs that go through the top together: what bounds memory.
 BATCH_ROWS = 256
-
-
-@dataclass(frozen=True)
-class _Loaded:
-    """The apps of a moment and their LoRA, stacked. Never changed: a request that has one sees the
-    same apps to its end, whatever is added or removed meanwhile."""
-
-    apps: Mapping[str, BundledApp]
-    slots: Mapping[str, int]
-    stacked: Mapping[str, np.ndarray]
 
 
 class Runtime:
@@ -59,10 +33,15 @@ class Runtime:
     other threads predict."""
 
     def __init__(
-        self, folder: Path | str, apps: Sequence[str] | None = None, threads: int = 0
+        self,
+        folder: Path | str,
+        apps: Sequence[str] | None = None,
+        threads: int = 0,
+        room: int | None = None,
     ) -> None:
-        """Load ``apps`` (default: all) of a bundle, to run on so many ``threads`` (0: all cores).
+        """Open ``apps`` (default: all) of a bundle, to run on so many ``threads`` (0: all cores).
 
+        ``room``: how many of them are in memory at most; the others are read at their first use.
         Raises :class:`UserError` if any part is missing, damaged or does not fit.
         """
         self.bundle = Bundle(Path(folder))
@@ -71,35 +50,28 @@ class Runtime:
             for path in (TRUNK, TOP)
         )
         self._tokenizer = Tokenizer.from_buffer(self.bundle.read(TOKENIZER))
-        self._primary: dict[str, Lora] = {}
-        for family in self.bundle.primary:
-            path = f"{PRIMARY}/{family}{SUFFIX}"
-            self._primary[family] = read_lora(self.bundle.read(path), path)
-            self.bundle.check_lora(self._primary[family], path)
-        self._changing = threading.Lock()
+        shapes = {node.name: node.shape for node in self._top.get_inputs()}
         names = self.bundle.apps if apps is None else apps
-        self._loaded = self._stack({name: self.bundle.app(name) for name in names})
+        self._shelf = Shelf(self.bundle, shapes, names, room)
+
+    @property
+    def names(self) -> list[str]:
+        """Of all apps, in memory or not."""
+        return self._shelf.names
 
     @property
     def apps(self) -> Mapping[str, BundledApp]:
-        """Apps by name."""
-        return self._loaded.apps
+        """Those in memory, by name."""
+        return self._shelf.now.apps
 
     def add(self, app: BundledApp) -> None:
-        """Add an app, or put it in the place of the one of its name. Raises :class:`UserError`, and
-        changes nothing, if it does not fit the bundle."""
-        check_name(app.name)
-        self.bundle.check_app(app, f"app {app.name}")
-        with self._changing:
-            self._loaded = self._stack({**self._loaded.apps, app.name: app})
+        """Add an app, or put it in the place of the one of its name; it stays in memory. Raises
+        :class:`UserError`, and changes nothing, if it does not fit the bundle."""
+        self._shelf.add(app)
 
     def remove(self, name: str) -> None:
         """Forget an app. Raises :class:`UserError` with the nearest name if unknown."""
-        with self._changing:
-            rest = dict(self._loaded.apps)
-            if rest.pop(name, None) is None:
-                raise UserError(f"unknown app {name!r}; {nearest(name, rest)}")
-            self._loaded = self._stack(rest)
+        self._shelf.remove(name)
 
     def predict(
         self, texts: Sequence[str], apps: Sequence[str] | None = None
@@ -110,16 +82,19 @@ class Runtime:
         ``labels`` with ``probabilities``, or a ``value``. A text longer than an app's windows is
         read in several.
         """
-        loaded = self._loaded
-        names = [*dict.fromkeys(loaded.apps if apps is None else apps)]
-        words: list[tuple[Span, ...]] = [()] * len(texts)
-        if any(_app(loaded, name).family in PER_WORD for name in names):
-            words = [TaggedText.from_text(text).words for text in texts]
-        found = self._run(loaded, names, texts, words)
+        names = [*dict.fromkeys(self.names if apps is None else apps)]
+        words = [TaggedText.from_text(text).words for text in texts]
+        found: dict[str, list[Any]] = {}
+        room = self._shelf.room or max(1, len(names))
+        for first in range(0, len(names), room):  # as many as there is room for in one pass
+            group = names[first : first + room]
+            loaded = self._shelf.having(group, some=apps is None)
+            group = [name for name in group if name in loaded.apps]
+            found |= self._run(loaded, group, texts, words)
         return [
             {
                 "text": text,
-                "apps": {name: _render(text, words[i], found[name][i]) for name in names},
+                "apps": {name: _render(text, words[i], of[i]) for name, of in found.items()},
             }
             for i, text in enumerate(texts)
         ]
@@ -128,8 +103,7 @@ class Runtime:
         self, name: str, rows: Sequence[TaggedText] | Sequence[LabelledText]
     ) -> list[Any]:
         """One app's predictions for examples of its family (NER: for the words they come with)."""
-        loaded = self._loaded
-        _app(loaded, name)
+        loaded = self._shelf.having([name])
         words = [row.words if isinstance(row, TaggedText) else () for row in rows]
         return self._run(loaded, [name], [row.text for row in rows], words)[name]
 
@@ -144,32 +118,11 @@ class Runtime:
         ``units``: the token positions of each window's words, -1 where a word is not read there; no
         app but those of NER looks at them.
         """
-        return self._logits(self._loaded, names, ids, units)
-
-    def _stack(self, apps: Mapping[str, BundledApp]) -> _Loaded:
-        """Apps with the LoRAs that they use, stacked; slot 0 is the bare backbone."""
-        loras: dict[str, Lora] = {NONE: {}}
-        for app in apps.values():
-            loras[app.slot] = app.lora or self._primary.get(app.slot, {})
-        rank = max((a.shape[1] for lora in loras.values() for a, _ in lora.values()), default=1)
-        stacked: dict[str, np.ndarray] = {}
-        inputs = {node.name: node.shape for node in self._top.get_inputs()}
-        for layer in range(self.bundle.depth - self.bundle.k, self.bundle.depth):
-            for target in self.bundle.targets:
-                first, second = a_name(layer, target), b_name(layer, target)
-                a = np.zeros((len(loras), inputs[first][1], rank), np.float32)
-                b = np.zeros((len(loras), rank, inputs[second][2]), np.float32)
-                for slot, lora in enumerate(loras.values()):
-                    if (layer, target) in lora:
-                        own_a, own_b = lora[layer, target]
-                        a[slot, :, : own_a.shape[1]], b[slot, : len(own_b)] = own_a, own_b
-                stacked |= {first: a, second: b}
-        slots = {name: number for number, name in enumerate(loras)}
-        return _Loaded(dict(apps), slots, stacked)
+        return self._logits(self._shelf.having(names), names, ids, units)
 
     def _run(
         self,
-        loaded: _Loaded,
+        loaded: Loaded,
         names: Sequence[str],
         texts: Sequence[str],
         words: Sequence[Sequence[Span]],
@@ -187,7 +140,7 @@ class Runtime:
 
     def _run_windows(
         self,
-        loaded: _Loaded,
+        loaded: Loaded,
         names: Sequence[str],
         windows: Sequence[Sequence[Encoded]],
         words: Sequence[Sequence[Span]],
@@ -216,7 +169,7 @@ class Runtime:
 
     def _logits(
         self,
-        loaded: _Loaded,
+        loaded: Loaded,
         names: Sequence[str],
         ids: Sequence[Sequence[int]],
         units: Sequence[Sequence[int]],
@@ -270,13 +223,6 @@ def session(graph: bytes | str, threads: int, where: str) -> onnxruntime.Inferen
         )
     except Exception as error:  # onnxruntime's have no class of their own
         raise UserError(f"{where} cannot be used: {str(error).splitlines()[0]}") from None
-
-
-def _app(loaded: _Loaded, name: str) -> BundledApp:
-    try:
-        return loaded.apps[name]
-    except KeyError:
-        raise UserError(f"unknown app {name!r}; {nearest(name, loaded.apps)}") from None
 
 
 def _first_tokens(states: Sequence[np.ndarray], units: Sequence[Sequence[int]]) -> list[np.ndarray]:
