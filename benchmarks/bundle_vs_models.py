@@ -30,6 +30,7 @@ from statistics import median, quantiles
 from typing import Any
 
 import numpy as np
+import onnx
 import torch
 from torch import nn
 
@@ -42,6 +43,7 @@ from onetrunk.families import FAMILIES
 from onetrunk.model.backbone import Backbone
 from onetrunk.model.loading import load_encoder
 from onetrunk.model.lora import LoraAdapter
+from peers.quantized import quantized
 
 MESSAGE = (
     "Hi Ann, could we move our lunch from Friday to next Tuesday at the new place in Oslo? "
@@ -165,7 +167,9 @@ def main() -> None:
             models = folder / f"models-{precision}"
             models.mkdir()
             for app_name, app in apps.items():
-                content = merged_model(loaded, app, precision)
+                content = merged_model(loaded, app, "fp32")
+                if precision == "int8":
+                    content = quantized(onnx.load_from_string(content)).SerializeToString()
                 (models / f"{app_name}.onnx").write_bytes(content)
             files = sorted(models.iterdir())
             sizes[f"separate {precision}"] = {

@@ -130,6 +130,25 @@ def test_int8_is_small_and_close(
     assert not [name for name in floats if "norm" not in name and "scale" not in name]
 
 
+def test_int8_answers_do_not_depend_on_what_is_beside_them(
+    tiny_backbone: Backbone, apps: dict[str, App], make_app: Any, tmp_path: Path
+) -> None:
+    """Neither on other texts nor on other apps."""
+    export_bundle(tiny_backbone, apps, tmp_path / "bundle", "int8")
+    runtime = Runtime(tmp_path / "bundle")
+    texts = ["call mum in new york", "the bank is in paris " * 3, "a", "play music now"]
+    windows = [runtime._tokenizer.encode(text).ids for text in texts]
+    units = [list(range(len(ids))) for ids in windows]
+    together = runtime.logits(list(apps), windows, units)
+    for name in apps:
+        for i, ids in enumerate(windows):
+            (alone,) = runtime.logits([name], [ids], [units[i]])[name]
+            # A number on the edge between two steps may fall on either side.
+            gap = np.abs(alone - together[name][i])
+            assert gap.max() < 0.05
+            assert gap.mean() < 5e-4
+
+
 def test_embeddings_lose_half_a_step_of_their_row(tiny_backbone: Backbone) -> None:
     encoder = tiny_backbone.encoder
     model = quantize(trunk_graph(encoder, encoder.depth))

@@ -1,6 +1,8 @@
 """Weights in eight bits.
 
-- Linear maps: one scale an output, activations quantised as they come, by onnxruntime's own tool.
+- Linear maps: one scale an output. Activations are quantised as they come, with one scale a token:
+  what stands beside a text, or which other apps read it, does not change its answer, as it would
+  with one scale for all (and one token with large values would cost all others their precision).
 - The word embeddings, half of a small encoder: one scale a word, dequantised after the lookup.
 
 LoRA is not touched: what multiplies it is an input of the graph.
@@ -8,41 +10,85 @@ LoRA is not touched: what multiplies it is an input of the graph.
 
 from __future__ import annotations
 
-import logging
-import tempfile
-from pathlib import Path
-
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
-from onnxruntime.quantization import QuantType, quantize_dynamic
 
 EMBEDDINGS = "word_embeddings"
+# Seven bits of a weight: 8-bit products that are added up in pairs of 16 bits, as x86 does without
+# VNNI, would overflow.
+WEIGHT_STEPS = 63
+ACTIVATION_STEPS, ZERO = 127, 128
+_RUNTIME_DOMAIN = "com.microsoft"
 
 
 def quantize(model: onnx.ModelProto) -> onnx.ModelProto:
     """The graph with int8 weights, same inputs and outputs."""
     small = onnx.ModelProto()
     small.CopyFrom(model)
-    _embeddings_in_rows(small.graph)
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "int8.onnx"
-        level = logging.getLogger().level
-        logging.getLogger().setLevel(logging.ERROR)  # it advises what we have done already
-        try:
-            quantize_dynamic(
-                small, out, op_types_to_quantize=["MatMul"], per_channel=True,
-                # Seven bits of a weight: 8-bit products that are added up in pairs of 16 bits, as
-                # x86 does without VNNI, would overflow.
-                reduce_range=True, weight_type=QuantType.QInt8,
-                extra_options={"MatMulConstBOnly": True, "DefaultTensorType": TensorProto.FLOAT},
-            )  # fmt: skip
-        finally:
-            logging.getLogger().setLevel(level)
-        return onnx.load(out)
+    embeddings_in_rows(small.graph)
+    _maps_in_columns(small.graph)
+    return small
 
 
-def _embeddings_in_rows(graph: onnx.GraphProto) -> None:
+def _maps_in_columns(graph: onnx.GraphProto) -> None:
+    """Replace MatMul(x, weights) by (int8 x · int8 weights) · scale of the token · scale of the
+    output; maps of one x share its int8."""
+    weights = {tensor.name: tensor for tensor in graph.initializer if len(tensor.dims) == 2}
+    done: set[str] = set()
+    constants = {
+        "token_axis": np.array([-1], np.int64),
+        "token_step": np.float32(1 / ACTIVATION_STEPS),
+        "token_least": np.float32(1e-12),
+        "token_one": np.float32(1),
+        "token_zero": np.uint8(ZERO),
+    }
+    more = [numpy_helper.from_array(np.array(v), name) for name, v in constants.items()]
+    nodes: list[onnx.NodeProto] = []
+    scaled: set[str] = set()
+    for node in graph.node:
+        if node.op_type != "MatMul" or node.input[1] not in weights:
+            nodes.append(node)
+            continue
+        (x, weight), (out,) = node.input, node.output
+        if x not in scaled:
+            scaled.add(x)
+            nodes += _in_rows(x)
+        if weight not in done:
+            done.add(weight)
+            values = numpy_helper.to_array(weights[weight])
+            scales = np.maximum(np.abs(values).max(0), 1e-12).astype(np.float32) / WEIGHT_STEPS
+            graph.initializer.remove(weights[weight])
+            more += [
+                numpy_helper.from_array(np.rint(values / scales).astype(np.int8), weight),
+                numpy_helper.from_array(scales, f"{weight}.scale"),
+            ]
+        product = [f"{x}.int8", weight, "token_one", f"{weight}.scale", "token_zero"]
+        nodes += [
+            helper.make_node(
+                "MatMulIntegerToFloat", product, [f"{out}.whole"], domain=_RUNTIME_DOMAIN
+            ),
+            helper.make_node("Mul", [f"{out}.whole", f"{x}.scale"], [out]),
+        ]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    graph.initializer.extend(more)
+
+
+def _in_rows(x: str) -> list[onnx.NodeProto]:
+    """``x (…, D)`` -> ``x.int8``, and ``x.scale (…, 1)``: of each token, its largest number."""
+    node = helper.make_node
+    return [
+        node("Abs", [x], [f"{x}.size"]),
+        node("ReduceMax", [f"{x}.size", "token_axis"], [f"{x}.largest"], keepdims=1),
+        node("Mul", [f"{x}.largest", "token_step"], [f"{x}.step"]),
+        node("Max", [f"{x}.step", "token_least"], [f"{x}.scale"]),
+        node("Div", [x, f"{x}.scale"], [f"{x}.steps"]),
+        node("QuantizeLinear", [f"{x}.steps", "token_one", "token_zero"], [f"{x}.int8"]),
+    ]
+
+
+def embeddings_in_rows(graph: onnx.GraphProto) -> None:
     """Replace Gather(table) by Gather(int8 table) x Gather(scales)."""
     tables = [table for table in graph.initializer if table.name == EMBEDDINGS]
     if not tables:
