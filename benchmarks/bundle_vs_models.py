@@ -8,9 +8,10 @@ maps) and heads of 77 labels, half of them NER (9 classes a word): cost does not
 have learnt. One message of 20 words, batch 1, one thread.
 
 The other side are separate models of the same encoder with the app's LoRA merged into its weights
-and its head in the graph, in the same operators and the same eight bits: what a team ships that has
-one file for each feature. They get the token ids ready made and stop at the logits; the bundle is
-timed from text to answer. All sides take turns; medians, and the share of each turn.
+and its head in the graph, in the same operators and, for int8, quantised by onnxruntime's own tool:
+what a team ships that has one file for each feature. They get the token ids ready made and stop at
+the logits; the bundle is timed from text to answer. All sides take turns; medians, and the share of
+each turn.
 """
 
 from __future__ import annotations
