@@ -188,6 +188,7 @@ def test_a_teacher_answers_texts_without_labels(run: Run, backbone: Path, corpor
     assert "taught by a LoRA on every layer on 2 more texts" in result.err
     record = json.loads((corpora / "apps/ner/app.json").read_text())
     assert (record["train_rows"], record["unlabelled_rows"]) == (24, 2)
+    assert record["teacher"] == "a LoRA on every layer"
     (corpora / "apps/ner").rename(corpora / "apps/teacher")
     given = ("--unlabelled", texts, "--teacher", corpora / "apps/teacher")
     result = adapt(run, backbone, corpora, "ner", *given)

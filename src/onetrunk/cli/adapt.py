@@ -187,6 +187,8 @@ def adapt(
     else:
         app = _watch(lambda progress: fit(loaded, kind, data, settings, progress), out.name)
     app.record["backbone"] = backbone_from(out, backbone)
+    if texts:
+        app.record["teacher"] = str(teacher or "a LoRA on every layer")
     scores = {}
     if test is not None:
         with Engine(loaded, {out.name: app}) as engine:
@@ -207,8 +209,8 @@ def adapt(
         scores_of = ", ".join(_tried(one) for one in choice.tried)
         console.print(f"  {scores_of}: {choice.why}", markup=False)
     if texts:
-        by = teacher or "a LoRA on every layer"
-        console.print(f"  taught by {by} on {len(texts)} more texts")
+        by = app.record["teacher"]
+        console.print(f"  taught by {by} on {len(texts)} more texts", markup=False)
     if unread := app.record["train_unread"]:
         console.print(
             f"  {unread} training words have no token of this encoder: nothing is learned"
