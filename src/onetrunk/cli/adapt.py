@@ -111,8 +111,8 @@ def adapt(
     absence on training rows that are held out, takes the LoRA if it is better by more than noise,
     and says why.
 
-    [bold]--unlabelled[/] brings most of what a LoRA on every layer would gain to an app that has
-    none: texts of the kind that the app will read are best, any others are good.
+    [bold]--unlabelled[/] teaches the app what one with a LoRA on every layer answers, on texts of
+    the kind that it will read, or any others.
 
     Example: [cyan]onetrunk adapt runs/tpl --family tc --train banking.csv --out apps/banking[/]
     """
