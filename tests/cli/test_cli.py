@@ -430,7 +430,8 @@ def test_checkpoint_every(run: Run, recipe: Path, corpora: Path, every: str) -> 
 
 def test_killed_and_resumed(run: Run, recipe: Path, corpora: Path) -> None:
     """Invariant 7 with a process that has no chance to say goodbye."""
-    recipe.write_text(recipe.read_text().replace("steps: 2", "steps: 30\nprecision: fp32\nthreads: 1"))
+    more = "steps: 30\nprecision: fp32\nthreads: 1"  # two spin where a machine is busy
+    recipe.write_text(recipe.read_text().replace("steps: 2", more))
     out = corpora / "out"
     log = Path(f"{out}.checkpoints/training.jsonl")
     slow = (  # so that it is not over before it is killed
