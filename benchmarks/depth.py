@@ -171,7 +171,8 @@ def main() -> None:
         )
         return
     backbone = load_backbone(options.backbone)
-    cells = [read_json(file, "a cell") for one in wanted if (file := cell_file(*one)).exists()]
+    found = {one: read_json(file, "a cell") for one in wanted if (file := cell_file(*one)).exists()}
+    cells = [*found.values()]
     result = {
         "what": f"apps of {ROWS} rows on four NER sets, full test sets, {len(cells)} of "
         f"{len(wanted)} tasks and draws; taught ones: {TEXTS} more texts",
@@ -180,17 +181,12 @@ def main() -> None:
         "cost_of_one_more_app_in_percent_of_a_pass": costs(data, backbone),
         "by_task": {
             task: {
-                name: round(mean(each), 2)
-                for name in cells[0]
-                if (
-                    each := [
-                        read_json(file, "a cell")[name]["f1"]
-                        for draw in DRAWS
-                        if (file := cell_file(task, draw)).exists()
-                    ]
+                name: round(
+                    mean(cell[name]["f1"] for (of, _), cell in found.items() if of == task), 2
                 )
+                for name in cells[0]
             }
-            for task in TASKS
+            for task in dict.fromkeys(task for task, _ in found)
         },
         "backbone": {key: backbone.record["recipe"][key] for key in ("strategy", "steps", "k")},
         **environment(),

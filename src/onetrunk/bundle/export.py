@@ -24,7 +24,7 @@ from onetrunk.bundle.runtime import Runtime
 from onetrunk.engine import Engine
 from onetrunk.errors import UserError, nearest
 from onetrunk.model.backbone import Backbone
-from onetrunk.model.encoder import TARGETS
+from onetrunk.model.encoder import TARGETS, Encoder
 from onetrunk.model.lora import LoraAdapter
 from onetrunk.storage import atomic_folder, refuse_existing, write_json
 
@@ -95,10 +95,7 @@ def export_bundle(
             tell(path)
             model = build()
             put(path, _bytes(quantize(model) if precision == "int8" else model))
-        backend = encoder.tokenizer.backend_tokenizer
-        backend.no_truncation()
-        backend.no_padding()
-        put(layout.TOKENIZER, backend.to_str().encode())
+        put(layout.TOKENIZER, tokenizer_bytes(encoder))
         for family, adapter in backbone.primary.items():
             content = layout.lora_bytes(_lora(adapter), _KEPT[precision])
             put(f"{layout.PRIMARY}/{family}{layout.SUFFIX}", content)
@@ -179,6 +176,24 @@ def bundled_app(name: str, app: App, backbone: Backbone) -> BundledApp:
     )  # fmt: skip
 
 
+def tokenizer_bytes(encoder: Encoder) -> bytes:
+    """``tokenizer.json``, without what it last truncated or padded to."""
+    backend = encoder.tokenizer.backend_tokenizer
+    backend.no_truncation()
+    backend.no_padding()
+    content: str = backend.to_str()
+    return content.encode()
+
+
+def check_parity(found: Exported, precision: Precision) -> None:
+    """Raise :class:`UserError` if fp32 logits are not PyTorch's (:data:`PARITY`)."""
+    if precision == "fp32" and found.difference > PARITY:
+        raise UserError(
+            f"the exported graphs do not compute what PyTorch does: logits differ by up to "
+            f"{found.difference:.1e} standard deviations; nothing was written"
+        )
+
+
 def _lora(adapter: LoraAdapter) -> Lora:
     return {
         place: (a.detach().cpu().numpy(), (b * adapter.scaling).detach().cpu().numpy())
@@ -220,11 +235,7 @@ def _compared(
     runtime = Runtime(folder)
     with Engine(backbone, apps) as engine:
         found = Exported({}, difference(engine, runtime) if apps else 0.0)
-        if precision == "fp32" and found.difference > PARITY:
-            raise UserError(
-                f"the exported graphs do not compute what PyTorch does: logits differ by up to "
-                f"{found.difference:.1e} standard deviations; nothing was written"
-            )
+        check_parity(found, precision)
         for name, check in checks.items():
             family = apps[name].family
             before = engine.score(name, check.rows, check.where)[family.metric]

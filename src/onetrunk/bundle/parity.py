@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
 
 from onetrunk.adapt.features import Examples
-from onetrunk.bundle.runtime import Runtime
 from onetrunk.engine import Engine
 
 _PIECES = [
@@ -30,7 +30,19 @@ def hostile_texts(count: int, seed: int = 0) -> list[str]:
     ]
 
 
-def difference(engine: Engine, runtime: Runtime, texts: Sequence[str] | None = None) -> float:
+class Answering(Protocol):
+    """What has logits as :meth:`Runtime.logits` gives them."""
+
+    def logits(
+        self,
+        names: Sequence[str],
+        ids: Sequence[Sequence[int]],
+        units: Sequence[Sequence[int]],
+    ) -> dict[str, list[np.ndarray]]:
+        """By app, ``(u, C)`` of each window."""
+
+
+def difference(engine: Engine, runtime: Answering, texts: Sequence[str] | None = None) -> float:
     """Largest difference of any app's logits between the two, in standard deviations of the app's
     logits in PyTorch."""
     texts = hostile_texts(64) if texts is None else texts

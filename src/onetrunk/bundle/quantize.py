@@ -14,12 +14,13 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from onetrunk.bundle.graph import RUNTIME_DOMAIN
+
 EMBEDDINGS = "word_embeddings"
 # Seven bits of a weight: 8-bit products that are added up in pairs of 16 bits, as x86 does without
 # VNNI, would overflow.
 WEIGHT_STEPS = 63
 ACTIVATION_STEPS, ZERO = 127, 128
-_RUNTIME_DOMAIN = "com.microsoft"
 
 
 def quantize(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -66,7 +67,7 @@ def _maps_in_columns(graph: onnx.GraphProto) -> None:
         product = [f"{x}.int8", weight, "token_one", f"{weight}.scale", "token_zero"]
         nodes += [
             helper.make_node(
-                "MatMulIntegerToFloat", product, [f"{out}.whole"], domain=_RUNTIME_DOMAIN
+                "MatMulIntegerToFloat", product, [f"{out}.whole"], domain=RUNTIME_DOMAIN
             ),
             helper.make_node("Mul", [f"{out}.whole", f"{x}.scale"], [out]),
         ]

@@ -83,13 +83,15 @@ class Runtime:
         read in several.
         """
         names = [*dict.fromkeys(self.names if apps is None else apps)]
-        words = [TaggedText.from_text(text).words for text in texts]
+        words: list[tuple[Span, ...]] = [()] * len(texts)
         found: dict[str, list[Any]] = {}
         room = self._shelf.room or max(1, len(names))
         for first in range(0, len(names), room):  # as many as there is room for in one pass
             group = names[first : first + room]
             loaded = self._shelf.having(group, some=apps is None)
             group = [name for name in group if name in loaded.apps]
+            if not any(words) and any(loaded.apps[name].family in PER_WORD for name in group):
+                words = [TaggedText.from_text(text).words for text in texts]
             found |= self._run(loaded, group, texts, words)
         return [
             {

@@ -182,11 +182,15 @@ class Family(ABC, Generic[Example, Prediction]):
 
     def answers(self, logits: Tensor, units: Sequence[int]) -> Tensor:
         """What one example's logits ``(u, C)`` say of all its units, in the form of
-        :meth:`ballots`, ``(len(units), C)``: by default probabilities. Zeros where ``units``
-        is -1, which no loss comes from."""
+        :meth:`ballots`, ``(len(units), C)``. Zeros where ``units`` is -1, which no loss comes
+        from."""
         found = logits.new_zeros(len(units), logits.shape[1])
-        found[[i for i, at in enumerate(units) if at >= 0]] = logits.softmax(-1)
+        found[[i for i, at in enumerate(units) if at >= 0]] = self.expected(logits)
         return found
+
+    def expected(self, logits: Tensor) -> Tensor:
+        """Logits as what :meth:`ballots` would be on average: by default probabilities."""
+        return logits.softmax(-1)
 
     def blend(self, logits: Tensor, votes: Tensor, share: float) -> Tensor:
         """Logits of (1 - share) of the head's answer and ``share`` of the votes, all ``(U, C)``."""

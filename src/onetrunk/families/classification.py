@@ -61,10 +61,6 @@ class WholeText(Family[LabelledText, Prediction]):
         """``(1, C)``, of the mean over a text's windows."""
         return self.expected(logits.mean(0, keepdim=True))
 
-    def expected(self, logits: Tensor) -> Tensor:
-        """Logits as what :meth:`ballots` would be on average: probabilities."""
-        return logits.softmax(-1)
-
 
 class Classification(WholeText[Labelled]):
     """One label for a whole text."""

@@ -64,12 +64,9 @@ class NestedNer(PerWord[NestedText, Nested]):
         """``(U, 3 types)``: 1 for each type's tag and 0 for its others."""
         return F.one_hot(targets, TAGS).float().flatten(1)
 
-    def answers(self, logits: Tensor, units: Sequence[int]) -> Tensor:
+    def expected(self, logits: Tensor) -> Tensor:
         """Probabilities of each type's three."""
-        found = logits.new_zeros(len(units), logits.shape[1])
-        probabilities = logits.unflatten(1, (-1, TAGS)).softmax(-1).flatten(1)
-        found[[i for i, at in enumerate(units) if at >= 0]] = probabilities
-        return found
+        return logits.unflatten(1, (-1, TAGS)).softmax(-1).flatten(1)
 
     def decode(
         self, logits: Tensor, example: NestedText, units: Sequence[int], labels: Sequence[str]
