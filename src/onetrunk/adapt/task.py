@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from onetrunk.adapt.app import AdapterKind, App
 from onetrunk.adapt.features import Examples, Top, Trunk, unit_features
-from onetrunk.adapt.linear import PENALTIES, choose_penalty, solve_linear
+from onetrunk.adapt.linear import EXACT, PENALTIES, ROUGH, choose_penalty, solve_linear
 from onetrunk.adapt.retrieval import choose, cross_judges, judge
 from onetrunk.errors import UserError
 from onetrunk.families.base import Family
@@ -144,7 +144,9 @@ class Task:
             reads = min(found, key=lambda count: found[count][1])  # the fewest, if they are equal
             l2 = found[reads][0]
         self.trunk.reads = self._held_out.reads = reads
-        head = solve_linear(features[:, -reads * width :], targets, classes, l2, loss)
+        # With a LoRA the training goes on from here.
+        tolerance = ROUGH if self.settings.adapter == "lora" else EXACT
+        head = solve_linear(features[:, -reads * width :], targets, classes, l2, loss, tolerance)
         details = {"l2": l2}
         if self.data.validation:
             details["validation"] = round(self.score(head), 2)
