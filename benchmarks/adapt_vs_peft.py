@@ -59,8 +59,9 @@ def _onetrunk(job: dict[str, Any]) -> dict[str, Any]:
     backbone, family, data, test = _task(job)
     seen = MatrixProducts() if job["products"] else None
     settings = AdaptSettings(
-        k=K, rank=RANK, alpha=2.0 * RANK, epochs=job["epochs"], batch_size=BATCH, max_length=LENGTH
-    )
+        k=K, rank=RANK, alpha=2.0 * RANK, epochs=job["epochs"], batch_size=BATCH, max_length=LENGTH,
+        reads=1,  # as the peer's head
+    )  # fmt: skip
     start = time.perf_counter()
     with seen or nullcontext():
         app = fit(backbone, family, data, settings)

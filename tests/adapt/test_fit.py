@@ -148,6 +148,23 @@ def test_apps_trained_together_share_a_precision(corpora: Path, tiny_backbone: B
         fit(tiny_backbone, kind, data, AdaptSettings(precision="bf61"))  # type: ignore[arg-type]
 
 
+def test_filling_a_batch_up_changes_nothing(
+    corpora: Path, tiny_backbone: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tokens that make the number of tokens a round one belong to no text."""
+    wanted = {}
+    for name in ("ner", "tc"):
+        kind, data = load(corpora, name)
+        data.train = data.train[:30]
+        wanted[name] = kind, data, AdaptSettings(epochs=2, batch_size=7)
+    apps = {}
+    for step in (1, 32):
+        monkeypatch.setattr(features, "STEP_TOKENS", step)
+        apps[step] = fit_together(tiny_backbone, wanted)
+    for name in wanted:
+        same(apps[1][name], apps[32][name], tolerance=2e-4)
+
+
 @pytest.mark.parametrize("tokens", [4096, 1])
 def test_apps_trained_together_equal_apps_trained_alone(
     corpora: Path, tiny_backbone: Backbone, tokens: int, monkeypatch: pytest.MonkeyPatch
@@ -176,7 +193,7 @@ def test_apps_trained_together_equal_apps_trained_alone(
         )
         losses = one.pop("losses", []), other.pop("losses", [])
         assert one == other
-        assert losses[0] == pytest.approx(losses[1], abs=2e-5)
+        assert losses[0] == pytest.approx(losses[1], abs=1e-4)
         if name == "tc-linear":
             torch.testing.assert_close(alone.head.weight, together[name].head.weight)
         else:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from onetrunk.data.alignment import Encoded, encode_windows
@@ -29,6 +30,10 @@ from onetrunk.model.precision import Chosen, autocast
 
 # Tokens that go through layers together where no gradients are needed.
 CHUNK_TOKENS = 2048
+# Each app's tokens are filled up to a multiple of this by a text of zeros that no one reads. oneDNN
+# compiles a kernel for every number of tokens that it has not seen lately, which takes longer than
+# a small product does.
+STEP_TOKENS = 32
 # Kept activations beyond this lie in a file.
 MEMORY_BYTES = 2 * 2**30
 
@@ -119,15 +124,20 @@ class Top:
         """Windows of several apps in one pass: for each, the states that it reads
         ``(B, T, reads D)`` and mask ``(B, T)``."""
         lengths = [[trunk.lengths[window] for window in windows] for trunk, windows in parts]
-        hidden = [trunk(windows) for trunk, windows in parts]
+        filler = [-sum(of) % STEP_TOKENS for of in lengths]
+        hidden = [
+            F.pad(trunk(windows), (0, 0, 0, extra))
+            for (trunk, windows), extra in zip(parts, filler, strict=True)
+        ]
         tokens = list(map(len, hidden))
         reads = [trunk.reads for trunk, _ in parts]
         slots = self.stack.slots([trunk.name for trunk, _ in parts])
+        every = [n for of, extra in zip(lengths, filler, strict=True) for n in (*of, extra) if n]
         with self.stack.route(slots, tokens):
-            states = self.run(torch.cat(hidden), [*chain(*lengths)], max(reads))
+            states = self.run(torch.cat(hidden), every, max(reads))
         width = self.encoder.width
         return [
-            unpack(own[:, -count * width :], of)
+            unpack(own[: sum(of), -count * width :], of)
             for own, of, count in zip(states.split(tokens), lengths, reads, strict=True)
         ]
 
