@@ -1,0 +1,193 @@
+"""The JavaScript runtime against the Python one. Needs node, and ``npm install`` in ``web/``."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import unicodedata
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from onetrunk.adapt.app import App
+from onetrunk.bundle.export import export_bundle
+from onetrunk.bundle.layout import entry
+from onetrunk.bundle.parity import hostile_texts
+from onetrunk.bundle.runtime import Runtime
+from onetrunk.model.backbone import Backbone
+
+WEB = Path(__file__).parents[2] / "web"
+pytestmark = [
+    pytest.mark.skipif(not shutil.which("node"), reason="node is not installed"),
+    pytest.mark.skipif(
+        not (WEB / "node_modules" / "onnxruntime-web").exists(), reason="no npm install in web/"
+    ),
+]
+
+
+# A script's ground: `open(folder)`, and `why(promise)`, what it is refused with.
+GROUND = """
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { text } from "node:stream/consumers";
+import * as ort from "onnxruntime-web";
+import { BundleError, Runtime } from "./src/index.js";
+
+ort.env.wasm.numThreads = 1;
+const [folder, other] = process.argv.slice(1);
+const open = (at, apps) => Runtime.open((path) => readFile(join(at, path)), { ort, apps });
+const why = async (promise) => {
+  try {
+    await promise;
+  } catch (error) {
+    if (error instanceof BundleError) return error.message;
+    throw error;
+  }
+};
+const say = (value) => console.log(JSON.stringify(value));
+"""
+
+
+def node(script: str, *folders: Path, texts: list[str] | None = None) -> Any:
+    """What a script says."""
+    ran = subprocess.run(
+        ["node", "--input-type=module", "-e", GROUND + script, *map(str, folders)],
+        cwd=WEB,
+        input=json.dumps(texts or []),
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stderr
+    return json.loads(ran.stdout)
+
+
+def utf16(text: str, at: int) -> int:
+    return len(text[:at].encode("utf-16-le", "surrogatepass")) // 2
+
+
+def alike(one: Any, other: Any, gap: float) -> bool:
+    """Equal but for ``gap`` between numbers."""
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(alike(one[key], other[key], gap) for key in one)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(
+            alike(*pair, gap) for pair in zip(one, other, strict=True)
+        )
+    if isinstance(one, float | int):
+        return bool(abs(one - other) < gap)
+    return bool(one == other)
+
+
+# In eight bits a sum that differs in its last digit can be rounded to another step.
+@pytest.mark.parametrize(("precision", "gap"), [("fp32", 5e-4), ("int8", 0.02)])
+def test_answers_are_those_of_python(
+    precision: str, gap: float, tiny_backbone: Backbone, apps: dict[str, App], tmp_path: Path
+) -> None:
+    """Apps of every shape, hostile texts, texts of several windows."""
+    export_bundle(tiny_backbone, apps, tmp_path / "b", precision)
+    rng = np.random.default_rng(0)
+    known = [c for c in map(chr, range(0x20, 0x3000)) if unicodedata.category(c) != "Cn"]
+    texts = [*hostile_texts(60, seed=3), *("".join(rng.choice(known, 40)) for _ in range(40))]
+    wanted = Runtime(tmp_path / "b", threads=1).predict(texts)
+    for row in wanted:
+        for found in row["apps"].values():
+            for entity in found.get("entities", []):
+                for key in ("start", "end"):
+                    entity[key] = utf16(row["text"], entity[key])
+    script = "say(await (await open(folder)).predict(JSON.parse(await text(process.stdin))));"
+    got = node(script, tmp_path / "b", texts=texts)
+    for want, have in zip(wanted, got, strict=True):
+        assert list(want["apps"]) == list(have["apps"])
+        for name, answer in want["apps"].items():
+            assert alike(answer, have["apps"][name], gap), (name, want["text"])
+
+
+def test_apps_come_and_go(
+    tiny_backbone: Backbone, apps: dict[str, App], make_app: Callable[..., App], tmp_path: Path
+) -> None:
+    """An app that is added answers as in a bundle that had it from the start."""
+    export_bundle(tiny_backbone, apps, tmp_path / "b", "fp32")
+    changed = apps | {"calendar": make_app(tiny_backbone, "calendar", seed=5)}
+    export_bundle(tiny_backbone, changed, tmp_path / "c", "fp32")
+    script = """
+    const runtime = await open(folder);
+    const texts = ["lunch in Oslo", "nothing"];
+    const early = runtime.predict(texts, ["calendar"]);
+    runtime.add("calendar", await readFile(join(other, "apps/calendar.safetensors")));
+    runtime.remove("spam");
+    const late = await runtime.predict(texts, ["calendar"]);
+    say([
+      await early, late, await (await open(folder)).predict(texts, ["calendar"]),
+      await (await open(other)).predict(texts, ["calendar"]),
+      runtime.names, await why(runtime.predict(texts, ["calender"])),
+    ]);
+    """
+    early, late, before, after, names, unknown = node(script, tmp_path / "b", tmp_path / "c")
+    assert (early, late) == (before, after)
+    assert early != late
+    assert "spam" not in names
+    assert "unknown app calender; nearest: calendar" in unknown
+
+
+def test_what_is_refused(
+    tiny_backbone: Backbone,
+    apps: dict[str, App],
+    make_app: Callable[..., App],
+    make_backbone: Callable[..., Backbone],
+    tmp_path: Path,
+) -> None:
+    """A changed byte, a missing part, another format or tokenizer, a path that leads outside, an
+    app of another backbone."""
+    export_bundle(tiny_backbone, {"spam": apps["spam"]}, tmp_path / "whole", "fp32")
+    stranger = make_backbone(pooling="cls")
+    with torch.no_grad():
+        next(iter(stranger.encoder.model.parameters())).add_(1.0)
+    stranger = replace(stranger, fingerprint=stranger.encoder.fingerprint())
+    export_bundle(stranger, {"spam": make_app(stranger, "spam")}, tmp_path / "other", "fp32")
+
+    def manifest(change: Callable[[dict[str, Any]], None]) -> Callable[[Path], None]:
+        def damage(folder: Path) -> None:
+            file = folder / "bundle.json"
+            content = json.loads(file.read_text())
+            change(content)
+            file.write_text(json.dumps(content))
+
+        return damage
+
+    def tokenizer(folder: Path) -> None:
+        content = json.loads((folder / "tokenizer.json").read_text())
+        content["model"]["type"] = "BPE"
+        written = json.dumps(content).encode()
+        (folder / "tokenizer.json").write_bytes(written)
+        manifest(lambda m: m["files"].update({"tokenizer.json": entry(written)}))(folder)
+
+    damages: dict[str, tuple[Callable[[Path], Any], str]] = {
+        "byte": (
+            lambda f: (f / "top.onnx").write_bytes(b"x" + (f / "top.onnx").read_bytes()[1:]),
+            "top.onnx is not the file that was exported",
+        ),
+        "missing": (lambda f: (f / "trunk.onnx").unlink(), "not complete: trunk.onnx"),
+        "format": (manifest(lambda m: m.update(format=9)), "is of format 9"),
+        "key": (manifest(lambda m: m.pop("k")), "no valid k"),
+        "path": (manifest(lambda m: m["files"].update({"../x": {}})), "lies outside the bundle"),
+        "tokenizer": (tokenizer, "model is BPE; in the browser it has to be WordPiece"),
+    }
+    for name, (damage, reason) in damages.items():
+        shutil.copytree(tmp_path / "whole", tmp_path / name)
+        damage(tmp_path / name)
+        assert reason in node("say(await why(open(folder)));", tmp_path / name), name
+    script = """
+    const runtime = await open(folder);
+    const bytes = await readFile(join(other, "apps/spam.safetensors"));
+    const refuse = async (...args) => runtime.add(...args);
+    say([await why(refuse("spam", bytes)), await why(refuse("spam", bytes.subarray(0, 50)))]);
+    """
+    backbone, short = node(script, tmp_path / "whole", tmp_path / "other")
+    assert "trained on another backbone" in backbone
+    assert "is damaged: it is cut short" in short

@@ -1,0 +1,166 @@
+import { BundleError, nearest } from "./errors.js";
+import { readSafetensors } from "./safetensors.js";
+
+const MANIFEST = "bundle.json";
+const FORMAT = 1;
+const APP = /^apps\/(.+)\.safetensors$/;
+/** Numbers of logits that a head has for so many labels. */
+const CLASSES = {
+  ner: (labels) => 1 + 2 * labels,
+  "nested-ner": (labels) => 3 * labels,
+  tc: (labels) => labels,
+  "multi-label": (labels) => labels,
+  rating: () => 1,
+};
+/** Place of a LoRA's half: `layer_L.TARGET.a`. */
+export const half = (layer, target, which) => `layer_${layer}.${target}.${which}`;
+
+/** A bundle: its manifest, and its files, each checked against its hash as it is read. */
+export class Bundle {
+  /** `read(path)` gives the bytes of a file of the bundle. */
+  static async open(read) {
+    let manifest;
+    try {
+      manifest = JSON.parse(new TextDecoder().decode(await read(MANIFEST)));
+    } catch (error) {
+      throw new BundleError(`${MANIFEST} cannot be read: ${error.message}`);
+    }
+    return new Bundle(manifest, read);
+  }
+
+  constructor(manifest, read) {
+    if (manifest.format !== FORMAT) {
+      throw new BundleError(
+        `${MANIFEST} is of format ${manifest.format}; this package reads format ${FORMAT}`,
+      );
+    }
+    for (const [key, type] of Object.entries({
+      backbone: "string", depth: "number", width: "number", k: "number", targets: "object",
+      pooling: "string", max_length: "number", pad_id: "number", primary: "object",
+      files: "object",
+    })) {
+      if (typeof manifest[key] !== type || manifest[key] === null) {
+        throw new BundleError(`${MANIFEST} is damaged: it has no valid ${key}`);
+      }
+    }
+    for (const path of Object.keys(manifest.files)) {
+      if (path.startsWith("/") || path.includes("\\") || path.split("/").includes("..")) {
+        throw new BundleError(`${MANIFEST}: ${path} lies outside the bundle; refused`);
+      }
+    }
+    Object.assign(this, manifest);
+    this.maxLength = manifest.max_length;
+    this.readFile = read;
+  }
+
+  /** Names of the apps in it. */
+  get apps() {
+    return Object.keys(this.files).flatMap((path) => APP.exec(path)?.[1] ?? []);
+  }
+
+  /** A file's bytes. Throws {@link BundleError} if they are not those that were exported. */
+  async read(path) {
+    const listed = this.files[path];
+    if (!listed) throw new BundleError(`${MANIFEST} is damaged: it does not list ${path}`);
+    let bytes;
+    try {
+      bytes = new Uint8Array(await this.readFile(path));
+    } catch (error) {
+      throw new BundleError(`the bundle is not complete: ${path}: ${error.message}`);
+    }
+    if (!globalThis.crypto?.subtle) {
+      throw new BundleError("hashes cannot be checked here: serve the page over https");
+    }
+    const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+    const hex = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
+    if (hex !== listed.sha256) {
+      throw new BundleError(`${path} is not the file that was exported: its hash differs`);
+    }
+    return bytes;
+  }
+
+  /** Read an app of the bundle. */
+  async app(name) {
+    const path = `apps/${name}.safetensors`;
+    if (!this.files[path]) {
+      throw new BundleError(`the bundle has no app ${name}; ${nearest(name, this.apps)}`);
+    }
+    return this.appOf(name, await this.read(path), path);
+  }
+
+  /** An app from the bytes of its file. Throws {@link BundleError} if it does not fit. */
+  appOf(name, bytes, where) {
+    const { tensors, metadata } = readSafetensors(bytes, where);
+    let app;
+    try {
+      app = JSON.parse(metadata.onetrunk);
+    } catch {
+      throw new BundleError(`${where} is damaged: it does not say what it is`);
+    }
+    const [weight, bias] = ["head.weight", "head.bias"].map((key) => tensors.get(key));
+    tensors.delete("head.weight");
+    tensors.delete("head.bias");
+    const classes = CLASSES[app.family]?.(app.labels.length);
+    if (!weight || !bias || weight.shape[0] !== classes || bias.shape[0] !== classes) {
+      throw new BundleError(`${where} is damaged: no head for ${app.family} of its labels`);
+    }
+    if (app.fingerprint !== this.backbone) {
+      throw new BundleError(
+        `${where}: the app was trained on another backbone (${app.fingerprint.slice(0, 12)}; the ` +
+          `bundle's is ${this.backbone.slice(0, 12)})`,
+      );
+    }
+    if (app.reads < 1 || app.reads > this.k + 1 || weight.shape[1] !== app.reads * this.width) {
+      throw new BundleError(
+        `${where}: a head over ${weight.shape[1]} numbers of ${app.reads} states; the bundle's top ` +
+          `has ${this.k} layers of ${this.width}`,
+      );
+    }
+    if (app.primary !== "none" && !this.primary.includes(app.primary)) {
+      throw new BundleError(`${where} needs the primary LoRA ${app.primary}, which is not here`);
+    }
+    this.checkLora(tensors, where);
+    return {
+      name,
+      family: app.family,
+      labels: app.labels,
+      reads: app.reads,
+      maxLength: Math.min(app.max_length, this.maxLength),
+      perWord: app.family === "ner" || app.family === "nested-ner",
+      weight: weight.data,
+      bias: bias.data,
+      lora: tensors,
+      slot: tensors.size ? `app:${name}` : app.primary,
+    };
+  }
+
+  /** The primary LoRA of a family. */
+  async primaryOf(family) {
+    const path = `primary/${family}.safetensors`;
+    const { tensors } = readSafetensors(await this.read(path), path);
+    this.checkLora(tensors, path);
+    return tensors;
+  }
+
+  /** The places of the top that adapters may change: `[layer, target]`. */
+  *places() {
+    for (let layer = this.depth - this.k; layer < this.depth; layer++) {
+      for (const target of this.targets) yield [layer, target];
+    }
+  }
+
+  checkLora(tensors, where) {
+    const known = new Set();
+    for (const place of this.places()) for (const which of "ab") known.add(half(...place, which));
+    for (const [name, { shape }] of tensors) {
+      const other = tensors.get(name.slice(0, -1) + (name.endsWith("a") ? "b" : "a"));
+      const fits = name.endsWith("a") ? shape[1] === other?.shape[0] : shape[0] === other?.shape[1];
+      if (!known.has(name) || !other || !fits) {
+        throw new BundleError(
+          `${where}: LoRA ${name} does not fit this bundle's graph, which takes ` +
+            `${this.targets.join(", ")} of layers ${this.depth - this.k} to ${this.depth - 1}`,
+        );
+      }
+    }
+  }
+}

@@ -1,0 +1,2 @@
+export { BundleError } from "./errors.js";
+export { Runtime } from "./runtime.js";

@@ -1,0 +1,269 @@
+import { Bundle, half } from "./bundle.js";
+import { answer } from "./decoding.js";
+import { BundleError, nearest } from "./errors.js";
+import { Tokenizer } from "./tokenizer.js";
+import { windows, windowUnits } from "./windows.js";
+import { words as wordsOf } from "./words.js";
+
+/** Texts times LoRAs that go through the top together: what bounds memory. */
+const BATCH_ROWS = 64;
+const LARGEST_INT32 = 2 ** 31 - 1;
+
+/**
+ * Apps of a bundle, ready to run. The interface and the answers are those of the Python runtime,
+ * but that offsets count UTF-16 code units.
+ *
+ *     texts -> tokenizer -> trunk (once a text) -> top (a group for each distinct LoRA) -> heads
+ */
+export class Runtime {
+  #ort;
+  #trunk;
+  #top;
+  #tokenizer;
+  #primary;
+  #loaded;
+  #queue = Promise.resolve();
+
+  /**
+   * Open a bundle: `source` is its address, or a function that gives the bytes of a path in it.
+   * `ort` is the module onnxruntime-web; `apps` are those to open (default: all). Throws
+   * {@link BundleError} if any part is missing, damaged or does not fit.
+   */
+  static async open(source, { ort, apps, session = {} } = {}) {
+    if (!ort) throw new BundleError("pass the module: Runtime.open(url, { ort })");
+    const runtime = new Runtime();
+    runtime.#ort = ort;
+    const bundle = await Bundle.open(typeof source === "function" ? source : fetching(source));
+    runtime.bundle = bundle;
+    const [trunk, top, tokenizer] = await Promise.all(
+      ["trunk.onnx", "top.onnx", "tokenizer.json"].map((path) => bundle.read(path)),
+    );
+    runtime.#tokenizer = new Tokenizer(JSON.parse(new TextDecoder().decode(tokenizer)));
+    const options = { executionProviders: ["wasm"], ...session };
+    runtime.#trunk = await ort.InferenceSession.create(trunk, options);
+    runtime.#top = await ort.InferenceSession.create(top, options);
+    runtime.#primary = new Map();
+    for (const family of bundle.primary) {
+      runtime.#primary.set(family, await bundle.primaryOf(family));
+    }
+    const wanted = await Promise.all((apps ?? bundle.apps).map((name) => bundle.app(name)));
+    runtime.#loaded = runtime.#stack(new Map(wanted.map((app) => [app.name, app])));
+    return runtime;
+  }
+
+  /** Names of the apps. */
+  get names() {
+    return [...this.#loaded.apps.keys()];
+  }
+
+  /**
+   * Add an app from the bytes of its file (`apps/NAME.safetensors`), or put it in the place of the
+   * one of its name. A request that is under way does not see it. Throws {@link BundleError}, and
+   * changes nothing, if it does not fit the bundle.
+   */
+  add(name, bytes) {
+    const app = this.bundle.appOf(name, new Uint8Array(bytes), `app ${name}`);
+    this.#loaded = this.#stack(new Map(this.#loaded.apps).set(name, app));
+  }
+
+  /** Forget an app. Throws {@link BundleError} with the nearest name if unknown. */
+  remove(name) {
+    const apps = new Map(this.#loaded.apps);
+    if (!apps.delete(name)) throw unknown(name, this.names);
+    this.#loaded = this.#stack(apps);
+  }
+
+  /**
+   * Run apps (default: all) over texts: one `{text, apps: {NAME: answer}}` a text. A text longer
+   * than an app's windows is read in several.
+   */
+  async predict(texts, apps) {
+    const loaded = this.#loaded;
+    const names = [...new Set(apps ?? loaded.apps.keys())];
+    for (const name of names) if (!loaded.apps.has(name)) throw unknown(name, loaded.apps.keys());
+    const found = texts.map((text) => ({ text, apps: {} }));
+    const own = names.map((name) => loaded.apps.get(name));
+    const words = own.some((app) => app.perWord) ? texts.map(wordsOf) : texts.map(() => []);
+    for (const maxLength of new Set(own.map((app) => app.maxLength))) {
+      const group = own.filter((app) => app.maxLength === maxLength);
+      await this.#run(loaded, group, texts, words, maxLength, found);
+    }
+    for (const one of found) {
+      one.apps = Object.fromEntries(names.map((name) => [name, one.apps[name]]));
+    }
+    return found;
+  }
+
+  /** Free what the sessions hold. */
+  async close() {
+    await this.#trunk.release();
+    await this.#top.release();
+  }
+
+  async #run(loaded, apps, texts, words, maxLength, found) {
+    const parts = texts.map((text) => windows(this.#tokenizer, text, maxLength));
+    const flat = parts.flatMap((own, text) => {
+      const units = windowUnits(words[text], own);
+      return own.map(({ ids }, i) => ({ text, ids, units: units[i], rows: new Map() }));
+    });
+    const groups = new Set(apps.map((app) => app.slot)).size;
+    const size = Math.max(1, Math.floor(BATCH_ROWS / groups));
+    const byLength = [...flat].sort((a, b) => a.ids.length - b.ids.length);
+    for (let at = 0; at < byLength.length; at += size) {
+      await this.#batch(loaded, apps, byLength.slice(at, at + size));
+    }
+    const ofText = texts.map(() => []);
+    for (const window of flat) ofText[window.text].push(window);
+    ofText.forEach((own, i) => {
+      const read = own.flatMap((window) => window.units.map(([word]) => word));
+      for (const app of apps) {
+        const rows = own.flatMap((window) => window.rows.get(app.name));
+        found[i].apps[app.name] = answer(app, rows, texts[i], words[i], read);
+      }
+    });
+  }
+
+  /** Put each app's rows of logits into some windows. */
+  async #batch(loaded, apps, batch) {
+    const { k, width, pad_id: pad, pooling } = this.bundle;
+    const length = Math.max(...batch.map((window) => window.ids.length));
+    const ids = new BigInt64Array(batch.length * length).fill(BigInt(pad));
+    const mask = new BigInt64Array(batch.length * length);
+    batch.forEach((window, row) =>
+      window.ids.forEach((id, at) => {
+        ids[row * length + at] = BigInt(id);
+        mask[row * length + at] = 1n;
+      }),
+    );
+    const slots = [...new Set(apps.map((app) => app.slot))];
+    const most = Math.max(...apps.map((app) => app.reads));
+    const wanted = [];
+    for (let n = k - Math.min(most, k) + 1; n <= k; n++) wanted.push(`state_${n}`);
+    const tensor = (data, dims) => this.#tensor("int64", data, dims);
+    const [hidden, states] = await this.#alone(async () => {
+      const shape = [batch.length, length];
+      const { hidden } = await this.#trunk.run({
+        input_ids: tensor(ids, shape),
+        attention_mask: tensor(mask, shape),
+      });
+      const feeds = {
+        hidden: this.#tensor("float32", hidden.data, [1, ...shape, width]),
+        attention_mask: tensor(mask, [1, ...shape]),
+        slots: tensor(
+          BigInt64Array.from(slots, (slot) => BigInt(loaded.slots.get(slot))),
+          [slots.length],
+        ),
+        ...loaded.stacked,
+      };
+      const out = await this.#top.run(feeds, wanted);
+      return [hidden.data, wanted.map((name) => out[name].data)];
+    });
+    const size = batch.length * length * width;
+    for (const app of apps) {
+      const group = slots.indexOf(app.slot) * size;
+      // What enters the top is the same for every group.
+      const every = [...(most > k ? [[hidden, 0]] : []), ...states.map((data) => [data, group])];
+      const read = every.slice(-app.reads);
+      batch.forEach((window, row) => {
+        const at = read.map(([data, start]) => [data, start + row * length * width]);
+        const features = app.perWord
+          ? window.units.map(([, token]) => vector(at, token, 1, width))
+          : [vector(at, 0, pooling === "cls" ? 1 : window.ids.length, width)];
+        window.rows.set(
+          app.name,
+          features.map((one) => logits(app, one)),
+        );
+      });
+    }
+  }
+
+  /** The apps with the LoRAs that they use, stacked; slot 0 is the bare backbone. */
+  #stack(apps) {
+    const loras = new Map([["none", new Map()]]);
+    for (const app of apps.values()) {
+      loras.set(app.slot, app.lora.size ? app.lora : (this.#primary.get(app.slot) ?? new Map()));
+    }
+    let rank = 1;
+    for (const lora of loras.values()) {
+      for (const [name, { shape }] of lora) if (name.endsWith(".a")) rank = Math.max(rank, shape[1]);
+    }
+    const stacked = {};
+    for (const place of this.bundle.places()) {
+      for (const which of "ab") {
+        const name = half(...place, which);
+        stacked[name] = this.#stackedHalf(name, which, [...loras.values()], rank);
+      }
+    }
+    const slots = new Map([...loras.keys()].map((name, number) => [name, number]));
+    return { apps, slots, stacked };
+  }
+
+  #stackedHalf(name, which, loras, rank) {
+    const fixed = this.#widthOf(name, which);
+    const data = new Float32Array(loras.length * fixed * rank);
+    loras.forEach((lora, slot) => {
+      const own = lora.get(name);
+      if (!own) return;
+      const [rows, columns] = own.shape;
+      const across = which === "a" ? rank : fixed;
+      for (let row = 0; row < rows; row++) {
+        const part = own.data.subarray(row * columns, (row + 1) * columns);
+        data.set(part, slot * fixed * rank + row * across);
+      }
+    });
+    const dims = which === "a" ? [loras.length, fixed, rank] : [loras.length, rank, fixed];
+    return this.#tensor("float32", data, dims);
+  }
+
+  /** How wide the map is that a half of LoRA belongs to. */
+  #widthOf(name, which) {
+    const shape = this.#top.inputMetadata.find((input) => input.name === name).shape;
+    return shape[which === "a" ? 1 : 2];
+  }
+
+  #tensor(type, data, dims) {
+    if (dims.reduce((a, b) => a * b, 1) > LARGEST_INT32) throw new BundleError("too much at once");
+    return new this.#ort.Tensor(type, data, dims);
+  }
+
+  /** One pass after another: a session runs one at a time. */
+  #alone(work) {
+    const turn = this.#queue.then(work);
+    this.#queue = turn.catch(() => {});
+    return turn;
+  }
+}
+
+function fetching(address) {
+  const base = address.endsWith("/") ? address : `${address}/`;
+  return async (path) => {
+    const response = await fetch(base + path.split("/").map(encodeURIComponent).join("/"));
+    if (!response.ok) throw new Error(`${response.status} ${response.statusText}`);
+    return response.arrayBuffer();
+  };
+}
+
+function unknown(name, names) {
+  return new BundleError(`unknown app ${name}; ${nearest(name, names)}`);
+}
+
+/** The mean over `count` tokens from `first` on, of each state, side by side. */
+function vector(states, first, count, width) {
+  const found = new Float32Array(states.length * width);
+  states.forEach(([data, start], part) => {
+    for (let token = first; token < first + count; token++) {
+      const from = start + token * width;
+      for (let i = 0; i < width; i++) found[part * width + i] += data[from + i] / count;
+    }
+  });
+  return found;
+}
+
+function logits({ weight, bias }, vector) {
+  return Array.from(bias, (value, row) => {
+    let sum = value;
+    const at = row * vector.length;
+    for (let i = 0; i < vector.length; i++) sum += weight[at + i] * vector[i];
+    return sum;
+  });
+}

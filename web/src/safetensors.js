@@ -1,0 +1,49 @@
+import { BundleError } from "./errors.js";
+
+/**
+ * Read a safetensors file: `{tensors: Map(name -> {shape, data: Float32Array}), metadata}`. Numbers
+ * in 16 bits become those in 32.
+ */
+export function readSafetensors(bytes, where) {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const damaged = (why) => new BundleError(`${where} is damaged: ${why}`);
+  if (bytes.byteLength < 8) throw damaged("it is cut short");
+  const size = Number(view.getBigUint64(0, true));
+  if (8 + size > bytes.byteLength) throw damaged("it is cut short");
+  let header;
+  try {
+    header = JSON.parse(new TextDecoder().decode(bytes.subarray(8, 8 + size)));
+  } catch {
+    throw damaged("its header is no JSON");
+  }
+  const { __metadata__: metadata = {}, ...entries } = header;
+  const tensors = new Map();
+  for (const [name, { dtype, shape, data_offsets: offsets }] of Object.entries(entries)) {
+    const width = { F32: 4, F16: 2 }[dtype];
+    if (!width) throw damaged(`${name} is of type ${dtype}`);
+    const count = shape.reduce((a, b) => a * b, 1);
+    const [start, end] = offsets.map((offset) => 8 + size + offset);
+    if (end - start !== count * width || start < 8 + size || end > bytes.byteLength) {
+      throw damaged(`${name} does not fit its shape`);
+    }
+    const data = new Float32Array(count);
+    for (let i = 0; i < count; i++) {
+      data[i] =
+        width === 4
+          ? view.getFloat32(start + 4 * i, true)
+          : half(view.getUint16(start + 2 * i, true));
+    }
+    tensors.set(name, { shape, data });
+  }
+  return { tensors, metadata };
+}
+
+/** The number that 16 bits stand for (IEEE 754 binary16). */
+function half(bits) {
+  const sign = bits & 0x8000 ? -1 : 1;
+  const exponent = (bits >> 10) & 0x1f;
+  const fraction = bits & 0x3ff;
+  if (exponent === 0) return sign * fraction * 2 ** -24;
+  if (exponent === 0x1f) return fraction ? NaN : sign * Infinity;
+  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+}
