@@ -3,11 +3,11 @@
     python benchmarks/web_parity.py DATA --backbone FOLDER [--rows 200] [--texts 500]
         [--out results/web-parity.json]
 
-Needs Chromium, and ``npm install`` in ``web/``. Ten apps (named entities and labels, with a LoRA and
-without) are fitted on ``--rows`` drawn rows and exported in fp32 and int8. Both runtimes read
-``--texts`` texts: half of them real ones of the tasks' test sets, half made to be difficult. What is
-compared: labels and spans (in UTF-16 code units), and by how much probabilities differ. Then the
-milliseconds of one message for all ten apps, one thread each.
+Needs Chromium, and ``npm install`` in ``web/``. Ten apps (named entities and labels, with a LoRA
+and without) are fitted on ``--rows`` drawn rows and exported in fp32 and int8. Both runtimes read
+``--texts`` texts: half of them real ones of the tasks' test sets, half made to be difficult. What
+is compared: labels and spans (in UTF-16 code units), and by how much probabilities differ. Then
+the milliseconds of one message for all ten apps, one thread each.
 """
 
 from __future__ import annotations
