@@ -14,7 +14,7 @@ from rich.console import Console
 from onetrunk import __version__
 from onetrunk.cli.adapt import adapt
 from onetrunk.cli.benchmark import benchmark
-from onetrunk.cli.bundle import add, remove
+from onetrunk.cli.bundle import adapters, add, remove
 from onetrunk.cli.conflict import conflict
 from onetrunk.cli.evaluate import evaluate
 from onetrunk.cli.export import export
@@ -83,7 +83,7 @@ def _add(group: typer.Typer, *verbs: Callable[..., None]) -> None:
 
 _add(app, label, conflict, prefinetune, adapt, predict, evaluate, export)
 _bundle = typer.Typer(no_args_is_help=True, help="Change the apps of a bundle.")
-_add(_bundle, add, remove)
+_add(_bundle, add, remove, adapters)
 app.add_typer(_bundle, name="bundle")
 _add(app, benchmark, report)
 

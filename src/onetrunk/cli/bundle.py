@@ -45,3 +45,21 @@ def remove(
 
     remove_apps(bundle, apps)
     console.print(f"[bold green]wrote[/] {bundle}: without {', '.join(apps)}")
+
+
+def adapters(
+    bundle: Bundle,
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+) -> None:
+    """Write the LoRAs of a bundle as ONNX Runtime's adapter files.
+
+    For programs that give a run one adapter by ONNX Runtime's own means.
+
+    Example: [cyan]onetrunk bundle adapters phone --out phone-adapters[/]
+    """
+    from onetrunk.bundle.ort_adapters import write_adapters
+    from onetrunk.progress import console
+
+    for name in write_adapters(bundle, out, overwrite):
+        console.print(f"[bold green]wrote[/] {out / name}")
