@@ -12,9 +12,9 @@ import typer
 from rich.console import Console
 
 from onetrunk import __version__
+from onetrunk.cli import bundle
 from onetrunk.cli.adapt import adapt
 from onetrunk.cli.benchmark import benchmark
-from onetrunk.cli.bundle import adapters, add, remove
 from onetrunk.cli.conflict import conflict
 from onetrunk.cli.evaluate import evaluate
 from onetrunk.cli.export import export
@@ -45,7 +45,7 @@ app = typer.Typer(
 
     [bold]3. predict[/] runs many apps over texts in one pass, [bold]evaluate[/] scores one.
     [bold]export[/] writes a backbone and its apps for a device without PyTorch, [bold]bundle[/]
-    adds apps to what it wrote.
+    adds apps to what it wrote and says what it costs.
 
     [bold]benchmark[/] compares ways to pre-finetune on many tasks, [bold]report[/] shows what came
     of it.
@@ -82,8 +82,8 @@ def _add(group: typer.Typer, *verbs: Callable[..., None]) -> None:
 
 
 _add(app, label, conflict, prefinetune, adapt, predict, evaluate, export)
-_bundle = typer.Typer(no_args_is_help=True, help="Change the apps of a bundle.")
-_add(_bundle, add, remove, adapters)
+_bundle = typer.Typer(no_args_is_help=True, help="Change a bundle's apps; what it costs.")
+_add(_bundle, bundle.add, bundle.remove, bundle.adapters, bundle.report)
 app.add_typer(_bundle, name="bundle")
 _add(app, benchmark, report)
 

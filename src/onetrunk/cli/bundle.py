@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.table import Column, Table
+
+if TYPE_CHECKING:
+    from onetrunk.bundle.costs import Costs
 
 Bundle = Annotated[Path, typer.Argument(metavar="BUNDLE", help="The bundle's folder.")]
 
@@ -63,3 +67,61 @@ def adapters(
 
     for name in write_adapters(bundle, out, overwrite):
         console.print(f"[bold green]wrote[/] {out / name}")
+
+
+def report(
+    bundle: Bundle,
+    text: Annotated[str | None, typer.Option(help="To read. Default: a message.")] = None,
+    repeats: Annotated[int, typer.Option(min=3, help="Passes that a median is of.")] = 50,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for [bold]costs.json[/] and [bold]costs.png[/].")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+) -> None:
+    """What a bundle costs on this machine: bytes, cold start, memory, latency for 1 to 100 apps.
+
+    Each number of apps is also run app by app, as separate models of the same encoder would.
+
+    Example: [cyan]onetrunk bundle report phone[/]
+    """
+    from onetrunk.bundle.costs import TEXT, measure_costs, plot_costs
+    from onetrunk.prefinetune.plot import save_figure
+    from onetrunk.progress import console, progress_bar, stdout
+    from onetrunk.storage import atomic_folder, refuse_existing, write_json
+
+    if out is not None:
+        refuse_existing(out, overwrite)
+    with progress_bar() as bar:
+        task = bar.add_task("measure", total=None, note="")
+        costs = measure_costs(
+            bundle,
+            text or TEXT,
+            repeats=repeats,
+            tell=lambda what, done, total: bar.update(task, completed=done, total=total, note=what),
+        )
+    for table in cost_tables(costs):
+        stdout().print(table)
+    if out is not None:
+        with atomic_folder(out, overwrite) as folder:
+            write_json(folder / "costs.json", costs.as_json())
+            save_figure(plot_costs(costs), folder / "costs.png")
+        console.print(f"[bold green]wrote[/] {out}")
+
+
+def cost_tables(costs: Costs) -> list[Table]:
+    """Sizes, and latencies, for people."""
+    sizes = Table("part", Column("MB", justify="right"), title=f"{costs.apps} apps")
+    for part, count in [*costs.sizes.items(), ("together", sum(costs.sizes.values()))]:
+        sizes.add_row(part, f"{count / 1e6:,.2f}")
+    memory = "" if costs.resident_mib is None else f", {costs.resident_mib:,.0f} MiB more in memory"
+    names = ("apps", "threads", "p50 ms", "p95", "p99", "a pass for each", "times")
+    latency = Table(
+        *(Column(name, justify="right") for name in names),
+        title=f"first answer of a new process after {costs.cold_seconds:.2f} s{memory}",
+    )
+    for one in costs.latency:
+        latency.add_row(
+            str(one.apps), str(one.threads or "all"), f"{one.p50:.2f}", f"{one.p95:.2f}",
+            f"{one.p99:.2f}", f"{one.apart:.2f}", f"{one.apart / one.p50:.1f}",
+        )  # fmt: skip
+    return [sizes, latency]
