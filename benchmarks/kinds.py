@@ -38,15 +38,12 @@ from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MultiLabelBinarizer, StandardScaler
 
+from embedding import embed
 from matrix import environment
-from onetrunk.adapt.features import Examples, Top, Trunk, unit_features
-from onetrunk.data.examples import LabelledText
 from onetrunk.estimator import TextEstimator
-from onetrunk.families import family as family_named
 from onetrunk.families.multi_label import best_threshold
 from onetrunk.metrics.scores import label_scores
 from onetrunk.model.backbone import Backbone, load_backbone
-from onetrunk.model.lora import NONE, LoraStack
 from onetrunk.storage import write_json
 
 ROWS = 1000
@@ -64,20 +61,6 @@ WAYS = {
 }
 ALPHAS = np.logspace(-1, 5, 13)
 Answers = tuple[list[str], list[Any]]
-
-
-def embed(backbone: Backbone, texts: list[str]) -> np.ndarray:
-    """What a linear app without a primary LoRA reads, ``(N, D)``; windows averaged."""
-    kind = family_named("tc")
-    rows = [LabelledText(text) for text in texts]
-    examples = Examples.prepare(kind, rows, backbone.encoder, 128)
-    stack = LoraStack(backbone.encoder, {})
-    try:
-        trunk = Trunk(examples, Top(backbone.encoder, stack, backbone.k), NONE, cache=False)
-        parts = unit_features(trunk, kind, backbone.pooling)
-    finally:
-        stack.detach()
-    return np.stack([part.mean(0).numpy() for _, part, _ in examples.joined(parts)])
 
 
 def read(path: Path, label: Callable[[str], Any] = str) -> Answers:
