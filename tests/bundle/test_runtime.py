@@ -55,6 +55,14 @@ def test_apps_alone_or_together_and_texts_alone_or_together(bundle: Path) -> Non
         runtime.predict(TEXTS, ["calender"])
 
 
+def test_a_text_of_a_megabyte_is_refused_and_a_long_one_read(bundle: Path) -> None:
+    runtime = Runtime(bundle)
+    with pytest.raises(UserError, match=r"text 1 has 1,048,576 characters; at most 200,000"):
+        runtime.predict(["a", "x" * 2**20])
+    (found,) = runtime.predict(["New York " * 2000], ["intent", "calendar"])
+    assert found["apps"]["intent"]["labels"]
+
+
 def _close(a: Any, b: Any) -> bool:
     """Equal but for the last digit of numbers."""
     if isinstance(a, float) and isinstance(b, float):

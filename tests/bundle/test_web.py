@@ -126,13 +126,15 @@ def test_apps_come_and_go(
       await early, late, await (await open(folder)).predict(texts, ["calendar"]),
       await (await open(other)).predict(texts, ["calendar"]),
       runtime.names, await why(runtime.predict(texts, ["calender"])),
+      await why(runtime.predict(["x".repeat(2 ** 20)])),
     ]);
     """
-    early, late, before, after, names, unknown = node(script, tmp_path / "b", tmp_path / "c")
+    early, late, before, after, names, unknown, long = node(script, tmp_path / "b", tmp_path / "c")
     assert (early, late) == (before, after)
     assert early != late
     assert "spam" not in names
     assert "unknown app calender; nearest: calendar" in unknown
+    assert "text 0 has 1048576 characters; at most 200000" in long
 
 
 def test_what_is_refused(

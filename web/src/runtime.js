@@ -5,9 +5,10 @@ import { Tokenizer } from "./tokenizer.js";
 import { windows, windowUnits } from "./windows.js";
 import { words as wordsOf } from "./words.js";
 
-/** Texts times LoRAs that go through the top together: what bounds memory. */
-const BATCH_ROWS = 64;
-const LARGEST_INT32 = 2 ** 31 - 1;
+/** Tokens times LoRAs that go through the top together: what bounds memory. */
+const BATCH_TOKENS = 4096;
+/** The longest text that is read. */
+const MAX_CHARACTERS = 200_000;
 
 /**
  * Apps of a bundle, ready to run. The interface and the answers are those of the Python runtime,
@@ -75,9 +76,18 @@ export class Runtime {
 
   /**
    * Run apps (default: all) over texts: one `{text, apps: {NAME: answer}}` a text. A text longer
-   * than an app's windows is read in several.
+   * than an app's windows is read in several. Throws {@link BundleError} for an unknown app, and
+   * for a text that is too long to be read at once.
    */
   async predict(texts, apps) {
+    texts.forEach((text, number) => {
+      if (text.length > MAX_CHARACTERS) {
+        throw new BundleError(
+          `text ${number} has ${text.length} characters; at most ${MAX_CHARACTERS} are read at ` +
+            "once: cut it into its parts",
+        );
+      }
+    });
     const loaded = this.#loaded;
     const names = [...new Set(apps ?? loaded.apps.keys())];
     for (const name of names) if (!loaded.apps.has(name)) throw unknown(name, loaded.apps.keys());
@@ -107,10 +117,12 @@ export class Runtime {
       return own.map(({ ids }, i) => ({ text, ids, units: units[i], rows: new Map() }));
     });
     const groups = new Set(apps.map((app) => app.slot)).size;
-    const size = Math.max(1, Math.floor(BATCH_ROWS / groups));
-    const byLength = [...flat].sort((a, b) => a.ids.length - b.ids.length);
-    for (let at = 0; at < byLength.length; at += size) {
-      await this.#batch(loaded, apps, byLength.slice(at, at + size));
+    const budget = BATCH_TOKENS / groups;
+    const left = [...flat].sort((a, b) => a.ids.length - b.ids.length);
+    while (left.length) {
+      let count = 1; // the longest comes last, and all are padded to it
+      while (count < left.length && (count + 1) * left[count].ids.length <= budget) count++;
+      await this.#batch(loaded, apps, left.splice(0, count));
     }
     const ofText = texts.map(() => []);
     for (const window of flat) ofText[window.text].push(window);
@@ -222,7 +234,6 @@ export class Runtime {
   }
 
   #tensor(type, data, dims) {
-    if (dims.reduce((a, b) => a * b, 1) > LARGEST_INT32) throw new BundleError("too much at once");
     return new this.#ort.Tensor(type, data, dims);
   }
 

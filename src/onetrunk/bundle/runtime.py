@@ -20,12 +20,14 @@ from onetrunk import decoding
 from onetrunk.bundle.layout import PER_WORD, TOKENIZER, TOP, TRUNK, Bundle, BundledApp
 from onetrunk.bundle.shelf import Loaded, Shelf
 from onetrunk.data.alignment import Encoded, encode_windows, window_units
-from onetrunk.data.batching import by_length
+from onetrunk.data.batching import by_budget
 from onetrunk.data.examples import LabelledText, Span, TaggedText
 from onetrunk.errors import UserError
 
-# Texts times LoRAs that go through the top together: what bounds memory.
-BATCH_ROWS = 256
+# Tokens times LoRAs that go through the top together: what bounds memory.
+BATCH_TOKENS = 8192
+MAX_CHARACTERS = 200_000
+"""The longest text that is read."""
 
 
 class Runtime:
@@ -80,8 +82,15 @@ class Runtime:
 
         One dict a text: ``text`` and ``apps``: by app name, ``entities`` with character offsets,
         ``labels`` with ``probabilities``, or a ``value``. A text longer than an app's windows is
-        read in several.
+        read in several. Raises :class:`UserError` for an unknown app, and for a text of more than
+        :data:`MAX_CHARACTERS`.
         """
+        for number, text in enumerate(texts):
+            if len(text) > MAX_CHARACTERS:
+                raise UserError(
+                    f"text {number} has {len(text):,} characters; at most {MAX_CHARACTERS:,} are "
+                    "read at once: cut it into its parts"
+                )
         names = [*dict.fromkeys(self.names if apps is None else apps)]
         words: list[tuple[Span, ...]] = [()] * len(texts)
         found: dict[str, list[Any]] = {}
@@ -153,8 +162,8 @@ class Runtime:
         if any(app.family in PER_WORD for app in apps):
             units = [*chain.from_iterable(map(window_units, words, windows))]
         parts: dict[str, list[np.ndarray]] = {app.name: [np.empty(0)] * len(flat) for app in apps}
-        texts = max(1, BATCH_ROWS // len({app.slot for app in apps}))
-        for batch in by_length([len(window.ids) for window in flat], texts):
+        budget = BATCH_TOKENS // len({app.slot for app in apps})
+        for batch in by_budget([len(window.ids) for window in flat], budget):
             ids = [flat[window].ids for window in batch]
             logits = self._logits(loaded, names, ids, [units[window] for window in batch])
             for name in names:
