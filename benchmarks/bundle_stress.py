@@ -33,8 +33,8 @@ from torch import nn
 from bundle_vs_models import adapter
 from matrix import environment
 from onetrunk.adapt.app import App
+from onetrunk.bundle.app import BundledApp
 from onetrunk.bundle.export import add_apps, bundled_app, export_bundle
-from onetrunk.bundle.layout import BundledApp
 from onetrunk.bundle.runtime import Runtime
 from onetrunk.families import FAMILIES
 from onetrunk.model.backbone import Backbone, load_backbone

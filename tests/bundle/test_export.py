@@ -14,9 +14,10 @@ import torch
 from onnx import numpy_helper
 
 from onetrunk.adapt.app import App
+from onetrunk.bundle.app import a_name, b_name
 from onetrunk.bundle.export import Check, add_apps, export_bundle, remove_apps
 from onetrunk.bundle.graph import top_graph, trunk_graph
-from onetrunk.bundle.layout import MANIFEST, Bundle, a_name, b_name
+from onetrunk.bundle.layout import MANIFEST, Bundle
 from onetrunk.bundle.merged import export_merged
 from onetrunk.bundle.parity import difference, hostile_texts
 from onetrunk.bundle.quantize import EMBEDDINGS, quantize
@@ -201,6 +202,33 @@ def test_apps_come_and_go_and_the_backbone_stays(
     assert Bundle(bundle).apps == ["calendar", "mood"]
 
 
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_neighbours_vote_as_they_do_in_the_engine(
+    tiny_backbone: Backbone, apps: dict[str, App], precision: Any, tmp_path: Path
+) -> None:
+    """One label, several with ballots of any number, a value; over one state and over more; more
+    neighbours wanted than there are."""
+    random = torch.Generator().manual_seed(0)
+    voting = {}
+    for name, ballots, count in (
+        ("spam", torch.eye(3)[[0, 1, 2, 2, 0, 1, 1]], 3),
+        ("flags", torch.tensor([[1.0, 1], [0, 0], [0, 1], [1, 0]]), 2),
+        ("stars", torch.tensor([[0.1], [0.9], [0.5]]), 9),
+    ):
+        app = apps[name]
+        states = torch.randn(len(ballots), app.head.in_features, generator=random)
+        own = Neighbours.of(states, ballots, count, 0.2, 0.4)
+        own.shift += torch.arange(ballots.shape[1]) * 0.3
+        voting[name] = replace(app, neighbours=own)
+    export_bundle(tiny_backbone, voting, tmp_path / "bundle", precision)
+    runtime = Runtime(tmp_path / "bundle")
+    with Engine(tiny_backbone, voting) as engine:
+        gap = difference(engine, runtime, TEXTS)
+        assert gap < (1e-4 if precision == "fp32" else 1.0)
+        with Engine(tiny_backbone, {name: apps[name] for name in voting}) as without:
+            assert difference(without, runtime, TEXTS) > 3 * gap
+
+
 def test_what_a_bundle_cannot_hold_is_refused(
     tiny_backbone: Backbone, apps: dict[str, App], random_adapter: Any, tmp_path: Path
 ) -> None:
@@ -212,9 +240,11 @@ def test_what_a_bundle_cannot_hold_is_refused(
     refused("../spam", apps["spam"], "cannot be called '../spam'")
     refused("none", apps["spam"], "cannot be called 'none'")
     refused("spam", replace(apps["spam"], fingerprint="f" * 64), "not on")
-    ballots = torch.eye(3)
-    votes = Neighbours.of(torch.randn(3, tiny_backbone.encoder.width), ballots, 1, 0.1, 0.5)
-    refused("spam", replace(apps["spam"], neighbours=votes), "neighbours")
+    votes = Neighbours.of(torch.randn(3, tiny_backbone.encoder.width), torch.eye(3), 1, 0.1, 0.5)
+    with pytest.raises(UserError, match="neighbours, which one plain model cannot"):
+        export_merged(
+            tiny_backbone, "spam", replace(apps["spam"], neighbours=votes), tmp_path / "model"
+        )
 
     class Other(type(FAMILIES["tc"])):  # type: ignore[misc]
         name = "other"

@@ -14,8 +14,9 @@ import pytest
 from onnx import TensorProto
 
 from onetrunk.adapt.app import App
+from onetrunk.bundle.app import BundledApp
 from onetrunk.bundle.export import bundled_app, export_bundle
-from onetrunk.bundle.layout import MANIFEST, BundledApp
+from onetrunk.bundle.layout import MANIFEST
 from onetrunk.bundle.runtime import Runtime
 from onetrunk.errors import UserError
 from onetrunk.model.backbone import Backbone

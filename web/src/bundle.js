@@ -1,5 +1,6 @@
 import { BundleError, nearest } from "./errors.js";
 import { readSafetensors } from "./safetensors.js";
+import { Voters } from "./voters.js";
 
 const MANIFEST = "bundle.json";
 const FORMAT = 1;
@@ -119,6 +120,8 @@ export class Bundle {
     if (app.primary !== "none" && !this.primary.includes(app.primary)) {
       throw new BundleError(`${where} needs the primary LoRA ${app.primary}, which is not here`);
     }
+    const voters =
+      app.neighbours && new Voters(tensors, app.neighbours, weight.shape[1], classes, where);
     this.checkLora(tensors, where);
     return {
       name,
@@ -129,6 +132,7 @@ export class Bundle {
       perWord: app.family === "ner" || app.family === "nested-ner",
       weight: weight.data,
       bias: bias.data,
+      voters,
       lora: tensors,
       slot: tensors.size ? `app:${name}` : app.primary,
     };

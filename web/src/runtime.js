@@ -270,11 +270,12 @@ function vector(states, first, count, width) {
   return found;
 }
 
-function logits({ weight, bias }, vector) {
-  return Array.from(bias, (value, row) => {
+function logits({ weight, bias, voters, family }, vector) {
+  const found = Array.from(bias, (value, row) => {
     let sum = value;
     const at = row * vector.length;
     for (let i = 0; i < vector.length; i++) sum += weight[at + i] * vector[i];
     return sum;
   });
+  return voters ? voters.blend(family, found, vector) : found;
 }

@@ -1,8 +1,8 @@
 import { BundleError } from "./errors.js";
 
 /**
- * Read a safetensors file: `{tensors: Map(name -> {shape, data: Float32Array}), metadata}`. Numbers
- * in 16 bits become those in 32.
+ * Read a safetensors file: `{tensors: Map(name -> {shape, data}), metadata}`, with data as
+ * Float32Array (also of what is kept in 16 bits) or Int32Array.
  */
 export function readSafetensors(bytes, where) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -19,19 +19,19 @@ export function readSafetensors(bytes, where) {
   const { __metadata__: metadata = {}, ...entries } = header;
   const tensors = new Map();
   for (const [name, { dtype, shape, data_offsets: offsets }] of Object.entries(entries)) {
-    const width = { F32: 4, F16: 2 }[dtype];
+    const width = { F32: 4, F16: 2, I32: 4 }[dtype];
     if (!width) throw damaged(`${name} is of type ${dtype}`);
     const count = shape.reduce((a, b) => a * b, 1);
     const [start, end] = offsets.map((offset) => 8 + size + offset);
     if (end - start !== count * width || start < 8 + size || end > bytes.byteLength) {
       throw damaged(`${name} does not fit its shape`);
     }
-    const data = new Float32Array(count);
+    const data = dtype === "I32" ? new Int32Array(count) : new Float32Array(count);
     for (let i = 0; i < count; i++) {
-      data[i] =
-        width === 4
-          ? view.getFloat32(start + 4 * i, true)
-          : half(view.getUint16(start + 2 * i, true));
+      const at = start + width * i;
+      if (dtype === "F32") data[i] = view.getFloat32(at, true);
+      else if (dtype === "F16") data[i] = half(view.getUint16(at, true));
+      else data[i] = view.getInt32(at, true);
     }
     tensors.set(name, { shape, data });
   }

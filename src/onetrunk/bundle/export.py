@@ -16,16 +16,19 @@ import onnx
 from onetrunk import __version__
 from onetrunk.adapt.app import App
 from onetrunk.bundle import layout
+from onetrunk.bundle.app import FAMILIES, BundledApp, Lora, lora_bytes
 from onetrunk.bundle.graph import top_graph, trunk_graph
-from onetrunk.bundle.layout import Bundle, BundledApp, Lora
+from onetrunk.bundle.layout import Bundle
 from onetrunk.bundle.parity import difference
 from onetrunk.bundle.quantize import quantize
 from onetrunk.bundle.runtime import Runtime
+from onetrunk.bundle.voters import PREFIX, Voters
 from onetrunk.engine import Engine
 from onetrunk.errors import UserError, nearest
 from onetrunk.model.backbone import Backbone
 from onetrunk.model.encoder import TARGETS, Encoder
 from onetrunk.model.lora import LoraAdapter
+from onetrunk.model.neighbours import Neighbours
 from onetrunk.storage import atomic_folder, refuse_existing, write_json
 
 Precision = Literal["fp32", "int8"]
@@ -97,7 +100,7 @@ def export_bundle(
             put(path, _bytes(quantize(model) if precision == "int8" else model))
         put(layout.TOKENIZER, tokenizer_bytes(encoder))
         for family, adapter in backbone.primary.items():
-            content = layout.lora_bytes(_lora(adapter), _KEPT[precision])
+            content = lora_bytes(_lora(adapter), _KEPT[precision])
             put(f"{layout.PRIMARY}/{family}{layout.SUFFIX}", content)
         for name, app in bundled.items():
             put(layout.app_path(name), app.to_bytes(_KEPT[precision]))
@@ -160,19 +163,16 @@ def bundled_app(name: str, app: App, backbone: Backbone) -> BundledApp:
     """An app as a bundle holds it. Raises :class:`UserError` if the runtime could not run it."""
     layout.check_name(name)
     app.check(backbone, name)
-    if app.family.name not in layout.FAMILIES:
+    if app.family.name not in FAMILIES:
         raise UserError(
             f"app {name}: the runtime has no decoding for family {app.family.name!r}, "
-            f"only for {', '.join(layout.FAMILIES)}"
-        )
-    if app.neighbours is not None:
-        raise UserError(
-            f"app {name} asks labelled neighbours, which bundles do not hold yet: adapt it without"
+            f"only for {', '.join(FAMILIES)}"
         )
     return BundledApp(
         name, app.family.name, app.labels, app.reads, app.max_length, app.primary,
         app.head.weight.detach().cpu().numpy(), app.head.bias.detach().cpu().numpy(),
         {} if app.adapter is None else _lora(app.adapter), app.fingerprint,
+        None if app.neighbours is None else _voters(app.neighbours),
     )  # fmt: skip
 
 
@@ -199,6 +199,12 @@ def _lora(adapter: LoraAdapter) -> Lora:
         place: (a.detach().cpu().numpy(), (b * adapter.scaling).detach().cpu().numpy())
         for place, (a, b) in adapter.matrices.items()
     }
+
+
+def _voters(neighbours: Neighbours) -> Voters:
+    arrays = {PREFIX + name: tensor.numpy() for name, tensor in neighbours.tensors().items()}
+    numbers = ("count", "temperature", "share")
+    return Voters.of(arrays, {name: getattr(neighbours, name) for name in numbers})
 
 
 def _adapters(backbone: Backbone, apps: Mapping[str, App]) -> list[LoraAdapter]:

@@ -25,7 +25,7 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from onetrunk.bundle.layout import a_name, b_name
+from onetrunk.bundle.app import a_name, b_name
 from onetrunk.errors import UserError, nearest
 from onetrunk.model.encoder import Encoder
 

@@ -16,6 +16,7 @@ import torch
 from onetrunk import __version__
 from onetrunk.adapt.app import App
 from onetrunk.bundle import layout
+from onetrunk.bundle.app import PER_WORD
 from onetrunk.bundle.export import (
     Exported,
     Precision,
@@ -28,6 +29,7 @@ from onetrunk.bundle.parity import difference
 from onetrunk.bundle.quantize import quantize
 from onetrunk.bundle.runtime import session
 from onetrunk.engine import Engine
+from onetrunk.errors import UserError
 from onetrunk.model.backbone import Backbone
 from onetrunk.model.lora import LoraStack
 from onetrunk.model.padding import pad
@@ -52,7 +54,11 @@ def export_merged(
     """
     refuse_existing(out, overwrite)
     bundled = bundled_app(name, app, backbone)
-    per_token = bundled.family in layout.PER_WORD
+    if bundled.voters is not None:
+        raise UserError(
+            f"app {name} asks labelled neighbours, which one plain model cannot: write a bundle"
+        )
+    per_token = bundled.family in PER_WORD
     content = merged_model(backbone, app, precision)
     pad_id = int(backbone.encoder.tokenizer.pad_token_id)
     model = _Model(content, pad_id, per_token)
@@ -83,7 +89,7 @@ def merged_model(backbone: Backbone, app: App, precision: Precision) -> bytes:
     """The model alone."""
     encoder, adapter = backbone.encoder, app.adapter or backbone.primary.get(app.primary)
     weight, bias = (p.detach().cpu().numpy() for p in (app.head.weight, app.head.bias))
-    per_token = app.family.name in layout.PER_WORD
+    per_token = app.family.name in PER_WORD
     stack = LoraStack(encoder, {"app": adapter} if adapter else {})
     try:
         with torch.no_grad(), stack.merged("app") if adapter else nullcontext():

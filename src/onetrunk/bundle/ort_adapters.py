@@ -13,17 +13,8 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from onetrunk.bundle.layout import (
-    NONE,
-    PRIMARY,
-    SUFFIX,
-    TOP,
-    Bundle,
-    Lora,
-    a_name,
-    b_name,
-    read_lora,
-)
+from onetrunk.bundle.app import Lora, a_name, b_name, read_lora
+from onetrunk.bundle.layout import NONE, PRIMARY, SUFFIX, TOP, Bundle
 from onetrunk.bundle.runtime import session
 from onetrunk.errors import UserError
 from onetrunk.storage import atomic_folder, refuse_existing

@@ -17,7 +17,8 @@ import onnxruntime
 from tokenizers import Tokenizer
 
 from onetrunk import decoding
-from onetrunk.bundle.layout import PER_WORD, TOKENIZER, TOP, TRUNK, Bundle, BundledApp
+from onetrunk.bundle.app import PER_WORD, BundledApp
+from onetrunk.bundle.layout import TOKENIZER, TOP, TRUNK, Bundle
 from onetrunk.bundle.shelf import Loaded, Shelf
 from onetrunk.data.alignment import Encoded, encode_windows, window_units
 from onetrunk.data.batching import by_budget
@@ -215,7 +216,7 @@ class Runtime:
                     if per_word
                     else _pool(read, mask, self.bundle.pooling)
                 )
-            found[name] = [part @ app.weight.T + app.bias for part in pooled[key]]
+            found[name] = [app.logits(part) for part in pooled[key]]
         return found
 
 

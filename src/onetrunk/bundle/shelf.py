@@ -13,18 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from onetrunk.bundle.layout import (
-    NONE,
-    PRIMARY,
-    SUFFIX,
-    Bundle,
-    BundledApp,
-    Lora,
-    a_name,
-    b_name,
-    check_name,
-    read_lora,
-)
+from onetrunk.bundle.app import BundledApp, Lora, a_name, b_name, read_lora
+from onetrunk.bundle.layout import NONE, PRIMARY, SUFFIX, Bundle, check_name
 from onetrunk.errors import UserError, nearest
 
 
