@@ -13,11 +13,13 @@ from rich.console import Console
 
 from onetrunk.benchmark import code, measure, run
 from onetrunk.benchmark.cells import Cell, CellId, load_cells
+from onetrunk.benchmark.report import write_report
 from onetrunk.benchmark.run import run_suite, survey
 from onetrunk.benchmark.suite import Suite
 from onetrunk.benchmark.table import means_table, rows_of
 from onetrunk.errors import UserError
 from onetrunk.families import FAMILIES
+from onetrunk.model.backbone import load_backbone
 from onetrunk.storage import read_json
 
 MakeSuite = Callable[..., Suite]
@@ -71,6 +73,10 @@ def test_from_suite_to_cells_and_again(
     for adapter in ("linear", "lora"):
         ids = [CellId(name, "who", "8-rows", adapter, 0, 0) for name in ("tpl", "tpl-discarded")]
         assert by_id[ids[0]].hashes["backbone"] != by_id[ids[1]].hashes["backbone"]
+
+    write_report(suite, out, tmp_path / "report", "tpl")
+    encoder = load_backbone(out / "backbones/tpl.0").record["recipe"]["encoder"]
+    assert f"Encoder: {encoder}." in (tmp_path / "report/report.md").read_text()
 
     before = files(out)
     again = run_suite(suite, out)

@@ -99,8 +99,9 @@ class _Report:
         there = [results.cells[id] for id in ids if id in results.cells]
         texts = [
             f"{len(suite.tasks)} tasks, {len(suite.strategies)} strategies, {len(suite.seeds)} "
-            f"seeds of stage 1 and {len(suite.adaptation_seeds)} of adaptation (draw of labelled "
-            f"rows, LoRA start, batch order). {len(there):,} of {len(ids):,} cells are there. "
+            f"seed{'s' * (len(suite.seeds) > 1)} of stage 1 and {len(suite.adaptation_seeds)} of "
+            "adaptation (draw of labelled rows, LoRA start, batch order). "
+            f"{len(there):,} of {len(ids):,} cells are there. "
             f"Encoder: {self._encoder() or 'not known, for no backbone is there'}."
         ]
         texts += [f"**Note:** {line}." for line in results.mixed()]
@@ -224,5 +225,6 @@ class _Report:
         for strategy in self.suite.strategies:
             folder = self.suite.backbone(strategy, self.suite.seeds[0], self.out)
             if (folder / RECORD).exists():
-                return str(read_json(folder / RECORD, "a backbone").get("encoder", ""))
+                recipe = read_json(folder / RECORD, "a backbone").get("recipe", {})
+                return str(recipe.get("encoder", ""))
         return ""
