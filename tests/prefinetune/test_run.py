@@ -54,6 +54,14 @@ def test_the_folder_holds_the_run(recipe: Recipe, tmp_path: Path) -> None:
     assert sum(line["tokens"] for line in lines) == loaded.record["useful_tokens"]
 
 
+def test_no_more_tokens_than_the_encoder_has_places(recipe: Recipe) -> None:
+    recipe.families["tc"]["max_length"] = 10_000
+    with pytest.raises(
+        UserError, match=r"families\.tc\.max_length is 10000, but the encoder reads"
+    ):
+        Trainer(recipe)
+
+
 def test_cut_texts_are_counted_and_sentences_are_not_cut(recipe: Recipe, tmp_path: Path) -> None:
     folder = tmp_path / "long"
     folder.mkdir()

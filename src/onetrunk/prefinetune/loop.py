@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -91,10 +91,7 @@ class Trainer:
         torch.manual_seed(recipe.seed)
         self.encoder = load_encoder(recipe.encoder)
         self.encoder.model.to(device)
-        if recipe.k > self.encoder.depth:
-            raise UserError(
-                f"recipe: k = {recipe.k}, but the encoder has {self.encoder.depth} layers"
-            )
+        _check(recipe, settings, self.encoder)
         self.preparing = Preparing(self.encoder.tokenizer, _evaluation(recipe), watch=watch)
         self.objectives = nn.ModuleDict(
             {
@@ -278,6 +275,18 @@ def _evaluation(recipe: Recipe) -> EvaluationSets:
         return EvaluationSets()
     settings = recipe.decontaminate.model_dump()
     return EvaluationSets.find(settings.pop("against"), OverlapSettings(**settings))
+
+
+def _check(recipe: Recipe, settings: Mapping[str, Any], encoder: Encoder) -> None:
+    """Raise :class:`UserError` for more layers or tokens than the encoder has."""
+    if recipe.k > encoder.depth:
+        raise UserError(f"recipe: k = {recipe.k}, but the encoder has {encoder.depth} layers")
+    for name, own in settings.items():
+        if own.max_length > encoder.max_length:
+            raise UserError(
+                f"recipe: families.{name}.max_length is {own.max_length}, but the encoder reads "
+                f"{encoder.max_length} tokens at most"
+            )
 
 
 def _primary_stack(encoder: Encoder, plan: Plan, recipe: Recipe) -> LoraStack | None:
