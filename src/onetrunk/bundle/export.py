@@ -67,8 +67,10 @@ def export_bundle(
     max_drop: float = 1.0,
     overwrite: bool = False,
     tell: Callable[[str], None] = lambda what: None,
+    smaller: Backbone | None = None,
 ) -> Exported:
-    """Write a bundle of a backbone and apps trained on it.
+    """Write a bundle of a backbone and apps trained on it; or of a ``smaller`` backbone in its
+    place, such as :func:`~onetrunk.bundle.vocabulary.with_vocabulary_of` gives.
 
     Apps in ``checks`` are scored in PyTorch and in the bundle. Raises :class:`UserError`, and
     leaves nothing behind, if an app cannot be exported, if an fp32 bundle's logits are not
@@ -81,7 +83,8 @@ def export_bundle(
     for name in checks:
         if name not in apps:
             raise UserError(f"there is no app {name!r} to check; {nearest(name, apps)}")
-    encoder, k = backbone.encoder, _depth(backbone, apps)
+    written = smaller or backbone
+    encoder, k = written.encoder, _depth(backbone, apps)
     targets = _targets(backbone, apps)
     with atomic_folder(out, overwrite) as folder:
         files = {}
@@ -116,13 +119,14 @@ def export_bundle(
             "pooling": backbone.pooling,
             "max_length": encoder.max_length,
             "pad_id": int(encoder.tokenizer.pad_token_id),
+            "pieces": encoder.token_embedding.num_embeddings,
             "primary": sorted(backbone.primary),
             "files": files,
             "versions": {name: version(name) for name in ("onnx", "onnxruntime", "tokenizers")},
         }
         write_json(folder / layout.MANIFEST, manifest)
         tell("held against PyTorch")
-        found = _compared(backbone, apps, folder, precision, checks, max_drop)
+        found = _compared(backbone, written, apps, folder, precision, checks, max_drop)
         found.sizes = {path: entry["bytes"] for path, entry in files.items()}
         measured = {
             "difference_from_pytorch": round(found.difference, 7),
@@ -232,6 +236,7 @@ def _bytes(model: onnx.ModelProto) -> bytes:
 
 def _compared(
     backbone: Backbone,
+    written: Backbone,
     apps: Mapping[str, App],
     folder: Path,
     precision: Precision,
@@ -239,9 +244,10 @@ def _compared(
     max_drop: float,
 ) -> Exported:
     runtime = Runtime(folder)
-    with Engine(backbone, apps) as engine:
+    with Engine(written, apps) as engine:
         found = Exported({}, difference(engine, runtime) if apps else 0.0)
         check_parity(found, precision)
+    with Engine(backbone, apps) as engine:
         for name, check in checks.items():
             family = apps[name].family
             before = engine.score(name, check.rows, check.where)[family.metric]

@@ -27,6 +27,17 @@ def export(
     max_drop: Annotated[
         float, typer.Option(help="Points that a checked app may lose; more is refused.")
     ] = 1.0,
+    vocabulary: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Texts, in any format: keep only the word pieces that stand in them. May be given "
+            "several times."
+        ),
+    ] = None,
+    pieces: Annotated[
+        int | None,
+        typer.Option(min=1, help="With --vocabulary: at most so many, the most frequent."),
+    ] = None,
     merged: Annotated[
         bool,
         typer.Option("--merged", help="One app as one plain ONNX model, instead of a bundle."),
@@ -39,13 +50,18 @@ def export(
     manifest with hashes; then holds the bundle's logits against PyTorch's. [bold]predict[/] reads
     bundles too, and so does [bold]onetrunk.bundle.runtime[/], which needs no PyTorch.
 
+    [bold]--vocabulary[/] makes the backbone smaller: the texts' own pieces are read as before, any
+    other word is spelt in smaller ones. Say what it costs with [bold]--check[/].
+
     Example: [cyan]onetrunk export runs/tpl apps/news apps/intents --out phone --int8
     --check news=test.conll[/]
     """
     from onetrunk.adapt.app import load_apps
     from onetrunk.bundle.export import Check, export_bundle
     from onetrunk.bundle.merged import export_merged
+    from onetrunk.bundle.vocabulary import with_vocabulary_of
     from onetrunk.data.notes import Notes
+    from onetrunk.data.sources import read_texts
     from onetrunk.model.backbone import load_backbone
     from onetrunk.progress import console, progress_bar, say
     from onetrunk.storage import refuse_existing
@@ -54,8 +70,8 @@ def export(
     loaded = load_backbone(backbone)
     found = load_apps(apps, loaded)
     if merged:
-        if len(found) > 1 or check:
-            raise UserError("--merged is for one app, without --check")
+        if len(found) > 1 or check or vocabulary:
+            raise UserError("--merged is for one app, without --check or --vocabulary")
         ((name, one),) = found.items()
         alone = export_merged(loaded, name, one, out, "int8" if int8 else "fp32", overwrite)
         console.print(
@@ -69,14 +85,23 @@ def export(
         if not equals or name not in found:
             raise UserError(f"--check {pair!r}: write APP=FILE; the apps: {', '.join(found)}")
         checks[name] = Check(found[name].family.read(Path(file), notes), file)
+    smaller = None
+    if vocabulary:
+        texts = [text for file in vocabulary for text in read_texts(file, notes)]
+        smaller = with_vocabulary_of(loaded, texts, pieces)
+    elif pieces:
+        raise UserError("--pieces counts those of --vocabulary: give the texts")
     say(notes)
     with progress_bar() as bar:
         task = bar.add_task("export", total=None, note="")
         written = export_bundle(
             loaded, found, out, "int8" if int8 else "fp32", checks, max_drop, overwrite,
-            lambda what: bar.update(task, note=what),
+            lambda what: bar.update(task, note=what), smaller,
         )  # fmt: skip
         bar.update(task, total=1, completed=1, note="")
+    if smaller is not None:
+        kept, of = (one.encoder.token_embedding.num_embeddings for one in (smaller, loaded))
+        console.print(f"{kept:,} of {of:,} word pieces", markup=False)
     for path, size in written.sizes.items():
         console.print(f"{size / 1e6:9.3f} MB  {path}", markup=False)
     for name, (before, after) in written.scores.items():

@@ -1,0 +1,103 @@
+"""A smaller vocabulary: the pieces that a user's texts are made of.
+
+The word embeddings are half of a small encoder, and one application meets few of them. Pieces that
+stand in the given texts are kept, so these texts are read exactly as before; so are all pieces of
+one character, so that anything else is still spelt, in smaller pieces, and nothing of it is lost.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from dataclasses import replace
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer
+from torch import nn
+from transformers import PreTrainedTokenizerFast
+
+from onetrunk.data.alignment import encodings
+from onetrunk.errors import UserError
+from onetrunk.model.backbone import Backbone
+from onetrunk.model.encoder import Encoder
+
+BATCH_TEXTS = 1024
+_SPECIAL = ("unk_token", "pad_token", "cls_token", "sep_token", "mask_token")
+
+
+def with_vocabulary_of(
+    backbone: Backbone, texts: Sequence[str], pieces: int | None = None
+) -> Backbone:
+    """The backbone with the pieces of some texts alone; its fingerprint stays, so its apps fit.
+
+    ``pieces``: at most so many of them, the most frequent; texts with others are then spelt anew,
+    too. Raises :class:`UserError` without texts, or for a tokenizer that is not WordPiece (whose
+    pieces can be left out without changing how the others are found).
+    """
+    if not texts:
+        raise UserError("there are no texts to take a vocabulary from")
+    content = _content(backbone.encoder)
+    counts: Counter[int] = Counter()
+    backend = backbone.encoder.tokenizer.backend_tokenizer
+    for at in range(0, len(texts), BATCH_TEXTS):
+        for found in encodings(backend, texts[at : at + BATCH_TEXTS], offsets=False):
+            counts.update(found.ids)
+    seen = sorted(counts, key=lambda id: (-counts[id], id))[:pieces]
+    ids = sorted({*seen, *_always(content)})
+    return replace(backbone, encoder=_pruned(backbone.encoder, content, ids))
+
+
+def _content(encoder: Encoder) -> dict[str, Any]:
+    backend = encoder.tokenizer.backend_tokenizer
+    backend.no_truncation()
+    backend.no_padding()
+    content: dict[str, Any] = json.loads(backend.to_str())
+    if content["model"]["type"] != "WordPiece":
+        raise UserError(
+            f"the tokenizer of {encoder.source} is {content['model']['type']}: only a WordPiece "
+            "vocabulary (BERT, DistilBERT, MiniLM, ELECTRA) can be made smaller"
+        )
+    return content
+
+
+def _always(content: dict[str, Any]) -> Iterator[int]:
+    """Ids of special tokens and of pieces of one character."""
+    model = content["model"]
+    yield model["vocab"][model["unk_token"]]
+    yield from (token["id"] for token in content["added_tokens"])
+    for piece, id in model["vocab"].items():
+        if len(piece.removeprefix(model["continuing_subword_prefix"])) == 1:
+            yield id
+
+
+def _pruned(encoder: Encoder, content: dict[str, Any], ids: list[int]) -> Encoder:
+    """The encoder with these pieces alone, numbered anew."""
+    number = {id: i for i, id in enumerate(ids)}
+    vocabulary = content["model"]["vocab"]
+    content["model"]["vocab"] = {
+        piece: number[id] for piece, id in vocabulary.items() if id in number
+    }
+    for token in content["added_tokens"]:
+        token["id"] = number[token["id"]]
+    after = content["post_processor"]
+    for token in after.get("special_tokens", {}).values():  # TemplateProcessing
+        token["ids"] = [number[id] for id in token["ids"]]
+    for role in ("cls", "sep"):  # BertProcessing
+        if role in after:
+            after[role][1] = number[after[role][1]]
+    names = {name: getattr(encoder.tokenizer, name) for name in _SPECIAL}
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(json.dumps(content)),
+        model_max_length=encoder.tokenizer.model_max_length,
+        **{name: str(token) for name, token in names.items() if token is not None},
+    )
+    old = encoder.token_embedding
+    model = deepcopy(encoder.model, {id(old.weight): old.weight})
+    rows = old.weight.detach()[torch.tensor(ids)]
+    model.set_input_embeddings(nn.Embedding.from_pretrained(rows, freeze=True))
+    model.config.vocab_size = len(ids)
+    model.config.pad_token_id = tokenizer.pad_token_id
+    return Encoder(model, tokenizer, encoder.source)
