@@ -6,7 +6,8 @@
 Six apps with a LoRA of rank 16 on the last 3 layers, three of each family, are fitted on ``--rows``
 drawn rows. The fp32 bundle is held against PyTorch on 1,000 texts made to be difficult: the largest
 difference of a logit, and how many answers differ at all. Both bundles are scored on ``--test``
-rows of each test set, as PyTorch is.
+rows of each test set, as PyTorch is; so are int8 bundles with fewer word pieces: those of all
+training texts of the six, and the most frequent of these.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from onetrunk.adapt.task import AdaptSettings
 from onetrunk.bundle.export import export_bundle
 from onetrunk.bundle.parity import difference, hostile_texts
 from onetrunk.bundle.runtime import Runtime
+from onetrunk.bundle.vocabulary import with_vocabulary_of
 from onetrunk.data.sources import find_files
 from onetrunk.engine import Engine
 from onetrunk.families import family as family_named
@@ -37,6 +39,7 @@ TASKS = {
     "conll2003": "ner", "wnut17": "ner", "mit_restaurant": "ner",
     "banking77": "tc", "trec6": "tc", "tweeteval_emotion": "tc",
 }  # fmt: skip
+PIECES = (None, 10_000, 5_000)
 
 
 def answers(results: list[dict[str, Any]], name: str) -> list[Any]:
@@ -62,11 +65,12 @@ def main() -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     loaded = load_backbone(options.backbone)
-    apps, tests = {}, {}
+    apps, tests, read = {}, {}, {}
     for task, kind in TASKS.items():
         family = family_named(kind)
         rows = drawn(options.data, kind, task, 0, options.rows)
         apps[task] = fit(loaded, family, rows, AdaptSettings(adapter="lora", seed=0))
+        read[task] = family, family.read(find_files(options.data / kind / task, "train"))
         tests[task] = family.read(find_files(options.data / kind / task, "test"))[: options.test]
     texts = hostile_texts(1000, seed=7)
     scores: dict[str, dict[str, float]] = {}
@@ -91,6 +95,17 @@ def main() -> None:
                     for task in TASKS
                 },
             }
+        every = [family.text(row) for family, rows in read.values() for row in rows]
+        for pieces in PIECES:
+            small = with_vocabulary_of(loaded, every, pieces)
+            count = small.encoder.token_embedding.num_embeddings
+            side = f"int8, {count:,} pieces"
+            export_bundle(loaded, apps, Path(name) / side, "int8", smaller=small)
+            predict[side] = Runtime(Path(name) / side).predict_examples
+        megabytes = {
+            folder.name: round(sum(f.stat().st_size for f in folder.rglob("*.*")) / 1e6, 2)
+            for folder in Path(name).iterdir()
+        }
         for side, one in predict.items():
             start = time.perf_counter()
             for task, kind in TASKS.items():
@@ -105,8 +120,10 @@ def main() -> None:
         "scores": scores,
         "mean_change": {
             side: round(mean(of[side] - of["pytorch"] for of in scores.values()), 3)
-            for side in ("fp32", "int8")
+            for side in predict
+            if side != "pytorch"
         },
+        "megabytes": megabytes,
         "seconds": seconds,
         **environment(),
     }
