@@ -11,7 +11,7 @@ export function answer(app, rows, text, words, read) {
     case "nested-ner":
       return { entities: nested(rows, read, app.labels).map((one) => entity(text, words, one)) };
     case "tc":
-      return labelled(softmax(mean(rows)), app.labels, (p, best) => p === best);
+      return labelled(softmax(mean(rows)), app.labels, (p, i, all) => i === highest(all));
     case "multi-label":
       return labelled(mean(rows).map(sigmoid), app.labels, (p) => p >= 0.5);
     default:
@@ -58,7 +58,7 @@ function nested(rows, read, labels) {
 
 /** The most probable tag sequence in which every I-x follows B-x or I-x (Viterbi). */
 export function bestValidPath(scores) {
-  const path = scores.map((row) => row.indexOf(Math.max(...row)));
+  const path = scores.map(highest);
   const inside = (tag) => tag > 0 && tag % 2 === 0;
   const allowed = (from, to) => !inside(to) || from === to || from === to - 1;
   if (path.every((tag, i) => (i ? allowed(path[i - 1], tag) : !inside(tag)))) return path;
@@ -75,18 +75,16 @@ export function bestValidPath(scores) {
     best = row.map((score, to) => best[from[to]] + score);
     back.push(from);
   }
-  path[path.length - 1] = best.indexOf(Math.max(...best));
+  path[path.length - 1] = highest(best);
   for (let i = path.length - 1; i > 0; i--) path[i - 1] = back[i - 1][path[i]];
   return path;
 }
 
 function labelled(probabilities, labels, chosen) {
-  const best = Math.max(...probabilities);
   const ranked = labels.map((label, i) => [label, probabilities[i]]);
-  const own = ranked.filter(([, p]) => chosen(p, best));
   ranked.sort((a, b) => b[1] - a[1]);
   return {
-    labels: own.map(([label]) => label),
+    labels: labels.filter((_, i) => chosen(probabilities[i], i, probabilities)),
     probabilities: Object.fromEntries(ranked.map(([label, p]) => [label, rounded(p)])),
   };
 }
@@ -100,6 +98,11 @@ function rating(rows, labels) {
 function entity(text, words, { first, stop, type, score }) {
   const [start, end] = [words[first][0], words[stop - 1][1]];
   return { start, end, text: text.slice(start, end), type, score: rounded(score) };
+}
+
+/** Where the highest of some numbers stands, the first if there are several. */
+function highest(numbers) {
+  return numbers.indexOf(Math.max(...numbers));
 }
 
 function mean(rows) {
