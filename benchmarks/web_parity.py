@@ -23,6 +23,7 @@ from typing import Any
 
 import torch
 
+from bundle_parity import answers
 from matrix import drawn, environment
 from onetrunk.adapt.fit import fit
 from onetrunk.adapt.task import AdaptSettings
@@ -70,15 +71,14 @@ export default async function run() {
 """
 
 
-def found_in(text: str, answer: dict[str, Any], utf16: bool) -> Any:
-    """An app's labels or spans, offsets in UTF-16 code units."""
-    if "labels" in answer:
-        return answer["labels"]
-
-    def place(at: int) -> int:
-        return at if utf16 else len(text[:at].encode("utf-16-le", "surrogatepass")) // 2
-
-    return [(place(e["start"]), place(e["end"]), e["type"]) for e in answer["entities"]]
+def in_utf16(results: list[dict[str, Any]]) -> None:
+    """Make offsets of characters those of UTF-16 code units, as JavaScript counts."""
+    for result in results:
+        for found in result["apps"].values():
+            for entity in found.get("entities", []):
+                for end in ("start", "end"):
+                    before = result["text"][: entity[end]]
+                    entity[end] = len(before.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def gap(one: dict[str, Any], other: dict[str, Any]) -> float:
@@ -104,14 +104,16 @@ def compare(bundle: Path, texts: list[str]) -> dict[str, Any]:
         {"web": WEB, "ort": WEB / "node_modules/onnxruntime-web/dist", "bundle": bundle},
         {"/texts.json": json.dumps(texts), "/message.json": json.dumps(MESSAGE)},
     )
-    differ: dict[str, int] = dict.fromkeys(APPS, 0)
-    gaps = []
-    for text, want, have in zip(texts, wanted, said["found"]["predictions"], strict=True):
-        for name, answer in want["apps"].items():
-            same = found_in(text, answer, False) == found_in(text, have["apps"][name], True)
-            differ[name] += not same
-            if same:
-                gaps.append(gap(answer, have["apps"][name]))
+    in_utf16(wanted)
+    differ, gaps = dict.fromkeys(APPS, 0), []
+    given = said["found"]["predictions"]
+    for name in APPS:
+        pairs = zip(answers(wanted, name), answers(given, name), strict=True)
+        for number, (one, other) in enumerate(pairs):
+            if one != other:
+                differ[name] += 1
+            else:
+                gaps.append(gap(wanted[number]["apps"][name], given[number]["apps"][name]))
     return {
         "answers": len(texts) * len(APPS),
         "answers_that_differ": sum(differ.values()),

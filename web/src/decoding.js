@@ -115,11 +115,13 @@ function logSoftmax(row) {
   return row.map((logit) => logit - most - total);
 }
 
-function softmax(row) {
+/** Over a list. */
+export function softmax(row) {
   return logSoftmax(row).map(Math.exp);
 }
 
-function sigmoid(logit) {
+/** 1 / (1 + e^-x), without overflow. */
+export function sigmoid(logit) {
   return logit >= 0 ? 1 / (1 + Math.exp(-logit)) : Math.exp(logit) / (1 + Math.exp(logit));
 }
 

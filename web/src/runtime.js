@@ -151,7 +151,7 @@ export class Runtime {
     const most = Math.max(...apps.map((app) => app.reads));
     const wanted = [];
     for (let n = k - Math.min(most, k) + 1; n <= k; n++) wanted.push(`state_${n}`);
-    const tensor = (data, dims) => this.#tensor("int64", data, dims);
+    const tensor = (data, dims) => new this.#ort.Tensor("int64", data, dims);
     const [hidden, states] = await this.#alone(async () => {
       const shape = [batch.length, length];
       const { hidden } = await this.#trunk.run({
@@ -159,7 +159,7 @@ export class Runtime {
         attention_mask: tensor(mask, shape),
       });
       const feeds = {
-        hidden: this.#tensor("float32", hidden.data, [1, ...shape, width]),
+        hidden: new this.#ort.Tensor("float32", hidden.data, [1, ...shape, width]),
         attention_mask: tensor(mask, [1, ...shape]),
         slots: tensor(
           BigInt64Array.from(slots, (slot) => BigInt(loaded.slots.get(slot))),
@@ -224,17 +224,13 @@ export class Runtime {
       }
     });
     const dims = which === "a" ? [loras.length, fixed, rank] : [loras.length, rank, fixed];
-    return this.#tensor("float32", data, dims);
+    return new this.#ort.Tensor("float32", data, dims);
   }
 
   /** How wide the map is that a half of LoRA belongs to. */
   #widthOf(name, which) {
     const shape = this.#top.inputMetadata.find((input) => input.name === name).shape;
     return shape[which === "a" ? 1 : 2];
-  }
-
-  #tensor(type, data, dims) {
-    return new this.#ort.Tensor(type, data, dims);
   }
 
   /** One pass after another: a session runs one at a time. */

@@ -1,3 +1,4 @@
+import { sigmoid, softmax } from "./decoding.js";
 import { BundleError } from "./errors.js";
 
 const PREFIX = "neighbours.";
@@ -44,7 +45,7 @@ export class Voters {
       return softmax(logits).map((p, c) => Math.log(Math.max(mixed(p, c), small)) + shift[c]);
     }
     return logits.map((logit, c) => {
-      const p = Math.min(Math.max(mixed(1 / (1 + Math.exp(-logit)), c), small), 1 - small);
+      const p = Math.min(Math.max(mixed(sigmoid(logit), c), small), 1 - small);
       return Math.log(p / (1 - p)) + shift[c];
     });
   }
@@ -68,11 +69,4 @@ export class Voters {
     });
     return found;
   }
-}
-
-function softmax(values) {
-  const most = Math.max(...values);
-  const exponents = values.map((value) => Math.exp(value - most));
-  const total = exponents.reduce((sum, one) => sum + one, 0);
-  return exponents.map((one) => one / total);
 }

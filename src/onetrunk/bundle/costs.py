@@ -6,7 +6,6 @@ as separate models would take.
 
 from __future__ import annotations
 
-import itertools
 import json
 import subprocess
 import sys
@@ -112,13 +111,11 @@ def measure_costs(
 
 def _names(runtime: Runtime, count: int) -> list[str]:
     """So many apps; copies are added where there are fewer."""
-    own = [name for name in runtime.names if " copy " not in name]
-    for number in itertools.count(len(runtime.names)):
-        if len(runtime.names) >= count:
-            return runtime.names[:count]
+    own = runtime.bundle.apps
+    while (number := len(runtime.names)) < count:
         name = own[number % len(own)]
         runtime.add(replace(runtime.apps[name], name=f"{name[:80]} copy {number}"))
-    raise AssertionError
+    return runtime.names[:count]
 
 
 def _latency(

@@ -14,7 +14,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from onetrunk.bundle.app import BundledApp, Lora
+from onetrunk.bundle.app import BundledApp, Lora, read_lora
 from onetrunk.errors import UserError, nearest
 from onetrunk.storage import read_json
 
@@ -109,6 +109,13 @@ class Bundle:
         app = BundledApp.from_bytes(name, self.read(path), str(self.folder / path))
         self.check_app(app, str(self.folder / path))
         return app
+
+    def primary_lora(self, family: str) -> Lora:
+        """Read a family's primary LoRA. Raises :class:`UserError` if it does not fit the graph."""
+        path = f"{PRIMARY}/{family}{SUFFIX}"
+        lora = read_lora(self.read(path), path)
+        self.check_lora(lora, path)
+        return lora
 
     def check_known(self, name: str) -> None:
         """Raise :class:`UserError` with the nearest name if there is no such app."""

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from onetrunk.bundle.app import BundledApp, Lora, a_name, b_name, read_lora
-from onetrunk.bundle.layout import NONE, PRIMARY, SUFFIX, Bundle, check_name
+from onetrunk.bundle.app import BundledApp, Lora, a_name, b_name
+from onetrunk.bundle.layout import NONE, Bundle, check_name
 from onetrunk.errors import UserError, nearest
 
 
@@ -43,11 +43,7 @@ class Shelf:
             raise UserError(f"room for {room} apps: it must be at least 1")
         self.bundle, self.room = bundle, room
         self._shapes = shapes
-        self._primary: dict[str, Lora] = {}
-        for family in bundle.primary:
-            path = f"{PRIMARY}/{family}{SUFFIX}"
-            self._primary[family] = read_lora(bundle.read(path), path)
-            bundle.check_lora(self._primary[family], path)
+        self._primary = {family: bundle.primary_lora(family) for family in bundle.primary}
         for name in names:
             bundle.check_known(name)
         self._on_disk = dict.fromkeys(names)
@@ -114,17 +110,25 @@ class Shelf:
         loras: dict[str, Lora] = {NONE: {}}
         for app in apps.values():
             loras[app.slot] = app.lora or self._primary.get(app.slot, {})
-        rank = max((a.shape[1] for lora in loras.values() for a, _ in lora.values()), default=1)
-        stacked: dict[str, np.ndarray] = {}
-        for layer in range(self.bundle.depth - self.bundle.k, self.bundle.depth):
-            for target in self.bundle.targets:
-                first, second = a_name(layer, target), b_name(layer, target)
-                a = np.zeros((len(loras), self._shapes[first][1], rank), np.float32)
-                b = np.zeros((len(loras), rank, self._shapes[second][2]), np.float32)
-                for slot, lora in enumerate(loras.values()):
-                    if (layer, target) in lora:
-                        own_a, own_b = lora[layer, target]
-                        a[slot, :, : own_a.shape[1]], b[slot, : len(own_b)] = own_a, own_b
-                stacked |= {first: a, second: b}
         slots = {name: number for number, name in enumerate(loras)}
-        return Loaded(dict(apps), slots, stacked)
+        return Loaded(dict(apps), slots, stack_loras(self.bundle, self._shapes, [*loras.values()]))
+
+
+def stack_loras(
+    bundle: Bundle, shapes: Mapping[str, Sequence[int]], loras: Sequence[Lora]
+) -> dict[str, np.ndarray]:
+    """What the top wants of some LoRAs, by input: ``(n, d_in, r)`` and ``(n, r, d_out)`` of every
+    place, zero where a LoRA has none or is of a lower rank. ``shapes`` are those of its inputs."""
+    rank = max((a.shape[1] for lora in loras for a, _ in lora.values()), default=1)
+    stacked: dict[str, np.ndarray] = {}
+    for layer in range(bundle.depth - bundle.k, bundle.depth):
+        for target in bundle.targets:
+            first, second = a_name(layer, target), b_name(layer, target)
+            a = np.zeros((len(loras), shapes[first][1], rank), np.float32)
+            b = np.zeros((len(loras), rank, shapes[second][2]), np.float32)
+            for slot, lora in enumerate(loras):
+                if (layer, target) in lora:
+                    own_a, own_b = lora[layer, target]
+                    a[slot, :, : own_a.shape[1]], b[slot, : len(own_b)] = own_a, own_b
+            stacked |= {first: a, second: b}
+    return stacked

@@ -19,6 +19,7 @@ from tokenizers import Tokenizer
 from torch import nn
 from transformers import PreTrainedTokenizerFast
 
+from onetrunk.bundle.export import tokenizer_bytes
 from onetrunk.data.alignment import encodings
 from onetrunk.errors import UserError
 from onetrunk.model.backbone import Backbone
@@ -51,10 +52,7 @@ def with_vocabulary_of(
 
 
 def _content(encoder: Encoder) -> dict[str, Any]:
-    backend = encoder.tokenizer.backend_tokenizer
-    backend.no_truncation()
-    backend.no_padding()
-    content: dict[str, Any] = json.loads(backend.to_str())
+    content: dict[str, Any] = json.loads(tokenizer_bytes(encoder))
     if content["model"]["type"] != "WordPiece":
         raise UserError(
             f"the tokenizer of {encoder.source} is {content['model']['type']}: only a WordPiece "
