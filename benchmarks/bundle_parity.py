@@ -6,8 +6,9 @@
 Six apps with a LoRA of rank 16 on the last 3 layers, three of each family, are fitted on ``--rows``
 drawn rows. The fp32 bundle is held against PyTorch on 1,000 texts made to be difficult: the largest
 difference of a logit, and how many answers differ at all. Both bundles are scored on ``--test``
-rows of each test set, as PyTorch is; so are int8 bundles with fewer word pieces: those of all
-training texts of the six, and the most frequent of these.
+rows of each test set, as PyTorch is; so are bundles that are smaller still: in four bits, with
+fewer word pieces (those of all training texts of the six, and the most frequent of these), with a
+trunk of fewer layers that learnt from these texts, and with all of it.
 """
 
 from __future__ import annotations
@@ -25,14 +26,15 @@ import torch
 from matrix import ENCODER, drawn, environment
 from onetrunk.adapt.fit import fit
 from onetrunk.adapt.task import AdaptSettings
-from onetrunk.bundle.export import export_bundle
+from onetrunk.bundle.export import Precision, export_bundle
 from onetrunk.bundle.parity import difference, hostile_texts
 from onetrunk.bundle.runtime import Runtime
+from onetrunk.bundle.shallow import with_trunk_of
 from onetrunk.bundle.vocabulary import with_vocabulary_of
 from onetrunk.data.sources import find_files
 from onetrunk.engine import Engine
 from onetrunk.families import family as family_named
-from onetrunk.model.backbone import load_backbone
+from onetrunk.model.backbone import Backbone, load_backbone
 from onetrunk.storage import write_json
 
 TASKS = {
@@ -40,6 +42,7 @@ TASKS = {
     "banking77": "tc", "trec6": "tc", "tweeteval_emotion": "tc",
 }  # fmt: skip
 PIECES = (None, 10_000, 5_000)
+TRUNK_LAYERS = (2, 1)
 
 
 def answers(results: list[dict[str, Any]], name: str) -> list[Any]:
@@ -79,7 +82,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name, Engine(loaded, apps) as engine:
         wanted = engine.predict(texts)
         predict = {"pytorch": engine.predict_examples}
-        for precision in ("fp32", "int8"):
+        plain: tuple[Precision, ...] = ("fp32", "int8")
+        for precision in plain:
             export_bundle(loaded, apps, Path(name) / precision, precision)
             runtime = Runtime(Path(name) / precision)
             predict[precision] = runtime.predict_examples
@@ -96,11 +100,21 @@ def main() -> None:
                 },
             }
         every = [family.text(row) for family, rows in read.values() for row in rows]
+        smaller: list[tuple[str, Precision, Backbone | None]] = [("int4", "int4", None)]
         for pieces in PIECES:
-            small = with_vocabulary_of(loaded, every, pieces)
-            count = small.encoder.token_embedding.num_embeddings
-            side = f"int8, {count:,} pieces"
-            export_bundle(loaded, apps, Path(name) / side, "int8", smaller=small)
+            few = with_vocabulary_of(loaded, every, pieces)
+            count = few.encoder.token_embedding.num_embeddings
+            smaller.append((f"int8, {count:,} pieces", "int8", few))
+        for layers in TRUNK_LAYERS:
+            start = time.perf_counter()
+            shallow = with_trunk_of(layers, loaded, loaded.k, every)
+            seconds[f"teaching a trunk of {layers}"] = round(time.perf_counter() - start, 1)
+            smaller.append((f"int8, trunk of {layers} layers", "int8", shallow))
+            if layers == TRUNK_LAYERS[0]:
+                few = with_vocabulary_of(shallow, every, PIECES[1])
+                smaller.append((f"int4, {PIECES[1]:,} pieces, trunk of {layers}", "int4", few))
+        for side, precision, small in smaller:
+            export_bundle(loaded, apps, Path(name) / side, precision, smaller=small)
             predict[side] = Runtime(Path(name) / side).predict_examples
         megabytes = {
             folder.name: round(sum(f.stat().st_size for f in folder.rglob("*.*")) / 1e6, 2)

@@ -11,7 +11,7 @@ import onnx
 from onnx import TensorProto
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
-from onetrunk.bundle.quantize import embeddings_in_rows
+from onetrunk.bundle.int8 import embeddings_in_rows
 
 
 def quantized(model: onnx.ModelProto) -> onnx.ModelProto:

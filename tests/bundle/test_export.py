@@ -17,10 +17,10 @@ from onetrunk.adapt.app import App
 from onetrunk.bundle.app import a_name, b_name
 from onetrunk.bundle.export import Check, add_apps, export_bundle, remove_apps
 from onetrunk.bundle.graph import top_graph, trunk_graph
+from onetrunk.bundle.int8 import EMBEDDINGS, quantize
 from onetrunk.bundle.layout import MANIFEST, Bundle
 from onetrunk.bundle.merged import export_merged
 from onetrunk.bundle.parity import difference, hostile_texts
-from onetrunk.bundle.quantize import EMBEDDINGS, quantize
 from onetrunk.bundle.runtime import Runtime
 from onetrunk.data.examples import LabelledText
 from onetrunk.engine import Engine

@@ -86,7 +86,7 @@ def alike(one: Any, other: Any, gap: float) -> bool:
 
 
 # In eight bits a sum that differs in its last digit can be rounded to another step.
-@pytest.mark.parametrize(("precision", "gap"), [("fp32", 5e-4), ("int8", 0.02)])
+@pytest.mark.parametrize(("precision", "gap"), [("fp32", 5e-4), ("int8", 0.02), ("int4", 1e-3)])
 def test_answers_are_those_of_python(
     precision: str, gap: float, tiny_backbone: Backbone, apps: dict[str, App], tmp_path: Path
 ) -> None:

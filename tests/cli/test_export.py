@@ -10,17 +10,20 @@ from typing import Any
 import pytest
 
 from onetrunk.model.backbone import Backbone, save_backbone
+from onetrunk.model.encoder import Encoder
 
 Run = Callable[..., Any]
 TEXT = "Call mum in New York, now!"
 
 
 @pytest.fixture
-def folders(
-    tiny_backbone: Backbone, random_adapter: Any, corpora: Path, run: Run
-) -> tuple[Path, Path, Path]:
+def folders(tiny_backbone: Backbone, corpora: Path, run: Run) -> tuple[Path, Path, Path]:
     """A backbone and an app of each family on it."""
-    save_backbone(tiny_backbone, corpora / "backbone")
+    return adapted(tiny_backbone, corpora, run)
+
+
+def adapted(backbone: Backbone, corpora: Path, run: Run) -> tuple[Path, Path, Path]:
+    save_backbone(backbone, corpora / "backbone")
     for family in ("ner", "tc"):
         data = corpora / family / "app"
         assert run(
@@ -88,3 +91,45 @@ def test_one_app_alone(run: Run, folders: tuple[Path, ...], corpora: Path) -> No
     both = run("export", backbone, ner, tc, "--merged", "--out", corpora / "models")
     assert both.code == 2
     assert "--merged is for one app" in both.err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--int8", "--int4"), "give --int8 or --int4"),
+        (("--trunk-layers", "1"), "give --trunk-layers and --texts"),
+        (("--texts", "TEXTS"), "give --trunk-layers and --texts"),
+        (("--pieces", "9"), "--pieces counts those of --vocabulary"),
+        (("--trunk-layers", "1", "--texts", "TEXTS"), "none can be left out"),
+        (("--trunk-layers", "1", "--texts", "TEXTS", "--merged"), "--merged is for one app"),
+    ],
+)
+def test_options_that_do_not_go_together(
+    run: Run, folders: tuple[Path, ...], corpora: Path, options: tuple[str, ...], message: str
+) -> None:
+    backbone, ner, _ = folders
+    texts = str(corpora / "tc/app/train.parquet")
+    given = [texts if option == "TEXTS" else option for option in options]
+    done = run("export", backbone, ner, *given, "--out", corpora / "bundle")
+    assert done.code == 2
+    assert message in " ".join(done.err.split())
+    assert not (corpora / "bundle").exists()
+
+
+def test_a_bundle_as_small_as_it_gets(
+    run: Run, tiny_encoder: Encoder, random_adapter: Any, corpora: Path
+) -> None:
+    """Four bits, fewer layers, fewer word pieces."""
+    tiny_encoder.freeze()
+    primary = {f: random_adapter(tiny_encoder, k=1, rank=4, seed=1) for f in ("ner", "tc")}
+    backbone, *apps = adapted(Backbone(tiny_encoder, 1, primary), corpora, run)
+    texts = corpora / "tc/app/train.parquet"
+    done = run(
+        *("export", backbone, *apps, "--int4", "--trunk-layers", 1, "--texts", texts),
+        *("--vocabulary", texts, "--out", corpora / "bundle"),
+    )
+    assert done.code == 0, done.err
+    assert "word pieces" in done.out + done.err
+    manifest = json.loads((corpora / "bundle/bundle.json").read_text())
+    assert (manifest["precision"], manifest["trunk_layers"]) == ("int4", 1)
+    assert list(json.loads(run("predict", corpora / "bundle", "--text", TEXT).out)["apps"])

@@ -15,13 +15,13 @@ import onnx
 
 from onetrunk import __version__
 from onetrunk.adapt.app import App
-from onetrunk.bundle import layout
+from onetrunk.bundle import int4, int8, layout
 from onetrunk.bundle.app import FAMILIES, BundledApp, Lora, lora_bytes
 from onetrunk.bundle.graph import top_graph, trunk_graph
 from onetrunk.bundle.layout import Bundle
 from onetrunk.bundle.parity import difference
-from onetrunk.bundle.quantize import quantize
 from onetrunk.bundle.runtime import Runtime
+from onetrunk.bundle.shallow import trunk_layers
 from onetrunk.bundle.voters import PREFIX, Voters
 from onetrunk.engine import Engine
 from onetrunk.errors import UserError, nearest
@@ -31,11 +31,16 @@ from onetrunk.model.lora import LoraAdapter
 from onetrunk.model.neighbours import Neighbours
 from onetrunk.storage import atomic_folder, refuse_existing, write_json
 
-Precision = Literal["fp32", "int8"]
+Precision = Literal["fp32", "int8", "int4"]
 PARITY = 1e-3
 """Largest difference of a logit from PyTorch's, in standard deviations of logits, that an fp32
 bundle may show."""
-_KEPT: dict[str, type] = {"fp32": np.float32, "int8": np.float16}  # heads and LoRA
+_KEPT: dict[str, type] = {  # heads and LoRA
+    "fp32": np.float32, "int8": np.float16, "int4": np.float16,
+}  # fmt: skip
+_SMALLER: dict[str, Callable[[onnx.ModelProto], onnx.ModelProto]] = {
+    "int8": int8.quantize, "int4": int4.quantize,
+}  # fmt: skip
 
 
 @dataclass
@@ -70,7 +75,8 @@ def export_bundle(
     smaller: Backbone | None = None,
 ) -> Exported:
     """Write a bundle of a backbone and apps trained on it; or of a ``smaller`` backbone in its
-    place, such as :func:`~onetrunk.bundle.vocabulary.with_vocabulary_of` gives.
+    place, such as :func:`~onetrunk.bundle.vocabulary.with_vocabulary_of` and
+    :func:`~onetrunk.bundle.shallow.with_trunk_of` give.
 
     Apps in ``checks`` are scored in PyTorch and in the bundle. Raises :class:`UserError`, and
     leaves nothing behind, if an app cannot be exported, if an fp32 bundle's logits are not
@@ -84,7 +90,7 @@ def export_bundle(
         if name not in apps:
             raise UserError(f"there is no app {name!r} to check; {nearest(name, apps)}")
     written = smaller or backbone
-    encoder, k = written.encoder, _depth(backbone, apps)
+    encoder, k = written.encoder, top_layers(backbone, apps)
     targets = _targets(backbone, apps)
     with atomic_folder(out, overwrite) as folder:
         files = {}
@@ -99,8 +105,7 @@ def export_bundle(
             (layout.TOP, lambda: top_graph(encoder, k, targets)),
         ):
             tell(path)
-            model = build()
-            put(path, _bytes(quantize(model) if precision == "int8" else model))
+            put(path, model_bytes(build(), precision))
         put(layout.TOKENIZER, tokenizer_bytes(encoder))
         for family, adapter in backbone.primary.items():
             content = lora_bytes(_lora(adapter), _KEPT[precision])
@@ -115,6 +120,7 @@ def export_bundle(
             "depth": encoder.depth,
             "width": encoder.width,
             "k": k,
+            "trunk_layers": trunk_layers(encoder, k),
             "targets": targets,
             "pooling": backbone.pooling,
             "max_length": encoder.max_length,
@@ -180,6 +186,13 @@ def bundled_app(name: str, app: App, backbone: Backbone) -> BundledApp:
     )  # fmt: skip
 
 
+def top_layers(backbone: Backbone, apps: Mapping[str, App]) -> int:
+    """Layers of the top: as many as may carry LoRA, or as any of these apps needs."""
+    encoder = backbone.encoder
+    reached = [encoder.depth - a.layers[0] for a in _adapters(backbone, apps) if a.layers]
+    return max(backbone.k, *reached, *(app.reads - 1 for app in apps.values()), 0)
+
+
 def tokenizer_bytes(encoder: Encoder) -> bytes:
     """``tokenizer.json``, without what it last truncated or padded to."""
     backend = encoder.tokenizer.backend_tokenizer
@@ -187,6 +200,14 @@ def tokenizer_bytes(encoder: Encoder) -> bytes:
     backend.no_padding()
     content: str = backend.to_str()
     return content.encode()
+
+
+def model_bytes(model: onnx.ModelProto, precision: Precision) -> bytes:
+    """A graph, its weights in this precision, as a file holds it."""
+    if precision != "fp32":
+        model = _SMALLER[precision](model)
+    content: bytes = model.SerializeToString()
+    return content
 
 
 def check_parity(found: Exported, precision: Precision) -> None:
@@ -216,22 +237,10 @@ def _adapters(backbone: Backbone, apps: Mapping[str, App]) -> list[LoraAdapter]:
     return [*backbone.primary.values(), *own]
 
 
-def _depth(backbone: Backbone, apps: Mapping[str, App]) -> int:
-    """Layers of the top: as many as may carry LoRA, or as any of these apps needs."""
-    encoder = backbone.encoder
-    reached = [encoder.depth - a.layers[0] for a in _adapters(backbone, apps) if a.layers]
-    return max(backbone.k, *reached, *(app.reads - 1 for app in apps.values()), 0)
-
-
 def _targets(backbone: Backbone, apps: Mapping[str, App]) -> list[str]:
     """The linear maps that any adapter changes; all, if there is no adapter yet."""
     used = {target for adapter in _adapters(backbone, apps) for target in adapter.targets}
     return [target for target in TARGETS if target in (used or TARGETS)]
-
-
-def _bytes(model: onnx.ModelProto) -> bytes:
-    content: bytes = model.SerializeToString()
-    return content
 
 
 def _compared(

@@ -26,6 +26,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from onetrunk.bundle.app import a_name, b_name
+from onetrunk.bundle.shallow import Skipped
 from onetrunk.errors import UserError, nearest
 from onetrunk.model.encoder import Encoder
 
@@ -222,13 +223,15 @@ def whole_graph(
 
 
 def _bottom(graph: _Graph, encoder: Encoder, count: int) -> list[str]:
-    """Embeddings and the first ``count`` layers, as they stand: ``(B, T)`` -> what enters the first
-    and what leaves each, ``(B, T, D)``."""
+    """Embeddings and the first ``count`` layers that are there, as they stand: ``(B, T)`` -> what
+    enters the first and what leaves each, ``(B, T, D)``."""
     layers = _Layers(graph, encoder)
     states = [_embeddings(graph, layers, encoder)]
     mask = graph.add("Cast", "attention_mask", to=TensorProto.INT32)
     rows = graph.ints(0, 0, encoder.width)
     for layer in range(count):
+        if isinstance(encoder.layers[layer], Skipped):
+            continue
         states.append(layers.layer(layer, states[-1], mask, rows, rows))
     return states
 

@@ -22,11 +22,11 @@ from onetrunk.bundle.export import (
     Precision,
     bundled_app,
     check_parity,
+    model_bytes,
     tokenizer_bytes,
 )
 from onetrunk.bundle.graph import whole_graph
 from onetrunk.bundle.parity import difference
-from onetrunk.bundle.quantize import quantize
 from onetrunk.bundle.runtime import session
 from onetrunk.engine import Engine
 from onetrunk.errors import UserError
@@ -97,8 +97,7 @@ def merged_model(backbone: Backbone, app: App, precision: Precision) -> bytes:
     finally:
         stack.detach()
         encoder.freeze()  # merging is for training, too
-    content: bytes = (quantize(model) if precision == "int8" else model).SerializeToString()
-    return content
+    return model_bytes(model, precision)
 
 
 class _Model:

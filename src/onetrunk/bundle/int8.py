@@ -17,6 +17,8 @@ from onnx import TensorProto, helper, numpy_helper
 from onetrunk.bundle.graph import RUNTIME_DOMAIN
 
 EMBEDDINGS = "word_embeddings"
+TINY = 1e-12
+"""Scale of weights, or of a token, that are all zero."""
 # Seven bits of a weight: 8-bit products that are added up in pairs of 16 bits, as x86 does without
 # VNNI, would overflow.
 WEIGHT_STEPS = 63
@@ -40,7 +42,7 @@ def _maps_in_columns(graph: onnx.GraphProto) -> None:
     constants = {
         "token_axis": np.array([-1], np.int64),
         "token_step": np.float32(1 / ACTIVATION_STEPS),
-        "token_least": np.float32(1e-12),
+        "token_least": np.float32(TINY),
         "token_one": np.float32(1),
         "token_zero": np.uint8(ZERO),
     }
@@ -58,7 +60,7 @@ def _maps_in_columns(graph: onnx.GraphProto) -> None:
         if weight not in done:
             done.add(weight)
             values = numpy_helper.to_array(weights[weight])
-            scales = np.maximum(np.abs(values).max(0), 1e-12).astype(np.float32) / WEIGHT_STEPS
+            scales = np.maximum(np.abs(values).max(0), TINY).astype(np.float32) / WEIGHT_STEPS
             graph.initializer.remove(weights[weight])
             more += [
                 numpy_helper.from_array(np.rint(values / scales).astype(np.int8), weight),
@@ -95,7 +97,7 @@ def embeddings_in_rows(graph: onnx.GraphProto) -> None:
     if not tables:
         return
     values = numpy_helper.to_array(tables[0])
-    scales = np.maximum(np.abs(values).max(1, keepdims=True), 1e-12).astype(np.float32) / 127
+    scales = np.maximum(np.abs(values).max(1, keepdims=True), TINY).astype(np.float32) / 127
     rows = np.rint(values / scales).astype(np.int8)
     graph.initializer.remove(tables[0])
     graph.initializer.append(numpy_helper.from_array(rows, EMBEDDINGS))
