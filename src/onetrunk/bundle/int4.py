@@ -1,8 +1,8 @@
 """Weights in four bits: for who has no room for eight.
 
 One scale for each 32 weights that stand together, of an output of a linear map or of a word. Linear
-maps are ONNX Runtime's ``MatMulNBits``. Activations stay fp32: rounding them is hardly faster here,
-and not every build does it, so that a browser's answers would not be a phone's. LoRA is not touched.
+maps are ONNX Runtime's ``MatMulNBits``. Activations stay fp32: rounding them is hardly faster, and
+not every build does it, so that a browser's answers would not be a phone's. LoRA is not touched.
 """
 
 from __future__ import annotations
