@@ -29,7 +29,7 @@ from onetrunk.adapt.task import AdaptSettings
 from onetrunk.bundle.export import Precision, export_bundle
 from onetrunk.bundle.parity import difference, hostile_texts
 from onetrunk.bundle.runtime import Runtime
-from onetrunk.bundle.shallow import with_trunk_of
+from onetrunk.bundle.shallow import with_shallow_trunk
 from onetrunk.bundle.vocabulary import with_vocabulary_of
 from onetrunk.data.sources import find_files
 from onetrunk.engine import Engine
@@ -107,7 +107,7 @@ def main() -> None:
             smaller.append((f"int8, {count:,} pieces", "int8", few))
         for layers in TRUNK_LAYERS:
             start = time.perf_counter()
-            shallow = with_trunk_of(layers, loaded, loaded.k, every)
+            shallow = with_shallow_trunk(loaded, loaded.k, layers, every)
             seconds[f"teaching a trunk of {layers}"] = round(time.perf_counter() - start, 1)
             smaller.append((f"int8, trunk of {layers} layers", "int8", shallow))
             if layers == TRUNK_LAYERS[0]:

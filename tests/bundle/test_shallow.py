@@ -15,7 +15,7 @@ from onetrunk.adapt.app import App
 from onetrunk.bundle.export import export_bundle, top_layers
 from onetrunk.bundle.layout import MANIFEST
 from onetrunk.bundle.parity import hostile_texts
-from onetrunk.bundle.shallow import Skipped, trunk_layers, with_trunk_of
+from onetrunk.bundle.shallow import Skipped, trunk_layers, with_shallow_trunk
 from onetrunk.bundle.vocabulary import with_vocabulary_of
 from onetrunk.engine import Engine
 from onetrunk.errors import UserError
@@ -30,8 +30,8 @@ def shallow(
     backbone: Backbone, k: int = 1, layers: int = 1, **more: Any
 ) -> tuple[Backbone, list[float]]:
     errors: list[float] = []
-    found = with_trunk_of(
-        layers, backbone, k, TEXTS * 8, precision="fp32",
+    found = with_shallow_trunk(
+        backbone, k, layers, TEXTS * 8, precision="fp32",
         progress=lambda done, total, error: errors.append(error), **more,
     )  # fmt: skip
     return found, errors
@@ -101,8 +101,8 @@ def test_a_bundle_computes_what_the_shallower_encoder_does(
 def test_what_cannot_be_left_out(tiny_backbone: Backbone) -> None:
     depth = tiny_backbone.encoder.depth
     with pytest.raises(UserError, match=f"has {depth - 1} below the 1 that .* give 1 to"):
-        with_trunk_of(depth - 1, tiny_backbone, 1, TEXTS)
+        with_shallow_trunk(tiny_backbone, 1, depth - 1, TEXTS)
     with pytest.raises(UserError, match="none can be left out"):
-        with_trunk_of(1, tiny_backbone, depth - 1, TEXTS)
+        with_shallow_trunk(tiny_backbone, depth - 1, 1, TEXTS)
     with pytest.raises(UserError, match="no texts to teach"):
-        with_trunk_of(1, tiny_backbone, 1, [])
+        with_shallow_trunk(tiny_backbone, 1, 1, [])

@@ -76,7 +76,7 @@ def export_bundle(
 ) -> Exported:
     """Write a bundle of a backbone and apps trained on it; or of a ``smaller`` backbone in its
     place, such as :func:`~onetrunk.bundle.vocabulary.with_vocabulary_of` and
-    :func:`~onetrunk.bundle.shallow.with_trunk_of` give.
+    :func:`~onetrunk.bundle.shallow.with_shallow_trunk` give.
 
     Apps in ``checks`` are scored in PyTorch and in the bundle. Raises :class:`UserError`, and
     leaves nothing behind, if an app cannot be exported, if an fp32 bundle's logits are not

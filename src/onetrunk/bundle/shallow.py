@@ -38,10 +38,10 @@ class Skipped(nn.Module):
         return hidden
 
 
-def with_trunk_of(
-    layers: int,
+def with_shallow_trunk(
     backbone: Backbone,
     k: int,
+    layers: int,
     texts: Sequence[str],
     steps: int = STEPS,
     seed: int = 0,

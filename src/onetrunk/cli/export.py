@@ -74,7 +74,7 @@ def export(
     from onetrunk.adapt.app import load_apps
     from onetrunk.bundle.export import Check, Precision, export_bundle, top_layers
     from onetrunk.bundle.merged import export_merged
-    from onetrunk.bundle.shallow import with_trunk_of
+    from onetrunk.bundle.shallow import with_shallow_trunk
     from onetrunk.bundle.vocabulary import with_vocabulary_of
     from onetrunk.data.notes import Notes
     from onetrunk.data.sources import read_texts
@@ -119,8 +119,8 @@ def export(
     with progress_bar() as bar:
         if trunk_layers is not None:
             taught = bar.add_task("trunk", total=None, note="")
-            smaller = with_trunk_of(
-                trunk_layers, loaded, top_layers(loaded, found), of_trunk,
+            smaller = with_shallow_trunk(
+                loaded, top_layers(loaded, found), trunk_layers, of_trunk,
                 progress=lambda done, total, error: bar.update(
                     taught, completed=done, total=total, note=f"{error:.1%} missed"
                 ),
