@@ -14,7 +14,8 @@ count as missed.
 
 scikit-learn reads the pooled states of the bare backbone, standardised and not: one-vs-rest
 logistic regression, ridge regression and nearest neighbours, each over a grid. The linear apps read
-the same states, but for those of several layers; the LoRA apps change them.
+the same states, but for those of several layers; the LoRA apps change them. Work is shared and
+resumed as in ``strategies.py``; parts are kept in ``results/kinds``.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -39,14 +41,15 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MultiLabelBinarizer, StandardScaler
 
 from embedding import embed
-from matrix import environment
+from matrix import ENCODER, Job, environment, work
 from onetrunk.estimator import TextEstimator
 from onetrunk.families.multi_label import best_threshold
 from onetrunk.metrics.scores import label_scores
 from onetrunk.model.backbone import Backbone, load_backbone
-from onetrunk.storage import write_json
+from onetrunk.storage import read_json, write_json
 
 ROWS = 1000
+PARTS = Path("results/kinds")
 RATINGS = {
     "sst5": ["very negative", "negative", "neutral", "positive", "very positive"],
     "yelp5_subset": ["1 stars", "2 stars", "3 stars", "4 stars", "5 stars"],
@@ -283,22 +286,47 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("results/kinds.json"))
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    backbone = load_backbone(options.backbone)
-    result = {
-        "backbone": options.backbone,
-        "encoder": "all-MiniLM-L6-v2, already tuned for sentence embeddings",
+    backbone, seeds = load_backbone(options.backbone), options.seeds
+    parts: dict[str, dict[str, Callable[[], Any]]] = {
         "ratings (Spearman's rho)": {
-            name: ratings(backbone, options.data / "tc" / name, order, options.seeds)
+            name: partial(ratings, backbone, options.data / "tc" / name, order, seeds)
             for name, order in RATINGS.items()
         },
         "one label of many (accuracy)": {
-            name: many(backbone, options.data / "tc" / name, options.seeds) for name in MANY
+            name: partial(many, backbone, options.data / "tc" / name, seeds) for name in MANY
         },
-        "types, several a mention": types(backbone, options.data / "pre_ner" / "ufet_crowd"),
+        "types, several a mention (F1)": {
+            "ufet_crowd": partial(types, backbone, options.data / "pre_ner/ufet_crowd")
+        },
+    }
+    work(
+        [
+            Job(_file(name), _written(name, make))
+            for of in parts.values()
+            for name, make in of.items()
+        ]
+    )
+    result = {
+        "backbone": options.backbone,
+        "encoder": ENCODER,
+        "rows": ROWS,
+        "seeds": seeds,
+        **{
+            kind: {name: read_json(_file(name), "a part") for name in of}
+            for kind, of in parts.items()
+        },
         **environment(),
     }
     write_json(options.out, result)
     print(json.dumps(result, indent=2))
+
+
+def _file(name: str) -> Path:
+    return PARTS / f"{name}.json"
+
+
+def _written(name: str, make: Callable[[], Any]) -> Callable[[], None]:
+    return lambda: write_json(_file(name), make())
 
 
 if __name__ == "__main__":
