@@ -42,7 +42,7 @@ TASKS = {
     "banking77": "tc", "trec6": "tc", "tweeteval_emotion": "tc",
 }  # fmt: skip
 PIECES = (None, 10_000, 5_000)
-TRUNK_LAYERS = (2, 1)
+TRUNK_LAYERS = 2
 
 
 def answers(results: list[dict[str, Any]], name: str) -> list[Any]:
@@ -105,14 +105,14 @@ def main() -> None:
             few = with_vocabulary_of(loaded, every, pieces)
             count = few.encoder.token_embedding.num_embeddings
             smaller.append((f"int8, {count:,} pieces", "int8", few))
-        for layers in TRUNK_LAYERS:
-            start = time.perf_counter()
-            shallow = with_shallow_trunk(loaded, loaded.k, layers, every)
-            seconds[f"teaching a trunk of {layers}"] = round(time.perf_counter() - start, 1)
-            smaller.append((f"int8, trunk of {layers} layers", "int8", shallow))
-            if layers == TRUNK_LAYERS[0]:
-                few = with_vocabulary_of(shallow, every, PIECES[1])
-                smaller.append((f"int4, {PIECES[1]:,} pieces, trunk of {layers}", "int4", few))
+        start = time.perf_counter()
+        shallow = with_shallow_trunk(loaded, loaded.k, TRUNK_LAYERS, every)
+        seconds["teaching a trunk"] = round(time.perf_counter() - start, 1)
+        few = with_vocabulary_of(shallow, every, PIECES[1])
+        smaller += [
+            (f"int8, trunk of {TRUNK_LAYERS} layers", "int8", shallow),
+            (f"int4, {PIECES[1]:,} pieces, trunk of {TRUNK_LAYERS}", "int4", few),
+        ]
         for side, precision, small in smaller:
             export_bundle(loaded, apps, Path(name) / side, precision, smaller=small)
             predict[side] = Runtime(Path(name) / side).predict_examples
