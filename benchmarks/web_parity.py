@@ -4,10 +4,10 @@
         [--out results/web-parity.json]
 
 Needs Chromium, and ``npm install`` in ``web/``. Ten apps (named entities and labels, with a LoRA
-and without) are fitted on ``--rows`` drawn rows and exported in fp32 and int8. Both runtimes read
-``--texts`` texts: half of them real ones of the tasks' test sets, half made to be difficult. What
-is compared: labels and spans (in UTF-16 code units), and by how much probabilities differ. Then
-the milliseconds of one message for all ten apps, one thread each.
+and without) are fitted on ``--rows`` drawn rows and exported in fp32, int8 and int4. Both runtimes
+read ``--texts`` texts: half of them real ones of the tasks' test sets, half made to be difficult.
+What is compared: labels and spans (in UTF-16 code units), and by how much probabilities differ.
+Then the milliseconds of one message for all ten apps, one thread each.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ def main() -> None:
         "backbone": str(backbone.record.get("strategy", "bare encoder")),
     }
     with tempfile.TemporaryDirectory() as folder:
-        for precision in ("fp32", "int8"):
+        for precision in ("fp32", "int8", "int4"):
             export_bundle(backbone, apps, Path(folder) / precision, precision)
             result[precision] = compare(Path(folder) / precision, texts)
     result |= {"threads": 1, "repeats": REPEATS, "load_at_start": round(load, 2), **environment()}
