@@ -100,6 +100,7 @@ def test_one_app_alone(run: Run, folders: tuple[Path, ...], corpora: Path) -> No
         (("--trunk-layers", "1"), "give --trunk-layers and --texts"),
         (("--texts", "TEXTS"), "give --trunk-layers and --texts"),
         (("--pieces", "9"), "--pieces counts those of --vocabulary"),
+        (("--texts", "TEXTS", "--merged"), "give --trunk-layers and --texts"),
         (("--trunk-layers", "1", "--texts", "TEXTS"), "none can be left out"),
         (("--trunk-layers", "1", "--texts", "TEXTS", "--merged"), "--merged is for one app"),
     ],

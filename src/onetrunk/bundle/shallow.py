@@ -73,7 +73,8 @@ def with_shallow_trunk(
     ]
     if not windows:
         raise UserError("there are no texts to teach a shallower trunk with")
-    student = _student(backbone.encoder, below, {i * below // layers for i in range(layers)})
+    kept = {i * below // layers for i in range(layers)}  # spread evenly, from the first on
+    student = _student(backbone.encoder, below, kept)
     _teach(student, backbone.encoder, below, windows, steps, seed, precision, progress)
     return replace(backbone, encoder=student)
 

@@ -85,6 +85,12 @@ def export(
     refuse_existing(out, overwrite)
     if int8 and int4:
         raise UserError("weights are of 8 bits or of 4: give --int8 or --int4")
+    if pieces and not vocabulary:
+        raise UserError("--pieces counts those of --vocabulary: give the texts")
+    if (trunk_layers is None) != (not texts):
+        raise UserError(
+            "a trunk of fewer layers learns from texts: give --trunk-layers and --texts"
+        )
     precision: Precision = "int8" if int8 else "int4" if int4 else "fp32"
     loaded = load_backbone(backbone)
     found = load_apps(apps, loaded)
@@ -104,12 +110,6 @@ def export(
         if not equals or name not in found:
             raise UserError(f"--check {pair!r}: write APP=FILE; the apps: {', '.join(found)}")
         checks[name] = Check(found[name].family.read(Path(file), notes), file)
-    if pieces and not vocabulary:
-        raise UserError("--pieces counts those of --vocabulary: give the texts")
-    if (trunk_layers is None) != (not texts):
-        raise UserError(
-            "a trunk of fewer layers learns from texts: give --trunk-layers and --texts"
-        )
     of_vocabulary, of_trunk = (
         [text for file in files or [] for text in read_texts(file, notes)]
         for files in (vocabulary, texts)
