@@ -43,7 +43,7 @@ from sklearn.preprocessing import MultiLabelBinarizer, StandardScaler
 from embedding import embed
 from matrix import ENCODER, Job, environment, work
 from onetrunk.estimator import TextEstimator
-from onetrunk.families.multi_label import best_threshold
+from onetrunk.families.multi_label import best_thresholds
 from onetrunk.metrics.scores import label_scores
 from onetrunk.model.backbone import Backbone, load_backbone
 from onetrunk.storage import read_json, write_json
@@ -132,15 +132,7 @@ def types(backbone: Backbone, folder: Path) -> dict[str, Any]:
         for model in candidates:
             model.fit(x, y)
             judged, asked = (_probabilities(model, part) for part in (x_held_out, x_test))
-            cuts = (
-                np.array(
-                    [
-                        best_threshold(judged[:, i] - 0.5, y_held_out[:, i] > 0)
-                        for i in range(len(labels))
-                    ]
-                )
-                + 0.5
-            )
+            cuts = best_thresholds(judged - 0.5, y_held_out > 0) + 0.5
             own = label_scores(held_out[1], _chosen(judged >= cuts, labels))["micro_f1"]
             if own > best[0]:
                 best = own, type_scores(test[1], _chosen(asked >= cuts, labels))

@@ -1,10 +1,12 @@
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
 from sklearn.metrics import f1_score
 
 from onetrunk.data.examples import LabelledText
-from onetrunk.families.multi_label import MultiLabel, best_threshold
+from onetrunk.families.multi_label import MultiLabel, best_thresholds
 
 LABELS = ["a", "b", "c"]
 
@@ -19,23 +21,37 @@ def test_targets_and_decoding() -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_the_threshold_is_the_best_of_all(seed: int) -> None:
-    """Against scikit-learn's F1 at every possible cut, ties between logits included."""
+def test_the_thresholds_are_the_best_of_all(seed: int) -> None:
+    """Against scikit-learn's micro F1 at every combination of cuts, ties between logits included;
+    the first label is one that can hardly be learnt."""
     rng = np.random.default_rng(seed)
-    logits = np.round(rng.normal(size=30), 1 + seed % 2)
-    gold = logits + rng.normal(size=30) > rng.normal()
-    gold[0] = True
-    threshold = best_threshold(logits, gold)
-    every = [*np.unique(logits), logits.max() + 1]
-    best = max(f1_score(gold, logits >= cut) for cut in every)
-    assert f1_score(gold, logits >= threshold) == pytest.approx(best)
+    logits = np.round(rng.normal(size=(9, 3)), 1 + seed % 2)
+    gold = logits + rng.normal(size=(9, 3)) > rng.normal()
+    gold[:, 0] = np.arange(9) == logits[:, 0].argsort()[4]
+    gold[0, 1:] = True
+    found = f1_score(gold, logits >= best_thresholds(logits, gold), average="micro")
+    cuts = [[*np.unique(column), column.max() + 1] for column in logits.T]
+    every = (f1_score(gold, logits >= np.array(c), average="micro") for c in product(*cuts))
+    assert found == pytest.approx(max(every))
 
 
 def test_a_threshold_moves_only_if_that_helps() -> None:
-    assert best_threshold(np.array([3.0, 1.0, -2.0]), np.array([True, True, False])) == 0
-    assert best_threshold(np.array([3.0, 1.0, -2.0]), np.zeros(3, bool)) == 0
-    assert best_threshold(np.array([-1.0, -3.0]), np.array([True, False])) == -2
-    assert best_threshold(np.array([-1.0, -3.0]), np.array([True, True])) < -3
+    def alone(logits: list[float], gold: list[bool]) -> float:
+        return float(best_thresholds(np.array(logits)[:, None], np.array(gold)[:, None])[0])
+
+    assert alone([3.0, 1.0, -2.0], [True, True, False]) == 0
+    assert alone([3.0, 1.0, -2.0], [False] * 3) == 0
+    assert alone([-1.0, -3.0], [True, False]) == -2
+    assert alone([-1.0, -3.0], [True, True]) < -3
+
+
+def test_a_label_that_cannot_be_learnt_is_not_given_to_everyone() -> None:
+    """Its own best F1 would be reached by giving it to half of the rows."""
+    logits = np.stack([np.linspace(4, -4, 100), np.linspace(4, -4, 100)], 1)
+    gold = np.zeros((100, 2), bool)
+    gold[:20, 0] = gold[60, 1] = True
+    chosen = logits >= best_thresholds(logits, gold)
+    assert chosen.sum(0).tolist() == [20, 0]
 
 
 def test_calibrating_moves_each_label_to_its_best_threshold() -> None:
