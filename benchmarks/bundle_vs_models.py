@@ -24,7 +24,6 @@ import platform
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -46,6 +45,7 @@ from onetrunk.model.backbone import Backbone
 from onetrunk.model.loading import load_encoder
 from onetrunk.model.lora import LoraAdapter
 from peers.quantized import quantized
+from peers.turns import turns
 
 MESSAGE = (
     "Hi Ann, could we move our lunch from Friday to next Tuesday at the new place in Oslo? "
@@ -124,17 +124,6 @@ for one in sessions:
 """
 
 
-def turns(ways: dict[str, Callable[[], Any]], repeats: int) -> dict[str, list[float]]:
-    times: dict[str, list[float]] = {name: [] for name in ways}
-    for repeat in range(repeats + 5):
-        for name, way in ways.items():
-            start = time.perf_counter()
-            way()
-            if repeat >= 5:
-                times[name].append(time.perf_counter() - start)
-    return times
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--apps", type=int, default=10)
@@ -193,15 +182,15 @@ def main() -> None:
             fresh[f"separate {precision}"] = child(
                 OF_MODELS, str(models), json.dumps(ids[0].tolist())
             )
-        times = turns(ways, options.repeats)
+        times = turns(ways, options.repeats, warm_up=5)
     result = {
         "what": f"{options.apps} apps on a message of {len(MESSAGE.split())} words "
         f"({ids.shape[1]} tokens), batch 1, {options.threads} thread",
         "milliseconds": {
             name: {
-                "p50": round(1000 * median(found), 3),
-                "p95": round(1000 * quantiles(found, n=100)[94], 3),
-                "p99": round(1000 * quantiles(found, n=100)[98], 3),
+                "p50": round(median(found), 3),
+                "p95": round(quantiles(found, n=100)[94], 3),
+                "p99": round(quantiles(found, n=100)[98], 3),
             }
             for name, found in times.items()
         },

@@ -4,9 +4,9 @@
         [--out results/engine-vs-peft.json]
 
 PEFT ``switch`` runs the batch once an adapter (``set_adapter``); PEFT ``mixed`` runs one batch of
-apps x texts rows with ``adapter_names``. In bf16 PEFT runs under autocast and, if that is faster,
-with its weights in bf16. All ways give the same logits; the largest difference is printed with the
-times. They take turns within each repeat, so that a machine whose speed drifts slows them alike.
+apps x texts rows with ``adapter_names``. In bf16 PEFT runs under autocast, and with its weights
+in bf16; the faster one counts. All ways give the same logits; the largest difference is printed
+with the times. They take turns, so that a machine whose speed drifts slows them alike.
 
 Then what one more app costs, in percent of a pass of the whole encoder: eight more with a LoRA, and
 eight more that are a head alone. Prints JSON: medians in milliseconds, and ratios by pair.
@@ -18,7 +18,6 @@ import argparse
 import json
 import os
 import tempfile
-import time
 from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
@@ -43,6 +42,7 @@ from onetrunk.model.padding import pad
 from onetrunk.model.peft_format import save_peft
 from onetrunk.model.precision import Chosen, autocast
 from onetrunk.storage import write_json
+from peers.turns import turns
 
 COUNTS, TEXTS, RANK, K, LABELS = (10, 50), 8, 16, 2, 5
 MORE = 8
@@ -90,18 +90,6 @@ def batch(backbone: Backbone) -> tuple[Tensor, Tensor]:
     tokenizer = backbone.encoder.tokenizer
     texts = [MESSAGE[: 40 + 6 * i] for i in range(TEXTS)]
     return pad([text.ids for text in encode(tokenizer, texts, 128)], tokenizer.pad_token_id)
-
-
-def turns(ways: dict[str, Callable[[], Any]], repeats: int) -> dict[str, list[float]]:
-    """Milliseconds of each way, which take turns."""
-    found: dict[str, list[float]] = {name: [] for name in ways}
-    for repeat in range(repeats + 1):
-        for name, way in ways.items():
-            start = time.perf_counter()
-            way()
-            if repeat:  # the first warms up
-                found[name].append(1000 * (time.perf_counter() - start))
-    return found
 
 
 def compare(backbone: Backbone, count: int, precision: Chosen, repeats: int) -> dict[str, Any]:

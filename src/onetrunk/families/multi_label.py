@@ -85,8 +85,8 @@ def best_thresholds(logits: np.ndarray, gold: np.ndarray) -> np.ndarray:
     Halfway between two logits; of equally good ones the nearest to 0, which is also the answer for
     a label that no row has.
     """
-    ranked = -np.sort(-logits, axis=0, kind="stable").astype(np.float64)
     order = np.argsort(-logits, axis=0, kind="stable")
+    ranked = np.take_along_axis(logits, order, 0).astype(np.float64)
     right = np.cumsum(np.take_along_axis(gold, order, 0), axis=0)
     after = np.vstack([ranked[1:], ranked[-1:] - 2.0])
     # Where 0 lies between the two neighbours it is as good as the middle.
@@ -97,16 +97,13 @@ def best_thresholds(logits: np.ndarray, gold: np.ndarray) -> np.ndarray:
     # Equal logits cannot be told apart.
     possible = np.vstack([np.ones_like(none, bool), ranked > after])
     known = gold.any(0)
-    f1 = -1.0
+    f1 = 0.0
     while True:
-        gain = np.where(possible, 2.0 * right - max(f1, 0.0) * chosen, -np.inf)
+        gain = np.where(possible, 2.0 * right - f1 * chosen, -np.inf)
         best = gain >= gain.max(0) - 1e-9
         at = np.where(best, np.abs(cuts), np.inf).argmin(0)[None]
-        hits, given = (
-            np.take_along_axis(np.broadcast_to(of, cuts.shape), at, 0)[0, known].sum()
-            for of in (right, chosen)
-        )
-        found = 2.0 * hits / max(1.0, given + gold.sum())
+        hits = np.take_along_axis(right, at, 0)[0, known].sum()
+        found = 2.0 * hits / max(1.0, at[0, known].sum() + gold.sum())
         if found <= f1 + 1e-12:
             return np.where(known, np.take_along_axis(cuts, at, 0)[0], 0.0)
         f1 = found
