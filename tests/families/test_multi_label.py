@@ -3,8 +3,11 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
+from sklearn.multiclass import OneVsRestClassifier
 
+from onetrunk.adapt.linear import solve_linear
 from onetrunk.data.examples import LabelledText
 from onetrunk.families.multi_label import MultiLabel, best_thresholds
 
@@ -18,6 +21,19 @@ def test_targets_and_decoding() -> None:
     many = kind.decode(torch.tensor([[2.0, 1.0, -1.0]]), row, [0], LABELS)
     assert many.labels == ("a", "b")
     assert many.probabilities["c"] == pytest.approx(float(torch.tensor(-1.0).sigmoid()))
+
+
+def test_a_label_is_learned_as_if_it_were_alone() -> None:
+    """Against scikit-learn's one-vs-rest, whose C is 1 / (rows · l2)."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 5))
+    gold = x @ rng.normal(size=(5, 3)) + rng.normal(size=(60, 3)) > 0.5
+    scaled = (x - x.mean(0)) / x.std(0)
+    peer = OneVsRestClassifier(LogisticRegression(C=1 / (60 * 0.1), tol=1e-8)).fit(scaled, gold)
+    features, targets = torch.from_numpy(x).float(), torch.from_numpy(gold).float()
+    head = solve_linear(features, targets, 3, 0.1, MultiLabel().loss)
+    found = head(features).sigmoid().numpy()
+    assert found == pytest.approx(peer.predict_proba(scaled), abs=1e-3)
 
 
 @pytest.mark.parametrize("seed", range(20))

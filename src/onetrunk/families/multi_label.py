@@ -36,8 +36,9 @@ class MultiLabel(Classification):
         return target
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Binary cross-entropy, a mean over units and labels."""
-        return F.binary_cross_entropy_with_logits(logits, targets)
+        """Binary cross-entropy, a mean over units of the sum over labels: a label is learned, and
+        its weights held back, as if it were alone, however many there are."""
+        return F.binary_cross_entropy_with_logits(logits, targets, reduction="sum") / len(logits)
 
     def ballots(self, targets: Tensor, classes: int) -> Tensor:
         """A vote for each label that a text has."""
