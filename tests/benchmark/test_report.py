@@ -19,7 +19,7 @@ from onetrunk.benchmark.report import write_report
 from onetrunk.benchmark.suite import Suite, load_suite
 from onetrunk.cli import app
 from onetrunk.errors import UserError
-from onetrunk.storage import read_json
+from onetrunk.storage import read_json, write_json
 
 COLUMN = ("ner", "8-rows", "linear")
 SKILL = {"none": 0.5, "tpl": 0.8, "tpl-discarded": 0.65}
@@ -193,6 +193,20 @@ def test_the_verb_needs_neither_data_nor_recipe(out: Path, corpora: Path) -> Non
     assert load_suite(corpora / "suite.yaml", files=False).tasks
     with pytest.raises(UserError, match="no such file"):
         load_suite(corpora / "suite.yaml")
+
+
+def test_an_encoder_s_folder_is_told_from_here(
+    suite: Suite, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A report travels; where a home folder lies on this machine is not its business."""
+    folder = suite.backbone(suite.strategies[0], suite.seeds[0], out)
+    recipe = {"recipe": {"encoder": str(tmp_path / "runs/own")}}
+    folder.mkdir(parents=True)
+    write_json(folder / "onetrunk.json", recipe)
+    monkeypatch.chdir(tmp_path)
+    write_report(suite, out, tmp_path / "a", "tpl")
+    assert "Encoder: runs/own." in (tmp_path / "a/report.md").read_text()
+    assert read_json(tmp_path / "a/report.json", "a report")["encoder"] == "runs/own"
 
 
 def test_text_is_escaped(tmp_path: Path) -> None:

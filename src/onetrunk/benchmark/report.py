@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import partial
@@ -222,9 +223,11 @@ class _Report:
         return Section("Cost of an app", [text], [cost_table(self.results)])
 
     def _encoder(self) -> str:
+        """As the recipe names it; of a folder, from here: a report travels."""
         for strategy in self.suite.strategies:
             folder = self.suite.backbone(strategy, self.suite.seeds[0], self.out)
             if (folder / RECORD).exists():
                 recipe = read_json(folder / RECORD, "a backbone").get("recipe", {})
-                return str(recipe.get("encoder", ""))
+                encoder = str(recipe.get("encoder", ""))
+                return os.path.relpath(encoder) if os.path.isabs(encoder) else encoder
         return ""
