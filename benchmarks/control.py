@@ -93,6 +93,13 @@ class Blocks(Dataset[dict[str, Tensor]]):
         return {"input_ids": torch.from_numpy(self.ids[at].astype(np.int64))}
 
 
+def save(path: Path, array: np.ndarray) -> None:
+    """Whole or not at all."""
+    partial = path.with_suffix(".partial.npy")
+    np.save(partial, array)
+    os.replace(partial, path)
+
+
 def start_from(vectors: np.ndarray, model: Any) -> None:
     """Pieces that have a vector get it."""
     weight = model.get_input_embeddings().weight
@@ -137,14 +144,12 @@ def main() -> None:
     tokenizer = load_encoder(VOCABULARY).tokenizer
     if not (out / "blocks.npy").exists():
         ids, report = blocks(options.data.resolve(), tokenizer)
-        np.save(out / "blocks.partial.npy", ids)
         write_json(out / "decontamination.json", vars(report))
-        os.replace(out / "blocks.partial.npy", out / "blocks.npy")
+        save(out / "blocks.npy", ids)
     ids = np.load(out / "blocks.npy", mmap_mode="r")
     if not (out / "vectors.npy").exists():
         vectors = word_vectors(ids[HELD_OUT:], len(tokenizer), WIDTH, tokenizer.all_special_ids)
-        np.save(out / "vectors.partial.npy", vectors)
-        os.replace(out / "vectors.partial.npy", out / "vectors.npy")
+        save(out / "vectors.npy", vectors)
     torch.manual_seed(0)
     model = BertForMaskedLM(
         BertConfig(

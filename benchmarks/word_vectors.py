@@ -24,7 +24,7 @@ def word_vectors(
     blocks: np.ndarray, vocabulary: int, width: int, special: Sequence[int]
 ) -> np.ndarray:
     """``(vocabulary, width)`` float32 from blocks ``(N, T)`` of token ids; zeros for the special
-    ids and for those that do not occur."""
+    ids and for those that keep no company."""
     counts = sparse.csr_matrix((vocabulary, vocabulary), dtype=np.float32)
     for first in range(0, len(blocks), CHUNK):
         chunk = blocks[first : first + CHUNK].astype(np.int32)
@@ -45,5 +45,5 @@ def word_vectors(
     )
     left, singular, _ = randomized_svd(matrix, width, n_iter=2, random_state=0)
     vectors = (left * np.sqrt(singular)).astype(np.float32)
-    vectors[words == 0] = 0.0  # of rows without an entry, what rounding left
+    vectors[np.diff(matrix.indptr) == 0] = 0.0  # what rounding left of rows without an entry
     return vectors
