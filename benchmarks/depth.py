@@ -1,7 +1,8 @@
 """Accuracy against the cost of one more app: LoRA on the last k layers, and shallow apps that a
 deep one has taught.
 
-    python benchmarks/depth.py DATA BACKBONE [--threads 1] [--collect] [--out results/depth.json]
+    python benchmarks/depth.py DATA BACKBONE [--threads 1]
+    python benchmarks/depth.py DATA BACKBONE... --collect [--out results/depth.json]
 
 500 labelled rows of each of four NER sets. ``k = 0`` is a linear app. The taught ones learn what
 the app with a LoRA on every layer answers on 2,000 more texts without labels: of the task's own
@@ -9,7 +10,8 @@ training file, or of stage 1's corpora (``other texts``). Work is shared and res
 ``strategies.py``; scores are kept in ``results/depth``.
 
 ``--collect`` times what one more app of each k costs in an engine (fp32), so on an idle machine,
-and writes ``results/depth.json``.
+and writes ``results/depth.json``. The cost depends on the backbone's k, too: an app of fewer layers
+keeps what its primary LoRA has on the others. Further backbones are only for that.
 """
 
 from __future__ import annotations
@@ -46,7 +48,7 @@ DRAWS = (0, 1)
 KS = (1, 2, 3)
 SHALLOW = (0, 2, 3)
 OWN, OTHER = "taught k={}", "taught k={}, other texts"
-COST_TEXTS, MORE_APPS, REPEATS = 64, 8, 7
+COST_TEXTS, MORE_APPS, REPEATS = 16, 8, 7
 
 
 def settings(k: int, draw: int) -> AdaptSettings:
@@ -155,7 +157,7 @@ def curve(cells: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("data", type=Path)
-    parser.add_argument("backbone", type=Path)
+    parser.add_argument("backbone", type=Path, nargs="+")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--collect", action="store_true", help="fit nothing; measure the cost")
     parser.add_argument("--out", type=Path, default=Path("results/depth.json"))
@@ -165,12 +167,12 @@ def main() -> None:
     if not options.collect:
         work(
             [
-                Job(cell_file(task, draw), partial(score, data, options.backbone, task, draw))
+                Job(cell_file(task, draw), partial(score, data, options.backbone[0], task, draw))
                 for task, draw in wanted
             ]
         )
         return
-    backbone = load_backbone(options.backbone)
+    backbones = [load_backbone(folder) for folder in options.backbone]
     found = {one: read_json(file, "a cell") for one in wanted if (file := cell_file(*one)).exists()}
     cells = [*found.values()]
     result = {
@@ -178,7 +180,9 @@ def main() -> None:
         f"{len(wanted)} tasks and draws; taught ones: {TEXTS} more texts",
         "encoder": ENCODER,
         "curve": curve(cells),
-        "cost_of_one_more_app_in_percent_of_a_pass": costs(data, backbone),
+        "cost_of_one_more_app_in_percent_of_a_pass": {
+            f"backbone of k={backbone.k}": costs(data, backbone) for backbone in backbones
+        },
         "by_task": {
             task: {
                 name: round(
@@ -188,7 +192,7 @@ def main() -> None:
             }
             for task in dict.fromkeys(task for task, _ in found)
         },
-        "backbone": {key: backbone.record["recipe"][key] for key in ("strategy", "steps", "k")},
+        "backbone": {key: backbones[0].record["recipe"][key] for key in ("strategy", "steps", "k")},
         **environment(),
     }
     write_json(options.out, result)
