@@ -293,11 +293,13 @@ def test_the_linear_head_equals_scikit_learn(classes: int) -> None:
     np.testing.assert_allclose(got, want, atol=2e-3)
 
 
-def test_fewer_rows_than_features_have_the_same_head() -> None:
-    """Solved in the rows' own coordinates; scikit-learn solves it in all of them."""
+@pytest.mark.parametrize("classes", [3, 15])
+def test_fewer_rows_than_features_have_the_same_head(classes: int) -> None:
+    """Solved in the rows' own coordinates, of many classes on their principal axes; scikit-learn
+    solves it in all of them."""
     rng = np.random.default_rng(3)
-    x, y = rng.normal(size=(30, 50)), np.arange(30) % 3
-    head = solve_linear(torch.tensor(x).float(), torch.tensor(y), 3, 0.05)
+    x, y = rng.normal(size=(30, 50)), np.arange(30) % classes
+    head = solve_linear(torch.tensor(x).float(), torch.tensor(y), classes, 0.05)
     scaler = StandardScaler().fit(x)
     model = LogisticRegression(C=1 / (0.05 * 30), tol=1e-10, max_iter=10**4)
     model.fit(scaler.transform(x), y)
