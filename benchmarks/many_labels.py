@@ -1,0 +1,211 @@
+"""The part of ``kinds.py`` on many labels, several a text: the ``types`` column of
+DATA/pre_ner/ufet_crowd. A text is a mention and its sentence; labels are all types that occur in
+train.
+
+Each side has all of train, chooses its settings and a threshold for each label on validation, and
+is scored on test, whose unseen types count as missed. Every app and every setting of scikit-learn's
+is a job of its own.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MultiLabelBinarizer, StandardScaler
+
+from embedding import embed
+from matrix import Job
+from onetrunk.estimator import TextEstimator
+from onetrunk.families.multi_label import best_thresholds
+from onetrunk.metrics.scores import label_scores
+from onetrunk.model.backbone import Backbone
+from onetrunk.storage import read_json, write_json
+
+ALPHAS = np.logspace(-1, 5, 13)
+Labelled = tuple[list[str], list[list[str]]]
+
+
+def mentions(path: Path) -> Labelled:
+    """``mention: sentence`` and its types."""
+    texts, types = [], []
+    for row in pq.read_table(path).to_pylist():
+        mention = [
+            word for word, tag in zip(row["tokens"], row["ner_tags"], strict=True) if tag != "O"
+        ]
+        texts.append(f"{' '.join(mention)}: {' '.join(row['tokens'])}")
+        types.append(sorted(set(row["types"])))
+    return texts, types
+
+
+@dataclass
+class Mentions:
+    """The data set, and its texts as a frozen backbone sees them."""
+
+    backbone: Backbone
+    folder: Path
+
+    @cached_property
+    def train(self) -> Labelled:
+        return mentions(self.folder / "train.parquet")
+
+    @cached_property
+    def test(self) -> Labelled:
+        return mentions(self.folder / "test.parquet")
+
+    @cached_property
+    def labels(self) -> list[str]:
+        return sorted({label for row in self.train[1] for label in row})
+
+    @cached_property
+    def held_out(self) -> Labelled:
+        """Of the validation rows, the labels that can be known."""
+        texts, types = mentions(self.folder / "validation.parquet")
+        known = set(self.labels)
+        return texts, [[label for label in row if label in known] for row in types]
+
+    @cached_property
+    def embedded(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Pooled states of train, validation and test, each ``(N, D)``."""
+        parts = (self.train, self.held_out, self.test)
+        found = [embed(self.backbone, texts) for texts, _ in parts]
+        return found[0], found[1], found[2]
+
+    def about(self) -> dict[str, Any]:
+        known = set(self.labels)
+        unseen = mean(label not in known for row in self.test[1] for label in row)
+        return {
+            "labels": len(self.labels),
+            "train": len(self.train[0]),
+            "test": len(self.test[0]),
+            "unseen_in_test": round(100 * unseen, 2),
+        }
+
+
+def by_example(gold: list[list[str]], found: list[list[str]]) -> float:
+    """F1 of macro-averaged precision and recall, as this data set is usually scored."""
+    pairs = [(set(g), set(f)) for g, f in zip(gold, found, strict=True)]
+    precision = mean(len(g & f) / len(f) for g, f in pairs if f) if any(found) else 0.0
+    recall = mean(len(g & f) / len(g) for g, f in pairs)
+    return 200 * precision * recall / max(precision + recall, 1e-9)
+
+
+def scores(gold: list[list[str]], found: list[list[str]]) -> dict[str, float]:
+    return {
+        "micro_f1": label_scores(gold, found)["micro_f1"],
+        "example_f1": by_example(gold, found),
+    }
+
+
+def ours(data: Mentions, way: Mapping[str, Any]) -> dict[str, Any]:
+    """An app, and the processor's seconds of fitting it."""
+    start = time.process_time()
+    app = TextEstimator(data.backbone, "multi-label", **way)
+    app.fit(*data.train, validation=data.held_out)
+    seconds = time.process_time() - start
+    kept = app.app_.neighbours
+    return {
+        **scores(data.test[1], app.predict(data.test[0])),
+        "fit_seconds": seconds,
+        "neighbours": kept
+        and {name: getattr(kept, name) for name in ("count", "temperature", "share")},
+    }
+
+
+def peer(data: Mentions, model: Any) -> dict[str, Any]:
+    """One setting of one of scikit-learn's models, and the processor's seconds of fitting it."""
+    (x, x_held_out, x_test), (_, gold), (_, asked) = data.embedded, data.held_out, data.test
+    binarizer = MultiLabelBinarizer(classes=data.labels)
+    y, start = binarizer.fit_transform(data.train[1]), time.process_time()
+    model.fit(x, y)
+    seconds = time.process_time() - start
+    judged, found = (_probabilities(model, part) for part in (x_held_out, x_test))
+    cuts = best_thresholds(judged - 0.5, binarizer.transform(gold) > 0) + 0.5
+    return {
+        "validation": label_scores(gold, _chosen(judged >= cuts, data.labels))["micro_f1"],
+        **scores(asked, _chosen(found >= cuts, data.labels)),
+        "fit_seconds": seconds,
+    }
+
+
+def peers() -> dict[str, dict[str, Any]]:
+    """By kind, scikit-learn's models by setting, each on states as they are and standardised."""
+    kinds: dict[str, dict[str, Any]] = {
+        "one-vs-rest logistic regression": {
+            f"C={c}": OneVsRestClassifier(LogisticRegression(C=c, max_iter=500))
+            for c in (0.01, 0.1, 1.0, 10.0)
+        },
+        "ridge": {"": RidgeCV(ALPHAS)},
+        "nearest neighbours": {
+            str(count): KNeighborsClassifier(count, metric="cosine", weights="distance")
+            for count in (4, 8, 16, 32, 64)
+        },
+    }
+    return {kind: dict(_both(models)) for kind, models in kinds.items()}
+
+
+def _both(models: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, model in models.items():
+        yield name, model
+        yield f"{name} standardised".strip(), make_pipeline(StandardScaler(), model)
+
+
+def _probabilities(model: Any, x: np.ndarray) -> np.ndarray:
+    """``(N, C)`` of a multi-label model; ridge gives numbers in their place."""
+    if not hasattr(model, "predict_proba"):
+        return np.asarray(model.predict(x))
+    found = model.predict_proba(x)
+    if isinstance(found, np.ndarray):
+        return found
+    return np.stack([p[:, 1] if p.shape[1] > 1 else np.zeros(len(x)) for p in found], axis=1)
+
+
+def _chosen(yes: np.ndarray, labels: list[str]) -> list[list[str]]:
+    return [[labels[i] for i in np.flatnonzero(row)] for row in yes]
+
+
+def jobs(data: Mentions, ways: Mapping[str, Mapping[str, Any]], parts: Path) -> list[Job]:
+    """A job an app and one a setting of scikit-learn's."""
+    makers: dict[Path, Callable[[], dict[str, Any]]] = {
+        _own_file(parts, name): partial(ours, data, way) for name, way in ways.items()
+    } | {
+        _peer_file(parts, kind, name): partial(peer, data, model)
+        for kind, models in peers().items()
+        for name, model in models.items()
+    }
+    return [Job(file, partial(_write, file, make)) for file, make in makers.items()]
+
+
+def collected(data: Mentions, ways: Mapping[str, Any], parts: Path) -> dict[str, Any]:
+    """What the jobs have made; of each of scikit-learn's kinds the setting that is best on
+    validation rows."""
+    best = {}
+    for kind, models in peers().items():
+        found = {name: read_json(_peer_file(parts, kind, name), "a part") for name in models}
+        name = max(found, key=lambda name: float(found[name]["validation"]))
+        best[kind] = {"setting": name, **found[name]}
+    own = {name: read_json(_own_file(parts, name), "a part") for name in ways}
+    return {**data.about(), "onetrunk": own, "scikit-learn": best}
+
+
+def _write(file: Path, make: Callable[[], dict[str, Any]]) -> None:
+    write_json(file, make())
+
+
+def _own_file(parts: Path, name: str) -> Path:
+    return parts / f"ufet_crowd.onetrunk, {name}.json"
+
+
+def _peer_file(parts: Path, kind: str, name: str) -> Path:
+    return parts / f"ufet_crowd.scikit-learn, {f'{kind} {name}'.strip()}.json"
