@@ -70,9 +70,10 @@ def test_learning_labels_as_answers_is_learning_labels(
     settings = AdaptSettings(adapter=adapter, epochs=2, batch_size=8)
     app = fit(tiny_backbone, kind, data, settings)
     same = fit(tiny_backbone, kind, replace(data, answers=gold(kind, data)), settings)
-    # Two ways to the same optimum, which for a LoRA's start is a rough one.
-    apart = (same.head.weight - app.head.weight).norm() / app.head.weight.norm()
-    assert apart < 0.02
+    # Words' answers are rounded otherwise than their labels, which a rough start of a LoRA's head
+    # shows.
+    close = 1e-2 if (name, adapter) == ("ner", "lora") else 1e-3
+    assert_close(same.head.weight, app.head.weight, atol=close, rtol=0)
     assert same.record["unlabelled_rows"] == 0
 
 

@@ -37,7 +37,8 @@ def test_a_label_is_learned_as_if_it_were_alone(features: int, labels: int) -> N
     states, targets = torch.from_numpy(x).float(), torch.from_numpy(gold).float()
     head = solve_linear(states, targets, labels, 0.1, MultiLabel().loss)
     found = head(states).sigmoid().numpy()
-    assert found == pytest.approx(peer.predict_proba(scaled), abs=2e-3)
+    close = 1e-3 if labels == 3 else 2e-3  # one loss for all: each label's part is rounded more
+    assert found == pytest.approx(peer.predict_proba(scaled), abs=close)
 
 
 @pytest.mark.parametrize("seed", range(20))
