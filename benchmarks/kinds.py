@@ -38,7 +38,7 @@ from sklearn.preprocessing import StandardScaler
 import many_labels
 from embedding import embed
 from many_labels import ALPHAS, Mentions
-from matrix import ENCODER, Job, environment, work
+from matrix import ENCODER, environment, work, written
 from onetrunk.estimator import TextEstimator
 from onetrunk.model.backbone import Backbone, load_backbone
 from onetrunk.storage import read_json, write_json
@@ -174,11 +174,7 @@ def main() -> None:
     }
     many_types = Mentions(backbone, options.data / "pre_ner/ufet_crowd")
     work(
-        [
-            Job(_file(name), _written(name, make))
-            for of in parts.values()
-            for name, make in of.items()
-        ]
+        [written(_file(name), make) for of in parts.values() for name, make in of.items()]
         + many_labels.jobs(many_types, WAYS, PARTS)
     )
     result = {
@@ -199,10 +195,6 @@ def main() -> None:
 
 def _file(name: str) -> Path:
     return PARTS / f"{name}.json"
-
-
-def _written(name: str, make: Callable[[], Any]) -> Callable[[], None]:
-    return lambda: write_json(_file(name), make())
 
 
 if __name__ == "__main__":

@@ -2,9 +2,9 @@
 DATA/pre_ner/ufet_crowd. A text is a mention and its sentence; labels are all types that occur in
 train.
 
-Each side has all of train, chooses its settings and a threshold for each label on validation, and
-is scored on test, whose unseen types count as missed. Every app and every setting of scikit-learn's
-is a job of its own.
+Each side has all of train, chooses a threshold for each label on validation, and is scored on test,
+whose unseen types count as missed. Validation also chooses among scikit-learn's settings; apps find
+theirs in folds of train. Every app and every setting of scikit-learn's is a job of its own.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MultiLabelBinarizer, StandardScaler
 
 from embedding import embed
-from matrix import Job
+from matrix import Job, written
 from onetrunk.estimator import TextEstimator
 from onetrunk.families.multi_label import best_thresholds
 from onetrunk.metrics.scores import label_scores
 from onetrunk.model.backbone import Backbone
-from onetrunk.storage import read_json, write_json
+from onetrunk.storage import read_json
 
 ALPHAS = np.logspace(-1, 5, 13)
 Labelled = tuple[list[str], list[list[str]]]
@@ -184,7 +184,7 @@ def jobs(data: Mentions, ways: Mapping[str, Mapping[str, Any]], parts: Path) -> 
         for kind, models in peers().items()
         for name, model in models.items()
     }
-    return [Job(file, partial(_write, file, make)) for file, make in makers.items()]
+    return [written(file, make) for file, make in makers.items()]
 
 
 def collected(data: Mentions, ways: Mapping[str, Any], parts: Path) -> dict[str, Any]:
@@ -197,10 +197,6 @@ def collected(data: Mentions, ways: Mapping[str, Any], parts: Path) -> dict[str,
         best[kind] = {"setting": name, **found[name]}
     own = {name: read_json(_own_file(parts, name), "a part") for name in ways}
     return {**data.about(), "onetrunk": own, "scikit-learn": best}
-
-
-def _write(file: Path, make: Callable[[], dict[str, Any]]) -> None:
-    write_json(file, make())
 
 
 def _own_file(parts: Path, name: str) -> Path:

@@ -27,6 +27,7 @@ from onetrunk.data.sources import find_files
 from onetrunk.engine import Engine
 from onetrunk.families import family as family_named
 from onetrunk.model.backbone import Backbone
+from onetrunk.storage import write_json
 
 ROWS = 500
 LIBRARIES = ("onetrunk", "torch", "transformers", "tokenizers", "safetensors", "numpy")
@@ -80,6 +81,11 @@ class Job:
     path: Path
     make: Callable[[], None]
     needs: Path | None = None
+
+
+def written(file: Path, make: Callable[[], Any]) -> Job:
+    """A job whose result is a JSON file."""
+    return Job(file, lambda: write_json(file, make()))
 
 
 def work(jobs: Sequence[Job]) -> None:

@@ -22,8 +22,8 @@ PENALTY = 0.1
 # Rough: the predictions are there already (held-out losses within 1 % on four tasks' features), for
 # a third of the time.
 EXACT, ROUGH = 1e-9, 2e-6
-# If so many times the classes are more than the features, these are turned to their principal axes,
-# which costs as much as (features / classes) steps.
+# Features are turned to their principal axes where there are at least (features / this) classes:
+# turning costs as much as (features / classes) steps.
 WORTH_TURNING = 4
 # Steps that L-BFGS remembers: with a million weights more of them cost more than the loss does, and
 # on principal axes more are not needed.
