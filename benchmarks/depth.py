@@ -112,13 +112,11 @@ def costs(data: Path, backbone: Backbone) -> dict[str, float]:
     few = drawn(data, "ner", "conll2003", 0, rows=32)
     rows = family.read(find_files(data / "ner/conll2003", "test"))[:COST_TEXTS]
     examples = Examples.prepare(family, rows, backbone.encoder, 128)
-    everything = range(len(examples.encoded))
-    batch = examples.batch(everything, backbone.encoder)
-    units = {"ner": [examples.units[window] for window in everything]}
+    texts, units = [text.ids for text in examples.encoded], {"ner": examples.units}
 
     def seconds(engine: Engine) -> float:
         start = time.perf_counter()
-        engine.logits(list(engine.apps), *batch, units)
+        engine.logits(list(engine.apps), texts, units)
         return time.perf_counter() - start
 
     apps = {

@@ -10,7 +10,8 @@ from onetrunk.adapt.features import Examples, Top, Trunk, unit_features
 from onetrunk.data.examples import LabelledText
 from onetrunk.families import family as family_named
 from onetrunk.model.backbone import Backbone
-from onetrunk.model.lora import NONE, LoraStack
+from onetrunk.model.lora import NONE
+from onetrunk.model.lora_stack import LoraStack
 
 
 def embed(backbone: Backbone, texts: Sequence[str], primary: str = NONE) -> np.ndarray:

@@ -33,6 +33,7 @@ from transformers import AutoModel
 from matrix import environment
 from onetrunk.adapt.app import App
 from onetrunk.data.alignment import encode
+from onetrunk.data.batching import TokenIds
 from onetrunk.engine import Engine
 from onetrunk.families import family
 from onetrunk.model.backbone import Backbone
@@ -85,18 +86,17 @@ def peft_model(backbone: Backbone, apps: dict[str, App], folder: Path) -> PeftMo
     return model.eval()
 
 
-def batch(backbone: Backbone) -> tuple[Tensor, Tensor]:
-    """Ids and mask of the texts, ``(B, T)``."""
-    tokenizer = backbone.encoder.tokenizer
+def token_ids(backbone: Backbone) -> list[TokenIds]:
+    """Of each text."""
     texts = [MESSAGE[: 40 + 6 * i] for i in range(TEXTS)]
-    return pad([text.ids for text in encode(tokenizer, texts, 128)], tokenizer.pad_token_id)
+    return [text.ids for text in encode(backbone.encoder.tokenizer, texts, 128)]
 
 
 def compare(backbone: Backbone, count: int, precision: Chosen, repeats: int) -> dict[str, Any]:
     """So many apps, by all ways."""
     apps = apps_on(backbone, count)
-    ids, mask = batch(backbone)
-    units = {"tc": [[0]] * TEXTS}
+    texts, units = token_ids(backbone), {"tc": [[0]] * TEXTS}
+    ids, mask = pad(texts, backbone.encoder.tokenizer.pad_token_id)
     many_ids, many_mask = ids.repeat(count, 1), mask.repeat(count, 1)
     row_names = [name for name in apps for _ in range(TEXTS)]
     weight = torch.stack([app.head.weight for app in apps.values()])  # (N, C, D)
@@ -136,7 +136,7 @@ def compare(backbone: Backbone, count: int, precision: Chosen, repeats: int) -> 
     with Engine(backbone, apps, precision) as engine, torch.inference_mode():
 
         def onetrunk() -> Tensor:
-            return torch.stack([*engine.logits(list(apps), ids, mask, units).values()]).float()
+            return torch.stack([*engine.logits(list(apps), texts, units).values()]).float()
 
         ways = {"onetrunk": onetrunk, **peers}
         wanted = onetrunk()
@@ -161,8 +161,7 @@ def compare(backbone: Backbone, count: int, precision: Chosen, repeats: int) -> 
 
 def costs(backbone: Backbone, precision: Chosen, repeats: int) -> dict[str, float]:
     """What one more app adds, in percent of a pass of the whole encoder for one linear app."""
-    ids, mask = batch(backbone)
-    units = {"tc": [[0]] * TEXTS}
+    texts, units = token_ids(backbone), {"tc": [[0]] * TEXTS}
     found = {}
     for kind, linear in (("lora", False), ("linear", True)):
         first = apps_on(backbone, 1, linear=True)
@@ -170,8 +169,8 @@ def costs(backbone: Backbone, precision: Chosen, repeats: int) -> dict[str, floa
         with Engine(backbone, first | more, precision) as engine, torch.inference_mode():
             milliseconds = turns(
                 {
-                    "one": lambda e=engine, n=[*first]: e.logits(n, ids, mask, units),
-                    "all": lambda e=engine: e.logits([*e.apps], ids, mask, units),
+                    "one": lambda e=engine, n=[*first]: e.logits(n, texts, units),
+                    "all": lambda e=engine: e.logits([*e.apps], texts, units),
                 },
                 5 * repeats,
             )
@@ -191,7 +190,7 @@ def main() -> None:
     precisions: tuple[Chosen, ...] = ("fp32", "bf16")
     result = {
         "texts": TEXTS,
-        "tokens_per_text": batch(backbone)[0].shape[1],
+        "tokens_of_texts": list(map(len, token_ids(backbone))),
         "rank": RANK,
         "lora_layers": K,
         "layers": backbone.encoder.depth,

@@ -15,6 +15,7 @@ from torch.testing import assert_close
 from onetrunk.adapt.app import App, save_app
 from onetrunk.adapt.features import Examples
 from onetrunk.data.alignment import encode_windows, overlap
+from onetrunk.data.batching import TokenIds
 from onetrunk.data.examples import LabelledText, TaggedText
 from onetrunk.engine import BATCH_TEXTS, Engine
 from onetrunk.errors import UserError
@@ -76,14 +77,13 @@ def engine(tiny_backbone: Backbone, apps: dict[str, App]) -> Iterator[Engine]:
         yield made
 
 
-def one_batch(backbone: Backbone, texts: list[str]) -> tuple[Tensor, Tensor, dict[str, Any]]:
-    """Ids, mask and the units of both families."""
+def one_batch(backbone: Backbone, texts: list[str]) -> tuple[list[TokenIds], dict[str, Any]]:
+    """Token ids, and the units of both families."""
     units = {}
     for name, family in FAMILIES.items():
         examples = Examples.prepare(family, [family.parse(t) for t in texts], backbone.encoder, 32)
         units[name] = examples.units
-    ids, mask = examples.batch(range(len(texts)), backbone.encoder)
-    return ids, mask, units
+    return [text.ids for text in examples.encoded], units
 
 
 def merged_logits(backbone: Backbone, app: App, text: str) -> Tensor:
@@ -96,10 +96,10 @@ def merged_logits(backbone: Backbone, app: App, text: str) -> Tensor:
     for (layer, target), (a, b) in adapter.matrices.items() if adapter is not None else ():
         encoder.linear(layer, target).weight += (a @ b).T * adapter.scaling
     examples = Examples.prepare(app.family, [app.family.parse(text)], encoder, app.max_length)
-    ids, mask = examples.batch([0], encoder)
+    ids, mask = pad([examples.encoded[0].ids], 0)
     with torch.no_grad():
-        hidden = encoder.trunk(ids, mask, encoder.depth)
-        states = encoder.top(hidden, mask, encoder.depth, app.reads)
+        found = encoder.model(input_ids=ids, attention_mask=mask, output_hidden_states=True)
+        states = torch.cat(found.hidden_states[-app.reads :], -1)
         return app.head(app.family.gather(states, mask, examples.units, backbone.pooling))
 
 
@@ -120,11 +120,11 @@ def test_ten_apps_in_one_pass_give_the_logits_of_ten_passes(
     tiny_backbone: Backbone, engine: Engine, pooling: Any
 ) -> None:
     tiny_backbone.pooling = pooling
-    ids, mask, units = one_batch(tiny_backbone, TEXTS)
-    together = engine.logits(list(SHAPES), ids, mask, units)
+    ids, units = one_batch(tiny_backbone, TEXTS)
+    together = engine.logits(list(SHAPES), ids, units)
     assert list(together) == list(SHAPES)
     for name in SHAPES:
-        alone = engine.logits([name], ids, mask, units)[name]
+        alone = engine.logits([name], ids, units)[name]
         assert_close(together[name], alone, atol=1e-5, rtol=0)
     for name in SHAPES:
         app = engine.apps[name]
@@ -178,21 +178,36 @@ def test_a_few_of_the_apps(engine: Engine, names: list[str]) -> None:
 def test_apps_that_read_the_same_states_share_one_group(
     tiny_backbone: Backbone, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ids, mask, units = one_batch(tiny_backbone, TEXTS)
+    ids, units = one_batch(tiny_backbone, TEXTS)
     seen = []
-    top = type(tiny_backbone.encoder).top
+    run = type(tiny_backbone.encoder).run_packed
 
-    def spy(self: Any, hidden: Tensor, attention_mask: Tensor, k: int, reads: int) -> Tensor:
-        seen.append((len(hidden) // len(TEXTS), k))
-        return top(self, hidden, attention_mask, k, reads)
+    def spy(self: Any, hidden: Tensor, lengths: Any, start: int, stop: int, *reads: int) -> Tensor:
+        if hidden.ndim == 3:  # the top
+            seen.append((len(hidden), stop - start))
+        return run(self, hidden, lengths, start, stop, *reads)
 
-    monkeypatch.setattr(type(tiny_backbone.encoder), "top", spy)
-    engine.logits(["spam", "mood"], ids, mask, units)
-    engine.logits(["spam", "mood", "place", "person", "flags"], ids, mask, units)
-    engine.logits(["topic"], ids, mask, units)
-    engine.logits(["person", "flags"], ids, mask, units)
-    engine.logits(list(SHAPES), ids, mask, units)
+    monkeypatch.setattr(type(tiny_backbone.encoder), "run_packed", spy)
+    engine.logits(["spam", "mood"], ids, units)
+    engine.logits(["spam", "mood", "place", "person", "flags"], ids, units)
+    engine.logits(["topic"], ids, units)
+    engine.logits(["person", "flags"], ids, units)
+    engine.logits(list(SHAPES), ids, units)
     assert seen == [(1, 2), (3, 2), (1, 1), (1, 0), (8, 3)]
+
+
+@pytest.mark.parametrize("tokens", [1, 100, 150])
+def test_as_many_adapters_as_fit_go_through_the_top_at_once(
+    tiny_backbone: Backbone, engine: Engine, tokens: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids, units = one_batch(tiny_backbone, TEXTS)
+    assert 50 < sum(map(len, ids)) <= 75
+    want = engine.logits(list(SHAPES), ids, units)
+    monkeypatch.setattr("onetrunk.engine.TOP_TOKENS", tokens)
+    found = engine.logits(list(SHAPES), ids, units)
+    assert list(found) == list(want)
+    for name, logits in want.items():
+        assert_close(found[name], logits, atol=1e-5, rtol=0)
 
 
 def test_apps_may_read_to_different_lengths(
@@ -365,10 +380,10 @@ def test_an_app_without_its_primary_is_refused(
 def test_bf16_is_close_in_every_app_and_leaves_the_backbone_in_fp32(
     engine: Engine, tiny_backbone: Backbone, apps: dict[str, App]
 ) -> None:
-    ids, mask, units = one_batch(tiny_backbone, TEXTS)
-    exact = engine.logits(list(apps), ids, mask, units)
+    ids, units = one_batch(tiny_backbone, TEXTS)
+    exact = engine.logits(list(apps), ids, units)
     with Engine(tiny_backbone, apps, "bf16") as rounded:
-        found = rounded.logits(list(apps), ids, mask, units)
+        found = rounded.logits(list(apps), ids, units)
     assert (engine.precision, rounded.precision) == ("fp32", "bf16")
     for name, want in exact.items():
         assert found[name].dtype == torch.float32

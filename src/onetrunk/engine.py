@@ -17,14 +17,19 @@ from torch import Tensor
 
 from onetrunk.adapt.app import App, load_apps
 from onetrunk.adapt.features import Examples
-from onetrunk.data.batching import by_length
+from onetrunk.data.batching import TokenIds, by_length
 from onetrunk.errors import UserError, nearest
 from onetrunk.families.base import Family
 from onetrunk.model.backbone import Backbone
-from onetrunk.model.lora import NONE, LoraStack
+from onetrunk.model.lora import NONE
+from onetrunk.model.lora_stack import LoraStack
+from onetrunk.model.packing import unpack
 from onetrunk.model.precision import Precision, autocast, choose
 
 BATCH_TEXTS = 32
+# Tokens, of all adapters together, that go through the top at once. More are no faster, and memory
+# would grow with the number of apps.
+TOP_TOKENS = 2048
 
 
 class Engine:
@@ -56,6 +61,8 @@ class Engine:
                     adapters[app.primary] = backbone.primary[app.primary]
         self._adapters = adapters
         self._stack = LoraStack(self._encoder, adapters)
+        if self.precision == "bf16":
+            self._stack.in_bf16()
 
     @classmethod
     def load(
@@ -169,7 +176,7 @@ class Engine:
                 kind: [of_family.units[window] for window in windows]
                 for kind, of_family in examples.items()
             }
-            logits = self.logits(names, *shared.batch(windows, self.backbone.encoder), units)
+            logits = self.logits(names, [shared.encoded[w].ids for w in windows], units)
             for name in names:
                 split = logits[name].cpu().split(own[name].visible(windows))
                 for window, part in zip(windows, split, strict=True):
@@ -180,34 +187,55 @@ class Engine:
     def logits(
         self,
         names: Sequence[str],
-        input_ids: Tensor,
-        mask: Tensor,
+        texts: Sequence[TokenIds],
         units: Mapping[str, Sequence[Sequence[int]]],
     ) -> dict[str, Tensor]:
-        """One pass: ``(B, T)`` ids and mask -> by app, logits ``(U, C)`` of its units.
+        """One pass over token ids: by app, logits ``(U, C)`` of its units.
 
         ``units[family]`` gives the token positions of each text's units.
         """
-        encoder = self._encoder
-        slots = list(dict.fromkeys(self._slot_of[name] for name in names))
-        layers = [self._adapters[slot].layers[0] for slot in slots if slot != NONE]
-        width, reads = encoder.width, {name: self.apps[name].reads for name in names}
-        most = max(reads.values(), default=1)
-        k = max(encoder.depth - min(layers, default=encoder.depth), most - 1)
-        groups = len(slots)
-        with autocast(self.precision, encoder.device):
-            hidden = encoder.trunk(input_ids, mask, k)
-            with self._stack.route(self._stack.slots(slots)):
-                states = encoder.top(hidden.repeat(groups, 1, 1), mask.repeat(groups, 1), k, most)
-        by_slot = dict(zip(slots, states.float().chunk(groups), strict=True))
-        gathered: dict[tuple[str, str], Tensor] = {}  # apps of one family and slot share this too
+        users: dict[str, list[str]] = {}
+        for name in names:
+            users.setdefault(self._slot_of[name], []).append(name)
+        slots, depth = list(users), self._encoder.depth
+        most = max((self.apps[name].reads for name in names), default=1)
+        lowest = [self._adapters[slot].layers[0] for slot in slots if slot != NONE]
+        start = min([*lowest, depth + 1 - most])
+        lengths = list(map(len, texts))
+        hidden = self._layers(self._encoder.embed_packed(texts), lengths, 0, start)
+        logits: dict[str, Tensor] = {}
+        at_once = max(1, TOP_TOKENS // sum(lengths))
+        for first in range(0, len(slots), at_once):
+            own = slots[first : first + at_once]
+            with self._stack.route(self._stack.slots(own), entering=start):
+                entering = hidden.expand(len(own), -1, -1)
+                states = self._layers(entering, lengths, start, depth, most)
+            padded, mask = unpack(states.float(), lengths)
+            for slot, seen in zip(own, padded, strict=True):
+                logits |= self._heads(users[slot], seen, mask, units)
+        return {name: logits[name] for name in names}
+
+    def _layers(
+        self, hidden: Tensor, lengths: Sequence[int], start: int, stop: int, reads: int = 1
+    ) -> Tensor:
+        """:meth:`Encoder.run_packed` in the engine's precision."""
+        with autocast(self.precision, self._encoder.device):
+            return self._encoder.run_packed(hidden, lengths, start, stop, reads)
+
+    def _heads(
+        self,
+        names: Sequence[str],
+        states: Tensor,
+        mask: Tensor,
+        units: Mapping[str, Sequence[Sequence[int]]],
+    ) -> dict[str, Tensor]:
+        """Logits of the apps that read the same states ``(B, T, reads D)``."""
+        gathered: dict[str, Tensor] = {}  # apps of one family share this too
         logits = {}
         for name in names:
-            family, slot = self.apps[name].family, self._slot_of[name]
-            if (family.name, slot) not in gathered:
-                gathered[family.name, slot] = family.gather(
-                    by_slot[slot], mask, units[family.name], self.backbone.pooling
-                )
-            read = gathered[family.name, slot][:, -reads[name] * width :]
-            logits[name] = self.apps[name].logits(read)
+            app = self.apps[name]
+            kind = app.family.name
+            if kind not in gathered:
+                gathered[kind] = app.family.gather(states, mask, units[kind], self.backbone.pooling)
+            logits[name] = app.logits(gathered[kind][:, -app.reads * self._encoder.width :])
         return logits

@@ -22,7 +22,8 @@ from onetrunk.errors import UserError
 from onetrunk.families import family
 from onetrunk.families.base import Family
 from onetrunk.model.backbone import Backbone
-from onetrunk.model.lora import LoraStack
+from onetrunk.model.lora_stack import LoraStack
+from onetrunk.model.padding import pad
 
 FAMILIES = ["ner", "tc"]
 
@@ -78,7 +79,8 @@ def test_trunk_and_top_equal_the_whole_encoder(
     encoder = tiny_backbone.encoder
     examples = Examples.prepare(kind, data.train, encoder, 64)
     windows = [3, 0, 17, 5]
-    ids, mask = examples.batch(windows, encoder)
+    texts = [examples.encoded[window].ids for window in windows]
+    ids, mask = pad(texts, encoder.tokenizer.pad_token_id)
     stack = LoraStack(encoder, tiny_backbone.primary)
     top = Top(encoder, stack, k)
     trunks = [Trunk(examples, top, name, kept != "not at all") for name in ("ner", "none")]

@@ -28,7 +28,7 @@ from onetrunk.errors import UserError
 from onetrunk.families import FAMILIES
 from onetrunk.model.backbone import Backbone
 from onetrunk.model.encoder import TARGETS
-from onetrunk.model.lora import LoraStack
+from onetrunk.model.lora_stack import LoraStack
 from onetrunk.model.neighbours import Neighbours
 
 TEXTS = [*hostile_texts(40, seed=1), "call mum in new york. " * 12, ""]
@@ -103,8 +103,12 @@ def test_a_row_of_each_app_in_one_batch(tiny_backbone: Backbone, random_adapter:
     mask = torch.arange(9) < torch.tensor([9, 3, 7, 1])[:, None]
     stack = LoraStack(encoder, adapters)
     slots = torch.tensor([2, 0, 3, 1])
-    with torch.inference_mode(), stack.route(slots):
-        wanted = encoder.top(hidden, mask.long(), 2)
+    wanted = torch.zeros_like(hidden)
+    for row, length in enumerate(mask.sum(1).tolist()):
+        with torch.inference_mode(), stack.route(slots[row : row + 1]):
+            wanted[row, :length] = encoder.run_packed(
+                hidden[row, :length], [length], encoder.depth - 2, encoder.depth
+            )
     stack.detach()
     scaling = stack.scaling[:, None, None]
     feeds = {"hidden": hidden[:, None], "attention_mask": mask.long()[:, None], "slots": slots}

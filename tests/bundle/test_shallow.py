@@ -21,7 +21,6 @@ from onetrunk.engine import Engine
 from onetrunk.errors import UserError
 from onetrunk.model.backbone import Backbone
 from onetrunk.model.encoder import Encoder
-from onetrunk.model.padding import pad
 
 TEXTS = ["call mum in new york", "the bank is in paris", "play music now", "a café in zurich, now!"]
 
@@ -38,12 +37,14 @@ def shallow(
 
 
 def missed(found: Backbone, backbone: Backbone, k: int) -> float:
-    """Of the variance of what leaves the trunk; on padded texts, layer by layer."""
-    tokenizer = backbone.encoder.tokenizer
-    ids, mask = pad([tokenizer(text)["input_ids"] for text in TEXTS], tokenizer.pad_token_id)
-    real = mask.bool()
+    """Of the variance of what leaves the trunk."""
+    texts = [backbone.encoder.tokenizer(text)["input_ids"] for text in TEXTS]
+    sizes, below = list(map(len, texts)), backbone.encoder.depth - k
     with torch.inference_mode():
-        wanted, given = (one.encoder.trunk(ids, mask, k)[real] for one in (backbone, found))
+        entering = backbone.encoder.embed_packed(texts)
+        wanted, given = (
+            one.encoder.run_packed(entering, sizes, 0, below) for one in (backbone, found)
+        )
     return float((given - wanted).square().mean() / wanted.var(0).mean())
 
 

@@ -17,7 +17,7 @@ from transformers import AutoModel, AutoTokenizer
 from onetrunk.data.alignment import encode
 from onetrunk.errors import UserError
 from onetrunk.model.backbone import RECORD, Backbone, load_backbone, save_backbone
-from onetrunk.model.lora import LoraStack
+from onetrunk.model.lora_stack import LoraStack
 
 TEXTS = ["call mum in new york", "", "play music, paris!"]
 

@@ -42,52 +42,46 @@ def hub_states(folder: Path, ids: torch.Tensor, mask: torch.Tensor) -> torch.Ten
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("padded", [True, False])
-def test_trunk_and_top_equal_the_unmodified_model_at_every_k(
+def test_states_equal_those_of_the_unmodified_model(
     tiny_encoder_folder: Any, random_batch: Any, kind: str, padded: bool
 ) -> None:
     folder = tiny_encoder_folder(kind)
     encoder = load_encoder(str(folder))
     ids, mask = random_batch(encoder, LENGTHS if padded else [7, 7])
     want = hub_states(folder, ids, mask)
-    real = mask.bool()
-    assert encoder.depth == 3
     assert encoder.width == want.shape[-1]
     with torch.no_grad():
+        real = mask.bool()
         assert_close(encoder.states(ids, mask)[real], want[real], atol=1e-6, rtol=0)
-        for k in range(encoder.depth + 1):
-            hidden = encoder.trunk(ids, mask, k)
-            got = encoder.top(hidden, mask, k)
-            assert_close(got[real], want[real], atol=1e-6, rtol=0)
-            # The split is real: below the top the states are not final yet.
-            assert (k == 0) == torch.equal(hidden, got)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_states_of_several_layers_are_those_of_the_unmodified_model(
+def test_trunk_and_top_equal_the_unmodified_model_at_every_k(
     tiny_encoder_folder: Any, random_batch: Any, kind: str
 ) -> None:
+    """Packed, once and three times over, with the states of every number of layers."""
     folder = tiny_encoder_folder(kind)
     encoder = load_encoder(str(folder))
     ids, mask = random_batch(encoder, LENGTHS)
+    texts = [row[:length].tolist() for row, length in zip(ids, LENGTHS, strict=True)]
     model = AutoModel.from_pretrained(folder).eval()
-    real, texts = (
-        mask.bool(),
-        [row[: int(n)].tolist() for row, n in zip(ids, mask.sum(1), strict=True)],
-    )
+    assert encoder.depth == 3
     with torch.no_grad():
-        every = model(input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states
+        found = model(input_ids=ids, attention_mask=mask, output_hidden_states=True)
+        every = [states[mask.bool()] for states in found.hidden_states]
         for k in range(encoder.depth + 1):
-            hidden = encoder.trunk(ids, mask, k)
+            start = encoder.depth - k
+            hidden = encoder.run_packed(encoder.embed_packed(texts), LENGTHS, 0, start)
+            assert_close(hidden, every[start], atol=1e-5, rtol=0)
             for reads in range(1, k + 2):
-                want = torch.cat(every[-reads:], -1)[real]
-                got = encoder.top(hidden, mask, k, reads)[real]
-                assert_close(got, want, atol=1e-6, rtol=0)
-                packed = encoder.embed_packed(texts)
-                packed = encoder.run_packed(packed, LENGTHS, 0, encoder.depth - k)
-                got = encoder.run_packed(packed, LENGTHS, encoder.depth - k, encoder.depth, reads)
+                want = torch.cat(every[-reads:], -1)
+                got = encoder.run_packed(hidden, LENGTHS, start, encoder.depth, reads)
                 assert_close(got, want, atol=1e-5, rtol=0)
+                packs = hidden.expand(3, -1, -1)
+                got = encoder.run_packed(packs, LENGTHS, start, encoder.depth, reads)
+                assert_close(got, want.expand(3, -1, -1), atol=1e-5, rtol=0)
             with pytest.raises(ValueError, match="states of"):
-                encoder.top(hidden, mask, k, k + 2)
+                encoder.run_packed(hidden, LENGTHS, start, encoder.depth, k + 2)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -17,7 +17,8 @@ from transformers import AutoModel
 from onetrunk.errors import UserError
 from onetrunk.model.encoder import TARGETS, Encoder
 from onetrunk.model.loading import load_encoder
-from onetrunk.model.lora import LoraAdapter, LoraStack
+from onetrunk.model.lora import LoraAdapter
+from onetrunk.model.lora_stack import LoraStack
 from onetrunk.model.padding import pad
 from onetrunk.model.peft_format import load_peft, save_peft
 
@@ -627,3 +628,39 @@ def test_groups_of_tokens_must_cover_the_batch(tiny_encoder: Encoder, random_ada
     stack = LoraStack(tiny_encoder, {"ner": random_adapter(tiny_encoder)})
     with stack.route(stack.slots(["ner"]), [3]), pytest.raises(RuntimeError, match="split"):
         tiny_encoder.packed([[5, 6, 7, 8]])
+
+
+# What enters a layer for every group
+
+
+@pytest.mark.parametrize("targets", [TARGETS, ("key",), ("ffn_up",), ("query", "ffn_down")])
+@pytest.mark.parametrize("names", [["none", "ner", "tc"], ["tc", "ner"], ["ner"]])
+def test_what_enters_for_every_group_goes_through_a_layer_s_maps_once(
+    tiny_encoder: Encoder, random_adapter: Any, names: list[str], targets: tuple[str, ...]
+) -> None:
+    kinds = [("ner", 2, TARGETS), ("tc", 3, targets)]
+    adapters = {
+        name: random_adapter(tiny_encoder, k=2, rank=rank, seed=rank, targets=of)
+        for name, rank, of in kinds
+    }
+    stack = LoraStack(tiny_encoder, adapters)
+    tokens: dict[str, int] = {}
+    for target in TARGETS:
+
+        def count(_module: Any, inputs: Any, _output: Any, target: str = target) -> None:
+            tokens[target] = inputs[0].shape[:-1].numel()
+
+        tiny_encoder.linear(1, target).register_forward_hook(count)
+    texts = [[5, 6, 7], [8, 9, 10, 11, 12]]
+    with torch.no_grad():
+        hidden = tiny_encoder.run_packed(tiny_encoder.embed_packed(texts), [3, 5], 0, 1)
+        packs = hidden.expand(len(names), -1, -1)
+        with stack.route(stack.slots(names), entering=1):
+            together = tiny_encoder.run_packed(packs, [3, 5], 1, 3)
+        for target in TARGETS:
+            assert tokens[target] == 8 * (1 if target in ("query", "key", "value") else len(names))
+        for name, found in zip(names, together, strict=True):
+            with stack.route(stack.slots([name])):
+                close(found, tiny_encoder.run_packed(hidden, [3, 5], 1, 3))
+    if len(names) > 1:
+        assert (together[0] - together[1]).abs().max() > 1e-3

@@ -49,6 +49,16 @@ def test_packed_equals_padded(tiny_encoder_folder: Any, kind: str, lengths: list
     assert_close(gradient, want_gradient, atol=1e-4, rtol=1e-4)
 
 
+def test_a_text_that_says_padding_is_read_as_it_is_with_padding(tiny_encoder_folder: Any) -> None:
+    """RoBERTa gives such a token no position of its own."""
+    encoder = load_encoder(str(tiny_encoder_folder("roberta")))
+    texts = [[0, 9, 1, 12, 1, 2], [0, 7, 8, 2]]
+    assert encoder.tokenizer.pad_token_id == 1
+    with torch.no_grad():
+        states, mask = encoder.packed(texts)
+        assert_close(states, encoder.states(*pad(texts, 1)) * mask[..., None], atol=1e-5, rtol=0)
+
+
 def test_a_text_does_not_see_its_neighbours(tiny_encoder: Encoder) -> None:
     texts = texts_of([6, 6, 4])
     alone = [tiny_encoder.packed([text])[0][0] for text in texts]
@@ -78,25 +88,20 @@ def test_chunks_hold_every_text_once_and_are_equally_full() -> None:
             assert [lengths[row] for row in chunk] == sorted(lengths[row] for row in chunk)
 
 
+@pytest.mark.parametrize("packs", [1, 3])
 @pytest.mark.parametrize("lengths", [[3, 4, 4, 5, 9], [7, 2, 3], [6]], ids=str)
-def test_attention_equals_pytorch_s(lengths: list[int]) -> None:
+def test_attention_equals_pytorch_s(lengths: list[int], packs: int) -> None:
     """Value and gradients, in float64, one text at a time."""
     torch.manual_seed(0)
-    heads = [torch.randn(sum(lengths), 2, 4, dtype=torch.float64) for _ in range(4)]
+    heads = [torch.randn(packs, sum(lengths), 2, 4, dtype=torch.float64) for _ in range(4)]
     q, k, v = (x.requires_grad_() for x in heads[:3])
     groups = groups_of(lengths, torch.device("cpu"))
     assert len(groups) < len(lengths) or len(lengths) == 1
     found = _PackedAttention.apply(q, k, v, 0.3, 0.0, groups)
     gradients = torch.autograd.grad((found * heads[3]).sum(), (q, k, v))
-    texts = zip(*(x.split(lengths) for x in (q, k, v)), strict=True)
-    wanted = torch.cat(
-        [
-            F.scaled_dot_product_attention(*(x.transpose(0, 1) for x in of), scale=0.3).transpose(
-                0, 1
-            )
-            for of in texts
-        ]
-    )
+    texts = zip(*(x.transpose(1, 2).split(lengths, 2) for x in (q, k, v)), strict=True)
+    seen = [F.scaled_dot_product_attention(*of, scale=0.3) for of in texts]
+    wanted = torch.cat(seen, 2).transpose(1, 2)
     assert_close(found, wanted)
     assert_close(gradients, torch.autograd.grad((wanted * heads[3]).sum(), (q, k, v)))
 
@@ -105,7 +110,7 @@ def test_dropout_keeps_the_mean_and_its_own_gradient() -> None:
     torch.manual_seed(0)
     lengths, drop = [4, 5], 0.4
     groups = groups_of(lengths, torch.device("cpu"))
-    q, k, v = (torch.randn(9, 2, 4, dtype=torch.float64, requires_grad=True) for _ in range(3))
+    q, k, v = (torch.randn(1, 9, 2, 4, dtype=torch.float64, requires_grad=True) for _ in range(3))
 
     def run(*inputs: torch.Tensor) -> torch.Tensor:
         torch.manual_seed(1)  # the same entries fall away each time

@@ -15,7 +15,7 @@ from transformers import AutoModelForSequenceClassification, AutoModelForTokenCl
 from onetrunk.errors import UserError
 from onetrunk.model.encoder import TARGETS, Encoder
 from onetrunk.model.loading import load_encoder
-from onetrunk.model.lora import LoraStack
+from onetrunk.model.lora_stack import LoraStack
 from onetrunk.model.peft_format import CONFIG, WEIGHTS, load_peft, save_peft
 
 KEY = "base_model.model.encoder.layer.1.attention.self.query.lora_A.weight"

@@ -23,9 +23,8 @@ from onetrunk.data.batching import TokenIds, by_tokens
 from onetrunk.families.base import Family
 from onetrunk.model.encoder import Encoder
 from onetrunk.model.heads import Pooling
-from onetrunk.model.lora import LoraStack
+from onetrunk.model.lora_stack import LoraStack
 from onetrunk.model.packing import unpack
-from onetrunk.model.padding import pad
 from onetrunk.model.precision import Chosen, autocast
 
 # Tokens that go through layers together where no gradients are needed.
@@ -85,11 +84,6 @@ class Examples:
     def visible(self, windows: Sequence[int]) -> list[int]:
         """How many units each of these windows reads: its rows of logits."""
         return [sum(at >= 0 for at in self.units[window]) for window in windows]
-
-    def batch(self, windows: Sequence[int], encoder: Encoder) -> tuple[Tensor, Tensor]:
-        """input_ids and mask ``(B, T)`` of some windows, on the encoder's device."""
-        ids, mask = pad([self.encoded[w].ids for w in windows], encoder.tokenizer.pad_token_id)
-        return ids.to(encoder.device), mask.to(encoder.device)
 
     def joined(self, parts: Sequence[Tensor]) -> list[tuple[Any, Tensor, list[int]]]:
         """By example: itself, its windows' rows of ``parts`` in order, and which units they are of.

@@ -21,7 +21,8 @@ from onetrunk.adapt.training import Course, Progress, train
 from onetrunk.errors import UserError
 from onetrunk.families.base import Family
 from onetrunk.model.backbone import Backbone
-from onetrunk.model.lora import NONE, LoraAdapter, LoraStack
+from onetrunk.model.lora import NONE, LoraAdapter
+from onetrunk.model.lora_stack import LoraStack
 from onetrunk.model.precision import Chosen, choose
 
 Wanted = tuple[Family[Any, Any], Data, AdaptSettings]

@@ -33,6 +33,7 @@ COUNTED = (
     "model/heads.py",
     "model/loading.py",
     "model/lora.py",
+    "model/lora_stack.py",
     "model/neighbours.py",
     "model/packing.py",
     "model/padding.py",

@@ -31,7 +31,7 @@ from onetrunk.bundle.runtime import session
 from onetrunk.engine import Engine
 from onetrunk.errors import UserError
 from onetrunk.model.backbone import Backbone
-from onetrunk.model.lora import LoraStack
+from onetrunk.model.lora_stack import LoraStack
 from onetrunk.model.padding import pad
 from onetrunk.storage import atomic_folder, refuse_existing, write_json
 

@@ -54,10 +54,9 @@ def difference(engine: Engine, runtime: Answering, texts: Sequence[str] | None =
         for at in range(0, len(examples.encoded), 32):
             windows = range(at, min(at + 32, len(examples.encoded)))
             units = [examples.units[window] for window in windows]
-            batch = examples.batch(windows, encoder)
-            logits = engine.logits([name], *batch, {app.family.name: units})[name]
-            theirs.append(logits.float().cpu())
             ids = [examples.encoded[window].ids for window in windows]
+            logits = engine.logits([name], ids, {app.family.name: units})[name]
+            theirs.append(logits.float().cpu())
             ours += runtime.logits([name], ids, units)[name]
         wanted = torch.cat(theirs).numpy()
         if len(wanted):

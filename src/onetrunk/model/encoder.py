@@ -1,7 +1,7 @@
-"""A pretrained BERT-family encoder, split into a trunk and a top.
+"""A pretrained BERT-family encoder, run layer by layer.
 
-    input_ids (B, T) ─► embeddings ─► layer 0 … L-k-1 ─► hidden ─► layer L-k … L-1 ─► states
-                        └─────────── trunk ──────────┘             └────── top ─────┘
+    input_ids ─► embeddings ─► layer 0 … L-k-1 ─► hidden ─► layer L-k … L-1 ─► states
+                 └─────────── trunk ──────────┘             └────── top ─────┘
 
 The weights and the layers' code are transformers' own; only the loop over layers is ours.
 """
@@ -71,6 +71,8 @@ ARCHITECTURES: dict[str, Architecture] = {
 
 TARGETS = tuple(_BERT.targets)
 """The linear maps of a layer that can carry LoRA, by the name onetrunk gives them."""
+ENTERED = TARGETS[:3]
+"""Those that read what enters the layer."""
 
 
 @dataclass
@@ -135,41 +137,23 @@ class Encoder:
         assert isinstance(linear, nn.Linear)
         return linear
 
-    def trunk(self, input_ids: Tensor, attention_mask: Tensor, k: int) -> Tensor:
-        """Embeddings and layers below the last ``k``: ``(B, T)`` int64 twice -> ``(B, T, D)``."""
-        hidden = self.model.embeddings(input_ids=input_ids)
+    def embed(self, input_ids: Tensor, position_ids: Tensor | None = None) -> Tensor:
+        """What enters the first layer: ``(B, T)`` int64 -> ``(B, T, D)``."""
+        hidden = self.model.embeddings(input_ids=input_ids, position_ids=position_ids)
         if hasattr(self.model, "embeddings_project"):  # ELECTRA with narrow embeddings
             hidden = self.model.embeddings_project(hidden)
-        return self.run(hidden, attention_mask, 0, self.depth - k)
+        assert isinstance(hidden, Tensor)
+        return hidden
 
-    def top(self, hidden: Tensor, attention_mask: Tensor, k: int, reads: int = 1) -> Tensor:
-        """The last ``k`` layers: hidden ``(B, T, D)``, mask ``(B, T)`` -> states
-        ``(B, T, reads D)``: see :meth:`run`."""
-        return self.run(hidden, attention_mask, self.depth - k, self.depth, reads)
-
-    def run(
-        self, hidden: Tensor, attention_mask: Tensor, start: int, stop: int, reads: int = 1
-    ) -> Tensor:
-        """Layers ``start`` … ``stop - 1`` of ``(B, T, D)`` under the padding mask ``(B, T)``.
-
-        Returns ``(B, T, reads D)``: the last ``reads`` of the states, the final one last. They are
-        what enters the first of these layers, and what leaves each of them.
-        """
-        kept = _kept(hidden, start, stop, reads)
-        if start == stop:
-            return hidden
+    def states(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """The whole forward under the padding mask, ``(B, T)`` int64 twice -> ``(B, T, D)``."""
+        hidden = self.embed(input_ids)
         mask = create_bidirectional_mask(
             config=self.model.config, inputs_embeds=hidden, attention_mask=attention_mask
         )
-        for layer in self.layers[start:stop]:
-            kept.append(layer(kept[-1], mask))
-        return _joined(kept)
-
-    def states(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """The whole forward, ``(B, T)`` -> ``(B, T, D)``."""
-        return self.run(
-            self.trunk(input_ids, attention_mask, self.depth), attention_mask, 0, self.depth
-        )
+        for layer in self.layers:
+            hidden = layer(hidden, mask)
+        return hidden
 
     def packed(self, texts: Sequence[TokenIds]) -> tuple[Tensor, Tensor]:
         """The whole forward without padding: states ``(B, T, D)`` and mask ``(B, T)`` int64.
@@ -182,26 +166,39 @@ class Encoder:
         return packing.unpack(hidden, lengths)
 
     def embed_packed(self, texts: Sequence[TokenIds]) -> Tensor:
-        """What enters the first layer, texts side by side: ``(N, D)`` of N tokens in all."""
-        ids = torch.from_numpy(np.concatenate([np.asarray(text, np.int64) for text in texts]))
-        places = packing.positions_of(list(map(len, texts))) + self.first_position
-        hidden = self.model.embeddings(
-            input_ids=ids.to(self.device)[None], position_ids=places.to(self.device)[None]
-        )
-        if hasattr(self.model, "embeddings_project"):  # ELECTRA with narrow embeddings
-            hidden = self.model.embeddings_project(hidden)
-        assert isinstance(hidden, Tensor)
-        return hidden[0]
+        """:meth:`embed` for texts side by side: ``(N, D)`` of N tokens in all."""
+        ids = [np.asarray(text, np.int64) for text in texts]
+        places = [self._places(own) for own in ids]
+        flat = (torch.from_numpy(np.concatenate(of))[None].to(self.device) for of in (ids, places))
+        return self.embed(*flat)[0]
+
+    def _places(self, ids: np.ndarray) -> np.ndarray:
+        """Positions of one text's tokens. RoBERTa and its kin give padding none of its own, even
+        where a text says "<pad>"."""
+        if not self.first_position:
+            return np.arange(len(ids))
+        pad = self.model.config.pad_token_id
+        real = ids != pad
+        places: np.ndarray = np.cumsum(real) * real + pad
+        return places
 
     def run_packed(
         self, hidden: Tensor, lengths: Sequence[int], start: int, stop: int, reads: int = 1
     ) -> Tensor:
-        """:meth:`run` for texts of these lengths side by side: ``(N, D)`` -> ``(N, reads D)``."""
-        kept = _kept(hidden[None], start, stop, reads)
+        """Layers ``start`` … ``stop - 1`` of texts of these lengths side by side: of one pack
+        ``(N, D)``, or of G, ``(G, N, D)``.
+
+        Returns ``(..., N, reads D)``: the last ``reads`` of the states, the final one last. They
+        are what enters the first of these layers, and what leaves each of them.
+        """
+        if not 1 <= reads <= stop - start + 1:
+            raise ValueError(f"{reads} states of {stop - start} layers")
+        kept = deque([hidden.reshape(-1, *hidden.shape[-2:])], maxlen=reads)
         groups = packing.groups_of(lengths, hidden.device)
         for layer in self.layers[start:stop]:
             kept.append(layer(kept[-1], None, groups=groups))
-        return _joined(kept)[0]
+        states = kept[0] if reads == 1 else torch.cat([*kept], -1)
+        return states.view(*hidden.shape[:-1], states.shape[-1])
 
     def freeze(self) -> None:
         """No gradients and no dropout from here on."""
@@ -232,18 +229,6 @@ class Encoder:
             digest.update(f"{name} {tuple(array.shape)} {array.dtype};".encode())
             digest.update(array.view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
-
-
-def _kept(hidden: Tensor, start: int, stop: int, reads: int) -> deque[Tensor]:
-    """Holds the last ``reads`` states, ``hidden`` as the first."""
-    if not 1 <= reads <= stop - start + 1:
-        raise ValueError(f"{reads} states of {stop - start} layers")
-    return deque([hidden], maxlen=reads)
-
-
-def _joined(kept: deque[Tensor]) -> Tensor:
-    """The states side by side; one alone is not copied."""
-    return kept[0] if len(kept) == 1 else torch.cat([*kept], -1)
 
 
 def architecture_of(config: Any, source: str) -> Architecture:

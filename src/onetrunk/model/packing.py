@@ -5,7 +5,8 @@
                              c c c c c      attention is told: 2 texts of 3 tokens, 1 of 5
 
 Everything in an encoder but attention looks at one token at a time, so it need not know where a
-text ends. Attention takes neighbours of about equal length together, padded for it alone.
+text ends. (A batch of B packs holds texts of the same lengths in each: the same texts, under B
+adapters.) Attention takes neighbours of about equal length together, padded for it alone.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Group(NamedTuple):
     places: Tensor | None
     """Where the tokens stand among ``texts * width``, int64; None if the texts are equally long."""
     bias: Tensor | None
-    """``(texts, 1, 1, width)``: -inf on padding; None if there is none."""
+    """``(texts, 1, width)``: -inf on padding; None if there is none."""
 
 
 def groups_of(lengths: Sequence[int], device: torch.device) -> list[Group]:
@@ -55,34 +56,28 @@ def groups_of(lengths: Sequence[int], device: torch.device) -> list[Group]:
         if min(own) < width:
             real = torch.arange(width) < torch.tensor(own)[:, None]
             places = real.flatten().nonzero().squeeze(1).to(device)
-            bias = torch.zeros(len(own), 1, 1, width).masked_fill_(
-                ~real[:, None, None], float("-inf")
-            )
+            bias = torch.zeros(len(own), 1, width).masked_fill_(~real[:, None], float("-inf"))
             bias = bias.to(device)
         groups.append(Group(slice(at, at + tokens), len(own), width, places, bias))
         first, at = after, at + tokens
     return groups
 
 
-def positions_of(lengths: Sequence[int]) -> Tensor:
-    """Place of each packed token in its text: ``(N,)`` int64."""
-    return torch.cat([torch.arange(length) for length in lengths])
-
-
 def unpack(states: Tensor, lengths: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Packed ``(N, D)`` -> padded ``(B, T, D)`` and its mask ``(B, T)`` int64.
+    """Packed ``(..., N, D)`` -> padded ``(..., B, T, D)`` and its mask ``(B, T)`` int64.
 
     What stands on padding is zero.
     """
     count, width = torch.tensor(lengths, device=states.device), max(lengths)
     mask = torch.arange(width, device=states.device) < count[:, None]
-    padded = states.new_zeros(mask.numel(), states.shape[-1])
-    padded = padded.index_copy(0, mask.flatten().nonzero().squeeze(1), states)
-    return padded.view(*mask.shape, -1), mask.long()
+    *packs, _, size = states.shape
+    padded = states.new_zeros(*packs, mask.numel(), size)
+    padded = padded.index_copy(-2, mask.flatten().nonzero().squeeze(1), states)
+    return padded.view(*packs, *mask.shape, size), mask.long()
 
 
 class _PackedAttention(torch.autograd.Function):
-    """softmax(q kᵀ s) v within each text: heads ``(N, H, d)`` three times -> ``(N, H, d)``.
+    """softmax(q kᵀ s) v within each text: heads ``(B, N, H, d)`` three times -> the same.
 
     In one piece, and in the precision of its input: as a chain of operations for each group it
     takes a quarter of a training step, and PyTorch's fused attention, whose backward is slow for
@@ -98,7 +93,7 @@ class _PackedAttention(torch.autograd.Function):
             a, b, c = (_apart(x, group) for x in (q, k, v))
             scores = torch.bmm(a, b.transpose(1, 2)).mul_(scale)
             if group.bias is not None:
-                scores.view(group.texts, -1, *scores.shape[1:]).add_(group.bias)
+                scores.view(-1, group.texts, *scores.shape[1:]).add_(group.bias)
             seen = scores.softmax(-1)
             used, factors = seen, seen.new_empty(0)
             if drop:
@@ -133,23 +128,19 @@ def _kept(groups: list[Group], saved: Sequence[Tensor]) -> Iterator[tuple[Any, .
 
 
 def _apart(packed: Tensor, group: Group) -> Tensor:
-    """A group's part of ``(N, H, d)``, padded with zeros: ``(texts H, width, d)``."""
-    own = packed[group.tokens]
+    """A group's part of ``(B, N, H, d)``, padded with zeros: ``(B H texts, width, d)``."""
+    own = packed[:, group.tokens].transpose(1, 2)
     if group.places is not None:
-        room = own.new_zeros(group.texts * group.width, *own.shape[1:])
-        own = room.index_copy_(0, group.places, own)
-    rows = own.view(group.texts, group.width, *own.shape[1:]).transpose(1, 2)
-    return rows.reshape(-1, group.width, own.shape[-1])
+        room = own.new_zeros(*own.shape[:2], group.texts * group.width, own.shape[-1])
+        own = room.index_copy_(2, group.places, own)
+    return own.reshape(-1, group.width, own.shape[-1])
 
 
 def _put(packed: Tensor, rows: Tensor, group: Group) -> None:
     """The reverse of :func:`_apart`, into ``packed``; what stands on padding is left out."""
-    rows = rows.view(group.texts, -1, *rows.shape[1:]).transpose(1, 2)
-    own = packed[group.tokens]
-    if group.places is None:
-        own.view(rows.shape).copy_(rows)
-    else:
-        own.copy_(rows.reshape(-1, *own.shape[1:])[group.places])
+    own = packed[:, group.tokens].transpose(1, 2)
+    rows = rows.view(*own.shape[:2], -1, own.shape[-1])
+    own.copy_(rows if group.places is None else rows[:, :, group.places])
 
 
 def _attention(
@@ -163,15 +154,14 @@ def _attention(
     groups: list[Group] | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """As transformers calls it: heads ``(B, H, T, d)`` -> ``(B, T, H, d)``; packed, B is 1."""
+    """As transformers calls it: heads ``(B, H, T, d)`` -> ``(B, T, H, d)``."""
     if groups is None:
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
         )
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    heads = (x.squeeze(0).transpose(0, 1) for x in (query, key, value))  # (N, H, d)
-    seen = _PackedAttention.apply(*heads, scale, dropout, groups)
-    return seen.unsqueeze(0), None
+    heads = (x.transpose(1, 2) for x in (query, key, value))  # (B, N, H, d)
+    return _PackedAttention.apply(*heads, scale, dropout, groups), None
 
 
 AttentionInterface.register(ATTENTION, _attention)

@@ -32,7 +32,8 @@ from onetrunk.model.backbone import Backbone
 from onetrunk.model.embedding import gathered
 from onetrunk.model.encoder import Encoder
 from onetrunk.model.loading import load_encoder
-from onetrunk.model.lora import LoraAdapter, LoraStack
+from onetrunk.model.lora import LoraAdapter
+from onetrunk.model.lora_stack import LoraStack
 from onetrunk.model.padding import pad
 from onetrunk.prefinetune import conflict
 from onetrunk.prefinetune.balance import Balance
