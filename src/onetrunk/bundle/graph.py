@@ -7,8 +7,8 @@
                 ─► state_1 … state_k (G, B, T, D), what leaves each layer
 
 A group is a set of rows that use one adapter: ``slots[g]`` says which of the n stacked ones, as in
-:mod:`onetrunk.model.lora_stack`. With H = 1 and G apps, N apps over one text; with H = G and B = 1, a
-batch in which each row is of another app. What the groups share is computed once: in the first
+:mod:`onetrunk.model.lora_stack`. With H = 1 and G apps, N apps over one text; with H = G and B = 1,
+a batch in which each row is of another app. What the groups share is computed once: in the first
 layer of the top that is all linear maps of what enters it.
 
 Apart from attention (ONNX Runtime's fused operator) the graphs use standard operators.
