@@ -14,7 +14,14 @@ from onetrunk.adapt import features, training
 from onetrunk.adapt.app import App
 from onetrunk.adapt.features import Examples, Top, Trunk, unit_features
 from onetrunk.adapt.fit import fit, fit_together
-from onetrunk.adapt.linear import FOLDS, PENALTIES, PENALTY, choose_penalty, solve_linear
+from onetrunk.adapt.linear import (
+    FOLDS,
+    PENALTIES,
+    PENALTY,
+    choose_penalty,
+    held_out_folds,
+    solve_linear,
+)
 from onetrunk.adapt.task import AdaptSettings, Data, Task
 from onetrunk.data.examples import LabelledText, TaggedText
 from onetrunk.engine import Engine
@@ -403,6 +410,17 @@ def test_rows_of_a_group_are_held_out_together() -> None:
     apart, _ = choose_penalty(twice, torch.cat([y, y]), list(range(80)), 2)
     assert together >= 10 * apart
     assert choose_penalty(x[:1], y[:1], [0], 2) == (PENALTY, float("inf"))
+
+
+@pytest.mark.parametrize(
+    ("units", "classes", "folds"),
+    [(100, 10_000, FOLDS), (101, 10_000, 1), (4000, 2, FOLDS), (4001, 2, 1), (3, 2, 3), (1, 2, 0)],
+)
+def test_one_fold_is_enough_of_many(units: int, classes: int, folds: int) -> None:
+    masks = held_out_folds(range(units), units, classes)
+    assert len(masks) == folds
+    for mask in masks:
+        assert mask.sum() == pytest.approx(units / min(FOLDS, units), abs=1)
 
 
 def test_nothing_to_learn(tiny_backbone: Backbone) -> None:

@@ -14,8 +14,8 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 PENALTIES = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
 FOLDS = 5
-# With more units than this one fold is enough to tell penalties apart.
-MANY_UNITS = 4000
+# With more units than this, or more logits, one fold is enough to tell penalties apart.
+MANY_UNITS, MANY_LOGITS = 4000, 1_000_000
 # Where no fold can be held out.
 PENALTY = 0.1
 # The fall of the loss in a step of L-BFGS that ends it, in parts of the loss without features.
@@ -61,7 +61,7 @@ def choose_penalty(
     hundredfold between tasks, so no default would do.
     """
     parts = []
-    for held_out in held_out_folds(groups, len(features)):
+    for held_out in held_out_folds(groups, len(features), classes):
         kept = _Solver(features[~held_out], targets[~held_out], classes, loss)
         parts.append((kept, features[held_out], targets[held_out]))
     if not parts:
@@ -77,16 +77,17 @@ def choose_penalty(
     return penalties[best], losses[best] / len(parts)
 
 
-def held_out_folds(groups: Sequence[int], units: int) -> list[Tensor]:
+def held_out_folds(groups: Sequence[int], units: int, classes: int) -> list[Tensor]:
     """Masks ``(U,)`` of units to hold out, those of one group together: one mask of very many
-    units, none of a single group."""
+    units or classes, none of a single group."""
     names = sorted(set(groups))
     folds = min(FOLDS, len(names))
     if folds < 2:
         return []
     place = dict(zip(names, np.random.default_rng(0).permutation(len(names)).tolist(), strict=True))
     fold = torch.tensor([place[group] % folds for group in groups])
-    return [fold == k for k in range(folds if units <= MANY_UNITS else 1)]
+    many = units > MANY_UNITS or units * classes > MANY_LOGITS
+    return [fold == k for k in range(1 if many else folds)]
 
 
 class _Solver:

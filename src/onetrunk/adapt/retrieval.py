@@ -37,7 +37,7 @@ def cross_judges(
     """Training units ``(U, D)``, judged by heads and neighbours of other folds."""
     everyone = Neighbours.of(features, family.ballots(targets, classes), max(COUNTS), 1.0, 0.5)
     judges = []
-    for held_out in held_out_folds(groups, len(features)):
+    for held_out in held_out_folds(groups, len(features), classes):
         head = solve_linear(features[~held_out], targets[~held_out], classes, l2, family.loss)
         judges.append(
             judge(head, everyone, features[held_out], targets[held_out], without=held_out)
