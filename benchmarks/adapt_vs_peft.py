@@ -148,8 +148,8 @@ def _score(job: dict[str, Any], backbone: Any, app: Any, test: Path) -> dict[str
 
     if not job["score"]:
         return {}
-    with Engine(backbone, {"app": app}) as engine:
-        scores = engine.score("app", app.family.read(test), str(test))
+    engine = Engine(backbone, {"app": app})
+    scores = engine.score("app", app.family.read(test), str(test))
     return {"score": scores[app.family.metric], "metric": app.family.metric}
 
 

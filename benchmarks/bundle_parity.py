@@ -79,7 +79,8 @@ def main() -> None:
     scores: dict[str, dict[str, float]] = {}
     seconds: dict[str, float] = {}
     found: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory() as name, Engine(loaded, apps) as engine:
+    engine = Engine(loaded, apps)
+    with tempfile.TemporaryDirectory() as name:
         wanted = engine.predict(texts)
         predict = {"pytorch": engine.predict_examples}
         plain: tuple[Precision, ...] = ("fp32", "int8")

@@ -225,8 +225,8 @@ def agree(loaded: Any, apps: Any, sessions: Any, runtime: Runtime, feeds: Any) -
     for (name, app), one in zip(sorted(apps.items()), sessions, strict=True):
         (logits,) = one.run(None, feeds)
         row = app.family.parse(MESSAGE)
-        with Engine(loaded, {name: app}) as engine:
-            (wanted,) = engine.predict_examples(name, [row])
+        engine = Engine(loaded, {name: app})
+        (wanted,) = engine.predict_examples(name, [row])
         (found,) = runtime.predict_examples(name, [row])
         if app.family.name == "tc":
             assert wanted.labels == found.labels == (app.labels[int(logits.argmax())],)

@@ -70,8 +70,8 @@ def score(data: Path, folder: Path, task: str, draw: int) -> None:
         for k in SHALLOW:
             apps[name.format(k)] = fit(backbone, family, lesson, settings(k, draw))
     test_file = find_files(data / "ner" / task, "test")
-    with Engine(backbone, apps, "auto") as engine:
-        scores = engine.score_all(list(apps), family.read(test_file), str(test_file))
+    engine = Engine(backbone, apps, "auto")
+    scores = engine.score_all(list(apps), family.read(test_file), str(test_file))
     write_json(
         cell_file(task, draw),
         {
@@ -125,13 +125,13 @@ def costs(data: Path, backbone: Backbone) -> dict[str, float]:
     }
     found: dict[int, list[float]] = {k: [] for k in apps}
     for _ in range(REPEATS):
-        with Engine(backbone, {"app": apps[0]}) as engine:
-            whole = min(seconds(engine) for _ in range(2))
+        engine = Engine(backbone, {"app": apps[0]})
+        whole = min(seconds(engine) for _ in range(2))
         for k, app in apps.items():
             taken = []
             for count in (1, 1 + MORE_APPS):
-                with Engine(backbone, {str(at): app for at in range(count)}) as engine:
-                    taken.append(min(seconds(engine) for _ in range(2)))
+                engine = Engine(backbone, {str(at): app for at in range(count)})
+                taken.append(min(seconds(engine) for _ in range(2)))
             found[k].append(100 * (taken[1] - taken[0]) / MORE_APPS / whole)
     return {f"k={k}": round(median(each), 1) for k, each in found.items()}
 

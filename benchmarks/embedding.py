@@ -21,9 +21,6 @@ def embed(backbone: Backbone, texts: Sequence[str], primary: str = NONE) -> np.n
     rows = [LabelledText(text) for text in texts]
     examples = Examples.prepare(kind, rows, backbone.encoder, 128)
     stack = LoraStack(backbone.encoder, {k: v for k, v in backbone.primary.items() if k == primary})
-    try:
-        trunk = Trunk(examples, Top(backbone.encoder, stack, backbone.k), primary, cache=False)
-        parts = unit_features(trunk, kind, backbone.pooling)
-    finally:
-        stack.detach()
+    trunk = Trunk(examples, Top(backbone.encoder, stack, backbone.k), primary, cache=False)
+    parts = unit_features(trunk, kind, backbone.pooling)
     return np.stack([part.mean(0).numpy() for _, part, _ in examples.joined(parts)])

@@ -133,7 +133,8 @@ def compare(backbone: Backbone, count: int, precision: Chosen, repeats: int) -> 
                 peers[f"peft_{name}{label}"] = (
                     partial(way, model) if label else partial(under_autocast, way, model)
                 )
-    with Engine(backbone, apps, precision) as engine, torch.inference_mode():
+    engine = Engine(backbone, apps, precision)
+    with torch.inference_mode():
 
         def onetrunk() -> Tensor:
             return torch.stack([*engine.logits(list(apps), texts, units).values()]).float()
@@ -166,7 +167,8 @@ def costs(backbone: Backbone, precision: Chosen, repeats: int) -> dict[str, floa
     for kind, linear in (("lora", False), ("linear", True)):
         first = apps_on(backbone, 1, linear=True)
         more = {f"more {name}": app for name, app in apps_on(backbone, MORE, linear).items()}
-        with Engine(backbone, first | more, precision) as engine, torch.inference_mode():
+        engine = Engine(backbone, first | more, precision)
+        with torch.inference_mode():
             milliseconds = turns(
                 {
                     "one": lambda e=engine, n=[*first]: e.logits(n, texts, units),

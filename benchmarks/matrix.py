@@ -50,8 +50,8 @@ def cell(
     test = family.read(test_file)
     apps = {name: fit(loaded, family, rows, settings) for name, settings in adapters.items()}
     start = time.perf_counter()
-    with Engine(loaded, apps, "auto") as engine:
-        scores = engine.score_all(list(apps), test, str(test_file))
+    engine = Engine(loaded, apps, "auto")
+    scores = engine.score_all(list(apps), test, str(test_file))
     return {
         "test_rows": len(test),
         "test_seconds": round(time.perf_counter() - start, 1),

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import copy
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -72,9 +74,8 @@ def apps(tiny_backbone: Backbone, random_adapter: Any) -> dict[str, App]:
 
 
 @pytest.fixture
-def engine(tiny_backbone: Backbone, apps: dict[str, App]) -> Iterator[Engine]:
-    with Engine(tiny_backbone, apps) as made:
-        yield made
+def engine(tiny_backbone: Backbone, apps: dict[str, App]) -> Engine:
+    return Engine(tiny_backbone, apps)
 
 
 def one_batch(backbone: Backbone, texts: list[str]) -> tuple[list[TokenIds], dict[str, Any]]:
@@ -91,8 +92,6 @@ def merged_logits(backbone: Backbone, app: App, text: str) -> Tensor:
     adapter = app.adapter if app.adapter is not None else backbone.primary.get(app.primary)
     encoder = copy.copy(backbone.encoder)
     encoder.model = copy.deepcopy(backbone.encoder.model)
-    for module in encoder.model.modules():
-        module._forward_hooks.clear()
     for (layer, target), (a, b) in adapter.matrices.items() if adapter is not None else ():
         encoder.linear(layer, target).weight += (a @ b).T * adapter.scaling
     examples = Examples.prepare(app.family, [app.family.parse(text)], encoder, app.max_length)
@@ -145,11 +144,11 @@ def test_ten_apps_in_one_pass_predict_what_each_predicts_alone(
     together = engine.predict(TEXTS)
     assert [result["text"] for result in together] == TEXTS
     for name, app in apps.items():
-        with Engine(tiny_backbone, {name: app}) as single:
-            for text, result in zip(TEXTS, together, strict=True):
-                (alone,) = single.predict([text])
-                assert list(alone["apps"]) == [name]
-                assert_same(result["apps"][name], alone["apps"][name])
+        single = Engine(tiny_backbone, {name: app})
+        for text, result in zip(TEXTS, together, strict=True):
+            (alone,) = single.predict([text])
+            assert list(alone["apps"]) == [name]
+            assert_same(result["apps"][name], alone["apps"][name])
     assert any(result["apps"]["calendar"]["entities"] for result in together)
 
 
@@ -215,10 +214,10 @@ def test_apps_may_read_to_different_lengths(
 ) -> None:
     text = "call mum in new york now and play music in paris"
     mixed = {**apps, "dish": replace(apps["dish"], max_length=8)}
-    with Engine(tiny_backbone, mixed) as engine:
-        (both,) = engine.predict([text])
-        (long,) = engine.predict([text], ["calendar"])
-        (short,) = engine.predict([text], ["dish"])
+    engine = Engine(tiny_backbone, mixed)
+    (both,) = engine.predict([text])
+    (long,) = engine.predict([text], ["calendar"])
+    (short,) = engine.predict([text], ["dish"])
     assert_same(both["apps"]["calendar"], long["apps"]["calendar"])
     assert_same(both["apps"]["dish"], short["apps"]["dish"])
 
@@ -230,11 +229,11 @@ def test_a_text_of_ten_thousand_words_is_read_in_windows(
     names = ["calendar", "place", "intent", "flags"]
     apps = {n: make_app(tiny_backbone, random_adapter, n, max_length) for n in names}
     text = " ".join(["call", "mum", "in", "new", "york"] * 2000)
-    with Engine(tiny_backbone, apps) as engine:
-        long, short = engine.predict([text, "call mum"])
-        (alone,) = engine.predict(["call mum"])
-        row = TaggedText.from_text(text)
-        (tagged,) = engine.predict_examples("calendar", [row])
+    engine = Engine(tiny_backbone, apps)
+    long, short = engine.predict([text, "call mum"])
+    (alone,) = engine.predict(["call mum"])
+    row = TaggedText.from_text(text)
+    (tagged,) = engine.predict_examples("calendar", [row])
     assert_same(short["apps"]["intent"], alone["apps"]["intent"])
     assert len(tagged.tags) == 10_000
     assert min(tagged.scores) > 0  # every word was read
@@ -256,17 +255,16 @@ def test_windows_are_the_texts_that_they_show(
     """Logits of a long text are those of its windows, given one by one."""
     cut = {name: replace(app, max_length=12) for name, app in apps.items()}
     words = ("call mum in new york the river bank is to play music in paris " * 3).split()
-    with Engine(tiny_backbone, cut) as engine:
-        row = TaggedText.from_words(words)
-        (whole,) = engine.predict_examples("calendar", [row])
-        (label,) = engine.predict_examples("intent", [LabelledText(row.text)])
-        (windows,) = encode_windows(tiny_backbone.encoder.tokenizer, [row.text], 12)
-        parts = [row.text[window.offsets[1][0] : window.offsets[-2][1]] for window in windows]
-        assert len(parts) > 3  # each of these words is one token, so a part is its window
-        probabilities = [
-            engine.predict_examples("intent", [LabelledText(part)])[0].probabilities
-            for part in parts
-        ]
+    engine = Engine(tiny_backbone, cut)
+    row = TaggedText.from_words(words)
+    (whole,) = engine.predict_examples("calendar", [row])
+    (label,) = engine.predict_examples("intent", [LabelledText(row.text)])
+    (windows,) = encode_windows(tiny_backbone.encoder.tokenizer, [row.text], 12)
+    parts = [row.text[window.offsets[1][0] : window.offsets[-2][1]] for window in windows]
+    assert len(parts) > 3  # each of these words is one token, so a part is its window
+    probabilities = [
+        engine.predict_examples("intent", [LabelledText(part)])[0].probabilities for part in parts
+    ]
     logs = torch.tensor([list(each.values()) for each in probabilities]).log()
     mean = dict(zip(TC_LABELS, logs.mean(0).softmax(-1).tolist(), strict=True))
     assert label.probabilities == pytest.approx(mean, abs=1e-5)
@@ -363,12 +361,6 @@ def test_an_app_refuses_another_backbone(tiny_backbone: Backbone, apps: dict[str
         Engine(moved, apps)
 
 
-def test_a_refused_app_leaves_no_hook(tiny_backbone: Backbone, apps: dict[str, App]) -> None:
-    with pytest.raises(UserError):
-        Engine(tiny_backbone, {**apps, "dish": replace(apps["dish"], fingerprint="x")})
-    assert not any(m._forward_hooks for m in tiny_backbone.encoder.model.modules())
-
-
 def test_an_app_without_its_primary_is_refused(
     tiny_backbone: Backbone, apps: dict[str, App]
 ) -> None:
@@ -382,25 +374,110 @@ def test_bf16_is_close_in_every_app_and_leaves_the_backbone_in_fp32(
 ) -> None:
     ids, units = one_batch(tiny_backbone, TEXTS)
     exact = engine.logits(list(apps), ids, units)
-    with Engine(tiny_backbone, apps, "bf16") as rounded:
-        found = rounded.logits(list(apps), ids, units)
+    rounded = Engine(tiny_backbone, apps, "bf16")
+    found = rounded.logits(list(apps), ids, units)
     assert (engine.precision, rounded.precision) == ("fp32", "bf16")
     for name, want in exact.items():
         assert found[name].dtype == torch.float32
         assert 0 < (found[name] - want).abs().max() < 0.05 * want.std()
     assert tiny_backbone.encoder.fingerprint() == tiny_backbone.fingerprint
-    with Engine(tiny_backbone, apps, "auto") as chosen:  # tests say that bf16 is not faster
-        assert chosen.precision == "fp32"
+    chosen = Engine(tiny_backbone, apps, "auto")  # tests say that bf16 is not faster
+    assert chosen.precision == "fp32"
 
 
-def test_close_takes_the_adapters_off(tiny_backbone: Backbone, apps: dict[str, App]) -> None:
-    hooks = lambda: [m for m in tiny_backbone.encoder.model.modules() if m._forward_hooks]  # noqa: E731
+def test_an_engine_leaves_the_encoder_as_it_is(
+    tiny_backbone: Backbone, apps: dict[str, App]
+) -> None:
     ids, mask = pad([[2, 9, 8, 3]], 1)
     before = tiny_backbone.encoder.states(ids, mask)
-    with Engine(tiny_backbone, apps):
-        assert hooks()
-        assert torch.equal(tiny_backbone.encoder.states(ids, mask), before)
-    assert not hooks()
+    Engine(tiny_backbone, apps).predict(TEXTS)
+    assert torch.equal(tiny_backbone.encoder.states(ids, mask), before)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_apps_are_added_replaced_and_removed(
+    tiny_backbone: Backbone, apps: dict[str, App], precision: Any
+) -> None:
+    engine = Engine(tiny_backbone, {n: apps[n] for n in ("calendar", "spam")}, precision)
+    want, before = engine.predict(TEXTS), engine.predict(TEXTS)
+    more = engine.with_apps({"topic": apps["topic"], "spam": apps["mood"]})
+    assert list(more.apps) == ["calendar", "spam", "topic"]
+    alone = Engine(tiny_backbone, {"mood": apps["mood"], "topic": apps["topic"]}, precision)
+    for old, found, new in zip(want, more.predict(TEXTS), alone.predict(TEXTS), strict=True):
+        assert_same(found["apps"]["calendar"], old["apps"]["calendar"])
+        assert_same(found["apps"]["spam"], new["apps"]["mood"])
+        assert_same(found["apps"]["topic"], new["apps"]["topic"])
+    assert engine.predict(TEXTS) == before
+    less = more.without("calendar", "topic")
+    assert list(less.apps) == ["spam"]
+    with pytest.raises(UserError, match="unknown app 'topic'; "):
+        less.predict(TEXTS, ["topic"])
+    with pytest.raises(UserError, match="unknown app 'topci'; did you mean"):
+        more.without("topci")
+    with pytest.raises(UserError, match="was trained on another backbone"):
+        more.with_apps({"dish": replace(apps["dish"], fingerprint="f" * 64)})
+    assert list(more.apps) == ["calendar", "spam", "topic"]
+
+
+def test_requests_keep_their_apps_while_others_replace_them(
+    tiny_backbone: Backbone, apps: dict[str, App]
+) -> None:
+    """Each answer is wholly of one of two versions of two apps."""
+    both = [
+        {"one": apps[a], "two": apps[b]} for a, b in (("calendar", "intent"), ("dish", "topic"))
+    ]
+    wanted = [Engine(tiny_backbone, version).predict(TEXTS) for version in both]
+    served, errors, seen, done = [Engine(tiny_backbone, both[0])], [], set(), threading.Event()
+
+    def ask() -> None:
+        while not done.is_set():
+            found = served[0].predict(TEXTS)
+            for number, want in enumerate(wanted):
+                if all(
+                    one["apps"][name].get("labels") == other["apps"][name].get("labels")
+                    and one["apps"][name].get("entities") == other["apps"][name].get("entities")
+                    for one, other in zip(found, want, strict=True)
+                    for name in ("one", "two")
+                ):
+                    seen.add(number)
+                    break
+            else:
+                errors.append(found)
+
+    threads = [threading.Thread(target=ask) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for round_ in range(1, 60):
+        served[0] = served[0].with_apps(both[round_ % 2])
+        time.sleep(0.01)
+    done.set()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    assert seen == {0, 1}
+
+
+def test_a_stream_answers_in_order_and_reads_no_further_than_it_must(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("onetrunk.engine.STREAM_TEXTS", 3)
+    taken = []
+
+    def endless() -> Iterator[str]:
+        for number in count():
+            taken.append(number)
+            yield f"call mum in new york {number}"
+
+    answers = engine.stream(endless(), ["spam", "calendar"])
+    found = [next(answers) for _ in range(7)]
+    assert [answer["text"] for answer in found] == [f"call mum in new york {n}" for n in range(7)]
+    assert len(taken) == 9
+    for answer, want in zip(
+        found, engine.predict([a["text"] for a in found], ["spam", "calendar"]), strict=True
+    ):
+        for name in ("spam", "calendar"):
+            assert_same(answer["apps"][name], want["apps"][name])
+    assert list(engine.stream([])) == []
 
 
 def test_saved_apps_load_and_predict_the_same(
@@ -411,11 +488,11 @@ def test_saved_apps_load_and_predict_the_same(
         (tmp_path / name).mkdir()
         save_app(app, tiny_backbone, tmp_path / name)
         folders.append(tmp_path / name)
-    with Engine(tiny_backbone, apps) as engine:
-        want = engine.predict(TEXTS)
-    with Engine.load(tiny_backbone, folders) as engine:
-        assert list(engine.apps) == list(apps)
-        assert engine.predict(TEXTS) == want
+    engine = Engine(tiny_backbone, apps)
+    want = engine.predict(TEXTS)
+    engine = Engine.load(tiny_backbone, folders)
+    assert list(engine.apps) == list(apps)
+    assert engine.predict(TEXTS) == want
 
 
 def test_two_folders_of_one_name_are_refused(
@@ -448,14 +525,14 @@ def test_apps_are_scored_together_as_alone(
 ) -> None:
     """Apps of one family, some of which read shorter windows."""
     short = make_app(tiny_backbone, random_adapter, "topic", max_length=5)
-    with Engine(tiny_backbone, {**apps, "short": short}) as engine:
-        names = ["mood", "short", "topic", "spam"]
-        rows = [LabelledText(text, ("ab"[i % 2],)) for i, text in enumerate(TEXTS * 3)]
-        together = engine.score_all(names, rows, "test")
-        assert together == {name: engine.score(name, rows, "test") for name in names}
-        assert len({tuple(scores.values()) for scores in together.values()}) > 1
-        with pytest.raises(UserError, match="these apps are of several families: ner, tc"):
-            engine.predict_all(["mood", "dish"], rows)
+    engine = Engine(tiny_backbone, {**apps, "short": short})
+    names = ["mood", "short", "topic", "spam"]
+    rows = [LabelledText(text, ("ab"[i % 2],)) for i, text in enumerate(TEXTS * 3)]
+    together = engine.score_all(names, rows, "test")
+    assert together == {name: engine.score(name, rows, "test") for name in names}
+    assert len({tuple(scores.values()) for scores in together.values()}) > 1
+    with pytest.raises(UserError, match="these apps are of several families: ner, tc"):
+        engine.predict_all(["mood", "dish"], rows)
 
 
 def test_ner_score_is_on_the_full_sentence(tiny_backbone: Backbone, random_adapter: Any) -> None:
@@ -465,11 +542,11 @@ def test_ner_score_is_on_the_full_sentence(tiny_backbone: Backbone, random_adapt
         "\u200b",
     ]
     text = TaggedText.from_words(words)
-    with Engine(tiny_backbone, {"calendar": app}) as engine:
-        (tagged,) = engine.predict_examples("calendar", [text])
-        inside = TaggedText(text.text, text.words, tuple(tagged.tags))
-        beyond = TaggedText(text.text, text.words, (*tagged.tags[:-1], "B-loc"))
-        assert tagged.tags[-1] == "O"
-        assert "B" in {tag[0] for tag in tagged.tags}
-        assert engine.score("calendar", [inside], "test")["f1"] == pytest.approx(100)
-        assert 0 < engine.score("calendar", [beyond], "test")["f1"] < 100
+    engine = Engine(tiny_backbone, {"calendar": app})
+    (tagged,) = engine.predict_examples("calendar", [text])
+    inside = TaggedText(text.text, text.words, tuple(tagged.tags))
+    beyond = TaggedText(text.text, text.words, (*tagged.tags[:-1], "B-loc"))
+    assert tagged.tags[-1] == "O"
+    assert "B" in {tag[0] for tag in tagged.tags}
+    assert engine.score("calendar", [inside], "test")["f1"] == pytest.approx(100)
+    assert 0 < engine.score("calendar", [beyond], "test")["f1"] < 100

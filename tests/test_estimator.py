@@ -43,8 +43,8 @@ def test_it_is_what_fit_and_the_engine_give(
     rows = [LabelledText(text, (label,)) for text, label in zip(X, y, strict=True)]
     settings = AdaptSettings(adapter=adapter, epochs=2, seed=3)
     app = fit(tiny_backbone, kind, Data(kind.label_set(rows), rows), settings)
-    with Engine(tiny_backbone, {"app": app}) as engine:
-        want = engine.predict_examples("app", rows)
+    engine = Engine(tiny_backbone, {"app": app})
+    want = engine.predict_examples("app", rows)
     assert made.predict(X).tolist() == [prediction.labels[0] for prediction in want]
     probabilities = made.predict_proba(X)
     assert probabilities.shape == (len(X), len(made.classes_))
@@ -127,8 +127,8 @@ def test_saved_apps_are_apps(tiny_backbone: Backbone, texts: Any, tmp_path: Path
     X, y = texts
     made = TextEstimator(tmp_path / "backbone", adapter="linear").fit(X, y)
     made.save(tmp_path / "apps/verbs")
-    with Engine.load(load_backbone(tmp_path / "backbone"), [tmp_path / "apps/verbs"]) as engine:
-        found = engine.predict(X)
+    engine = Engine.load(load_backbone(tmp_path / "backbone"), [tmp_path / "apps/verbs"])
+    found = engine.predict(X)
     labels = [result["apps"]["verbs"]["labels"][0] for result in found]
     assert labels == made.predict(X).tolist()
     assert engine.apps["verbs"].record["backbone"] == "../../backbone"

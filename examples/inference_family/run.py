@@ -50,10 +50,10 @@ def main() -> None:
                 "linear": fit(backbone, family, data, AdaptSettings(adapter="linear")),
                 "lora": fit(backbone, family, data, AdaptSettings(adapter="lora")),
             }
-            with Engine(backbone, apps) as engine:
-                for adapter in apps:
-                    score = engine.score(adapter, test, task)[family.metric]
-                    print(f"{name}  {task}  {adapter}  {family.metric} {score:.1f}")
+            engine = Engine(backbone, apps)
+            for adapter in apps:
+                score = engine.score(adapter, test, task)[family.metric]
+                print(f"{name}  {task}  {adapter}  {family.metric} {score:.1f}")
 
 
 if __name__ == "__main__":

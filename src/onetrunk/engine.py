@@ -8,7 +8,9 @@ their family's primary LoRA.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import copy
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,8 @@ from onetrunk.model.packing import unpack
 from onetrunk.model.precision import Precision, autocast, choose
 
 BATCH_TEXTS = 32
+# Read ahead, to find texts of like length.
+STREAM_TEXTS = 512
 # Tokens, of all adapters together, that go through the top at once. More are no faster, and memory
 # would grow with the number of apps.
 TOP_TOKENS = 2048
@@ -35,6 +39,9 @@ TOP_TOKENS = 2048
 class Engine:
     """Apps on one backbone, ready to run. Thread-safe: running changes no state.
 
+    Nor does anything else. To change apps while requests run, go on with another engine
+    (:meth:`with_apps`, :meth:`without`): a request has the apps of the engine that it was put to.
+
     ``precision`` is that of the encoder's products; heads are fp32. ``auto``: bf16 where it is
     measured to be faster, which holds a second copy of the layers.
     """
@@ -42,27 +49,46 @@ class Engine:
     def __init__(
         self, backbone: Backbone, apps: Mapping[str, App], precision: Precision = "fp32"
     ) -> None:
-        self.backbone, self.apps = backbone, dict(apps)
+        self.backbone = backbone
         backbone.encoder.freeze()
         self.precision = choose(precision, backbone.encoder.device, backbone.encoder.width)
         self._encoder = backbone.encoder
         if self.precision == "bf16":
             self._encoder = backbone.encoder.in_bf16()
+        self._hold(apps)
+
+    def _hold(self, apps: Mapping[str, App]) -> None:
+        self.apps = dict(apps)
         adapters = {}
         self._slot_of = {}
         for name, app in apps.items():
-            app.check(backbone, name)
+            app.check(self.backbone, name)
             if app.adapter is not None:
                 self._slot_of[name] = f"app:{name}"
                 adapters[f"app:{name}"] = app.adapter
             else:
                 self._slot_of[name] = app.primary
                 if app.primary != NONE:
-                    adapters[app.primary] = backbone.primary[app.primary]
+                    adapters[app.primary] = self.backbone.primary[app.primary]
         self._adapters = adapters
         self._stack = LoraStack(self._encoder, adapters)
         if self.precision == "bf16":
             self._stack.in_bf16()
+
+    def with_apps(self, apps: Mapping[str, App]) -> Engine:
+        """An engine with these apps, too, in place of those of the same names. It shares the
+        encoder with this one, which stays as it is."""
+        return self._with({**self.apps, **apps})
+
+    def without(self, *names: str) -> Engine:
+        """:meth:`with_apps`, the other way round. Raises :class:`UserError` for an unknown app."""
+        gone = {name for name in names if self.app(name)}
+        return self._with({name: app for name, app in self.apps.items() if name not in gone})
+
+    def _with(self, apps: Mapping[str, App]) -> Engine:
+        other = copy(self)
+        other._hold(apps)
+        return other
 
     @classmethod
     def load(
@@ -104,6 +130,14 @@ class Engine:
                     result["apps"][name] = family.render(rows[i], predictions[name][i])
         return results
 
+    def stream(
+        self, texts: Iterable[str], apps: Sequence[str] | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """:meth:`predict` for texts without end: of :data:`STREAM_TEXTS` at a time, in order."""
+        coming = iter(texts)
+        while some := list(islice(coming, STREAM_TEXTS)):
+            yield from self.predict(some, apps)
+
     def predict_examples(self, name: str, rows: Sequence[Any]) -> list[Any]:
         """One app's predictions for examples of its family (NER: for the words they come with)."""
         return self.predict_all([name], rows)[name]
@@ -142,16 +176,6 @@ class Engine:
             family.check_labels(rows, self.apps[name].labels, where)
         predictions = self.predict_all(names, rows)
         return {name: self.apps[name].family.score(rows, predictions[name]) for name in names}
-
-    def close(self) -> None:
-        """Take the adapters off the backbone, so that another engine or training can use it."""
-        self._stack.detach()
-
-    def __enter__(self) -> Engine:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _examples(self, family: Family[Any, Any], rows: Sequence[Any], max_length: int) -> Examples:
         return Examples.prepare(family, rows, self.backbone.encoder, max_length)

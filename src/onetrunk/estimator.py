@@ -159,8 +159,8 @@ class TextEstimator(BaseEstimator):  # type: ignore[misc]
         return self.app_
 
     def _predictions(self, X: Sequence[Any]) -> list[Any]:
-        with Engine(self._backbone(), {"app": self._app()}) as engine:
-            return engine.predict_examples("app", self._rows(X, None, "X"))
+        engine = Engine(self._backbone(), {"app": self._app()})
+        return engine.predict_examples("app", self._rows(X, None, "X"))
 
     def _family(self) -> Family[Any, Any]:
         family = family_named(self.family)

@@ -35,8 +35,8 @@ def test_round_trip(corpora: Path, tiny_backbone: Backbone, tmp_path: Path, adap
     texts = ["ann met mum in new york", "bob call mum in paris"]
     results = []
     for one in (app, loaded):
-        with Engine(tiny_backbone, {"app": one}) as engine:
-            results.append(engine.predict(texts))
+        engine = Engine(tiny_backbone, {"app": one})
+        results.append(engine.predict(texts))
     assert results[0] == results[1]
     files = {file.name for file in (tmp_path / "app").iterdir()}
     lora_files = {"adapter_config.json", "adapter_model.safetensors"}

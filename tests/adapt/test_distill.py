@@ -87,9 +87,9 @@ def test_answers_are_what_is_decided_from(
     rows = [kind.parse(text) for text in ("ann met mum in paris", "play mum " * 20, "")]
     if name == "ner":
         rows.append(TaggedText.from_words(["call", "\u200b", "bob"], ["O"] * 3))
-    with Engine(tiny_backbone, {"app": app}) as engine:
-        answers = engine.answers("app", rows)
-        predictions = engine.predict_examples("app", rows)
+    engine = Engine(tiny_backbone, {"app": app})
+    answers = engine.answers("app", rows)
+    predictions = engine.predict_examples("app", rows)
     for row, answer, predicted in zip(rows, answers, predictions, strict=True):
         units = len(row.words) if name == "ner" else 1
         assert answer.shape == (units, kind.classes(data.labels))
@@ -126,8 +126,8 @@ def test_a_taught_app_answers_more_like_its_teacher(
     student, untaught = (fit(tiny_backbone, kind, each, LINEAR) for each in (lesson, data))
     assert (student.record["train_rows"], student.record["unlabelled_rows"]) == (6, 9)
     apps = {"teacher": teacher, "student": student, "untaught": untaught}
-    with Engine(tiny_backbone, apps) as engine:
-        said = {name: torch.cat(engine.answers(name, rows[9:])) for name in apps}
+    engine = Engine(tiny_backbone, apps)
+    said = {name: torch.cat(engine.answers(name, rows[9:])) for name in apps}
     assert (said["student"] - said["teacher"]).abs().mean() < (
         said["untaught"] - said["teacher"]
     ).abs().mean()
@@ -140,8 +140,8 @@ def test_labels_are_half_of_what_is_learned_of_labelled_rows(
     other = Backbone(load_encoder(str(tiny_encoder_folder("distilbert"))), k=2)
     teacher = fit(other, kind, data, LINEAR)
     lesson = taught(teacher, other, data, [kind.parse("ann met bob")])
-    with Engine(other, {"teacher": teacher}) as engine:
-        said = engine.answers("teacher", [*data.train, kind.parse("ann met bob")])
+    engine = Engine(other, {"teacher": teacher})
+    said = engine.answers("teacher", [*data.train, kind.parse("ann met bob")])
     assert lesson.answers is not None
     for found, answer, label in zip(lesson.answers, said, gold(kind, data), strict=False):
         assert_close(found, LABEL_SHARE * label + (1 - LABEL_SHARE) * answer)

@@ -98,7 +98,6 @@ def test_trunk_and_top_equal_the_whole_encoder(
                 want = encoder.states(ids, mask)
             assert torch.equal(mask, seen)
             torch.testing.assert_close(states, want * mask[..., None], atol=1e-5, rtol=0)
-    stack.detach()
 
 
 def test_bf16_leaves_the_encoder_alone_and_its_states_close(
@@ -116,7 +115,6 @@ def test_bf16_leaves_the_encoder_alone_and_its_states_close(
         with torch.no_grad():
             ((states, _),) = top([(trunk, [3, 0, 17, 5])])
         found.append(states)
-        stack.detach()
     assert {states.dtype for states in found} == {torch.float32}
     assert not torch.equal(*found)
     torch.testing.assert_close(*found, atol=0.1, rtol=0)  # states are standardised: 0.1 of a sd
@@ -143,8 +141,8 @@ def test_an_app_adapted_in_bf16_is_about_that_of_fp32(
         assert {m.dtype for pair in app.adapter.matrices.values() for m in pair} == {torch.float32}
         assert app.record["losses"] == pytest.approx(exact.record["losses"], rel=0.1, abs=5e-3)
     rows = held_out(corpora, name, "test")
-    with Engine(tiny_backbone, {"exact": exact, "app": app}) as engine:
-        scores = engine.score_all(["exact", "app"], rows, "test")
+    engine = Engine(tiny_backbone, {"exact": exact, "app": app})
+    scores = engine.score_all(["exact", "app"], rows, "test")
     assert scores["app"][kind.metric] == pytest.approx(scores["exact"][kind.metric], abs=5)
 
 
@@ -218,8 +216,8 @@ def test_an_app_learns_and_the_backbone_stays(
     before = tiny_backbone.encoder.fingerprint()
     app = fit(tiny_backbone, kind, data, AdaptSettings(adapter=adapter, batch_size=8))
     assert tiny_backbone.encoder.fingerprint() == before == app.fingerprint
-    with Engine(tiny_backbone, {"app": app}) as engine:
-        scores = engine.score("app", held_out(corpora, name, "test"), "test")
+    engine = Engine(tiny_backbone, {"app": app})
+    scores = engine.score("app", held_out(corpora, name, "test"), "test")
     assert scores[kind.metric] > 80
     assert app.kind == adapter
     assert app.primary == (name if adapter == "linear" else "none")
@@ -281,8 +279,8 @@ def test_the_best_epoch_on_validation_is_kept(corpora: Path, tiny_backbone: Back
     wild = AdaptSettings(epochs=12, patience=2, lora_lr=0.3, head_lr=0.3, batch_size=8)
     app = fit(tiny_backbone, kind, data, wild)
     assert len(app.record["losses"]) <= app.record["epochs"] + 2
-    with Engine(tiny_backbone, {"app": app}) as engine:
-        score = engine.score("app", data.validation, "validation")[kind.metric]
+    engine = Engine(tiny_backbone, {"app": app})
+    score = engine.score("app", data.validation, "validation")[kind.metric]
     assert score == pytest.approx(app.record["validation"], abs=0.01)
 
 
@@ -330,7 +328,6 @@ def test_a_head_reads_what_helps(tiny_backbone: Backbone, corpora: Path) -> None
         stack = LoraStack(tiny_backbone.encoder, {"tc": tiny_backbone.primary["tc"]})
         slot.read(Top(tiny_backbone.encoder, stack, tiny_backbone.k), cache=False)
         features = torch.cat(unit_features(slot.trunk, kind, tiny_backbone.pooling))
-        stack.detach()
         assert features.shape[1] == reads * tiny_backbone.encoder.width
         groups, classes = slot.train.example_of, len(data.labels)
         _, losses[reads] = choose_penalty(
@@ -365,7 +362,6 @@ def test_linear_features_are_those_of_the_primary(corpora: Path, tiny_backbone: 
     stack = LoraStack(encoder, tiny_backbone.primary)
     trunk = Trunk(examples, Top(encoder, stack, 3), "ner", cache=False)
     inputs = torch.cat(unit_features(trunk, kind, "mean"))
-    stack.detach()
     targets = torch.cat(
         [kind.targets(r, u, data.labels) for r, u in zip(data.train, examples.units)]  # noqa: B905
     )
@@ -445,8 +441,8 @@ def test_multi_label(tiny_backbone: Backbone) -> None:
     for validation in ([], rows):
         app = fit(tiny_backbone, kind, Data(kind.label_set(rows), rows, validation), settings)
         assert app.primary == "tc"
-        with Engine(tiny_backbone, {"app": app}) as engine:
-            assert engine.score("app", rows, "train")["accuracy"] == 100
+        engine = Engine(tiny_backbone, {"app": app})
+        assert engine.score("app", rows, "train")["accuracy"] == 100
 
 
 @pytest.mark.parametrize("adapter", ["linear", "lora"])
@@ -462,19 +458,18 @@ def test_rating(tiny_backbone: Backbone, adapter: Any) -> None:
     labels = kind.label_set(rows)
     assert labels == ["1", "4"]
     app = fit(tiny_backbone, kind, Data(labels, rows), AdaptSettings(adapter=adapter, l2=0.02))
-    with Engine(tiny_backbone, {"app": app}) as engine:
-        assert engine.score("app", rows, "train")["spearman"] > 80
-        (result,) = engine.predict([rows[0].text])
-        assert 1 <= result["apps"]["app"]["value"] <= 4
+    engine = Engine(tiny_backbone, {"app": app})
+    assert engine.score("app", rows, "train")["spearman"] > 80
+    (result,) = engine.predict([rows[0].text])
+    assert 1 <= result["apps"]["app"]["value"] <= 4
     if adapter == "linear":
         examples = Examples.prepare(kind, rows, tiny_backbone.encoder, 64)
         stack = LoraStack(tiny_backbone.encoder, tiny_backbone.primary)
         trunk = Trunk(examples, Top(tiny_backbone.encoder, stack, 3), "tc", cache=False)
         x = StandardScaler().fit_transform(torch.cat(unit_features(trunk, kind, "mean")).numpy())
-        stack.detach()
         y = np.array([(float(row.labels[0]) - 1) / 3 for row in rows])
         ridge = Ridge(alpha=0.01 * len(rows)).fit(x, y)  # l2 / 2 a mean: l2 · N / 2 a sum
         want = 1 + 3 * np.clip(ridge.predict(x), 0, 1)
-        with Engine(tiny_backbone, {"app": app}) as engine:
-            got = engine.predict_examples("app", rows)
+        engine = Engine(tiny_backbone, {"app": app})
+        got = engine.predict_examples("app", rows)
         assert got == pytest.approx(want.tolist(), abs=2e-3)

@@ -147,8 +147,8 @@ def test_an_app_with_neighbours(
     expected = kind.blend(app.head(states), votes, app.neighbours.share) + app.neighbours.shift
     assert torch.equal(app.logits(states), expected)
     assert torch.equal(loaded.logits(states), expected)
-    with Engine(tiny_backbone, {"app": loaded}) as engine:
-        assert engine.score("app", data.validation, "here")[kind.metric] == 100
+    engine = Engine(tiny_backbone, {"app": loaded})
+    assert engine.score("app", data.validation, "here")[kind.metric] == 100
 
 
 def test_what_cannot_have_neighbours(corpora: Path, data: Data, tiny_backbone: Backbone) -> None:

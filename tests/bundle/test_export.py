@@ -65,9 +65,9 @@ def test_a_bundle_answers_as_the_engine_does(
     written = export_bundle(backbone, apps, tmp_path / "bundle")
     assert written.difference < 1e-4
     runtime = Runtime(tmp_path / "bundle")
-    with Engine(backbone, apps) as engine:
-        assert difference(engine, runtime, TEXTS) < 1e-4
-        assert rounded(runtime.predict(TEXTS)) == rounded(engine.predict(TEXTS))
+    engine = Engine(backbone, apps)
+    assert difference(engine, runtime, TEXTS) < 1e-4
+    assert rounded(runtime.predict(TEXTS)) == rounded(engine.predict(TEXTS))
 
 
 @pytest.mark.parametrize("pooling", ["mean", "cls"])
@@ -109,7 +109,6 @@ def test_a_row_of_each_app_in_one_batch(tiny_backbone: Backbone, random_adapter:
             wanted[row, :length] = encoder.run_packed(
                 hidden[row, :length], [length], encoder.depth - 2, encoder.depth
             )
-    stack.detach()
     scaling = stack.scaling[:, None, None]
     feeds = {"hidden": hidden[:, None], "attention_mask": mask.long()[:, None], "slots": slots}
     for key, a in stack.a.items():
@@ -167,9 +166,9 @@ def test_embeddings_lose_half_a_step_of_their_row(tiny_backbone: Backbone) -> No
 def test_a_checked_app_may_not_lose_more(
     tiny_backbone: Backbone, apps: dict[str, App], tmp_path: Path
 ) -> None:
-    with Engine(tiny_backbone, apps) as engine:
-        texts = hostile_texts(60, seed=3)
-        found = engine.predict_examples("intent", [LabelledText(text) for text in texts])
+    engine = Engine(tiny_backbone, apps)
+    texts = hostile_texts(60, seed=3)
+    found = engine.predict_examples("intent", [LabelledText(text) for text in texts])
     rows = [
         LabelledText(text, labelled.labels) for text, labelled in zip(texts, found, strict=True)
     ]
@@ -198,9 +197,9 @@ def test_apps_come_and_go_and_the_backbone_stays(
     assert {path: (bundle / path).stat().st_ino for path in graphs} == graphs
     assert not (bundle / "apps/spam.safetensors").exists()
     runtime, now = Runtime(bundle), {"calendar": other, "mood": apps["mood"]}
-    with Engine(tiny_backbone, now) as engine:
-        assert list(runtime.apps) == list(now)
-        assert difference(engine, runtime, TEXTS) < 1e-4
+    engine = Engine(tiny_backbone, now)
+    assert list(runtime.apps) == list(now)
+    assert difference(engine, runtime, TEXTS) < 1e-4
     with pytest.raises(UserError, match="no app 'calender'; did you mean 'calendar'"):
         remove_apps(bundle, ["mood", "calender"])
     assert Bundle(bundle).apps == ["calendar", "mood"]
@@ -226,11 +225,11 @@ def test_neighbours_vote_as_they_do_in_the_engine(
         voting[name] = replace(app, neighbours=own)
     export_bundle(tiny_backbone, voting, tmp_path / "bundle", precision)
     runtime = Runtime(tmp_path / "bundle")
-    with Engine(tiny_backbone, voting) as engine:
-        gap = difference(engine, runtime, TEXTS)
-        assert gap < (1e-4 if precision == "fp32" else 1.0)
-        with Engine(tiny_backbone, {name: apps[name] for name in voting}) as without:
-            assert difference(without, runtime, TEXTS) > 3 * gap
+    engine = Engine(tiny_backbone, voting)
+    gap = difference(engine, runtime, TEXTS)
+    assert gap < (1e-4 if precision == "fp32" else 1.0)
+    without = Engine(tiny_backbone, {name: apps[name] for name in voting})
+    assert difference(without, runtime, TEXTS) > 3 * gap
 
 
 def test_what_a_bundle_cannot_hold_is_refused(

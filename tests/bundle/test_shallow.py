@@ -95,8 +95,9 @@ def test_a_bundle_computes_what_the_shallower_encoder_does(
             for one in (trunk, top)
         ]
         assert attention == [backbone.encoder.depth - k - 1, k]
-    with Engine(found, apps) as shallower, Engine(backbone, apps) as engine:
-        assert shallower.predict(TEXTS) != engine.predict(TEXTS)
+    shallower = Engine(found, apps)
+    engine = Engine(backbone, apps)
+    assert shallower.predict(TEXTS) != engine.predict(TEXTS)
 
 
 def test_what_cannot_be_left_out(tiny_backbone: Backbone) -> None:

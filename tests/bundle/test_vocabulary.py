@@ -48,8 +48,8 @@ def test_the_texts_are_read_as_before(
         assert full.tokenize(text).count("[UNK]") == few.tokenize(text).count("[UNK]")
     apps = {name: make_app(backbone, name) for name in ("calendar", "mood")}
     export_bundle(backbone, apps, tmp_path / "b", "fp32", smaller=small)
-    with Engine(backbone, apps) as engine:
-        wanted = engine.predict(TEXTS)
+    engine = Engine(backbone, apps)
+    wanted = engine.predict(TEXTS)
     for want, found in zip(wanted, Runtime(tmp_path / "b").predict(TEXTS), strict=True):
         assert found["apps"]["mood"]["labels"] == want["apps"]["mood"]["labels"]
         spans = [
@@ -76,8 +76,8 @@ def test_checks_are_against_the_whole_vocabulary(
     """What spelling words anew costs is seen, and refused beyond the limit."""
     words = ["call", "met", "mum", "new", "york", "paris", "river", "bank", "play", "music"]
     texts = [f"{one} {other}" for one in words for other in words]
-    with Engine(tiny_backbone, apps) as engine:
-        found = engine.predict(texts, ["spam"])
+    engine = Engine(tiny_backbone, apps)
+    found = engine.predict(texts, ["spam"])
     rows = [
         LabelledText(text, tuple(one["apps"]["spam"]["labels"]))
         for text, one in zip(texts, found, strict=True)

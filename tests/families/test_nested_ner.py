@@ -143,9 +143,9 @@ def test_an_app_learns_entities_in_entities(
     train = kind.read(file)
     settings = AdaptSettings(adapter=adapter, epochs=4)
     app = fit(tiny_backbone, kind, Data(kind.label_set(train), train[:40]), settings)
-    with Engine(tiny_backbone, {"app": app}) as engine:
-        assert engine.score("app", train[40:], "rows")["f1"] > 95
-        (found,) = engine.predict([rows[-1]["text"]])
+    engine = Engine(tiny_backbone, {"app": app})
+    assert engine.score("app", train[40:], "rows")["f1"] > 95
+    (found,) = engine.predict([rows[-1]["text"]])
     spans = [[e["start"], e["end"], e["type"]] for e in found["apps"]["app"]["entities"]]
     assert spans == rows[-1]["spans"]  # the outer first
     (tmp_path / "app").mkdir()

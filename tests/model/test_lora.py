@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import copy
+import gc
 import re
 import threading
+import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -154,7 +157,6 @@ def test_more_adapters_in_the_stack_change_nothing(
     for name, adapter in adapters.items():
         small = LoraStack(tiny_encoder, {name: adapter})
         alone[name] = run(tiny_encoder, small, [name], batch)
-        small.detach()
     stack = LoraStack(tiny_encoder, adapters)
     for name, want in alone.items():
         close(run(tiny_encoder, stack, [name], batch), want)
@@ -509,7 +511,7 @@ def test_a_route_ends_with_its_block_even_on_error(
             assert torch.equal(tiny_encoder.states(*batch), outer)
 
 
-def test_detach_leaves_a_bare_encoder_and_other_stacks(
+def test_stacks_of_one_encoder_leave_it_and_each_other_alone(
     tiny_encoder: Encoder, random_adapter: Any, random_batch: Any
 ) -> None:
     names = [name for name, _ in tiny_encoder.model.named_parameters()]
@@ -517,15 +519,41 @@ def test_detach_leaves_a_bare_encoder_and_other_stacks(
     with torch.no_grad():
         bare = tiny_encoder.states(*batch)
     first = LoraStack(tiny_encoder, {"x": random_adapter(tiny_encoder, seed=1)})
+    want = run(tiny_encoder, first, ["x"], batch)
     second = LoraStack(tiny_encoder, {"x": random_adapter(tiny_encoder, seed=2)})
+    assert not torch.equal(run(tiny_encoder, second, ["x"], batch), want)
+    assert torch.equal(run(tiny_encoder, first, ["x"], batch), want)
+    with torch.no_grad():
+        assert torch.equal(tiny_encoder.states(*batch), bare)
     assert [name for name, _ in tiny_encoder.model.named_parameters()] == names
-    want = run(tiny_encoder, second, ["x"], batch)
-    assert not torch.equal(run(tiny_encoder, first, ["x"], batch), want)
-    first.detach()
-    assert torch.equal(run(tiny_encoder, first, ["x"], batch), bare)
-    assert torch.equal(run(tiny_encoder, second, ["x"], batch), want)
-    second.detach()
-    assert not any(module._forward_hooks for module in tiny_encoder.model.modules())
+
+
+def test_a_stack_is_of_one_encoder(
+    tiny_encoder: Encoder, random_adapter: Any, random_batch: Any
+) -> None:
+    """Another one, even a copy, may run while its adapters are on."""
+    batch = random_batch(tiny_encoder, [6, 4])
+    stack = LoraStack(tiny_encoder, {"x": random_adapter(tiny_encoder)})
+    other = copy.deepcopy(tiny_encoder)
+    with torch.no_grad():
+        want = other.states(*batch)
+        with stack.route(stack.slots(["x"])):
+            assert torch.equal(other.states(*batch), want)
+            assert not torch.equal(tiny_encoder.states(*batch), want)
+
+
+def test_stacks_that_no_one_needs_are_gone(
+    tiny_encoder: Encoder, random_adapter: Any, random_batch: Any
+) -> None:
+    stack = LoraStack(tiny_encoder, {"x": random_adapter(tiny_encoder)})
+    run(tiny_encoder, stack, ["x"], random_batch(tiny_encoder, [6, 4]))
+    watched = weakref.ref(stack)
+    hooks = [len(module._forward_hooks) for module in tiny_encoder.model.modules()]
+    del stack
+    gc.collect()
+    assert watched() is None
+    LoraStack(tiny_encoder, {"x": random_adapter(tiny_encoder)})
+    assert [len(module._forward_hooks) for module in tiny_encoder.model.modules()] == hooks
 
 
 def test_a_stack_of_nothing_is_the_bare_encoder(tiny_encoder: Encoder, random_batch: Any) -> None:

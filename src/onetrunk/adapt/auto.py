@@ -116,8 +116,8 @@ class _Judged:
             # What judges must not stop training, too, unless the user gave it for that.
             seen = part if self.data.validation else replace(part, validation=[])
             app = fit(self.backbone, self.family, seen, settings, progress)
-            with Engine(self.backbone, {name: app}) as engine:
-                found += engine.predict_examples(name, part.validation)
+            engine = Engine(self.backbone, {name: app})
+            found += engine.predict_examples(name, part.validation)
         self.found[name] = found
         if self.data.validation:
             self.apps[name] = app

@@ -57,8 +57,8 @@ def taught(
             f"the teacher has {len(teacher.labels)} labels, the training rows {len(data.labels)}; "
             f"only one of the two has {only[:5]}"
         )
-    with Engine(backbone, {"teacher": teacher}, precision) as engine:
-        answers = engine.answers("teacher", [*data.train, *unlabelled])
+    engine = Engine(backbone, {"teacher": teacher}, precision)
+    answers = engine.answers("teacher", [*data.train, *unlabelled])
     for at, row in enumerate(data.train):
         answers[at] = _mixed(teacher.family, row, answers[at], data.labels)
     return replace(data, unlabelled=list(unlabelled), answers=answers)

@@ -69,32 +69,27 @@ def fit_together(
     stack = LoraStack(
         backbone.encoder, {**{name: backbone.primary[name] for name in sorted(read)}, **own}
     )
-    try:
-        top = Top(backbone.encoder, stack, max(task.k for task in tasks.values()), precision)
-        for task in tasks.values():
-            task.read(top, cache=task.settings.cache and task.slot in own)
-        solved = {name: task.solve_head() for name, task in tasks.items()}
-        courses = {
-            name: Course(task, top, solved[name][0])
-            for name, task in tasks.items()
-            if task.slot in own
-        }
-        train(list(courses.values()), top, progress)
-        seconds = round(time.perf_counter() - start, 2)
-        apps = {}
-        for name, task in tasks.items():
-            head, details = solved[name]
-            adapter = stack.adapter(task.slot) if name in courses else None
-            app = apps[name] = _app(task, head, adapter)
-            if task.settings.neighbours:
-                app.neighbours = task.neighbours(head, details["l2"])
-            task.calibrate(app)
-            details = courses[name].record() if name in courses else details
-            app.record = _record(task, app, seconds, {"precision": precision, **details})
-            if task.settings.neighbours and app.neighbours is None:
-                app.record["neighbours"] = None  # asked for, and not better
-    finally:
-        stack.detach()
+    top = Top(backbone.encoder, stack, max(task.k for task in tasks.values()), precision)
+    for task in tasks.values():
+        task.read(top, cache=task.settings.cache and task.slot in own)
+    solved = {name: task.solve_head() for name, task in tasks.items()}
+    courses = {
+        name: Course(task, top, solved[name][0]) for name, task in tasks.items() if task.slot in own
+    }
+    train(list(courses.values()), top, progress)
+    seconds = round(time.perf_counter() - start, 2)
+    apps = {}
+    for name, task in tasks.items():
+        head, details = solved[name]
+        adapter = stack.adapter(task.slot) if name in courses else None
+        app = apps[name] = _app(task, head, adapter)
+        if task.settings.neighbours:
+            app.neighbours = task.neighbours(head, details["l2"])
+        task.calibrate(app)
+        details = courses[name].record() if name in courses else details
+        app.record = _record(task, app, seconds, {"precision": precision, **details})
+        if task.settings.neighbours and app.neighbours is None:
+            app.record["neighbours"] = None  # asked for, and not better
     return apps
 
 

@@ -103,8 +103,8 @@ def _score(
 ) -> Iterator[Cell]:
     names = {id: str(at) for at, id in enumerate(apps)}
     start = time.perf_counter()
-    with Engine(backbone, {names[id]: app for id, app in apps.items()}, precision) as engine:
-        predictions = engine.predict_all(list(names.values()), rows.test)
+    engine = Engine(backbone, {names[id]: app for id, app in apps.items()}, precision)
+    predictions = engine.predict_all(list(names.values()), rows.test)
     seconds = round(time.perf_counter() - start, 3)
     for id, app in apps.items():
         found = predictions[names[id]]

@@ -253,21 +253,21 @@ def _compared(
     max_drop: float,
 ) -> Exported:
     runtime = Runtime(folder)
-    with Engine(written, apps) as engine:
-        found = Exported({}, difference(engine, runtime) if apps else 0.0)
-        check_parity(found, precision)
-    with Engine(backbone, apps) as engine:
-        for name, check in checks.items():
-            family = apps[name].family
-            before = engine.score(name, check.rows, check.where)[family.metric]
-            predicted = runtime.predict_examples(name, check.rows)
-            after = family.score(check.rows, predicted)[family.metric]
-            found.scores[name] = round(before, 2), round(after, 2)
-            if before - after > max_drop:
-                raise UserError(
-                    f"app {name}: {family.metric} falls from {before:.2f} to {after:.2f} on "
-                    f"{check.where}, by more than {max_drop:g}; nothing was written"
-                )
+    engine = Engine(written, apps)
+    found = Exported({}, difference(engine, runtime) if apps else 0.0)
+    check_parity(found, precision)
+    engine = Engine(backbone, apps)
+    for name, check in checks.items():
+        family = apps[name].family
+        before = engine.score(name, check.rows, check.where)[family.metric]
+        predicted = runtime.predict_examples(name, check.rows)
+        after = family.score(check.rows, predicted)[family.metric]
+        found.scores[name] = round(before, 2), round(after, 2)
+        if before - after > max_drop:
+            raise UserError(
+                f"app {name}: {family.metric} falls from {before:.2f} to {after:.2f} on "
+                f"{check.where}, by more than {max_drop:g}; nothing was written"
+            )
     return found
 
 

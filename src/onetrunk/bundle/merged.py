@@ -62,8 +62,8 @@ def export_merged(
     content = merged_model(backbone, app, precision)
     pad_id = int(backbone.encoder.tokenizer.pad_token_id)
     model = _Model(content, pad_id, per_token)
-    with Engine(backbone, {name: app}) as engine:
-        found = Exported({MODEL: len(content)}, difference(engine, model))
+    engine = Engine(backbone, {name: app})
+    found = Exported({MODEL: len(content)}, difference(engine, model))
     check_parity(found, precision)
     with atomic_folder(out, overwrite) as folder:
         (folder / MODEL).write_bytes(content)
@@ -95,7 +95,6 @@ def merged_model(backbone: Backbone, app: App, precision: Precision) -> bytes:
         with torch.no_grad(), stack.merged("app") if adapter else nullcontext():
             model = whole_graph(encoder, backbone.pooling, weight, bias, per_token, app.reads)
     finally:
-        stack.detach()
         encoder.freeze()  # merging is for training, too
     return model_bytes(model, precision)
 

@@ -191,8 +191,8 @@ def adapt(
         app.record["teacher"] = str(teacher or "a LoRA on every layer")
     scores = {}
     if test is not None:
-        with Engine(loaded, {out.name: app}) as engine:
-            scores = engine.score(out.name, held_out["test"], str(test))
+        engine = Engine(loaded, {out.name: app})
+        scores = engine.score(out.name, held_out["test"], str(test))
         app.record["test"] = {
             "rows": len(held_out["test"]),
             **{name: round(value, 2) for name, value in scores.items()},
@@ -230,8 +230,8 @@ def _load_teacher(folder: Path, family: Any) -> tuple[Any, Any]:
     """An app of this family, and the backbone that it names."""
     from onetrunk.cli.running import load_engine
 
-    with load_engine([folder], None) as engine:
-        (app,) = engine.apps.values()
+    engine = load_engine([folder], None)
+    (app,) = engine.apps.values()
     if app.family.name != family.name:
         raise UserError(f"{folder} is of family {app.family.name!r}, not {family.name!r}")
     return app, engine.backbone

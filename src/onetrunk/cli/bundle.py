@@ -31,8 +31,8 @@ def add(
     from onetrunk.cli.running import load_engine
     from onetrunk.progress import console
 
-    with load_engine(apps, backbone) as engine:
-        add_apps(bundle, engine.backbone, engine.apps)
+    engine = load_engine(apps, backbone)
+    add_apps(bundle, engine.backbone, engine.apps)
     console.print(f"[bold green]wrote[/] {bundle}: {', '.join(engine.apps)}")
 
 

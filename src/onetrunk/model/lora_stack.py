@@ -50,15 +50,16 @@ class _Route(NamedTuple):
 
 
 # A context variable, not an attribute: two threads may run one encoder with different adapters at
-# the same time.
+# the same time, and one encoder may run while another one's adapters are on.
 _ROUTE: ContextVar[_Route | None] = ContextVar("onetrunk_lora_route", default=None)
 
 
 class LoraStack(nn.Module):
-    """Named adapters attached to an encoder through forward hooks on its linear maps.
+    """Named adapters for an encoder's linear maps.
 
-    Outside :meth:`route` the encoder behaves as if the stack did not exist, and its own parameters
-    keep their names. ``a`` and ``b`` hold one stacked parameter a place.
+    The maps get hooks, the same for all stacks, which ask :meth:`route` for what to add. Outside it
+    the encoder behaves as if there were no stack, and its own parameters keep their names. ``a``
+    and ``b`` hold one stacked parameter a place.
     """
 
     scaling: Tensor
@@ -74,8 +75,7 @@ class LoraStack(nn.Module):
         self.register_buffer("scaling", torch.tensor(scaling), persistent=False)
         self.a = nn.ParameterDict()
         self.b = nn.ParameterDict()
-        self._hooks = []
-        self._weights: dict[str, nn.Parameter] = {}  # not a module's: they belong to the encoder
+        self._place_of: dict[nn.Module, Place] = {}  # maps are the encoder's, not parts of this
         places = sorted({place for adapter in adapters.values() for place in adapter.matrices})
         for place in places:
             linear = encoder.linear(*place)
@@ -85,10 +85,10 @@ class LoraStack(nn.Module):
                 if place in adapter.matrices:
                     a[slot, :, : adapter.rank], b[slot, : adapter.rank] = adapter.matrices[place]
             self.a[_key(place)], self.b[_key(place)] = nn.Parameter(a), nn.Parameter(b)
-            self._weights[_key(place)] = linear.get_parameter("weight")
-            self._hooks.append(linear.register_forward_hook(self._hook(place)))
-            if place[1] in ENTERED:
-                self._hooks.append(linear.register_forward_pre_hook(self._first_alone(place[0])))
+            self._place_of[linear] = place
+            if _add_lora not in linear._forward_hooks.values():
+                linear.register_forward_pre_hook(_take_once)
+                linear.register_forward_hook(_add_lora)
         self.to(encoder.device)
 
     def slot(self, name: str) -> int:
@@ -129,8 +129,8 @@ class LoraStack(nn.Module):
         products as the block ends. Every other slot is left alone.
         """
         slot, scaling = self.slot(name), self._adapters[name].scaling
-        places = list(self.a.items())
-        weights = [self._weights[key] for key, _ in places]
+        weights = [linear.get_parameter("weight") for linear in self._place_of]
+        places = [(key, self.a[key]) for key in map(_key, self._place_of.values())]
         before = [(weight.data, weight.grad, weight.requires_grad) for weight in weights]
         for weight, (key, a) in zip(weights, places, strict=True):
             weight.data = torch.addmm(weight.data, self.b[key][slot].T, a[slot].T, alpha=scaling)
@@ -173,47 +173,44 @@ class LoraStack(nn.Module):
         self.a.to(torch.bfloat16)
         self.b.to(torch.bfloat16)
 
-    def detach(self) -> None:
-        """Remove the hooks: the encoder is bare again."""
-        for hook in self._hooks:
-            hook.remove()
-        self._hooks.clear()
+    def entered_by_all(self, module: nn.Module, route: _Route) -> bool:
+        """Whether a map reads what is the same for every group of the route."""
+        place = self._place_of.get(module)
+        return place is not None and place[0] == route.entering and place[1] in ENTERED
 
-    def _first_alone(self, layer: int) -> Any:
-        """What enters a layer is taken once, if it is the same for every group."""
+    def add(self, module: nn.Module, x: Tensor, y: Tensor, route: _Route) -> Tensor:
+        """A map's output ``y`` for ``x``, plus what the route's adapters have at this place."""
+        place = self._place_of.get(module)
+        if place is None:
+            return y
+        a, b = self.a[_key(place)], self.b[_key(place)]
+        if route.tokens is not None:
+            slots = route.slots.tolist()
+            parts = zip(slots, self.scaling[slots].tolist(), route.tokens, strict=True)
+            return _AddLora.apply(y, x, a, b, list(parts))
+        once = self.entered_by_all(module, route)
+        groups = 1 if once else len(route.slots)
+        low = x.reshape(groups, -1, x.shape[-1]) @ route.own(a)  # (G, R·T, r)
+        low = low * route.own(self.scaling)[:, None, None]
+        grouped, b = y.view(groups, -1, y.shape[-1]), route.own(b)
+        if once:
+            return torch.baddbmm(grouped, low, b).view(-1, *y.shape[1:])
+        grouped.baddbmm_(low.to(y.dtype), b.to(y.dtype))  # in place: there is no sum of its own
+        return y
 
-        def take(_module: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor] | None:
-            route = _ROUTE.get()
-            if route is None or route.stack is not self or route.entering != layer:
-                return None
-            (x,) = inputs
-            return (x[: len(x) // len(route.slots)],)
 
-        return take
+def _take_once(module: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor] | None:
+    """Hook before a linear map: what all groups have in common is multiplied once."""
+    route, (x,) = _ROUTE.get(), inputs
+    if route is None or not route.stack.entered_by_all(module, route):
+        return None
+    return (x[: len(x) // len(route.slots)],)
 
-    def _hook(self, place: Place) -> Any:
-        (layer, target), key = place, _key(place)
 
-        def add_lora(_module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
-            route = _ROUTE.get()
-            if route is None or route.stack is not self:
-                return output
-            (x,), a, b = inputs, self.a[key], self.b[key]
-            if route.tokens is not None:
-                slots = route.slots.tolist()
-                parts = zip(slots, self.scaling[slots].tolist(), route.tokens, strict=True)
-                return _AddLora.apply(output, x, a, b, list(parts))
-            once = route.entering == layer and target in ENTERED
-            groups = 1 if once else len(route.slots)
-            low = x.reshape(groups, -1, x.shape[-1]) @ route.own(a)  # (G, R·T, r)
-            low = low * route.own(self.scaling)[:, None, None]
-            y, b = output.view(groups, -1, output.shape[-1]), route.own(b)
-            if once:
-                return torch.baddbmm(y, low, b).view(-1, *output.shape[1:])
-            y.baddbmm_(low.to(y.dtype), b.to(y.dtype))  # in place: there is no sum of its own
-            return output
-
-        return add_lora
+def _add_lora(module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
+    """Hook after a linear map: the active adapters' part is added."""
+    route, (x,) = _ROUTE.get(), inputs
+    return output if route is None else route.stack.add(module, x, output, route)
 
 
 class _AddLora(torch.autograd.Function):

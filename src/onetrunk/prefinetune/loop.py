@@ -241,7 +241,6 @@ class Trainer:
         primary = {}
         if self.stack is not None:
             primary = {name: self.stack.adapter(name) for name in self.plan.families}
-            self.stack.detach()
         return Backbone(self.encoder, self.recipe.k, primary, self.recipe.pooling, self._record())
 
     def decontamination(self) -> dict[str, Any]:
