@@ -19,7 +19,7 @@ from onetrunk.adapt.features import Examples
 from onetrunk.data.alignment import encode_windows, overlap
 from onetrunk.data.batching import TokenIds
 from onetrunk.data.examples import LabelledText, TaggedText
-from onetrunk.engine import BATCH_TEXTS, Engine
+from onetrunk.engine import Engine
 from onetrunk.errors import UserError
 from onetrunk.families import FAMILIES
 from onetrunk.model.backbone import Backbone
@@ -152,10 +152,12 @@ def test_ten_apps_in_one_pass_predict_what_each_predicts_alone(
     assert any(result["apps"]["calendar"]["entities"] for result in together)
 
 
-def test_order_and_number_of_texts_and_apps_change_nothing(engine: Engine) -> None:
+def test_order_and_number_of_texts_and_apps_change_nothing(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     texts = [f"{text} {word}" for text in TEXTS for word in ("new york", "mum", "a", "x y z", "in")]
-    assert len(texts) > BATCH_TEXTS
     want = engine.predict(texts)
+    monkeypatch.setattr("onetrunk.engine.CHUNK_TOKENS", 64)  # in several batches
     names = list(reversed(SHAPES))
     backwards = engine.predict(texts[::-1], names)[::-1]
     for one, other in zip(want, backwards, strict=True):
@@ -202,7 +204,7 @@ def test_as_many_adapters_as_fit_go_through_the_top_at_once(
     ids, units = one_batch(tiny_backbone, TEXTS)
     assert 50 < sum(map(len, ids)) <= 75
     want = engine.logits(list(SHAPES), ids, units)
-    monkeypatch.setattr("onetrunk.engine.TOP_TOKENS", tokens)
+    monkeypatch.setattr("onetrunk.engine.CHUNK_TOKENS", tokens)
     found = engine.logits(list(SHAPES), ids, units)
     assert list(found) == list(want)
     for name, logits in want.items():

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,8 @@ import torch
 from torch import Tensor
 
 from onetrunk.adapt.app import App, load_apps
-from onetrunk.adapt.features import Examples
-from onetrunk.data.batching import TokenIds, by_length
+from onetrunk.adapt.features import CHUNK_TOKENS, Examples
+from onetrunk.data.batching import STREAM_TEXTS, TokenIds, by_tokens, in_turn
 from onetrunk.errors import UserError, nearest
 from onetrunk.families.base import Family
 from onetrunk.model.backbone import Backbone
@@ -27,13 +26,6 @@ from onetrunk.model.lora import NONE
 from onetrunk.model.lora_stack import LoraStack
 from onetrunk.model.packing import unpack
 from onetrunk.model.precision import Precision, autocast, choose
-
-BATCH_TEXTS = 32
-# Read ahead, to find texts of like length.
-STREAM_TEXTS = 512
-# Tokens, of all adapters together, that go through the top at once. More are no faster, and memory
-# would grow with the number of apps.
-TOP_TOKENS = 2048
 
 
 class Engine:
@@ -134,8 +126,7 @@ class Engine:
         self, texts: Iterable[str], apps: Sequence[str] | None = None
     ) -> Iterator[dict[str, Any]]:
         """:meth:`predict` for texts without end: of :data:`STREAM_TEXTS` at a time, in order."""
-        coming = iter(texts)
-        while some := list(islice(coming, STREAM_TEXTS)):
+        for some in in_turn(texts, STREAM_TEXTS):
             yield from self.predict(some, apps)
 
     def predict_examples(self, name: str, rows: Sequence[Any]) -> list[Any]:
@@ -195,7 +186,7 @@ class Engine:
         shared = next(iter(examples.values()))
         own = {name: examples[self.apps[name].family.name] for name in names}
         parts: dict[str, list[Any]] = {name: [None] * len(shared.encoded) for name in names}
-        for windows in by_length(shared.lengths, BATCH_TEXTS):
+        for windows in by_tokens(shared.lengths, CHUNK_TOKENS):
             units = {
                 kind: [of_family.units[window] for window in windows]
                 for kind, of_family in examples.items()
@@ -228,7 +219,7 @@ class Engine:
         lengths = list(map(len, texts))
         hidden = self._layers(self._encoder.embed_packed(texts), lengths, 0, start)
         logits: dict[str, Tensor] = {}
-        at_once = max(1, TOP_TOKENS // sum(lengths))
+        at_once = max(1, CHUNK_TOKENS // sum(lengths))  # more are no faster, and take memory
         for first in range(0, len(slots), at_once):
             own = slots[first : first + at_once]
             with self._stack.route(self._stack.slots(own), entering=start):

@@ -170,6 +170,17 @@ def test_apps_are_added_replaced_and_removed_in_memory(
     assert list(runtime.apps) == ["spam"]
 
 
+def test_a_stream_answers_as_predict_does(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("onetrunk.bundle.runtime.STREAM_TEXTS", 2)
+    runtime = Runtime(bundle)
+    coming = iter([*TEXTS, *TEXTS])
+    answers = runtime.stream(coming, ["spam"])
+    want = runtime.predict(TEXTS, ["spam"])
+    assert next(answers) == want[0]
+    assert next(coming) == TEXTS[2]  # it had read two
+    assert list(answers)[1 - len(TEXTS) :] == want[1:]
+
+
 def test_a_request_sees_one_version_of_an_app(
     bundle: Path, tiny_backbone: Backbone, make_app: Any
 ) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from onetrunk.data.batching import (
     by_budget,
     by_length,
+    in_turn,
     shard,
     shuffled_buckets,
     source_weights,
@@ -114,6 +115,15 @@ def test_shuffled_buckets_depend_on_the_generator_and_save_padding() -> None:
     # Batches are not in order of length, or an epoch would end on the longest texts.
     means = [np.mean([lengths[row] for row in batch]) for batch in batches]
     assert abs(np.corrcoef(means, range(len(means)))[0, 1]) < 0.5
+
+
+def test_in_turn_reads_no_further_than_asked() -> None:
+    coming = iter(range(10))
+    turns = in_turn(coming, 4)
+    assert next(turns) == [0, 1, 2, 3]
+    assert next(coming) == 4
+    assert list(turns) == [[5, 6, 7, 8], [9]]
+    assert list(in_turn([], 4)) == []
 
 
 @pytest.mark.parametrize(

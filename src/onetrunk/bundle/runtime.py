@@ -7,7 +7,7 @@ The interface and the answers are those of :class:`onetrunk.engine.Engine`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from onetrunk.bundle.app import PER_WORD, BundledApp
 from onetrunk.bundle.layout import TOKENIZER, TOP, TRUNK, Bundle
 from onetrunk.bundle.shelf import Loaded, Shelf
 from onetrunk.data.alignment import Encoded, encode_windows, window_units
-from onetrunk.data.batching import by_budget
+from onetrunk.data.batching import STREAM_TEXTS, by_budget, in_turn
 from onetrunk.data.examples import LabelledText, Span, TaggedText
 from onetrunk.errors import UserError
 
@@ -110,6 +110,14 @@ class Runtime:
             }
             for i, text in enumerate(texts)
         ]
+
+    def stream(
+        self, texts: Iterable[str], apps: Sequence[str] | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """:meth:`predict` for texts without end: of :data:`STREAM_TEXTS` at a time, in order. What
+        is added, replaced or removed meanwhile counts from the next time on."""
+        for some in in_turn(texts, STREAM_TEXTS):
+            yield from self.predict(some, apps)
 
     def predict_examples(
         self, name: str, rows: Sequence[TaggedText] | Sequence[LabelledText]

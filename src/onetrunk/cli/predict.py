@@ -52,9 +52,8 @@ def predict(
     texts = [*(text or []), *(read_texts(input, notes) if input else [])]
     say(notes)
     runtime = load_runtime(apps, backbone)
-    results = (runtime or load_engine(apps, backbone)).predict(texts)
     out = stdout()
-    for result in results:
+    for result in (runtime or load_engine(apps, backbone)).stream(texts):
         if format == "pretty" or (format == "auto" and out.is_terminal):
             out.print(pretty(result))
         else:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import groupby
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby, islice
 from typing import TypeVar
 
 import numpy as np
@@ -13,6 +13,15 @@ _T = TypeVar("_T")
 
 # What one more call of the encoder costs, in tokens: fewer, fuller calls against less padding.
 CALL_TOKENS = 24
+STREAM_TEXTS = 512
+"""Texts of a stream that are read ahead: enough to find some of like length."""
+
+
+def in_turn(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
+    """Items as they come, ``size`` at a time."""
+    coming = iter(items)
+    while some := list(islice(coming, size)):
+        yield some
 
 
 def by_length(lengths: Sequence[int], size: int) -> list[list[int]]:
