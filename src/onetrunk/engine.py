@@ -74,8 +74,9 @@ class Engine:
 
     def without(self, *names: str) -> Engine:
         """:meth:`with_apps`, the other way round. Raises :class:`UserError` for an unknown app."""
-        gone = {name for name in names if self.app(name)}
-        return self._with({name: app for name, app in self.apps.items() if name not in gone})
+        for name in names:
+            self.app(name)
+        return self._with({name: app for name, app in self.apps.items() if name not in names})
 
     def _with(self, apps: Mapping[str, App]) -> Engine:
         other = copy(self)
