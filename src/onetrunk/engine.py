@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from onetrunk.adapt.app import App, load_apps
-from onetrunk.adapt.features import CHUNK_TOKENS, Examples
+from onetrunk.adapt.features import CHUNK_TOKENS, Examples, Top
 from onetrunk.data.batching import STREAM_TEXTS, TokenIds, by_tokens, in_turn
 from onetrunk.errors import UserError, nearest
 from onetrunk.families.base import Family
@@ -25,7 +25,7 @@ from onetrunk.model.backbone import Backbone
 from onetrunk.model.lora import NONE
 from onetrunk.model.lora_stack import LoraStack
 from onetrunk.model.packing import unpack
-from onetrunk.model.precision import Precision, autocast, choose
+from onetrunk.model.precision import Precision, choose
 
 
 class Engine:
@@ -218,25 +218,18 @@ class Engine:
         lowest = [self._adapters[slot].layers[0] for slot in slots if slot != NONE]
         start = min([*lowest, depth + 1 - most])
         lengths = list(map(len, texts))
-        hidden = self._layers(self._encoder.embed_packed(texts), lengths, 0, start)
+        top = Top(self._encoder, self._stack, depth - start, self.precision)
+        hidden = top.below(texts)
         logits: dict[str, Tensor] = {}
         at_once = max(1, CHUNK_TOKENS // sum(lengths))  # more are no faster, and take memory
         for first in range(0, len(slots), at_once):
             own = slots[first : first + at_once]
             with self._stack.route(self._stack.slots(own), entering=start):
-                entering = hidden.expand(len(own), -1, -1)
-                states = self._layers(entering, lengths, start, depth, most)
-            padded, mask = unpack(states.float(), lengths)
+                states = top.run(hidden.expand(len(own), -1, -1), lengths, most)
+            padded, mask = unpack(states, lengths)
             for slot, seen in zip(own, padded, strict=True):
                 logits |= self._heads(users[slot], seen, mask, units)
         return {name: logits[name] for name in names}
-
-    def _layers(
-        self, hidden: Tensor, lengths: Sequence[int], start: int, stop: int, reads: int = 1
-    ) -> Tensor:
-        """:meth:`Encoder.run_packed` in the engine's precision."""
-        with autocast(self.precision, self._encoder.device):
-            return self._encoder.run_packed(hidden, lengths, start, stop, reads)
 
     def _heads(
         self,
