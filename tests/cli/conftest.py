@@ -2,9 +2,11 @@
 
 import sys
 from collections.abc import Callable
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
+import yaml
 
 from onetrunk import cli
 
@@ -32,3 +34,16 @@ def run(
         return Result(stop.value.code, captured.out, captured.err)
 
     return call
+
+
+@pytest.fixture
+def recipe(corpora: Path, tiny_encoder_folder: Any) -> Path:
+    """Two steps of both families on a tiny BERT, as a file."""
+    path = corpora / "recipe.yaml"
+    families = {
+        "ner": {"batch_size": 4, "sources": [{"path": "pre_ner/a"}]},
+        "tc": {"batch_size": 4, "sources": [{"path": "pre_pairs/c"}]},
+    }
+    content = {"encoder": str(tiny_encoder_folder("bert")), "steps": 2, "k": 2}
+    path.write_text(yaml.safe_dump({**content, "precision": "fp32", "families": families}))
+    return path

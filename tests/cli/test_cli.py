@@ -14,7 +14,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import yaml
 
 from onetrunk.model.backbone import load_backbone
 from onetrunk.prefinetune.loop import Trainer
@@ -30,18 +29,6 @@ ODD_TEXTS = [
 
 
 Run = Callable[..., Any]
-
-
-@pytest.fixture
-def recipe(corpora: Path, tiny_encoder_folder: Any) -> Path:
-    path = corpora / "recipe.yaml"
-    families = {
-        "ner": {"batch_size": 4, "sources": [{"path": "pre_ner/a"}]},
-        "tc": {"batch_size": 4, "sources": [{"path": "pre_pairs/c"}]},
-    }
-    content = {"encoder": str(tiny_encoder_folder("bert")), "steps": 2, "k": 2}
-    path.write_text(yaml.safe_dump({**content, "families": families}))
-    return path
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -16,18 +15,6 @@ Run = Callable[..., tuple[int, str, str]]
 def run(run: Run) -> Run:
     """``run(…)``: exit code, stdout and stderr of ``onetrunk conflict …``."""
     return partial(run, "conflict")
-
-
-@pytest.fixture
-def recipe(corpora: Path, tiny_encoder_folder: Any) -> Path:
-    path = corpora / "recipe.yaml"
-    families = {
-        "ner": {"batch_size": 4, "sources": [{"path": "pre_ner/a"}]},
-        "tc": {"batch_size": 4, "sources": [{"path": "pre_pairs/c"}]},
-    }
-    content = {"encoder": str(tiny_encoder_folder("bert")), "steps": 2, "k": 2}
-    path.write_text(yaml.safe_dump({**content, "precision": "fp32", "families": families}))
-    return path
 
 
 def test_a_table_an_advice_json_and_a_picture(run: Run, recipe: Path, tmp_path: Path) -> None:

@@ -1,4 +1,3 @@
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,32 +9,6 @@ from onetrunk.prefinetune.loop import StepRecord, Trainer, _prepare
 from onetrunk.prefinetune.optimizer import rate
 
 MakeFolder = Any
-
-
-@pytest.fixture
-def make_recipe(corpora: Path, tiny_encoder_folder: MakeFolder) -> Any:
-    def make(**changes: Any) -> Recipe:
-        data: dict[str, Any] = {
-            "encoder": str(tiny_encoder_folder("bert")),
-            "steps": 4,
-            "k": 2,
-            "lora": {"rank": 4, "alpha": 8},
-            "precision": "fp32",
-            "families": {
-                "ner": {
-                    "batch_size": 8,
-                    "sources": [{"path": str(corpora / "pre_ner" / name)} for name in "ab"],
-                },
-                "tc": {
-                    "batch_size": 8,
-                    "weight": 0.5,
-                    "sources": [{"path": str(corpora / "pre_pairs" / name)} for name in "cd"],
-                },
-            },
-        }
-        return Recipe.model_validate(data | changes)
-
-    return make
 
 
 def trained(recipe: Recipe) -> tuple[Trainer, list[StepRecord]]:
