@@ -232,7 +232,8 @@ class _AddLora(torch.autograd.Function):
             y_of.addmm_(low_of, b[slot], alpha=scale)
         ctx.groups = groups
         ctx.save_for_backward(flat, low, a, b)
-        ctx.mark_dirty(y)
+        # Not marked as dirty: a map's output is a view, whose gradient would then be copied four
+        # times. Nobody has seen y, and its map's gradient does not ask for it.
         return y
 
     @staticmethod
@@ -241,7 +242,9 @@ class _AddLora(torch.autograd.Function):
         x, low, a, b = ctx.saved_tensors
         flat = gradient.flatten(0, -2)
         to_low = low.new_empty(low.shape)
-        to_x = torch.empty_like(x) if ctx.needs_input_grad[1] else None
+        to_x = None
+        if ctx.needs_input_grad[1]:
+            to_x = x.new_empty(*gradient.shape[:-1], x.shape[1])  # no view: autograd may add to it
         to_a, to_b = torch.zeros_like(a), torch.zeros_like(b)
         for (slot, scale, _), y_of, x_of, low_of, to_low_of in _split(
             ctx.groups, flat, x, low, to_low
@@ -251,9 +254,8 @@ class _AddLora(torch.autograd.Function):
                 to_a[slot].addmm_(x_of.T, to_low_of)
                 to_b[slot].addmm_(low_of.T, y_of, alpha=scale)
         if to_x is not None:
-            for (slot, *_), to_low_of, to_x_of in _split(ctx.groups, to_low, to_x):
+            for (slot, *_), to_low_of, to_x_of in _split(ctx.groups, to_low, to_x.flatten(0, -2)):
                 torch.mm(to_low_of, a[slot].T, out=to_x_of)
-            to_x = to_x.view(*gradient.shape[:-1], -1)
         return gradient, to_x, to_a, to_b, None
 
 
