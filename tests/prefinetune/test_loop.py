@@ -8,8 +8,6 @@ from onetrunk.errors import UserError
 from onetrunk.prefinetune.loop import StepRecord, Trainer, _prepare
 from onetrunk.prefinetune.optimizer import rate
 
-MakeFolder = Any
-
 
 def trained(recipe: Recipe) -> tuple[Trainer, list[StepRecord]]:
     trainer, records = Trainer(recipe), []

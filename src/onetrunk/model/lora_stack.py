@@ -241,7 +241,7 @@ class _AddLora(torch.autograd.Function):
         (gradient,) = gradients
         x, low, a, b = ctx.saved_tensors
         flat = gradient.flatten(0, -2)
-        to_low = low.new_empty(low.shape)
+        to_low = torch.empty_like(low)
         to_x = None
         if ctx.needs_input_grad[1]:
             to_x = x.new_empty(*gradient.shape[:-1], x.shape[1])  # no view: autograd may add to it
