@@ -51,8 +51,8 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
 def _onetrunk(job: dict[str, Any]) -> dict[str, Any]:
     from contextlib import nullcontext
 
-    from onetrunk.adapt.fit import fit
-    from onetrunk.adapt.task import AdaptSettings
+    from onetrunk.adaptation.fit import fit
+    from onetrunk.adaptation.task import AdaptSettings
     from peers.matrix_products import MatrixProducts
     from peers.timing import peak_mib
 
@@ -60,7 +60,7 @@ def _onetrunk(job: dict[str, Any]) -> dict[str, Any]:
     seen = MatrixProducts() if job["products"] else None
     settings = AdaptSettings(
         k=K, rank=RANK, alpha=2.0 * RANK, epochs=job["epochs"], batch_size=BATCH, max_length=LENGTH,
-        reads=1,  # as the peer's head
+        head_layers=1,  # as the peer's head
     )  # fmt: skip
     start = time.perf_counter()
     with seen or nullcontext():
@@ -72,7 +72,7 @@ def _onetrunk(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def _peft(job: dict[str, Any]) -> dict[str, Any]:
-    from onetrunk.adapt.app import App
+    from onetrunk.apps.app import App
     from onetrunk.model.lora import NONE
     from onetrunk.model.peft_format import load_peft
     from peers.adapting import train
@@ -90,8 +90,8 @@ def _peft(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def _together(job: dict[str, Any]) -> dict[str, Any]:
-    from onetrunk.adapt.fit import fit_together
-    from onetrunk.adapt.task import AdaptSettings, Data
+    from onetrunk.adaptation.fit import fit_together
+    from onetrunk.adaptation.task import AdaptSettings, Data
     from onetrunk.families import family as family_named
     from peers.timing import peak_mib
     from strategies import SUITE
@@ -124,27 +124,27 @@ def _backbone() -> Any:
 
 def _task(job: dict[str, Any]) -> tuple[Any, Any, Any, Any]:
     """Backbone, family, drawn rows and the test file of a job."""
-    from onetrunk.adapt.task import Data
-    from onetrunk.data.sources import find_files
+    from onetrunk.adaptation.task import Data
+    from onetrunk.data.sources import find_file
     from onetrunk.families import family as family_named
 
     family = family_named(TASKS[job["task"]])
     folder = Path(job["data"]) / family.name / job["task"]
     rows, labels = _drawn(folder, family, job["rows"])
-    return _backbone(), family, Data(labels, rows), find_files(folder, "test")
+    return _backbone(), family, Data(labels, rows), find_file(folder, "test")
 
 
 def _drawn(folder: Path, family: Any, rows: int) -> tuple[list[Any], list[str]]:
-    from onetrunk.adapt.rows import Draw, draw_rows
-    from onetrunk.data.sources import find_files
+    from onetrunk.adaptation.draws import Draw, draw_rows
+    from onetrunk.data.sources import find_file
 
-    every = family.read(find_files(folder, "train"))
+    every = family.read(find_file(folder, "train"))
     ids = draw_rows(every, family, Draw(rows=min(rows, len(every))), 0, "")
     return [every[row] for row in ids], family.label_set(every)
 
 
 def _score(job: dict[str, Any], backbone: Any, app: Any, test: Path) -> dict[str, Any]:
-    from onetrunk.engine import Engine
+    from onetrunk.apps.engine import Engine
 
     if not job["score"]:
         return {}

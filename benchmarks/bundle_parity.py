@@ -24,15 +24,15 @@ from typing import Any
 import torch
 
 from matrix import ENCODER, drawn, environment
-from onetrunk.adapt.fit import fit
-from onetrunk.adapt.task import AdaptSettings
+from onetrunk.adaptation.fit import fit
+from onetrunk.adaptation.task import AdaptSettings
+from onetrunk.apps.engine import Engine
 from onetrunk.bundle.export import Precision, export_bundle
 from onetrunk.bundle.parity import difference, hostile_texts
 from onetrunk.bundle.runtime import Runtime
 from onetrunk.bundle.shallow import with_shallow_trunk
 from onetrunk.bundle.vocabulary import with_vocabulary_of
-from onetrunk.data.sources import find_files
-from onetrunk.engine import Engine
+from onetrunk.data.sources import find_file
 from onetrunk.families import family as family_named
 from onetrunk.model.backbone import Backbone, load_backbone
 from onetrunk.storage import write_json
@@ -73,8 +73,8 @@ def main() -> None:
         family = family_named(kind)
         rows = drawn(options.data, kind, task, 0, options.rows)
         apps[task] = fit(loaded, family, rows, AdaptSettings(adapter="lora", seed=0))
-        read[task] = family, family.read(find_files(options.data / kind / task, "train"))
-        tests[task] = family.read(find_files(options.data / kind / task, "test"))[: options.test]
+        read[task] = family, family.read(find_file(options.data / kind / task, "train"))
+        tests[task] = family.read(find_file(options.data / kind / task, "test"))[: options.test]
     texts = hostile_texts(1000, seed=7)
     scores: dict[str, dict[str, float]] = {}
     seconds: dict[str, float] = {}

@@ -7,7 +7,8 @@ Change: eight threads share one runtime. Six ask for four apps over several text
 remove and add two of those. Every answer of an app must be that of one version of it on all texts.
 
 Many: a bundle of so many LoRA apps (random weights, rank 16, last 2 layers, 77 labels), of which
-``--room`` are in memory at most. Milliseconds of an app's first use and of the next, and memory.
+``--max_loaded`` are in memory at most. Milliseconds of an app's first use
+and of the next, and memory.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from torch import nn
 
 from bundle_vs_models import adapter
 from matrix import environment
-from onetrunk.adapt.app import App
+from onetrunk.apps.app import App
 from onetrunk.bundle.app import BundledApp
 from onetrunk.bundle.export import add_apps, bundled_app, export_bundle
 from onetrunk.bundle.runtime import Runtime
@@ -60,7 +61,7 @@ def make_app(loaded: Backbone, seed: int) -> App:
         parameter.copy_(torch.randn(parameter.shape, generator=generator))
     labels = [f"label {i:02}" for i in range(LABELS)]
     lora = adapter(loaded.encoder, seed)
-    return App(family, labels, head, lora, family.primary, 128, loaded.fingerprint)
+    return App(family, labels, head, lora, family.family_of_primary, 128, loaded.fingerprint)
 
 
 def change(loaded: Backbone, folder: Path, seconds: float) -> dict[str, Any]:
@@ -140,22 +141,22 @@ def _labels(found: list[dict[str, Any]], name: str) -> list[str]:
     return [one["apps"][name]["labels"][0] for one in found]
 
 
-def many(loaded: Backbone, folder: Path, count: int, room: int) -> dict[str, Any]:
+def many(loaded: Backbone, folder: Path, count: int, max_loaded: int) -> dict[str, Any]:
     """First use and memory with more apps than there is room for."""
     names = [f"app-{number:04}" for number in range(count)]
     export_bundle(loaded, {names[0]: make_app(loaded, 0)}, folder, "int8")
     for first in range(1, count, 250):
         more = {names[at]: make_app(loaded, at) for at in range(first, min(first + 250, count))}
         add_apps(folder, loaded, more)
-    asked = random.Random(0).sample(names[room:], min(500, count - room))
+    asked = random.Random(0).sample(names[max_loaded:], min(500, count - max_loaded))
     done = subprocess.run(
-        [sys.executable, "-c", MANY, str(folder), str(room), TEXTS[0], *asked],
+        [sys.executable, "-c", MANY, str(folder), str(max_loaded), TEXTS[0], *asked],
         check=True, capture_output=True, text=True,
     )  # fmt: skip
     found: dict[str, Any] = json.loads(done.stdout)
     return {
         "apps": count,
-        "room": room,
+        "room": max_loaded,
         "bundle_mb": round(sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()) / 1e6),
         **{key: _percentiles(value) if "_ms" in key else value for key, value in found.items()},
     }
@@ -204,7 +205,7 @@ def parts(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]:
     loaded = load_backbone(options.backbone)
     with tempfile.TemporaryDirectory() as folder:
         yield "change", change(loaded, Path(folder) / "change", options.seconds)
-        yield "many", many(loaded, Path(folder) / "many", options.apps, options.room)
+        yield "many", many(loaded, Path(folder) / "many", options.apps, options.max_loaded)
 
 
 def main() -> None:

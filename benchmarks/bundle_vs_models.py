@@ -35,11 +35,11 @@ import onnx
 import torch
 from torch import nn
 
-from onetrunk.adapt.app import App
+from onetrunk.apps.app import App
+from onetrunk.apps.engine import Engine
 from onetrunk.bundle.export import Precision, export_bundle
 from onetrunk.bundle.merged import merged_model
 from onetrunk.bundle.runtime import Runtime, session
-from onetrunk.engine import Engine
 from onetrunk.families import FAMILIES
 from onetrunk.model.backbone import Backbone
 from onetrunk.model.loading import load_encoder
@@ -79,7 +79,7 @@ def make_app(loaded: Backbone, number: int, linear: bool = False) -> App:
     if number % 2:
         head.bias[0] += 2  # most words are outside of entities, as they are of trained apps
     own = None if linear else adapter(loaded.encoder, 100 + number)
-    return App(family, labels, head, own, family.primary, 128, loaded.fingerprint)
+    return App(family, labels, head, own, family.family_of_primary, 128, loaded.fingerprint)
 
 
 def child(code: str, *arguments: str) -> dict[str, float]:

@@ -41,9 +41,9 @@ from transformers import (
 from transformers.trainer_utils import get_last_checkpoint
 
 from matrix import environment
-from onetrunk.data.decontaminate import SourceReport, decontaminate
-from onetrunk.data.evaluation import EvaluationSets
-from onetrunk.data.overlap import OverlapSettings
+from onetrunk.contamination.evaluation_sets import EvaluationSets
+from onetrunk.contamination.index import OverlapSettings
+from onetrunk.contamination.removal import SourceReport, decontaminate
 from onetrunk.data.sources import read_pairs, read_texts
 from onetrunk.model.loading import load_encoder
 from onetrunk.model.precision import choose

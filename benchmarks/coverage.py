@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from onetrunk.metrics.statistics import mean_error, mean_squares
+from onetrunk.benchmark.statistics import mean_error, mean_squares
 
 Floats = NDArray[np.float64]
 Draw = Callable[[tuple[int, ...]], Floats]

@@ -47,12 +47,12 @@ def generate(file: Path, texts: int) -> None:
 def prepare(file: Path) -> dict[str, Any]:
     """What stage 1 does with a source, first or second time."""
     from onetrunk.config import Source
-    from onetrunk.families.preparing import Preparing
+    from onetrunk.corpora.builder import CorpusBuilder
     from onetrunk.model.loading import load_encoder
 
     tokenizer = load_encoder(ENCODER).tokenizer
     start = time.perf_counter()
-    _, corpus = Preparing(tokenizer).pairs(Source(path=str(file)), MAX_LENGTH)
+    _, corpus = CorpusBuilder(tokenizer).pairs(Source(path=str(file)), MAX_LENGTH)
     return {"seconds": time.perf_counter() - start, "texts": corpus.store.record["texts"]}
 
 
@@ -86,17 +86,17 @@ def map_datasets(file: Path, processes: int) -> dict[str, Any]:
 
 def padding(file: Path) -> dict[str, Any]:
     """Share of padding in the chunks that stage 1 sends through the encoder."""
+    from onetrunk.corpora.builder import CorpusBuilder
     from onetrunk.data.batching import by_budget
     from onetrunk.families import family
-    from onetrunk.families.preparing import Preparing
     from onetrunk.model.loading import load_encoder
-    from onetrunk.prefinetune.loop import CHUNK_TOKENS
+    from onetrunk.prefinetuning.loop import CHUNK_TOKENS
 
     encoder, kind = load_encoder(ENCODER), family("tc")
     settings = kind.Settings(
         sources=[{"path": str(file)}], batch_size=BATCH_ROWS, max_length=MAX_LENGTH
     )
-    objective = kind.objective(settings, Preparing(encoder.tokenizer), encoder, "mean", 0)
+    objective = kind.objective(settings, CorpusBuilder(encoder.tokenizer), encoder, "mean", 0)
     real = padded = unsorted = 0
     start = time.perf_counter()
     for step in range(STEPS):

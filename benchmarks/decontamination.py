@@ -22,9 +22,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from onetrunk.data.decontaminate import DecontaminationReport, SourceReport, decontaminate
-from onetrunk.data.overlap import KINDS, EvaluationIndex
-from onetrunk.data.sources import find_files, read_pairs, read_texts
+from onetrunk.contamination.index import KINDS, EvaluationIndex
+from onetrunk.contamination.removal import DecontaminationReport, SourceReport, decontaminate
+from onetrunk.data.sources import find_file, read_pairs, read_texts
 from onetrunk.progress import progress_bar
 from onetrunk.storage import write_json
 
@@ -54,7 +54,7 @@ def evaluation_sets(data: Path, only: Sequence[str]) -> dict[str, Path]:
 
 def source_rows(data: Path, name: str) -> list[tuple[str, ...]]:
     """The texts of each row: one of a sentence, two of a pair."""
-    file = find_files(data / name, "train")
+    file = find_file(data / name, "train")
     if name.startswith("pre_pairs/"):
         return [(pair.query, pair.positive) for pair in read_pairs(file)]
     return [(text,) for text in read_texts(file)]

@@ -30,12 +30,12 @@ import numpy as np
 import torch
 
 from matrix import ENCODER, ROWS, Job, drawn, environment, work
-from onetrunk.adapt.distill import taught
-from onetrunk.adapt.features import Examples
-from onetrunk.adapt.fit import fit
-from onetrunk.adapt.task import AdaptSettings, Data
-from onetrunk.data.sources import find_files, read_texts
-from onetrunk.engine import Engine
+from onetrunk.adaptation.distill import taught
+from onetrunk.adaptation.fit import fit
+from onetrunk.adaptation.task import AdaptSettings, Data
+from onetrunk.apps.engine import Engine
+from onetrunk.apps.windows import Examples
+from onetrunk.data.sources import find_file, read_texts
 from onetrunk.families import family as family_named
 from onetrunk.model.backbone import Backbone, load_backbone
 from onetrunk.storage import read_json, write_json
@@ -69,7 +69,7 @@ def score(data: Path, folder: Path, task: str, draw: int) -> None:
         lesson = taught(apps[f"k={deep}"], backbone, rows, [family.parse(t) for t in texts])
         for k in SHALLOW:
             apps[name.format(k)] = fit(backbone, family, lesson, settings(k, draw))
-    test_file = find_files(data / "ner" / task, "test")
+    test_file = find_file(data / "ner" / task, "test")
     engine = Engine(backbone, apps, "auto")
     scores = engine.score_all(list(apps), family.read(test_file), str(test_file))
     write_json(
@@ -110,7 +110,7 @@ def costs(data: Path, backbone: Backbone) -> dict[str, float]:
     of turns. What an app has learned does not matter."""
     family = family_named("ner")
     few = drawn(data, "ner", "conll2003", 0, rows=32)
-    rows = family.read(find_files(data / "ner/conll2003", "test"))[:COST_TEXTS]
+    rows = family.read(find_file(data / "ner/conll2003", "test"))[:COST_TEXTS]
     examples = Examples.prepare(family, rows, backbone.encoder, 128)
     texts, units = [text.ids for text in examples.encoded], {"ner": examples.units}
 

@@ -31,10 +31,10 @@ from torch import Tensor, nn
 from transformers import AutoModel
 
 from matrix import environment
-from onetrunk.adapt.app import App
+from onetrunk.apps.app import App
+from onetrunk.apps.engine import Engine
 from onetrunk.data.alignment import encode
 from onetrunk.data.batching import TokenIds
-from onetrunk.engine import Engine
 from onetrunk.families import family
 from onetrunk.model.backbone import Backbone
 from onetrunk.model.loading import load_encoder
@@ -63,7 +63,7 @@ def apps_on(backbone: Backbone, count: int, linear: bool = False) -> dict[str, A
             labels=[str(label) for label in range(LABELS)],
             head=nn.Linear(backbone.encoder.width, LABELS).requires_grad_(False),
             adapter=None if linear else LoraAdapter(fresh.rank, fresh.alpha, filled),
-            primary=NONE,
+            family_of_primary=NONE,
             max_length=128,
             fingerprint=backbone.fingerprint,
         )

@@ -34,7 +34,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from onetrunk.data.examples import TaggedText
+from onetrunk.data.rows import TaggedText
 from onetrunk.data.sources import stream_ner, stream_pairs
 from onetrunk.label.labelers.chat import locate
 

@@ -29,7 +29,7 @@ from embedding import embed
 from matrix import Job, written
 from onetrunk.estimator import TextEstimator
 from onetrunk.families.multi_label import best_thresholds
-from onetrunk.metrics.scores import label_scores
+from onetrunk.families.scores import label_scores
 from onetrunk.model.backbone import Backbone
 from onetrunk.storage import read_json
 

@@ -19,12 +19,12 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 
-from onetrunk.adapt.fit import fit
-from onetrunk.adapt.rows import Draw, draw_rows
-from onetrunk.adapt.task import AdaptSettings, Data
+from onetrunk.adaptation.draws import Draw, draw_rows
+from onetrunk.adaptation.fit import fit
+from onetrunk.adaptation.task import AdaptSettings, Data
+from onetrunk.apps.engine import Engine
 from onetrunk.config import Recipe
-from onetrunk.data.sources import find_files
-from onetrunk.engine import Engine
+from onetrunk.data.sources import find_file
 from onetrunk.families import family as family_named
 from onetrunk.model.backbone import Backbone
 from onetrunk.storage import write_json
@@ -46,7 +46,7 @@ def cell(
     set: by name of the app, its scores, seconds and trainable parameters."""
     family = family_named(kind)
     rows = drawn(data, kind, task, seed)
-    test_file = find_files(data / kind / task, "test")
+    test_file = find_file(data / kind / task, "test")
     test = family.read(test_file)
     apps = {name: fit(loaded, family, rows, settings) for name, settings in adapters.items()}
     start = time.perf_counter()
@@ -69,7 +69,7 @@ def cell(
 def drawn(data: Path, kind: str, task: str, seed: int, rows: int = ROWS) -> Data:
     """So many training rows of DATA/KIND/TASK."""
     family = family_named(kind)
-    every = family.read(find_files(data / kind / task, "train"))
+    every = family.read(find_file(data / kind / task, "train"))
     ids = draw_rows(every, family, Draw(rows=rows), seed, "")
     return Data(family.label_set(every), [every[row] for row in ids])
 

@@ -29,7 +29,7 @@ from mteb.models.abs_encoder import AbsEncoder
 
 from embedding import embed
 from matrix import environment
-from onetrunk.data.sources import find_files
+from onetrunk.data.sources import find_file
 from onetrunk.model.backbone import Backbone, load_backbone
 from onetrunk.model.lora import NONE
 from onetrunk.storage import write_json
@@ -43,7 +43,7 @@ class Frozen(AbsEncoder):  # type: ignore[misc]
 
     def __init__(self, backbone: Backbone) -> None:
         self.backbone = backbone
-        self.primary = "tc" if "tc" in backbone.primary else NONE
+        self.primary = "tc" if "tc" in backbone.primary_loras else NONE
 
     def encode(self, inputs: Any, **_: Any) -> np.ndarray:
         texts = [text for batch in inputs for text in batch["text"]]
@@ -52,7 +52,7 @@ class Frozen(AbsEncoder):  # type: ignore[misc]
 
 def task_of(name: str, folder: Path) -> AbsTaskClassification:
     """A local data set as a task of ``mteb``."""
-    splits = {split: pq.read_table(find_files(folder, split)) for split in ("train", "test")}
+    splits = {split: pq.read_table(find_file(folder, split)) for split in ("train", "test")}
     labels = sorted({label for table in splits.values() for label in table["label"].to_pylist()})
     number = {label: i for i, label in enumerate(labels)}
     data = DatasetDict(

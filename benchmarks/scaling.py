@@ -37,7 +37,7 @@ WARM_UP = 2  # steps of a run that are not counted
 
 def trainer_of(processes: Any) -> Any:
     from onetrunk.config import load_recipe
-    from onetrunk.prefinetune.loop import Trainer
+    from onetrunk.prefinetuning.loop import Trainer
 
     return Trainer(load_recipe(RECIPE, precision="fp32", threads=1), processes=processes)
 

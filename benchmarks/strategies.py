@@ -22,13 +22,13 @@ from typing import Any
 import torch
 
 from matrix import ENCODER, ROWS, Job, cell, environment, public, work
-from onetrunk.adapt.task import AdaptSettings
+from onetrunk.adaptation.task import AdaptSettings
 from onetrunk.config import Recipe, load_recipe
 from onetrunk.families import family as family_named
 from onetrunk.model.backbone import Backbone, load_backbone
-from onetrunk.prefinetune.log import read_conflicts
-from onetrunk.prefinetune.plot import plot_conflicts
-from onetrunk.prefinetune.run import prefinetune
+from onetrunk.prefinetuning.log import read_conflicts
+from onetrunk.prefinetuning.plot import plot_conflicts
+from onetrunk.prefinetuning.run import prefinetune
 from onetrunk.storage import read_json, write_json
 
 RECIPE, MUPPET = Path("recipes/tpl.yaml"), Path("recipes/muppet.yaml")
@@ -82,7 +82,7 @@ def score(data: Path, row: str, task: str, seed: int) -> None:
     """The seed of stage 1 draws the labelled rows, too."""
     loaded = _loaded("tpl" if row == DISCARDED else row, seed)
     if row == DISCARDED:
-        loaded = replace(loaded, primary={})
+        loaded = replace(loaded, primary_loras={})
     adapters = {adapter: AdaptSettings(adapter=adapter, seed=seed) for adapter in ADAPTERS}
     found = cell(loaded, data, TASKS[task], task, seed, adapters)
     write_json(cell_file(row, task, seed), found)

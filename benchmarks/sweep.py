@@ -23,11 +23,11 @@ from typing import Any
 import torch
 
 from matrix import ENCODER, ROWS, Job, cell, environment, public, work
-from onetrunk.adapt.task import AdaptSettings
+from onetrunk.adaptation.task import AdaptSettings
 from onetrunk.config import Recipe
 from onetrunk.families import family as family_named
 from onetrunk.model.backbone import load_backbone
-from onetrunk.prefinetune.run import prefinetune
+from onetrunk.prefinetuning.run import prefinetune
 from onetrunk.storage import read_json, write_json
 from strategies import STEPS, TASKS
 from strategies import recipe_of as full_recipe

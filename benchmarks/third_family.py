@@ -24,12 +24,12 @@ from typing import Any
 import torch
 
 from matrix import ENCODER, ROWS, Job, cell, environment, public, work
-from onetrunk.adapt.task import AdaptSettings
+from onetrunk.adaptation.task import AdaptSettings
 from onetrunk.config import Recipe, load_recipe
 from onetrunk.families import FAMILIES
 from onetrunk.families import family as family_named
 from onetrunk.model.backbone import load_backbone
-from onetrunk.prefinetune.run import prefinetune
+from onetrunk.prefinetuning.run import prefinetune
 from onetrunk.storage import atomic_folder, read_json, write_json
 
 EXAMPLE = Path("examples/inference_family")

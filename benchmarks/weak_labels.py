@@ -25,14 +25,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from matrix import ROWS, cell
-from onetrunk.adapt.task import AdaptSettings
+from onetrunk.adaptation.task import AdaptSettings
 from onetrunk.config import Recipe, load_recipe
 from onetrunk.data.sources import read_pairs, stream_texts
 from onetrunk.families import family as family_named
 from onetrunk.label.labelers.spacy_pipeline import SpacyLabeler
 from onetrunk.label.run import label, survey
 from onetrunk.model.backbone import load_backbone
-from onetrunk.prefinetune.run import prefinetune
+from onetrunk.prefinetuning.run import prefinetune
 from onetrunk.storage import read_json, write_json
 from strategies import ADAPTERS, RECIPE
 from strategies import TASKS as EIGHT

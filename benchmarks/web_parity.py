@@ -25,12 +25,12 @@ import torch
 
 from bundle_parity import answers
 from matrix import drawn, environment
-from onetrunk.adapt.fit import fit
-from onetrunk.adapt.task import AdaptSettings
+from onetrunk.adaptation.fit import fit
+from onetrunk.adaptation.task import AdaptSettings
 from onetrunk.bundle.export import export_bundle
 from onetrunk.bundle.parity import hostile_texts
 from onetrunk.bundle.runtime import Runtime
-from onetrunk.data.sources import find_files
+from onetrunk.data.sources import find_file
 from onetrunk.families import family as family_named
 from onetrunk.model.backbone import load_backbone
 from onetrunk.storage import write_json
@@ -143,7 +143,7 @@ def main() -> None:
         family = family_named(kind)
         rows = drawn(options.data, kind, task, 0, options.rows)
         apps[task] = fit(backbone, family, rows, AdaptSettings(adapter=adapter))
-        test = family.read(find_files(options.data / kind / task, "test"))
+        test = family.read(find_file(options.data / kind / task, "test"))
         texts += [row.text for row in test[:share]]
     texts = texts[: options.texts]
     result: dict[str, Any] = {

@@ -9,11 +9,11 @@ from sklearn.exceptions import NotFittedError
 from sklearn.metrics import accuracy_score, f1_score
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
-from onetrunk.adapt.distill import deep_teacher, taught
-from onetrunk.adapt.fit import fit
-from onetrunk.adapt.task import AdaptSettings, Data
-from onetrunk.data.examples import LabelledText
-from onetrunk.engine import Engine
+from onetrunk.adaptation.distill import deep_teacher, taught
+from onetrunk.adaptation.fit import fit
+from onetrunk.adaptation.task import AdaptSettings, Data
+from onetrunk.apps.engine import Engine
+from onetrunk.data.rows import LabelledText
 from onetrunk.errors import UserError
 from onetrunk.estimator import TextEstimator
 from onetrunk.families import family

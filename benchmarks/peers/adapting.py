@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from transformers import AutoModel, Trainer, TrainingArguments
 from transformers.utils import logging
 
-from onetrunk.adapt.features import Examples
-from onetrunk.adapt.task import AdaptSettings
+from onetrunk.adaptation.task import AdaptSettings
+from onetrunk.apps.windows import Examples
 from onetrunk.model.padding import pad
 
 SETTINGS = AdaptSettings()

@@ -22,7 +22,7 @@ Way = dict[str, Any]
 
 def onetrunk(recipe: Any, warmup: int, steps: int, products: bool) -> dict[str, Any]:
     """A stage-1 run as it is."""
-    from onetrunk.prefinetune.loop import Trainer
+    from onetrunk.prefinetuning.loop import Trainer
 
     trainer, timing = Trainer(recipe), Timing(warmup)
     for step in range(warmup + steps):
@@ -44,7 +44,7 @@ def gradient(
     it differs from the one in ``plain``."""
     from safetensors.torch import load_file, save_file
 
-    from onetrunk.prefinetune.loop import Trainer
+    from onetrunk.prefinetuning.loop import Trainer
 
     if graph_tokens is not None:
         recipe.families["tc"]["graph_tokens"] = graph_tokens

@@ -10,7 +10,7 @@ from typing import Any
 from onetrunk.config import Recipe, load_recipe
 from onetrunk.data.alignment import encode
 from onetrunk.data.sources import stream_pairs
-from onetrunk.prefinetune.loop import Trainer
+from onetrunk.prefinetuning.loop import Trainer
 
 RECIPE = Path(__file__).parents[2] / "recipes/tpl.yaml"
 

@@ -18,17 +18,18 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from onetrunk.config import FamilySettings
+from onetrunk.corpora.builder import CorpusBuilder
+from onetrunk.corpora.mixture import Mixture
+from onetrunk.corpora.tokenised import PairCorpus
 from onetrunk.data.alignment import Encoded, window_units
 from onetrunk.data.batching import TokenIds, shard, step_rng
-from onetrunk.data.corpora import PairCorpus
 from onetrunk.data.notes import Notes
 from onetrunk.data.sources import stream_columns
 from onetrunk.errors import UserError
-from onetrunk.families.base import Encode, Family, Objective
-from onetrunk.families.mixture import Mixture
-from onetrunk.families.preparing import Preparing
+from onetrunk.families.base import Family
 from onetrunk.model.encoder import Encoder
 from onetrunk.model.heads import Pooling, pool
+from onetrunk.prefinetuning.objectives.base import Encode, Objective
 from onetrunk.processes import Processes
 
 SEPARATOR = " => "
@@ -63,22 +64,6 @@ class Inference(Family[TextPair, Judged]):
 
     name: ClassVar[str] = "nli"
     metric: ClassVar[str] = "balanced_accuracy"
-    Settings: ClassVar[type[FamilySettings]] = InferenceSettings
-
-    def objective(
-        self,
-        settings: InferenceSettings,
-        preparing: Preparing,
-        encoder: Encoder,
-        pooling: Pooling,
-        seed: int,
-    ) -> Objective:
-        """Telling what follows from what, on the recipe's pair sources."""
-        mixture = Mixture.open(
-            f"families.{self.name}.sources", settings.sources, settings.exponent,
-            lambda source: preparing.pairs(source, settings.max_length),
-        )  # fmt: skip
-        return InferenceObjective(mixture, settings, encoder, seed)
 
     def read(self, path: Path, notes: Notes | None = None) -> list[TextPair]:
         """Rows with the columns ``premise``, ``hypothesis`` and ``label``."""
@@ -180,6 +165,8 @@ class InferenceObjective(Objective):
     """Binary cross-entropy: a source's pair is true; false are its negatives (or, without any, the
     most similar hypothesis of another premise) and the pair turned round, if that says more."""
 
+    Settings: ClassVar[type[FamilySettings]] = InferenceSettings
+
     def __init__(
         self,
         mixture: Mixture[PairCorpus],
@@ -192,6 +179,23 @@ class InferenceObjective(Objective):
         self.scorer = nn.Linear(encoder.width, 1)
         between = encoder.tokenizer(SEPARATOR.strip(), add_special_tokens=False)["input_ids"]
         self.separator = np.array(between, np.int32)
+
+    @classmethod
+    def open(
+        cls,
+        family: str,
+        settings: InferenceSettings,
+        builder: CorpusBuilder,
+        encoder: Encoder,
+        pooling: Pooling,
+        seed: int,
+    ) -> InferenceObjective:
+        """Telling what follows from what, on the recipe's pair sources."""
+        mixture = Mixture.open(
+            f"families.{family}.sources", settings.sources, settings.exponent,
+            lambda source: builder.pairs(source, settings.max_length),
+        )  # fmt: skip
+        return cls(mixture, settings, encoder, seed)
 
     @property
     def mixture(self) -> Mixture[PairCorpus]:

@@ -11,15 +11,16 @@ import argparse
 from pathlib import Path
 
 import weak_data
-from onetrunk_nli import Inference
+from onetrunk_nli import Inference, InferenceObjective
 
-from onetrunk.adapt.fit import fit
-from onetrunk.adapt.task import AdaptSettings, Data
+from onetrunk.adaptation.fit import fit
+from onetrunk.adaptation.task import AdaptSettings, Data
+from onetrunk.apps.engine import Engine
 from onetrunk.config import load_recipe
-from onetrunk.engine import Engine
 from onetrunk.families import FAMILIES
 from onetrunk.model.backbone import load_backbone
-from onetrunk.prefinetune.run import prefinetune
+from onetrunk.prefinetuning.objectives import OBJECTIVES
+from onetrunk.prefinetuning.run import prefinetune
 
 OUT = Path("runs/inference")
 RECIPE = Path(__file__).with_name("recipe.yaml")
@@ -33,7 +34,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int)
     options = parser.parse_args()
     if Inference.name not in FAMILIES:  # it is if this folder was installed
-        FAMILIES.add(Inference())
+        FAMILIES.add(Inference.name, Inference())
+        OBJECTIVES.add(Inference.name, InferenceObjective)
     family = FAMILIES[Inference.name]
 
     weak_data.build(options.data, OUT / "data")

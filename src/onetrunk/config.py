@@ -50,7 +50,7 @@ class FamilySettings(_Settings):
 
 
 class Decontaminate(_Settings):
-    """Leave out rows that evaluation sets hold too (:mod:`onetrunk.data.overlap`)."""
+    """Leave out rows that evaluation sets hold too (:mod:`onetrunk.contamination.index`)."""
 
     against: list[str] = Field(min_length=1)
     """Files, or folders with a validation or test split; ``*`` stands for any name. Of
@@ -93,7 +93,7 @@ class Recipe(_Settings):
 
     encoder: str
     strategy: str = "tpl"
-    """How families share the backbone: see :func:`onetrunk.prefinetune.strategies.plan`."""
+    """How families share the backbone: see :func:`onetrunk.prefinetuning.strategies.plan`."""
     steps: int = Field(400, ge=1)
     seed: int = Field(0, ge=0)
     k: int = Field(3, ge=1)
@@ -107,7 +107,7 @@ class Recipe(_Settings):
     """CPU threads; None: PyTorch's own choice."""
     balance: Literal["fixed", "uncertainty", "gradient_norm"] = "fixed"
     """How the families' weights go on from those given: see
-    :class:`onetrunk.prefinetune.balance.Balance`."""
+    :class:`onetrunk.prefinetuning.balance.Balance`."""
     lora: LoraSettings = LoraSettings()
     optimizer: OptimizerSettings = OptimizerSettings()
     decontaminate: Decontaminate | None = None

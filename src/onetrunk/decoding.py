@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from onetrunk.data.examples import Entity, Span
 from onetrunk.data.iob import entities
+from onetrunk.data.rows import Entity, Span
 
 
 @dataclass(frozen=True)

@@ -18,13 +18,13 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
-from onetrunk.adapt.app import AdapterKind, App, backbone_from, save_app
-from onetrunk.adapt.distill import deep_teacher, taught
-from onetrunk.adapt.fit import fit
-from onetrunk.adapt.task import AdaptSettings, Data
-from onetrunk.adapt.training import Progress
-from onetrunk.data.examples import LabelledText, TaggedText
-from onetrunk.engine import Engine
+from onetrunk.adaptation.distill import deep_teacher, taught
+from onetrunk.adaptation.fit import fit
+from onetrunk.adaptation.task import AdaptSettings, Data
+from onetrunk.adaptation.training import Progress
+from onetrunk.apps.app import AdapterKind, App, backbone_from, save_app
+from onetrunk.apps.engine import Engine
+from onetrunk.data.rows import LabelledText, TaggedText
 from onetrunk.errors import UserError
 from onetrunk.families import family as family_named
 from onetrunk.families.base import Family
@@ -46,7 +46,7 @@ class TextEstimator(BaseEstimator):  # type: ignore[misc]
 
     ``backbone`` is a folder or the name of a bare encoder, or a loaded backbone. ``progress`` is
     called with (what is going on, updates done, updates in all). The other parameters are those of
-    :class:`~onetrunk.adapt.task.AdaptSettings`.
+    :class:`~onetrunk.adaptation.task.AdaptSettings`.
 
     After ``fit``: ``app_``, with losses and validation score in ``app_.record``, and ``classes_``.
     """
@@ -60,7 +60,7 @@ class TextEstimator(BaseEstimator):  # type: ignore[misc]
         epochs: int | None = None,
         batch_size: int = 16,
         l2: float | None = None,
-        reads: int | None = None,
+        head_layers: int | None = None,
         max_length: int = 128,
         precision: Precision = "auto",
         neighbours: bool = False,
@@ -74,7 +74,7 @@ class TextEstimator(BaseEstimator):  # type: ignore[misc]
         self.epochs = epochs
         self.batch_size = batch_size
         self.l2 = l2
-        self.reads = reads
+        self.head_layers = head_layers
         self.max_length = max_length
         self.precision = precision
         self.neighbours = neighbours
@@ -107,7 +107,7 @@ class TextEstimator(BaseEstimator):  # type: ignore[misc]
             raise UserError(f"adapter {self.adapter!r} is unknown; choose lora or linear")
         settings = AdaptSettings(
             adapter=self.adapter, k=self.k, epochs=self.epochs, batch_size=self.batch_size,
-            l2=self.l2, reads=self.reads, max_length=self.max_length, seed=self.seed,
+            l2=self.l2, head_layers=self.head_layers, max_length=self.max_length, seed=self.seed,
             neighbours=self.neighbours, precision=self.precision,
         )  # fmt: skip
         watch = self.progress or (lambda what, done, total: None)

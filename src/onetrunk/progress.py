@@ -1,49 +1,20 @@
-"""One progress bar for everything that takes long."""
+"""How long work tells whoever waits for it. Only the command line draws bars and prints."""
 
 from __future__ import annotations
 
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-
-from onetrunk.data.notes import Notes
-
-# Results go to stdout; everything a person watches goes to stderr.
-console = Console(stderr=True, highlight=False, soft_wrap=True)
+from typing import Protocol
 
 
-def progress_bar(period: float = 30.0) -> Progress:
-    """A bar with count, elapsed time and ETA, and a free text ``note`` field after it.
+class Progress(Protocol):
+    """Called again and again while something takes long.
 
-    The ETA is by the speed of the last ``period`` seconds: longer where steps are.
-    Off a terminal nothing is drawn until the end, so that log files stay readable.
+    ``what`` is going on now, in a few words. ``done`` of ``total`` steps are done; ``total`` is
+    None where nobody knows. It may raise, KeyboardInterrupt for example, to stop the work.
     """
-    return Progress(
-        TextColumn("[bold]{task.description}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("ETA"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-        console=console,
-        speed_estimate_period=period,
-    )
+
+    def __call__(self, what: str, done: int, total: int | None) -> None:
+        """Take note."""
 
 
-def say(notes: Notes) -> None:
-    """Print what reading changed or found odd, a line a kind."""
-    for line in notes.lines():
-        console.print("[yellow]note:[/]", escape(line))
-
-
-def stdout() -> Console:
-    """A console for results."""
-    return Console(highlight=False, soft_wrap=True)
+def silent(what: str, done: int, total: int | None) -> None:
+    """A :class:`Progress` that shows nothing."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from onetrunk.benchmark.outcomes import Outcomes, outcomes_of, pack, unpack
-from onetrunk.data.examples import LabelledText, TaggedText
+from onetrunk.data.rows import LabelledText, TaggedText
 from onetrunk.decoding import Labelled, Tagged
 from onetrunk.families import family
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from onetrunk.adapt.rows import Draw
+from onetrunk.adaptation.draws import Draw
 from onetrunk.benchmark.cells import every_id
 from onetrunk.benchmark.suite import DrawnRows, Suite, load_suite
 from onetrunk.config import parse, read_yaml
-from onetrunk.data.examples import LabelledText, TaggedText
 from onetrunk.data.locate import Located
+from onetrunk.data.rows import LabelledText, TaggedText
 from onetrunk.decoding import Labelled, Tagged
 from onetrunk.errors import UserError
 from onetrunk.families import FAMILIES

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from onetrunk.adapt.app import App
+from onetrunk.apps.app import App
 from onetrunk.families import FAMILIES
 from onetrunk.model.backbone import Backbone
 from onetrunk.model.loading import load_encoder
@@ -42,17 +42,19 @@ def make_app(random_adapter: Callable[..., LoraAdapter]) -> MakeApp:
     """``make_app(backbone, name)``: an app with random weights; ``seed`` makes another."""
 
     def make(backbone: Backbone, name: str, seed: int = 0, max_length: int = MAX_LENGTH) -> App:
-        kind, shape, primary, reads = SHAPES[name]
+        kind, shape, primary, head_layers = SHAPES[name]
         family, labels = FAMILIES[kind], LABELS.get(kind, ["1", "5"])
         generator = torch.Generator().manual_seed(100 * seed + list(SHAPES).index(name))
-        head = nn.Linear(reads * backbone.encoder.width, family.classes(labels))
+        head = nn.Linear(head_layers * backbone.encoder.width, family.classes(labels))
         head.requires_grad_(False)
         for parameter in head.parameters():
             parameter.copy_(0.3 * torch.randn(parameter.shape, generator=generator))
         adapter = None
         if shape is not None:
             adapter = random_adapter(backbone.encoder, seed=seed, **shape)
-        return App(family, labels, head, adapter, primary, max_length, backbone.fingerprint, reads)
+        return App(
+            family, labels, head, adapter, primary, max_length, backbone.fingerprint, head_layers
+        )
 
     return make
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from onetrunk.adapt.app import App
+from onetrunk.apps.app import App
 from onetrunk.bundle.costs import measure_costs
 from onetrunk.bundle.export import export_bundle
 from onetrunk.cli import app as cli

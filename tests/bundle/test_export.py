@@ -13,7 +13,9 @@ import pytest
 import torch
 from onnx import numpy_helper
 
-from onetrunk.adapt.app import App
+from onetrunk.apps.app import App
+from onetrunk.apps.engine import Engine
+from onetrunk.apps.neighbours import Neighbours
 from onetrunk.bundle.app import a_name, b_name
 from onetrunk.bundle.export import Check, add_apps, export_bundle, remove_apps
 from onetrunk.bundle.graph import top_graph, trunk_graph
@@ -22,14 +24,12 @@ from onetrunk.bundle.layout import MANIFEST, Bundle
 from onetrunk.bundle.merged import export_merged
 from onetrunk.bundle.parity import difference, hostile_texts
 from onetrunk.bundle.runtime import Runtime
-from onetrunk.data.examples import LabelledText
-from onetrunk.engine import Engine
+from onetrunk.data.rows import LabelledText
 from onetrunk.errors import UserError
 from onetrunk.families import FAMILIES
 from onetrunk.model.backbone import Backbone
 from onetrunk.model.encoder import TARGETS
 from onetrunk.model.lora_stack import LoraStack
-from onetrunk.model.neighbours import Neighbours
 
 TEXTS = [*hostile_texts(40, seed=1), "call mum in new york. " * 12, ""]
 
@@ -213,15 +213,15 @@ def test_neighbours_vote_as_they_do_in_the_engine(
     neighbours wanted than there are."""
     random = torch.Generator().manual_seed(0)
     voting = {}
-    for name, ballots, count in (
+    for name, soft_targets, count in (
         ("spam", torch.eye(3)[[0, 1, 2, 2, 0, 1, 1]], 3),
         ("flags", torch.tensor([[1.0, 1], [0, 0], [0, 1], [1, 0]]), 2),
         ("stars", torch.tensor([[0.1], [0.9], [0.5]]), 9),
     ):
         app = apps[name]
-        states = torch.randn(len(ballots), app.head.in_features, generator=random)
-        own = Neighbours.of(states, ballots, count, 0.2, 0.4)
-        own.shift += torch.arange(ballots.shape[1]) * 0.3
+        states = torch.randn(len(soft_targets), app.head.in_features, generator=random)
+        own = Neighbours.of(states, soft_targets, count, 0.2, 0.4)
+        own.shift += torch.arange(soft_targets.shape[1]) * 0.3
         voting[name] = replace(app, neighbours=own)
     export_bundle(tiny_backbone, voting, tmp_path / "bundle", precision)
     runtime = Runtime(tmp_path / "bundle")

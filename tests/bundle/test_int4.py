@@ -10,7 +10,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from onetrunk.adapt.app import App
+from onetrunk.apps.app import App
 from onetrunk.bundle.export import export_bundle
 from onetrunk.bundle.graph import trunk_graph
 from onetrunk.bundle.int4 import BLOCK, ZERO, coded, quantize

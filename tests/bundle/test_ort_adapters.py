@@ -9,11 +9,11 @@ import onnxruntime
 import pytest
 from typer.testing import CliRunner
 
-from onetrunk.adapt.app import App
+from onetrunk.apps.app import App
+from onetrunk.bundle.app_cache import AppCache
 from onetrunk.bundle.export import export_bundle
 from onetrunk.bundle.layout import TOP, Bundle
 from onetrunk.bundle.ort_adapters import write_adapters
-from onetrunk.bundle.shelf import Shelf
 from onetrunk.cli import app as cli
 from onetrunk.errors import UserError
 from onetrunk.model.backbone import Backbone
@@ -29,7 +29,7 @@ def test_each_lora_as_a_file(tiny_backbone: Backbone, apps: dict[str, App], tmp_
     bundle = Bundle(tmp_path / "b")
     session = onnxruntime.InferenceSession(bundle.read(TOP))
     shapes = {node.name: node.shape for node in session.get_inputs()}
-    loaded = Shelf(bundle, shapes, bundle.apps, None).now
+    loaded = AppCache(bundle, shapes, bundle.apps, None).now
     own = [name for name, app in apps.items() if app.adapter is not None]
     assert sorted(path.stem for path in (tmp_path / "out").iterdir()) == sorted(
         [*own, "none", "primary-ner", "primary-tc"]
@@ -40,7 +40,7 @@ def test_each_lora_as_a_file(tiny_backbone: Backbone, apps: dict[str, App], tmp_
         "attention_mask": np.array([[[1] * 5, [1, 1, 1, 0, 0]]]),
     }
     for slot, number in loaded.slots.items():
-        file = f"primary-{slot}" if slot in bundle.primary else slot.removeprefix("app:")
+        file = f"primary-{slot}" if slot in bundle.primary_families else slot.removeprefix("app:")
         wanted = session.run(None, {**feeds, "slots": np.array([number]), **loaded.stacked})
         adapter = onnxruntime.LoraAdapter()
         adapter.Load(str(tmp_path / "out" / f"{file}.onnx_adapter"))

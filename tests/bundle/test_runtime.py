@@ -13,7 +13,7 @@ import onnx
 import pytest
 from onnx import TensorProto
 
-from onetrunk.adapt.app import App
+from onetrunk.apps.app import App
 from onetrunk.bundle.app import BundledApp
 from onetrunk.bundle.export import bundled_app, export_bundle
 from onetrunk.bundle.layout import MANIFEST
@@ -164,7 +164,7 @@ def test_apps_are_added_replaced_and_removed_in_memory(
     with pytest.raises(UserError, match="unknown app 'dates'"):
         runtime.remove("dates")
     deep = bundled_app("deep", apps["calendar"], tiny_backbone)
-    broken = BundledApp(**{**deep.__dict__, "reads": 9})
+    broken = BundledApp(**{**deep.__dict__, "head_layers": 9})
     with pytest.raises(UserError, match="reads 9 states"):
         runtime.add(broken)
     assert list(runtime.apps) == ["spam"]

@@ -11,13 +11,13 @@ import onnx
 import pytest
 import torch
 
-from onetrunk.adapt.app import App
+from onetrunk.apps.app import App
+from onetrunk.apps.engine import Engine
 from onetrunk.bundle.export import export_bundle, top_layers
 from onetrunk.bundle.layout import MANIFEST
 from onetrunk.bundle.parity import hostile_texts
 from onetrunk.bundle.shallow import Skipped, trunk_layers, with_shallow_trunk
 from onetrunk.bundle.vocabulary import with_vocabulary_of
-from onetrunk.engine import Engine
 from onetrunk.errors import UserError
 from onetrunk.model.backbone import Backbone
 from onetrunk.model.encoder import Encoder

@@ -13,14 +13,14 @@ from tokenizers.models import BPE
 from transformers import PreTrainedTokenizerFast
 from typer.testing import CliRunner
 
-from onetrunk.adapt.app import App, save_app
+from onetrunk.apps.app import App, save_app
+from onetrunk.apps.engine import Engine
 from onetrunk.bundle.export import Check, export_bundle
 from onetrunk.bundle.parity import hostile_texts
 from onetrunk.bundle.runtime import Runtime
 from onetrunk.bundle.vocabulary import with_vocabulary_of
 from onetrunk.cli import app as cli
-from onetrunk.data.examples import LabelledText
-from onetrunk.engine import Engine
+from onetrunk.data.rows import LabelledText
 from onetrunk.errors import UserError
 from onetrunk.model.backbone import Backbone, save_backbone
 

@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 import torch
 
-from onetrunk.adapt.app import App
+from onetrunk.apps.app import App
+from onetrunk.apps.neighbours import Neighbours
 from onetrunk.bundle.export import export_bundle
 from onetrunk.bundle.layout import entry
 from onetrunk.bundle.parity import hostile_texts
 from onetrunk.bundle.runtime import Runtime
 from onetrunk.model.backbone import Backbone
-from onetrunk.model.neighbours import Neighbours
 
 WEB = Path(__file__).parents[2] / "web"
 pytestmark = [
@@ -92,9 +92,11 @@ def test_answers_are_those_of_python(
 ) -> None:
     """Apps of every shape, two with neighbours, hostile texts, texts of several windows."""
     random = torch.Generator().manual_seed(0)
-    for name, ballots in (("mood", torch.eye(3)[[0, 1, 2, 2, 1]]), ("flags", torch.eye(2))):
-        states = torch.randn(len(ballots), apps[name].head.in_features, generator=random)
-        apps[name] = replace(apps[name], neighbours=Neighbours.of(states, ballots, 2, 0.5, 0.4))
+    for name, soft_targets in (("mood", torch.eye(3)[[0, 1, 2, 2, 1]]), ("flags", torch.eye(2))):
+        states = torch.randn(len(soft_targets), apps[name].head.in_features, generator=random)
+        apps[name] = replace(
+            apps[name], neighbours=Neighbours.of(states, soft_targets, 2, 0.5, 0.4)
+        )
     export_bundle(tiny_backbone, apps, tmp_path / "b", precision)
     rng = np.random.default_rng(0)
     known = [c for c in map(chr, range(0x20, 0x3000)) if unicodedata.category(c) != "Cn"]

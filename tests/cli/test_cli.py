@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from onetrunk.model.backbone import load_backbone
-from onetrunk.prefinetune.loop import Trainer
+from onetrunk.prefinetuning.loop import Trainer
 
 ODD_TEXTS = [
     "",
@@ -422,7 +422,7 @@ def test_killed_and_resumed(run: Run, recipe: Path, corpora: Path) -> None:
     out = corpora / "out"
     log = Path(f"{out}.checkpoints/training.jsonl")
     slow = (  # so that it is not over before it is killed
-        "import time; from onetrunk import cli; from onetrunk.prefinetune.loop import Trainer;"
+        "import time; from onetrunk import cli; from onetrunk.prefinetuning.loop import Trainer;"
         "step = Trainer.step;"
         "Trainer.step = lambda self, n: (time.sleep(0.1), step(self, n))[1];"
         "cli.main()"
@@ -440,9 +440,11 @@ def test_killed_and_resumed(run: Run, recipe: Path, corpora: Path) -> None:
     assert run("prefinetune", recipe, "--out", corpora / "whole").code == 0
     results = [load_backbone(folder) for folder in (out, corpora / "whole")]
     assert results[0].fingerprint == results[1].fingerprint
-    for family, adapter in results[0].primary.items():
+    for family, adapter in results[0].primary_loras.items():
         for place, pair in adapter.matrices.items():
-            for one, other in zip(pair, results[1].primary[family].matrices[place], strict=True):
+            for one, other in zip(
+                pair, results[1].primary_loras[family].matrices[place], strict=True
+            ):
                 assert one.equal(other), (family, place)
     logs = [(folder / "training.jsonl").read_text() for folder in (out, corpora / "whole")]
     lines = [[json.loads(line) | {"seconds": 0} for line in text.splitlines()] for text in logs]

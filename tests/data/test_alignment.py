@@ -11,10 +11,10 @@ from onetrunk.data.alignment import (
     encode,
     encode_windows,
     first_tokens,
-    overlap,
+    window_stride,
     window_units,
 )
-from onetrunk.data.examples import Span, TaggedText
+from onetrunk.data.rows import Span, TaggedText
 
 exact = settings(derandomize=True, deadline=None, max_examples=150)
 
@@ -223,7 +223,7 @@ def test_a_word_is_read_where_it_has_most_around_it(tiny_tokenizer: Any) -> None
     words = ["new"] * 30
     row = TaggedText.from_words(words)
     (windows,) = encode_windows(tiny_tokenizer, [row.text], 18)
-    shared, step = overlap(18), 16 - overlap(18)
+    shared, step = window_stride(18), 16 - window_stride(18)
     assert shared == 4
     assert [window.offsets[1][0] for window in windows] == [0, 4 * step, 8 * step]
     first, second, third = (

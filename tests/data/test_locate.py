@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from onetrunk.data.locate import Located, find_files, locate
+from onetrunk.data.locate import Located, find_file, locate
 from onetrunk.errors import UserError
 
 SUFFIXES = (
@@ -48,8 +48,8 @@ def test_a_file_of_the_folder_we_are_in(tmp_path: Path, monkeypatch: pytest.Monk
 def test_one_file_of_a_folder(tmp_path: Path) -> None:
     fill(tmp_path, "train.parquet", "valid.jsonl", "README.md", "train.md", "test.csv.xz")
     assert locate(tmp_path) == Located(tmp_path.name, (tmp_path / "train.parquet",))
-    assert find_files(str(tmp_path), "valid") == tmp_path / "valid.jsonl"
-    assert find_files(tmp_path, "test") == tmp_path / "test.csv.xz"
+    assert find_file(str(tmp_path), "valid") == tmp_path / "valid.jsonl"
+    assert find_file(tmp_path, "test") == tmp_path / "test.csv.xz"
     message = (
         f"F holds no file or folder 'validation' ({SUFFIXES}); did you mean 'valid'? "
         "found: README.md, test.csv.xz, train.md, train.parquet, valid.jsonl"
@@ -129,7 +129,7 @@ def test_hub() -> None:
     with pytest.raises(UserError, match="'hub:' names no data set"):
         locate("hub:")
     with pytest.raises(UserError, match="hub:wnut holds no file of the split 'train'"):
-        find_files("hub:wnut")
+        find_file("hub:wnut")
 
 
 def test_hash_is_of_the_bytes_in_order(tmp_path: Path) -> None:
@@ -139,4 +139,4 @@ def test_hash_is_of_the_bytes_in_order(tmp_path: Path) -> None:
     (tmp_path / "train_2.txt").write_text("other")
     assert locate(tmp_path).sha256() != want
     with pytest.raises(UserError, match="holds 2 files of the split 'train'; name one file"):
-        find_files(tmp_path)
+        find_file(tmp_path)

@@ -15,12 +15,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from onetrunk.data import phone
-from onetrunk.data.examples import TaggedText
 from onetrunk.data.phone import NER_APPS, TC_APPS, Sizes, drawing
 from onetrunk.data.phone import templates as words
 from onetrunk.data.phone.__main__ import main
 from onetrunk.data.phone.values import ValueMaker, make_fakers
 from onetrunk.data.phone.writer import Row
+from onetrunk.data.rows import TaggedText
 from onetrunk.errors import UserError
 
 SMALL = Sizes(ner_pretrain=90, pairs=80, app_train=60, app_validation=30, app_test=40)

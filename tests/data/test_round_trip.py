@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from onetrunk.data.examples import TaggedText
 from onetrunk.data.iob import entities
 from onetrunk.data.notes import Notes
+from onetrunk.data.rows import TaggedText
 from onetrunk.data.sources import read_ner
 
 SENTENCES = 1000

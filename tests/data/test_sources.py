@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onetrunk.data.examples import LabelledText, Pair, TaggedText
+from onetrunk.data.rows import LabelledText, Pair, TaggedText
 from onetrunk.data.sources import (
     read_classification,
     read_ner,

@@ -14,7 +14,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from transformers import PreTrainedTokenizerFast
 
 from onetrunk.data.alignment import align_tokens, chain_offsets, encode
-from onetrunk.data.examples import Span
+from onetrunk.data.rows import Span
 from onetrunk.errors import UserError
 
 exact = settings(derandomize=True, deadline=None, max_examples=150)

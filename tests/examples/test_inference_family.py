@@ -13,20 +13,21 @@ import torch
 import torch.nn.functional as F
 
 from onetrunk import cli
-from onetrunk.adapt.features import Examples
-from onetrunk.adapt.fit import fit
-from onetrunk.adapt.task import AdaptSettings, Data
+from onetrunk.adaptation.fit import fit
+from onetrunk.adaptation.task import AdaptSettings, Data
+from onetrunk.apps.engine import Engine
+from onetrunk.apps.windows import Examples
 from onetrunk.config import Recipe
+from onetrunk.corpora.builder import CorpusBuilder
 from onetrunk.data.alignment import encode
-from onetrunk.engine import Engine
 from onetrunk.errors import UserError
-from onetrunk.families import FAMILIES, GROUP
-from onetrunk.families.base import Chunk
-from onetrunk.families.preparing import Preparing
+from onetrunk.families import FAMILIES
 from onetrunk.model.backbone import Backbone, load_backbone, save_backbone
 from onetrunk.model.encoder import Encoder
 from onetrunk.model.padding import pad
-from onetrunk.prefinetune.loop import Trainer
+from onetrunk.prefinetuning.loop import Trainer
+from onetrunk.prefinetuning.objectives import OBJECTIVES
+from onetrunk.prefinetuning.objectives.base import Chunk
 from onetrunk.processes import Processes
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "inference_family"
@@ -39,11 +40,14 @@ def _installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     info = tmp_path / "site" / "onetrunk_nli-0.1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text(f"Name: {project['name']}\nVersion: {project['version']}\n")
-    points = [f"{name} = {place}" for name, place in project["entry-points"][GROUP].items()]
-    (info / "entry_points.txt").write_text("\n".join([f"[{GROUP}]", *points]))
+    lines = []
+    for group, points in project["entry-points"].items():
+        lines += [f"[{group}]", *(f"{name} = {place}" for name, place in points.items())]
+    (info / "entry_points.txt").write_text("\n".join(lines))
     monkeypatch.syspath_prepend(EXAMPLE)
     monkeypatch.syspath_prepend(info.parent)
-    monkeypatch.setattr(FAMILIES, "_found", {})  # nothing of it stays for other tests
+    for registry in (FAMILIES, OBJECTIVES):  # nothing of it stays for other tests
+        monkeypatch.setattr(registry, "_loaded", {})
 
 
 @pytest.fixture
@@ -93,8 +97,11 @@ def data(tmp_path: Path) -> Path:
 def make_objective(data: Path, tiny_encoder: Encoder, nli: Any) -> Callable[..., Any]:
     def make(*names: str, **changes: Any) -> Any:
         sources = [{"path": str(data / "weak" / name)} for name in names]
-        settings = nli.Settings(sources=sources, batch_size=6, **changes)
-        return nli.objective(settings, Preparing(tiny_encoder.tokenizer), tiny_encoder, "mean", 0)
+        kind = OBJECTIVES["nli"]
+        settings = kind.Settings(sources=sources, batch_size=6, **changes)
+        return kind.open(
+            "nli", settings, CorpusBuilder(tiny_encoder.tokenizer), tiny_encoder, "mean", 0
+        )
 
     return make
 
@@ -236,10 +243,10 @@ def test_three_loras(recipe: dict[str, Any], tmp_path: Path) -> None:
     trainer.run(lambda record: None)
     save_backbone(trainer.backbone(), tmp_path / "backbone")
     loaded = load_backbone(tmp_path / "backbone")
-    assert set(loaded.primary) == {"ner", "tc", "nli"}
+    assert set(loaded.primary_loras) == {"ner", "tc", "nli"}
     sums = {
         name: sum(float(b.abs().sum()) for _, b in lora.matrices.values())
-        for name, lora in loaded.primary.items()
+        for name, lora in loaded.primary_loras.items()
     }
     assert len({round(value, 6) for value in sums.values()} - {0.0}) == 3
 

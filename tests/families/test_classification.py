@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from onetrunk.data.examples import LabelledText
+from onetrunk.data.rows import LabelledText
 from onetrunk.errors import UserError
 from onetrunk.families import family
 from onetrunk.families.classification import Classification

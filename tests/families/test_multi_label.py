@@ -7,8 +7,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 from sklearn.multiclass import OneVsRestClassifier
 
-from onetrunk.adapt.linear import solve_linear
-from onetrunk.data.examples import LabelledText
+from onetrunk.adaptation.linear import solve_linear
+from onetrunk.data.rows import LabelledText
 from onetrunk.families.multi_label import MultiLabel, best_thresholds
 
 LABELS = ["a", "b", "c"]

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from onetrunk.adapt.features import Examples
-from onetrunk.data.examples import TaggedText
+from onetrunk.apps.windows import Examples
+from onetrunk.data.rows import TaggedText
 from onetrunk.decoding import best_valid_path, tag_names
 from onetrunk.families import family
 from onetrunk.families.ner import Ner

@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 import torch
 
-from onetrunk.adapt.app import load_app, save_app
-from onetrunk.adapt.fit import fit
-from onetrunk.adapt.task import AdaptSettings, Data
-from onetrunk.data.examples import NestedText, TaggedText
+from onetrunk.adaptation.fit import fit
+from onetrunk.adaptation.task import AdaptSettings, Data
+from onetrunk.apps.app import load_app, save_app
+from onetrunk.apps.engine import Engine
 from onetrunk.data.formats.annotations import nested_text, tagged_text
 from onetrunk.data.iob import entities
 from onetrunk.data.notes import Notes
-from onetrunk.engine import Engine
+from onetrunk.data.rows import NestedText, TaggedText
 from onetrunk.families import family
 from onetrunk.families.ner import Ner
 from onetrunk.families.nested_ner import NestedNer
@@ -96,12 +96,12 @@ def test_what_is_sure_is_decoded_and_scored() -> None:
         seen = KIND.targets(row, range(len(row.words)), labels)
         targets = KIND.targets(row, units, labels)
         assert torch.equal(targets, seen[[i for i, at in enumerate(units) if at >= 0]])
-        sure = 20 * KIND.ballots(seen, KIND.classes(labels))
+        sure = 20 * KIND.soft_targets(seen, KIND.classes(labels))
         assert float(KIND.loss(sure, seen)) < 1e-6
         rows.append(row)
         found.append(KIND.decode(sure, row, range(len(row.words)), labels))
         assert found[-1].entities == list(row.entities)
-        answer = KIND.answers(sure[[i for i, at in enumerate(units) if at >= 0]], units)
+        answer = KIND.unit_probabilities(sure[[i for i, at in enumerate(units) if at >= 0]], units)
         hidden = [i for i, at in enumerate(units) if at < 0]
         assert float(answer[hidden].sum()) == 0
     assert KIND.score(rows, found) == {"f1": 100, "precision": 100, "recall": 100}

@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,7 +14,7 @@ from onetrunk.cli.pretty import pretty
 from onetrunk.data.notes import Notes
 from onetrunk.data.sources import stream_columns
 from onetrunk.errors import UserError
-from onetrunk.families import GROUP, Families
+from onetrunk.families import GROUP, families_of
 from onetrunk.families.classification import Classification
 from onetrunk.families.ner import Ner
 
@@ -45,11 +46,11 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
 
 
 @pytest.fixture
-def families() -> Families:
-    return Families(Ner(), Classification())
+def families() -> Any:
+    return families_of(Ner(), Classification())
 
 
-def test_a_plugin_is_a_family_like_any_other(install: Install, families: Families) -> None:
+def test_a_plugin_is_a_family_like_any_other(install: Install, families: Any) -> None:
     assert "mood" not in families
     install("plugin_mood", "mood = plugin_mood:Mood")
     assert list(families) == ["ner", "tc", "mood"]
@@ -58,7 +59,7 @@ def test_a_plugin_is_a_family_like_any_other(install: Install, families: Familie
     assert families["mood"] is families["mood"]
 
 
-def test_a_plugin_is_imported_when_it_is_asked_for(install: Install, families: Families) -> None:
+def test_a_plugin_is_imported_when_it_is_asked_for(install: Install, families: Any) -> None:
     install("plugin_lazy", "mood = plugin_lazy:Mood")
     assert "mood" in list(families)
     assert isinstance(families["ner"], Ner)
@@ -83,7 +84,7 @@ def test_a_plugin_is_imported_when_it_is_asked_for(install: Install, families: F
     ],
 )
 def test_a_plugin_that_does_not_work_is_named(
-    install: Install, families: Families, code: str, why: str
+    install: Install, families: Any, code: str, why: str
 ) -> None:
     install("plugin_bad", "mood = plugin_bad:Mood", code)
     with pytest.raises(UserError) as error:
@@ -94,7 +95,7 @@ def test_a_plugin_that_does_not_work_is_named(
     assert isinstance(families["tc"], Classification)  # the others go on
 
 
-def test_a_name_that_two_sides_provide(install: Install, families: Families) -> None:
+def test_a_name_that_two_sides_provide(install: Install, families: Any) -> None:
     install("plugin_one", "ner = plugin_one:Mood")
     install("plugin_two", "mood = plugin_two:Mood")
     install("plugin_three", "mood = plugin_three:Mood")
@@ -106,18 +107,18 @@ def test_a_name_that_two_sides_provide(install: Install, families: Families) -> 
     assert list(families) == ["ner", "tc", "mood"]
 
 
-def test_a_family_of_a_script(install: Install, families: Families) -> None:
+def test_a_family_of_a_script(install: Install, families: Any) -> None:
     class Mood(Classification):
         name = "mood"
 
     mine = Mood()
-    families.add(mine)
+    families.add(mine.name, mine)
     assert families["mood"] is mine
     with pytest.raises(UserError, match="there is a task family 'mood' already"):
-        families.add(Mood())
+        families.add("mood", Mood())
     install("plugin_later", "other = plugin_later:Mood", GOOD.replace("mood", "other"))
     with pytest.raises(UserError, match="there is a task family 'other' already"):
-        families.add(families["other"])
+        families.add("other", families["other"])
 
 
 def test_a_prediction_of_another_form_is_shown() -> None:

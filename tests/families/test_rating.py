@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy.stats import pearsonr, spearmanr
 
-from onetrunk.data.examples import LabelledText
+from onetrunk.data.rows import LabelledText
 from onetrunk.errors import UserError
 from onetrunk.families.rating import Rating
 

@@ -3,8 +3,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from onetrunk.data.examples import Pair
 from onetrunk.data.notes import Notes
+from onetrunk.data.rows import Pair
 from onetrunk.data.sources import read_pairs
 from onetrunk.errors import UserError
 from onetrunk.label.files import open_table

@@ -44,9 +44,9 @@ def test_round_trip(tiny_backbone: Backbone, folder: Path, random_batch: Any) ->
     again = load_backbone(folder)
     assert (again.k, again.pooling) == (tiny_backbone.k, tiny_backbone.pooling)
     assert again.fingerprint == tiny_backbone.fingerprint == again.encoder.fingerprint()
-    assert list(again.primary) == ["ner", "tc"]
-    for family, adapter in tiny_backbone.primary.items():
-        loaded = again.primary[family]
+    assert list(again.primary_loras) == ["ner", "tc"]
+    for family, adapter in tiny_backbone.primary_loras.items():
+        loaded = again.primary_loras[family]
         assert (loaded.rank, loaded.alpha) == (adapter.rank, adapter.alpha)
         assert loaded.matrices.keys() == adapter.matrices.keys()
         for place, pair in adapter.matrices.items():
@@ -88,7 +88,7 @@ def test_primaries_are_peft_adapters(
     ).eval()
     got = hidden(model, batch)
     encoder = tiny_backbone.encoder
-    stack = LoraStack(encoder, tiny_backbone.primary)
+    stack = LoraStack(encoder, tiny_backbone.primary_loras)
     real = batch[1].bool()
     with torch.no_grad():
         bare = encoder.states(*batch)
@@ -174,7 +174,7 @@ def test_a_bare_encoder_is_a_backbone_without_primaries(
     tiny_encoder_folder: Callable[..., Path], kind: str
 ) -> None:
     backbone = load_backbone(tiny_encoder_folder(kind))
-    assert backbone.primary == {}
+    assert backbone.primary_loras == {}
     assert 1 <= backbone.k <= backbone.encoder.depth
     assert backbone.fingerprint == backbone.encoder.fingerprint()
 

@@ -73,12 +73,12 @@ def test_trunk_and_top_equal_the_unmodified_model_at_every_k(
             start = encoder.depth - k
             hidden = encoder.run_packed(encoder.embed_packed(texts), LENGTHS, 0, start)
             assert_close(hidden, every[start], atol=1e-5, rtol=0)
-            for reads in range(1, k + 2):
-                want = torch.cat(every[-reads:], -1)
-                got = encoder.run_packed(hidden, LENGTHS, start, encoder.depth, reads)
+            for head_layers in range(1, k + 2):
+                want = torch.cat(every[-head_layers:], -1)
+                got = encoder.run_packed(hidden, LENGTHS, start, encoder.depth, head_layers)
                 assert_close(got, want, atol=1e-5, rtol=0)
                 packs = hidden.expand(3, -1, -1)
-                got = encoder.run_packed(packs, LENGTHS, start, encoder.depth, reads)
+                got = encoder.run_packed(packs, LENGTHS, start, encoder.depth, head_layers)
                 assert_close(got, want.expand(3, -1, -1), atol=1e-5, rtol=0)
             with pytest.raises(ValueError, match="states of"):
                 encoder.run_packed(hidden, LENGTHS, start, encoder.depth, k + 2)

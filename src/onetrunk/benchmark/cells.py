@@ -57,7 +57,7 @@ class Cell:
     """That the test set was read in: fp32 or bf16, as was measured to be faster there."""
     settings: dict[str, Any]
     hashes: dict[str, str]
-    """Of code, data and backbone: :class:`~onetrunk.benchmark.staleness.Ledger`."""
+    """Of code, data and backbone: :class:`~onetrunk.benchmark.staleness.Provenance`."""
     versions: dict[str, str]
     outcomes: Outcomes | None
     """Row by row; None for a family whose predictions are neither tags nor one label."""

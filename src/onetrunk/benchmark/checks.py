@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from onetrunk.adapt.task import AdaptSettings
+from onetrunk.adaptation.task import AdaptSettings
 from onetrunk.errors import UserError, nearest
 
 OWN = ("adapter", "seed", "cache")

@@ -7,11 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from onetrunk.benchmark.cells import Cell, CellId
-from onetrunk.benchmark.outcomes import Outcomes
-from onetrunk.benchmark.suite import Strategy, Suite, Task
-from onetrunk.benchmark.table import Column
-from onetrunk.metrics.bootstrap import (
+from onetrunk.benchmark.bootstrap import (
     Metric,
     PairedBootstrap,
     accuracy,
@@ -20,7 +16,9 @@ from onetrunk.metrics.bootstrap import (
     micro_f1,
     paired_bootstrap,
 )
-from onetrunk.metrics.statistics import (
+from onetrunk.benchmark.cells import Cell, CellId
+from onetrunk.benchmark.outcomes import Outcomes
+from onetrunk.benchmark.statistics import (
     Floats,
     SeedInterval,
     SignedRank,
@@ -30,6 +28,8 @@ from onetrunk.metrics.statistics import (
     signed_rank,
     wins,
 )
+from onetrunk.benchmark.suite import BenchmarkTask, Strategy, Suite
+from onetrunk.benchmark.table import Column
 
 # Of one task's interval in a plot.
 RESAMPLES = 2000
@@ -82,7 +82,7 @@ class Results:
             for adapter in suite.adapters
         ]
 
-    def tasks(self, column: Column) -> list[Task]:
+    def tasks(self, column: Column) -> list[BenchmarkTask]:
         """Those of the column's family."""
         return [task for task in self.suite.tasks if task.family == column[0]]
 
@@ -147,7 +147,7 @@ class Results:
             if len(hashes) > 1
         ]
 
-    def _ids(self, column: Column, strategy: Strategy, task: Task) -> list[list[CellId]]:
+    def _ids(self, column: Column, strategy: Strategy, task: BenchmarkTask) -> list[list[CellId]]:
         """By stage-1 seed and adaptation seed."""
         _, draw, adapter = column
         return [
@@ -158,7 +158,7 @@ class Results:
             for seed in self.suite.seeds_of(strategy)
         ]
 
-    def _rows(self, column: Column, strategy: Strategy, task: Task) -> Floats | None:
+    def _rows(self, column: Column, strategy: Strategy, task: BenchmarkTask) -> Floats | None:
         """What the task's metric is made of by test row, ``(rows, …)``, mean over seeds."""
         ids = [id for row in self._ids(column, strategy, task) for id in row]
         found = [self.cells[id].outcomes for id in ids if id in self.cells]

@@ -10,8 +10,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from onetrunk.benchmark.comparison import TaskDifference
-from onetrunk.metrics.statistics import Floats, SeedInterval, compare_ranks
-from onetrunk.prefinetune.plot import COLOURS, save_figure
+from onetrunk.benchmark.statistics import Floats, SeedInterval, compare_ranks
+from onetrunk.prefinetuning.plot import COLOURS, save_figure
 
 
 def plot_ranks(scores: Mapping[str, Mapping[str, Floats]], path: Path) -> None:

@@ -9,15 +9,15 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any
 
-from onetrunk.adapt.app import App
-from onetrunk.adapt.fit import fit
-from onetrunk.adapt.rows import draw_rows
-from onetrunk.adapt.task import AdaptSettings, Data
+from onetrunk.adaptation.draws import draw_rows
+from onetrunk.adaptation.fit import fit
+from onetrunk.adaptation.task import AdaptSettings, Data
+from onetrunk.apps.app import App
+from onetrunk.apps.engine import Engine
 from onetrunk.benchmark.cells import Cell, CellId
 from onetrunk.benchmark.outcomes import outcomes_of
-from onetrunk.benchmark.suite import DrawnRows, Task
+from onetrunk.benchmark.suite import BenchmarkTask, DrawnRows
 from onetrunk.data.notes import Notes
-from onetrunk.engine import Engine
 from onetrunk.errors import UserError, nearest
 from onetrunk.families import family as family_named
 from onetrunk.families.base import Family
@@ -33,7 +33,7 @@ PASS_APPS = 16
 class Rows:
     """A task, read."""
 
-    task: Task
+    task: BenchmarkTask
     family: Family[Any, Any]
     labels: list[str]
     train: list[Any]
@@ -50,7 +50,7 @@ class Wanted:
     discard_primary: bool
 
 
-def read_task(task: Task, notes: Notes | None = None) -> Rows:
+def read_task(task: BenchmarkTask, notes: Notes | None = None) -> Rows:
     """Read both splits of a task.
 
     Raises :class:`UserError` for what the reader or the family refuses, or a label in test that
@@ -91,7 +91,7 @@ def _fit(backbone: Backbone, rows: Rows, wanted: Wanted) -> App:
     drawn = draw_rows(rows.train, rows.family, draw, wanted.settings.seed, "")
     data = Data(rows.labels, [rows.train[row] for row in drawn])
     if wanted.discard_primary:
-        backbone = replace(backbone, primary={})
+        backbone = replace(backbone, primary_loras={})
     try:
         return fit(backbone, rows.family, data, wanted.settings)
     except UserError as error:

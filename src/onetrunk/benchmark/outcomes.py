@@ -13,7 +13,7 @@ import numpy as np
 
 from onetrunk.decoding import Labelled, Tagged
 from onetrunk.families.base import Family
-from onetrunk.metrics.scores import entity_counts, label_scores, scores_of_counts
+from onetrunk.families.scores import entity_counts, label_scores, scores_of_counts
 
 _COLUMNS = {"entities": 3, "labels": 2}
 _TYPES = {"u1": 8, "u2": 16, "u4": 32}  # name for numpy, bits

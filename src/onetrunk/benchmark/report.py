@@ -21,11 +21,11 @@ from onetrunk.benchmark.report_tables import (
     score_table,
     title_of,
 )
+from onetrunk.benchmark.statistics import SeedInterval, seed_interval
 from onetrunk.benchmark.suite import Suite
-from onetrunk.metrics.statistics import SeedInterval, seed_interval
 from onetrunk.model.backbone import RECORD
-from onetrunk.prefinetune.log import read_conflicts
-from onetrunk.prefinetune.plot import plot_conflicts
+from onetrunk.prefinetuning.log import read_conflicts
+from onetrunk.prefinetuning.plot import plot_conflicts
 from onetrunk.storage import atomic_folder, read_json, write_json, write_text
 
 Progress = Callable[[str], None]

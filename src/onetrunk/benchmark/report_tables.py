@@ -7,9 +7,9 @@ from statistics import median
 
 from onetrunk.benchmark.comparison import Comparison, Results
 from onetrunk.benchmark.page import Table
-from onetrunk.benchmark.suite import Task
+from onetrunk.benchmark.statistics import SeedInterval, seed_interval
+from onetrunk.benchmark.suite import BenchmarkTask
 from onetrunk.benchmark.table import Column
-from onetrunk.metrics.statistics import SeedInterval, seed_interval
 
 NAMES = {"ner": "Named entities", "tc": "Text classification"}
 
@@ -83,7 +83,7 @@ def cost_table(results: Results) -> Table:
     return Table(header, rows)
 
 
-def _task(task: Task) -> str:
+def _task(task: BenchmarkTask) -> str:
     return f"{task.name} ({task.metric})" if task.metric else task.name
 
 

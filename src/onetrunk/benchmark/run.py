@@ -17,13 +17,13 @@ from filelock import FileLock, Timeout
 
 from onetrunk.benchmark.cells import Cell, CellId, every_id, load_cell, save_cell
 from onetrunk.benchmark.measure import Wanted, measure, read_task
-from onetrunk.benchmark.staleness import Ledger, Survey
+from onetrunk.benchmark.staleness import Provenance, Survey
 from onetrunk.benchmark.suite import Suite
+from onetrunk.cli.console import console, say
 from onetrunk.config import Recipe
 from onetrunk.data.notes import Notes
 from onetrunk.model.backbone import RECORD, Backbone, load_backbone
-from onetrunk.prefinetune.run import prefinetune
-from onetrunk.progress import console, say
+from onetrunk.prefinetuning.run import prefinetune
 
 Progress = Callable[[str, int, int], None]
 """Called with (what is going on, cells done, cells in all)."""
@@ -35,7 +35,7 @@ LOCKS = "locks"
 
 def survey(suite: Suite, out: Path) -> Survey:
     """What :func:`run_suite` would find done, stale and missing."""
-    return Ledger(suite, out).survey()
+    return Provenance(suite, out).survey()
 
 
 def run_suite(
@@ -68,7 +68,7 @@ class _Job:
 class _Run:
     def __init__(self, suite: Suite, out: Path, progress: Progress, keep_stale: bool) -> None:
         self.suite, self.out, self.progress, self.keep_stale = suite, out, progress, keep_stale
-        self.ledger = Ledger(suite, out)
+        self.ledger = Provenance(suite, out)
         if not keep_stale:
             self.ledger.check_backbones()
         self.total, self.finished = 0, set[CellId]()

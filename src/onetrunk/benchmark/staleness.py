@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from onetrunk.adapt.task import AdaptSettings
+from onetrunk.adaptation.task import AdaptSettings
 from onetrunk.benchmark.cells import Cell, CellId, every_id, load_cell
 from onetrunk.benchmark.code import code_sha256
 from onetrunk.benchmark.suite import Suite
@@ -18,7 +18,7 @@ from onetrunk.config import Recipe
 from onetrunk.errors import UserError
 from onetrunk.families import family as family_named
 from onetrunk.model.backbone import RECORD
-from onetrunk.prefinetune.resume import differences
+from onetrunk.prefinetuning.resume import differences
 from onetrunk.storage import read_json, sha256_of_files
 
 State = Literal["done", "stale", "missing"]
@@ -51,7 +51,7 @@ class Survey:
         ]
 
 
-class Ledger:
+class Provenance:
     """What the cells of a suite must follow from to be kept.
 
     Hashes of data and code are those of the moment they are first asked for.
@@ -145,7 +145,7 @@ class Ledger:
         folder = self.folder(id)
         if key not in self._backbones and (folder / RECORD).exists():
             record = read_json(folder / RECORD, "a backbone folder")
-            primary = folder / "primary" / family_named(family).primary
+            primary = folder / "primary" / family_named(family).family_of_primary
             discarded = self.suite.strategy(id.strategy).discard_primary
             files = [] if discarded or not primary.is_dir() else sorted(primary.iterdir())
             parts = [record.get(part) for part in ("fingerprint", "k", "pooling")]

@@ -11,16 +11,16 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
-from onetrunk.adapt.app import AdapterKind
-from onetrunk.adapt.rows import Draw
-from onetrunk.adapt.task import AdaptSettings
+from onetrunk.adaptation.draws import Draw
+from onetrunk.adaptation.task import AdaptSettings
+from onetrunk.apps.app import AdapterKind
 from onetrunk.benchmark.checks import check_adapt, check_name
 from onetrunk.config import Recipe, absolute, load_recipe, parse, read_yaml
 from onetrunk.data.locate import Located, locate, missing
 from onetrunk.errors import UserError, nearest
 from onetrunk.families import family as family_named
 from onetrunk.model.backbone import RECORD
-from onetrunk.prefinetune.strategies import plan
+from onetrunk.prefinetuning.strategies import plan
 
 SEED = "{seed}"
 """Stands for the seed of stage 1 in the folder of a strategy."""
@@ -95,7 +95,7 @@ class Files(_Settings):
         return {split: Path(self.folder or getattr(self, split)) for split in ("train", "test")}
 
 
-class Task(_Settings):
+class BenchmarkTask(_Settings):
     """A labelled task."""
 
     name: str
@@ -149,13 +149,13 @@ class Suite(_Settings):
     draws: list[DrawnRows] = Field(min_length=1)
     adapters: list[AdapterKind] = Field(["linear", "lora"], min_length=1)
     adapt: dict[str, Any] = {}
-    """Changes to :class:`~onetrunk.adapt.task.AdaptSettings`: epochs, batch_size, …"""
-    tasks: list[Task] = Field(min_length=1)
+    """Changes to :class:`~onetrunk.adaptation.task.AdaptSettings`: epochs, batch_size, …"""
+    tasks: list[BenchmarkTask] = Field(min_length=1)
     decontaminate: bool = True
     """Stage 1 leaves out every row that overlaps with a held-out row of a task."""
     _recipes: dict[tuple[str, int], Recipe] = PrivateAttr(default_factory=dict)
 
-    def task(self, name: str) -> Task:
+    def task(self, name: str) -> BenchmarkTask:
         """A task by its name."""
         return _named(self.tasks, name, "task")
 
@@ -255,7 +255,7 @@ def _check(suite: Suite, files: bool) -> None:
             _check_strategy(suite, strategy, files)
 
 
-def _check_task(task: Task, files: bool) -> None:
+def _check_task(task: BenchmarkTask, files: bool) -> None:
     check_name(task.name)
     metrics = family_named(task.family).metrics
     if task.metric and metrics and task.metric not in metrics:

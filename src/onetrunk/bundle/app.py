@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import safetensors
@@ -46,13 +47,13 @@ class BundledApp:
     name: str
     family: str
     labels: list[str]
-    reads: int
+    head_layers: int
     """The head reads the states of so many layers side by side, the last one and those before."""
     max_length: int
-    primary: str
+    family_of_primary: str
     """Whose states a head alone reads: a primary LoRA, or the bare backbone."""
     weight: np.ndarray
-    """``(C, reads D)``"""
+    """``(C, head_layers D)``"""
     bias: np.ndarray
     """``(C,)``"""
     lora: Lora = field(default_factory=dict)
@@ -65,10 +66,10 @@ class BundledApp:
     @property
     def slot(self) -> str:
         """Apps of one slot share the top."""
-        return f"app:{self.name}" if self.lora else self.primary
+        return f"app:{self.name}" if self.lora else self.family_of_primary
 
     def logits(self, states: np.ndarray) -> np.ndarray:
-        """What the head reads ``(U, reads D)`` -> logits ``(U, C)``."""
+        """What the head reads ``(U, head_layers D)`` -> logits ``(U, C)``."""
         logits: np.ndarray = states @ self.weight.T + self.bias
         if self.voters is None:
             return logits
@@ -76,9 +77,13 @@ class BundledApp:
 
     def to_bytes(self, dtype: type) -> bytes:
         """The app as a file, with numbers in ``dtype``."""
-        record = {
-            key: getattr(self, key)
-            for key in ("family", "labels", "reads", "max_length", "primary", "fingerprint")
+        record: dict[str, Any] = {  # the keys of format 1
+            "family": self.family,
+            "labels": self.labels,
+            "reads": self.head_layers,
+            "max_length": self.max_length,
+            "primary": self.family_of_primary,
+            "fingerprint": self.fingerprint,
         }
         arrays = dict(zip(_HEAD, (self.weight, self.bias), strict=True)) | lora_arrays(self.lora)
         if self.voters is not None:

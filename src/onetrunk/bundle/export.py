@@ -14,7 +14,9 @@ import numpy as np
 import onnx
 
 from onetrunk import __version__
-from onetrunk.adapt.app import App
+from onetrunk.apps.app import App
+from onetrunk.apps.engine import Engine
+from onetrunk.apps.neighbours import Neighbours
 from onetrunk.bundle import int4, int8, layout
 from onetrunk.bundle.app import FAMILIES, BundledApp, Lora, lora_bytes
 from onetrunk.bundle.graph import top_graph, trunk_graph
@@ -23,12 +25,10 @@ from onetrunk.bundle.parity import difference
 from onetrunk.bundle.runtime import Runtime
 from onetrunk.bundle.shallow import trunk_layers
 from onetrunk.bundle.voters import PREFIX, Voters
-from onetrunk.engine import Engine
 from onetrunk.errors import UserError, nearest
 from onetrunk.model.backbone import Backbone
 from onetrunk.model.encoder import TARGETS, Encoder
 from onetrunk.model.lora import LoraAdapter
-from onetrunk.model.neighbours import Neighbours
 from onetrunk.storage import atomic_folder, refuse_existing, write_json
 
 Precision = Literal["fp32", "int8", "int4"]
@@ -107,7 +107,7 @@ def export_bundle(
             tell(path)
             put(path, model_bytes(build(), precision))
         put(layout.TOKENIZER, tokenizer_bytes(encoder))
-        for family, adapter in backbone.primary.items():
+        for family, adapter in backbone.primary_loras.items():
             content = lora_bytes(_lora(adapter), _KEPT[precision])
             put(f"{layout.PRIMARY}/{family}{layout.SUFFIX}", content)
         for name, app in bundled.items():
@@ -126,7 +126,7 @@ def export_bundle(
             "max_length": encoder.max_length,
             "pad_id": int(encoder.tokenizer.pad_token_id),
             "pieces": encoder.token_embedding.num_embeddings,
-            "primary": sorted(backbone.primary),
+            "primary": sorted(backbone.primary_loras),
             "files": files,
             "versions": {name: version(name) for name in ("onnx", "onnxruntime", "tokenizers")},
         }
@@ -179,7 +179,7 @@ def bundled_app(name: str, app: App, backbone: Backbone) -> BundledApp:
             f"only for {', '.join(FAMILIES)}"
         )
     return BundledApp(
-        name, app.family.name, app.labels, app.reads, app.max_length, app.primary,
+        name, app.family.name, app.labels, app.head_layers, app.max_length, app.family_of_primary,
         app.head.weight.detach().cpu().numpy(), app.head.bias.detach().cpu().numpy(),
         {} if app.adapter is None else _lora(app.adapter), app.fingerprint,
         None if app.neighbours is None else _voters(app.neighbours),
@@ -190,7 +190,7 @@ def top_layers(backbone: Backbone, apps: Mapping[str, App]) -> int:
     """Layers of the top: as many as may carry LoRA, or as any of these apps needs."""
     encoder = backbone.encoder
     reached = [encoder.depth - a.layers[0] for a in _adapters(backbone, apps) if a.layers]
-    return max(backbone.k, *reached, *(app.reads - 1 for app in apps.values()), 0)
+    return max(backbone.k, *reached, *(app.head_layers - 1 for app in apps.values()), 0)
 
 
 def tokenizer_bytes(encoder: Encoder) -> bytes:
@@ -234,7 +234,7 @@ def _voters(neighbours: Neighbours) -> Voters:
 
 def _adapters(backbone: Backbone, apps: Mapping[str, App]) -> list[LoraAdapter]:
     own = [app.adapter for app in apps.values() if app.adapter is not None]
-    return [*backbone.primary.values(), *own]
+    return [*backbone.primary_loras.values(), *own]
 
 
 def _targets(backbone: Backbone, apps: Mapping[str, App]) -> list[str]:

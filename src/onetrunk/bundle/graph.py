@@ -197,16 +197,16 @@ def whole_graph(
     weight: np.ndarray,
     bias: np.ndarray,
     per_token: bool,
-    reads: int = 1,
+    head_layers: int = 1,
 ) -> onnx.ModelProto:
-    """The whole encoder as it stands and one head on its last ``reads`` states: ids and mask
+    """The whole encoder as it stands and one head on its last ``head_layers`` states: ids and mask
     ``(B, T)`` -> ``logits``, ``(B, C)`` of the pooled text or ``(B, T, C)`` of its tokens.
 
     For one app alone, with its LoRA merged into the encoder's weights.
     """
     graph = _Graph()
-    states = _bottom(graph, encoder, encoder.depth)[-reads:]
-    hidden = graph.add("Concat", *states, axis=-1) if reads > 1 else states[0]
+    states = _bottom(graph, encoder, encoder.depth)[-head_layers:]
+    hidden = graph.add("Concat", *states, axis=-1) if head_layers > 1 else states[0]
     if not per_token and pooling == "cls":
         first = graph.weight("first", np.array(0, np.int64))
         hidden = graph.add("Gather", hidden, first, axis=1)

@@ -67,7 +67,7 @@ class Bundle:
         """Longest window in tokens."""
         self.pad_id: int = self._value("pad_id", int)
         self.precision: str = self._value("precision", str)
-        self.primary: list[str] = self._value("primary", list)
+        self.primary_families: list[str] = self._value("primary", list)
         """Families with a primary LoRA."""
         self.files: dict[str, dict[str, Any]] = self._value("files", dict)
         """Size and hash by path."""
@@ -130,18 +130,20 @@ class Bundle:
                 f"{where}: the app was trained on another backbone ({app.fingerprint[:12]}; the "
                 f"bundle's is {self.backbone[:12]})"
             )
-        if not 1 <= app.reads <= self.k + 1:
+        if not 1 <= app.head_layers <= self.k + 1:
             raise UserError(
-                f"{where}: its head reads {app.reads} states; the bundle's top has {self.k} layers:"
-                f" export again with k = {app.reads - 1}"
+                f"{where}: its head reads {app.head_layers} states; the bundle's top has {self.k} "
+                f"layers: export again with k = {app.head_layers - 1}"
             )
-        if app.weight.shape[1] != app.reads * self.width:
+        if app.weight.shape[1] != app.head_layers * self.width:
             raise UserError(
-                f"{where}: a head over {app.weight.shape[1]} numbers, not {app.reads} x "
+                f"{where}: a head over {app.weight.shape[1]} numbers, not {app.head_layers} x "
                 f"{self.width}"
             )
-        if app.primary not in (NONE, *self.primary):
-            raise UserError(f"{where} needs the primary LoRA {app.primary!r}, which is not here")
+        if app.family_of_primary not in (NONE, *self.primary_families):
+            raise UserError(
+                f"{where} needs the primary LoRA {app.family_of_primary!r}, which is not here"
+            )
         self.check_lora(app.lora, where)
 
     def check_lora(self, lora: Lora, where: str) -> None:

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 
 from onetrunk import __version__
-from onetrunk.adapt.app import App
+from onetrunk.apps.app import App
+from onetrunk.apps.engine import Engine
 from onetrunk.bundle import layout
 from onetrunk.bundle.app import PER_WORD
 from onetrunk.bundle.export import (
@@ -28,7 +29,6 @@ from onetrunk.bundle.export import (
 from onetrunk.bundle.graph import whole_graph
 from onetrunk.bundle.parity import difference
 from onetrunk.bundle.runtime import session
-from onetrunk.engine import Engine
 from onetrunk.errors import UserError
 from onetrunk.model.backbone import Backbone
 from onetrunk.model.lora_stack import LoraStack
@@ -87,13 +87,16 @@ def export_merged(
 
 def merged_model(backbone: Backbone, app: App, precision: Precision) -> bytes:
     """The model alone."""
-    encoder, adapter = backbone.encoder, app.adapter or backbone.primary.get(app.primary)
+    encoder, adapter = (
+        backbone.encoder,
+        app.adapter or backbone.primary_loras.get(app.family_of_primary),
+    )
     weight, bias = (p.detach().cpu().numpy() for p in (app.head.weight, app.head.bias))
     per_token = app.family.name in PER_WORD
     stack = LoraStack(encoder, {"app": adapter} if adapter else {})
     try:
         with torch.no_grad(), stack.merged("app") if adapter else nullcontext():
-            model = whole_graph(encoder, backbone.pooling, weight, bias, per_token, app.reads)
+            model = whole_graph(encoder, backbone.pooling, weight, bias, per_token, app.head_layers)
     finally:
         encoder.freeze()  # merging is for training, too
     return model_bytes(model, precision)

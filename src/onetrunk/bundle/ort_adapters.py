@@ -12,9 +12,9 @@ from pathlib import Path
 import onnxruntime
 
 from onetrunk.bundle.app import Lora
+from onetrunk.bundle.app_cache import stack_loras
 from onetrunk.bundle.layout import NONE, TOP, Bundle
 from onetrunk.bundle.runtime import session
-from onetrunk.bundle.shelf import stack_loras
 from onetrunk.errors import UserError
 from onetrunk.storage import atomic_folder, refuse_existing
 
@@ -36,7 +36,7 @@ def write_adapters(bundle: Path, out: Path, overwrite: bool = False) -> list[str
     inputs = session(found.read(TOP), 1, str(bundle / TOP)).get_inputs()
     shapes = {node.name: node.shape for node in inputs}
     loras: dict[str, Lora] = {NONE: {}}
-    loras |= {f"primary-{family}": found.primary_lora(family) for family in found.primary}
+    loras |= {f"primary-{family}": found.primary_lora(family) for family in found.primary_families}
     apps = map(found.app, found.apps)
     loras |= {app.name: app.lora for app in apps if app.lora}
     with atomic_folder(out, overwrite) as folder:

@@ -9,8 +9,8 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from onetrunk.adapt.features import Examples
-from onetrunk.engine import Engine
+from onetrunk.apps.engine import Engine
+from onetrunk.apps.windows import Examples
 
 _PIECES = [
     "lunch", "with", "Ann", "on", "Friday", "at", "12:30", "PARIS", "can't", "e-mail", "3.14",

@@ -2,7 +2,7 @@
 
     texts ─► tokenizer ─► trunk (once a text) ─► top (one group for each distinct LoRA) ─► heads
 
-The interface and the answers are those of :class:`onetrunk.engine.Engine`.
+The interface and the answers are those of :class:`onetrunk.apps.engine.Engine`.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from tokenizers import Tokenizer
 
 from onetrunk import decoding
 from onetrunk.bundle.app import PER_WORD, BundledApp
+from onetrunk.bundle.app_cache import AppCache, Loaded
 from onetrunk.bundle.layout import TOKENIZER, TOP, TRUNK, Bundle
-from onetrunk.bundle.shelf import Loaded, Shelf
 from onetrunk.data.alignment import Encoded, encode_windows, window_units
 from onetrunk.data.batching import STREAM_TEXTS, by_budget, in_turn
-from onetrunk.data.examples import LabelledText, Span, TaggedText
+from onetrunk.data.rows import LabelledText, Span, TaggedText
 from onetrunk.errors import UserError
 
 # Tokens times LoRAs that go through the top together: what bounds memory.
@@ -40,11 +40,11 @@ class Runtime:
         folder: Path | str,
         apps: Sequence[str] | None = None,
         threads: int = 0,
-        room: int | None = None,
+        max_loaded: int | None = None,
     ) -> None:
         """Open ``apps`` (default: all) of a bundle, to run on so many ``threads`` (0: all cores).
 
-        ``room``: how many of them are in memory at most; the others are read at their first use.
+        ``max_loaded``: how many of them are in memory at most; others are read at their first use.
         Raises :class:`UserError` if any part is missing, damaged or does not fit.
         """
         self.bundle = Bundle(Path(folder))
@@ -55,26 +55,26 @@ class Runtime:
         self._tokenizer = Tokenizer.from_buffer(self.bundle.read(TOKENIZER))
         shapes = {node.name: node.shape for node in self._top.get_inputs()}
         names = self.bundle.apps if apps is None else apps
-        self._shelf = Shelf(self.bundle, shapes, names, room)
+        self._app_cache = AppCache(self.bundle, shapes, names, max_loaded)
 
     @property
     def names(self) -> list[str]:
         """Of all apps, in memory or not."""
-        return self._shelf.names
+        return self._app_cache.names
 
     @property
     def apps(self) -> Mapping[str, BundledApp]:
         """Those in memory, by name."""
-        return self._shelf.now.apps
+        return self._app_cache.now.apps
 
     def add(self, app: BundledApp) -> None:
         """Add an app, or put it in the place of the one of its name; it stays in memory. Raises
         :class:`UserError`, and changes nothing, if it does not fit the bundle."""
-        self._shelf.add(app)
+        self._app_cache.add(app)
 
     def remove(self, name: str) -> None:
         """Forget an app. Raises :class:`UserError` with the nearest name if unknown."""
-        self._shelf.remove(name)
+        self._app_cache.remove(name)
 
     def predict(
         self, texts: Sequence[str], apps: Sequence[str] | None = None
@@ -95,10 +95,10 @@ class Runtime:
         names = [*dict.fromkeys(self.names if apps is None else apps)]
         words: list[tuple[Span, ...]] = [()] * len(texts)
         found: dict[str, list[Any]] = {}
-        room = self._shelf.room or max(1, len(names))
-        for first in range(0, len(names), room):  # as many as there is room for in one pass
-            group = names[first : first + room]
-            loaded = self._shelf.having(group, some=apps is None)
+        max_loaded = self._app_cache.max_loaded or max(1, len(names))
+        for first in range(0, len(names), max_loaded):  # as many as there is room for in one pass
+            group = names[first : first + max_loaded]
+            loaded = self._app_cache.having(group, some=apps is None)
             group = [name for name in group if name in loaded.apps]
             if not any(words) and any(loaded.apps[name].family in PER_WORD for name in group):
                 words = [TaggedText.from_text(text).words for text in texts]
@@ -123,7 +123,7 @@ class Runtime:
         self, name: str, rows: Sequence[TaggedText] | Sequence[LabelledText]
     ) -> list[Any]:
         """One app's predictions for examples of its family (NER: for the words they come with)."""
-        loaded = self._shelf.having([name])
+        loaded = self._app_cache.having([name])
         words = [row.words if isinstance(row, TaggedText) else () for row in rows]
         return self._run(loaded, [name], [row.text for row in rows], words)[name]
 
@@ -138,7 +138,7 @@ class Runtime:
         ``units``: the token positions of each window's words, -1 where a word is not read there; no
         app but those of NER looks at them.
         """
-        return self._logits(self._shelf.having(names), names, ids, units)
+        return self._logits(self._app_cache.having(names), names, ids, units)
 
     def _run(
         self,
@@ -201,7 +201,7 @@ class Runtime:
         (hidden,) = self._trunk.run(None, {"input_ids": input_ids, "attention_mask": mask})
         apps = {name: loaded.apps[name] for name in names}
         slots = [*dict.fromkeys(app.slot for app in apps.values())]
-        k, most = self.bundle.k, max(app.reads for app in apps.values())
+        k, most = self.bundle.k, max(app.head_layers for app in apps.values())
         wanted = [f"state_{number}" for number in range(k - min(most, k) + 1, k + 1)]
         feeds = {
             "hidden": hidden[None],
@@ -216,9 +216,9 @@ class Runtime:
         found = {}
         for name, app in apps.items():
             per_word = app.family in PER_WORD
-            key = ("words" if per_word else "text", app.slot, app.reads)
+            key = ("words" if per_word else "text", app.slot, app.head_layers)
             if key not in pooled:
-                read = [state[slots.index(app.slot)] for state in states[-app.reads :]]
+                read = [state[slots.index(app.slot)] for state in states[-app.head_layers :]]
                 pooled[key] = (
                     _first_tokens(read, units)
                     if per_word
@@ -246,13 +246,13 @@ def session(graph: bytes | str, threads: int, where: str) -> onnxruntime.Inferen
 
 
 def _first_tokens(states: Sequence[np.ndarray], units: Sequence[Sequence[int]]) -> list[np.ndarray]:
-    """Of each window, the states of its words' first tokens: a list of ``(u, reads D)``."""
+    """Of each window, the states of its words' first tokens: a list of ``(u, head_layers D)``."""
     places = [[at for at in row if at >= 0] for row in units]
     return [np.concatenate([state[i, at] for state in states], -1) for i, at in enumerate(places)]
 
 
 def _pool(states: Sequence[np.ndarray], mask: np.ndarray, how: str) -> list[np.ndarray]:
-    """One vector a window: a list of ``(1, reads D)``."""
+    """One vector a window: a list of ``(1, head_layers D)``."""
     if how == "cls":
         pooled = [state[:, 0] for state in states]
     else:

@@ -1,4 +1,4 @@
-"""The labelled neighbours of an app, without PyTorch: :mod:`onetrunk.model.neighbours` in numpy."""
+"""The labelled neighbours of an app, without PyTorch: :mod:`onetrunk.apps.neighbours` in numpy."""
 
 from __future__ import annotations
 

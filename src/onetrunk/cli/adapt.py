@@ -62,7 +62,7 @@ def adapt(
         int | None, typer.Option(help="LoRA on the last K layers. Default: the backbone's k.")
     ] = None,
     rank: Annotated[int, typer.Option(help="LoRA rank where the family has no primary LoRA.")] = 16,
-    reads: Annotated[
+    head_layers: Annotated[
         int | None,
         typer.Option(
             help="States that the head reads, the last ones: 1 to K + 1. Default: as is best."
@@ -116,18 +116,18 @@ def adapt(
 
     Example: [cyan]onetrunk adapt runs/tpl --family tc --train banking.csv --out apps/banking[/]
     """
-    from onetrunk.adapt.app import AdapterKind, backbone_from, save_app
-    from onetrunk.adapt.auto import choose_adapter
-    from onetrunk.adapt.fit import fit
-    from onetrunk.adapt.rows import Draw, draw_rows, save_rows
-    from onetrunk.adapt.task import AdaptSettings, Data
+    from onetrunk.adaptation.auto import choose_adapter
+    from onetrunk.adaptation.draws import Draw, draw_rows, save_rows
+    from onetrunk.adaptation.fit import fit
+    from onetrunk.adaptation.task import AdaptSettings, Data
+    from onetrunk.apps.app import AdapterKind, backbone_from, save_app
+    from onetrunk.apps.engine import Engine
+    from onetrunk.cli.console import console, say
     from onetrunk.data.notes import Notes
     from onetrunk.data.sources import locate, read_texts
-    from onetrunk.engine import Engine
     from onetrunk.families import family as family_named
     from onetrunk.model.backbone import load_backbone
     from onetrunk.model.precision import Precision
-    from onetrunk.progress import console, say
     from onetrunk.storage import atomic_folder, refuse_existing
 
     refuse_existing(out, overwrite)
@@ -145,7 +145,7 @@ def adapt(
         k=_positive("--k", k), rank=_positive("--rank", rank), epochs=_positive("--epochs", epochs),
         batch_size=_positive("--batch-size", batch_size),
         max_length=_positive("--max-length", max_length),
-        reads=_positive("--reads", reads), seed=seed, neighbours=neighbours,
+        head_layers=_positive("--reads", head_layers), seed=seed, neighbours=neighbours,
         precision=_choice("--precision", precision, Precision),
     )  # fmt: skip
     notes = Notes()
@@ -247,7 +247,7 @@ def _taught(
     progress: Any,
 ) -> Any:
     """The data with a teacher's answers: the given one's, or a deep one's, made here."""
-    from onetrunk.adapt.distill import deep_teacher, taught
+    from onetrunk.adaptation.distill import deep_teacher, taught
 
     if teacher is not None:
         app, backbone = teacher
@@ -282,7 +282,7 @@ def _scores(scores: dict[str, float], metric: str) -> str:
 
 
 def _watch(work: Any, name: str) -> Any:
-    from onetrunk.progress import progress_bar
+    from onetrunk.cli.console import progress_bar
 
     with progress_bar() as bar:
         task = bar.add_task(f"adapt {name}", total=None, note="trunk, linear head")

@@ -48,7 +48,7 @@ def benchmark(
     from onetrunk.benchmark.run import survey
     from onetrunk.benchmark.suite import load_suite
     from onetrunk.benchmark.table import survey_table
-    from onetrunk.progress import console, stdout
+    from onetrunk.cli.console import console, stdout
 
     if out.is_file():
         raise UserError(f"{out} is a file; a folder is written here: choose another name")
@@ -72,7 +72,7 @@ def benchmark(
 def _run(suite: Suite, out: Path, keep_stale: bool) -> None:
     from onetrunk.benchmark.run import run_suite, survey
     from onetrunk.benchmark.table import means_table
-    from onetrunk.progress import progress_bar, stdout
+    from onetrunk.cli.console import progress_bar, stdout
 
     try:
         with progress_bar(period=3600) as bar:

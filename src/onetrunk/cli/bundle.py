@@ -28,8 +28,8 @@ def add(
     Example: [cyan]onetrunk bundle add phone apps/dish[/]
     """
     from onetrunk.bundle.export import add_apps
+    from onetrunk.cli.console import console
     from onetrunk.cli.running import load_engine
-    from onetrunk.progress import console
 
     engine = load_engine(apps, backbone)
     add_apps(bundle, engine.backbone, engine.apps)
@@ -45,7 +45,7 @@ def remove(
     Example: [cyan]onetrunk bundle remove phone dish[/]
     """
     from onetrunk.bundle.export import remove_apps
-    from onetrunk.progress import console
+    from onetrunk.cli.console import console
 
     remove_apps(bundle, apps)
     console.print(f"[bold green]wrote[/] {bundle}: without {', '.join(apps)}")
@@ -63,7 +63,7 @@ def adapters(
     Example: [cyan]onetrunk bundle adapters phone --out phone-adapters[/]
     """
     from onetrunk.bundle.ort_adapters import write_adapters
-    from onetrunk.progress import console
+    from onetrunk.cli.console import console
 
     for name in write_adapters(bundle, out, overwrite):
         console.print(f"[bold green]wrote[/] {out / name}")
@@ -85,8 +85,8 @@ def report(
     Example: [cyan]onetrunk bundle report phone[/]
     """
     from onetrunk.bundle.costs import TEXT, measure_costs, plot_costs
-    from onetrunk.prefinetune.plot import save_figure
-    from onetrunk.progress import console, progress_bar, stdout
+    from onetrunk.cli.console import console, progress_bar, stdout
+    from onetrunk.prefinetuning.plot import save_figure
     from onetrunk.storage import atomic_folder, refuse_existing, write_json
 
     if out is not None:

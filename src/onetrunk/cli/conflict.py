@@ -12,7 +12,7 @@ from onetrunk.errors import UserError, nearest
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from onetrunk.prefinetune.advise import Advice, Estimate
+    from onetrunk.prefinetuning.advise import Advice, Estimate
 
 PICTURES = (".png", ".svg", ".pdf")
 
@@ -46,13 +46,13 @@ def conflict(
 
     Example: [cyan]onetrunk conflict recipes/tpl.yaml --batches 32 --plot conflict.png[/]
     """
+    from onetrunk.cli.console import console, progress_bar, say, stdout
     from onetrunk.cli.prefinetune import check_device
     from onetrunk.config import load_recipe
-    from onetrunk.prefinetune.advise import advise
-    from onetrunk.prefinetune.loop import Trainer
-    from onetrunk.prefinetune.plot import plot_advice
-    from onetrunk.prefinetune.profile import profile, profiled
-    from onetrunk.progress import console, progress_bar, say, stdout
+    from onetrunk.prefinetuning.advise import advise
+    from onetrunk.prefinetuning.loop import Trainer
+    from onetrunk.prefinetuning.plot import plot_advice
+    from onetrunk.prefinetuning.profile import profile, profiled
     from onetrunk.storage import write_json
 
     for path in (out, plot):
@@ -67,7 +67,7 @@ def conflict(
             settings, device,
             watch=lambda name, done: status.update(f"preparing {name}: {done:,} rows"),
         )  # fmt: skip
-    say(trainer.preparing.notes)
+    say(trainer.builder.notes)
     with progress_bar() as bar:
         task = bar.add_task("profile", note="")
         found = profile(

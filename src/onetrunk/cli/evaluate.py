@@ -24,9 +24,9 @@ def evaluate(
 
     Example: [cyan]onetrunk evaluate apps/calendar --data test.parquet[/]
     """
+    from onetrunk.cli.console import say
     from onetrunk.cli.running import load_engine
     from onetrunk.data.notes import Notes
-    from onetrunk.progress import say
 
     engine = load_engine([app], backbone)
     (name,) = engine.apps

@@ -71,15 +71,15 @@ def export(
     Example: [cyan]onetrunk export runs/tpl apps/news apps/intents --out phone --int8
     --check news=test.conll[/]
     """
-    from onetrunk.adapt.app import load_apps
+    from onetrunk.apps.app import load_apps
     from onetrunk.bundle.export import Check, Precision, export_bundle, top_layers
     from onetrunk.bundle.merged import export_merged
     from onetrunk.bundle.shallow import with_shallow_trunk
     from onetrunk.bundle.vocabulary import with_vocabulary_of
+    from onetrunk.cli.console import console, progress_bar, say
     from onetrunk.data.notes import Notes
     from onetrunk.data.sources import read_texts
     from onetrunk.model.backbone import load_backbone
-    from onetrunk.progress import console, progress_bar, say
     from onetrunk.storage import refuse_existing
 
     refuse_existing(out, overwrite)

@@ -90,6 +90,7 @@ def label(
 
     Example: [cyan]onetrunk label news.jsonl --with spacy:en_core_web_sm --out data/news[/]
     """
+    from onetrunk.cli.console import console
     from onetrunk.data.sources import stream_texts
     from onetrunk.label.base import Unfinished
     from onetrunk.label.compare import Sample
@@ -97,7 +98,6 @@ def label(
     from onetrunk.label.labelers.endpoint import Endpoint, Settings
     from onetrunk.label.run import label as run_label
     from onetrunk.label.run import survey
-    from onetrunk.progress import console
 
     kind, rest = split_spec(labeler, (*KINDS, "pairs"))
     _refuse_unused(context, {kind} | ({split_spec(against)[0]} if against else set()))
@@ -159,11 +159,11 @@ def _key(context: typer.Context, name: str) -> str:
 def _pairs(
     raw: str, kind: str, out: Path, split: str, names: Path | None, overwrite: bool
 ) -> dict[str, Any]:
+    from onetrunk.cli.console import console
     from onetrunk.data.notes import Notes
     from onetrunk.data.sources import stream_texts
     from onetrunk.label import pairs
     from onetrunk.label.files import open_table
-    from onetrunk.progress import console
 
     if kind not in pairs.KINDS:
         raise UserError(f"unknown kind of pairs {kind!r}; {nearest(kind, pairs.KINDS)}")
@@ -185,7 +185,7 @@ def _pairs(
 
 
 def _print(report: dict[str, Any], out: Path) -> None:
-    from onetrunk.progress import stdout
+    from onetrunk.cli.console import stdout
 
     console = stdout()
     if "pairs" in report:

@@ -38,11 +38,11 @@ def predict(
 
     Example: [cyan]onetrunk predict apps/calendar apps/spam --text "lunch with Ann on Friday"[/]
     """
+    from onetrunk.cli.console import say, stdout
     from onetrunk.cli.pretty import pretty
     from onetrunk.cli.running import load_engine, load_runtime
     from onetrunk.data.notes import Notes
     from onetrunk.data.sources import read_texts
-    from onetrunk.progress import say, stdout
 
     if format not in FORMATS:
         raise UserError(f"--format {format!r} is unknown; {nearest(format, FORMATS)}")

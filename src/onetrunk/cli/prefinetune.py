@@ -56,10 +56,10 @@ def prefinetune(
 
     Example: [cyan]onetrunk prefinetune recipes/tpl.yaml --out runs/tpl[/]
     """
+    from onetrunk.cli.console import console
     from onetrunk.config import load_recipe
-    from onetrunk.prefinetune.run import prefinetune as run
+    from onetrunk.prefinetuning.run import prefinetune as run
     from onetrunk.processes import Processes
-    from onetrunk.progress import console
 
     check_device(device)
     settings = load_recipe(recipe, strategy=strategy, steps=steps, seed=seed)
@@ -68,7 +68,7 @@ def prefinetune(
     console.print(
         f"[bold green]wrote[/] {out}  strategy {settings.strategy}, {record['steps']} steps, "
         f"{record['useful_tokens']:,} tokens in {record['seconds']['training']} s, "
-        f"{record['precision']}, primary LoRAs: {', '.join(backbone.primary) or 'none'}"
+        f"{record['precision']}, primary LoRAs: {', '.join(backbone.primary_loras) or 'none'}"
     )
     for name, report in record["data"].items():
         if report["truncated_share"]:

@@ -36,7 +36,7 @@ def report(
     """
     from onetrunk.benchmark.report import write_report
     from onetrunk.benchmark.suite import load_suite
-    from onetrunk.progress import console, progress_bar
+    from onetrunk.cli.console import console, progress_bar
     from onetrunk.storage import refuse_existing
 
     to = to or out / "report"

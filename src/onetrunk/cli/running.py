@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from onetrunk.apps.engine import Engine
 from onetrunk.bundle.layout import MANIFEST
-from onetrunk.engine import Engine
 from onetrunk.errors import UserError
 
 
@@ -16,7 +16,7 @@ def load_engine(apps: Sequence[Path], backbone: str | None) -> Engine:
 
     Raises :class:`UserError` if an app folder is bad or belongs to another backbone.
     """
-    from onetrunk.adapt.app import read_record
+    from onetrunk.apps.app import read_record
     from onetrunk.model.backbone import load_backbone
 
     records = {folder: read_record(folder) for folder in apps}

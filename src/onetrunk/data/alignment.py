@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from onetrunk.data.examples import Span
+from onetrunk.data.rows import Span
 from onetrunk.errors import UserError
 
 Offsets = Sequence[Span] | NDArray[np.int64]
@@ -56,11 +56,11 @@ def encode_windows(tokenizer: Any, texts: Sequence[str], max_length: int) -> lis
             Encoded(tuple(window.ids), tuple(window.offsets), False)
             for window in (first, *first.overflowing)
         ]
-        for first in tokenise(tokenizer, texts, max_length, overlap(max_length))
+        for first in tokenise(tokenizer, texts, max_length, window_stride(max_length))
     ]
 
 
-def overlap(max_length: int) -> int:
+def window_stride(max_length: int) -> int:
     """Tokens that neighbouring windows share: a quarter of a window."""
     return max_length // 4
 

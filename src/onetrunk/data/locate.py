@@ -79,7 +79,7 @@ def locate(spec: str | Path, split: str = "train") -> Located:
     return Located(path.name, tuple(_files(given, split)), split=split)
 
 
-def find_files(path: str | Path, split: str = "train") -> Path:
+def find_file(path: str | Path, split: str = "train") -> Path:
     """The one file that :func:`locate` finds. Raises UserError also if there are several."""
     located = locate(path, split)
     if len(located.files) != 1:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from typing import Any
+
+logger = logging.getLogger("onetrunk")
 
 PLACES = 3
 """How many places are kept for each kind of note."""
@@ -50,6 +53,11 @@ class Notes:
             + (", …)" if note.count > len(note.places) else ")")
             for what, note in self.found.items()
         ]
+
+    def log(self) -> None:
+        """Warn of each line through the logger ``onetrunk``; the command line prints those."""
+        for line in self.lines():
+            logger.warning(line)
 
     @classmethod
     def from_json(cls, found: dict[str, dict[str, Any]]) -> Notes:

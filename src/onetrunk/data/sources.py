@@ -1,4 +1,4 @@
-"""Readers of the user's data: any source becomes the rows of :mod:`onetrunk.data.examples`.
+"""Readers of the user's data: any source becomes the rows of :mod:`onetrunk.data.rows`.
 
 Rows are streamed: a source may be larger than memory. Nothing is dropped, guessed or repaired in
 silence: what reading changed or found odd is counted in :class:`~onetrunk.data.notes.Notes`. Wrong
@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from onetrunk.data.examples import LabelledText, NestedText, Pair, TaggedText
 from onetrunk.data.findings import Findings
 from onetrunk.data.formats.annotations import nested_text, plain_columns, tagged_text
 from onetrunk.data.formats.columnar import arrow, parquet
@@ -30,14 +29,15 @@ from onetrunk.data.formats.rows import (
 )
 from onetrunk.data.formats.table import Stream, Table, string_list, strings
 from onetrunk.data.formats.text import plain, suffix_of
-from onetrunk.data.locate import Located, find_files, locate, missing
+from onetrunk.data.locate import Located, find_file, locate, missing
 from onetrunk.data.notes import Notes
+from onetrunk.data.rows import LabelledText, NestedText, Pair, TaggedText
 from onetrunk.data.schemes import Converter
 from onetrunk.errors import UserError, nearest
 
 __all__ = [
     "Located",
-    "find_files",
+    "find_file",
     "locate",
     "read_classification",
     "read_ner",

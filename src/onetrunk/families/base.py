@@ -1,83 +1,19 @@
-"""What a task family is: one objective for stage 1, one head, decoder and metric for apps."""
+"""What a task family is: the head, labels, decoding and metric of its apps."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from onetrunk.config import FamilySettings
 from onetrunk.data.alignment import Encoded
-from onetrunk.data.batching import TokenIds
 from onetrunk.data.notes import Notes
 from onetrunk.data.sources import Spec
 from onetrunk.errors import UserError, nearest
-from onetrunk.families.mixture import Mixture
-from onetrunk.families.preparing import Preparing
-from onetrunk.model.encoder import Encoder
 from onetrunk.model.heads import Pooling
-from onetrunk.processes import Processes
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """Some rows of a stage-1 batch after the encoder, padded to the longest of them."""
-
-    rows: list[int]
-    """Which rows of the batch these are."""
-    states: Tensor
-    """``(len(rows), T, D)``"""
-    mask: Tensor
-    """``(len(rows), T)`` int64, 0 on padding."""
-
-
-Encode = Callable[[Sequence[TokenIds]], Iterable[Chunk]]
-"""Runs token ids through the backbone (with the family's LoRA, if the strategy has one).
-
-A chunk is computed when it is asked for, and the same ids give the same chunks.
-"""
-
-
-class Objective(nn.Module, ABC):
-    """A family's stage-1 training: it draws its own batches and computes its own loss.
-
-    Its parameters are the projections that only this loss needs; they are not kept.
-    """
-
-    @property
-    @abstractmethod
-    def mixture(self) -> Mixture[Any]:
-        """The sources."""
-
-    @abstractmethod
-    def draw(self, step: int, rank: int = 0, world: int = 1) -> Any:
-        """The batch of one step, a function of the step (and the seed) alone.
-
-        Of several processes, each draws its own part of the same global batch, and counts the
-        whole of it.
-        """
-
-    @abstractmethod
-    def texts(self, batch: Any) -> list[TokenIds]:
-        """Token ids of all that goes through the encoder, in the order that chunks number."""
-
-    @abstractmethod
-    def parts(self, encode: Encode, batch: Any, processes: Processes) -> Iterator[Tensor]:
-        """Scalars whose sum over parts and processes is the loss of the global batch.
-
-        The caller runs ``backward`` on each before it asks for the next, so the graph of one part
-        is gone when the next is built. What several parts share (or a cache holds) is detached and
-        gets its gradient passed on by the objective when the caller asks for more.
-        """
-
-    @abstractmethod
-    def report(self) -> dict[str, Any]:
-        """What was drawn so far, for the run's record."""
-
 
 Example = TypeVar("Example")
 Prediction = TypeVar("Prediction")
@@ -91,7 +27,6 @@ class Family(ABC, Generic[Example, Prediction]):
     """Key of :meth:`score` that early stopping and tables use."""
     metrics: ClassVar[tuple[str, ...]] = ()
     """All keys of :meth:`score`, for checking a choice before the work; empty: not said."""
-    Settings: ClassVar[type[FamilySettings]] = FamilySettings
     starts_from: ClassVar[str | None] = None
     """The family whose task-primary LoRA its apps start from, if it is not its own: such a family
     is another head on the same states, and has no stage 1."""
@@ -102,27 +37,14 @@ class Family(ABC, Generic[Example, Prediction]):
     retrieves: ClassVar[bool] = False
     """Whether a head can be blended with its neighbours' votes: :meth:`blend`."""
 
-    reads_top: ClassVar[bool | None] = None
+    deep_head: ClassVar[bool | None] = None
     """Whether heads read what enters the top and what leaves each of its layers, or the last states
     alone; None: whichever has the lower loss in cross-validation."""
 
     @property
-    def primary(self) -> str:
+    def family_of_primary(self) -> str:
         """Name of the task-primary LoRA that its apps start from."""
         return self.starts_from or self.name
-
-    # Stage 1
-
-    def objective(
-        self, settings: Any, preparing: Preparing, encoder: Encoder, pooling: Pooling, seed: int
-    ) -> Objective:
-        """Prepare the sources and build the objective for a backbone that starts as ``encoder``.
-
-        Families that start from another's primary LoRA need none.
-        """
-        raise NotImplementedError(f"task family {self.name!r} has no stage 1")
-
-    # Stage 2 and 3
 
     @abstractmethod
     def read(self, path: Spec, notes: Notes | None = None) -> list[Example]:
@@ -175,21 +97,21 @@ class Family(ABC, Generic[Example, Prediction]):
         gone through once, and is computed only then."""
         return None
 
-    def ballots(self, targets: Tensor, classes: int) -> Tensor:
+    def soft_targets(self, targets: Tensor, classes: int) -> Tensor:
         """Targets ``(U, …)`` as ``(U, C)`` numbers that may be averaged and that :meth:`loss`
         takes, too: by default 1 for the class and 0 for all others."""
         return F.one_hot(targets, classes).float()
 
-    def answers(self, logits: Tensor, units: Sequence[int]) -> Tensor:
+    def unit_probabilities(self, logits: Tensor, units: Sequence[int]) -> Tensor:
         """What one example's logits ``(u, C)`` say of all its units, in the form of
-        :meth:`ballots`, ``(len(units), C)``. Zeros where ``units`` is -1, which no loss comes
+        :meth:`soft_targets`, ``(len(units), C)``. Zeros where ``units`` is -1, which no loss comes
         from."""
         found = logits.new_zeros(len(units), logits.shape[1])
-        found[[i for i, at in enumerate(units) if at >= 0]] = self.expected(logits)
+        found[[i for i, at in enumerate(units) if at >= 0]] = self.probabilities(logits)
         return found
 
-    def expected(self, logits: Tensor) -> Tensor:
-        """Logits as what :meth:`ballots` would be on average: by default probabilities."""
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Logits as what :meth:`soft_targets` would be on average: by default probabilities."""
         return logits.softmax(-1)
 
     def blend(self, logits: Tensor, votes: Tensor, share: float) -> Tensor:

@@ -8,19 +8,14 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from torch import Tensor
 
-from onetrunk.config import FamilySettings
 from onetrunk.data.alignment import Encoded
-from onetrunk.data.examples import LabelledText
 from onetrunk.data.notes import Notes
+from onetrunk.data.rows import LabelledText
 from onetrunk.data.sources import Spec, read_classification
 from onetrunk.decoding import Labelled, decode_label, render_labels
 from onetrunk.errors import UserError
-from onetrunk.families.base import Family, Objective
-from onetrunk.families.mixture import Mixture
-from onetrunk.families.preparing import Preparing
-from onetrunk.families.weak_pairs import PairObjective, PairSettings
-from onetrunk.metrics.scores import label_scores
-from onetrunk.model.encoder import Encoder
+from onetrunk.families.base import Family
+from onetrunk.families.scores import label_scores
 from onetrunk.model.heads import Pooling, pool
 
 Prediction = TypeVar("Prediction")
@@ -57,9 +52,9 @@ class WholeText(Family[LabelledText, Prediction]):
         """One pooled vector a text."""
         return pool(states, mask, pooling)
 
-    def answers(self, logits: Tensor, units: Sequence[int]) -> Tensor:
+    def unit_probabilities(self, logits: Tensor, units: Sequence[int]) -> Tensor:
         """``(1, C)``, of the mean over a text's windows."""
-        return self.expected(logits.mean(0, keepdim=True))
+        return self.probabilities(logits.mean(0, keepdim=True))
 
 
 class Classification(WholeText[Labelled]):
@@ -68,23 +63,6 @@ class Classification(WholeText[Labelled]):
     name: ClassVar[str] = "tc"
     metric: ClassVar[str] = "accuracy"
     metrics: ClassVar[tuple[str, ...]] = ("accuracy", "macro_f1", "micro_f1")
-    Settings: ClassVar[type[FamilySettings]] = PairSettings
-
-    def objective(
-        self,
-        settings: PairSettings,
-        preparing: Preparing,
-        encoder: Encoder,
-        pooling: Pooling,
-        seed: int,
-    ) -> Objective:
-        """Contrastive training over the recipe's pair sources."""
-        prefixes = (settings.query_prefix, settings.passage_prefix)
-        mixture = Mixture.open(
-            f"families.{self.name}.sources", settings.sources, settings.exponent,
-            lambda source: preparing.pairs(source, settings.max_length, prefixes),
-        )  # fmt: skip
-        return PairObjective(self.name, mixture, settings, encoder, pooling, seed)
 
     def check_rows(self, examples: Sequence[LabelledText], where: str) -> None:
         """Every row has exactly one label."""

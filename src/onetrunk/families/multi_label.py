@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from onetrunk.data.examples import LabelledText
+from onetrunk.data.rows import LabelledText
 from onetrunk.decoding import Labelled, decode_labels
 from onetrunk.families.classification import Classification
 
@@ -40,11 +40,11 @@ class MultiLabel(Classification):
         its weights held back, as if it were alone, however many there are."""
         return F.binary_cross_entropy_with_logits(logits, targets, reduction="sum") / len(logits)
 
-    def ballots(self, targets: Tensor, classes: int) -> Tensor:
+    def soft_targets(self, targets: Tensor, classes: int) -> Tensor:
         """A vote for each label that a text has."""
         return targets
 
-    def expected(self, logits: Tensor) -> Tensor:
+    def probabilities(self, logits: Tensor) -> Tensor:
         """Each label's probability."""
         return logits.sigmoid()
 

@@ -1,4 +1,4 @@
-"""Named entity recognition: concept-contrastive pre-finetuning, a token head, strict IOB2."""
+"""Named entity recognition: a token head, strict IOB2."""
 
 from __future__ import annotations
 
@@ -8,18 +8,13 @@ from typing import Any, ClassVar, Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from onetrunk.config import FamilySettings
 from onetrunk.data.alignment import Encoded, window_units
-from onetrunk.data.examples import Span, TaggedText
 from onetrunk.data.notes import Notes
+from onetrunk.data.rows import Span, TaggedText
 from onetrunk.data.sources import Spec, read_ner
 from onetrunk.decoding import Tagged, decode_tags, render_tags, tag_names
-from onetrunk.families.base import Family, Objective
-from onetrunk.families.mixture import Mixture
-from onetrunk.families.preparing import Preparing
-from onetrunk.families.weak_ner import NerObjective, NerSettings
-from onetrunk.metrics.scores import entity_scores
-from onetrunk.model.encoder import Encoder
+from onetrunk.families.base import Family
+from onetrunk.families.scores import entity_scores
 from onetrunk.model.heads import Pooling
 
 
@@ -48,7 +43,7 @@ class PerWord(Family[Worded, Prediction]):
     # to ten times the penalty that entities score best with, which hardly differs between tasks.
     penalty: ClassVar[float | None] = 1e-2
     # What a word is stands clearer below the last layers, which are made for whole texts.
-    reads_top: ClassVar[bool | None] = True
+    deep_head: ClassVar[bool | None] = True
 
     def text(self, example: Worded) -> str:
         """The sentence."""
@@ -71,22 +66,6 @@ class Ner(PerWord[TaggedText, Tagged]):
     """Entities in text, scored on words and whole entities."""
 
     name: ClassVar[str] = "ner"
-    Settings: ClassVar[type[FamilySettings]] = NerSettings
-
-    def objective(
-        self,
-        settings: NerSettings,
-        preparing: Preparing,
-        encoder: Encoder,
-        pooling: Pooling,
-        seed: int,
-    ) -> Objective:
-        """Concept-contrastive training, distillation or both, over the recipe's corpora."""
-        mixture = Mixture.open(
-            f"families.{self.name}.sources", settings.sources, settings.exponent,
-            lambda source: preparing.ner(source, settings.max_length, settings.distill is not None),
-        )  # fmt: skip
-        return NerObjective(mixture, settings, encoder, seed, preparing)
 
     def read(self, path: Spec, notes: Notes | None = None) -> list[TaggedText]:
         """Words and tags from any source of :func:`~onetrunk.data.sources.stream_ner`."""

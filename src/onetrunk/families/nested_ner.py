@@ -12,12 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from onetrunk.data.examples import NestedText, TaggedText
 from onetrunk.data.notes import Notes
+from onetrunk.data.rows import NestedText, TaggedText
 from onetrunk.data.sources import Spec, read_nested
 from onetrunk.decoding import Nested, decode_nested, render_nested
 from onetrunk.families.ner import Ner, PerWord
-from onetrunk.metrics.scores import scores_of_counts
+from onetrunk.families.scores import scores_of_counts
 
 TAGS = 3
 """O, B and I of a type."""
@@ -60,11 +60,11 @@ class NestedNer(PerWord[NestedText, Nested]):
             return F.cross_entropy(by_type, targets.reshape(-1, TAGS))
         return F.cross_entropy(by_type, targets.flatten())
 
-    def ballots(self, targets: Tensor, classes: int) -> Tensor:
+    def soft_targets(self, targets: Tensor, classes: int) -> Tensor:
         """``(U, 3 types)``: 1 for each type's tag and 0 for its others."""
         return F.one_hot(targets, TAGS).float().flatten(1)
 
-    def expected(self, logits: Tensor) -> Tensor:
+    def probabilities(self, logits: Tensor) -> Tensor:
         """Probabilities of each type's three."""
         return logits.unflatten(1, (-1, TAGS)).softmax(-1).flatten(1)
 

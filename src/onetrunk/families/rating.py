@@ -16,7 +16,7 @@ from scipy.stats import spearmanr
 from sklearn.metrics import cohen_kappa_score
 from torch import Tensor
 
-from onetrunk.data.examples import LabelledText
+from onetrunk.data.rows import LabelledText
 from onetrunk.decoding import decode_rating, render_rating
 from onetrunk.errors import UserError
 from onetrunk.families.classification import Classification, WholeText
@@ -73,11 +73,11 @@ class Rating(WholeText[float]):
         """Mean squared error, in units of the scale's length."""
         return F.mse_loss(logits, targets)
 
-    def ballots(self, targets: Tensor, classes: int) -> Tensor:
+    def soft_targets(self, targets: Tensor, classes: int) -> Tensor:
         """The value itself: the votes are the mean of the neighbours' values."""
         return targets
 
-    def expected(self, logits: Tensor) -> Tensor:
+    def probabilities(self, logits: Tensor) -> Tensor:
         """The value, on the scale."""
         return logits.clamp(0, 1)
 

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from onetrunk.data.examples import TaggedText
+from onetrunk.data.rows import TaggedText
 from onetrunk.label.base import Entity
 from onetrunk.label.job import Job, whole_file
 from onetrunk.label.report import Tally, write_report

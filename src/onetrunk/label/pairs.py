@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import regex
 
-from onetrunk.data.examples import Pair, Span
 from onetrunk.data.formats.table import Stream, Table, blocks, show, wrong
 from onetrunk.data.notes import Notes
+from onetrunk.data.rows import Pair, Span
 from onetrunk.errors import UserError, nearest
 from onetrunk.label.files import read_columns
 from onetrunk.label.labelers.pieces import words_of

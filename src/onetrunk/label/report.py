@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from onetrunk.data.examples import TaggedText
+from onetrunk.data.rows import TaggedText
 from onetrunk.label.base import Entity
 from onetrunk.storage import write_json
 

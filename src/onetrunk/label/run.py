@@ -15,13 +15,13 @@ from typing import Any
 
 import xxhash
 
+from onetrunk.cli.console import progress_bar
 from onetrunk.data.notes import Notes
 from onetrunk.errors import UserError
 from onetrunk.label.base import Labeler, Unfinished
 from onetrunk.label.compare import Sample, compare
 from onetrunk.label.job import Job, Labelled, only_one, refuse_foreign
 from onetrunk.label.merge import merge
-from onetrunk.progress import progress_bar
 
 SHARD_ROWS = 500
 Texts = Callable[[Notes | None], Iterator[str]]

@@ -22,11 +22,11 @@ DEFAULT_K = 3
 @dataclass
 class Backbone:
     """One encoder for every app. ``k`` is how many of its last layers may carry LoRA;
-    ``primary`` holds a LoRA by family name (empty for strategies without them)."""
+    ``primary_loras`` holds a LoRA by family name (empty for strategies without them)."""
 
     encoder: Encoder
     k: int
-    primary: dict[str, LoraAdapter] = field(default_factory=dict)
+    primary_loras: dict[str, LoraAdapter] = field(default_factory=dict)
     pooling: Pooling = "mean"
     record: dict[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
@@ -45,7 +45,7 @@ def save_backbone(backbone: Backbone, folder: Path) -> None:
     # What a tokenizer last truncated to would be saved with it.
     backbone.encoder.tokenizer.backend_tokenizer.no_truncation()
     backbone.encoder.tokenizer.save_pretrained(folder)
-    for family, adapter in backbone.primary.items():
+    for family, adapter in backbone.primary_loras.items():
         save_peft(adapter, backbone.encoder, folder / "primary" / family)
     write_json(
         folder / RECORD,
@@ -54,7 +54,7 @@ def save_backbone(backbone: Backbone, folder: Path) -> None:
             "onetrunk": __version__,
             "k": backbone.k,
             "pooling": backbone.pooling,
-            "primary": sorted(backbone.primary),
+            "primary": sorted(backbone.primary_loras),
             "fingerprint": backbone.fingerprint,
             **backbone.record,
         },
@@ -86,10 +86,10 @@ def load_backbone(name: str | Path) -> Backbone:
         raise UserError(
             f"{folder / RECORD}: k = {record['k']}, the encoder has {encoder.depth} layers"
         )
-    primary = {
+    primary_loras = {
         family: load_peft(folder / "primary" / family, encoder) for family in record["primary"]
     }
-    backbone = Backbone(encoder, int(record["k"]), primary, record["pooling"], record)
+    backbone = Backbone(encoder, int(record["k"]), primary_loras, record["pooling"], record)
     if backbone.fingerprint != record["fingerprint"]:
         raise UserError(
             f"{folder}: the weights are not those this backbone was written with "

@@ -183,21 +183,21 @@ class Encoder:
         return places
 
     def run_packed(
-        self, hidden: Tensor, lengths: Sequence[int], start: int, stop: int, reads: int = 1
+        self, hidden: Tensor, lengths: Sequence[int], start: int, stop: int, head_layers: int = 1
     ) -> Tensor:
         """Layers ``start`` … ``stop - 1`` of texts of these lengths side by side: of one pack
         ``(N, D)``, or of G, ``(G, N, D)``.
 
-        Returns ``(..., N, reads D)``: the last ``reads`` of the states, the final one last. They
-        are what enters the first of these layers, and what leaves each of them.
+        Returns ``(..., N, head_layers D)``: the last ``head_layers`` states side by side, the final
+        one last. A state is the input of the first of these layers or the output of one of them.
         """
-        if not 1 <= reads <= stop - start + 1:
-            raise ValueError(f"{reads} states of {stop - start} layers")
-        kept = deque([hidden.reshape(-1, *hidden.shape[-2:])], maxlen=reads)
+        if not 1 <= head_layers <= stop - start + 1:
+            raise ValueError(f"{head_layers} states of {stop - start} layers")
+        kept = deque([hidden.reshape(-1, *hidden.shape[-2:])], maxlen=head_layers)
         groups = packing.groups_of(lengths, hidden.device)
         for layer in self.layers[start:stop]:
             kept.append(layer(kept[-1], None, groups=groups))
-        states = kept[0] if reads == 1 else torch.cat([*kept], -1)
+        states = kept[0] if head_layers == 1 else torch.cat([*kept], -1)
         return states.view(*hidden.shape[:-1], states.shape[-1])
 
     def freeze(self) -> None:

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from onetrunk.data.examples import LabelledText, TaggedText
 from onetrunk.data.formats.annotations import tagged_text
 from onetrunk.data.iob import entities
 from onetrunk.data.notes import Notes
+from onetrunk.data.rows import LabelledText, TaggedText
 from onetrunk.data.sources import read_classification, read_ner, read_texts
 from onetrunk.errors import UserError
 

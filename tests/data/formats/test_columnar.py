@@ -6,8 +6,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from onetrunk.data.examples import LabelledText, Pair, TaggedText
 from onetrunk.data.formats.table import BLOCK
+from onetrunk.data.rows import LabelledText, Pair, TaggedText
 from onetrunk.data.sources import (
     read_classification,
     read_ner,

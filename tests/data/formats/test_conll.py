@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from onetrunk.data.examples import TaggedText
 from onetrunk.data.notes import Notes
+from onetrunk.data.rows import TaggedText
 from onetrunk.data.sources import read_ner, read_texts
 from onetrunk.errors import UserError
 

@@ -7,8 +7,8 @@ from typing import Any
 import datasets
 import pytest
 
-from onetrunk.data.examples import LabelledText, Pair
 from onetrunk.data.locate import locate
+from onetrunk.data.rows import LabelledText, Pair
 from onetrunk.data.sources import read_classification, read_ner, read_pairs, read_texts
 from onetrunk.errors import UserError
 

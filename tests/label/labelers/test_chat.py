@@ -14,7 +14,7 @@ from onetrunk.label.base import Entity, Unfinished
 from onetrunk.label.labelers.cache import AnswerCache, key_of
 from onetrunk.label.labelers.chat import GIVE_UP, ChatLabeler, concept_name, locate
 from onetrunk.label.labelers.endpoint import Endpoint, Settings, _seconds
-from onetrunk.label.labelers.limits import Pace
+from onetrunk.label.labelers.limits import RateLimit
 from onetrunk.label.labelers.pieces import IN_PIECES
 
 FAULTS = ("429", "500", "timeout", "invalid json", "wrong schema", "hallucinated")
@@ -183,7 +183,7 @@ def test_retry_after_is_seconds_or_a_date():
 
 
 def test_requests_are_spaced_by_the_rate():
-    pace, start = Pace(6000), time.monotonic()
+    pace, start = RateLimit(6000), time.monotonic()
     for _ in range(6):
         pace.wait(Event())
     assert time.monotonic() - start >= 0.05

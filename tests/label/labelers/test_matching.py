@@ -3,7 +3,7 @@ import re
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onetrunk.data.examples import TaggedText
+from onetrunk.data.rows import TaggedText
 from onetrunk.label.labelers.matching import Matcher, longest_first
 
 QUICK = settings(derandomize=True, max_examples=200, deadline=None)

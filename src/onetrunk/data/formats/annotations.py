@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from onetrunk.data.examples import NestedText, TaggedText
 from onetrunk.data.formats.table import Stream, Table, show, wrong
 from onetrunk.data.notes import Notes
+from onetrunk.data.rows import NestedText, TaggedText
 from onetrunk.errors import UserError
 
 _LabelledSpan = tuple[int, int, str]

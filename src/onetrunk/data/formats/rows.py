@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from onetrunk.data.examples import TaggedText
 from onetrunk.data.formats.table import Stream, Table, no_column, show, string_list, wrong
 from onetrunk.data.notes import Notes
+from onetrunk.data.rows import TaggedText
 from onetrunk.data.schemes import Converter
 from onetrunk.errors import UserError
 

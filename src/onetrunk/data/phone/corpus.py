@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from onetrunk.data.examples import LabelledText, Pair, TaggedText
 from onetrunk.data.phone import templates as words
 from onetrunk.data.phone.drawing import DEFAULT_SIZES, NER_APPS, TC_APPS, Sizes, draw
 from onetrunk.data.phone.writer import Row
+from onetrunk.data.rows import LabelledText, Pair, TaggedText
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from onetrunk.data.examples import TaggedText
 from onetrunk.data.phone.corpus import PhoneCorpus, generate
 from onetrunk.data.phone.drawing import DEFAULT_SIZES, Sizes
+from onetrunk.data.rows import TaggedText
 from onetrunk.storage import atomic_folder, refuse_existing
 
 

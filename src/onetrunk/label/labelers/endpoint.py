@@ -23,7 +23,7 @@ from pydantic import BaseModel, ValidationError
 from onetrunk.data.formats.table import show
 from onetrunk.errors import UserError
 from onetrunk.label.base import Unfinished
-from onetrunk.label.labelers.limits import Pace, Purse
+from onetrunk.label.labelers.limits import Budget, RateLimit
 
 _T = TypeVar("_T")
 LONGEST_BACKOFF = 60.0
@@ -116,8 +116,8 @@ class Endpoint:
             headers={"Authorization": f"Bearer {settings.key}"} if settings.key else {},
             limits=httpx.Limits(max_connections=settings.concurrency),
         )
-        self._pace = Pace(settings.rate)
-        self._purse = Purse(settings.requests, settings.tokens)
+        self._pace = RateLimit(settings.rate)
+        self._purse = Budget(settings.requests, settings.tokens)
         self._stopped = threading.Event()
 
     def ask(self, body: Mapping[str, Any], check: Callable[[str], _T]) -> Reply[_T]:

@@ -9,7 +9,7 @@ from onetrunk.errors import UserError
 from onetrunk.label.base import Unfinished
 
 
-class Pace:
+class RateLimit:
     """When the next request may start: evenly spaced, and not while the endpoint asks to wait.
 
     ``rate`` is requests a minute. Thread-safe.
@@ -38,7 +38,7 @@ class Pace:
             self._next = max(self._next, time.monotonic() + seconds)
 
 
-class Purse:
+class Budget:
     """What is left of a budget of requests, of tokens, or of both. Thread-safe."""
 
     def __init__(self, requests: int | None, tokens: int | None) -> None:

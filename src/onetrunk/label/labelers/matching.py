@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
-from onetrunk.data.examples import Span, TaggedText
+from onetrunk.data.rows import Span, TaggedText
 
 _T = TypeVar("_T")
 _HERE = ""  # no word is empty, so this key of a trie node holds the names that end there

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from onetrunk.data.examples import Span, TaggedText
+from onetrunk.data.rows import Span, TaggedText
 from onetrunk.label.base import Answer, Entity
 
 _SENTENCE_ENDS = frozenset(".!?。！？…")

@@ -1,0 +1,162 @@
+"""Which adapter an app needs: a linear head alone where it is as good, a LoRA where it is better.
+
+A linear app costs next to nothing beside others on the device, a LoRA app k layers more. So the
+costlier one must be better by more than the noise of the rows that judge it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from onetrunk.adaptation.fit import fit
+from onetrunk.adaptation.task import AdaptSettings, Data
+from onetrunk.adaptation.training import Progress
+from onetrunk.apps.app import App
+from onetrunk.apps.engine import Engine
+from onetrunk.families.base import Family
+from onetrunk.model.backbone import Backbone
+
+# With fewer rows than this each is judged once, in five folds; with more, a fifth of them is.
+FEW_ROWS = 500
+FOLDS = 5
+RESAMPLES = 100
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A way to make the app, and what held-out rows said of it."""
+
+    name: str
+    score: float | None
+    """The family's metric in percent; None: not done in time."""
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The app that was chosen, and why."""
+
+    app: App
+    chosen: str
+    tried: list[Tried]
+    why: str
+
+
+class _OutOfTime(Exception):
+    pass
+
+
+def choose_adapter(
+    backbone: Backbone,
+    family: Family[Any, Any],
+    data: Data,
+    settings: AdaptSettings,
+    budget: float,
+    progress: Progress = lambda what, done, total: None,
+) -> Choice:
+    """Try a linear app and one with a LoRA within ``budget`` seconds, and choose.
+
+    They are judged on the validation rows; without any, on rows of the training set that are held
+    out, after which the chosen one is trained on all of them. The linear app is always tried, and
+    training the chosen one again comes on top of the budget. The LoRA is chosen if it is better by
+    more than one standard error of the difference (bootstrap over the rows).
+
+    Raises :class:`UserError` as :func:`~onetrunk.adaptation.fit.fit` does.
+    """
+    ends = time.perf_counter() + budget
+    ways = {
+        "linear": replace(settings, adapter="linear"),
+        # Its neighbours need validation rows.
+        "lora": replace(
+            settings, adapter="lora", neighbours=settings.neighbours and bool(data.validation)
+        ),
+    }
+    judged = _Judged(backbone, family, data, settings.seed)
+    tried: list[Tried] = []
+    for name, way in ways.items():
+        start = time.perf_counter()
+
+        def watch(what: str, done: int, total: int, name: str = name) -> None:
+            if name != "linear" and time.perf_counter() > ends:
+                raise _OutOfTime
+            progress(f"{name}: {what}", done, total)
+
+        try:
+            watch("trying", 0, 1)
+            score: float | None = judged.fit(name, way, watch)
+        except _OutOfTime:
+            score = None
+        tried.append(Tried(name, score, round(time.perf_counter() - start, 2)))
+    chosen, why = judged.best(budget)
+    app = judged.apps.get(chosen)
+    if app is None:
+        app = fit(backbone, family, data, ways[chosen], progress)
+    return Choice(app, chosen, tried, why)
+
+
+class _Judged:
+    """Predictions of each way for the rows that judge, all of them made without those rows."""
+
+    def __init__(self, backbone: Backbone, family: Family[Any, Any], data: Data, seed: int) -> None:
+        self.backbone, self.family, self.data = backbone, family, data
+        self.parts = list(_parts(data, seed))
+        self.rows = [row for part in self.parts for row in part.validation]
+        self.found: dict[str, list[Any]] = {}
+        self.apps: dict[str, App] = {}  # of those made from all training rows
+
+    def fit(self, name: str, settings: AdaptSettings, progress: Progress) -> float:
+        """Make the apps; the score of what they predict."""
+        found: list[Any] = []
+        for part in self.parts:
+            # What judges must not stop training, too, unless the user gave it for that.
+            seen = part if self.data.validation else replace(part, validation=[])
+            app = fit(self.backbone, self.family, seen, settings, progress)
+            engine = Engine(self.backbone, {name: app})
+            found += engine.predict_examples(name, part.validation)
+        self.found[name] = found
+        if self.data.validation:
+            self.apps[name] = app
+        return round(self._score(range(len(self.rows)), name), 2)
+
+    def best(self, budget: float) -> tuple[str, str]:
+        """The name of the best way, and why it is."""
+        if "lora" not in self.found:
+            return "linear", f"the LoRA app was not done in {budget:g} s"
+        everything = range(len(self.rows))
+        gain = self._score(everything, "lora") - self._score(everything, "linear")
+        rng = np.random.default_rng(0)
+        drawn = rng.integers(0, len(self.rows), (RESAMPLES, len(self.rows)))
+        noise = float(
+            np.std([self._score(rows, "lora") - self._score(rows, "linear") for rows in drawn])
+        )
+        how = f"{gain:+.1f} ± {noise:.1f} {self.family.metric} on {len(self.rows)} rows"
+        if gain > noise:
+            return "lora", f"the LoRA app is better by more than noise: {how}"
+        return "linear", f"the LoRA app is not better by more than noise: {how}"
+
+    def _score(self, rows: Sequence[int] | np.ndarray, name: str) -> float:
+        found = self.found[name]
+        scores = self.family.score([self.rows[i] for i in rows], [found[i] for i in rows])
+        return scores[self.family.metric]
+
+
+def _parts(data: Data, seed: int) -> Iterator[Data]:
+    """What to train on and what judges it."""
+    if data.validation:
+        yield data
+        return
+    rows = len(data.train)
+    order = np.random.default_rng(seed).permutation(rows)
+    folds = min(FOLDS, rows)
+    for fold in range(folds if rows < FEW_ROWS else 1):
+        held_out = set(order[fold::folds].tolist())
+        yield Data(
+            data.labels,
+            [row for at, row in enumerate(data.train) if at not in held_out],
+            [data.train[at] for at in sorted(held_out)],
+        )

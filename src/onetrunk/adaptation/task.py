@@ -1,0 +1,245 @@
+"""What one app is trained for and from: its settings, rows, targets, and the head on top."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from onetrunk.adaptation.linear import EXACT, PENALTIES, ROUGH, choose_penalty, solve_linear
+from onetrunk.adaptation.retrieval import choose, cross_judges, judge
+from onetrunk.adaptation.trunk_cache import TrunkCache, unit_features
+from onetrunk.apps.app import AdapterKind, App
+from onetrunk.apps.neighbours import Neighbours
+from onetrunk.apps.top import Top
+from onetrunk.apps.windows import Examples
+from onetrunk.errors import UserError
+from onetrunk.families.base import Family
+from onetrunk.model.backbone import Backbone
+from onetrunk.model.precision import Precision
+
+
+@dataclass(frozen=True)
+class AdaptSettings:
+    """How an app is trained. Defaults suit a few dozen to a few thousand rows."""
+
+    adapter: AdapterKind = "lora"
+    k: int | None = None
+    """The app's LoRA is trained on the last k layers; None: the backbone's k. What the primary LoRA
+    has below them stays as it is."""
+    rank: int = 16
+    """Used where the family has no primary LoRA; otherwise the primary's rank holds."""
+    alpha: float = 32.0
+    epochs: int | None = None
+    """None: enough for about 200 updates, 4 to 12 epochs."""
+    batch_size: int = 16
+    lora_lr: float = 2e-3
+    head_lr: float = 5e-4
+    l2: float | None = None
+    """Ridge penalty on the standardised linear head; None: the family's, or if it has none, that of
+    the lowest loss in cross-validation."""
+    head_layers: int | None = None
+    """The head reads the states of so many layers side by side, the last one and those before it,
+    at most k + 1. None: k + 1 or 1, as the family has it; if it does not say, 1 with a LoRA, and
+    without one whichever has the lower loss in cross-validation."""
+    max_length: int = 128
+    neighbours: bool = False
+    """Blend the head with the votes of the nearest training texts, if held-out rows like it. The
+    app then holds the state of every training text."""
+    patience: int = 3
+    """Epochs without a better validation score before stopping."""
+    cache: bool = True
+    """Keep trunk activations; False recomputes them at every step."""
+    precision: Precision = "auto"
+    """Of the frozen layers' products. auto: bf16 where it is measured to be faster here."""
+    seed: int = 0
+
+
+DEFAULTS = AdaptSettings()
+
+
+@dataclass
+class Data:
+    """Rows of one app, with the labels of the whole training file."""
+
+    labels: list[str]
+    train: list[Any]
+    validation: list[Any] = field(default_factory=list)
+    unlabelled: list[Any] = field(default_factory=list)
+    """More examples to train on, from ``soft_targets`` alone."""
+    soft_targets: list[Tensor] | None = None
+    """By example of ``train`` and ``unlabelled``, what is to be learned in place of labels:
+    ``(units, C)`` in the form of :meth:`Family.soft_targets`."""
+
+
+class AppTask:
+    """One app in the making. ``slot`` names the adapter that its states are computed under.
+
+    Raises :class:`UserError` if there is nothing to learn: no rows, fewer than two classes, or no
+    word that the tokenizer keeps.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        family: Family[Any, Any],
+        data: Data,
+        settings: AdaptSettings,
+        slot: str,
+    ) -> None:
+        if not data.train:
+            raise UserError("there are no training rows")
+        if settings.neighbours:
+            _check_neighbours(family, data, settings)
+        if len(data.soft_targets or data.train) != len(data.train) + len(data.unlabelled):
+            raise ValueError("soft_targets must be as many as labelled and unlabelled examples")
+        if not family.learnable(data.labels):
+            raise UserError(
+                f"training rows have only the label(s) {data.labels}: nothing to tell apart"
+            )
+        self.backbone, self.family, self.data = backbone, family, data
+        self.settings, self.slot = settings, slot
+        encoder = backbone.encoder
+        self.k = settings.k or backbone.k
+        if settings.head_layers is not None and not 1 <= settings.head_layers <= self.k + 1:
+            most = f"with k = {self.k} a head reads 1 to {self.k + 1} states"
+            raise UserError(f"{most}, not {settings.head_layers}")
+        self.max_length = min(settings.max_length, encoder.max_length)
+        rows = [*data.train, *data.unlabelled]
+        self.train = Examples.prepare(family, rows, encoder, self.max_length)
+        self.validation = Examples.prepare(family, data.validation, encoder, self.max_length)
+        self.targets = self._targets(self.train, data.soft_targets)
+        if not sum(map(len, self.targets)):
+            raise UserError("the tokenizer leaves nothing of the training texts to learn from")
+
+    def read(self, top: Top, cache: bool) -> None:
+        """Run what is below the top over all texts, if it is to be kept."""
+        self.trunk = TrunkCache(self.train, top, self.slot, cache, max(self._choices()))
+        self._held_out = TrunkCache(self.validation, top, self.slot, cache, self.trunk.head_layers)
+
+    def loss(self, head: nn.Linear, windows: list[int], states: Tensor, mask: Tensor) -> Tensor:
+        """Mean loss of the units of some training windows, given their final states."""
+        units = [self.train.units[window] for window in windows]
+        targets = torch.cat([self.targets[window] for window in windows]).to(states.device)
+        gathered = self.family.gather(states, mask, units, self.backbone.pooling)
+        return self.family.loss(head(gathered), targets)
+
+    def solve_head(self) -> tuple[nn.Linear, dict[str, Any]]:
+        """The best linear head on the states as they are now; from here on they are read as it
+        reads them."""
+        features, targets = torch.cat(self._features(self.trunk)), torch.cat(self.targets)
+        loss = self.family.loss
+        classes, l2 = self.family.classes(self.data.labels), self.settings.l2
+        l2 = self.family.penalty if l2 is None else l2
+        (head_layers, *others), width = self._choices(), self.backbone.encoder.width
+        if l2 is None or others:
+            penalties, groups = PENALTIES if l2 is None else (l2,), self._groups()
+            found = {
+                count: choose_penalty(
+                    features[:, -count * width :], targets, groups, classes, loss, penalties
+                )
+                for count in (head_layers, *others)
+            }
+            head_layers = min(
+                found, key=lambda count: found[count][1]
+            )  # the fewest, if they are equal
+            l2 = found[head_layers][0]
+        self.trunk.head_layers = self._held_out.head_layers = head_layers
+        # With a LoRA the training goes on from here.
+        tolerance = ROUGH if self.settings.adapter == "lora" else EXACT
+        head = solve_linear(
+            features[:, -head_layers * width :], targets, classes, l2, loss, tolerance
+        )
+        details = {"l2": l2}
+        if self.data.validation:
+            details["validation"] = round(self.score(head), 2)
+        return head, details
+
+    def _choices(self) -> list[int]:
+        """How many states the head may read, the fewest first."""
+        if self.settings.head_layers is not None:
+            return [self.settings.head_layers]
+        if (deep := self.family.deep_head) is not None:
+            return [self.k + 1 if deep else 1]
+        # A LoRA brings to the last state what the pooled text needs.
+        return [1] if self.settings.adapter == "lora" else [1, self.k + 1]
+
+    def score(self, head: nn.Linear) -> float:
+        """The family's metric on the validation rows, in percent."""
+        predictions = [
+            self.family.decode(part, row, units, self.data.labels)
+            for row, part, units in self._judged(head)
+        ]
+        return self.family.score(self.validation.rows, predictions)[self.family.metric]
+
+    def neighbours(self, head: nn.Linear, l2: float) -> Neighbours | None:
+        """The training texts, if a blend of the head with their votes is better on validation rows,
+        or without any in cross-validation; that needs states that were not trained on them."""
+        features, targets = torch.cat(self._features(self.trunk)), torch.cat(self.targets)
+        family, classes = self.family, self.family.classes(self.data.labels)
+        found = Neighbours.of(features, family.soft_targets(targets, classes), 1, 1.0, 0.5)
+        if self.data.validation:
+            held_out = torch.cat(self._features(self._held_out))
+            wanted = torch.cat(self._targets(self.validation))
+            judges = [judge(head, found, held_out, wanted)]
+        else:
+            judges = cross_judges(family, features, targets, self._groups(), classes, l2)
+        return choose(family, found, judges) if judges else None
+
+    def calibrate(self, app: App) -> None:
+        """Shift an app's decisions to what its family finds best on the validation rows."""
+        if not self.data.validation:
+            return
+        judged = ((row, part) for row, part, _ in self._judged(app.logits))
+        if (shift := self.family.calibrate(judged, self.data.labels)) is not None:
+            app.shift(shift)
+
+    @torch.no_grad()
+    def _judged(
+        self, answer: Callable[[Tensor], Tensor]
+    ) -> Iterator[tuple[Any, Tensor, list[int]]]:
+        """By validation example: itself, its logits and which units they are of. Nothing is
+        computed before the first is asked for."""
+        parts = self._features(self._held_out)
+        yield from self.validation.joined([answer(part) for part in parts])
+
+    def _features(self, trunk: TrunkCache) -> list[Tensor]:
+        return unit_features(trunk, self.family, self.backbone.pooling)
+
+    def _targets(
+        self, examples: Examples, soft_targets: Sequence[Tensor] | None = None
+    ) -> list[Tensor]:
+        """By window: from the labels of its example, or from what is said instead."""
+        windows = zip(examples.example_of, examples.units, strict=True)
+        if soft_targets is not None:
+            return [
+                soft_targets[example][[unit for unit, at in enumerate(units) if at >= 0]]
+                for example, units in windows
+            ]
+        return [
+            self.family.targets(examples.rows[example], units, self.data.labels)
+            for example, units in windows
+        ]
+
+    def _groups(self) -> list[int]:
+        """By training unit, which example it is of."""
+        windows = zip(self.train.example_of, self.targets, strict=True)
+        return [example for example, targets in windows for _ in targets]
+
+
+def _check_neighbours(family: Family[Any, Any], data: Data, settings: AdaptSettings) -> None:
+    if data.soft_targets is not None:
+        raise UserError("neighbours are labelled texts, and these are taught: leave one out")
+    if not family.retrieves:
+        raise UserError(
+            f"apps of family {family.name!r} have no neighbours: {family.name} is not "
+            "about whole texts"
+        )
+    if settings.adapter == "lora" and not data.validation:
+        raise UserError(
+            "neighbours of an app with a LoRA need validation rows: its states are trained on the "
+            "training rows, which cannot judge them"
+        )

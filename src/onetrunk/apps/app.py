@@ -1,0 +1,168 @@
+"""An app: one downstream task as a head, its labels and (usually) a LoRA; and its folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from onetrunk import __version__
+from onetrunk.apps.neighbours import Neighbours, load_neighbours, save_neighbours
+from onetrunk.errors import UserError
+from onetrunk.families import family
+from onetrunk.families.base import Family
+from onetrunk.model.backbone import Backbone
+from onetrunk.model.heads import load_head, save_head
+from onetrunk.model.lora import NONE, LoraAdapter
+from onetrunk.model.peft_format import load_peft, save_peft
+from onetrunk.storage import read_json, write_json
+
+AdapterKind = Literal["lora", "linear"]
+RECORD = "app.json"
+
+
+@dataclass
+class App:
+    """A downstream task that runs on one backbone.
+
+    ``adapter`` is its own LoRA, or None for an app that is a linear head alone. Such an app reads
+    the states under a task-primary LoRA: ``family_of_primary`` names its family, or is ``none`` for
+    the bare backbone.
+    """
+
+    family: Family[Any, Any]
+    labels: list[str]
+    head: nn.Linear
+    adapter: LoraAdapter | None
+    family_of_primary: str
+    max_length: int
+    fingerprint: str
+    head_layers: int = 1
+    """The head reads the states of so many layers side by side, the last one and those before."""
+    record: dict[str, Any] = field(default_factory=dict)
+    neighbours: Neighbours | None = None
+    """Labelled texts whose votes are blended with the head's answer."""
+
+    @property
+    def kind(self) -> AdapterKind:
+        """``lora`` or ``linear``."""
+        return "linear" if self.adapter is None else "lora"
+
+    def logits(self, gathered: Tensor) -> Tensor:
+        """Head input ``(U, D)`` -> logits ``(U, C)``."""
+        logits: Tensor = self.head(gathered)
+        if self.neighbours is None:
+            return logits
+        votes = self.neighbours.votes(gathered)
+        blended = self.family.blend(logits, votes, self.neighbours.share)
+        return blended + self.neighbours.shift.to(blended.device)
+
+    @torch.no_grad()
+    def shift(self, by: Tensor) -> None:
+        """Add ``(C,)`` to the logits, for good."""
+        (self.head.bias if self.neighbours is None else self.neighbours.shift).add_(by)
+
+    def check(self, backbone: Backbone, name: str) -> None:
+        """Raise :class:`UserError` unless the app was trained on exactly this backbone."""
+        if self.fingerprint != backbone.fingerprint:
+            trained_on = self.record.get("backbone", "another backbone")
+            raise UserError(
+                f"app {name} was trained on {trained_on} ({self.fingerprint[:12]}), "
+                f"not on {backbone.encoder.source} ({backbone.fingerprint[:12]})"
+            )
+        if self.family_of_primary not in (NONE, *backbone.primary_loras):
+            raise UserError(
+                f"app {name} needs the primary LoRA {self.family_of_primary!r} of its backbone"
+            )
+
+
+def backbone_from(folder: Path, backbone: str) -> str:
+    """How an app in ``folder`` finds its backbone again: a folder relative to its own, the name of
+    an encoder as it is."""
+    if Path(backbone).is_dir():
+        return os.path.relpath(Path(backbone).resolve(), folder.resolve())
+    return backbone
+
+
+def save_app(app: App, backbone: Backbone, folder: Path) -> None:
+    """Fill ``folder`` with ``app.json``, ``head.safetensors``, the LoRA as a PEFT folder and
+    ``neighbours.safetensors``, each if the app has it."""
+    save_head(app.head, folder)
+    if app.adapter is not None:
+        save_peft(app.adapter, backbone.encoder, folder)
+    record = dict(app.record)
+    if app.neighbours is not None:
+        record["neighbours"] = save_neighbours(app.neighbours, folder)
+    write_json(
+        folder / RECORD,
+        {
+            "format": 1,
+            "onetrunk": __version__,
+            "family": app.family.name,
+            "labels": app.labels,
+            "adapter": app.kind,
+            "primary": app.family_of_primary,
+            "reads": app.head_layers,
+            "max_length": app.max_length,
+            "fingerprint": app.fingerprint,
+            **record,
+        },
+    )
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """An app folder's ``app.json``, checked for the keys every app has."""
+    record = read_json(folder / RECORD, "an app folder")
+    for key in ("family", "labels", "adapter", "primary", "max_length", "fingerprint"):
+        if key not in record:
+            raise UserError(f"{folder / RECORD} is damaged: it has no {key!r}")
+    return record
+
+
+def load_app(folder: Path, backbone: Backbone) -> App:
+    """Read an app folder for the backbone it was trained on.
+
+    Raises :class:`UserError` for another backbone, or if the head or LoRA is missing or damaged.
+    """
+    record = read_record(folder)
+    # Before multi-label was a family of its own, an app said so beside its family.
+    kind = family("multi-label" if record.get("multi_label") else record["family"])
+    labels = list(record["labels"])
+    app = App(
+        family=kind,
+        labels=labels,
+        head=nn.Linear(1, 1),  # replaced below, once the backbone is known to be the right one
+        adapter=None,
+        family_of_primary=record["primary"],
+        head_layers=record.get("reads", 1),  # before there was a choice: the last state
+        max_length=int(record["max_length"]),
+        fingerprint=record["fingerprint"],
+        record=record,
+    )
+    app.check(backbone, str(folder))
+    most = backbone.encoder.depth + 1
+    if not isinstance(app.head_layers, int) or not 1 <= app.head_layers <= most:
+        raise UserError(f"{folder / RECORD}: reads is {app.head_layers!r}, not 1 to {most}")
+    width = app.head_layers * backbone.encoder.width
+    app.head = load_head(folder, kind.classes(labels), width)
+    if numbers := record.get("neighbours"):
+        app.neighbours = load_neighbours(folder, numbers, kind.classes(labels), width)
+    if record["adapter"] == "lora":
+        app.adapter = load_peft(folder, backbone.encoder)
+    return app
+
+
+def load_apps(folders: Sequence[Path], backbone: Backbone) -> dict[str, App]:
+    """Several app folders, by the folder's name. Two of one name are an error."""
+    apps: dict[str, App] = {}
+    for folder in folders:
+        name = folder.resolve().name
+        if name in apps:
+            raise UserError(f"two apps are called {name!r}: rename one folder ({folder})")
+        apps[name] = load_app(folder, backbone)
+    return apps

@@ -1,0 +1,253 @@
+"""Many apps over the same texts in one pass.
+
+    texts ─► trunk (once a text) ─► top, G groups: one for each distinct adapter ─► heads ─► apps
+
+N apps with a LoRA each cost ``trunk + N x top``; apps that are a linear head alone share the top of
+their family's primary LoRA.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import copy
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from onetrunk.apps.app import App, load_apps
+from onetrunk.apps.top import CHUNK_TOKENS, Top
+from onetrunk.apps.windows import Examples
+from onetrunk.data.batching import STREAM_TEXTS, TokenIds, by_tokens, in_turn
+from onetrunk.errors import UserError, nearest
+from onetrunk.families.base import Family
+from onetrunk.model.backbone import Backbone
+from onetrunk.model.lora import NONE
+from onetrunk.model.lora_stack import LoraStack
+from onetrunk.model.packing import unpack
+from onetrunk.model.precision import Precision, choose
+
+
+class Engine:
+    """Apps on one backbone, ready to run. Thread-safe: running changes no state.
+
+    Nor does anything else. To change apps while requests run, go on with another engine
+    (:meth:`with_apps`, :meth:`without`): a request has the apps of the engine that it was put to.
+
+    ``precision`` is that of the encoder's products; heads are fp32. ``auto``: bf16 where it is
+    measured to be faster, which holds a second copy of the layers.
+    """
+
+    def __init__(
+        self, backbone: Backbone, apps: Mapping[str, App], precision: Precision = "fp32"
+    ) -> None:
+        self.backbone = backbone
+        backbone.encoder.freeze()
+        self.precision = choose(precision, backbone.encoder.device, backbone.encoder.width)
+        self._encoder = backbone.encoder
+        if self.precision == "bf16":
+            self._encoder = backbone.encoder.in_bf16()
+        self._hold(apps)
+
+    def _hold(self, apps: Mapping[str, App]) -> None:
+        self.apps = dict(apps)
+        adapters = {}
+        self._slot_of = {}
+        for name, app in apps.items():
+            app.check(self.backbone, name)
+            if app.adapter is not None:
+                self._slot_of[name] = f"app:{name}"
+                adapters[f"app:{name}"] = app.adapter
+            else:
+                self._slot_of[name] = app.family_of_primary
+                if app.family_of_primary != NONE:
+                    adapters[app.family_of_primary] = self.backbone.primary_loras[
+                        app.family_of_primary
+                    ]
+        self._adapters = adapters
+        self._stack = LoraStack(self._encoder, adapters)
+        if self.precision == "bf16":
+            self._stack.in_bf16()
+
+    def with_apps(self, apps: Mapping[str, App]) -> Engine:
+        """An engine with these apps, too, in place of those of the same names. It shares the
+        encoder with this one, which stays as it is."""
+        return self._with({**self.apps, **apps})
+
+    def without(self, *names: str) -> Engine:
+        """:meth:`with_apps`, the other way round. Raises :class:`UserError` for an unknown app."""
+        for name in names:
+            self.app(name)
+        return self._with({name: app for name, app in self.apps.items() if name not in names})
+
+    def _with(self, apps: Mapping[str, App]) -> Engine:
+        other = copy(self)
+        other._hold(apps)
+        return other
+
+    @classmethod
+    def load(
+        cls, backbone: Backbone, folders: Sequence[Path], precision: Precision = "fp32"
+    ) -> Engine:
+        """Load app folders (:func:`~onetrunk.apps.app.load_apps`)."""
+        return cls(backbone, load_apps(folders, backbone), precision)
+
+    def app(self, name: str) -> App:
+        """Look an app up. Raises :class:`UserError` with the nearest name if unknown."""
+        try:
+            return self.apps[name]
+        except KeyError:
+            raise UserError(f"unknown app {name!r}; {nearest(name, self.apps)}") from None
+
+    def predict(
+        self, texts: Sequence[str], apps: Sequence[str] | None = None
+    ) -> list[dict[str, Any]]:
+        """Run apps (default: all) over raw texts.
+
+        One dict a text: ``text`` and ``apps``: by app name, ``entities`` with character offsets or
+        ``labels`` with ``probabilities``. A text longer than an app's windows is read in several.
+        """
+        names = list(self.apps) if apps is None else list(apps)
+        results: list[dict[str, Any]] = [{"text": text, "apps": {}} for text in texts]
+        for max_length in sorted({self.app(name).max_length for name in names}):
+            group = [name for name in names if self.apps[name].max_length == max_length]
+            examples = {
+                family.name: self._examples(
+                    family, [family.parse(text) for text in texts], max_length
+                )
+                for family in (self.apps[name].family for name in group)
+            }
+            predictions = self._run(group, examples)
+            for name in group:
+                family = self.apps[name].family
+                rows = examples[family.name].rows
+                for i, result in enumerate(results):
+                    result["apps"][name] = family.render(rows[i], predictions[name][i])
+        return results
+
+    def stream(
+        self, texts: Iterable[str], apps: Sequence[str] | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """:meth:`predict` for texts without end: of :data:`STREAM_TEXTS` at a time, in order."""
+        for some in in_turn(texts, STREAM_TEXTS):
+            yield from self.predict(some, apps)
+
+    def predict_examples(self, name: str, rows: Sequence[Any]) -> list[Any]:
+        """One app's predictions for examples of its family (NER: for the words they come with)."""
+        return self.predict_all([name], rows)[name]
+
+    def predict_all(self, names: Sequence[str], rows: Sequence[Any]) -> dict[str, list[Any]]:
+        """:meth:`predict_examples` of several apps, by app; in one pass where they read windows of
+        one length. Raises :class:`UserError` unless they are of one family."""
+        found: dict[str, list[Any]] = {}
+        if len(families := {self.app(name).family.name for name in names}) > 1:
+            raise UserError(f"these apps are of several families: {', '.join(sorted(families))}")
+        for max_length in sorted({self.app(name).max_length for name in names}):
+            group = [name for name in names if self.apps[name].max_length == max_length]
+            family = self.apps[group[0]].family
+            found |= self._run(group, {family.name: self._examples(family, rows, max_length)})
+        return {name: found[name] for name in names}
+
+    def unit_probabilities(self, name: str, rows: Sequence[Any]) -> list[Tensor]:
+        """What an app says of examples of its family before it decides: of each
+        ``(units, C)`` fp32 on the CPU, as :meth:`Family.unit_probabilities` has it."""
+        app = self.app(name)
+        examples = {app.family.name: self._examples(app.family, rows, app.max_length)}
+        found = self._judged([name], examples)[name]
+        return [app.family.unit_probabilities(logits.float(), units) for _, logits, units in found]
+
+    def score(self, name: str, rows: Sequence[Any], where: str) -> dict[str, float]:
+        """Metrics of an app on labelled examples. Raises :class:`UserError` for an unseen label."""
+        return self.score_all([name], rows, where)[name]
+
+    def score_all(
+        self, names: Sequence[str], rows: Sequence[Any], where: str
+    ) -> dict[str, dict[str, float]]:
+        """:meth:`score` of several apps of one family, by app."""
+        for name in names:
+            family = self.app(name).family
+            family.check_rows(rows, where)
+            family.check_labels(rows, self.apps[name].labels, where)
+        predictions = self.predict_all(names, rows)
+        return {name: self.apps[name].family.score(rows, predictions[name]) for name in names}
+
+    def _examples(self, family: Family[Any, Any], rows: Sequence[Any], max_length: int) -> Examples:
+        return Examples.prepare(family, rows, self.backbone.encoder, max_length)
+
+    def _run(self, names: Sequence[str], examples: Mapping[str, Examples]) -> dict[str, list[Any]]:
+        """Predictions by app. ``examples`` holds the same texts once for each family."""
+        predictions = {}
+        for name, found in self._judged(names, examples).items():
+            family, labels = self.apps[name].family, self.apps[name].labels
+            predictions[name] = [family.decode(part, row, at, labels) for row, part, at in found]
+        return predictions
+
+    def _judged(
+        self, names: Sequence[str], examples: Mapping[str, Examples]
+    ) -> dict[str, list[tuple[Any, Tensor, list[int]]]]:
+        """By app and example: itself, its logits ``(u, C)`` and which units they are of."""
+        shared = next(iter(examples.values()))
+        own = {name: examples[self.apps[name].family.name] for name in names}
+        parts: dict[str, list[Any]] = {name: [None] * len(shared.encoded) for name in names}
+        for windows in by_tokens(shared.lengths, CHUNK_TOKENS):
+            units = {
+                kind: [of_family.units[window] for window in windows]
+                for kind, of_family in examples.items()
+            }
+            logits = self.logits(names, [shared.encoded[w].ids for w in windows], units)
+            for name in names:
+                split = logits[name].cpu().split(own[name].visible(windows))
+                for window, part in zip(windows, split, strict=True):
+                    parts[name][window] = part
+        return {name: own[name].joined(parts[name]) for name in names}
+
+    @torch.inference_mode()
+    def logits(
+        self,
+        names: Sequence[str],
+        texts: Sequence[TokenIds],
+        units: Mapping[str, Sequence[Sequence[int]]],
+    ) -> dict[str, Tensor]:
+        """One pass over token ids: by app, logits ``(U, C)`` of its units.
+
+        ``units[family]`` gives the token positions of each text's units.
+        """
+        users: dict[str, list[str]] = {}
+        for name in names:
+            users.setdefault(self._slot_of[name], []).append(name)
+        slots, depth = list(users), self._encoder.depth
+        most = max((self.apps[name].head_layers for name in names), default=1)
+        lowest = [self._adapters[slot].layers[0] for slot in slots if slot != NONE]
+        start = min([*lowest, depth + 1 - most])
+        lengths = list(map(len, texts))
+        top = Top(self._encoder, self._stack, depth - start, self.precision)
+        hidden = top.below(texts)
+        logits: dict[str, Tensor] = {}
+        at_once = max(1, CHUNK_TOKENS // sum(lengths))  # more are no faster, and take memory
+        for first in range(0, len(slots), at_once):
+            own = slots[first : first + at_once]
+            with self._stack.route(self._stack.slots(own), entering=start):
+                states = top.run(hidden.expand(len(own), -1, -1), lengths, most)
+            padded, mask = unpack(states, lengths)
+            for slot, seen in zip(own, padded, strict=True):
+                logits |= self._heads(users[slot], seen, mask, units)
+        return {name: logits[name] for name in names}
+
+    def _heads(
+        self,
+        names: Sequence[str],
+        states: Tensor,
+        mask: Tensor,
+        units: Mapping[str, Sequence[Sequence[int]]],
+    ) -> dict[str, Tensor]:
+        """Logits of the apps that read the same states ``(B, T, head_layers D)``."""
+        gathered: dict[str, Tensor] = {}  # apps of one family share this too
+        logits = {}
+        for name in names:
+            app = self.apps[name]
+            kind = app.family.name
+            if kind not in gathered:
+                gathered[kind] = app.family.gather(states, mask, units[kind], self.backbone.pooling)
+            logits[name] = app.logits(gathered[kind][:, -app.head_layers * self._encoder.width :])
+        return logits

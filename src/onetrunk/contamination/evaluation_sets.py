@@ -1,0 +1,102 @@
+"""The evaluation sets that a run must not train on."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+from onetrunk.contamination.index import EvaluationIndex, OverlapSettings
+from onetrunk.contamination.removal import DecontaminationReport, SourceReport, decontaminate
+from onetrunk.corpora.store import key_of
+from onetrunk.data.locate import Located, locate
+from onetrunk.data.sources import stream_texts
+from onetrunk.errors import UserError
+
+SPLITS = ("validation", "test")
+
+_Row = TypeVar("_Row")
+
+
+@dataclass
+class EvaluationSets:
+    """Located evaluation sets by name, read only if a source has to be checked against them."""
+
+    sets: Mapping[str, Located] = field(default_factory=dict)
+    settings: OverlapSettings = field(default_factory=OverlapSettings)
+
+    @classmethod
+    def find(cls, patterns: Sequence[str], settings: OverlapSettings) -> EvaluationSets:
+        """Files, and folders with a validation or test split; ``*`` stands for any name. Of
+        ``hub:NAME[:CONFIG]`` it is the test split.
+
+        Raises :class:`UserError` for a pattern that nothing matches, or a folder without either.
+        """
+        sets: dict[str, Located] = {}
+        for pattern in patterns:
+            if pattern.startswith("hub:"):
+                sets[f"{pattern[4:]}/test"] = locate(pattern, "test")
+                continue
+            paths = [Path(found) for found in sorted(glob.glob(pattern))]
+            if not paths:
+                raise UserError(f"decontaminate: no such file or folder: {pattern}")
+            for path in paths:
+                for split, located in _splits(path).items():
+                    sets["/".join([*path.parts[-2:], split])] = located
+        return cls(sets, settings)
+
+    @cached_property
+    def index(self) -> EvaluationIndex:
+        """The sets, read and indexed."""
+        index = EvaluationIndex(self.settings)
+        for name, located in self.sets.items():
+            index.add(name, stream_texts(located))
+        return index
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of the sets and of how they are compared; empty if there are none."""
+        if not self.sets:
+            return ""
+        hashes = {name: located.sha256() for name, located in self.sets.items()}
+        return key_of(sets=hashes, settings=asdict(self.settings))
+
+    def filter(
+        self, rows: Iterable[_Row], texts_of: Callable[[_Row], Sequence[str]]
+    ) -> tuple[Iterator[_Row], Callable[[], dict[str, Any]]]:
+        """The rows that no set holds, and a function that gives the report once they are read.
+
+        The report says what was compared with what, and of the ``source`` what was removed.
+        """
+        if not self.sets:
+            return iter(rows), dict
+        report = SourceReport()
+        kept = decontaminate(rows, texts_of, self.index, report)
+        return kept, lambda: {
+            **DecontaminationReport(self.index).as_json(),
+            "source": asdict(report),
+        }
+
+
+def merged_report(reports: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """The reports of several sources, by name, that were checked against the same sets."""
+    merged = dict(next(iter(reports.values())))
+    del merged["source"]
+    return merged | {"sources": {name: report["source"] for name, report in reports.items()}}
+
+
+def _splits(path: Path) -> dict[str, Located]:
+    if not path.is_dir():
+        return {"all": locate(path)}
+    found, why = {}, ""
+    for split in SPLITS:
+        try:
+            found[split] = locate(path, split)
+        except UserError as error:
+            why = str(error)
+    if not found:
+        raise UserError(f"decontaminate: {path} has neither a validation nor a test split; {why}")
+    return found

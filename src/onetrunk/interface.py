@@ -1,0 +1,71 @@
+"""What :class:`~onetrunk.apps.engine.Engine` and the device's Runtime have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Protocol, overload
+
+import numpy as np
+
+from onetrunk.errors import UserError
+
+
+class Model(Protocol):
+    """Apps on one backbone, ready to run over texts."""
+
+    @property
+    def names(self) -> list[str]:
+        """The apps' names."""
+
+    @overload
+    def predict(self, texts: str, apps: Sequence[str] | None = None) -> dict[str, Any]: ...
+
+    @overload
+    def predict(
+        self, texts: list[str] | tuple[str, ...], apps: Sequence[str] | None = None
+    ) -> list[dict[str, Any]]: ...
+
+    def predict(self, texts: Any, apps: Sequence[str] | None = None) -> Any:
+        """Run apps (default: all) over one text, or over many.
+
+        One text gives one result, a list gives a list. A result holds ``text`` and, under ``apps``,
+        the answer of each app: ``entities`` with character offsets, ``labels`` with
+        ``probabilities``, or a ``value``. Raises :class:`UserError` for an unknown app, and for
+        anything that is neither a text nor a list of texts.
+        """
+
+    def stream(
+        self, texts: Iterable[str], apps: Sequence[str] | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """:meth:`predict` for any number of texts, one result at a time, in order."""
+
+    def embed(self, texts: str | Sequence[str]) -> np.ndarray:
+        """The text classification family's embedding of each text, ``(N, D)`` float32.
+
+        It is the pooled last state under the family's task-primary LoRA, not normalised. One text
+        gives ``(D,)``. Of a text that is longer than a window it is the mean over its windows.
+        """
+
+
+def listed(texts: Any, what: str = "texts") -> list[str]:
+    """A list of the texts in ``texts``: one string, or any ordered collection of strings.
+
+    Raises :class:`UserError`, saying what to pass, for anything else: None, NaN, bytes, a table, or
+    a collection that holds one of these.
+    """
+    if isinstance(texts, str):
+        return [texts]
+    if hasattr(texts, "columns") or isinstance(texts, dict):
+        names = ", ".join(map(str, texts if isinstance(texts, dict) else texts.columns))
+        raise UserError(f"{what}: pass one column of the table, not all of it: {names[:80]}")
+    if isinstance(texts, bytes | set | frozenset) or not hasattr(texts, "__iter__"):
+        raise UserError(f"{what}: pass a string or a list of strings, not {_shown(texts)}")
+    found = list(texts)
+    for place, text in enumerate(found):
+        if not isinstance(text, str):
+            raise UserError(f"{what}: item {place} is {_shown(text)}; every text must be a string")
+    return found
+
+
+def _shown(value: Any) -> str:
+    return f"{value!r:.60} ({type(value).__name__})"

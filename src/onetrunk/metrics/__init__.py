@@ -1,1 +1,0 @@
-"""How predictions are scored."""

@@ -1,0 +1,181 @@
+"""Pictures of stage-1 runs: losses, and where in the backbone the families' gradients conflict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+from onetrunk.prefinetuning.advise import Advice
+from onetrunk.prefinetuning.conflict import layer_names
+from onetrunk.prefinetuning.loop import StepRecord
+
+COLOURS = ("tab:blue", "tab:orange", "tab:green", "tab:red", "tab:purple", "tab:brown")
+# A heat map has at most so many columns; each shows the mean of the steps that fall into it.
+COLUMNS = 60
+# Heat maps side by side, at most.
+PANELS = 4
+
+
+def plot_losses(records: Sequence[StepRecord], path: Path, title: str) -> None:
+    """Draw each family's loss over the steps: every step faintly, a running mean on top."""
+    families = list(records[0].losses)
+    figure = Figure(figsize=(5.2 * len(families), 3.4), layout="constrained")
+    axes = np.atleast_1d(figure.subplots(1, len(families)))
+    steps = np.array([record.step + 1 for record in records])
+    for axis, family, colour in zip(axes, families, COLOURS, strict=False):
+        losses = np.array([record.losses[family] for record in records])
+        window = max(1, len(losses) // 20)
+        smooth = np.convolve(losses, np.ones(window) / window, mode="valid")
+        axis.plot(steps, losses, color=colour, alpha=0.25, linewidth=0.8)
+        axis.plot(steps[window - 1 :], smooth, color=colour, label=f"mean of {window} steps")
+        axis.set(xlabel="step", ylabel="loss", title=f"{family} loss", ylim=(0, None))
+        axis.grid(alpha=0.3)
+        axis.legend()
+    figure.suptitle(title)
+    save_figure(figure, path)
+
+
+def plot_conflict(records: Sequence[StepRecord], path: Path, title: str) -> None:
+    """Draw a run's conflict: cos(g_f, g_g) of the backbone's gradients by layer and step, a heat
+    map a pair of families, and beside it the families' gradient norms by layer.
+
+    Raises :class:`ValueError` if the records hold no cosines: one family, or a frozen backbone.
+    """
+    _draw({"": records}, path, title, norms=True)
+
+
+def plot_conflicts(
+    runs: Mapping[str, Sequence[StepRecord]], path: Path, title: str = "gradient conflict"
+) -> None:
+    """Draw the heat maps of several runs, by name, on one colour scale.
+
+    Raises :class:`ValueError` if the records of a run hold no cosines.
+    """
+    _draw(runs, path, title, norms=False)
+
+
+def binned(records: Sequence[StepRecord], pair: str) -> tuple[np.ndarray, np.ndarray]:
+    """Mean cosines ``(L + 1, bins)`` of at most 60 bins of steps, and the bins' edges
+    ``(bins + 1,)`` in steps. No record is left out."""
+    groups = np.array_split(np.arange(len(records)), min(COLUMNS, len(records)))
+    cosines = np.array([record.cosines[pair] for record in records])
+    means = np.stack([cosines[group].mean(0) for group in groups], axis=1)
+    edges = [records[group[0]].step for group in groups] + [records[-1].step + 1]
+    return means, np.array(edges)
+
+
+def plot_advice(advice: Advice, path: Path, title: str) -> None:
+    """Draw a profile: batch cosines by layer with their intervals, the private layers shaded, and
+    how far batches of one family agree."""
+    depth = len(advice.layers)
+    figure = Figure(figsize=(8.4, 1.4 + 0.32 * depth), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True, width_ratios=[3, 2])
+    places = np.arange(depth)
+    for i, (pair, colour) in enumerate(zip(advice.layers[0].conflicts, COLOURS, strict=False)):
+        found = [layer.conflicts[pair].batch_cosine for layer in advice.layers]
+        left.hlines(places + 0.12 * i, [e.low for e in found], [e.high for e in found], colour)
+        left.plot(
+            [e.value for e in found], places + 0.12 * i, "o", color=colour,
+            label=pair.replace("|", ", "),
+        )  # fmt: skip
+    for family, colour in zip(advice.layers[0].agreement, COLOURS, strict=False):
+        agreement = [max(0.0, layer.agreement[family]) for layer in advice.layers]
+        right.plot(agreement, places, marker="o", color=colour, label=family)
+    for axis in (left, right):
+        if advice.k:
+            axis.axhspan(depth - advice.k - 0.5, depth - 0.5, color="0.92", zorder=0)
+        axis.grid(alpha=0.3)
+        axis.legend(fontsize=8)
+    left.locator_params(axis="x", nbins=6)
+    left.axvline(0, color="0.4", linewidth=0.8)
+    left.set_yticks(places, [layer.name for layer in advice.layers])
+    left.set(xlabel="batch cosine, 90 % interval (below 0: conflict)")
+    right.set(xlabel="agreement of a family's batches", xlim=(0, None))
+    figure.suptitle(f"{title}: k = {advice.k}, in {advice.share:.0%} of the resamples")
+    save_figure(figure, path)
+
+
+def _draw(runs: Mapping[str, Sequence[StepRecord]], path: Path, title: str, norms: bool) -> None:
+    for name, records in runs.items():
+        if not records or not records[0].cosines:
+            raise ValueError(f"{name or title}: no cosines were recorded, nothing to draw")
+    pairs = list(next(iter(runs.values()))[0].cosines)
+    found = {(pair, name): binned(runs[name], pair) for pair in pairs for name in runs}
+    # Symmetric, so that white is 0. Not up to 1, for cosines of single batches are small, and not
+    # up to the largest, which may stand alone: what is beyond has the colour of the end.
+    sizes = np.abs(np.concatenate([means.ravel() for means, _ in found.values()]))
+    limit = float(np.quantile(sizes, 0.99)) or 1.0
+    depth = len(next(iter(found.values()))[0])
+    columns = min(len(runs), PANELS)
+    rows = len(pairs) * -(-len(runs) // columns)
+    figure = Figure(
+        figsize=(2.0 + 4.2 * columns + 2.8 * norms, 1.2 + rows * (0.9 + 0.26 * depth)),
+        layout="constrained",
+    )
+    axes = figure.subplots(
+        rows, columns + norms, squeeze=False, sharey=True,
+        width_ratios=[4.2] * columns + [2.4] * norms,
+    )  # fmt: skip
+    for axis in axes.flat:
+        axis.set_visible(False)
+    for i, (pair, name) in enumerate(found):
+        block, place = divmod(i, len(runs))  # each pair begins on a row of its own
+        row = block * (rows // len(pairs)) + place // columns
+        axis = axes[row, place % columns]
+        axis.set_visible(True)
+        image = _heat_map(axis, *found[pair, name], limit)
+        first, second = pair.split("|")
+        axis.set_title(f"{name}  cos(g {first}, g {second})".strip(), fontsize=10)
+        axes[row, 0].set_yticks(range(depth), layer_names(depth))
+        if norms:
+            axes[row, -1].set_visible(True)
+            _norms(axes[row, -1], runs[name], pair)
+    bar = figure.colorbar(
+        image, ax=axes[:, :columns], pad=0.02, shrink=min(1, 2 / rows),
+        extend="both" if sizes.max() > limit else "neither",
+    )  # fmt: skip
+    bar.set_label(f"mean cosine, scale ± {limit:.2g}")
+    figure.suptitle(title)
+    save_figure(figure, path)
+
+
+def _heat_map(axis: Any, means: np.ndarray, edges: np.ndarray, limit: float) -> Any:
+    """Red is conflict, blue agreement; the bottom of the encoder is at the bottom."""
+    image = axis.pcolormesh(
+        edges, np.arange(len(means) + 1) - 0.5, means, cmap="RdBu", vmin=-limit, vmax=limit
+    )
+    width = (edges[-1] - edges[0]) / (len(edges) - 1)
+    axis.set_xlabel("step" if width <= 1 else f"step (means of about {width:.0f})")
+    return image
+
+
+def _norms(axis: Any, records: Sequence[StepRecord], pair: str) -> None:
+    for family, colour in zip(pair.split("|"), COLOURS, strict=False):
+        norms = np.array([record.gradient_norms[family] for record in records])
+        low, middle, high = np.quantile(norms, (0.1, 0.5, 0.9), axis=0)
+        places = np.arange(len(middle))
+        axis.plot(middle, places, color=colour, marker="o", markersize=4, label=family)
+        axis.fill_betweenx(places, low, high, color=colour, alpha=0.15, linewidth=0)
+    axis.set_xscale("log")
+    axis.set(xlabel="median, 10 to 90 % of the steps")
+    axis.set_title("gradient norms", fontsize=10)
+    axis.grid(alpha=0.3)
+    axis.legend(fontsize=8)
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write the picture whole or not at all; the name's ending says which kind it is."""
+    beside = path.with_name(f".partial.{path.name}")
+    try:
+        # The same picture is the same bytes: an SVG has neither date nor random names.
+        with rc_context({"svg.hashsalt": "onetrunk"}):
+            metadata = {"Date": None} if path.suffix == ".svg" else None
+            figure.savefig(beside, dpi=120, metadata=metadata)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)

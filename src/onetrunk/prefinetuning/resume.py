@@ -1,0 +1,204 @@
+"""The folder that a stage-1 run keeps beside its output until that is written.
+
+OUT.checkpoints/run.json         recipe and data of the run
+                training.jsonl   a line a step
+                step-000200/     the newest two checkpoints
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from onetrunk.cli.console import console, say
+from onetrunk.config import Recipe
+from onetrunk.corpora.tokenised import tokenizer_sha256
+from onetrunk.data.notes import Notes
+from onetrunk.errors import UserError
+from onetrunk.prefinetuning import checkpoint
+from onetrunk.prefinetuning.checkpoint import Checkpoint
+from onetrunk.prefinetuning.log import LOG, read_log
+from onetrunk.prefinetuning.loop import Trainer
+from onetrunk.prefinetuning.objectives.base import Objective
+from onetrunk.storage import read_json, sha256_of_files, write_json
+
+KEPT = 2
+_RUN, _LOCK = "run.json", "lock"
+_MISSING = object()
+
+
+class WorkFolder:
+    """``OUT.checkpoints``, for the output ``OUT``."""
+
+    def __init__(self, out: Path) -> None:
+        self.folder = out.parent / f"{out.name}.checkpoints"
+        self.log = self.folder / LOG
+
+    def checkpoints(self) -> list[Path]:
+        """Folders of checkpoints, whole or not, newest first."""
+        found = {step: path for path in self.folder.glob("step-*") if (step := _step(path)) >= 0}
+        return [found[step] for step in sorted(found, reverse=True)]
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other processes off; afterwards delete the folder unless it holds checkpoints.
+
+        Raises :class:`UserError` if another process has it, or if it holds something else.
+        """
+        names = {path.name for path in self.folder.iterdir()} if self.folder.is_dir() else set()
+        if self.folder.is_file() or (names - {_LOCK} and _RUN not in names):
+            raise UserError(
+                f"{self.folder} is needed for checkpoints, but holds something else (it has no "
+                f"{_RUN}): move it away"
+            )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.folder / _LOCK)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise UserError(f"another process is training into {self.folder}") from None
+        try:
+            yield
+        finally:
+            if not self.checkpoints():
+                self.discard()
+            lock.release()
+
+    def find(self, recipe: Recipe, resume: bool, overwrite: bool) -> Checkpoint | None:
+        """The newest checkpoint that is whole, if the run is to go on; None: it starts anew.
+
+        What is wrong with newer ones is said aloud. Raises :class:`UserError` if there are
+        checkpoints, but neither ``resume`` nor ``overwrite`` says what to do with them; if they
+        belong to another recipe; or if not one of them is whole.
+        """
+        paths = self.checkpoints()
+        if not resume:
+            if paths and not overwrite:
+                raise UserError(
+                    f"{paths[0]} was left by a run that did not end: pass --resume to go on from "
+                    "there, or --overwrite to start again"
+                )
+            return None
+        if not paths:
+            console.print(
+                f"{self.folder} holds no checkpoint: starting from the beginning", markup=False
+            )
+            return None
+        was = read_json(self.folder / _RUN, "the checkpoints of a run")
+        for key, before, now in differences(was.get("recipe"), _json(recipe)):
+            raise UserError(
+                f"{self.folder} belongs to another recipe: {key} was {before}, now {now}; change "
+                "it back, choose another --out, or start again with --overwrite"
+            )
+        run = sha256_of_files(self.folder / _RUN)
+        faults = []
+        for path in paths:
+            try:
+                found = checkpoint.check(path, run)
+                read_log(self.log, found.step)
+            except UserError as error:
+                faults.append(str(error))
+                continue
+            notes = Notes()
+            for fault in faults:
+                notes.add("checkpoint not used", fault)
+            say(notes)
+            console.print(f"going on from {path}: {found.step} steps are done", markup=False)
+            return found
+        raise UserError(f"no checkpoint can be used; start again with --overwrite ({faults[0]})")
+
+    def resume(self, trainer: Trainer, recipe: Recipe, found: Checkpoint) -> None:
+        """Bring a fresh trainer to a checkpoint. Raises :class:`UserError` if data changed."""
+        was = read_json(self.folder / _RUN, "the checkpoints of a run").get("data")
+        for key, _, _ in differences(was, identity(trainer, recipe)["data"]):
+            raise UserError(
+                f"the {key} has changed since {found.folder} was written: change it back, or "
+                "start again with --overwrite"
+            )
+        checkpoint.restore(trainer, found)
+
+    def tidy(self, found: Checkpoint) -> None:
+        """Delete all that does not belong to the run as it was at a checkpoint: what came after,
+        what was refused or half written."""
+        earlier = {path.name for path in self.checkpoints() if _step(path) <= found.step}
+        self._clear({_RUN, LOG, *earlier})
+
+    def begin(self, trainer: Trainer, recipe: Recipe) -> None:
+        """Start from nothing: whatever another run left is deleted."""
+        self._clear({_RUN})  # replaced: without it the folder would not be known as ours
+        write_json(self.folder / _RUN, identity(trainer, recipe))
+
+    def save(self, trainer: Trainer, step: int) -> None:
+        """Write a checkpoint, then delete all but the newest two."""
+        checkpoint.save(trainer, step, self.folder, sha256_of_files(self.folder / _RUN))
+        for path in self.checkpoints()[KEPT:]:
+            _delete(path)
+
+    def _clear(self, kept: Collection[str]) -> None:
+        for path in self.folder.iterdir():
+            if path.name not in (_LOCK, *kept):
+                _delete(path)
+
+    def how_to_go_on(self) -> str:
+        """What to tell whoever stopped the run; empty if there is nothing to go on from."""
+        saved = self.checkpoints()
+        if not saved:
+            return ""
+        return f"{saved[0]} is kept; the same command with --resume goes on from there"
+
+    def discard(self) -> None:
+        """Delete the folder."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def identity(trainer: Trainer, recipe: Recipe) -> dict[str, Any]:
+    """All that the result of a freshly built trainer follows from (JSON values)."""
+    data: dict[str, Any] = {
+        "encoder": trainer.encoder.fingerprint(),
+        "tokenizer": tokenizer_sha256(trainer.encoder.tokenizer),
+        "evaluation data": trainer.builder.evaluation.sha256,
+    }
+    for family, objective in trainer.objectives.items():
+        assert isinstance(objective, Objective)
+        report = objective.report()  # nothing is drawn yet: all of it is about the data
+        for source in report.pop("sources"):
+            data[f"{family} source {source['name']!r}"] = source["sha256"]
+        data |= {f"{family} {key}": value for key, value in report.items()}
+    return {"recipe": _json(recipe), "data": data}
+
+
+def _json(recipe: Recipe) -> dict[str, Any]:
+    return recipe.model_dump(mode="json")
+
+
+def differences(was: Any, now: Any, key: str = "") -> Iterator[tuple[str, str, str]]:
+    """Where two JSON values differ: dotted key, and both as JSON (or ``missing``)."""
+    if isinstance(was, list) and isinstance(now, list):
+        was, now = dict(enumerate(was)), dict(enumerate(now))
+    if isinstance(was, dict) and isinstance(now, dict):
+        for part in {**was, **now}:
+            place = f"{key}.{part}" if key else str(part)
+            yield from differences(was.get(part, _MISSING), now.get(part, _MISSING), place)
+    elif was != now:
+        yield key, _shown(was), _shown(now)
+
+
+def _shown(value: Any) -> str:
+    return "missing" if value is _MISSING else json.dumps(value, ensure_ascii=False)
+
+
+def _step(path: Path) -> int:
+    """The step that a checkpoint's folder is named after; -1 if it is none."""
+    match = re.fullmatch(r"step-(\d{6,})", path.name)
+    return int(match[1]) if match else -1
+
+
+def _delete(path: Path) -> None:
+    shutil.rmtree(path) if path.is_dir() else path.unlink()

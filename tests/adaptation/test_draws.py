@@ -1,0 +1,69 @@
+"""Rows are drawn in one way, by the seed, and can be drawn again from their ids."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from onetrunk.adaptation.draws import Draw, draw_rows, save_rows
+from onetrunk.data.notes import Notes
+from onetrunk.data.rows import LabelledText, TaggedText
+from onetrunk.errors import UserError
+from onetrunk.families import family
+
+TEXTS = [LabelledText(f"text {i}", ("rare" if i % 25 == 0 else "usual",)) for i in range(100)]
+
+
+def drawn(draw: Draw, seed: int = 0) -> list[int]:
+    return draw_rows(TEXTS, family("tc"), draw, seed, "hash")
+
+
+def test_rows_at_random() -> None:
+    assert drawn(Draw()) == list(range(100))
+    ids = drawn(Draw(rows=20), seed=3)
+    assert ids == drawn(Draw(rows=20), seed=3) != drawn(Draw(rows=20), seed=4)
+    assert len(set(ids)) == 20
+    assert drawn(Draw(rows=50), seed=3)[:20] == ids
+    with pytest.raises(UserError, match="--rows 101: the training file has 100 rows"):
+        drawn(Draw(rows=101))
+    with pytest.raises(UserError, match="--rows and --shots exclude each other"):
+        drawn(Draw(rows=5, shots=1))
+
+
+def test_a_share_and_shots() -> None:
+    ids = drawn(Draw(fraction=0.25))
+    assert Counter(TEXTS[i].labels[0] for i in ids) == {"rare": 1, "usual": 24}
+    assert set(ids) < set(drawn(Draw(fraction=0.5)))
+    shots = drawn(Draw(shots=3))
+    assert Counter(TEXTS[i].labels[0] for i in shots) == {"rare": 3, "usual": 3}
+
+
+def test_shots_of_entities_count_mentions() -> None:
+    """Two words of one entity are one mention."""
+    rows = [TaggedText.from_words(["new", "york"], ["B-place", "I-place"]) for _ in range(9)]
+    rows += [TaggedText.from_words(["ann"], ["B-who"])]
+    notes = Notes()
+    ids = draw_rows(rows, family("ner"), Draw(shots=2), 0, "hash", notes)
+    assert len(ids) == 3
+    assert 9 in ids
+    assert notes.lines() == [
+        "labels that occur fewer than 2 times, all of them drawn: 1 ('who' (1))"
+    ]
+
+
+def test_a_draw_is_kept_and_drawn_again(tmp_path: Path) -> None:
+    ids = drawn(Draw(fraction=0.1))
+    save_rows(tmp_path, ids, Draw(fraction=0.1), 0, "hash")
+    kept = json.loads((tmp_path / "rows.json").read_text())
+    assert kept == {"what": {"fraction": 0.1, "seed": 0}, "source_sha256": "hash", "ids": ids}
+    assert drawn(Draw(subset=tmp_path / "rows.json"), seed=9) == ids
+    with pytest.raises(UserError, match="its row ids do not belong here"):
+        draw_rows(TEXTS, family("tc"), Draw(subset=tmp_path / "rows.json"), 0, "other")
+    with pytest.raises(UserError, match="of a file with 5 rows"):
+        draw_rows(TEXTS[:5], family("tc"), Draw(subset=tmp_path / "rows.json"), 0, "hash")
+    (tmp_path / "rows.json").unlink()
+    save_rows(tmp_path, list(range(100)), Draw(), 0, "hash")
+    assert not (tmp_path / "rows.json").exists()

@@ -1,0 +1,477 @@
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import log_loss
+from sklearn.preprocessing import StandardScaler
+from torch.nn.functional import cross_entropy
+
+from onetrunk.adaptation import training, trunk_cache
+from onetrunk.adaptation.fit import fit, fit_together
+from onetrunk.adaptation.linear import (
+    FOLDS,
+    PENALTIES,
+    PENALTY,
+    choose_penalty,
+    held_out_folds,
+    solve_linear,
+)
+from onetrunk.adaptation.task import AdaptSettings, AppTask, Data
+from onetrunk.adaptation.trunk_cache import TrunkCache, top_states, unit_features
+from onetrunk.apps.app import App
+from onetrunk.apps.engine import Engine
+from onetrunk.apps.top import Top
+from onetrunk.apps.windows import Examples
+from onetrunk.data.rows import LabelledText, TaggedText
+from onetrunk.errors import UserError
+from onetrunk.families import family
+from onetrunk.families.base import Family
+from onetrunk.model.backbone import Backbone
+from onetrunk.model.lora_stack import LoraStack
+from onetrunk.model.padding import pad
+
+FAMILIES = ["ner", "tc"]
+
+
+def load(corpora: Path, name: str) -> tuple[Family[Any, Any], Data]:
+    kind = family(name)
+    train = kind.read(corpora / name / "app" / "train.parquet")
+    return kind, Data(kind.label_set(train), train)
+
+
+def held_out(corpora: Path, name: str, split: str) -> list[Any]:
+    return family(name).read(corpora / name / "app" / f"{split}.parquet")
+
+
+def same(a: App, b: App, tolerance: float) -> None:
+    torch.testing.assert_close(a.head.weight, b.head.weight, atol=tolerance, rtol=0)
+    assert a.adapter is not None
+    assert b.adapter is not None
+    for place, (matrix_a, matrix_b) in a.adapter.matrices.items():
+        other = b.adapter.matrices[place]
+        torch.testing.assert_close(matrix_a, other[0], atol=tolerance, rtol=0)
+        torch.testing.assert_close(matrix_b, other[1], atol=tolerance, rtol=0)
+
+
+@pytest.mark.parametrize("k", [None, 1, 3])
+@pytest.mark.parametrize("name", FAMILIES)
+def test_training_on_cached_activations_equals_the_full_forward(
+    corpora: Path, tiny_backbone: Backbone, name: str, k: int | None
+) -> None:
+    """Invariant 3: same loss curve and same weights."""
+    kind, data = load(corpora, name)
+    apps = [
+        fit(tiny_backbone, kind, data, AdaptSettings(epochs=3, batch_size=8, cache=cache, k=k))
+        for cache in (True, False)
+    ]
+    assert apps[0].record["losses"] == pytest.approx(apps[1].record["losses"], abs=2e-5)
+    same(*apps, tolerance=1e-4)
+
+
+@pytest.mark.parametrize("kept", ["in memory", "in a file", "not at all"])
+@pytest.mark.parametrize("k", [0, 1, 2, 3])
+def test_trunk_and_top_equal_the_whole_encoder(
+    corpora: Path,
+    tiny_backbone: Backbone,
+    k: int,
+    kept: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Under an adapter that reaches below the top, too."""
+    if kept == "in a file":
+        monkeypatch.setattr(trunk_cache, "MEMORY_BYTES", 0)
+    kind, data = load(corpora, "ner")
+    encoder = tiny_backbone.encoder
+    examples = Examples.prepare(kind, data.train, encoder, 64)
+    windows = [3, 0, 17, 5]
+    texts = [examples.encoded[window].ids for window in windows]
+    ids, mask = pad(texts, encoder.tokenizer.pad_token_id)
+    stack = LoraStack(encoder, tiny_backbone.primary_loras)
+    top = Top(encoder, stack, k)
+    trunks = [TrunkCache(examples, top, name, kept != "not at all") for name in ("ner", "none")]
+    with torch.no_grad():
+        found = top_states(top, [(trunk, windows) for trunk in trunks])
+        for (states, seen), trunk in zip(found, trunks, strict=True):
+            with stack.route(stack.slots([trunk.name])):
+                want = encoder.states(ids, mask)
+            assert torch.equal(mask, seen)
+            torch.testing.assert_close(states, want * mask[..., None], atol=1e-5, rtol=0)
+
+
+def test_bf16_leaves_the_encoder_alone_and_its_states_close(
+    corpora: Path, tiny_backbone: Backbone
+) -> None:
+    kind, data = load(corpora, "ner")
+    encoder = tiny_backbone.encoder
+    before = encoder.fingerprint()
+    examples = Examples.prepare(kind, data.train, encoder, 64)
+    found = []
+    for own, precision in ((encoder, "fp32"), (encoder.in_bf16(), "bf16")):
+        stack = LoraStack(own, tiny_backbone.primary_loras)
+        top = Top(own, stack, 2, precision)
+        trunk = TrunkCache(examples, top, "ner", cache=True)
+        with torch.no_grad():
+            ((states, _),) = top_states(top, [(trunk, [3, 0, 17, 5])])
+        found.append(states)
+    assert {states.dtype for states in found} == {torch.float32}
+    assert not torch.equal(*found)
+    torch.testing.assert_close(*found, atol=0.1, rtol=0)  # states are standardised: 0.1 of a sd
+    assert encoder.fingerprint() == before
+    assert encoder.linear(0, "query").weight.dtype == torch.float32
+    assert encoder.in_bf16().token_embedding is encoder.token_embedding
+
+
+@pytest.mark.parametrize("adapter", ["linear", "lora"])
+@pytest.mark.parametrize("name", FAMILIES)
+def test_an_app_adapted_in_bf16_is_about_that_of_fp32(
+    corpora: Path, tiny_backbone: Backbone, name: str, adapter: Any
+) -> None:
+    kind, data = load(corpora, name)
+    # Slowly, so that rounding does not send the two different ways.
+    settings = AdaptSettings(adapter=adapter, epochs=3, batch_size=8, lora_lr=3e-4)
+    exact = fit(tiny_backbone, kind, data, settings)
+    app = fit(tiny_backbone, kind, data, replace(settings, precision="bf16"))
+    assert [each.record["precision"] for each in (exact, app)] == ["fp32", "bf16"]
+    assert app.fingerprint == tiny_backbone.fingerprint
+    assert app.head.weight.dtype == torch.float32
+    if adapter == "lora":
+        assert app.adapter is not None
+        assert {m.dtype for pair in app.adapter.matrices.values() for m in pair} == {torch.float32}
+        assert app.record["losses"] == pytest.approx(exact.record["losses"], rel=0.1, abs=5e-3)
+    rows = held_out(corpora, name, "test")
+    engine = Engine(tiny_backbone, {"exact": exact, "app": app})
+    scores = engine.score_all(["exact", "app"], rows, "test")
+    assert scores["app"][kind.metric] == pytest.approx(scores["exact"][kind.metric], abs=5)
+
+
+def test_apps_trained_together_share_a_precision(corpora: Path, tiny_backbone: Backbone) -> None:
+    kind, data = load(corpora, "tc")
+    wanted = {p: (kind, data, AdaptSettings(epochs=1, precision=p)) for p in ("fp32", "bf16")}
+    with pytest.raises(UserError, match="share a precision"):
+        fit_together(tiny_backbone, wanted)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=r"precision 'bf61' is unknown; .*bf16"):
+        fit(tiny_backbone, kind, data, AdaptSettings(precision="bf61"))  # type: ignore[arg-type]
+
+
+def test_filling_a_batch_up_changes_nothing(
+    corpora: Path, tiny_backbone: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tokens that make the number of tokens a round one belong to no text."""
+    wanted = {}
+    for name in ("ner", "tc"):
+        kind, data = load(corpora, name)
+        data.train = data.train[:30]
+        wanted[name] = kind, data, AdaptSettings(epochs=2, batch_size=7)
+    apps = {}
+    for step in (1, 32):
+        monkeypatch.setattr(trunk_cache, "STEP_TOKENS", step)
+        apps[step] = fit_together(tiny_backbone, wanted)
+    for name in wanted:
+        same(apps[1][name], apps[32][name], tolerance=2e-4)
+
+
+@pytest.mark.parametrize("tokens", [4096, 1])
+def test_apps_trained_together_equal_apps_trained_alone(
+    corpora: Path, tiny_backbone: Backbone, tokens: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two families, several depths, lengths of training and kinds, in one pass or in many."""
+    monkeypatch.setattr(training, "PASS_TOKENS", tokens)
+    wanted = {}
+    for name, settings in {
+        "ner": AdaptSettings(epochs=3, batch_size=8),
+        "tc": AdaptSettings(epochs=2, batch_size=4, k=1, seed=3),
+        "tc-deep": AdaptSettings(epochs=4, batch_size=16, k=3, lora_lr=3e-3, patience=1),
+        "tc-linear": AdaptSettings(adapter="linear"),
+    }.items():
+        kind, data = load(corpora, name.split("-")[0])
+        data.train = data.train[: 20 + 3 * len(wanted)]
+        if name == "tc-deep":
+            data.validation = held_out(corpora, "tc", "test")[:20]
+        wanted[name] = kind, data, settings
+    together = fit_together(tiny_backbone, wanted)
+    assert list(together) == list(wanted)
+    for name, want in wanted.items():
+        alone = fit(tiny_backbone, *want)
+        kept = {"seconds"}
+        one, other = (
+            {k: v for k, v in a.record.items() if k not in kept} for a in (alone, together[name])
+        )
+        losses = one.pop("losses", []), other.pop("losses", [])
+        assert one == other
+        assert losses[0] == pytest.approx(losses[1], abs=1e-4)
+        if name == "tc-linear":
+            torch.testing.assert_close(alone.head.weight, together[name].head.weight)
+        else:
+            same(alone, together[name], tolerance=2e-4)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("adapter", ["linear", "lora"])
+def test_an_app_learns_and_the_backbone_stays(
+    corpora: Path, tiny_backbone: Backbone, name: str, adapter: Any
+) -> None:
+    kind, data = load(corpora, name)
+    before = tiny_backbone.encoder.fingerprint()
+    app = fit(tiny_backbone, kind, data, AdaptSettings(adapter=adapter, batch_size=8))
+    assert tiny_backbone.encoder.fingerprint() == before == app.fingerprint
+    engine = Engine(tiny_backbone, {"app": app})
+    scores = engine.score("app", held_out(corpora, name, "test"), "test")
+    assert scores[kind.metric] > 80
+    assert app.kind == adapter
+    assert app.family_of_primary == (name if adapter == "linear" else "none")
+
+
+def test_fitting_is_deterministic_under_a_seed(corpora: Path, tiny_backbone: Backbone) -> None:
+    kind, data = load(corpora, "tc")
+    one, two, other = (
+        fit(tiny_backbone, kind, data, AdaptSettings(epochs=2, seed=seed)) for seed in (1, 1, 2)
+    )
+    same(one, two, tolerance=0)
+    assert not torch.equal(one.head.weight, other.head.weight)
+
+
+def test_a_lora_app_starts_from_the_primary(corpora: Path, tiny_backbone: Backbone) -> None:
+    kind, data = load(corpora, "ner")
+    still = AdaptSettings(epochs=1, lora_lr=0.0, head_lr=0.0)
+    app = fit(tiny_backbone, kind, data, still)
+    assert app.adapter is not None
+    for place, (a, b) in tiny_backbone.primary_loras["ner"].matrices.items():
+        assert torch.equal(app.adapter.matrices[place][0], a)
+        assert torch.equal(app.adapter.matrices[place][1], b)
+    # Deeper than the primary: its layers are kept, the new ones change nothing yet.
+    deeper = fit(tiny_backbone, kind, data, AdaptSettings(epochs=1, lora_lr=0.0, k=3)).adapter
+    assert deeper is not None
+    assert deeper.layers == [0, 1, 2]
+    assert all(b.abs().sum() == 0 for (layer, _), (_, b) in deeper.matrices.items() if layer == 0)
+
+
+def test_a_shallower_app_keeps_the_rest_of_the_primary(
+    corpora: Path, tiny_backbone: Backbone
+) -> None:
+    kind, data = load(corpora, "ner")
+    app = fit(tiny_backbone, kind, data, AdaptSettings(epochs=2, k=1))
+    assert app.adapter is not None
+    primary = tiny_backbone.primary_loras["ner"]
+    assert app.adapter.layers == primary.layers == [1, 2]
+    for place, (a, b) in primary.matrices.items():
+        mine = app.adapter.matrices[place]
+        same = [torch.equal(mine[0], a), torch.equal(mine[1], b)]
+        assert same == ([True, True] if place[0] == 1 else [False, False]), place
+    top = sum(a.numel() + b.numel() for (at, _), (a, b) in primary.matrices.items() if at == 2)
+    head = sum(p.numel() for p in app.head.parameters())
+    assert app.record["trainable_parameters"] == top + head
+
+
+def test_a_bare_encoder_starts_at_zero(corpora: Path, tiny_encoder: Any) -> None:
+    kind, data = load(corpora, "ner")
+    bare = Backbone(tiny_encoder, k=1)
+    app = fit(bare, kind, data, AdaptSettings(epochs=1, lora_lr=0.0, rank=5))
+    assert app.adapter is not None
+    assert (app.adapter.rank, app.adapter.layers) == (5, [2])
+    assert all(b.abs().sum() == 0 for _, b in app.adapter.matrices.values())
+
+
+def test_the_best_epoch_on_validation_is_kept(corpora: Path, tiny_backbone: Backbone) -> None:
+    kind, data = load(corpora, "tc")
+    data.validation = held_out(corpora, "tc", "validation")
+    wild = AdaptSettings(epochs=12, patience=2, lora_lr=0.3, head_lr=0.3, batch_size=8)
+    app = fit(tiny_backbone, kind, data, wild)
+    assert len(app.record["losses"]) <= app.record["epochs"] + 2
+    engine = Engine(tiny_backbone, {"app": app})
+    score = engine.score("app", data.validation, "validation")[kind.metric]
+    assert score == pytest.approx(app.record["validation"], abs=0.01)
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_the_linear_head_equals_scikit_learn(classes: int) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(120, 6)) * rng.uniform(0.1, 10, 6) + rng.normal(size=6)
+    y = (x @ rng.normal(size=(6, classes)) + rng.gumbel(size=(120, classes))).argmax(1)
+    l2 = 0.03
+    head = solve_linear(torch.tensor(x).float(), torch.tensor(y), classes, l2)
+    # Two classes: softmax with two weight vectors w, -w has the penalty of one with half as much.
+    strength = (2 if classes == 2 else 1) / (l2 * len(x))
+    reference = LogisticRegression(C=strength, tol=1e-8, max_iter=5000)
+    scaled = StandardScaler().fit_transform(x)
+    want = reference.fit(scaled, y).predict_proba(scaled)
+    got = head(torch.tensor(x).float()).softmax(-1).detach().numpy()
+    np.testing.assert_allclose(got, want, atol=2e-3)
+
+
+@pytest.mark.parametrize("classes", [3, 15])
+def test_fewer_rows_than_features_have_the_same_head(classes: int) -> None:
+    """Solved in the rows' own coordinates, of many classes on their principal axes; scikit-learn
+    solves it in all of them."""
+    rng = np.random.default_rng(3)
+    x, y = rng.normal(size=(30, 50)), np.arange(30) % classes
+    head = solve_linear(torch.tensor(x).float(), torch.tensor(y), classes, 0.05)
+    scaler = StandardScaler().fit(x)
+    model = LogisticRegression(C=1 / (0.05 * 30), tol=1e-10, max_iter=10**4)
+    model.fit(scaler.transform(x), y)
+    got = head(torch.tensor(x).float()).softmax(-1).numpy()
+    np.testing.assert_allclose(got, model.predict_proba(scaler.transform(x)), atol=2e-4)
+
+
+def test_a_head_reads_what_helps(tiny_backbone: Backbone, corpora: Path) -> None:
+    """What a text is, is told by its words: where the last state has lost them, more are read."""
+    kind, data = load(corpora, "tc")
+    ner, words = load(corpora, "ner")
+    deep = tiny_backbone.k + 1
+    assert fit(tiny_backbone, ner, words, AdaptSettings("linear")).head_layers == deep
+    assert fit(tiny_backbone, ner, words, AdaptSettings("linear", k=1)).head_layers == 2
+    assert fit(tiny_backbone, kind, data, AdaptSettings("linear", head_layers=2)).head_layers == 2
+    settings, losses = AdaptSettings("linear", l2=0.1), {}
+    for head_layers in (1, deep):
+        slot = AppTask(tiny_backbone, kind, data, replace(settings, head_layers=head_layers), "tc")
+        stack = LoraStack(tiny_backbone.encoder, {"tc": tiny_backbone.primary_loras["tc"]})
+        slot.read(Top(tiny_backbone.encoder, stack, tiny_backbone.k), cache=False)
+        features = torch.cat(unit_features(slot.trunk, kind, tiny_backbone.pooling))
+        assert features.shape[1] == head_layers * tiny_backbone.encoder.width
+        groups, classes = slot.train.example_of, len(data.labels)
+        _, losses[head_layers] = choose_penalty(
+            features, torch.cat(slot.targets), groups, classes, penalties=[0.1]
+        )
+    chosen = fit(tiny_backbone, kind, data, settings).head_layers
+    assert chosen == min(losses, key=lambda head_layers: losses[head_layers])
+    with pytest.raises(UserError, match="1 to 3 states, not 5"):
+        fit(tiny_backbone, kind, data, AdaptSettings("linear", head_layers=5))
+
+
+def test_the_linear_head_is_an_optimum_for_many_labels() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(80, 5, generator=generator)
+    y = (torch.rand(80, 3, generator=generator) > 0.5).float()
+    head = solve_linear(x, y, 3, l2=0.1)
+    std, mean = x.std(0, correction=0), x.mean(0)
+    weight = (head.weight * std).detach().requires_grad_()
+    bias = (head.bias + head.weight @ mean).detach().requires_grad_()
+    loss = cross_entropy((x - mean) / std @ weight.T + bias, y) + 0.05 * weight.square().sum()
+    loss.backward()
+    assert weight.grad is not None
+    assert bias.grad is not None
+    assert weight.grad.abs().max() < 1e-4
+    assert bias.grad.abs().max() < 1e-4
+
+
+def test_linear_features_are_those_of_the_primary(corpora: Path, tiny_backbone: Backbone) -> None:
+    kind, data = load(corpora, "ner")
+    encoder = tiny_backbone.encoder
+    examples = Examples.prepare(kind, data.train, encoder, 64)
+    stack = LoraStack(encoder, tiny_backbone.primary_loras)
+    trunk = TrunkCache(examples, Top(encoder, stack, 3), "ner", cache=False)
+    inputs = torch.cat(unit_features(trunk, kind, "mean"))
+    targets = torch.cat(
+        [kind.targets(r, u, data.labels) for r, u in zip(data.train, examples.units)]  # noqa: B905
+    )
+    want = solve_linear(inputs, targets, kind.classes(data.labels), 1e-2)
+    got = fit(tiny_backbone, kind, data, AdaptSettings(adapter="linear", head_layers=1)).head
+    torch.testing.assert_close(got.weight, want.weight, atol=1e-5, rtol=0)
+
+
+def test_the_penalty_is_that_of_the_best_cross_validation() -> None:
+    """Strong for noise, weak for a rule; as good as scikit-learn's search over the same folds."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(120, 40))
+    rule = (x[:, :4].sum(1) > 0).astype(int)
+    noise = rng.integers(0, 2, 120)
+    groups = list(range(120))
+    inputs = torch.tensor(x).float()
+    chosen = {}
+    for name, y in (("rule", rule), ("noise", noise)):
+        chosen[name], loss = choose_penalty(inputs, torch.tensor(y), groups, 2)
+        order = np.random.default_rng(0).permutation(120)
+        losses = []
+        for l2 in PENALTIES:
+            parts = []
+            for k in range(FOLDS):
+                out = order % FOLDS == k
+                scaler = StandardScaler().fit(x[~out])
+                model = LogisticRegression(C=2 / (l2 * (~out).sum()), tol=1e-8, max_iter=10**4)
+                model.fit(scaler.transform(x[~out]), y[~out])
+                parts.append(log_loss(y[out], model.predict_proba(scaler.transform(x[out]))))
+            losses.append(np.mean(parts))
+        assert chosen[name] == PENALTIES[int(np.argmin(losses))]
+        assert loss == pytest.approx(min(losses), abs=1e-3)  # solved roughly
+    assert chosen["noise"] > 3 * chosen["rule"]
+
+
+def test_rows_of_a_group_are_held_out_together() -> None:
+    """A copy of each row in training would make any penalty look too strong."""
+    rng = np.random.default_rng(1)
+    x, y = torch.tensor(rng.normal(size=(40, 30))).float(), torch.tensor(rng.integers(0, 2, 40))
+    twice, groups = torch.cat([x, x]), [*range(40), *range(40)]
+    together, _ = choose_penalty(twice, torch.cat([y, y]), groups, 2)
+    apart, _ = choose_penalty(twice, torch.cat([y, y]), list(range(80)), 2)
+    assert together >= 10 * apart
+    assert choose_penalty(x[:1], y[:1], [0], 2) == (PENALTY, float("inf"))
+
+
+@pytest.mark.parametrize(
+    ("units", "classes", "folds"),
+    [(100, 10_000, FOLDS), (101, 10_000, 1), (4000, 2, FOLDS), (4001, 2, 1), (3, 2, 3), (1, 2, 0)],
+)
+def test_one_fold_is_enough_of_many(units: int, classes: int, folds: int) -> None:
+    masks = held_out_folds(range(units), units, classes)
+    assert len(masks) == folds
+    for mask in masks:
+        assert mask.sum() == pytest.approx(units / min(FOLDS, units), abs=1)
+
+
+def test_nothing_to_learn(tiny_backbone: Backbone) -> None:
+    ner, tc = family("ner"), family("tc")
+    with pytest.raises(UserError, match="there are no training rows"):
+        fit(tiny_backbone, tc, Data(["a", "b"], []))
+    with pytest.raises(UserError, match=r"only the label\(s\) \['a'\]"):
+        fit(tiny_backbone, tc, Data(["a"], [LabelledText("x", ("a",))]))
+    unseen = [TaggedText.from_words(["\u200b"], ["B-X"])]
+    with pytest.raises(UserError, match="the tokenizer leaves nothing"):
+        fit(tiny_backbone, ner, Data(["X"], unseen))
+
+
+def test_multi_label(tiny_backbone: Backbone) -> None:
+    rows = [
+        LabelledText(f"{a} {b}", tuple(w for w in (a, b) if w != "mum"))
+        for a in ("call", "play", "mum")
+        for b in ("paris", "york", "mum")
+    ] * 3
+    kind = family("multi-label")
+    settings = AdaptSettings(adapter="linear", l2=1e-3)
+    for validation in ([], rows):
+        app = fit(tiny_backbone, kind, Data(kind.label_set(rows), rows, validation), settings)
+        assert app.family_of_primary == "tc"
+        engine = Engine(tiny_backbone, {"app": app})
+        assert engine.score("app", rows, "train")["accuracy"] == 100
+
+
+@pytest.mark.parametrize("adapter", ["linear", "lora"])
+def test_rating(tiny_backbone: Backbone, adapter: Any) -> None:
+    """As many stars as there are cheerful words; with ridge as the reference for a linear app."""
+    words = ("call", "play", "mum", "paris", "york")
+    rows = [
+        LabelledText(" ".join(words[(i + j) % 5] for j in range(1, 1 + i % 5)), (str(i % 5),))
+        for i in range(2, 42)
+    ]
+    rows = [row for row in rows if row.text]
+    kind = family("rating")
+    labels = kind.label_set(rows)
+    assert labels == ["1", "4"]
+    app = fit(tiny_backbone, kind, Data(labels, rows), AdaptSettings(adapter=adapter, l2=0.02))
+    engine = Engine(tiny_backbone, {"app": app})
+    assert engine.score("app", rows, "train")["spearman"] > 80
+    (result,) = engine.predict([rows[0].text])
+    assert 1 <= result["apps"]["app"]["value"] <= 4
+    if adapter == "linear":
+        examples = Examples.prepare(kind, rows, tiny_backbone.encoder, 64)
+        stack = LoraStack(tiny_backbone.encoder, tiny_backbone.primary_loras)
+        trunk = TrunkCache(examples, Top(tiny_backbone.encoder, stack, 3), "tc", cache=False)
+        x = StandardScaler().fit_transform(torch.cat(unit_features(trunk, kind, "mean")).numpy())
+        y = np.array([(float(row.labels[0]) - 1) / 3 for row in rows])
+        ridge = Ridge(alpha=0.01 * len(rows)).fit(x, y)  # l2 / 2 a mean: l2 · N / 2 a sum
+        want = 1 + 3 * np.clip(ridge.predict(x), 0, 1)
+        engine = Engine(tiny_backbone, {"app": app})
+        got = engine.predict_examples("app", rows)
+        assert got == pytest.approx(want.tolist(), abs=2e-3)

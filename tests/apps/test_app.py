@@ -1,0 +1,119 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from onetrunk.adaptation.fit import fit
+from onetrunk.adaptation.task import AdaptSettings, Data
+from onetrunk.apps.app import App, load_app, save_app
+from onetrunk.apps.engine import Engine
+from onetrunk.errors import UserError
+from onetrunk.families import family
+from onetrunk.model.backbone import Backbone
+
+
+def make(
+    backbone: Backbone, corpora: Path, folder: Path, adapter: Any = "lora", name: str = "ner"
+) -> App:
+    kind = family(name)
+    train = kind.read(corpora / name / "app/train.parquet")
+    settings = AdaptSettings(adapter=adapter, epochs=1)
+    app = fit(backbone, kind, Data(kind.label_set(train), train), settings)
+    folder.mkdir()
+    save_app(app, backbone, folder)
+    return app
+
+
+@pytest.mark.parametrize("adapter", ["lora", "linear"])
+def test_round_trip(corpora: Path, tiny_backbone: Backbone, tmp_path: Path, adapter: Any) -> None:
+    app = make(tiny_backbone, corpora, tmp_path / "app", adapter)
+    loaded = load_app(tmp_path / "app", tiny_backbone)
+    assert (loaded.labels, loaded.kind, loaded.family_of_primary) == (
+        app.labels,
+        adapter,
+        app.family_of_primary,
+    )
+    assert loaded.record["train_rows"] == 24
+    texts = ["ann met mum in new york", "bob call mum in paris"]
+    results = []
+    for one in (app, loaded):
+        engine = Engine(tiny_backbone, {"app": one})
+        results.append(engine.predict(texts))
+    assert results[0] == results[1]
+    files = {file.name for file in (tmp_path / "app").iterdir()}
+    lora_files = {"adapter_config.json", "adapter_model.safetensors"}
+    assert files == {"app.json", "head.safetensors"} | (lora_files if adapter == "lora" else set())
+
+
+@pytest.mark.parametrize("head_layers", [0, 5, "2", None])
+def test_a_damaged_number_of_states(
+    corpora: Path, tiny_backbone: Backbone, tmp_path: Path, head_layers: Any
+) -> None:
+    make(tiny_backbone, corpora, tmp_path / "app", "linear")
+    path = tmp_path / "app/app.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"reads": head_layers}))
+    with pytest.raises(UserError, match="not 1 to 4"):
+        load_app(tmp_path / "app", tiny_backbone)
+
+
+def test_an_older_multi_label_app(corpora: Path, tiny_backbone: Backbone, tmp_path: Path) -> None:
+    """It said so beside its family, and must not be taken for an app of one label."""
+    make(tiny_backbone, corpora, tmp_path / "app", "linear", "tc")
+    path = tmp_path / "app/app.json"
+    record = json.loads(path.read_text())
+    for several, name in ((True, "multi-label"), (False, "tc")):
+        path.write_text(json.dumps(record | {"multi_label": several}))
+        assert load_app(tmp_path / "app", tiny_backbone).family.name == name
+
+
+def test_another_backbone_is_refused(
+    corpora: Path, tiny_backbone: Backbone, tmp_path: Path
+) -> None:
+    """Invariant 5."""
+    make(tiny_backbone, corpora, tmp_path / "app")
+    with torch.no_grad():
+        tiny_backbone.encoder.linear(0, "key").weight[0, 0] += 1e-3
+    other = Backbone(tiny_backbone.encoder, 2, tiny_backbone.primary_loras)
+    with pytest.raises(UserError, match=r"app .*app was trained on .* \(.{12}\), not on .* \("):
+        load_app(tmp_path / "app", other)
+
+
+def test_a_missing_head_is_an_error(corpora: Path, tiny_backbone: Backbone, tmp_path: Path) -> None:
+    make(tiny_backbone, corpora, tmp_path / "app")
+    (tmp_path / "app/head.safetensors").unlink()
+    with pytest.raises(UserError, match="refusing to use a random head"):
+        load_app(tmp_path / "app", tiny_backbone)
+
+
+def test_a_missing_lora_is_an_error(corpora: Path, tiny_backbone: Backbone, tmp_path: Path) -> None:
+    make(tiny_backbone, corpora, tmp_path / "app")
+    (tmp_path / "app/adapter_model.safetensors").unlink()
+    with pytest.raises(UserError, match=r"has no adapter_model\.safetensors"):
+        load_app(tmp_path / "app", tiny_backbone)
+
+
+def test_a_missing_primary_is_an_error(
+    corpora: Path, tiny_backbone: Backbone, tmp_path: Path
+) -> None:
+    make(tiny_backbone, corpora, tmp_path / "app", "linear")
+    bare = Backbone(tiny_backbone.encoder, 2)
+    with pytest.raises(UserError, match="needs the primary LoRA 'ner'"):
+        load_app(tmp_path / "app", bare)
+
+
+@pytest.mark.parametrize("key", ["family", "labels", "fingerprint", "max_length"])
+def test_a_damaged_record(corpora: Path, tiny_backbone: Backbone, tmp_path: Path, key: str) -> None:
+    make(tiny_backbone, corpora, tmp_path / "app", "linear")
+    path = tmp_path / "app/app.json"
+    record = json.loads(path.read_text())
+    del record[key]
+    path.write_text(json.dumps(record))
+    with pytest.raises(UserError, match=rf"app\.json is damaged: it has no '{key}'"):
+        load_app(tmp_path / "app", tiny_backbone)
+
+
+def test_not_an_app_folder(tiny_backbone: Backbone, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"is not an app folder: it has no app\.json"):
+        load_app(tmp_path, tiny_backbone)
