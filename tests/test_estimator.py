@@ -13,11 +13,12 @@ from onetrunk.adaptation.distill import deep_teacher, taught
 from onetrunk.adaptation.fit import fit
 from onetrunk.adaptation.task import AdaptSettings, Data
 from onetrunk.apps.engine import Engine
+from onetrunk.apps.load import load_apps_and_backbone
 from onetrunk.data.rows import LabelledText
 from onetrunk.errors import UserError
 from onetrunk.estimator import TextEstimator
 from onetrunk.families import family
-from onetrunk.model.backbone import Backbone, load_backbone, save_backbone
+from onetrunk.model.backbone import Backbone, save_backbone
 from onetrunk.storage import atomic_folder
 
 
@@ -92,9 +93,9 @@ def test_labels_keep_their_type(tiny_backbone: Backbone, texts: Any) -> None:
 def test_entities(tiny_backbone: Backbone, sentences: Any) -> None:
     X, y = sentences
     calls: list[str] = []
-    made = TextEstimator(
-        tiny_backbone, "ner", batch_size=8, progress=lambda what, done, total: calls.append(what)
-    ).fit(X, y, validation=(X[:9], y[:9]))
+    made = TextEstimator(tiny_backbone, "ner", batch_size=8).fit(
+        X, y, (X[:9], y[:9]), progress=lambda what, done, total: calls.append(what)
+    )
     assert made.score(X, y) > 0.8
     assert [len(tags) for tags in made.predict(X)] == [len(words) for words in X]
     assert calls
@@ -127,7 +128,7 @@ def test_saved_apps_are_apps(tiny_backbone: Backbone, texts: Any, tmp_path: Path
     X, y = texts
     made = TextEstimator(tmp_path / "backbone", adapter="linear").fit(X, y)
     made.save(tmp_path / "apps/verbs")
-    engine = Engine.load(load_backbone(tmp_path / "backbone"), [tmp_path / "apps/verbs"])
+    engine = Engine(*load_apps_and_backbone([tmp_path / "apps/verbs"]))
     found = engine.predict(X)
     labels = [result["apps"]["verbs"]["labels"][0] for result in found]
     assert labels == made.predict(X).tolist()

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from onetrunk.adaptation.draws import Draw, draw_rows, save_rows
+from onetrunk.adaptation.adapt import read_data
+from onetrunk.adaptation.draws import Draw, draw_rows
+from onetrunk.apps.app import Subset
 from onetrunk.data.notes import Notes
 from onetrunk.data.rows import LabelledText, TaggedText
 from onetrunk.errors import UserError
@@ -56,7 +58,7 @@ def test_shots_of_entities_count_mentions() -> None:
 
 def test_a_draw_is_kept_and_drawn_again(tmp_path: Path) -> None:
     ids = drawn(Draw(fraction=0.1))
-    save_rows(tmp_path, ids, Draw(fraction=0.1), 0, "hash")
+    Subset(ids, Draw(fraction=0.1).record(0), "hash").save(tmp_path / "rows.json")
     kept = json.loads((tmp_path / "rows.json").read_text())
     assert kept == {"what": {"fraction": 0.1, "seed": 0}, "source_sha256": "hash", "ids": ids}
     assert drawn(Draw(subset=tmp_path / "rows.json"), seed=9) == ids
@@ -64,6 +66,22 @@ def test_a_draw_is_kept_and_drawn_again(tmp_path: Path) -> None:
         draw_rows(TEXTS, family("tc"), Draw(subset=tmp_path / "rows.json"), 0, "other")
     with pytest.raises(UserError, match="of a file with 5 rows"):
         draw_rows(TEXTS[:5], family("tc"), Draw(subset=tmp_path / "rows.json"), 0, "hash")
-    (tmp_path / "rows.json").unlink()
-    save_rows(tmp_path, list(range(100)), Draw(), 0, "hash")
-    assert not (tmp_path / "rows.json").exists()
+
+
+def test_a_draw_is_noted_beside_the_app_if_it_left_rows_out() -> None:
+    rows = [LabelledText(text.text, text.labels) for text in TEXTS]
+    data, subset = read_data(family("tc"), rows, None, Draw(), 0, Notes())
+    assert (len(data.train), subset) == (100, None)
+    data, subset = read_data(family("tc"), rows, None, Draw(fraction=0.1), 0, Notes())
+    assert subset is not None
+    assert [rows[row] for row in subset.ids] == data.train
+
+
+def test_a_draw_that_leaves_one_label() -> None:
+    rows = [LabelledText(f"text {i}", ("rare" if i == 99 else "usual",)) for i in range(100)]
+    with pytest.raises(UserError, match=r"the 2 rows drawn have only the label\(s\) \['usual'\]"):
+        read_data(family("tc"), rows, None, Draw(rows=2), 0, Notes())
+    rows += [LabelledText(f"more {i}", ("other",)) for i in range(90)]
+    notes = Notes()
+    read_data(family("tc"), rows, None, Draw(rows=20), 0, notes)
+    assert notes.lines() == ["labels without a row among those drawn: 1 (the train rows: 'rare')"]

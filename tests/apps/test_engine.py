@@ -16,6 +16,7 @@ from torch.testing import assert_close
 
 from onetrunk.apps.app import App, save_app
 from onetrunk.apps.engine import Engine
+from onetrunk.apps.load import load_apps
 from onetrunk.apps.windows import Examples
 from onetrunk.data.alignment import encode_windows, window_stride
 from onetrunk.data.batching import TokenIds
@@ -502,7 +503,7 @@ def test_saved_apps_load_and_predict_the_same(
         folders.append(tmp_path / name)
     engine = Engine(tiny_backbone, apps)
     want = engine.predict(TEXTS)
-    engine = Engine.load(tiny_backbone, folders)
+    engine = Engine(tiny_backbone, load_apps(folders, tiny_backbone))
     assert list(engine.apps) == list(apps)
     assert engine.predict(TEXTS) == want
 
@@ -514,7 +515,7 @@ def test_two_folders_of_one_name_are_refused(
         (tmp_path / parent / "dish").mkdir(parents=True)
         save_app(apps["dish"], tiny_backbone, tmp_path / parent / "dish")
     with pytest.raises(UserError, match="two apps are called 'dish'"):
-        Engine.load(tiny_backbone, [tmp_path / "x" / "dish", tmp_path / "y" / "dish"])
+        load_apps([tmp_path / "x" / "dish", tmp_path / "y" / "dish"], tiny_backbone)
 
 
 def test_score_counts_what_predict_finds_and_refuses_unseen_labels(engine: Engine) -> None:

@@ -10,11 +10,9 @@ from typing import Any
 import numpy as np
 
 from onetrunk.data.notes import Notes
-from onetrunk.data.sampling import FRACTIONS, k_shot, load_subset, nested_subsets, save_subset
+from onetrunk.data.sampling import FRACTIONS, k_shot, load_subset, nested_subsets
 from onetrunk.errors import UserError
 from onetrunk.families.base import Family
-
-SUBSET = "rows.json"
 
 
 @dataclass(frozen=True)
@@ -28,11 +26,16 @@ class Draw:
     shots: int | None = None
     """So many rows a label; for NER, so many mentions a type at least."""
     subset: Path | None = None
-    """The rows of an earlier draw, from its :data:`SUBSET` file."""
+    """The rows of an earlier draw, from its ``rows.json``."""
 
     def what(self) -> dict[str, Any]:
         """The choice that was made, for the record."""
         return {name: value for name, value in vars(self).items() if value is not None}
+
+    def record(self, seed: int) -> dict[str, Any]:
+        """The choice and its seed as JSON."""
+        choice = {name: str(v) if isinstance(v, Path) else v for name, v in self.what().items()}
+        return {**choice, "seed": seed}
 
 
 def draw_rows(
@@ -66,10 +69,3 @@ def draw_rows(
     if draw.shots is not None:
         return k_shot(labels, draw.shots, seed, notes)
     return list(range(len(every)))
-
-
-def save_rows(folder: Path, ids: Sequence[int], draw: Draw, seed: int, sha256: str) -> None:
-    """Write the ids into an app folder, unless every row was taken."""
-    if draw.what():
-        what = {name: str(v) if isinstance(v, Path) else v for name, v in draw.what().items()}
-        save_subset(folder / SUBSET, ids, {**what, "seed": seed}, sha256)

@@ -1,9 +1,8 @@
-"""An app: one downstream task as a head, its labels and (usually) a LoRA; and its folder."""
+"""An app: one downstream task as a head, its labels and usually a LoRA; and the app's folder."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from onetrunk import __version__
+from onetrunk.apps.engine import Engine
+from onetrunk.apps.evaluation import Evaluation, evaluation_of
 from onetrunk.apps.neighbours import Neighbours, load_neighbours, save_neighbours
+from onetrunk.apps.reading import Source, read_labelled
+from onetrunk.data.notes import Notes
+from onetrunk.data.sampling import save_subset
 from onetrunk.errors import UserError
 from onetrunk.families import family
 from onetrunk.families.base import Family
@@ -20,10 +24,26 @@ from onetrunk.model.backbone import Backbone
 from onetrunk.model.heads import load_head, save_head
 from onetrunk.model.lora import NONE, LoraAdapter
 from onetrunk.model.peft_format import load_peft, save_peft
-from onetrunk.storage import read_json, write_json
+from onetrunk.storage import atomic_folder, read_json, write_json
 
 AdapterKind = Literal["lora", "linear"]
-RECORD = "app.json"
+RECORD, SUBSET = "app.json", "rows.json"
+
+
+@dataclass(frozen=True)
+class Subset:
+    """The rows of a file that an app learnt from, where it did not learn from all."""
+
+    ids: list[int]
+    """Row numbers, counted from zero."""
+    draw: dict[str, Any]
+    """How they were drawn."""
+    sha256: str
+    """Hash of the file."""
+
+    def save(self, path: Path) -> None:
+        """Write the row ids as JSON."""
+        save_subset(path, self.ids, self.draw, self.sha256)
 
 
 @dataclass
@@ -47,6 +67,10 @@ class App:
     record: dict[str, Any] = field(default_factory=dict)
     neighbours: Neighbours | None = None
     """Labelled texts whose votes are blended with the head's answer."""
+    backbone: Backbone | None = field(default=None, repr=False, compare=False)
+    """The backbone it was trained on or loaded for; :meth:`evaluate` and :meth:`save` need it."""
+    subset: Subset | None = field(default=None, repr=False, compare=False)
+    """The rows that it was trained on, if they were drawn from more."""
 
     @property
     def kind(self) -> AdapterKind:
@@ -66,6 +90,43 @@ class App:
     def shift(self, by: Tensor) -> None:
         """Add ``(C,)`` to the logits, for good."""
         (self.head.bias if self.neighbours is None else self.neighbours.shift).add_(by)
+
+    def predict(self, texts: Any) -> Any:
+        """This app's answer to one text, or a list of answers to a list of texts."""
+        results = self._engine().predict(texts)
+        if isinstance(texts, str):
+            return results["apps"]["app"]
+        return [result["apps"]["app"] for result in results]
+
+    def evaluate(self, data: Source) -> Evaluation:
+        """Score the app on labelled rows; of a folder, on its test split.
+
+        Raises :class:`UserError` for rows that cannot be read or used, and for a label that the app
+        does not know.
+        """
+        notes = Notes()
+        rows = read_labelled(self.family, data, "test", notes, self.labels)
+        notes.log()
+        predictions = self._engine().predict_examples("app", rows)
+        return evaluation_of(self.family, self.labels, rows, predictions)
+
+    def save(self, folder: str | Path, overwrite: bool = False) -> None:
+        """Write the app folder; its name becomes the app's. It appears whole or not at all.
+
+        Raises :class:`UserError` if ``folder`` exists and ``overwrite`` is false.
+        """
+        folder, backbone = Path(folder), self._backbone()
+        self.record["backbone"] = backbone_from(folder, backbone.encoder.source)
+        with atomic_folder(folder, overwrite) as partial:
+            save_app(self, backbone, partial)
+
+    def _engine(self) -> Engine:
+        return Engine(self._backbone(), {"app": self})
+
+    def _backbone(self) -> Backbone:
+        if self.backbone is None:
+            raise UserError("this app was made without its backbone: set app.backbone first")
+        return self.backbone
 
     def check(self, backbone: Backbone, name: str) -> None:
         """Raise :class:`UserError` unless the app was trained on exactly this backbone."""
@@ -98,6 +159,8 @@ def save_app(app: App, backbone: Backbone, folder: Path) -> None:
     record = dict(app.record)
     if app.neighbours is not None:
         record["neighbours"] = save_neighbours(app.neighbours, folder)
+    if app.subset is not None:
+        app.subset.save(folder / SUBSET)
     write_json(
         folder / RECORD,
         {
@@ -143,6 +206,7 @@ def load_app(folder: Path, backbone: Backbone) -> App:
         max_length=int(record["max_length"]),
         fingerprint=record["fingerprint"],
         record=record,
+        backbone=backbone,
     )
     app.check(backbone, str(folder))
     most = backbone.encoder.depth + 1
@@ -155,14 +219,3 @@ def load_app(folder: Path, backbone: Backbone) -> App:
     if record["adapter"] == "lora":
         app.adapter = load_peft(folder, backbone.encoder)
     return app
-
-
-def load_apps(folders: Sequence[Path], backbone: Backbone) -> dict[str, App]:
-    """Several app folders, by the folder's name. Two of one name are an error."""
-    apps: dict[str, App] = {}
-    for folder in folders:
-        name = folder.resolve().name
-        if name in apps:
-            raise UserError(f"two apps are called {name!r}: rename one folder ({folder})")
-        apps[name] = load_app(folder, backbone)
-    return apps

@@ -10,23 +10,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from onetrunk.apps.app import App, load_apps
+from onetrunk.apps.embedding import embed
 from onetrunk.apps.top import CHUNK_TOKENS, Top
 from onetrunk.apps.windows import Examples
 from onetrunk.data.batching import STREAM_TEXTS, TokenIds, by_tokens, in_turn
 from onetrunk.errors import UserError, nearest
 from onetrunk.families.base import Family
+from onetrunk.interface import listed
 from onetrunk.model.backbone import Backbone
 from onetrunk.model.lora import NONE
 from onetrunk.model.lora_stack import LoraStack
 from onetrunk.model.packing import unpack
 from onetrunk.model.precision import Precision, choose
+
+if TYPE_CHECKING:
+    from onetrunk.apps.app import App
 
 
 class Engine:
@@ -86,12 +90,10 @@ class Engine:
         other._hold(apps)
         return other
 
-    @classmethod
-    def load(
-        cls, backbone: Backbone, folders: Sequence[Path], precision: Precision = "fp32"
-    ) -> Engine:
-        """Load app folders (:func:`~onetrunk.apps.app.load_apps`)."""
-        return cls(backbone, load_apps(folders, backbone), precision)
+    @property
+    def names(self) -> list[str]:
+        """The apps' names."""
+        return list(self.apps)
 
     def app(self, name: str) -> App:
         """Look an app up. Raises :class:`UserError` with the nearest name if unknown."""
@@ -100,15 +102,24 @@ class Engine:
         except KeyError:
             raise UserError(f"unknown app {name!r}; {nearest(name, self.apps)}") from None
 
-    def predict(
-        self, texts: Sequence[str], apps: Sequence[str] | None = None
-    ) -> list[dict[str, Any]]:
-        """Run apps (default: all) over raw texts.
+    @overload
+    def predict(self, texts: str, apps: Sequence[str] | None = None) -> dict[str, Any]: ...
 
-        One dict a text: ``text`` and ``apps``: by app name, ``entities`` with character offsets or
-        ``labels`` with ``probabilities``. A text longer than an app's windows is read in several.
+    @overload
+    def predict(
+        self, texts: list[str] | tuple[str, ...], apps: Sequence[str] | None = None
+    ) -> list[dict[str, Any]]: ...
+
+    def predict(self, texts: Any, apps: Sequence[str] | None = None) -> Any:
+        """Run apps (default: all) over one text or many: :meth:`onetrunk.interface.Model.predict`.
+
+        A text longer than an app's windows is read in several.
         """
-        names = list(self.apps) if apps is None else list(apps)
+        results = self._results(listed(texts), apps)
+        return results[0] if isinstance(texts, str) else results
+
+    def _results(self, texts: list[str], apps: Sequence[str] | None) -> list[dict[str, Any]]:
+        names = self.names if apps is None else listed(apps, "apps")
         results: list[dict[str, Any]] = [{"text": text, "apps": {}} for text in texts]
         for max_length in sorted({self.app(name).max_length for name in names}):
             group = [name for name in names if self.apps[name].max_length == max_length]
@@ -126,12 +137,19 @@ class Engine:
                     result["apps"][name] = family.render(rows[i], predictions[name][i])
         return results
 
+    def embed(self, texts: Any) -> np.ndarray:
+        """The text classification family's embeddings: :meth:`onetrunk.interface.Model.embed`."""
+        embeddings = embed(self.backbone, self._encoder, self.precision, listed(texts))
+        return embeddings[0] if isinstance(texts, str) else embeddings
+
     def stream(
         self, texts: Iterable[str], apps: Sequence[str] | None = None
     ) -> Iterator[dict[str, Any]]:
         """:meth:`predict` for texts without end: of :data:`STREAM_TEXTS` at a time, in order."""
-        for some in in_turn(texts, STREAM_TEXTS):
-            yield from self.predict(some, apps)
+        if isinstance(texts, str):
+            texts = [texts]
+        for batch in in_turn(texts, STREAM_TEXTS):
+            yield from self._results(listed(batch), apps)
 
     def predict_examples(self, name: str, rows: Sequence[Any]) -> list[Any]:
         """One app's predictions for examples of its family (NER: for the words they come with)."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import inspect
+import io
 import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +18,7 @@ from onetrunk.cli import bundle
 from onetrunk.cli.adapt import adapt
 from onetrunk.cli.benchmark import benchmark
 from onetrunk.cli.conflict import conflict
+from onetrunk.cli.console import print_notes
 from onetrunk.cli.evaluate import evaluate
 from onetrunk.cli.export import export
 from onetrunk.cli.label import label
@@ -100,7 +103,9 @@ def _options(
         False, "--version", callback=_version, is_eager=True, help="Print the version and exit."
     ),
 ) -> None:
-    pass
+    print_notes()
+    if isinstance(sys.stdout, io.TextIOWrapper):  # JSON is UTF-8, whatever the terminal's code page
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
 def main() -> None:

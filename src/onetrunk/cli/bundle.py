@@ -27,13 +27,13 @@ def add(
 
     Example: [cyan]onetrunk bundle add phone apps/dish[/]
     """
+    from onetrunk.apps.load import load_apps_and_backbone
     from onetrunk.bundle.export import add_apps
     from onetrunk.cli.console import console
-    from onetrunk.cli.running import load_engine
 
-    engine = load_engine(apps, backbone)
-    add_apps(bundle, engine.backbone, engine.apps)
-    console.print(f"[bold green]wrote[/] {bundle}: {', '.join(engine.apps)}")
+    loaded, added = load_apps_and_backbone(apps, backbone)
+    add_apps(bundle, loaded, added)
+    console.print(f"[bold green]wrote[/] {bundle}: {', '.join(added)}")
 
 
 def remove(

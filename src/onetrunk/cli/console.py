@@ -1,49 +1,89 @@
-"""What the command line prints: results, notes, one progress bar for everything that takes long."""
+"""What the command line prints: results, notes, and a bar for everything that takes long."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich import progress as rich_progress
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
-from onetrunk.data.notes import Notes
+from onetrunk.progress import Progress
 
 # Results go to stdout; everything a person watches goes to stderr.
 console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
-def progress_bar(period: float = 30.0) -> Progress:
+def stdout() -> Console:
+    """A console for results."""
+    return Console(highlight=False, soft_wrap=True)
+
+
+def progress_bar(period: float = 30.0) -> rich_progress.Progress:
     """A bar with count, elapsed time and ETA, and a free text ``note`` field after it.
 
-    The ETA is by the speed of the last ``period`` seconds: longer where steps are.
-    Off a terminal nothing is drawn until the end, so that log files stay readable.
+    The ETA follows from the speed of the last ``period`` seconds. Off a terminal nothing is drawn
+    until the end, so that log files stay readable.
     """
-    return Progress(
-        TextColumn("[bold]{task.description}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("ETA"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+    return rich_progress.Progress(
+        rich_progress.TextColumn("[bold]{task.description}"),
+        rich_progress.BarColumn(bar_width=24),
+        rich_progress.MofNCompleteColumn(),
+        rich_progress.TimeElapsedColumn(),
+        rich_progress.TextColumn("ETA"),
+        rich_progress.TimeRemainingColumn(),
+        rich_progress.TextColumn("{task.fields[note]}"),
         console=console,
         speed_estimate_period=period,
     )
 
 
-def say(notes: Notes) -> None:
-    """Print what reading changed or found odd, a line a kind."""
-    for line in notes.lines():
-        console.print("[yellow]note:[/]", escape(line))
+@contextmanager
+def watched(title: str, finished: str = "") -> Iterator[Progress]:
+    """A :class:`Progress` that draws one bar, from the first time that it is called.
+
+    Work that never calls it is shown as one step, with the note ``finished``. A bar that ends
+    before its last step says that the work stopped early.
+    """
+    bar = progress_bar()
+    task: rich_progress.TaskID | None = None
+
+    def show(what: str, done: int, total: int | None) -> None:
+        nonlocal task
+        if task is None:
+            bar.start()
+            task = bar.add_task(title, total=total, note=what)
+        bar.update(task, completed=done, total=total, note=what)
+
+    try:
+        yield show
+        if task is None:
+            show(finished, 1, 1)
+        elif (total := bar.tasks[0].total) is not None and bar.tasks[0].completed < total:
+            bar.update(task, note="stopped early: validation no longer improved")
+    finally:
+        if task is not None:
+            bar.stop()
 
 
-def stdout() -> Console:
-    """A console for results."""
-    return Console(highlight=False, soft_wrap=True)
+class _Notes(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        lead = "[yellow]note:[/] " if record.levelno >= logging.WARNING else ""
+        console.print(f"{lead}{escape(record.getMessage())}")
+
+
+def print_notes() -> None:
+    """Print what the library logs: what reading changed or found odd, a line a kind."""
+    logger = logging.getLogger("onetrunk")
+    if not any(isinstance(handler, _Notes) for handler in logger.handlers):
+        logger.addHandler(_Notes())
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
+
+
+def say(notes: Any) -> None:
+    """Print the notes of one reading."""
+    notes.log()

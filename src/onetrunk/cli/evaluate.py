@@ -24,15 +24,10 @@ def evaluate(
 
     Example: [cyan]onetrunk evaluate apps/calendar --data test.parquet[/]
     """
-    from onetrunk.cli.console import say
-    from onetrunk.cli.running import load_engine
-    from onetrunk.data.notes import Notes
+    from onetrunk.apps.load import load_apps_and_backbone
 
-    engine = load_engine([app], backbone)
-    (name,) = engine.apps
-    notes = Notes()
-    rows = engine.apps[name].family.read(data, notes)
-    say(notes)
-    scores = engine.score(name, rows, str(data))
-    rounded = {key: round(value, 2) for key, value in scores.items()}
-    print(json.dumps({"app": name, "rows": len(rows), **rounded}))
+    _, apps = load_apps_and_backbone([app], backbone)
+    ((name, loaded),) = apps.items()
+    evaluation = loaded.evaluate(data)
+    rounded = {key: round(value, 2) for key, value in evaluation.scores.items()}
+    print(json.dumps({"app": name, "rows": evaluation.rows, **rounded}))

@@ -71,7 +71,7 @@ def export(
     Example: [cyan]onetrunk export runs/tpl apps/news apps/intents --out phone --int8
     --check news=test.conll[/]
     """
-    from onetrunk.apps.app import load_apps
+    from onetrunk.apps.load import load_apps
     from onetrunk.bundle.export import Check, Precision, export_bundle, top_layers
     from onetrunk.bundle.merged import export_merged
     from onetrunk.bundle.shallow import with_shallow_trunk

@@ -38,23 +38,28 @@ def predict(
 
     Example: [cyan]onetrunk predict apps/calendar apps/spam --text "lunch with Ann on Friday"[/]
     """
-    from onetrunk.cli.console import say, stdout
+    from onetrunk.cli.console import stdout
     from onetrunk.cli.pretty import pretty
-    from onetrunk.cli.running import load_engine, load_runtime
-    from onetrunk.data.notes import Notes
-    from onetrunk.data.sources import read_texts
+    from onetrunk.opening import load
 
     if format not in FORMATS:
         raise UserError(f"--format {format!r} is unknown; {nearest(format, FORMATS)}")
     if not text and input is None:
         raise UserError("nothing to read: pass --text or --input")
-    notes = Notes()
-    texts = [*(text or []), *(read_texts(input, notes) if input else [])]
-    say(notes)
-    runtime = load_runtime(apps, backbone)
+    texts = [*(text or []), *(_read(input) if input else [])]
     out = stdout()
-    for result in (runtime or load_engine(apps, backbone)).stream(texts):
+    for result in load(*apps, backbone=backbone).stream(texts):
         if format == "pretty" or (format == "auto" and out.is_terminal):
             out.print(pretty(result))
         else:
             print(json.dumps(result, ensure_ascii=False))
+
+
+def _read(file: Path) -> list[str]:
+    from onetrunk.data.notes import Notes
+    from onetrunk.data.sources import read_texts
+
+    notes = Notes()
+    texts = read_texts(file, notes)
+    notes.log()
+    return texts

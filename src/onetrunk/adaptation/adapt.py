@@ -1,0 +1,187 @@
+"""``onetrunk.adapt``: from labelled rows to an app. Read, check, draw, train, score."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Any
+
+from onetrunk.adaptation.auto import choose_adapter
+from onetrunk.adaptation.distill import deep_teacher, taught
+from onetrunk.adaptation.draws import Draw, draw_rows
+from onetrunk.adaptation.fit import fit
+from onetrunk.adaptation.task import AdaptSettings, Data
+from onetrunk.apps.app import App, Subset
+from onetrunk.apps.engine import Engine
+from onetrunk.apps.load import load_apps_and_backbone
+from onetrunk.apps.reading import Source, located, named, read_labelled
+from onetrunk.data.locate import Located
+from onetrunk.data.notes import Notes
+from onetrunk.data.sources import read_texts
+from onetrunk.errors import UserError, nearest
+from onetrunk.families import family as family_named
+from onetrunk.families.base import Family
+from onetrunk.model.backbone import Backbone, load_backbone
+from onetrunk.progress import Progress, silent
+
+
+def adapt(
+    backbone: Backbone | str | Path,
+    family: str,
+    train: Source,
+    validation: Source | None = None,
+    test: Source | None = None,
+    *,
+    unlabelled: Source | None = None,
+    teacher: str | Path | None = None,
+    auto_seconds: float | None = None,
+    progress: Progress = silent,
+    **options: Any,
+) -> App:
+    """Train an app on a frozen backbone, in seconds (stage 2).
+
+    ``backbone`` is a backbone, its folder, or a bare encoder (folder, hub name, ``package:NAME``).
+    ``family`` is ``ner``, ``nested-ner``, ``tc`` (one label a text), ``multi-label``, ``rating`` or
+    that of a plug-in. ``train``, ``validation`` and ``test`` are each a file, a folder that holds
+    the split of that name, a list of rows, or a pandas, pyarrow or datasets table.
+
+    Validation rows stop the training early and choose thresholds; scores on the test rows are kept
+    in ``app.record["test"]``. ``unlabelled`` are more texts, on which the app learns the answers of
+    ``teacher``: an app folder, or by default an app with a LoRA on every layer that is trained
+    first. With ``auto_seconds`` a linear app and one with a LoRA are tried for that long, and the
+    better one is chosen.
+
+    ``options`` are those of :class:`~onetrunk.adaptation.task.AdaptSettings` (``adapter``, ``k``,
+    ``epochs``, ``seed``, ...), and of :class:`~onetrunk.adaptation.draws.Draw` to train on some of
+    the rows (``rows``, ``fraction``, ``shots`` or ``subset``).
+
+    Raises :class:`UserError` for an unknown option, for rows that cannot be read or used, and if
+    there is nothing to learn. What reading changed or found odd is logged as warnings.
+    """
+    kind = family_named(family)
+    settings, draw = split_options(options)
+    if auto_seconds is not None and (unlabelled is not None or teacher is not None):
+        raise UserError("--auto judges by labels, not by a teacher: leave one out")
+    if auto_seconds is not None and "adapter" in options:
+        raise UserError(
+            f"--auto chooses the adapter, and --adapter {settings.adapter} gives it: leave one out"
+        )
+    if teacher is not None and unlabelled is None:
+        raise UserError("--teacher needs texts to answer: pass --unlabelled")
+    notes = Notes()
+    data, subset = read_data(kind, train, validation, draw, settings.seed, notes)
+    test_rows = [] if test is None else read_labelled(kind, test, "test", notes, data.labels)
+    if unlabelled is not None:
+        data.unlabelled = read_unlabelled(kind, unlabelled, notes)
+    backbone = backbone if isinstance(backbone, Backbone) else load_backbone(backbone)
+    if settings.k is not None and settings.k > backbone.encoder.depth:
+        raise UserError(f"--k {settings.k}: the encoder has {backbone.encoder.depth} layers")
+    tutor = None if teacher is None else _load_teacher(teacher, kind)
+    notes.log()
+    app = train_app(backbone, kind, data, settings, tutor, auto_seconds, progress)
+    if unlabelled is not None:
+        app.record["teacher"] = str(teacher or "a LoRA on every layer")
+    app.subset = subset
+    if test is not None:
+        engine = Engine(backbone, {"app": app})
+        scores = kind.score(test_rows, engine.predict_examples("app", test_rows))
+        app.record["test"] = {
+            "rows": len(test_rows),
+            **{name: round(value, 2) for name, value in scores.items()},
+        }
+    return app
+
+
+def train_app(
+    backbone: Backbone,
+    family: Family[Any, Any],
+    data: Data,
+    settings: AdaptSettings,
+    teacher: tuple[Backbone, App] | None = None,
+    auto_seconds: float | None = None,
+    progress: Progress = silent,
+) -> App:
+    """Train an app on rows that are read and checked; see :func:`adapt`."""
+    if texts := data.unlabelled:
+        data = replace(data, unlabelled=[])
+        if teacher is None:
+            teacher = backbone, deep_teacher(backbone, family, data, settings, progress)
+        of_teacher, tutor = teacher
+        data = taught(tutor, of_teacher, data, texts, settings.precision)
+    if auto_seconds is None:
+        app = fit(backbone, family, data, settings, progress)
+    else:
+        choice = choose_adapter(backbone, family, data, settings, auto_seconds, progress)
+        app = choice.app
+        app.record["auto"] = {"tried": [asdict(way) for way in choice.tried], "why": choice.why}
+    app.backbone = backbone
+    return app
+
+
+def split_options(options: Mapping[str, Any]) -> tuple[AdaptSettings, Draw]:
+    """Options by name as settings and a draw. Raises :class:`UserError` for an unknown name."""
+    of_draw = {field.name for field in fields(Draw)}
+    of_settings = {field.name for field in fields(AdaptSettings)}
+    for name in options:
+        if name not in of_draw | of_settings:
+            hint = nearest(name, of_draw | of_settings)
+            raise UserError(f"adapt has no option {name!r}; {hint}")
+    draw = Draw(**{name: options[name] for name in options.keys() & of_draw})
+    return AdaptSettings(**{name: options[name] for name in options.keys() & of_settings}), draw
+
+
+def read_data(
+    family: Family[Any, Any],
+    train: Source,
+    validation: Source | None,
+    draw: Draw,
+    seed: int,
+    notes: Notes,
+) -> tuple[Data, Subset | None]:
+    """The rows that an app learns from, and which of the training rows they are, if not all.
+
+    Labels are those of all training rows. A draw that leaves a label without a row is noted.
+    """
+    rows = read_labelled(family, train, "train", notes)
+    labels = family.label_set(rows)
+    subset = None
+    if draw.what():
+        place = located(train, "train")
+        sha256 = place.sha256() if isinstance(place, Located) else ""
+        ids = draw_rows(rows, family, draw, seed, sha256, notes)
+        rows = [rows[row] for row in ids]
+        subset = Subset(ids, draw.record(seed), sha256)
+        _check_drawn(family, rows, labels, named(train, "train"), notes)
+    held_out = []
+    if validation is not None:
+        held_out = read_labelled(family, validation, "validation", notes, labels)
+    return Data(labels, rows, held_out), subset
+
+
+def _check_drawn(
+    family: Family[Any, Any], rows: list[Any], labels: list[str], where: str, notes: Notes
+) -> None:
+    drawn = family.label_set(rows)
+    if not family.learnable(drawn):
+        raise UserError(
+            f"{where}: the {len(rows)} rows drawn have only the label(s) {drawn}: nothing to tell "
+            "apart; draw more rows, or so many of each label (shots)"
+        )
+    if family.classes(labels) >= len(labels):  # not a scale between two numbers
+        for label in sorted({*labels} - {*drawn}):
+            notes.add("labels without a row among those drawn", f"{where}: {label!r}")
+
+
+def read_unlabelled(family: Family[Any, Any], source: Source, notes: Notes) -> list[Any]:
+    """Examples without labels, from texts in any format."""
+    return [family.parse(text) for text in read_texts(source, notes)]
+
+
+def _load_teacher(folder: str | Path, family: Family[Any, Any]) -> tuple[Backbone, App]:
+    """The backbone that an app of this family names, and the app."""
+    backbone, apps = load_apps_and_backbone([folder])
+    (app,) = apps.values()
+    if app.family.name != family.name:
+        raise UserError(f"{folder} is of family {app.family.name!r}, not {family.name!r}")
+    return backbone, app

@@ -1,0 +1,52 @@
+"""Load apps by their folders, and the backbone that they were trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from onetrunk.apps.app import App, load_app, read_record
+from onetrunk.errors import UserError
+from onetrunk.model.backbone import Backbone, load_backbone
+
+
+def load_apps_and_backbone(
+    folders: Sequence[str | Path], backbone: str | Path | Backbone | None = None
+) -> tuple[Backbone, dict[str, App]]:
+    """Load app folders on ``backbone``, or on the one that the first folder names.
+
+    Apps are known by their folders' names. Raises :class:`UserError` if there is no app, if a
+    folder is damaged or belongs to another backbone, or if two folders have one name.
+    """
+    paths = [Path(folder) for folder in folders]
+    if not paths:
+        raise UserError("no app to load: name at least one app folder")
+    for path in paths:  # before the backbone, which takes longer
+        read_record(path)
+    if not isinstance(backbone, Backbone):
+        backbone = load_backbone(backbone or backbone_of(paths[0]))
+    return backbone, load_apps(paths, backbone)
+
+
+def load_apps(folders: Sequence[str | Path], backbone: Backbone) -> dict[str, App]:
+    """Load app folders for a backbone that is loaded, by their names."""
+    apps: dict[str, App] = {}
+    for folder in map(Path, folders):
+        name = folder.resolve().name
+        if name in apps:
+            raise UserError(f"two apps are called {name!r}: rename one folder ({folder})")
+        apps[name] = load_app(folder, backbone)
+    return apps
+
+
+def backbone_of(folder: Path) -> str:
+    """The backbone that an app folder names: a folder's path, or the name of an encoder."""
+    named = read_record(folder).get("backbone")
+    if not named:
+        raise UserError(f"{folder}/app.json names no backbone: pass --backbone")
+    local = (folder / named).resolve()
+    if local.is_dir():
+        return str(local)
+    if named.startswith("."):
+        raise UserError(f"{folder} was trained on {local}, which is gone: pass --backbone")
+    return str(named)

@@ -1,0 +1,45 @@
+"""Labelled rows of a family, read from whatever a user has, and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from onetrunk.data.locate import Located, locate
+from onetrunk.data.notes import Notes
+from onetrunk.families.base import Family
+
+Source = Any
+"""A path, ``hub:NAME[:CONFIG]``, a list of rows, or a pandas, pyarrow or datasets table."""
+
+
+def read_labelled(
+    family: Family[Any, Any],
+    source: Source,
+    split: str,
+    notes: Notes,
+    labels: Sequence[str] | None = None,
+) -> list[Any]:
+    """Labelled examples of one split of ``source``: ``train``, ``validation`` or ``test``.
+
+    A file is one split whatever its name; of a folder the files of that split are read. Raises
+    :class:`UserError` if there is no such split, for a row that the family cannot use, and for a
+    label that is not among ``labels``, if these are given.
+    """
+    where = named(source, split)
+    rows = family.read(located(source, split), notes)
+    family.check_rows(rows, where)
+    if labels is not None:
+        family.check_labels(rows, labels, where)
+    return rows
+
+
+def located(source: Source, split: str) -> Any:
+    """A path as the files of one split; anything else as it is."""
+    return locate(source, split) if isinstance(source, str | Path) else source
+
+
+def named(source: Source, split: str) -> str:
+    """What messages call a source."""
+    return str(source) if isinstance(source, str | Path | Located) else f"the {split} rows"
