@@ -1,0 +1,162 @@
+"""The public names: README's first lines run, and a name costs what it needs and no more."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+import onetrunk
+from onetrunk.errors import UserError
+
+ROOT = Path(__file__).parents[1]
+TEXT = "book a table in Oslo for Friday"
+
+
+def python(code: str, *options: str) -> str:
+    """What a fresh interpreter prints."""
+    done = subprocess.run(
+        [sys.executable, *options, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+def conll(path: Path, rows: list[tuple[list[str], list[str]]]) -> None:
+    """Write sentences as CoNLL columns."""
+    blocks = ["".join(f"{w} {t}\n" for w, t in zip(*row, strict=True)) for row in rows]
+    path.write_text("\n".join(blocks))
+
+
+@pytest.fixture
+def desk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_encoder_folder: Callable[..., Path],
+    corpora: Path,
+) -> Path:  # fmt: skip
+    """A folder with what README's example reads: a recipe and labelled files."""
+    families = {
+        "ner": {"batch_size": 4, "sources": [{"path": str(corpora / "pre_ner/a")}]},
+        "tc": {"batch_size": 4, "sources": [{"path": str(corpora / "pre_pairs/c")}]},
+    }
+    recipe = {"encoder": str(tiny_encoder_folder("bert")), "steps": 2, "k": 2, "precision": "fp32"}
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump({**recipe, "families": families}))
+    rows = [(["met", who, "in", "paris"], ["O", "B-PER", "O", "B-LOC"]) for who in "abcdefgh"]
+    for name in ("train", "dev", "test"):
+        conll(tmp_path / f"{name}.conll", rows)
+    lines = [f"{verb} {who},{verb}" for verb in ("play", "call") for who in "abcdefgh"]
+    (tmp_path / "intents.csv").write_text("\n".join(["text,label", *lines]) + "\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_first_screen_of_the_readme_runs(desk: Path, capsys: Any) -> None:
+    (code, *_) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert "import onetrunk" in code
+    names: dict[str, Any] = {}
+    exec(compile(code, "README.md", "exec"), names)
+    assert isinstance(names["backbone"], onetrunk.Backbone)
+    assert isinstance(names["app"], onetrunk.App)
+    assert (desk / "apps/news/app.json").exists()
+    assert (desk / "phone/bundle.json").exists()
+    assert isinstance(names["model"], onetrunk.Runtime)
+
+
+def test_names_are_bound_when_they_are_used() -> None:
+    code = (
+        "import onetrunk, sys; print([m for m in ('torch', 'numpy', 'rich') if m in sys.modules])"
+    )
+    assert python(code).strip() == "[]"
+    assert set(onetrunk.__all__) <= set(dir(onetrunk))
+    for name in onetrunk.__all__:
+        assert getattr(onetrunk, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'adpat'"):
+        onetrunk.adpat  # noqa: B018
+
+
+def test_importing_takes_less_than_a_tenth_of_a_second() -> None:
+    lines = python("import onetrunk", "-X", "importtime").splitlines()
+    (line,) = (line for line in lines if line.endswith(" onetrunk"))
+    assert int(line.split("|")[1]) < 100_000  # microseconds, with all that it imports
+
+
+def test_the_api_stays_when_modules_of_the_package_are_imported() -> None:
+    code = (
+        "import onetrunk, onetrunk.adaptation.fit, onetrunk.prefinetuning.run, onetrunk.bundle.export"
+        "; print(callable(onetrunk.adapt), callable(onetrunk.prefinetune), callable(onetrunk.export))"
+    )
+    assert python(code).strip() == "True True True"
+
+
+def test_a_bundle_is_predicted_without_torch_and_fast() -> None:
+    bundle = ROOT / "tests/fixtures/format-0.1/bundle"
+    code = (
+        "import sys, time; start = time.perf_counter(); from onetrunk import cli\n"
+        f"sys.argv = ['onetrunk', 'predict', {str(bundle)!r}, '--text', 'call dora']\n"
+        "try: cli.main()\n"
+        "except SystemExit: pass\n"
+        "heavy = ('torch', 'transformers', 'pyarrow', 'scipy', 'sklearn', 'datasets', 'pandas')\n"
+        "print([name for name in heavy if name in sys.modules], file=sys.stderr)\n"
+    )
+    out = python(code)
+    assert "[]" in out.splitlines()[-1], out
+    assert json.loads(out.splitlines()[0])["text"] == "call dora"
+
+
+def test_rows_come_from_files_lists_and_tables(desk: Path) -> None:
+    backbone = onetrunk.prefinetune("recipe.yaml", out="runs/tpl")
+    frame = pd.read_csv("intents.csv")
+    pairs = list(zip(frame.text, frame.label, strict=True))
+    rows = frame.to_dict("records")
+    apps = [
+        onetrunk.adapt(backbone, "tc", train=train, adapter="linear", precision="fp32")
+        for train in ("intents.csv", Path("intents.csv"), frame, pairs, rows)
+    ]
+    for app in apps[1:]:
+        assert np.array_equal(app.head.weight.numpy(), apps[0].head.weight.numpy())
+    assert apps[0].evaluate("intents.csv").scores == apps[0].evaluate(frame).scores
+    answer = apps[0].predict("play a")
+    assert answer["labels"] == ["play"]
+    assert apps[0].predict(["play a", "call a"])[0] == answer
+
+
+def test_the_split_that_is_named_is_the_split_that_is_read(desk: Path) -> None:
+    """Whoever scores a folder scores its test rows: here every label of them is swapped."""
+    folder = desk / "split"
+    folder.mkdir()
+    texts = [(f"{verb} {who}", verb) for verb in ("play", "call") for who in "abcdefgh"]
+    swap = {"play": "call", "call": "play"}
+    for split, of in (("train", {}), ("test", swap), ("validation", swap)):
+        rows = [json.dumps({"text": text, "label": of.get(label, label)}) for text, label in texts]
+        (folder / f"{split}.jsonl").write_text("\n".join(rows) + "\n")
+    encoder = yaml.safe_load((desk / "recipe.yaml").read_text())["encoder"]
+    options: dict[str, Any] = {"adapter": "linear", "precision": "fp32"}
+    app = onetrunk.adapt(encoder, "tc", train="split", test="split", **options)
+    assert app.record["test"]["accuracy"] == 0
+    assert app.evaluate(folder).accuracy == 0
+    assert app.evaluate(folder / "train.jsonl").accuracy == 100
+    app.save("apps/verbs")
+    exported = onetrunk.export(["apps/verbs"], "phone", check={"verbs": "split"})
+    assert exported.scores["verbs"] == (0, 0)
+
+
+def test_wrong_options_name_the_nearest(desk: Path) -> None:
+    encoder = yaml.safe_load((desk / "recipe.yaml").read_text())["encoder"]
+    with pytest.raises(UserError, match="adapt has no option 'epoch'; did you mean 'epochs'"):
+        onetrunk.adapt(encoder, "tc", train="intents.csv", epoch=3)
+    with pytest.raises(UserError, match="unknown task family 'nre'; did you mean 'ner'"):
+        onetrunk.adapt(encoder, "nre", train="intents.csv")
+    with pytest.raises(UserError, match="no such file: intent.csv; did you mean 'intents.csv'"):
+        onetrunk.adapt(encoder, "tc", train="intent.csv")
+    with pytest.raises(UserError, match="apps/none"):
+        onetrunk.load("apps/none")
+    with pytest.raises(UserError, match="no app to load"):
+        onetrunk.load()
