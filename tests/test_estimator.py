@@ -100,8 +100,10 @@ def test_entities(tiny_backbone: Backbone, sentences: Any) -> None:
     assert [len(tags) for tags in made.predict(X)] == [len(words) for words in X]
     assert calls
     assert "validation" in made.app_.record
-    with pytest.raises(UserError, match="family 'ner' has no probabilities"):
+    assert not hasattr(made, "predict_proba")  # as scikit-learn asks
+    with pytest.raises(AttributeError) as refused:
         made.predict_proba(X)
+    assert "family 'ner' has no probabilities" in str(refused.value.__cause__)
     with pytest.raises(UserError, match="1 tags for the 2 words 'in york'"):
         made.score([["in", "york"]], [["O"]])
     with pytest.raises(UserError, match="tag 'LOC' is not IOB2"):
