@@ -21,13 +21,14 @@ $(STAMP): pyproject.toml constraints.txt
 demo: setup ## watch one encoder learn two task families and serve four apps
 	$(BIN)/python demo/run.py
 
-lint: setup ## ruff (lint, format) and mypy
+lint: setup ## ruff (lint, format), mypy, and which way imports point
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 test: lint ## lint, types and the fast tests
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow" -n auto
 
 test-slow: setup ## tests that take minutes or read the real data
 	$(BIN)/pytest -m slow
