@@ -13,8 +13,8 @@ from onetrunk.data.sources import read_ner
 from onetrunk.errors import UserError
 from onetrunk.label.base import Answer, Entity, Unfinished
 from onetrunk.label.compare import Sample, compare
-from onetrunk.label.job import Job, Labelled
-from onetrunk.label.merge import BLANK, trimmed
+from onetrunk.label.job import LabelledRow, open_job
+from onetrunk.label.output import BLANK, trimmed
 from onetrunk.label.run import label, survey
 
 TEXTS = [f"Ann met Bob {i} 😀." for i in range(23)]
@@ -184,7 +184,6 @@ SCRIPT = """
 import sys, time
 from pathlib import Path
 from onetrunk.label.base import Answer, Entity
-from onetrunk.label.merge import BLANK, trimmed
 from onetrunk.label.run import label, survey
 
 class Slow:
@@ -246,10 +245,10 @@ def test_agreement_of_two_labelers():
         ("no", [], []),
     ]
     first = [
-        Labelled(i, text, Answer(tuple(Entity(*e) for e in entities)))
+        LabelledRow(i, text, Answer(tuple(Entity(*e) for e in entities)))
         for i, (text, entities, _) in enumerate(rows)
     ]
-    failed = Labelled(3, "x", Answer(error="timeout"))
+    failed = LabelledRow(3, "x", Answer(error="timeout"))
 
     class Second:
         fingerprint = "second"
@@ -281,10 +280,8 @@ def test_the_report_holds_the_agreement(tmp_path):
 
 
 def test_a_shard_keeps_everything(tmp_path):
-    job = Job(tmp_path, 1, 5)
-    (tmp_path / ".work").mkdir()
-    job.begin({})
-    row = Labelled(0, "Ann 😀\0", Answer((Entity(0, 3, "a b"),), {"retries: x": 2}, "e"))
-    job.write(0, [row])
-    assert list(job.labelled()) == [row]
-    assert job.pending() == {0: {0}}
+    row = LabelledRow(0, "Ann 😀\0", Answer((Entity(0, 3, "a b"),), {"retries: x": 2}, "e"))
+    with open_job(tmp_path, {}, rows=1, shard_rows=5) as job:
+        job.write(0, [row])
+        assert list(job.labelled()) == [row]
+        assert job.pending() == {0: {0}}

@@ -13,7 +13,7 @@ from onetrunk.errors import UserError
 from onetrunk.label.base import Entity, Unfinished
 from onetrunk.label.labelers.cache import AnswerCache, key_of
 from onetrunk.label.labelers.chat import GIVE_UP, ChatLabeler, concept_name, locate
-from onetrunk.label.labelers.endpoint import Endpoint, Settings, _seconds
+from onetrunk.label.labelers.endpoint import Endpoint, _seconds
 from onetrunk.label.labelers.limits import RateLimit
 from onetrunk.label.labelers.pieces import IN_PIECES
 
@@ -153,7 +153,7 @@ def test_an_endpoint_that_only_fails_stops_the_run_instead_of_failing_every_text
 
 
 def test_nothing_listens(tmp_path):
-    endpoint = Endpoint(Settings("http://127.0.0.1:9", retries=1, backoff=0.001))
+    endpoint = Endpoint("http://127.0.0.1:9", retries=1, backoff=0.001)
     labeler = ChatLabeler("m", endpoint, AnswerCache(tmp_path / "c"))
     (answer,) = labeler.label(["Ann"])
     assert answer.error.startswith("connection error")
@@ -183,9 +183,9 @@ def test_retry_after_is_seconds_or_a_date():
 
 
 def test_requests_are_spaced_by_the_rate():
-    pace, start = RateLimit(6000), time.monotonic()
+    limit, start = RateLimit(6000), time.monotonic()
     for _ in range(6):
-        pace.wait(Event())
+        limit.wait(Event())
     assert time.monotonic() - start >= 0.05
 
 
@@ -272,4 +272,4 @@ def test_concepts_have_one_form():
 @pytest.mark.parametrize("url", ["localhost:8000", "ftp://x", "http://", "http://x:port", ""])
 def test_an_address_is_checked_at_once(url):
     with pytest.raises(UserError, match="--endpoint"):
-        Endpoint(Settings(url))
+        Endpoint(url)

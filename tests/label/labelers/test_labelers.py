@@ -6,11 +6,9 @@ import pytest
 
 from onetrunk.errors import UserError
 from onetrunk.label.base import Answer, Entity
-from onetrunk.label.labelers import spacy_pipeline
-from onetrunk.label.labelers.choose import Options, open_labeler
-from onetrunk.label.labelers.gazetteer import GazetteerLabeler
+from onetrunk.label.labelers import Options, open_labeler, spacy_pipeline
 from onetrunk.label.labelers.gliner_model import GlinerLabeler
-from onetrunk.label.labelers.patterns import RegexLabeler
+from onetrunk.label.labelers.lists import GazetteerLabeler, RegexLabeler
 from onetrunk.label.labelers.pieces import IN_PIECES
 from onetrunk.label.labelers.spacy_pipeline import SpacyLabeler
 
