@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -96,7 +97,7 @@ def label(
     from onetrunk.data.sources import stream_texts
     from onetrunk.label.base import Unfinished
     from onetrunk.label.compare import Sample
-    from onetrunk.label.labelers import KINDS, Options, open_labeler, split_spec
+    from onetrunk.label.labelers import KINDS, open_labeler, split_spec
     from onetrunk.label.run import label as run_label
     from onetrunk.label.run import survey
 
@@ -122,7 +123,8 @@ def label(
             requests=budget_requests,
             tokens=budget_tokens,
         )
-    options = Options(
+    load = partial(
+        open_labeler,
         cache=cache or out / ".work" / "cache.sqlite",
         types=[name.strip() for name in types.split(",") if name.strip()],
         threshold=threshold,
@@ -131,8 +133,8 @@ def label(
         temperature=temperature,
     )
     source = survey(lambda notes: stream_texts(raw, notes, split))
-    first = open_labeler(labeler, options)
-    second = Sample(open_labeler(against, options), sample, seed) if against else None
+    first = load(labeler)
+    second = Sample(load(against), sample, seed) if against else None
     try:
         with _progress() as progress:
             report = run_label(source, first, out, second, shard_rows, overwrite, progress)

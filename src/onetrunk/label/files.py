@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import xxhash
@@ -12,7 +12,7 @@ from onetrunk.data.formats.columnar import arrow, parquet
 from onetrunk.data.formats.delimited import comma_separated, tab_separated
 from onetrunk.data.formats.hub import hub
 from onetrunk.data.formats.jsonfiles import json_array, jsonl
-from onetrunk.data.formats.table import Stream, Table, show, strings
+from onetrunk.data.formats.table import Stream, Table, show, wrong
 from onetrunk.data.formats.text import suffix_of
 from onetrunk.data.locate import locate
 from onetrunk.errors import UserError, nearest
@@ -49,20 +49,34 @@ def open_table(spec: str | Path, split: str = "train") -> Stream:
     return Stream(str(located), streams[0].names, read)
 
 
-def read_columns(path: str | Path, first: str, second: str) -> list[tuple[str, str, str]]:
-    """Read two columns of strings; each row becomes ``(first, second, place)``.
+def text_rows(
+    stream: Stream, first: str, second: str, integers: Collection[str] = ()
+) -> Iterator[tuple[str, str, str]]:
+    """Yield two columns of texts, and the place of each row for messages; null becomes empty.
 
-    The place names file and line, for messages. Raises UserError for an unreadable file, a missing
-    column, and a value that is blank or not a string.
+    Raises UserError for a missing column, and for a value that is not a string. In the columns
+    ``integers`` it may also be an integer, which becomes its decimal string.
     """
-    rows = []
-    for table in open_table(path).tables(first, second):
-        cells = zip(strings(table, first), strings(table, second), strict=True)
-        for row, values in enumerate(cells):
-            for name, value in zip((first, second), values, strict=True):
-                if not value.strip():
-                    raise UserError(f"{table.at(row)}: {name!r} is blank ({show(value)})")
-            rows.append((*values, table.at(row)))
+    names = (first, second)
+    for table in stream.tables(*names):
+        for row, values in enumerate(zip(*map(table.columns.get, names), strict=True)):
+            texts = []
+            for name, value in zip(names, values, strict=True):
+                if name in integers and type(value) is int:
+                    value = str(value)
+                if value is not None and not isinstance(value, str):
+                    raise wrong(table.at(row), repr(name), value, "a string")
+                texts.append(value or "")
+            yield texts[0], texts[1], table.at(row)
+
+
+def read_columns(path: str | Path, first: str, second: str) -> list[tuple[str, str, str]]:
+    """Return what :func:`text_rows` yields for a file. Raises UserError also for a blank value."""
+    rows = list(text_rows(open_table(path), first, second))
+    for *texts, place in rows:
+        for name, text in zip((first, second), texts, strict=True):
+            if not text.strip():
+                raise UserError(f"{place}: {name!r} is blank ({show(text)})")
     return rows
 
 

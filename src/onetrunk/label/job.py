@@ -137,6 +137,8 @@ def open_job(
     job.folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(job.folder / "lock", timeout=0):
+            for leftover in job.folder.glob(".output.*"):  # of a killed run
+                shutil.rmtree(leftover)
             if overwrite:
                 record.unlink(missing_ok=True)  # first: shards without a record count for nothing
                 shutil.rmtree(shards, ignore_errors=True)

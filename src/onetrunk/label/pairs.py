@@ -16,11 +16,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import regex
 
-from onetrunk.data.formats.table import Stream, blocks, show, wrong
+from onetrunk.data.formats.table import Stream, blocks, show
 from onetrunk.data.notes import Notes
 from onetrunk.data.rows import Pair
 from onetrunk.errors import UserError, nearest
-from onetrunk.label.files import read_columns
+from onetrunk.label.files import read_columns, text_rows
 from onetrunk.label.labelers.pieces import words_of
 from onetrunk.storage import atomic_folder, write_json
 
@@ -68,7 +68,8 @@ def label_synonyms(rows: Stream, names: Mapping[str, Sequence[str]], notes: Note
     Raises UserError for a label that ``names`` does not hold.
     """
     uses: Counter[str] = Counter()
-    for row, place, text, label in _cells(rows, "text", "label"):
+    cells = text_rows(rows, "text", "label", integers=["label"])
+    for row, (text, label, place) in enumerate(cells):
         if not text.strip() or not label.strip():
             notes.add("rows without a text or a label", place)
             continue
@@ -172,31 +173,11 @@ def _as_markdown(report: Mapping[str, Any]) -> str:
 
 
 def _two_columns(rows: Stream, first: str, second: str, notes: Notes) -> NumberedPairs:
-    for row, place, *texts in _cells(rows, first, second):
-        query, positive = (text.strip() for text in texts)
+    for row, (query, positive, place) in enumerate(text_rows(rows, first, second)):
+        query, positive = query.strip(), positive.strip()
         if not query or not positive:
             notes.add(f"rows without a {first} or {second}, left out", place)
         elif query == positive:
             notes.add(f"rows whose {second} is the {first}, left out", place)
         else:
             yield row, Pair(query, positive)
-
-
-def _cells(rows: Stream, *names: str) -> Iterator[tuple[int, str, str, str]]:
-    """Yield row number, place and two texts; null becomes an empty text.
-
-    A ``label`` may be an integer. Raises UserError for a value of another type.
-    """
-    row = 0
-    for table in rows.tables(*names):
-        for at in range(len(table)):
-            texts = []
-            for name in names:
-                value = table.columns[name][at]
-                if name == "label" and type(value) is int:
-                    value = str(value)
-                if value is not None and not isinstance(value, str):
-                    raise wrong(table.at(at), repr(name), value, "a string")
-                texts.append(value or "")
-            yield row, table.at(at), texts[0], texts[1]
-            row += 1

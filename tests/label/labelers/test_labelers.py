@@ -6,7 +6,7 @@ import pytest
 
 from onetrunk.errors import UserError
 from onetrunk.label.base import Answer, Entity
-from onetrunk.label.labelers import Options, open_labeler, spacy_pipeline
+from onetrunk.label.labelers import open_labeler, spacy_pipeline
 from onetrunk.label.labelers.gliner_model import GlinerLabeler
 from onetrunk.label.labelers.lists import GazetteerLabeler, RegexLabeler
 from onetrunk.label.labelers.pieces import IN_PIECES
@@ -226,4 +226,4 @@ def test_a_real_gliner_model_reads_texts_longer_than_it_takes(tiny_encoder_folde
 )
 def test_what_a_labeler_needs_is_asked_for(tmp_path, spec, message):
     with pytest.raises(UserError, match=message):
-        open_labeler(spec, Options(cache=tmp_path / "cache"))
+        open_labeler(spec, cache=tmp_path / "cache")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,21 +16,6 @@ KINDS = ("spacy", "gliner", "chat", "gazetteer", "regex")
 _NAMES = {"gliner": "NAME_OR_FOLDER", "chat": "MODEL", "gazetteer": "FILE", "regex": "FILE"}
 
 
-@dataclass(frozen=True)
-class Options:
-    """What a labeler may need beyond its name.
-
-    GLiNER uses ``types`` and ``threshold``, a gazetteer ``match_case``, a chat model the others.
-    """
-
-    cache: Path
-    types: Sequence[str] = ()
-    threshold: float = 0.5
-    match_case: bool = False
-    endpoint: Endpoint | None = None
-    temperature: float = 0.0
-
-
 def split_spec(spec: str, kinds: Sequence[str] = KINDS) -> tuple[str, str]:
     """Split ``kind:name``. Raises UserError for an unknown kind."""
     kind, _, name = spec.partition(":")
@@ -40,8 +24,20 @@ def split_spec(spec: str, kinds: Sequence[str] = KINDS) -> tuple[str, str]:
     return kind, name
 
 
-def open_labeler(spec: str, options: Options) -> Labeler:
+def open_labeler(
+    spec: str,
+    *,
+    cache: Path,
+    types: Sequence[str] = (),
+    threshold: float = 0.5,
+    match_case: bool = False,
+    endpoint: Endpoint | None = None,
+    temperature: float = 0.0,
+) -> Labeler:
     """Load the labeler that ``spec`` names.
+
+    GLiNER uses ``types`` and ``threshold``, a gazetteer ``match_case``, and a chat model
+    ``endpoint``, ``temperature`` and the file ``cache``.
 
     Raises UserError for an unknown kind, a missing name or option, and a labeler that cannot be
     loaded.
@@ -56,16 +52,16 @@ def open_labeler(spec: str, options: Options) -> Labeler:
     if kind == "gliner":
         from onetrunk.label.labelers.gliner_model import GlinerLabeler
 
-        if not options.types:
+        if not types:
             raise UserError('GLiNER has to be told what to look for: pass --types "person,place"')
-        return GlinerLabeler(name, options.types, options.threshold)
+        return GlinerLabeler(name, types, threshold)
     if kind == "chat":
         from onetrunk.label.labelers.cache import AnswerCache
         from onetrunk.label.labelers.chat import ChatLabeler
 
-        if options.endpoint is None:
+        if endpoint is None:
             raise UserError("chat needs --endpoint, such as http://localhost:8000/v1")
-        return ChatLabeler(name, options.endpoint, AnswerCache(options.cache), options.temperature)
+        return ChatLabeler(name, endpoint, AnswerCache(cache), temperature)
     from onetrunk.label.labelers.lists import GazetteerLabeler, RegexLabeler
 
-    return GazetteerLabeler(name, options.match_case) if kind == "gazetteer" else RegexLabeler(name)
+    return GazetteerLabeler(name, match_case) if kind == "gazetteer" else RegexLabeler(name)
