@@ -76,8 +76,9 @@ class Loopback:
             "message": {"role": "assistant", "content": content},
             "finish_reason": "length" if fault == "cut" else "stop",
         }
-        usage = {"usage": {"total_tokens": 10}} if self.usage else {}
-        return 200, {}, json.dumps({"choices": [choice], **usage})
+        choices = [] if fault == "no choices" else [choice]
+        usage = {"total_tokens": 10} if self.usage else None
+        return 200, {}, json.dumps({"choices": choices, "usage": usage})
 
 
 @pytest.fixture

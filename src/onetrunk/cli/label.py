@@ -53,12 +53,12 @@ def label(
     ] = None,
     sample: Annotated[int, typer.Option(min=1, help="Texts for --against.")] = 200,
     seed: Annotated[int, typer.Option(help="Draws the sample.")] = 0,
-    types: Annotated[str, typer.Option(help="GLiNER: what to find: person,place,...")] = "",
+    types: Annotated[str, typer.Option(help="GLiNER: the types to find: person,place,...")] = "",
     threshold: Annotated[
         float, typer.Option(min=0, max=1, help="GLiNER: least probability of an entity.")
     ] = 0.5,
     match_case: Annotated[
-        bool, typer.Option(help="Gazetteer: names only as they are written.")
+        bool, typer.Option(help="Gazetteer: match upper and lower case, too.")
     ] = False,
     names: Annotated[
         Path | None, typer.Option(help="pairs:label-synonyms: a file, columns label and name.")

@@ -27,8 +27,8 @@ def texts(count):
 def expected(text):
     words = [("On", "proper name"), ("Ann", "proper name"), ("Bob", "proper name")]
     number = text.split()[2]
-    found = [*words, (f"Town{number}", "proper name"), (number, "number")]
-    spans = [(text.index(f" {w}" if w != "On" else w) + (w != "On"), w, c) for w, c in found]
+    entities = [*words, (f"Town{number}", "proper name"), (number, "number")]
+    spans = [(text.index(f" {w}" if w != "On" else w) + (w != "On"), w, c) for w, c in entities]
     return tuple(Entity(at, at + len(w), c) for at, w, c in sorted(spans))
 
 
@@ -137,6 +137,13 @@ def test_what_no_request_can_succeed_with_ends_the_run(loopback, chat, status):
         list(chat(key="secret").label(texts(50)))
 
 
+def test_an_answer_without_choices_is_invalid(loopback, chat):
+    loopback.behave = lambda text, attempt: "" if attempt else "no choices"
+    (answer,) = chat().label(["Ann"])
+    assert answer.counts["retries: invalid answer"] == 1
+    assert len(answer.entities) == 1
+
+
 def test_an_answer_cut_at_the_length_limit_is_counted_as_such(loopback, chat):
     loopback.behave = lambda text, attempt: "" if attempt else "cut"
     (answer,) = chat().label(["Ann"])
@@ -211,6 +218,14 @@ def test_a_budget_of_tokens_needs_an_endpoint_that_counts_them(loopback, chat):
     assert [len(a.entities) for a in chat().label(["Ann"])] == [1]
 
 
+def test_labelling_that_is_closed_early_sends_no_more_requests(loopback, chat):
+    answers = chat(concurrency=1, rate=600).label(texts(50))
+    next(answers)
+    answers.close()
+    time.sleep(0.3)
+    assert len(loopback.requests) <= 2
+
+
 def test_answers_come_from_the_cache_for_the_same_model_and_text_only(loopback, chat):
     list(chat().label(["Ann", "Ann Bob"]))
     list(chat().label(["Ann Bob", "Ann"]))
@@ -247,7 +262,7 @@ def test_the_cache_keeps_answers_of_odd_texts(tmp_path):
 
 def test_places_of_entities():
     text = "Paris, paris and the Paris Club; PARIS."
-    found, odd = locate(
+    entities, oddities = locate(
         text,
         [
             ("Paris", "city"),
@@ -258,11 +273,11 @@ def test_places_of_entities():
             ("paris club", "group"),
         ],
     )
-    assert [(text[a:b], kind) for a, b, kind in found] == [
+    assert [(text[a:b], kind) for a, b, kind in entities] == [
         ("Paris", "city"),
         ("Paris Club", "group"),
     ]
-    assert odd == {"hallucinated": 1, "second concept": 1, "inside a longer entity": 2}
+    assert oddities == {"hallucinated": 1, "second concept": 1, "inside a longer entity": 2}
 
 
 def test_concepts_have_one_form():

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
-from pydantic import AliasPath, BaseModel, Field, ValidationError
+from pydantic import AliasPath, BaseModel, Field, HttpUrl, TypeAdapter, ValidationError
 
 from onetrunk.data.formats.table import show
 from onetrunk.errors import UserError
@@ -87,11 +87,11 @@ class Endpoint:
         base = self.url.rstrip("/")
         self._url = base if base.endswith("/chat/completions") else f"{base}/chat/completions"
         try:
-            address = httpx.URL(self._url)
-        except httpx.InvalidURL as error:
-            raise UserError(f"--endpoint {self.url!r} is not an address: {error}") from None
-        if address.scheme not in ("http", "https") or not address.host:
-            raise UserError(f"--endpoint {self.url!r} is not like http://localhost:8000/v1")
+            TypeAdapter(HttpUrl).validate_python(self.url)
+        except ValidationError:
+            raise UserError(
+                f"--endpoint {self.url!r} is not like http://localhost:8000/v1"
+            ) from None
         self._client = httpx.Client(
             timeout=self.timeout,
             headers={"Authorization": f"Bearer {self.key}"} if self.key else {},
