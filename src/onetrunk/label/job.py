@@ -26,7 +26,6 @@ _WORK, _SHARDS = ".work", "shards"
 _OTHER = {
     "labeler": "another labeler",
     "texts": "other texts",
-    "rows": "another number of texts",
     "shard_rows": "another --shard-rows",
 }
 _ENTITY = pa.struct({"start": pa.int64(), "end": pa.int64(), "type": pa.string()})
@@ -153,9 +152,9 @@ def open_job(
 
 
 def _refuse_other(out: Path, recorded: Mapping[str, Any], about: Mapping[str, Any]) -> None:
-    for key, value in about.items():
-        if recorded.get(key) != value:
+    for key, other in _OTHER.items():
+        if recorded.get(key) != about.get(key):
             raise UserError(
-                f"{out} was begun with {_OTHER[key]} ({recorded.get(key)!r}, now {value!r}): "
+                f"{out} was begun with {other} ({recorded.get(key)!r}, now {about.get(key)!r}): "
                 "choose another --out or pass --overwrite"
             )

@@ -92,20 +92,17 @@ def write_report(report: Mapping[str, Any], folder: Path) -> None:
 def as_markdown(report: Mapping[str, Any]) -> str:
     """The report as a page."""
     facts = {
-        "Texts": report["texts"],
-        "Training rows": report["rows"],
-        "Failed (tried again by the same command)": report["failed"],
-        "Without words": report["without_words"],
-        "Entities": f"{report['entities']:,} of {report['types_in_all']:,} types",
-        "Entities per 100 words": report["entities_per_100_words"],
-        "Share of rows without entities": report["share_without_entities"],
-        "Hallucinated (not in the text, dropped)": report["hallucinated"],
-        "Retries": report["retries"],
+        **{_title(key): value for key, value in report.items() if isinstance(value, int | float)},
         **{f"Retries: {reason}": count for reason, count in report["retries_by_reason"].items()},
-        **{name[0].upper() + name[1:]: count for name, count in report["counts"].items()},
-        **{what: note["count"] for what, note in report.get("input_notes", {}).items()},
+        **{_title(name): count for name, count in report["counts"].items()},
+        **{name: note["count"] for name, note in report.get("input_notes", {}).items()},
     }
-    parts = ["# Weak labels", f"Labeler: `{report['labeler']}`", _table(("", ""), facts.items())]
+    parts = [
+        "# Weak labels",
+        f"Labeler: `{report['labeler']}`",
+        _table(("", ""), facts.items()),
+        "The same command tries failed texts again. Hallucinated entities are not in the text.",
+    ]
     if agreement := report.get("agreement"):
         facts = {name.replace("_", " "): value for name, value in agreement.items()}
         types = [item.values() for item in facts.pop("types")]
@@ -124,6 +121,10 @@ def as_markdown(report: Mapping[str, Any]) -> str:
 def _table(header: Sequence[str], rows: Iterable[Iterable[Any]]) -> str:
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines)
+
+
+def _title(name: str) -> str:
+    return name[0].upper() + name[1:].replace("_", " ")
 
 
 def _cell(value: object) -> str:

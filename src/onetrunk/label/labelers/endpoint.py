@@ -189,16 +189,13 @@ class Endpoint:
 
 def _seconds(retry_after: str) -> float:
     """``Retry-After`` in seconds from now; 0 if it is not valid (RFC 9110, section 10.2.3)."""
-    try:
-        return max(0.0, float(retry_after))
-    except ValueError:
-        pass
+    if retry_after.replace(".", "", 1).isdecimal():
+        return float(retry_after)
     try:
         at = parsedate_to_datetime(retry_after)
     except ValueError:
         return 0.0
-    at = at if at.tzinfo else at.replace(tzinfo=UTC)
-    return max(0.0, (at - datetime.now(UTC)).total_seconds())
+    return max(0.0, (at.replace(tzinfo=at.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
 
 
 def _in_short(error: Exception) -> str:

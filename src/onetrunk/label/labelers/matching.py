@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
+from unicodedata import normalize
 
 from onetrunk.data.rows import Span
 from onetrunk.label.labelers.pieces import words_of
@@ -53,11 +53,13 @@ class Matcher:
         return list(node.get(_END, ()))
 
     def _words(self, text: str) -> list[tuple[str, Span]]:
-        return [(self._normalised(text[a:b]), (a, b)) for a, b in words_of(text)]
-
-    def _normalised(self, word: str) -> str:
-        word = unicodedata.normalize("NFC", word)
-        return unicodedata.normalize("NFC", word.casefold()) if self._ignore_case else word
+        words = []
+        for start, end in words_of(text):
+            word = normalize("NFC", text[start:end])
+            if self._ignore_case:
+                word = normalize("NFC", word.casefold())
+            words.append((word, (start, end)))
+        return words
 
 
 def longest_first(spans: Sequence[_Labelled]) -> list[_Labelled]:
