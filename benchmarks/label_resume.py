@@ -2,13 +2,13 @@
 
     python benchmarks/label_resume.py RAW [--rows 10000] [--spacy en_core_web_sm]
 
-RAW is a folder of text pairs; its ``positive`` side is labelled, once with a spaCy pipeline and
-once with a chat endpoint on the loopback address, of whose answers a fifth is bad (in equal parts
-HTTP 429 with Retry-After, HTTP 500, no answer in time, broken JSON, another schema, and an entity
-that the text does not hold). Each run is killed with SIGKILL twice, after a random share of the
-rows is saved and up to 0.1 s more, and then left to end. Checked: each source row is
-there exactly once, with the words of its text; no text failed; and the labels from the endpoint are
-those that its good answers give. Prints JSON.
+RAW is a folder of text pairs. Its ``positive`` side is labelled twice: with a spaCy pipeline, and
+with a chat endpoint on the loopback address. A fifth of the endpoint's answers is bad, in equal
+parts HTTP 429 with Retry-After, HTTP 500, no answer in time, broken JSON, another schema, and an
+entity that is not in the text. Each run is killed with SIGKILL twice, up to 0.1 s after a random
+share of the rows is saved, and then continues to its end. The script checks that each source row is
+there exactly once with the words of its text, that no text failed, and that the labels from the
+endpoint are those of its good answers. It prints JSON.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ QUIET: Any = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 
 
 def good_answer(text: str) -> list[tuple[str, str]]:
-    """What the loopback model finds: capitalised words and numbers."""
+    """Return what the loopback model extracts: capitalised words and numbers."""
     names = re.findall(r"\b[A-Z][a-z]+\b", text)
     numbers = re.findall(r"\b\d+\b", text)
     pairs = [(name, "name") for name in names] + [(number, "number") for number in numbers]
@@ -55,7 +55,7 @@ def good_answer(text: str) -> list[tuple[str, str]]:
 
 
 class Model(ThreadingHTTPServer):
-    """A chat endpoint; whether an answer is bad follows from the seed, the text and its turn."""
+    """A chat endpoint. The seed, the text and its turn decide whether an answer is bad."""
 
     daemon_threads = True
     request_queue_size = 64
@@ -68,7 +68,7 @@ class Model(ThreadingHTTPServer):
         self.lock = threading.Lock()
 
     def fault(self, text: str) -> str:
-        """The fault of this answer, or ``good``."""
+        """Return the fault of this answer, or ``good``."""
         with self.lock:
             rng = random.Random(f"{self.seed} {self.turns[text]} {text}")
             self.turns[text] += 1
@@ -78,7 +78,7 @@ class Model(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One request."""
+    """Answers one request."""
 
     server: Model
 
@@ -108,7 +108,7 @@ class Handler(BaseHTTPRequestHandler):
             pass
 
     def log_message(self, format: str, *arguments: object) -> None:
-        """Nothing."""
+        """Print nothing."""
 
 
 @contextmanager
@@ -126,14 +126,17 @@ def running(model: Model) -> Iterator[str]:
 def killed_twice(
     command: list[str], out: Path, shards: int, rng: random.Random
 ) -> tuple[float, list[int]]:
-    """Run a command, kill it twice, and let it end; seconds, and shards saved at each kill."""
+    """Run a command, kill it twice, and let it end.
+
+    Returns the seconds it took, and the number of shards saved at each kill.
+    """
     start = time.perf_counter()
     saved_at_kills = []
     for number in range(KILLS):
         low = saved_at_kills[-1] if saved_at_kills else 0
-        wanted = rng.randint(low + 1, max(low + 1, (number + 1) * shards // (KILLS + 1)))
+        target = rng.randint(low + 1, max(low + 1, (number + 1) * shards // (KILLS + 1)))
         process = subprocess.Popen([*VERB, *command], **QUIET)
-        while process.poll() is None and saved(out) < wanted:
+        while process.poll() is None and saved(out) < target:
             time.sleep(0.01)
         time.sleep(0.1 * rng.random())
         process.kill()
@@ -149,7 +152,7 @@ def saved(out: Path) -> int:
 
 
 def check(texts: list[str], out: Path) -> list[TaggedText]:
-    """Every row once, with its own words."""
+    """Check that every row is there once, with the words of its text."""
     numbers = pq.read_table(out / "train.parquet", columns=["source_row"])["source_row"].to_pylist()
     assert numbers == list(range(len(texts))), "rows are missing, doubled or out of order"
     rows = list(stream_ner(out / "train.parquet"))
@@ -162,8 +165,8 @@ def check(texts: list[str], out: Path) -> list[TaggedText]:
 def check_labels(texts: list[str], rows: list[TaggedText]) -> None:
     for text, row in zip(texts, rows, strict=True):
         entities, _ = locate(text, good_answer(text))
-        wanted = TaggedText.from_spans(text, entities)
-        assert row.tags == wanted.tags, f"other labels than those of good answers: {text[:60]!r}"
+        expected = TaggedText.from_spans(text, entities)
+        assert row.tags == expected.tags, f"other labels than those of good answers: {text[:60]!r}"
 
 
 def main() -> None:
@@ -190,7 +193,7 @@ def main() -> None:
             rows = check(texts, out)
             report = json.loads((out / "report.json").read_text(encoding="utf-8"))
             del report["input_notes"]  # places in a file that is gone
-            report["types"] = {one["type"]: one["count"] for one in report["types"][:20]}
+            report["types"] = {row["type"]: row["count"] for row in report["types"][:20]}
             results[name] = {
                 "seconds": round(seconds, 1),
                 "kills": KILLS,

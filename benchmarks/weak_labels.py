@@ -3,9 +3,9 @@
     python benchmarks/weak_labels.py DATA [--out results/weak-labels.json]
 
 Draws 20,000 texts evenly from DATA/pre_pairs, labels them with a spaCy pipeline through ``onetrunk
-label``, pre-finetunes ``tpl`` twice for the same number of steps (the recipe of
-``recipes/tpl.yaml``, once with the labelled texts as one more NER source), and adapts three sets of
-each family. Everything is kept in ``runs/weak-labels``, so an interrupted run goes on where it
+label``, and pre-finetunes ``tpl`` twice for the same number of steps: with the recipe
+``recipes/tpl.yaml``, and with the labelled texts as one more NER source. Then adapts three sets of
+each family. Everything is kept in ``runs/weak-labels``, so an interrupted run continues where it
 stopped. Prints the result as JSON.
 """
 
@@ -44,7 +44,7 @@ TASKS = {task: kind for task, kind in EIGHT.items() if task not in ("ncbi_diseas
 
 
 def labelled(data: Path, pipeline: str) -> Path:
-    """The labelled texts, made if they are not there."""
+    """Return the folder of labelled texts; make it if it is not there."""
     raw, out = RUN / "raw", RUN / "spacy_labelled"
     if not raw.exists():
         sources = sorted(folder for folder in (data / "pre_pairs").iterdir() if folder.is_dir())
@@ -82,8 +82,10 @@ def main() -> None:
         for task in TASKS:
             file = RUN / f"{arm}.{task}.{seed}.json"
             if not file.exists():
-                ways = {adapter: AdaptSettings(adapter=adapter, seed=seed) for adapter in ADAPTERS}
-                write_json(file, cell(loaded, options.data, TASKS[task], task, seed, ways))
+                settings = {
+                    adapter: AdaptSettings(adapter=adapter, seed=seed) for adapter in ADAPTERS
+                }
+                write_json(file, cell(loaded, options.data, TASKS[task], task, seed, settings))
             cells[f"{arm}/{task}/{seed}"] = read_json(file, "a cell")
     summary = {
         f"{adapter}/{arm}": {

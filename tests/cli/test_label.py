@@ -14,7 +14,7 @@ import typer
 from onetrunk import cli
 from onetrunk.cli.label import UNFINISHED, label
 from onetrunk.label.base import Answer
-from onetrunk.label.labelers.gazetteer import GazetteerLabeler
+from onetrunk.label.labelers.lists import GazetteerLabeler
 
 Run = Callable[..., tuple[int, str, str]]
 

@@ -17,7 +17,7 @@ import pytest
 
 from onetrunk.label.labelers.cache import AnswerCache
 from onetrunk.label.labelers.chat import ChatLabeler
-from onetrunk.label.labelers.endpoint import Endpoint, Settings
+from onetrunk.label.labelers.endpoint import Endpoint
 
 BLOCK = re.compile(r"\ABEGIN (\w+)\n(.*)\nEND \1\Z", re.DOTALL)
 SLEEP = 1.2
@@ -76,8 +76,9 @@ class Loopback:
             "message": {"role": "assistant", "content": content},
             "finish_reason": "length" if fault == "cut" else "stop",
         }
-        usage = {"usage": {"total_tokens": 10}} if self.usage else {}
-        return 200, {}, json.dumps({"choices": [choice], **usage})
+        choices = [] if fault == "no choices" else [choice]
+        usage = {"total_tokens": 10} if self.usage else None
+        return 200, {}, json.dumps({"choices": choices, "usage": usage})
 
 
 @pytest.fixture
@@ -125,7 +126,7 @@ def chat(loopback: Loopback, tmp_path: Path) -> MakeChat:
 
     def make(cache: str = "cache.sqlite", model: str = "m", **settings: Any) -> ChatLabeler:
         quick = {"timeout": 0.8, "backoff": 0.001, "concurrency": 4}
-        endpoint = Endpoint(Settings(loopback.url, **{**quick, **settings}))
+        endpoint = Endpoint(loopback.url, **{**quick, **settings})
         return ChatLabeler(model, endpoint, AnswerCache(tmp_path / cache))
 
     return make

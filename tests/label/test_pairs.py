@@ -46,17 +46,17 @@ def test_questions_and_answers(tmp_path):
     assert list(question_answer(rows, Notes())) == [(0, Pair("why?", "because"))]
     with pytest.raises(UserError, match="no column 'title'"):
         list(title_body(rows, Notes()))
-    odd = table(tmp_path / "o.jsonl", '{"question": "why?", "answer": 3}\n')
+    wrong = table(tmp_path / "o.jsonl", '{"question": "why?", "answer": 3}\n')
     with pytest.raises(UserError, match=r"o.jsonl:1: 'answer' is 3 \(int\), not a string"):
-        list(question_answer(odd, Notes()))
+        list(question_answer(wrong, Notes()))
 
 
 def test_a_folder_of_shards_is_read_as_one_table(tmp_path):
     for shard in range(2):
         path = tmp_path / f"train-0000{shard}-of-00002.jsonl"
         path.write_text(f'{{"title": "t{shard}", "body": "b"}}\n')
-    found = list(title_body(open_table(tmp_path), Notes()))
-    assert found == [(0, Pair("t0", "b")), (1, Pair("t1", "b"))]
+    pairs = list(title_body(open_table(tmp_path), Notes()))
+    assert pairs == [(0, Pair("t0", "b")), (1, Pair("t1", "b"))]
     (tmp_path / "x.conll").write_text("a O\n")
     with pytest.raises(UserError, match=r"'\.conll' has no named columns"):
         open_table(tmp_path / "x.conll")
@@ -68,23 +68,23 @@ def sentences(words: int, count: int) -> str:
 
 def test_passages_are_cut_between_sentences_and_hold_all_words():
     text = sentences(30, 9) + "\n\n" + sentences(30, 2) + "\n\nLast one."
-    cut = passages(text)
-    parts = [text[a:b] for a, b in cut]
+    parts = passages(text)
     assert sum(len(words_of(part)) for part in parts) == len(words_of(text))
     assert all(part.startswith(("S", "Last")) and part.endswith(".") for part in parts)
     assert all(len(words_of(part)) >= PASSAGE_WORDS // 2 for part in parts)
-    assert all(a < b and text[a:b].strip() == text[a:b] for a, b in cut)
+    assert all(part and part.strip() == part for part in parts)
+    assert "".join("".join(parts).split()) == "".join(text.split())
     assert passages("") == passages(" \n\n ") == []
-    assert passages("  short ") == [(2, 7)]
+    assert passages("  short ") == ["short"]
 
 
 def test_neighbouring_passages_are_in_one_pair_each():
     text = "\n\n".join(sentences(60, 1) for _ in range(5))
     notes = Notes()
-    found = list(adjacent(["short", text], notes))
-    assert len(found) == 2
-    assert {row for row, _ in found} == {1}
-    whole = "\n\n".join(side for _, pair in found for side in (pair.query, pair.positive))
+    pairs = list(adjacent(["short", text], notes))
+    assert len(pairs) == 2
+    assert {row for row, _ in pairs} == {1}
+    whole = "\n\n".join(side for _, pair in pairs for side in (pair.query, pair.positive))
     assert text.startswith(whole)
     assert [line.split(":")[0] for line in notes.lines()] == [
         "texts shorter than two passages",
@@ -100,8 +100,8 @@ def test_names_of_labels_take_turns(tmp_path):
         "".join(f'{{"text": "t{i}", "label": {i % 2}}}\n' for i in range(6)),
     )
     notes = Notes()
-    found = [pair.positive for _, pair in label_synonyms(rows, names, notes)]
-    assert found == ["alarm", "weather", "wake-up call", "weather", "alarm", "weather"]
+    pairs = [pair.positive for _, pair in label_synonyms(rows, names, notes)]
+    assert pairs == ["alarm", "weather", "wake-up call", "weather", "alarm", "weather"]
     assert notes.lines() == ["labels with names but no text: 1 (2)"]
     del names["1"]
     with pytest.raises(UserError, match=r"d.jsonl:2: label '1' has no name"):

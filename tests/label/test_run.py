@@ -13,8 +13,8 @@ from onetrunk.data.sources import read_ner
 from onetrunk.errors import UserError
 from onetrunk.label.base import Answer, Entity, Unfinished
 from onetrunk.label.compare import Sample, compare
-from onetrunk.label.job import Job, Labelled
-from onetrunk.label.merge import BLANK, trimmed
+from onetrunk.label.job import LabelledRow, open_job
+from onetrunk.label.output import BLANK, trimmed
 from onetrunk.label.run import label, survey
 
 TEXTS = [f"Ann met Bob {i} 😀." for i in range(23)]
@@ -63,6 +63,25 @@ def test_a_run_gives_rows_that_training_reads_and_a_report(tmp_path):
     assert (tmp_path / "out" / "types.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_run_prints_nothing_and_tells_how_far_it_is(tmp_path, capsys, caplog):
+    told = []
+
+    def noting(notes):
+        notes.add("texts with emoji", "row 1", len(TEXTS))
+        yield from TEXTS
+
+    noted = survey(lambda notes: iter(TEXTS) if notes is None else noting(notes))
+    labeler = Names(fail=[TEXTS[22]])
+    label(noted, labeler, tmp_path / "out", progress=lambda *call: told.append(call))
+    assert told[:2] == [("label", 0, 23), ("label", 1, 23)]
+    assert told[-1] == ("label, 1 failed, 2 retries", 23, 23)
+    told.clear()
+    label(noted, Names(), tmp_path / "out", progress=lambda *call: told.append(call))
+    assert told == [("label", 22, 23), ("label", 23, 23)]
+    assert capsys.readouterr() == ("", "")
+    assert caplog.messages == ["texts with emoji: 23 (row 1, …)"] * 2
+
+
 def test_the_same_command_again_labels_nothing(tmp_path):
     first = label(source(), Names(), tmp_path / "out", shard_rows=5)
     before = (tmp_path / "out" / "train.parquet").read_bytes()
@@ -87,7 +106,7 @@ def test_failed_texts_are_listed_are_no_training_rows_and_are_tried_again(tmp_pa
     report = label(source(), Names(fail=fail), out, shard_rows=5)
     assert (report["rows"], report["failed"], report["retries"]) == (20, 3, 6)
     failed = [json.loads(line) for line in (out / "failed.jsonl").read_text().splitlines()]
-    assert [one["source_row"] for one in failed] == [3, 4, 22]
+    assert [row["source_row"] for row in failed] == [3, 4, 22]
     assert failed[0] == {"source_row": 3, "error": "timeout", "text": TEXTS[3]}
     done = pq.read_table(out / "train.parquet")["source_row"].to_pylist()
     assert sorted([*done, 3, 4, 22]) == list(range(23))
@@ -184,7 +203,6 @@ SCRIPT = """
 import sys, time
 from pathlib import Path
 from onetrunk.label.base import Answer, Entity
-from onetrunk.label.merge import BLANK, trimmed
 from onetrunk.label.run import label, survey
 
 class Slow:
@@ -228,6 +246,21 @@ def test_a_run_killed_twice_loses_nothing_and_doubles_nothing(tmp_path):
     check_complete(out, [f"Ann met Bob {i}." for i in range(300)])
 
 
+def test_what_a_run_killed_at_its_end_leaves_is_removed(tmp_path):
+    label(source(["no"]), Names(), tmp_path / "out")
+    assert not (tmp_path / "out" / "types.png").exists()
+    work = tmp_path / "out" / ".work"
+    (work / ".output.x.partial").mkdir()
+    (work / ".output.x.partial" / "train.parquet").write_bytes(b"half")
+    (work / "unfinished.parquet").write_bytes(b"half")
+    label(source(), Names(), tmp_path / "out", overwrite=True)
+    check_complete(tmp_path / "out")
+    assert (tmp_path / "out" / "types.png").exists()
+    assert sorted(path.name for path in work.iterdir()) == ["job.json", "lock", "shards"]
+    label(source(["no"]), Names(), tmp_path / "out", overwrite=True)
+    assert not (tmp_path / "out" / "types.png").exists()
+
+
 def test_only_one_process_labels_into_a_folder(tmp_path):
     run = start(tmp_path / "out")
     wait_for_shards(tmp_path / "out", 0)
@@ -246,10 +279,10 @@ def test_agreement_of_two_labelers():
         ("no", [], []),
     ]
     first = [
-        Labelled(i, text, Answer(tuple(Entity(*e) for e in entities)))
+        LabelledRow(i, text, Answer(tuple(Entity(*e) for e in entities)))
         for i, (text, entities, _) in enumerate(rows)
     ]
-    failed = Labelled(3, "x", Answer(error="timeout"))
+    failed = LabelledRow(3, "x", Answer(error="timeout"))
 
     class Second:
         fingerprint = "second"
@@ -259,12 +292,12 @@ def test_agreement_of_two_labelers():
             for text in texts:
                 yield answers.get(text, Answer())
 
-    found = compare([*first, failed], 4, Sample(Second(), rows=10))
-    assert (found["texts"], found["texts_compared"]) == (4, 3)
-    assert found["span_f1"] == round(2 * 2 / (3 + 3), 4)
-    assert found["typed_agreement"] == 0.5
-    assert found["typed_f1"] == round(2 * 1 / (3 + 3), 4)
-    assert {"type": "PER", "other": "dog", "count": 1} in found["types"]
+    agreement = compare([*first, failed], 4, Sample(Second(), rows=10))
+    assert (agreement["texts"], agreement["texts_compared"]) == (4, 3)
+    assert agreement["span_f1"] == round(2 * 2 / (3 + 3), 4)
+    assert agreement["typed_agreement"] == 0.5
+    assert agreement["typed_f1"] == round(2 * 1 / (3 + 3), 4)
+    assert {"type": "PER", "other": "dog", "count": 1} in agreement["types"]
     assert compare(first[2:], 3, Sample(Second(), rows=3))["span_f1"] is None
     drawn = compare(first, 3, Sample(Second(), rows=1, seed=1))
     assert drawn == compare(first, 3, Sample(Second(), rows=1, seed=1))
@@ -281,10 +314,8 @@ def test_the_report_holds_the_agreement(tmp_path):
 
 
 def test_a_shard_keeps_everything(tmp_path):
-    job = Job(tmp_path, 1, 5)
-    (tmp_path / ".work").mkdir()
-    job.begin({})
-    row = Labelled(0, "Ann 😀\0", Answer((Entity(0, 3, "a b"),), {"retries: x": 2}, "e"))
-    job.write(0, [row])
-    assert list(job.labelled()) == [row]
-    assert job.pending() == {0: {0}}
+    row = LabelledRow(0, "Ann 😀\0", Answer((Entity(0, 3, "a b"),), {"retries: x": 2}, "e"))
+    with open_job(tmp_path, {}, rows=1, shard_rows=5) as job:
+        job.write(0, [row])
+        assert list(job.labelled()) == [row]
+        assert job.pending() == {0: {0}}

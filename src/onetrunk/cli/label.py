@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from onetrunk.errors import UserError, nearest
+from onetrunk.progress import Progress
 
 UNFINISHED = 3
-"""Exit code of a run that stopped early: its budget is spent, or the endpoint gave out."""
-INTERRUPTED = 130
+"""Exit code of a run that stopped early, because of its budget or its endpoint."""
 
-# Which labeler an option is for. Given with another one it would be ignored in silence.
-_FOR = {
+# The labeler that an option is for. With another one it would be ignored in silence.
+_LABELER_OF = {
     "types": "gliner",
     "threshold": "gliner",
     "match_case": "gazetteer",
@@ -50,12 +53,12 @@ def label(
     ] = None,
     sample: Annotated[int, typer.Option(min=1, help="Texts for --against.")] = 200,
     seed: Annotated[int, typer.Option(help="Draws the sample.")] = 0,
-    types: Annotated[str, typer.Option(help="GLiNER: what to find: person,place,...")] = "",
+    types: Annotated[str, typer.Option(help="GLiNER: the types to find: person,place,...")] = "",
     threshold: Annotated[
         float, typer.Option(min=0, max=1, help="GLiNER: least probability of an entity.")
     ] = 0.5,
     match_case: Annotated[
-        bool, typer.Option(help="Gazetteer: names only as they are written.")
+        bool, typer.Option(help="Gazetteer: match upper and lower case, too.")
     ] = False,
     names: Annotated[
         Path | None, typer.Option(help="pairs:label-synonyms: a file, columns label and name.")
@@ -90,59 +93,62 @@ def label(
 
     Example: [cyan]onetrunk label news.jsonl --with spacy:en_core_web_sm --out data/news[/]
     """
-    from onetrunk.cli.console import console
+    from onetrunk.cli.console import console, stdout
     from onetrunk.data.sources import stream_texts
     from onetrunk.label.base import Unfinished
     from onetrunk.label.compare import Sample
-    from onetrunk.label.labelers.choose import KINDS, Options, open_labeler, split_spec
-    from onetrunk.label.labelers.endpoint import Endpoint, Settings
+    from onetrunk.label.labelers import KINDS, open_labeler, split_spec
     from onetrunk.label.run import label as run_label
     from onetrunk.label.run import survey
 
-    kind, rest = split_spec(labeler, (*KINDS, "pairs"))
+    kind, name = split_spec(labeler, (*KINDS, "pairs"))
     _refuse_unused(context, {kind} | ({split_spec(against)[0]} if against else set()))
     if kind == "pairs":
         if against:
             raise UserError("--against compares labelers of entities; pairs have none")
-        _print(_pairs(raw, rest, out, split, names, overwrite), out)
+        report = _pairs(raw, name, out, split, names, overwrite)
+        stdout().print(f"{report['pairs']:,} pairs in {out}", markup=False)
         return
-    settings = Settings(
-        endpoint,
-        _key(context, key_env),
-        timeout=timeout,
-        retries=retries,
-        concurrency=concurrency,
-        rate=rate,
-        requests=budget_requests,
-        tokens=budget_tokens,
-    )
-    options = Options(
+    chat = None
+    if endpoint:
+        from onetrunk.label.labelers.endpoint import Endpoint
+
+        chat = Endpoint(
+            endpoint,
+            _key(context, key_env),
+            timeout=timeout,
+            retries=retries,
+            concurrency=concurrency,
+            rate=rate,
+            requests=budget_requests,
+            tokens=budget_tokens,
+        )
+    load = partial(
+        open_labeler,
         cache=cache or out / ".work" / "cache.sqlite",
         types=[name.strip() for name in types.split(",") if name.strip()],
         threshold=threshold,
         match_case=match_case,
-        endpoint=Endpoint(settings) if endpoint else None,
+        endpoint=chat,
         temperature=temperature,
     )
     source = survey(lambda notes: stream_texts(raw, notes, split))
-    first = open_labeler(labeler, options)
-    second = Sample(open_labeler(against, options), sample, seed) if against else None
+    first = load(labeler)
+    second = Sample(load(against), sample, seed) if against else None
     try:
-        report = run_label(source, first, out, second, shard_rows, overwrite)
+        with _progress() as progress:
+            report = run_label(source, first, out, second, shard_rows, overwrite, progress)
     except Unfinished as stop:
         console.print("[bold]stopped:[/]", end=" ")
         console.print(str(stop), markup=False)
         raise typer.Exit(UNFINISHED) from None
     except KeyboardInterrupt:
-        console.print("[bold]interrupted:[/] finished work is kept; the same command goes on")
-        raise typer.Exit(INTERRUPTED) from None
-    for line in source.notes.lines():
-        console.print(line, markup=False)
+        raise KeyboardInterrupt("finished work is kept; the same command goes on") from None
     _print(report, out)
 
 
 def _refuse_unused(context: typer.Context, kinds: set[str]) -> None:
-    for name, kind in _FOR.items():
+    for name, kind in _LABELER_OF.items():
         source = context.get_parameter_source(name)
         if kind not in kinds and source is not None and source.name == "COMMANDLINE":
             raise UserError(f"--{name.replace('_', '-')} is for {kind}, not for {min(kinds)}")
@@ -156,10 +162,29 @@ def _key(context: typer.Context, name: str) -> str:
     return os.environ.get(name, "")
 
 
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    """Draw a bar from the first call on, so that an error before it is one line."""
+    from onetrunk.cli.console import progress_bar
+
+    bar = progress_bar()
+
+    def show(what: str, done: int, total: int | None) -> None:
+        if not bar.tasks:
+            bar.add_task(what, total=total, completed=done, note="")
+            bar.start()
+        bar.update(bar.task_ids[0], description=what, completed=done)
+
+    try:
+        yield show
+    finally:
+        if bar.tasks:
+            bar.stop()
+
+
 def _pairs(
     raw: str, kind: str, out: Path, split: str, names: Path | None, overwrite: bool
 ) -> dict[str, Any]:
-    from onetrunk.cli.console import console
     from onetrunk.data.notes import Notes
     from onetrunk.data.sources import stream_texts
     from onetrunk.label import pairs
@@ -171,37 +196,30 @@ def _pairs(
         raise UserError("--names FILE goes with pairs:label-synonyms, and the other way round")
     notes = Notes()
     if kind == "adjacent":
-        found = pairs.adjacent(stream_texts(raw, notes, split), notes)
+        made = pairs.adjacent(stream_texts(raw, notes, split), notes)
     elif names is not None:
-        rows = open_table(raw, split)
-        found = pairs.label_synonyms(rows, pairs.read_names(names), notes)
+        made = pairs.label_synonyms(open_table(raw, split), pairs.read_names(names), notes)
+    elif kind == "title-body":
+        made = pairs.title_body(open_table(raw, split), notes)
     else:
-        make = pairs.title_body if kind == "title-body" else pairs.question_answer
-        found = make(open_table(raw, split), notes)
-    report = pairs.write_pairs(found, out, {"pairs_from": kind}, notes, overwrite)
-    for line in notes.lines():
-        console.print(line, markup=False)
-    return report
+        made = pairs.question_answer(open_table(raw, split), notes)
+    return pairs.write_pairs(made, out, {"pairs_from": kind}, notes, overwrite)
 
 
 def _print(report: dict[str, Any], out: Path) -> None:
     from onetrunk.cli.console import stdout
 
-    console = stdout()
-    if "pairs" in report:
-        console.print(f"{report['pairs']:,} pairs in {out}", markup=False)
-        return
     lines = [
         f"{report['rows']:,} rows in {out / 'train.parquet'}: {report['entities']:,} entities of "
         f"{report['types_in_all']:,} types, {report['entities_per_100_words']} per 100 words"
     ]
-    for what in ("failed", "without_words", "hallucinated", "retries"):
-        if report[what]:
-            lines.append(f"{what.replace('_', ' ')}: {report[what]:,}")
+    for key in ("failed", "without_words", "hallucinated", "retries"):
+        if report[key]:
+            lines.append(f"{key.replace('_', ' ')}: {report[key]:,}")
     if agreement := report.get("agreement"):
         lines.append(
             f"agreement with {agreement['labeler']}: span F1 {agreement['span_f1']}, "
             f"same type {agreement['typed_agreement']}"
         )
     for line in lines:
-        console.print(line, markup=False)
+        stdout().print(line, markup=False)

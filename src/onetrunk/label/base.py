@@ -1,4 +1,4 @@
-"""What a labeler is: texts in, one answer a text out, in the same order."""
+"""The interface of a labeler: it takes texts and gives one answer for each, in the same order."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class Entity(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The entities of one text, in order and without overlaps, or why there are none to be had.
+    """The entities of one text, in order and without overlaps.
 
-    ``counts`` says what came up on the way (``hallucinated``, ``retries: timeout``, …); the report
-    adds them up. A text with an ``error`` has no entities, which is not the same as an empty list:
-    it never becomes a training row.
+    ``error`` says why there is no answer. Such a text has no entities and becomes no training row;
+    a text in which the labeler found nothing becomes one. ``counts`` holds events by name
+    (``hallucinated``, ``retries: timeout``, ...); the report adds them up.
     """
 
     entities: tuple[Entity, ...] = ()
@@ -34,15 +34,15 @@ class Labeler(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """What the answers depend on: a run goes on only with a labeler of the same one."""
+        """Names everything that the answers depend on; only an equal labeler resumes a run."""
 
     def label(self, texts: Iterable[str]) -> Generator[Answer, None, None]:
-        """Yield one answer a text, in order; texts are taken as needed, a few ahead.
+        """Yield one answer per text, in order. Texts are taken when needed, a few ahead.
 
-        Raises :class:`Unfinished` to stop early, :class:`~onetrunk.errors.UserError` for a fault
-        that every text would meet.
+        Raises :class:`Unfinished` to stop early, and :class:`~onetrunk.errors.UserError` for a
+        fault that would hit every text.
         """
 
 
 class Unfinished(Exception):
-    """Labelling stops before the end, by itself or by the endpoint's will; what is done is kept."""
+    """Labelling stopped before the end, for example because a budget is spent."""

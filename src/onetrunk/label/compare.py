@@ -1,4 +1,4 @@
-"""How far two labelers agree, on a sample of the texts."""
+"""How far two labelers agree on a sample of the texts."""
 
 from __future__ import annotations
 
@@ -9,54 +9,53 @@ from dataclasses import dataclass
 from typing import Any
 
 from onetrunk.label.base import Labeler
-from onetrunk.label.job import Labelled
+from onetrunk.label.job import LabelledRow
 
 TYPES_LISTED = 20
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A second labeler, and how many rows it is to see, drawn with ``seed``."""
+    """A second labeler, and how many rows it labels; ``seed`` draws them."""
 
     labeler: Labeler
     rows: int = 200
     seed: int = 0
 
 
-def compare(labelled: Iterable[Labelled], total: int, sample: Sample) -> dict[str, Any]:
-    """Label a sample of ``total`` rows once more and compare.
+def compare(labelled: Iterable[LabelledRow], total: int, sample: Sample) -> dict[str, Any]:
+    """Label a sample of ``total`` rows a second time and compare the entities.
 
-    ``span_f1`` is strict: both borders are equal, whatever the type; with two labelers neither of
-    which is the truth, it is symmetric. ``typed_agreement`` is the share of the equal spans that
-    also have the same type, apart from case. Both are None where nothing can be compared.
+    ``span_f1`` is strict: both borders must be equal; types do not count. It is symmetric, as
+    neither labeler is the truth. ``typed_agreement`` is the share of the equal spans whose types
+    are equal, too, apart from case. Each is None where there is nothing to compare.
     """
     drawn = set(random.Random(sample.seed).sample(range(total), min(sample.rows, total)))
-    first = [one for one in labelled if one.source_row in drawn]
-    second = sample.labeler.label(one.text for one in first)
-    compared = ours = theirs = same = 0
+    rows = [row for row in labelled if row.source_row in drawn]
+    answers = sample.labeler.label(row.text for row in rows)
+    texts = entities = of_second = 0
     types: Counter[tuple[str, str]] = Counter()
-    for one, answer in zip(first, second, strict=True):
-        if one.answer.error or answer.error:
+    for row, answer in zip(rows, answers, strict=True):
+        if row.answer.error or answer.error:
             continue
-        compared += 1
-        found = {entity[:2]: entity.type for entity in one.answer.entities}
-        other = {entity[:2]: entity.type for entity in answer.entities}
-        shared = found.keys() & other.keys()
-        ours, theirs, same = ours + len(found), theirs + len(other), same + len(shared)
-        types.update((found[span], other[span]) for span in shared)
-    agreed = sum(n for (a, b), n in types.items() if a.casefold() == b.casefold())
+        first = {entity[:2]: entity.type for entity in row.answer.entities}
+        second = {entity[:2]: entity.type for entity in answer.entities}
+        types.update((first[span], second[span]) for span in first.keys() & second.keys())
+        texts, entities, of_second = texts + 1, entities + len(first), of_second + len(second)
+    shared = types.total()
+    same_type = sum(n for (one, other), n in types.items() if one.casefold() == other.casefold())
     return {
         "labeler": sample.labeler.fingerprint,
-        "texts": len(first),
-        "texts_compared": compared,
-        "entities": ours,
-        "entities_of_the_second": theirs,
-        "span_f1": _ratio(2 * same, ours + theirs),
-        "typed_agreement": _ratio(agreed, same),
-        "typed_f1": _ratio(2 * agreed, ours + theirs),
+        "texts": len(rows),
+        "texts_compared": texts,
+        "entities": entities,
+        "entities_of_the_second": of_second,
+        "span_f1": _ratio(2 * shared, entities + of_second),
+        "typed_agreement": _ratio(same_type, shared),
+        "typed_f1": _ratio(2 * same_type, entities + of_second),
         "types": [
-            {"type": kind, "other": other, "count": count}
-            for (kind, other), count in sorted(types.items(), key=lambda one: (-one[1], one[0]))
+            {"type": one, "other": other, "count": count}
+            for (one, other), count in sorted(types.items(), key=lambda item: (-item[1], item[0]))
         ][:TYPES_LISTED],
     }
 

@@ -1,8 +1,9 @@
-"""Files that labelers are made of: lists of strings, and model folders as a hash."""
+"""Tables with named columns, and hashes of files and folders."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import xxhash
@@ -11,7 +12,7 @@ from onetrunk.data.formats.columnar import arrow, parquet
 from onetrunk.data.formats.delimited import comma_separated, tab_separated
 from onetrunk.data.formats.hub import hub
 from onetrunk.data.formats.jsonfiles import json_array, jsonl
-from onetrunk.data.formats.table import Stream, Table, show, strings
+from onetrunk.data.formats.table import Stream, Table, show, wrong
 from onetrunk.data.formats.text import suffix_of
 from onetrunk.data.locate import locate
 from onetrunk.errors import UserError, nearest
@@ -27,17 +28,19 @@ _FORMATS = {
 
 
 def open_table(spec: str | Path, split: str = "train") -> Stream:
-    """The rows, with whatever columns they have, of a source with columns.
+    """Open a source that has columns: a file, a folder of files, or a data set of the hub.
 
-    Parquet, Arrow, JSON Lines, JSON, CSV and TSV, a folder of them or a data set of the hub.
-    Raises UserError if there is no such source or it is of another format.
+    Raises UserError if there is no such source or a file is of another format.
     """
     located = locate(spec, split)
-    streams = [_open(file) for file in located.files]
     if located.hub:
-        streams.append(hub(*located.hub, located.split))
-    if len(streams) == 1:
-        return streams[0]
+        return hub(*located.hub, located.split)
+    for file in located.files:
+        if (suffix := suffix_of(file)) not in _FORMATS:
+            raise UserError(
+                f"{file}: suffix {suffix!r} has no named columns; {nearest(suffix, _FORMATS)}"
+            )
+    streams = [_FORMATS[suffix_of(file)](file) for file in located.files]
 
     def read(names: Sequence[str], optional: Sequence[str]) -> Iterator[Table]:
         for stream in streams:
@@ -46,56 +49,47 @@ def open_table(spec: str | Path, split: str = "train") -> Stream:
     return Stream(str(located), streams[0].names, read)
 
 
-def _open(file: Path) -> Stream:
-    suffix = suffix_of(file)
-    if suffix not in _FORMATS:
-        raise UserError(
-            f"{file}: suffix {suffix!r} has no named columns; {nearest(suffix, _FORMATS)}"
-        )
-    return _FORMATS[suffix](file)
+def text_rows(
+    stream: Stream, first: str, second: str, integers: Collection[str] = ()
+) -> Iterator[tuple[str, str, str]]:
+    """Yield two columns of texts, and the place of each row for messages; null becomes empty.
+
+    Raises UserError for a missing column, and for a value that is not a string. In the columns
+    ``integers`` it may also be an integer, which becomes its decimal string.
+    """
+    names = (first, second)
+    for table in stream.tables(*names):
+        for row, values in enumerate(zip(*map(table.columns.get, names), strict=True)):
+            texts = []
+            for name, value in zip(names, values, strict=True):
+                if name in integers and type(value) is int:
+                    value = str(value)
+                if value is not None and not isinstance(value, str):
+                    raise wrong(table.at(row), repr(name), value, "a string")
+                texts.append(value or "")
+            yield texts[0], texts[1], table.at(row)
 
 
 def read_columns(path: str | Path, first: str, second: str) -> list[tuple[str, str, str]]:
-    """Two columns of strings as ``(first, second, place)`` a row, the place for messages.
-
-    Raises UserError for an unreadable file, a missing column, and a value that is not a string or
-    is blank.
-    """
-    rows = []
-    for table in open_table(path).tables(first, second):
-        cells = zip(strings(table, first), strings(table, second), strict=True)
-        for row, values in enumerate(cells):
-            for name, cell in zip((first, second), values, strict=True):
-                if not cell.strip():
-                    raise UserError(f"{table.at(row)}: {name!r} is blank ({show(cell)})")
-            rows.append((*values, table.at(row)))
+    """Return what :func:`text_rows` yields for a file. Raises UserError also for a blank value."""
+    rows = list(text_rows(open_table(path), first, second))
+    for *texts, place in rows:
+        for name, text in zip((first, second), texts, strict=True):
+            if not text.strip():
+                raise UserError(f"{place}: {name!r} is blank ({show(text)})")
     return rows
 
 
-def typed_list(path: str | Path, what: str) -> list[tuple[str, str, str]]:
-    """``(value, type, place)`` a row of a file with the columns ``what`` and ``type``.
-
-    A type is one line with single spaces. Raises UserError as :func:`read_columns` does.
-    """
-    return [
-        (value, " ".join(kind.split()), at) for value, kind, at in read_columns(path, what, "type")
-    ]
-
-
 def file_hash(path: str | Path) -> str:
-    """Short hash of a file's bytes."""
-    digest = xxhash.xxh3_64()
+    """Return a short hash of a file's bytes."""
     with Path(path).open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(stream, xxhash.xxh3_64).hexdigest()
 
 
 def folder_hash(folder: str | Path) -> str:
-    """Short hash of the names and bytes of all files of a folder."""
+    """Return a short hash of the names and bytes of all files in a folder."""
     digest = xxhash.xxh3_64()
-    folder = Path(folder)
-    for path in sorted(folder.rglob("*")):
+    for path in sorted(Path(folder).rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts:
             digest.update(f"{path.relative_to(folder).as_posix()}\0{file_hash(path)}\n".encode())
     return digest.hexdigest()

@@ -16,11 +16,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import regex
 
-from onetrunk.data.formats.table import Stream, Table, blocks, show, wrong
+from onetrunk.data.formats.table import Stream, blocks, show
 from onetrunk.data.notes import Notes
-from onetrunk.data.rows import Pair, Span
+from onetrunk.data.rows import Pair
 from onetrunk.errors import UserError, nearest
-from onetrunk.label.files import read_columns
+from onetrunk.label.files import read_columns, text_rows
 from onetrunk.label.labelers.pieces import words_of
 from onetrunk.storage import atomic_folder, write_json
 
@@ -28,65 +28,61 @@ KINDS = ("title-body", "question-answer", "adjacent", "label-synonyms")
 PASSAGE_WORDS = 100
 EXAMPLES = 5
 
-Numbered = Iterator[tuple[int, Pair]]
-"""Pairs with the number of the source row, from 0."""
+NumberedPairs = Iterator[tuple[int, Pair]]
+"""Pairs with the number of the source row, which counts from 0."""
 
-_SENTENCE = regex.compile(r"(?<=[.!?…][\"'”’)\]]?)\s+|(?<=[。！？])|\n\s*\n")
+_SENTENCE_BREAK = regex.compile(r"(?<=[.!?…][\"'”’)\]]?)\s+|(?<=[。！？])|\n\s*\n")
 _SCHEMA = pa.schema({"source_row": pa.int64(), "query": pa.string(), "positive": pa.string()})
 
 
-def title_body(rows: Stream, notes: Notes) -> Numbered:
-    """Column ``title`` with ``body`` or, where there is none, ``text``."""
+def title_body(rows: Stream, notes: Notes) -> NumberedPairs:
+    """Pair the column ``title`` with ``body`` or, where there is none, ``text``."""
     body = "body" if "body" in rows.names or "text" not in rows.names else "text"
     return _two_columns(rows, "title", body, notes)
 
 
-def question_answer(rows: Stream, notes: Notes) -> Numbered:
-    """Column ``question`` with ``answer``."""
+def question_answer(rows: Stream, notes: Notes) -> NumberedPairs:
+    """Pair the column ``question`` with ``answer``."""
     return _two_columns(rows, "question", "answer", notes)
 
 
-def adjacent(texts: Iterable[str], notes: Notes) -> Numbered:
-    """Neighbouring passages of each text: the first with the second, the third with the fourth.
+def adjacent(texts: Iterable[str], notes: Notes) -> NumberedPairs:
+    """Pair neighbouring passages of each text: the first two, the third and fourth, and so on.
 
-    No passage is in two pairs: in a batch it would be its own false negative. A passage left over
-    at the end, and texts of one passage, are counted.
+    No passage is in two pairs, because in one batch it would be its own false negative. A passage
+    without a partner at the end, and texts of one passage, are counted.
     """
     for row, text in enumerate(texts):
-        found = [text[start:end] for start, end in passages(text)]
-        for query, positive in zip(found[::2], found[1::2], strict=False):
+        parts = passages(text)
+        for query, positive in zip(parts[::2], parts[1::2], strict=False):
             yield row, Pair(query, positive)
-        if len(found) < 2:
+        if len(parts) < 2:
             notes.add("texts shorter than two passages", f"text {row + 1}")
-        elif len(found) % 2:
+        elif len(parts) % 2:
             notes.add("last passages without a neighbour", f"text {row + 1}")
 
 
-def label_synonyms(rows: Stream, names: Mapping[str, Sequence[str]], notes: Notes) -> Numbered:
-    """Column ``text`` with a name of its ``label``; the names of a label take turns.
+def label_synonyms(rows: Stream, names: Mapping[str, Sequence[str]], notes: Notes) -> NumberedPairs:
+    """Pair the column ``text`` with a name of its ``label``; the names of a label take turns.
 
     Raises UserError for a label that ``names`` does not hold.
     """
-    turn: Counter[str] = Counter()
-    for row, (table, at, text, label) in enumerate(_cells(rows, "text", "label")):
-        if isinstance(label, int) and not isinstance(label, bool):
-            label = str(label)
-        if not _text(table, at, "text", text) or not _text(table, at, "label", label):
-            notes.add("rows without a text or a label", table.at(at))
+    uses: Counter[str] = Counter()
+    cells = text_rows(rows, "text", "label", integers=["label"])
+    for row, (text, label, place) in enumerate(cells):
+        if not text.strip() or not label.strip():
+            notes.add("rows without a text or a label", place)
             continue
         if label not in names:
-            raise UserError(
-                f"{table.at(at)}: label {show(label)} has no name; {nearest(label, names)}"
-            )
-        choices = names[label]
-        yield row, Pair(text, choices[turn[label] % len(choices)])
-        turn[label] += 1
-    for label in names.keys() - turn.keys():
+            raise UserError(f"{place}: label {show(label)} has no name; {nearest(label, names)}")
+        yield row, Pair(text, names[label][uses[label] % len(names[label])])
+        uses[label] += 1
+    for label in names.keys() - uses.keys():
         notes.add("labels with names but no text", label)
 
 
 def read_names(path: str | Path) -> dict[str, list[str]]:
-    """Names of labels: a file with the columns ``label`` and ``name``, a row for each name."""
+    """Read names of labels: a table with the columns ``label`` and ``name``, a row per name."""
     names: dict[str, list[str]] = {}
     for label, name, _ in read_columns(path, "label", "name"):
         names.setdefault(label, [])
@@ -95,39 +91,43 @@ def read_names(path: str | Path) -> dict[str, list[str]]:
     return names
 
 
-def passages(text: str) -> list[Span]:
+def passages(text: str) -> list[str]:
     """Cut a text between sentences into passages of about ``PASSAGE_WORDS`` words.
 
-    A passage ends where it has as many words, or half as many at the end of a paragraph. What is
-    left at the end joins the last passage if it has fewer than half.
+    A passage ends at the first sentence end after that many words, or after half as many at the end
+    of a paragraph. A rest of fewer than half as many words joins the last passage.
     """
-    cut: list[Span] = []
-    start, words, at = 0, 0, 0
-    ends = [match.span() for match in _SENTENCE.finditer(text)]
-    for end, after in [*ends, (len(text), len(text))]:
+    spans: list[tuple[int, int]] = []
+    start = words = at = 0
+    breaks = [match.span() for match in _SENTENCE_BREAK.finditer(text)]
+    for end, after in [*breaks, (len(text), len(text))]:
         words += len(words_of(text[at:end]))
         at = after
-        paragraph = text.count("\n", end, after) > 1 or after == len(text)
-        if words >= PASSAGE_WORDS or (paragraph and words >= PASSAGE_WORDS // 2):
-            cut.append((start, end))
+        paragraph_ends = text.count("\n", end, after) > 1 or after == len(text)
+        if words >= PASSAGE_WORDS or (paragraph_ends and words >= PASSAGE_WORDS // 2):
+            spans.append((start, end))
             start, words = after, 0
     if words:
-        first = cut.pop()[0] if cut else start
-        cut.append((first, len(text)))
-    return [_stripped(text, span) for span in cut]
+        first = spans.pop()[0] if spans else start
+        spans.append((first, len(text)))
+    return [text[start:end].strip() for start, end in spans]
 
 
 def write_pairs(
-    pairs: Numbered, out: Path, about: Mapping[str, Any], notes: Notes, overwrite: bool = False
+    pairs: NumberedPairs,
+    out: Path,
+    about: Mapping[str, Any],
+    notes: Notes,
+    overwrite: bool = False,
 ) -> dict[str, Any]:
     """Write ``train.parquet`` (``source_row``, ``query``, ``positive``) and a report; return it.
 
-    Making pairs costs little more than reading, so a killed run leaves nothing and starts again.
-    Raises UserError if ``out`` is taken or there are no pairs.
+    To make pairs costs little more than to read the texts, so a killed run leaves nothing and
+    starts again. Raises UserError if ``out`` is taken or there are no pairs.
     """
-    count = 0
-    examples: list[dict[str, Any]] = []
     words: Counter[str] = Counter()
+    examples: list[dict[str, Any]] = []
+    count = 0
     with atomic_folder(out, overwrite) as folder:
         with pq.ParquetWriter(folder / "train.parquet", _SCHEMA) as writer:
             for block in blocks(pairs):
@@ -154,50 +154,30 @@ def write_pairs(
         }
         write_json(folder / "report.json", report)
         (folder / "report.md").write_text(_as_markdown(report), encoding="utf-8")
+    notes.log()
     return report
 
 
 def _as_markdown(report: Mapping[str, Any]) -> str:
-    notes = [f"- {what}: {note['count']:,}" for what, note in report["input_notes"].items()]
-    shown = [
-        f"> {' '.join(one['query'].split())[:200]}\n>\n> {' '.join(one['positive'].split())[:200]}"
-        for one in report["examples"]
-    ]
     facts = [
         f"- {report['pairs']:,} pairs ({report['pairs_from']})",
         f"- words per query {report['words_per_query']}, positive {report['words_per_positive']}",
+        *(f"- {what}: {note['count']:,}" for what, note in report["input_notes"].items()),
     ]
-    return "\n\n".join(["# Text pairs", "\n".join(facts + notes), "## Examples", *shown]) + "\n"
+    examples = [
+        "\n>\n> ".join(" ".join(row[side].split())[:200] for side in ("query", "positive"))
+        for row in report["examples"]
+    ]
+    quoted = [f"> {example}" for example in examples]
+    return "\n\n".join(["# Text pairs", "\n".join(facts), "## Examples", *quoted]) + "\n"
 
 
-def _two_columns(rows: Stream, first: str, second: str, notes: Notes) -> Numbered:
-    for row, (table, at, query, positive) in enumerate(_cells(rows, first, second)):
-        query, positive = _text(table, at, first, query), _text(table, at, second, positive)
+def _two_columns(rows: Stream, first: str, second: str, notes: Notes) -> NumberedPairs:
+    for row, (query, positive, place) in enumerate(text_rows(rows, first, second)):
+        query, positive = query.strip(), positive.strip()
         if not query or not positive:
-            notes.add(f"rows without a {first} or {second}, left out", table.at(at))
+            notes.add(f"rows without a {first} or {second}, left out", place)
         elif query == positive:
-            notes.add(f"rows whose {second} is the {first}, left out", table.at(at))
+            notes.add(f"rows whose {second} is the {first}, left out", place)
         else:
             yield row, Pair(query, positive)
-
-
-def _cells(rows: Stream, first: str, second: str) -> Iterator[tuple[Table, int, Any, Any]]:
-    for table in rows.tables(first, second):
-        columns = zip(table.columns[first], table.columns[second], strict=True)
-        for at, (a, b) in enumerate(columns):
-            yield table, at, a, b
-
-
-def _text(table: Table, row: int, name: str, value: object) -> str:
-    """A text without white space around it; empty for null. Raises UserError for another type."""
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise wrong(table.at(row), repr(name), value, "a string")
-    return value.strip()
-
-
-def _stripped(text: str, span: Span) -> Span:
-    start, end = span
-    part = text[start:end]
-    return end - len(part.lstrip()), start + len(part.rstrip())

@@ -1,9 +1,9 @@
-"""What a labelling run found, for a person to judge: report.json, report.md and types.png."""
+"""The report of a labelling run, for a person to judge: report.json, report.md and types.png."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,54 +13,53 @@ from onetrunk.storage import write_json
 
 EXAMPLES = 5
 TYPES_LISTED = 1000
-TYPES_SHOWN = 20
+TYPES_IN_TABLE = 100
+TYPES_IN_PLOT = 20
 _RETRIES = "retries: "
 
 
 class Tally:
-    """Adds up rows, words, entities and whatever the labeler counted."""
+    """Adds up rows, words, entities, and the events that the labeler counted."""
 
     def __init__(self) -> None:
         self.rows = self.words = self.entities = self.without_entities = 0
         self.failed = self.without_words = 0
         self.counts: Counter[str] = Counter()
         self.types: Counter[str] = Counter()
-        self.examples: dict[str, dict[str, None]] = {}  # a dict keeps the order, a set does not
+        self.examples: dict[str, list[str]] = {}
 
-    def count(self, counts: Mapping[str, int]) -> None:
-        """Take over counts of one text."""
+    def add(
+        self, tagged: TaggedText, entities: Sequence[Entity], counts: Mapping[str, int], error: str
+    ) -> None:
+        """Count a text. With an ``error`` or without words it is no training row."""
         self.counts.update(counts)
-
-    def fail(self, without_words: bool) -> None:
-        """A text that gives no training row."""
-        self.failed += not without_words
-        self.without_words += without_words
-
-    def add(self, tagged: TaggedText, entities: Sequence[Entity]) -> None:
-        """A training row and its entities."""
+        if error:
+            self.failed += 1
+            return
+        if not tagged.words:
+            self.without_words += 1
+            return
         self.rows += 1
         self.words += len(tagged.words)
         self.entities += len(entities)
         self.without_entities += not entities
-        for start, end, kind in entities:
-            self.types[kind] += 1
-            examples = self.examples.setdefault(kind, {})
-            if len(examples) < EXAMPLES:
-                examples[" ".join(tagged.text[start:end].split())] = None
+        for start, end, type in entities:
+            self.types[type] += 1
+            examples = self.examples.setdefault(type, [])
+            example = " ".join(tagged.text[start:end].split())
+            if len(examples) < EXAMPLES and example not in examples:
+                examples.append(example)
 
     def as_json(self) -> dict[str, Any]:
-        """The report; the rarest of very many types are left out, and it says how many."""
-        listed = sorted(self.types.items(), key=lambda one: (-one[1], one[0]))[:TYPES_LISTED]
+        """The report. It lists the most frequent types, and says how many there are in all."""
+        counts = {name: count for name, count in sorted(self.counts.items()) if count}
+        hallucinated = counts.pop("hallucinated", 0)
         retries = {
-            what.removeprefix(_RETRIES): count
-            for what, count in sorted(self.counts.items())
-            if what.startswith(_RETRIES)
+            name.removeprefix(_RETRIES): counts.pop(name)
+            for name in list(counts)
+            if name.startswith(_RETRIES)
         }
-        other = {
-            what: count
-            for what, count in sorted(self.counts.items())
-            if count and not what.startswith(_RETRIES) and what != "hallucinated"
-        }
+        by_frequency = sorted(self.types.items(), key=lambda item: (-item[1], item[0]))
         return {
             "texts": self.rows + self.failed + self.without_words,
             "rows": self.rows,
@@ -68,16 +67,16 @@ class Tally:
             "without_words": self.without_words,
             "words": self.words,
             "entities": self.entities,
-            "entities_per_100_words": _share(100 * self.entities, self.words),
-            "share_without_entities": _share(self.without_entities, self.rows),
-            "hallucinated": self.counts["hallucinated"],
+            "entities_per_100_words": _ratio(100 * self.entities, self.words),
+            "share_without_entities": _ratio(self.without_entities, self.rows),
+            "hallucinated": hallucinated,
             "retries": sum(retries.values()),
             "retries_by_reason": retries,
-            "counts": other,
+            "counts": counts,
             "types_in_all": len(self.types),
             "types": [
-                {"type": kind, "count": count, "examples": list(self.examples[kind])}
-                for kind, count in listed
+                {"type": type, "count": count, "examples": self.examples[type]}
+                for type, count in by_frequency[:TYPES_LISTED]
             ],
         }
 
@@ -85,71 +84,67 @@ class Tally:
 def write_report(report: Mapping[str, Any], folder: Path) -> None:
     """Write ``report.json``, ``report.md`` and, if there are entities, ``types.png``."""
     write_json(folder / "report.json", dict(report))
-    beside = folder / ".report.md.partial"
-    beside.write_text(as_markdown(report), encoding="utf-8")
-    beside.replace(folder / "report.md")
+    (folder / "report.md").write_text(as_markdown(report), encoding="utf-8")
     if report["types"]:
         _plot(report["types"], folder / "types.png")
-    else:
-        (folder / "types.png").unlink(missing_ok=True)
 
 
 def as_markdown(report: Mapping[str, Any]) -> str:
     """The report as a page."""
     facts = {
-        "Texts": f"{report['texts']:,}",
-        "Training rows": f"{report['rows']:,}",
-        "Failed (tried again by the same command)": f"{report['failed']:,}",
-        "Without words": f"{report['without_words']:,}",
-        "Entities": f"{report['entities']:,} of {report['types_in_all']:,} types",
-        "Entities per 100 words": report["entities_per_100_words"],
-        "Share of rows without entities": report["share_without_entities"],
-        "Hallucinated (not in the text, dropped)": f"{report['hallucinated']:,}",
-        "Retries": f"{report['retries']:,}",
-        **{f"Retries: {what}": f"{n:,}" for what, n in report["retries_by_reason"].items()},
-        **{what[0].upper() + what[1:]: f"{n:,}" for what, n in report["counts"].items()},
-        **{what: f"{note['count']:,}" for what, note in report.get("input_notes", {}).items()},
+        **{_title(key): value for key, value in report.items() if isinstance(value, int | float)},
+        **{f"Retries: {reason}": count for reason, count in report["retries_by_reason"].items()},
+        **{_title(name): count for name, count in report["counts"].items()},
+        **{name: note["count"] for name, note in report.get("input_notes", {}).items()},
     }
-    parts = ["# Weak labels", f"Labeler: `{report['labeler']}`", _table(("", ""), facts.items())]
+    parts = [
+        "# Weak labels",
+        f"Labeler: `{report['labeler']}`",
+        _table(("", ""), facts.items()),
+        "The same command tries failed texts again. Hallucinated entities are not in the text.",
+    ]
     if agreement := report.get("agreement"):
-        facts = {what.replace("_", " "): value for what, value in agreement.items()}
-        confusion = [(one["type"], one["other"], one["count"]) for one in facts.pop("types")]
+        facts = {name.replace("_", " "): value for name, value in agreement.items()}
+        types = [item.values() for item in facts.pop("types")]
         parts += ["## Agreement with a second labeler", _table(("", ""), facts.items())]
-        parts += [_table(("type", "type of the second", "same spans"), confusion)]
-    shown = report["types"][: 5 * TYPES_SHOWN]
-    rows = [(one["type"], f"{one['count']:,}", "; ".join(one["examples"])) for one in shown]
+        parts += [_table(("type", "type of the second", "same spans"), types)]
+    rows = [
+        (item["type"], item["count"], "; ".join(item["examples"]))
+        for item in report["types"][:TYPES_IN_TABLE]
+    ]
     parts += ["## Types", _table(("type", "entities", "examples"), rows)]
-    if report["types"]:
+    if rows:
         parts += ["![The most frequent types](types.png)"]
     return "\n\n".join(parts) + "\n"
 
 
-def _table(head: Sequence[str], rows: Any) -> str:
-    lines = [head, ["---"] * len(head), *rows]
+def _table(header: Sequence[str], rows: Iterable[Iterable[Any]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines)
 
 
+def _title(name: str) -> str:
+    return name[0].upper() + name[1:].replace("_", " ")
+
+
 def _cell(value: object) -> str:
-    return " ".join(str(value).split()).replace("\\", "\\\\").replace("|", "\\|")
+    text = f"{value:,}" if isinstance(value, int) else " ".join(str(value).split())
+    return text.replace("\\", "\\\\").replace("|", "\\|")
 
 
-def _share(part: float, whole: int) -> float | None:
+def _ratio(part: float, whole: int) -> float | None:
     return round(part / whole, 4) if whole else None
 
 
 def _plot(types: Sequence[Mapping[str, Any]], path: Path) -> None:
     from matplotlib.figure import Figure
 
-    shown = list(types[:TYPES_SHOWN])[::-1]
+    shown = list(types[:TYPES_IN_PLOT])[::-1]
     figure = Figure(figsize=(6, 0.8 + 0.25 * len(shown)), layout="constrained")
     axes = figure.subplots()
-    # A "$" would begin a formula.
-    axes.barh(
-        [one["type"][:40].replace("$", r"\$") for one in shown], [one["count"] for one in shown]
-    )
+    names = [item["type"][:40].replace("$", r"\$") for item in shown]  # "$" would begin a formula
+    axes.barh(names, [item["count"] for item in shown])
     axes.set_xlabel("entities")
     axes.set_title(f"{len(shown)} most frequent types of {len(types):,}", fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
-    beside = path.with_name(f".{path.name}.partial")
-    figure.savefig(beside, format="png", dpi=120)
-    beside.replace(path)
+    figure.savefig(path, dpi=120)

@@ -13,7 +13,7 @@ from onetrunk.errors import UserError
 from onetrunk.label.base import Entity, Unfinished
 from onetrunk.label.labelers.cache import AnswerCache, key_of
 from onetrunk.label.labelers.chat import GIVE_UP, ChatLabeler, concept_name, locate
-from onetrunk.label.labelers.endpoint import Endpoint, Settings, _seconds
+from onetrunk.label.labelers.endpoint import Endpoint, _seconds
 from onetrunk.label.labelers.limits import RateLimit
 from onetrunk.label.labelers.pieces import IN_PIECES
 
@@ -27,8 +27,8 @@ def texts(count):
 def expected(text):
     words = [("On", "proper name"), ("Ann", "proper name"), ("Bob", "proper name")]
     number = text.split()[2]
-    found = [*words, (f"Town{number}", "proper name"), (number, "number")]
-    spans = [(text.index(f" {w}" if w != "On" else w) + (w != "On"), w, c) for w, c in found]
+    entities = [*words, (f"Town{number}", "proper name"), (number, "number")]
+    spans = [(text.index(f" {w}" if w != "On" else w) + (w != "On"), w, c) for w, c in entities]
     return tuple(Entity(at, at + len(w), c) for at, w, c in sorted(spans))
 
 
@@ -137,6 +137,13 @@ def test_what_no_request_can_succeed_with_ends_the_run(loopback, chat, status):
         list(chat(key="secret").label(texts(50)))
 
 
+def test_an_answer_without_choices_is_invalid(loopback, chat):
+    loopback.behave = lambda text, attempt: "" if attempt else "no choices"
+    (answer,) = chat().label(["Ann"])
+    assert answer.counts["retries: invalid answer"] == 1
+    assert len(answer.entities) == 1
+
+
 def test_an_answer_cut_at_the_length_limit_is_counted_as_such(loopback, chat):
     loopback.behave = lambda text, attempt: "" if attempt else "cut"
     (answer,) = chat().label(["Ann"])
@@ -153,7 +160,7 @@ def test_an_endpoint_that_only_fails_stops_the_run_instead_of_failing_every_text
 
 
 def test_nothing_listens(tmp_path):
-    endpoint = Endpoint(Settings("http://127.0.0.1:9", retries=1, backoff=0.001))
+    endpoint = Endpoint("http://127.0.0.1:9", retries=1, backoff=0.001)
     labeler = ChatLabeler("m", endpoint, AnswerCache(tmp_path / "c"))
     (answer,) = labeler.label(["Ann"])
     assert answer.error.startswith("connection error")
@@ -183,9 +190,9 @@ def test_retry_after_is_seconds_or_a_date():
 
 
 def test_requests_are_spaced_by_the_rate():
-    pace, start = RateLimit(6000), time.monotonic()
+    limit, start = RateLimit(6000), time.monotonic()
     for _ in range(6):
-        pace.wait(Event())
+        limit.wait(Event())
     assert time.monotonic() - start >= 0.05
 
 
@@ -209,6 +216,14 @@ def test_a_budget_of_tokens_needs_an_endpoint_that_counts_them(loopback, chat):
     with pytest.raises(UserError, match="does not report tokens"):
         list(chat(tokens=100).label(["Ann"]))
     assert [len(a.entities) for a in chat().label(["Ann"])] == [1]
+
+
+def test_labelling_that_is_closed_early_sends_no_more_requests(loopback, chat):
+    answers = chat(concurrency=1, rate=600).label(texts(50))
+    next(answers)
+    answers.close()
+    time.sleep(0.3)
+    assert len(loopback.requests) <= 2
 
 
 def test_answers_come_from_the_cache_for_the_same_model_and_text_only(loopback, chat):
@@ -247,7 +262,7 @@ def test_the_cache_keeps_answers_of_odd_texts(tmp_path):
 
 def test_places_of_entities():
     text = "Paris, paris and the Paris Club; PARIS."
-    found, odd = locate(
+    entities, oddities = locate(
         text,
         [
             ("Paris", "city"),
@@ -258,11 +273,11 @@ def test_places_of_entities():
             ("paris club", "group"),
         ],
     )
-    assert [(text[a:b], kind) for a, b, kind in found] == [
+    assert [(text[a:b], kind) for a, b, kind in entities] == [
         ("Paris", "city"),
         ("Paris Club", "group"),
     ]
-    assert odd == {"hallucinated": 1, "second concept": 1, "inside a longer entity": 2}
+    assert oddities == {"hallucinated": 1, "second concept": 1, "inside a longer entity": 2}
 
 
 def test_concepts_have_one_form():
@@ -272,4 +287,4 @@ def test_concepts_have_one_form():
 @pytest.mark.parametrize("url", ["localhost:8000", "ftp://x", "http://", "http://x:port", ""])
 def test_an_address_is_checked_at_once(url):
     with pytest.raises(UserError, match="--endpoint"):
-        Endpoint(Settings(url))
+        Endpoint(url)

@@ -6,11 +6,9 @@ import pytest
 
 from onetrunk.errors import UserError
 from onetrunk.label.base import Answer, Entity
-from onetrunk.label.labelers import spacy_pipeline
-from onetrunk.label.labelers.choose import Options, open_labeler
-from onetrunk.label.labelers.gazetteer import GazetteerLabeler
+from onetrunk.label.labelers import open_labeler, spacy_pipeline
 from onetrunk.label.labelers.gliner_model import GlinerLabeler
-from onetrunk.label.labelers.patterns import RegexLabeler
+from onetrunk.label.labelers.lists import GazetteerLabeler, RegexLabeler
 from onetrunk.label.labelers.pieces import IN_PIECES
 from onetrunk.label.labelers.spacy_pipeline import SpacyLabeler
 
@@ -29,7 +27,7 @@ def pipeline(tmp_path: Path) -> Path:
     return tmp_path / "pipeline"
 
 
-def found(labeler, *texts):
+def entities_of(labeler, *texts):
     return [
         [(t[a:b], kind) for a, b, kind in answer.entities]
         for t, answer in zip(texts, labeler.label(texts), strict=True)
@@ -44,7 +42,11 @@ def write(path: Path, content: str) -> str:
 def test_spacy_gives_its_entities_with_its_types(pipeline):
     texts = ["Ann saw New York.", "", "😀 e\u0301 ANN"]
     labeler = SpacyLabeler(str(pipeline))
-    assert found(labeler, *texts) == [[("Ann", "WHO"), ("New York", "CITY")], [], [("ANN", "WHO")]]
+    assert entities_of(labeler, *texts) == [
+        [("Ann", "WHO"), ("New York", "CITY")],
+        [],
+        [("ANN", "WHO")],
+    ]
 
 
 def test_spacy_reads_long_texts_in_pieces(pipeline, monkeypatch):
@@ -112,11 +114,11 @@ def test_spacy_errors_name_the_pipeline(tmp_path):
 def test_a_gazetteer_ignores_case_and_takes_the_longest_name(tmp_path):
     path = write(tmp_path / "g.csv", "name,type\nNew York,city\nYork,city\nAnn, person \n")
     texts = ["in NEW  YORK with ann", "Annabel, York"]
-    assert found(GazetteerLabeler(path), *texts) == [
+    assert entities_of(GazetteerLabeler(path), *texts) == [
         [("NEW  YORK", "city"), ("ann", "person")],
         [("York", "city")],
     ]
-    assert found(GazetteerLabeler(path, match_case=True), texts[0]) == [[]]
+    assert entities_of(GazetteerLabeler(path, match_case=True), texts[0]) == [[]]
 
 
 @pytest.mark.parametrize(
@@ -135,7 +137,7 @@ def test_a_gazetteer_says_what_is_wrong_with_it(tmp_path, content, message):
 
 def test_regular_expressions_take_the_longest_match(tmp_path):
     path = write(tmp_path / "r.tsv", "pattern\ttype\n\\d+\tnumber\n\\d+ ?kg\tweight\nx*\tnone\n")
-    assert found(RegexLabeler(path), "3 or 10 kg") == [[("3", "number"), ("10 kg", "weight")]]
+    assert entities_of(RegexLabeler(path), "3 or 10 kg") == [[("3", "number"), ("10 kg", "weight")]]
 
 
 def test_a_bad_pattern_is_named_and_an_endless_one_fails_its_text_only(tmp_path):
@@ -189,7 +191,10 @@ def stand_in(monkeypatch):
 def test_gliner_is_asked_for_its_types_in_pieces_it_can_read(stand_in):
     labeler = GlinerLabeler("model", ["person", "place"], 0.5)
     long = "Ann and Bob went. Then Cid did too"
-    assert found(labeler, "", long) == [[], [(n, "person") for n in ("Ann", "Bob", "Then", "Cid")]]
+    assert entities_of(labeler, "", long) == [
+        [],
+        [(n, "person") for n in ("Ann", "Bob", "Then", "Cid")],
+    ]
     assert "person, place" in labeler.fingerprint
     assert labeler.fingerprint != GlinerLabeler("model", ["person"], 0.5).fingerprint
     with pytest.raises(UserError, match="'broken' cannot be loaded: no such model"):
@@ -228,4 +233,4 @@ def test_a_real_gliner_model_reads_texts_longer_than_it_takes(tiny_encoder_folde
 )
 def test_what_a_labeler_needs_is_asked_for(tmp_path, spec, message):
     with pytest.raises(UserError, match=message):
-        open_labeler(spec, Options(cache=tmp_path / "cache"))
+        open_labeler(spec, cache=tmp_path / "cache")

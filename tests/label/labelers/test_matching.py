@@ -14,7 +14,7 @@ WORDS = st.lists(st.sampled_from(["a", "A", "b", "ab", "Straße", "strasse"]), m
 @given(WORDS, st.lists(WORDS.map(" ".join), max_size=4), st.booleans())
 def test_occurrences_are_those_of_a_regular_expression_at_word_borders(words, names, fold):
     text = " ".join(words)
-    found = Matcher(names, ignore_case=fold).occurrences(text)
+    matches = Matcher(names, ignore_case=fold).occurrences(text)
     expected = []
     for index, name in enumerate(names):
         # Case folding maps ß to ss, which re does not: compare folded texts of equal words.
@@ -25,7 +25,7 @@ def test_occurrences_are_those_of_a_regular_expression_at_word_borders(words, na
                 inside = re.compile(r"\b")
                 if same and inside.match(text, start) and inside.match(text, end):
                     expected.append((start, end, index))
-    assert sorted(found) == sorted(expected)
+    assert sorted(matches) == sorted(expected)
 
 
 @QUICK
@@ -37,11 +37,11 @@ def test_any_run_of_whole_words_is_found_where_it_stands(text, data):
     first = data.draw(st.integers(0, len(words) - 1))
     last = data.draw(st.integers(first, len(words) - 1))
     span = words[first][0], words[last][1]
-    found = Matcher([text[slice(*span)]]).occurrences(text)
-    assert (*span, 0) in found
-    wanted = [text[a:b] for a, b in words[first : last + 1]]
-    for start, end, _ in found:  # and nothing else
-        assert [text[a:b] for a, b in words if start <= a and b <= end] == wanted
+    matches = Matcher([text[slice(*span)]]).occurrences(text)
+    assert (*span, 0) in matches
+    name = [text[a:b] for a, b in words[first : last + 1]]
+    for start, end, _ in matches:  # and nothing else
+        assert [text[a:b] for a, b in words if start <= a and b <= end] == name
 
 
 @QUICK
@@ -49,13 +49,13 @@ def test_any_run_of_whole_words_is_found_where_it_stands(text, data):
     st.lists(st.tuples(st.integers(0, 12), st.integers(1, 6)).map(lambda s: (s[0], s[0] + s[1])))
 )
 def test_longest_first_keeps_what_a_greedy_loop_keeps(spans):
-    found = [(start, end, index) for index, (start, end) in enumerate(spans)]
-    left, expected = list(found), []
+    numbered = [(start, end, index) for index, (start, end) in enumerate(spans)]
+    left, expected = list(numbered), []
     while left:
-        best = min(left, key=lambda one: (one[0] - one[1], one[0], one[2]))
+        best = min(left, key=lambda span: (span[0] - span[1], span[0], span[2]))
         expected.append(best)
-        left = [one for one in left if one[1] <= best[0] or best[1] <= one[0]]
-    assert longest_first(found) == sorted(expected)
+        left = [span for span in left if span[1] <= best[0] or best[1] <= span[0]]
+    assert longest_first(numbered) == sorted(expected)
 
 
 def test_names_match_across_line_ends_and_canonical_forms_but_not_inside_words():

@@ -31,17 +31,27 @@ def test_answers_are_put_together_in_order_however_far_the_labeler_reads_ahead(t
     def every_word(stream):
         held = []
         for text in stream:
-            held.append([Entity(a, b, "w") for a, b in words_of(text)])
+            held.append(Answer(tuple(Entity(a, b, "w") for a, b in words_of(text)), {"n": 1}))
             if len(held) == ahead:
                 yield from held
                 held = []
         yield from held
 
-    found = list(label_in_pieces(texts, lambda text: pieces(text, limit), every_word))
-    assert found == [
+    answers = list(label_in_pieces(texts, limit, every_word))
+    assert answers == [
         Answer(
             tuple(Entity(a, b, "w") for a, b in words_of(text)),
-            {IN_PIECES: 1} if len(pieces(text, limit)) > 1 else {},
+            {"n": 1} if parts == 1 else {"n": parts, IN_PIECES: 1},
         )
-        for text in texts
+        for text, parts in ((text, len(pieces(text, limit))) for text in texts)
     ]
+
+
+def test_a_text_with_a_failed_piece_has_its_error_and_no_entities():
+    def fails_once(stream):
+        for text in stream:
+            yield Answer(error="timeout") if "c" in text else Answer((Entity(0, 1, "w"),))
+
+    whole, failed = label_in_pieces(["a", "a b c d"], 2, fails_once)
+    assert whole == Answer((Entity(0, 1, "w"),))
+    assert failed == Answer((), {IN_PIECES: 1}, "timeout")

@@ -1,28 +1,27 @@
 """Entities and their concepts from a large language model behind a chat endpoint.
 
 After NuNER (Bogdanov et al. 2024, "NuNER: Entity Recognition Encoder Pre-training via LLM-Annotated
-Data"): the model is not given types; it extracts every entity it sees and names the concept of
-each. Positions are recovered here by matching, so that only what the text says can be labelled.
+Data"): the model is not given types. It extracts every entity that it sees and names the concept of
+each. This module then looks the entities up in the text, so only words of the text get labels.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import threading
 from collections import Counter, deque
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import closing
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from onetrunk.label.base import Answer, Entity, Unfinished
 from onetrunk.label.labelers.cache import AnswerCache, key_of
-from onetrunk.label.labelers.endpoint import Endpoint, Failed
+from onetrunk.label.labelers.endpoint import Endpoint, NoAnswer
 from onetrunk.label.labelers.matching import Matcher, longest_first
-from onetrunk.label.labelers.pieces import IN_PIECES, pieces, words_of
+from onetrunk.label.labelers.pieces import label_in_pieces, words_of
 
 PROMPT = """\
 You annotate text for training an entity recogniser. Extract every entity of the text with its \
@@ -46,15 +45,15 @@ Answer with one JSON object and nothing before or after it:
 """
 
 PIECE_WORDS = 600
-"""Longer texts are asked about in pieces: models miss more the longer the text."""
+"""Longer texts are asked about in pieces, because models miss more in a longer text."""
 AHEAD = 16
-"""How many texts per worker may be finished while an earlier one is still tried."""
+"""How many pieces per worker may be finished while an earlier one is still tried."""
 GIVE_UP = 20
-"""So many failed texts in a row are the endpoint's fault, not the texts'."""
+"""When so many texts in a row fail, the fault is the endpoint's, not that of the texts."""
 
 
 def concept_name(concept: str) -> str:
-    """A concept in the one form that labels have: lower case, single spaces, no underscores.
+    """Return a concept as labels are written: lower case, single spaces, no underscores.
 
     Raises ValueError if nothing is left.
 
@@ -80,46 +79,43 @@ class _Pairs(BaseModel):
     entities: list[_Pair]
 
 
-@dataclass(frozen=True)
-class _Found:
-    """What was extracted from a piece of text, and the retries and tokens that it took."""
-
-    pairs: list[tuple[str, str]]
-    counts: dict[str, int]
-
-
 class ChatLabeler:
-    """Asks ``model`` at an endpoint, several texts at a time; every answer is cached.
+    """Asks ``model`` at an endpoint, about several texts at a time. Every answer is cached.
 
-    A text that gets no valid answer has an :class:`Answer` with an ``error``; after
-    ``GIVE_UP`` such texts in a row the labeler raises :class:`Unfinished`.
+    A text without a valid answer has an :class:`Answer` with an ``error``. After ``GIVE_UP`` such
+    texts in a row the labeler raises :class:`Unfinished`.
     """
 
     def __init__(
-        self,
-        model: str,
-        endpoint: Endpoint,
-        cache: AnswerCache,
-        temperature: float = 0.0,
+        self, model: str, endpoint: Endpoint, cache: AnswerCache, temperature: float = 0.0
     ) -> None:
         self._model = model
         self._endpoint = endpoint
         self._cache = cache
-        self._concurrency = endpoint.settings.concurrency
         self._temperature = temperature
         self._prompt = hashlib.sha256(PROMPT.encode()).hexdigest()[:16]
-        self._failed_in_a_row = 0
-        self._lock = threading.Lock()
         self.fingerprint = f"chat:{model} prompt {self._prompt} temperature {temperature:g}"
 
     def label(self, texts: Iterable[str]) -> Generator[Answer, None, None]:
         """See :class:`~onetrunk.label.base.Labeler`."""
+        failures = 0
+        with closing(label_in_pieces(texts, PIECE_WORDS, self._answers)) as answers:
+            for answer in answers:
+                failures = failures + 1 if answer.error else 0
+                if failures == GIVE_UP:
+                    raise Unfinished(
+                        f"{GIVE_UP} texts in a row failed, the last with {answer.error}"
+                    )
+                yield answer
+
+    def _answers(self, texts: Iterator[str]) -> Generator[Answer, None, None]:
+        workers = self._endpoint.concurrency
         waiting: deque[Future[Answer]] = deque()
-        with ThreadPoolExecutor(self._concurrency) as pool:
+        with ThreadPoolExecutor(workers) as pool:
             try:
                 for text in texts:
                     waiting.append(pool.submit(self._answer, text))
-                    if len(waiting) == AHEAD * self._concurrency:
+                    if len(waiting) == AHEAD * workers:
                         yield waiting.popleft().result()
                 while waiting:
                     yield waiting.popleft().result()
@@ -130,41 +126,24 @@ class ChatLabeler:
                 raise
 
     def _answer(self, text: str) -> Answer:
-        counts: Counter[str] = Counter()
-        entities: list[Entity] = []
-        spans = pieces(text, PIECE_WORDS)
-        if len(spans) > 1:
-            counts[IN_PIECES] += 1
-        for start, end in spans:
-            piece = text[start:end]
-            if not words_of(piece):  # nothing to ask about
-                continue
-            try:
-                found = self._extract(piece)
-            except Failed as failed:
-                counts.update(failed.counts)
-                self._note_failure(str(failed))
-                return Answer((), counts, str(failed))
-            counts.update(found.counts)
-            here, odd = locate(piece, found.pairs)
-            counts.update(odd)
-            entities += [Entity(start + a, start + b, concept) for a, b, concept in here]
-        with self._lock:
-            self._failed_in_a_row = 0
-        return Answer(tuple(entities), counts)
-
-    def _extract(self, text: str) -> _Found:
+        if not words_of(text):  # there is nothing to ask about
+            return Answer()
         key = key_of(self._model, self._prompt, f"{self._temperature:g}", text)
-        if (known := self._cache.get(key)) is not None:
-            return _Found(**json.loads(known))
-        reply = self._endpoint.ask(self._body(text), _Pairs.model_validate_json)
-        pairs = [(pair.entity, pair.concept) for pair in reply.value.entities]
-        found = _Found(pairs, dict(reply.counts))
-        self._cache.put(key, json.dumps({"pairs": pairs, "counts": found.counts}))
-        return found
+        extraction = self._cache.get(key)
+        if extraction is None:
+            try:
+                reply, counts = self._endpoint.ask(self._body(text), _Pairs.model_validate_json)
+            except NoAnswer as failure:
+                return Answer((), failure.counts, str(failure))
+            pairs = [(pair.entity, pair.concept) for pair in reply.entities]
+            extraction = json.dumps({"pairs": pairs, "counts": counts})
+            self._cache.put(key, extraction)
+        extracted = json.loads(extraction)
+        entities, oddities = locate(text, extracted["pairs"])
+        return Answer(tuple(entities), Counter(extracted["counts"]) + oddities)
 
     def _body(self, text: str) -> dict[str, Any]:
-        # A text cannot contain its own hash, so it cannot end the block that it stands in.
+        # A text cannot contain its own hash, so it cannot end the block that encloses it.
         number = hashlib.sha256(text.encode()).hexdigest()[:16]
         return {
             "model": self._model,
@@ -176,34 +155,28 @@ class ChatLabeler:
             ],
         }
 
-    def _note_failure(self, why: str) -> None:
-        with self._lock:
-            self._failed_in_a_row += 1
-            if self._failed_in_a_row >= GIVE_UP:
-                raise Unfinished(f"{GIVE_UP} texts in a row failed, the last with {why}")
-
 
 def locate(text: str, pairs: Iterable[tuple[str, str]]) -> tuple[list[Entity], Counter[str]]:
-    """Every place where the text says an entity, and counts of what could not be placed.
+    """Return every place where the text says an entity, and counts of what has no place.
 
-    An entity that does not occur as it is written is looked for in any case. One that does not
-    occur at all is ``hallucinated``; a second concept for the same words is a ``second concept``
-    and the first stands; ``inside a longer entity`` is one whose every place another one covers.
+    An entity that does not occur as it is written is looked up in any case. ``hallucinated`` counts
+    those that do not occur at all. ``second concept`` counts repetitions of an entity with another
+    concept; the first one is used. ``inside a longer entity`` counts those that longer entities
+    cover everywhere.
     """
     concepts: dict[str, str] = {}
-    odd: Counter[str] = Counter()
+    oddities: Counter[str] = Counter()
     for name, concept in pairs:
         if concepts.setdefault(name, concept) != concept:
-            odd["second concept"] += 1
+            oddities["second concept"] += 1
     names = list(concepts)
-    found = Matcher(names).occurrences(text)
-    present = {index for _, _, index in found}
-    missing = [index for index in range(len(names)) if index not in present]
+    places = Matcher(names).occurrences(text)
+    missing = sorted(set(range(len(names))) - {index for _, _, index in places})
     if missing:
-        folded = Matcher((names[index] for index in missing), ignore_case=True)
-        found += [(start, end, missing[index]) for start, end, index in folded.occurrences(text)]
-        present = {index for _, _, index in found}
-    kept = longest_first(found)
-    odd["hallucinated"] += len(names) - len(present)
-    odd["inside a longer entity"] += len(present) - len({index for _, _, index in kept})
-    return [Entity(start, end, concepts[names[i]]) for start, end, i in kept], +odd
+        any_case = Matcher((names[index] for index in missing), ignore_case=True)
+        places += [(start, end, missing[index]) for start, end, index in any_case.occurrences(text)]
+    present = {index for _, _, index in places}
+    chosen = longest_first(places)
+    oddities["hallucinated"] += len(names) - len(present)
+    oddities["inside a longer entity"] += len(present) - len({index for _, _, index in chosen})
+    return [Entity(start, end, concepts[names[index]]) for start, end, index in chosen], +oddities

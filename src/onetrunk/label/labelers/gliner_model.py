@@ -1,4 +1,4 @@
-"""Entities of a GLiNER model for given types.
+"""Entities of a GLiNER model for types that the user names.
 
 GLiNER scores spans against the names of any types (Zaratiana et al. 2024, "GLiNER: Generalist Model
 for Named Entity Recognition using Bidirectional Transformer").
@@ -18,49 +18,46 @@ from onetrunk.errors import UserError
 from onetrunk.label.base import Answer, Entity
 from onetrunk.label.files import folder_hash
 from onetrunk.label.labelers.matching import longest_first
-from onetrunk.label.labelers.pieces import label_in_pieces, pieces
+from onetrunk.label.labelers.pieces import label_in_pieces
 
 BATCH = 16
 
 
 class GlinerLabeler:
-    """``name`` is a folder or a model of the Hugging Face hub; ``types`` are asked for as they are.
+    """``name`` is a folder or a model of the Hugging Face hub; ``types`` are names of types.
 
-    ``threshold`` is the least probability of an entity. Texts longer than the model reads are read
-    in pieces. Raises UserError if gliner is not installed or the model cannot be loaded.
+    ``threshold`` is the least probability of an entity. Texts longer than the model's limit are
+    read in pieces. Raises UserError if gliner is not installed or the model cannot be loaded.
     """
 
     def __init__(self, name: str, types: Sequence[str], threshold: float = 0.5) -> None:
         self._types = list(types)
         self._threshold = threshold
         self._model = _load(name)
-        self._words = int(self._model.config.max_len)
         weights = folder_hash(name) if Path(name).is_dir() else ""
-        asked = ", ".join(self._types)
-        self.fingerprint = f"gliner:{name} {weights} {_version()} [{asked}] at {threshold:g}"
+        listed = ", ".join(self._types)
+        self.fingerprint = f"gliner:{name} {weights} {_version()} [{listed}] at {threshold:g}"
 
     def label(self, texts: Iterable[str]) -> Generator[Answer, None, None]:
         """See :class:`~onetrunk.label.base.Labeler`."""
-        yield from label_in_pieces(texts, self._cut, self._entities)
+        limit = int(self._model.config.max_len)
+        yield from label_in_pieces(texts, limit, self._answers, self._words)
 
-    def _cut(self, text: str) -> list[Span]:
-        return pieces(text, self._words, self._split)
-
-    def _split(self, text: str) -> Sequence[Span]:
-        """Words as the model counts them."""
+    def _words(self, text: str) -> list[Span]:
+        """Split a text into words as the model does."""
         return [(start, end) for _, start, end in self._model.data_processor.words_splitter(text)]
 
-    def _entities(self, texts: Iterator[str]) -> Iterator[list[Entity]]:
+    def _answers(self, texts: Iterator[str]) -> Generator[Answer, None, None]:
         while batch := list(islice(texts, BATCH)):
             with warnings.catch_warnings():
-                # Cutting into pieces makes it impossible; should it happen, it is not for silence.
+                # No piece is too long; if the model cuts one all the same, nobody may miss it.
                 warnings.filterwarnings("error", message="Sentence of length .* truncated")
-                found = self._model.inference(
+                predictions = self._model.inference(
                     batch, self._types, threshold=self._threshold, batch_size=BATCH
                 )
-            for entities in found:
-                spans = [(one["start"], one["end"], one["label"]) for one in entities]
-                yield [Entity(*span) for span in longest_first(spans)]
+            for spans in predictions:
+                entities = [Entity(span["start"], span["end"], span["label"]) for span in spans]
+                yield Answer(tuple(longest_first(entities)))
 
 
 def _load(name: str) -> Any:
@@ -72,7 +69,7 @@ def _load(name: str) -> Any:
         ) from None
     try:
         return GLiNER.from_pretrained(name)
-    except Exception as error:  # whatever the hub, a folder or its files may raise
+    except Exception as error:  # the hub, a folder and its files raise many kinds
         why = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"GLiNER model {name!r} cannot be loaded: {why}") from None
 
@@ -80,5 +77,5 @@ def _load(name: str) -> Any:
 def _version() -> str:
     try:
         return version("gliner")
-    except PackageNotFoundError:  # not installed as a package
+    except PackageNotFoundError:  # imported from a folder that was not installed
         return ""

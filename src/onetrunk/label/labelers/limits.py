@@ -1,4 +1,4 @@
-"""How fast and how much an endpoint is asked."""
+"""How fast and how often an endpoint may be asked."""
 
 from __future__ import annotations
 
@@ -10,57 +10,53 @@ from onetrunk.label.base import Unfinished
 
 
 class RateLimit:
-    """When the next request may start: evenly spaced, and not while the endpoint asks to wait.
-
-    ``rate`` is requests a minute. Thread-safe.
-    """
+    """Lets requests start evenly spaced, ``rate`` a minute, and can hold them all. Thread-safe."""
 
     def __init__(self, rate: float | None) -> None:
-        self._between = 60.0 / rate if rate else 0.0
+        self._spacing = 60.0 / rate if rate else 0.0
         self._lock = threading.Lock()
-        self._next = 0.0
+        self._next_start = 0.0
 
     def wait(self, stopped: threading.Event) -> None:
-        """Return when a request may start; raises :class:`Unfinished` once ``stopped`` is set."""
+        """Return when a request may start. Raises :class:`Unfinished` once ``stopped`` is set."""
         while not stopped.is_set():
             with self._lock:
-                now = time.monotonic()
-                if now >= self._next:
-                    self._next = now + self._between
+                delay = self._next_start - time.monotonic()
+                if delay <= 0:
+                    self._next_start = time.monotonic() + self._spacing
                     return
-                left = self._next - now
-            stopped.wait(left)
+            stopped.wait(delay)
         raise Unfinished("stopped")
 
     def hold(self, seconds: float) -> None:
-        """Start no request for so long."""
+        """Let no request start for so many seconds."""
         with self._lock:
-            self._next = max(self._next, time.monotonic() + seconds)
+            self._next_start = max(self._next_start, time.monotonic() + seconds)
 
 
 class Budget:
-    """What is left of a budget of requests, of tokens, or of both. Thread-safe."""
+    """Counts requests and tokens up to a limit of either, or of both. Thread-safe."""
 
     def __init__(self, requests: int | None, tokens: int | None) -> None:
-        self._requests, self._tokens = requests, tokens
-        self._sent = self._used = 0
+        self._most_requests, self._most_tokens = requests, tokens
+        self._requests = self._tokens = 0
         self._lock = threading.Lock()
 
-    def take(self) -> None:
-        """One request; raises :class:`Unfinished` if the budget has none left."""
+    def take_request(self) -> None:
+        """Count a request before it is sent. Raises :class:`Unfinished` if a limit is reached."""
         with self._lock:
-            if self._requests is not None and self._sent >= self._requests:
-                raise Unfinished(f"the budget of {self._requests:,} requests is spent")
-            if self._tokens is not None and self._used >= self._tokens:
-                raise Unfinished(f"the budget of {self._tokens:,} tokens is spent")
-            self._sent += 1
+            if self._most_requests is not None and self._requests >= self._most_requests:
+                raise Unfinished(f"the budget of {self._most_requests:,} requests is spent")
+            if self._most_tokens is not None and self._tokens >= self._most_tokens:
+                raise Unfinished(f"the budget of {self._most_tokens:,} tokens is spent")
+            self._requests += 1
 
-    def pay(self, tokens: int | None) -> None:
-        """Its tokens; raises UserError if they are to be counted and the endpoint does not say."""
-        if tokens is None and self._tokens is not None:
+    def add_tokens(self, tokens: int | None) -> None:
+        """Count an answer's tokens. Raises UserError if there is a limit and they are unknown."""
+        if tokens is None and self._most_tokens is not None:
             raise UserError(
                 "the endpoint does not report tokens ('usage'); pass --budget-requests instead of "
                 "--budget-tokens"
             )
         with self._lock:
-            self._used += tokens or 0
+            self._tokens += tokens or 0

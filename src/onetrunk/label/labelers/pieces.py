@@ -1,9 +1,10 @@
-"""Long texts: read in pieces that a labeler can take, cut between sentences where possible."""
+"""Long texts: cut them into pieces that a labeler can take, and join the answers."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 
 from onetrunk.data.rows import Span, TaggedText
 from onetrunk.label.base import Answer, Entity
@@ -13,53 +14,66 @@ IN_PIECES = "texts read in pieces"
 
 
 def words_of(text: str) -> Sequence[Span]:
-    """The words of a text as the reader of training rows splits it."""
+    """Split a text into the words that training rows have."""
     return TaggedText.from_text(text).words
 
 
 def pieces(text: str, limit: int, split: Callable[[str], Sequence[Span]] = words_of) -> list[Span]:
     """Cut a text into consecutive spans of at most ``limit`` words, as ``split`` counts them.
 
-    A piece ends after the last sentence end in its second half, or is full. Every word is in
-    exactly one piece.
+    A piece ends after the last sentence end in its second half; without one, it is full. Every
+    word is in exactly one piece.
     """
-    if len(text) <= limit:  # a word has a character at least
+    if len(text) <= limit:  # each word has at least one character
         return [(0, len(text))]
     words = split(text)
-    cut, first, start = [], 0, 0
+    spans, first, start = [], 0, 0
     while len(words) - first > limit:
         last = first + limit - 1
         for index in range(last, first + limit // 2 - 1, -1):
             if text[words[index][1] - 1] in _SENTENCE_ENDS:
                 last = index
                 break
-        cut.append((start, words[last][1]))
+        spans.append((start, words[last][1]))
         start, first = words[last][1], last + 1
-    return [*cut, (start, len(text))]
+    return [*spans, (start, len(text))]
 
 
 def label_in_pieces(
     texts: Iterable[str],
-    cut: Callable[[str], list[Span]],
-    label: Callable[[Iterator[str]], Iterable[Iterable[Entity]]],
-) -> Iterator[Answer]:
-    """Give the pieces of all texts to ``label`` as one stream and put its answers together."""
-    waiting: deque[list[Span]] = deque()
+    limit: int,
+    label: Callable[[Iterator[str]], Generator[Answer, None, None]],
+    split: Callable[[str], Sequence[Span]] = words_of,
+) -> Generator[Answer, None, None]:
+    """Give the pieces of all texts to ``label`` as one stream, and yield one answer per text.
+
+    ``label`` may read ahead. If a piece has an error, its text has that error.
+    """
+    spans_of_texts: deque[list[Span]] = deque()
 
     def stream() -> Iterator[str]:
         for text in texts:
-            waiting.append(cut(text))
-            for start, end in waiting[-1]:
+            spans = pieces(text, limit, split)
+            spans_of_texts.append(spans)
+            for start, end in spans:
                 yield text[start:end]
 
+    with closing(label(stream())) as answers:
+        of_text: list[Answer] = []
+        for answer in answers:
+            of_text.append(answer)
+            if len(of_text) == len(spans_of_texts[0]):
+                yield _join(spans_of_texts.popleft(), of_text)
+                of_text = []
+
+
+def _join(spans: Sequence[Span], answers: Sequence[Answer]) -> Answer:
+    if len(answers) == 1:
+        return answers[0]
+    counts = Counter({IN_PIECES: 1})
     entities: list[Entity] = []
-    done = 0
-    for found in label(stream()):
-        spans = waiting[0]
-        offset = spans[done][0]
-        entities += [Entity(offset + start, offset + end, kind) for start, end, kind in found]
-        done += 1
-        if done == len(spans):
-            yield Answer(tuple(entities), {IN_PIECES: 1} if done > 1 else {})
-            waiting.popleft()
-            entities, done = [], 0
+    for (offset, _), answer in zip(spans, answers, strict=True):
+        counts.update(answer.counts)
+        entities += [Entity(offset + start, offset + end, t) for start, end, t in answer.entities]
+    error = next((answer.error for answer in answers if answer.error), "")
+    return Answer(() if error else tuple(entities), counts, error)

@@ -8,15 +8,14 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
-from onetrunk.data.rows import Span
 from onetrunk.errors import UserError
 from onetrunk.label.base import Answer, Entity
 from onetrunk.label.files import folder_hash
-from onetrunk.label.labelers.pieces import label_in_pieces, pieces
+from onetrunk.label.labelers.pieces import label_in_pieces
 
 DEFAULT = "en_core_web_sm"
 PIECE_WORDS = 10_000
-"""Longer texts are read in pieces: the memory that a pipeline takes grows with the text."""
+"""Longer texts are read in pieces, because a pipeline's memory grows with the text."""
 
 _RULERS = ("entity_ruler", "span_ruler")
 _ENTITIES = frozenset({"doc.ents", "token.ent_iob", "token.ent_type"})
@@ -31,7 +30,7 @@ class SpacyLabeler:
         if len(self._unused) == len(self._nlp.pipe_names):
             names = ", ".join(self._nlp.pipe_names) or "no components"
             raise UserError(f"spaCy pipeline {name!r} finds no entities (it has {names})")
-        # The limit in characters guards memory, which grows with words: pieces bound those.
+        # This limit, in characters, guards the memory; the pieces do that already.
         self._nlp.max_length = sys.maxsize
         meta = self._nlp.meta
         self.fingerprint = f"spacy:{meta['lang']}_{meta['name']} {meta['version']}"
@@ -41,15 +40,13 @@ class SpacyLabeler:
     def label(self, texts: Iterable[str]) -> Generator[Answer, None, None]:
         """See :class:`~onetrunk.label.base.Labeler`."""
         with self._nlp.select_pipes(disable=self._unused):
-            yield from label_in_pieces(texts, _cut, self._entities)
+            yield from label_in_pieces(texts, PIECE_WORDS, self._answers)
 
-    def _entities(self, texts: Iterator[str]) -> Iterator[list[Entity]]:
+    def _answers(self, texts: Iterator[str]) -> Generator[Answer, None, None]:
         for doc in self._nlp.pipe(texts):
-            yield [Entity(span.start_char, span.end_char, span.label_) for span in doc.ents]
-
-
-def _cut(text: str) -> list[Span]:
-    return pieces(text, PIECE_WORDS)
+            yield Answer(
+                tuple(Entity(span.start_char, span.end_char, span.label_) for span in doc.ents)
+            )
 
 
 def _load(name: str) -> Any:
@@ -59,37 +56,33 @@ def _load(name: str) -> Any:
         raise UserError(
             "labels from spaCy need the package spacy: pip install 'onetrunk[spacy]'"
         ) from None
+    if not spacy.util.is_package(name) and not Path(name).exists():
+        # A pipeline may be installed under a longer name; to load that one would be a guess.
+        longer = sorted(module for module in packages_distributions() if module.startswith(name))
+        hint = f"did you mean {longer[0]!r}?" if longer else f"python -m spacy download {name}"
+        raise UserError(f"no spaCy pipeline {name!r}: no such package, no such folder; {hint}")
     try:
         return spacy.load(name)
-    except OSError as error:
-        why = str(error)
     except Exception as error:  # a damaged folder, a component of another package, another version
-        raise UserError(
-            f"spaCy pipeline {name!r} cannot be loaded: {' '.join(str(error).split())}"
-        ) from None
-    if Path(name).exists():
-        raise UserError(f"{name} is not a spaCy pipeline: {' '.join(why.split())}")
-    # A pipeline may be installed under a longer name; taking it unasked would be a guess.
-    similar = sorted(module for module in packages_distributions() if module.startswith(name))
-    hint = f"did you mean {similar[0]!r}?" if similar else f"python -m spacy download {name}"
-    raise UserError(f"no spaCy pipeline {name!r}: no such package, no such folder; {hint}")
+        why = " ".join(str(error).split())
+        raise UserError(f"{name} is not a spaCy pipeline that can be loaded: {why}") from None
 
 
 def _unused(nlp: Any) -> list[str]:
-    """The components that no entity depends on.
+    """Return the components that no entity depends on.
 
-    A rule may look at any annotation, so a pipeline with rules keeps all components. So does a
-    component that does not declare what it assigns.
+    A rule may look at any annotation, so a pipeline with rules keeps all components. A component
+    that does not declare what it assigns is kept, too.
     """
-    factories = {name: nlp.get_pipe_meta(name).factory for name in nlp.pipe_names}
-    if any(factory in _RULERS for factory in factories.values()):
+    components = {name: nlp.get_pipe_meta(name) for name in nlp.pipe_names}
+    if any(component.factory in _RULERS for component in components.values()):
         return []
-    needed = set()
-    for name in nlp.pipe_names:
-        assigns = set(nlp.get_pipe_meta(name).assigns)
-        if assigns & _ENTITIES or not assigns:
-            needed.add(name)
-    for name, component in nlp.pipeline:  # shared layers listen to the component that runs them
+    needed = {
+        name
+        for name, component in components.items()
+        if not component.assigns or _ENTITIES & set(component.assigns)
+    }
+    for name, component in nlp.pipeline:  # a shared layer has listeners in other components
         if needed & set(getattr(component, "listener_map", {})):
             needed.add(name)
     return [name for name in nlp.pipe_names if name not in needed]

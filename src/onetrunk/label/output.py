@@ -1,0 +1,75 @@
+"""From finished shards to the files of the output folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from onetrunk.data.rows import TaggedText
+from onetrunk.label.base import Entity
+from onetrunk.label.job import Job
+from onetrunk.label.report import Tally, write_report
+from onetrunk.storage import atomic_folder
+
+NO_WORDS = "the text has no words"
+BLANK = "entities of white space, dropped"
+_FILES = ("failed.jsonl", "report.json", "report.md", "types.png", "train.parquet")
+_STRINGS = pa.list_(pa.string())
+_SCHEMA = pa.schema({"source_row": pa.int64(), "tokens": _STRINGS, "ner_tags": _STRINGS})
+
+
+def write_output(job: Job, about: Mapping[str, Any]) -> dict[str, Any]:
+    """Write the files that :func:`onetrunk.label.run.label` promises, and return the report.
+
+    Each source row is in exactly one of ``train.parquet`` and ``failed.jsonl``. The files are made
+    in the work folder and then moved, ``train.parquet`` last.
+    """
+    tally = Tally()
+    staging = job.folder / "output"
+    with atomic_folder(staging, overwrite=True) as folder:
+        with (
+            (folder / "failed.jsonl").open("w", encoding="utf-8") as failed,
+            pq.ParquetWriter(folder / "train.parquet", _SCHEMA) as writer,
+        ):
+            for shard in job.shards:
+                columns: dict[str, list[Any]] = {name: [] for name in _SCHEMA.names}
+                for row in job.read(shard):
+                    entities, blank = trimmed(row.text, row.answer.entities)
+                    tagged = TaggedText.from_spans(row.text, entities)
+                    counts = {**row.answer.counts, BLANK: blank}
+                    tally.add(tagged, entities, counts, row.answer.error)
+                    error = row.answer.error or ("" if tagged.words else NO_WORDS)
+                    if error:
+                        record = {"source_row": row.source_row, "error": error, "text": row.text}
+                        failed.write(json.dumps(record, ensure_ascii=False) + "\n")
+                        continue
+                    columns["source_row"].append(row.source_row)
+                    columns["tokens"].append([row.text[a:b] for a, b in tagged.words])
+                    columns["ner_tags"].append(list(tagged.tags))
+                writer.write_table(pa.Table.from_pydict(columns, schema=_SCHEMA))
+        if not tally.failed and not tally.without_words:
+            (folder / "failed.jsonl").unlink()
+        report = {**about, **tally.as_json()}
+        write_report(report, folder)
+    for name in _FILES:
+        if (staging / name).exists():
+            (staging / name).replace(job.out / name)
+        else:
+            (job.out / name).unlink(missing_ok=True)  # of an earlier run
+    staging.rmdir()
+    return report
+
+
+def trimmed(text: str, entities: Sequence[Entity]) -> tuple[list[Entity], int]:
+    """Cut white space off the ends of entities; also return how many were nothing else."""
+    trimmed = []
+    for start, end, type in entities:
+        words = text[start:end].strip()
+        if words:
+            start += text[start:end].index(words)
+            trimmed.append(Entity(start, start + len(words), type))
+    return trimmed, len(entities) - len(trimmed)
