@@ -52,7 +52,7 @@ def test_some_apps(model: Model) -> None:
     result = model.predict(TEXTS[0], apps=["intent", "calendar"])
     assert list(result["apps"]) == ["intent", "calendar"]
     assert model.predict(TEXTS[0], apps="intent")["apps"].keys() == {"intent"}
-    with pytest.raises(UserError, match="'intend'.*did you mean 'intent'"):
+    with pytest.raises(UserError, match=r"'intend'.*did you mean 'intent'"):
         model.predict(TEXTS[0], apps=["intend"])
 
 

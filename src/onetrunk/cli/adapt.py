@@ -130,7 +130,8 @@ def adapt(
         "batch_size": batch_size, "max_length": max_length, "precision": precision,
         "neighbours": neighbours,
     }  # fmt: skip
-    with watched(f"adapt {out.name}", "linear head") as progress:
+    early = "stopped early: validation no longer improved"
+    with watched(f"adapt {out.name}", "linear head", early) as progress:
         app = library.adapt(
             backbone, family, train, validation, test, unlabelled=unlabelled, teacher=teacher,
             auto_seconds=budget if auto else None, progress=progress,

@@ -42,11 +42,11 @@ def progress_bar(period: float = 30.0) -> rich_progress.Progress:
 
 
 @contextmanager
-def watched(title: str, finished: str = "") -> Iterator[Progress]:
+def watched(title: str, at_once: str = "", early: str = "") -> Iterator[Progress]:
     """A :class:`Progress` that draws one bar, from the first time that it is called.
 
-    Work that never calls it is shown as one step, with the note ``finished``. A bar that ends
-    before its last step says that the work stopped early.
+    Work that ends without a call is shown as one step with the note ``at_once``, if there is one.
+    ``early`` is the note of a bar that ends before its last step.
     """
     bar = progress_bar()
     task: rich_progress.TaskID | None = None
@@ -60,10 +60,10 @@ def watched(title: str, finished: str = "") -> Iterator[Progress]:
 
     try:
         yield show
-        if task is None:
-            show(finished, 1, 1)
-        elif (total := bar.tasks[0].total) is not None and bar.tasks[0].completed < total:
-            bar.update(task, note="stopped early: validation no longer improved")
+        if task is None and at_once:
+            show(at_once, 1, 1)
+        elif early and task is not None and not bar.finished:
+            bar.update(task, note=early)
     finally:
         if task is not None:
             bar.stop()

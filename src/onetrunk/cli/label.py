@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +10,6 @@ from typing import Annotated, Any
 import typer
 
 from onetrunk.errors import UserError, nearest
-from onetrunk.progress import Progress
 
 UNFINISHED = 3
 """Exit code of a run that stopped early, because of its budget or its endpoint."""
@@ -93,7 +90,7 @@ def label(
 
     Example: [cyan]onetrunk label news.jsonl --with spacy:en_core_web_sm --out data/news[/]
     """
-    from onetrunk.cli.console import console, stdout
+    from onetrunk.cli.console import console, stdout, watched
     from onetrunk.data.sources import stream_texts
     from onetrunk.label.base import Unfinished
     from onetrunk.label.compare import Sample
@@ -136,7 +133,7 @@ def label(
     first = load(labeler)
     second = Sample(load(against), sample, seed) if against else None
     try:
-        with _progress() as progress:
+        with watched("label") as progress:
             report = run_label(source, first, out, second, shard_rows, overwrite, progress)
     except Unfinished as stop:
         console.print("[bold]stopped:[/]", end=" ")
@@ -160,26 +157,6 @@ def _key(context: typer.Context, name: str) -> str:
     if name not in os.environ and source is not None and source.name == "COMMANDLINE":
         raise UserError(f"--key-env: the environment has no variable {name!r}")
     return os.environ.get(name, "")
-
-
-@contextmanager
-def _progress() -> Iterator[Progress]:
-    """Draw a bar from the first call on, so that an error before it is one line."""
-    from onetrunk.cli.console import progress_bar
-
-    bar = progress_bar()
-
-    def show(what: str, done: int, total: int | None) -> None:
-        if not bar.tasks:
-            bar.add_task(what, total=total, completed=done, note="")
-            bar.start()
-        bar.update(bar.task_ids[0], description=what, completed=done)
-
-    try:
-        yield show
-    finally:
-        if bar.tasks:
-            bar.stop()
 
 
 def _pairs(
