@@ -49,7 +49,7 @@ app = typer.Typer(
     adds apps to what it wrote and says what it costs.
 
     [bold]benchmark[/] compares ways to pre-finetune on many tasks, [bold]report[/] shows what came
-    of it. [bold]demo[/] shows all of this in four minutes.
+    of it. [bold]demo[/] shows stages 1 to 3 in four minutes.
     """,
 )
 

@@ -30,9 +30,10 @@ def demo(
 ) -> None:
     """The whole method in four minutes, offline: from weak data to a bundle for a device.
 
-    Makes a corpus of phone messages, pre-finetunes an encoder on it, adapts four apps to the
-    encoder as it was and as it became, compares them, runs them over unseen messages and exports
-    them. Every command is printed before it runs, so that you can repeat it.
+    Makes a corpus of phone messages and pre-finetunes an encoder on it. Then adapts four apps,
+    once to the encoder as it comes and once to the pre-finetuned one, runs the latter over unseen
+    messages, exports them, and compares the scores. Every command is printed before it runs, so
+    that you can repeat it.
 
     Needs [bold]pip install 'onetrunk\\[demo]'[/].
 

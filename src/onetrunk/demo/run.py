@@ -89,7 +89,7 @@ def steps(out: Path, seed: int = 0, overwrite: bool = False) -> Iterator[Step]:
         "0. a corpus of phone messages", (onetrunk("demo", "--corpus-only", corpus, *seeding),)
     )
     yield Step(
-        "1. pre-finetune one encoder for two task families; and not at all, to compare",
+        "1. pre-finetune one encoder for both families; and not at all, to compare",
         tuple(
             onetrunk(
                 *("prefinetune", corpus / "recipe.yaml", "--strategy", strategy),
