@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint format clean
+.PHONY: help setup demo test test-slow lint format build clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -19,7 +19,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 demo: setup ## watch one encoder learn two task families and serve four apps
-	$(BIN)/python demo/run.py
+	$(BIN)/onetrunk demo --overwrite
 
 lint: setup ## ruff (lint, format), mypy, and which way imports point
 	$(BIN)/ruff check .
@@ -37,5 +37,9 @@ format: setup ## rewrite the code the way ruff wants it
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-clean: ## remove .venv, caches and runs
-	rm -rf $(VENV) runs .mypy_cache .ruff_cache .pytest_cache
+build: setup ## a wheel and a source distribution in dist/
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation
+
+clean: ## remove .venv, caches, dist and runs
+	rm -rf $(VENV) dist runs .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,102 @@
+"""``onetrunk demo``"""
+
+from __future__ import annotations
+
+import shlex
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from onetrunk.demo.run import Scores
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for all that the demo makes.")] = Path(
+        "runs/demo"
+    ),
+    corpus_only: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Write the corpus of phone messages there, and stop."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the corpus.")] = 0,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace what an earlier demo wrote.")
+    ] = False,
+) -> None:
+    """The whole method in four minutes, offline: from weak data to a bundle for a device.
+
+    Makes a corpus of phone messages and pre-finetunes an encoder on it. Then adapts four apps,
+    once to the encoder as it comes and once to the pre-finetuned one, runs the latter over unseen
+    messages, exports them, and compares the scores. Every command is printed before it runs, so
+    that you can repeat it.
+
+    Needs [bold]pip install 'onetrunk\\[demo]'[/].
+
+    Example: [cyan]onetrunk demo --out runs/demo[/]
+    """
+    if corpus_only is not None:
+        _write_corpus(corpus_only, seed, overwrite)
+        return
+    from onetrunk.cli.console import stdout
+    from onetrunk.demo.run import check_installed, plot_scores, read_scores, run, steps
+    from onetrunk.storage import refuse_existing
+
+    check_installed()
+    refuse_existing(out, overwrite)
+    start = time.perf_counter()
+    console = stdout()
+    for step in steps(out, seed, overwrite):
+        console.rule(step.heading)
+        for command in step.commands:
+            console.print(f"\n$ {shlex.join(command)}", style="bold cyan", markup=False)
+            try:
+                code = run(command)
+            except KeyboardInterrupt:
+                raise KeyboardInterrupt(f"what was finished is in {out}") from None
+            if code:
+                raise typer.Exit(code)
+    console.rule("what pre-finetuning was worth")
+    scores = read_scores(out)
+    console.print(_table(scores))
+    plot_scores(scores, out / "scores.png")
+    console.print(
+        f"plots: {out}/scores.png, {out}/tpl/losses.png   "
+        f"this demo took {time.perf_counter() - start:.0f} s",
+        markup=False,
+    )
+
+
+def _write_corpus(folder: Path, seed: int, overwrite: bool) -> None:
+    """Write the corpus; print how many rows each file has, and the first of them."""
+    import pyarrow.parquet as pq
+
+    from onetrunk.demo.corpus import write_corpus
+
+    write_corpus(folder, seed, overwrite=overwrite)
+    for file in sorted(folder.rglob("*.parquet")):
+        table = pq.read_table(file)
+        cells = table.slice(0, 1).to_pylist()[0].values()
+        first = " | ".join(" ".join(cell) if isinstance(cell, list) else cell for cell in cells)
+        print(f"{file.relative_to(folder)}: {table.num_rows} rows\n    {first}")
+
+
+def _table(scores: Scores) -> Table:
+    from rich.table import Table
+
+    from onetrunk.demo.run import APPS, ROWS, STRATEGIES
+
+    table = Table(title=f"Test scores of apps trained on {ROWS} rows (1 seed)")
+    for column in ("app", "adapter", "metric"):
+        table.add_column(column)
+    for column in (*STRATEGIES, "tpl - none"):
+        table.add_column(column, justify="right")
+    for app, (family, adapter) in APPS.items():
+        none, tpl = (scores[strategy, app] for strategy in STRATEGIES)
+        metric = "entity F1" if family == "ner" else "accuracy"
+        table.add_row(app, adapter, metric, f"{none:.1f}", f"{tpl:.1f}", f"{tpl - none:+.1f}")
+    return table

@@ -1,0 +1,88 @@
+"""``onetrunk demo``: the corpus alone, what is refused, and what is printed around its steps."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+
+import pytest
+
+from onetrunk.demo import corpus
+from onetrunk.demo import run as demo
+from onetrunk.demo.corpus import Sizes
+
+
+@pytest.fixture
+def small_corpus(monkeypatch):
+    monkeypatch.setattr(corpus.write_corpus, "__defaults__", (0, Sizes(4, 8, 12, 12, 12), False))
+
+
+def test_the_corpus_alone(run, tmp_path, small_corpus):
+    out = tmp_path / "out"
+    result = run("demo", "--corpus-only", out, "--seed", 2)
+    assert result.code == 0
+    assert "pre_pairs/reply/train.parquet: 2 rows" in result.out
+    assert (out / "recipe.yaml").exists()
+    again = run("demo", "--corpus-only", out)
+    assert again.code == 2
+    assert again.err.count("\n") == 1
+    assert "already exists" in again.err
+    other = run("demo", "--corpus-only", out, "--overwrite")
+    assert other.code == 0
+    assert other.out != result.out
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_folder_that_is_taken_or_a_missing_package_is_refused(run, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    taken = run("demo", "--out", tmp_path)
+    assert (taken.code, taken.out) == (2, "")
+    assert "already exists" in taken.err
+    monkeypatch.setitem(sys.modules, "faker", None)
+    lacking = run("demo", "--out", tmp_path / "new")
+    assert lacking.code == 2
+    assert lacking.err == "error: the demo needs Faker: pip install 'onetrunk[demo]'\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_commands_are_printed_as_typed_and_a_table_ends_it(run, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    commands = []
+
+    def pretend(command):
+        commands.append(command)
+        out.mkdir(exist_ok=True)
+        return 0
+
+    scores = {(strategy, app): 60.0 for strategy in demo.STRATEGIES for app in demo.APPS}
+    scores["tpl", "spam"] = 72.25
+    monkeypatch.setattr(demo, "run", pretend)
+    monkeypatch.setattr(demo, "read_scores", lambda out: scores)
+    result = run("demo", "--out", out)
+    assert result.code == 0
+    assert [line for line in result.out.splitlines() if line.startswith("$ ")] == [
+        f"$ {shlex.join(command)}" for command in commands
+    ]
+    assert len(commands) == 14
+    spam = next(line for line in result.out.splitlines() if "spam " in line and "+" in line)
+    assert [cell.strip() for cell in spam.strip("│ ").split("│")] == [
+        *("spam", "linear", "accuracy", "60.0", "72.2", "+12.2"),
+    ]
+    assert (out / "scores.png").exists()
+
+
+def test_a_step_that_fails_ends_the_demo_with_its_code(run, tmp_path, monkeypatch):
+    commands = []
+    monkeypatch.setattr(demo, "run", lambda command: commands.append(command) or 7)
+    assert run("demo", "--out", tmp_path / "out").code == 7
+    assert len(commands) == 1
+
+
+def test_an_interruption_says_where_the_finished_steps_are(run, tmp_path, monkeypatch):
+    def interrupted(command):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(demo, "run", interrupted)
+    result = run("demo", "--out", tmp_path / "out")
+    assert result.code == 130
+    assert result.err == f"interrupted: what was finished is in {tmp_path / 'out'}\n"

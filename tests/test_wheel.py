@@ -1,0 +1,114 @@
+"""The wheel as a stranger installs it: into an empty environment, outside the clone."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("build")
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "src" / "onetrunk"
+
+
+def execute(*command, cwd):
+    """Run a command that sees nothing of the clone; return what it printed."""
+    hidden = ("PYTHONPATH", "VIRTUAL_ENV")
+    process = subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd,
+        env={name: value for name, value in os.environ.items() if name not in hidden},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == 0, process.stdout
+    return process.stdout
+
+
+@pytest.fixture(scope="module")
+def dist(tmp_path_factory):
+    """The folder of a fresh wheel and sdist."""
+    folder = tmp_path_factory.mktemp("dist")
+    execute(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, ROOT, cwd=folder)
+    return folder
+
+
+@pytest.fixture
+def install(dist, tmp_path):
+    """``install(extra)``: the ``bin`` folder of an environment with the wheel and this extra."""
+    folder = tmp_path / "environment"
+
+    def make(extra):
+        venv.create(folder, with_pip=True)
+        (wheel,) = dist.glob("*.whl")
+        constraints = ROOT / "constraints.txt"
+        execute(
+            *(folder / "bin" / "python", "-m", "pip", "install", "--quiet"),
+            *("-c", constraints, f"{wheel}[{extra}]"),
+            cwd=tmp_path,
+        )
+        return folder / "bin"
+
+    yield make
+    shutil.rmtree(folder)  # gigabytes
+
+
+@pytest.fixture
+def empty(tmp_path):
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    return folder
+
+
+def test_wheel_and_sdist_hold_every_file_of_the_package(dist):
+    files = {
+        file.relative_to(ROOT / "src").as_posix()
+        for file in PACKAGE.rglob("*")
+        if file.is_file() and "__pycache__" not in file.parts
+    }
+    assert "onetrunk/py.typed" in files
+    assert sum(file.endswith(".yaml") for file in files) >= 10
+    (wheel,), (sdist,) = dist.glob("*.whl"), dist.glob("*.tar.gz")
+    with zipfile.ZipFile(wheel) as archive:
+        packed = {name for name in archive.namelist() if ".dist-info/" not in name}
+    assert packed == files
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert {f"src/{file}" for file in files} <= names
+    assert {"LICENSE", "README.md", "pyproject.toml", "constraints.txt"} <= names
+
+
+def test_the_runtime_extra_is_enough_to_import(install, empty):
+    bin = install("runtime")
+    check = (
+        "import sys, onetrunk, onetrunk.bundle.runtime;"
+        "heavy = {'torch', 'transformers', 'pyarrow', 'rich'} & set(sys.modules);"
+        "assert not heavy, heavy;"
+        "print(onetrunk.__version__, onetrunk.__file__)"
+    )
+    version, file = execute(bin / "python", "-c", check, cwd=empty).split()
+    assert Path(file).is_relative_to(bin.parent)
+    assert version in next(bin.parent.rglob("onetrunk-*.dist-info")).name
+
+
+def test_the_demo_runs_outside_the_clone(install, empty):
+    bin = install("demo")
+    assert "--corpus-only" in execute(bin / "onetrunk", "demo", "--help", cwd=empty)
+    printed = execute(bin / "onetrunk", "demo", cwd=empty)
+    print(printed)
+    assert printed.count("\n$ onetrunk ") == 14
+    assert "this demo took" in printed
+    assert [path.name for path in empty.iterdir()] == ["runs"]
+    made = {path.name for path in (empty / "runs" / "demo").iterdir()}
+    assert made == {"corpus", "none", "tpl", "apps", "bundle", "scores.png"}
