@@ -17,12 +17,12 @@ def find_fault(tags: Sequence[str]) -> tuple[int, str] | None:
     before = ""
     for index, tag in enumerate(tags):
         kind = tag[2:]
-        shown = f"tag {index + 1} {tag!r}"
         if tag != "O" and not (kind and tag[:2] in ("B-", "I-")):
-            return index, f"{shown} is not O, B-type or I-type"
+            return index, f"tag {index + 1} {tag!r} is not O, B-type or I-type"
         if tag[0] == "I" and kind != before:
             fix = repr(f"B-{kind}")[1:-1]  # repr keeps the message on one line
-            return index, f"{shown} does not continue an entity; write {fix} to start one"
+            why = f"does not continue an entity; write {fix} to start one"
+            return index, f"tag {index + 1} {tag!r} {why}"
         before = kind
     return None
 
