@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -55,24 +57,13 @@ class TaggedText:
     def from_spans(cls, text: str, spans: Sequence[tuple[int, int, str]]) -> TaggedText:
         """Split a text into words and tag those of the spans ``(start, end, type)`` in IOB2.
 
-        The spans must be in order, not empty, and must not overlap. A word ends where a span
-        begins or ends, so each span is exactly a run of whole words. A span that has no word in
-        the sense of :meth:`from_text` (a zero-width character) becomes one word.
+        Words are those of :meth:`NestedText.from_spans`. The spans must not overlap.
         """
-        words: list[Span] = []
-        tags: list[str] = []
-        before = 0  # the end of the span before
-        for start, end, kind in [*spans, (len(text), len(text), "")]:
-            outside = [match.span() for match in _WORD.finditer(text, before, start)]
-            words += outside
-            tags += ["O"] * len(outside)
-            if kind:
-                starts = [match.start() for match in _WORD.finditer(text, start, end)]
-                ends = [match.end() for match in _WORD.finditer(text, start, end)]
-                words += zip([start, *starts[1:]], [*ends[:-1], end], strict=True)
-                tags += [f"B-{kind}", *[f"I-{kind}"] * (len(starts) - 1)]
-            before = end
-        return cls(text, tuple(words), tuple(tags))
+        nested = NestedText.from_spans(text, spans)
+        tags = ["O"] * len(nested.words)
+        for first, after, kind in nested.entities:
+            tags[first:after] = [f"B-{kind}", *[f"I-{kind}"] * (after - first - 1)]
+        return cls(text, nested.words, tuple(tags))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,24 +87,26 @@ class NestedText:
     def from_spans(cls, text: str, spans: Sequence[tuple[int, int, str]]) -> NestedText:
         """Split a text into words, which end where a span ``(start, end, type)`` begins or ends.
 
-        As in :meth:`TaggedText.from_spans`, every visible character of a span is part of a word.
+        So each span is exactly a run of whole words, and every visible character of it is part of
+        one. A span without a word in the sense of :meth:`TaggedText.from_text` (a zero-width
+        character) becomes one word. Spans must not be empty or begin or end with white space.
         """
-        cuts = sorted({0, len(text), *(at for start, end, _ in spans for at in (start, end))})
+        changes = Counter(start for start, _, _ in spans)
+        changes.subtract(end for _, end, _ in spans)
         words: list[Span] = []
-        for left, right in pairwise(cuts):
+        depth = 0  # how many spans cover what lies between two cuts
+        for left, right in pairwise(sorted({0, len(text), *changes})):
+            depth += changes[left]
             pieces = [match.span() for match in _WORD.finditer(text, left, right)]
             part = text[left:right]
-            if part.strip() and any(start <= left and right <= end for start, end, _ in spans):
+            if depth and part.strip():
                 left, right = right - len(part.lstrip()), left + len(part.rstrip())
                 starts = [left, *(start for start, _ in pieces[1:])]
                 pieces = [*zip(starts, [*(end for _, end in pieces[:-1]), right], strict=True)]
             words += pieces
+        starts, ends = [start for start, _ in words], [end for _, end in words]
         entities_of_spans = [
-            (
-                sum(stop <= start for _, stop in words),
-                sum(first < end for first, _ in words),
-                kind,
-            )
+            (bisect_right(ends, start), bisect_left(starts, end), kind)
             for start, end, kind in spans
         ]
         return cls(text, tuple(words), tuple(sorted(entities_of_spans)))
