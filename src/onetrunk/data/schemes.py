@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from onetrunk.data import iob
 from onetrunk.data.formats.table import show
 from onetrunk.errors import UserError, nearest
 
@@ -58,10 +57,8 @@ def find_fault(tags: Sequence[str], scheme: str = "iob2") -> tuple[int, str] | N
 
     The result is None if all tags are valid.
     """
-    if scheme == "iob2":
-        return iob.find_fault(tags)
-    if scheme == "iob1":
-        return _fault_of_iob1(tags)
+    if scheme in ("iob1", "iob2"):
+        return _fault_of_iob(tags, scheme)
     return _fault_of_marked_ends(tags, scheme)
 
 
@@ -115,15 +112,19 @@ def _is_tag(tag: str) -> bool:
     return tag == "O" or (tag[:1] in {*_BIOES, *_BILOU} and tag[1:2] == "-" and len(tag) > 2)
 
 
-def _fault_of_iob1(tags: Sequence[str]) -> tuple[int, str] | None:
+def _fault_of_iob(tags: Sequence[str], scheme: str) -> tuple[int, str] | None:
+    # In IOB2, I must follow a tag of its type. In IOB1, B must.
+    letter, fix = ("I", "B") if scheme == "iob2" else ("B", "I")
     before = ""
     for index, tag in enumerate(tags):
-        if tag != "O" and not (_is_tag(tag) and tag[0] in "BI"):
-            return index, f"tag {index + 1} {tag!r} is not O, B-type or I-type"
         kind = tag[2:]
-        if tag[0] == "B" and kind != before:
-            fix = repr(f"I-{kind}")[1:-1]  # repr keeps the message on one line
-            why = f"follows no entity of its type; IOB1 writes {fix}"
+        if tag != "O" and not (kind and tag[:2] in ("B-", "I-")):
+            return index, f"tag {index + 1} {tag!r} is not O, B-type or I-type"
+        if tag[0] == letter and kind != before:
+            fixed = repr(f"{fix}-{kind}")[1:-1]  # repr keeps the message on one line
+            why = f"follows no entity of its type; IOB1 writes {fixed}"
+            if scheme == "iob2":
+                why = f"does not continue an entity; write {fixed} to start one"
             return index, f"tag {index + 1} {tag!r} {why}"
         before = kind
     return None

@@ -256,6 +256,10 @@ def test_columns_of_a_data_frame_by_number_and_twice() -> None:
          "(tuple), not a string, a mapping of columns or a tuple (text, label)"),
         (read_classification, [("a", "x"), ("b", "")],
          "the list given, row 2: 'label' is an empty string"),
+        (read_texts, [["New", "York"]], "the list given, row 1: the row is ['New', 'York'] (list), "
+         "not a string, a mapping of columns or a tuple (text, label)"),
+        (read_pairs, [()], "the list given, row 1: the row is () (tuple), not a string, a mapping "
+         "of columns or a tuple (query, positive)"),
         (read_classification, [LabelledText("a", ("x", "x"))],
          "the list given, row 1: 'labels' item 2 repeats 'x'"),
         (read_classification, ["a"], "the list given has no column 'label'; columns: text"),

@@ -12,8 +12,8 @@ from onetrunk.data.formats.table import Stream, record_stream, show, wrong
 from onetrunk.data.formats.text import lines, nul_byte, open_text
 from onetrunk.errors import UserError
 
-_Row = dict[str, Any]
-_SPACE = re.compile(r"[ \t\r\n]*")
+_Record = dict[str, Any]
+_NO_SPACE = re.compile(r"[^ \t\r\n]")
 
 
 def jsonl(file: Path) -> Stream:
@@ -30,7 +30,7 @@ def json_array(file: Path) -> Stream:
     return record_stream(str(file), lambda: rows)
 
 
-def _json_lines(file: Path) -> Iterator[tuple[int, _Row]]:
+def _json_lines(file: Path) -> Iterator[tuple[int, _Record]]:
     for number, line in enumerate(lines(file), 1):
         if not line.strip():  # usual at the end of a file
             continue
@@ -39,10 +39,10 @@ def _json_lines(file: Path) -> Iterator[tuple[int, _Row]]:
             value = _decoder.decode(line)
         except (ValueError, RecursionError) as error:
             raise UserError(f"{where}: invalid JSON: {error}") from None
-        yield number, _row(value, where, "the line", "\\u" in line)
+        yield number, _record(value, where, "the line", "\\u" in line)
 
 
-def _elements(file: Path) -> Iterator[tuple[int, _Row]]:
+def _elements(file: Path) -> Iterator[tuple[int, _Record]]:
     with open_text(file) as stream:
         text = stream.read()
 
@@ -53,7 +53,8 @@ def _elements(file: Path) -> Iterator[tuple[int, _Row]]:
         raise nul_byte(file, line(text.index("\0")))
     values: list[Any] = []
     end = 0
-    while (start := _space(text, end)) < len(text):
+    while match := _NO_SPACE.search(text, end):
+        start = match.start()
         if values and isinstance(values[0], list):
             raise UserError(f"{file}:{line(start)}: invalid JSON: the array is followed by more")
         try:
@@ -65,28 +66,22 @@ def _elements(file: Path) -> Iterator[tuple[int, _Row]]:
         values.append(value)
     elements = values[0] if values and isinstance(values[0], list) else values
     for number, element in enumerate(elements, 1):
-        yield number, _row(element, f"{file}, row {number}", "the element", "\\u" in text)
+        yield number, _record(element, f"{file}, row {number}", "the element", "\\u" in text)
 
 
-def _space(text: str, start: int) -> int:
-    """Return the end of the white space at a position."""
-    match = _SPACE.match(text, start)
-    return match.end() if match else start
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> _Row:
-    row: _Row = {}
+def _unique_keys(pairs: list[tuple[str, Any]]) -> _Record:
+    record: _Record = {}
     for key, value in pairs:
-        if key in row:  # by default, the last value would win
+        if key in record:  # by default, the last value would win
             raise ValueError(f"the key {show(key)} occurs twice")
-        row[key] = value
-    return row
+        record[key] = value
+    return record
 
 
 _decoder = json.JSONDecoder(object_pairs_hook=_unique_keys)
 
 
-def _row(value: Any, where: str, what: str, has_escapes: bool) -> _Row:
+def _record(value: Any, where: str, what: str, has_escapes: bool) -> _Record:
     if has_escapes:
         try:
             json.dumps(value, ensure_ascii=False).encode()

@@ -26,8 +26,8 @@ class InMemory:
 
     ``rows`` is a pandas DataFrame, a pyarrow Table or RecordBatch (or any other object with
     ``__arrow_c_stream__``), a ``datasets.Dataset`` or ``IterableDataset``, or a list. An item of a
-    list is a mapping from column names to values, a tuple of values, a string, or a row of
-    onetrunk.
+    list is a mapping from column names to values, a tuple of values, a text, or a
+    :mod:`row of onetrunk <onetrunk.data.rows>`.
     """
 
     rows: Any
@@ -116,7 +116,7 @@ def _record(row: Any, names: Sequence[str], where: str) -> dict[str, Any]:
             return {str(name): _plain(value) for name, value in row.items()}
         case [str() as text, dict() as annotations]:  # spaCy's simple training data
             return {"text": text, **_plain(annotations)}
-        case [_, *_]:
+        case tuple() if row:
             values = _plain(row)
             if isinstance(values[0], list):
                 names = ("tokens", "ner_tags")
