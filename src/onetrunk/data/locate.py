@@ -47,11 +47,7 @@ class Located:
         return str(self.files[0] if len(self.files) == 1 else self.files[0].parent)
 
     def sha256(self) -> str:
-        """Return a hex SHA-256 of the bytes of all files, or of the rows in memory.
-
-        For the hub it is a hash of the revision, or of what else ``datasets`` identifies the
-        content by.
-        """
+        """Return a hex SHA-256 of all files, of the rows in memory, or of the hub's revision."""
         if self.memory:
             return self.memory.sha256()
         if self.hub:
@@ -67,10 +63,9 @@ def locate(spec: Spec, split: str = "train") -> Located:
     """Find a split of a source: a file, a folder, ``hub:NAME[:CONFIG]`` (not opened), or memory.
 
     A folder has a split as one file ``{split}.SUFFIX``, as numbered shards
-    (``{split}-00000-of-00003.parquet``, ``{split}_1.jsonl``), or as a folder ``{split}`` of files.
-    It may also be a folder that ``save_to_disk`` of ``datasets`` wrote. If no name in a folder is
-    that of a split, all its files are the training set. Rows in memory are one split, whatever
-    ``split`` is. A located source is returned as it is.
+    (``{split}-00000-of-00003.parquet``, ``{split}_1.jsonl``), or as a folder ``{split}`` of files;
+    or ``save_to_disk`` of ``datasets`` wrote it. If no name in a folder is that of a split, all its
+    files are the training set. Rows in memory, and what is located, are taken as they are.
 
     Raises UserError, with the names that were found, if there is no such split, if it is there in
     two of these forms, or if a shard is missing.
@@ -104,10 +99,7 @@ def find_file(path: str | Path, split: str = "train") -> Path:
 
 
 def missing(path: Path) -> NoReturn:
-    """Raise UserError for a file or folder that does not exist, with the nearest existing name.
-
-    If a folder on the way to it does not exist, the suggestion is for that folder.
-    """
+    """Raise UserError for a missing file or folder, with the name nearest to what is missing."""
     absent = path
     while not absent.parent.exists():
         absent = absent.parent

@@ -1,13 +1,14 @@
 """Reading a user's data: any source becomes rows of :mod:`onetrunk.data.rows`.
 
 ``stream_*`` functions yield rows, so a file may be larger than memory. ``read_*`` functions return
-them in a list. Nothing is dropped, guessed or repaired silently: what reading changed and what
-looks odd is counted in :class:`~onetrunk.data.notes.Notes`, if they are passed. Wrong input raises
-:class:`~onetrunk.errors.UserError` with one line that names the source, the place and the value.
+them in a list. A source is a file, a folder or ``hub:NAME[:CONFIG]``, of which ``split`` is read
+(:func:`~onetrunk.data.locate.locate`), or a table or a list in memory, of which everything is read
+(:class:`~onetrunk.data.formats.memory.InMemory`). What reading changed and what looks odd is counted
+in :class:`~onetrunk.data.notes.Notes`, if they are passed; nothing else is changed or dropped.
 
-A source (:data:`Spec`) is a file, a folder or ``hub:NAME[:CONFIG]``, of which ``split`` is read
-(:func:`~onetrunk.data.locate.locate`); or it is a table or a list in memory
-(:class:`~onetrunk.data.formats.memory.InMemory`), of which everything is read.
+All of them raise :class:`~onetrunk.errors.UserError` for a source that cannot be read, a column
+that is missing or there twice, a value of another type (null included), and a line of a table with
+more or fewer cells than the header. The message is one line with the source, the place, the value.
 """
 
 from __future__ import annotations
@@ -70,9 +71,9 @@ def stream_ner(
     ``scheme="auto"``, the first entity shows the scheme; another value
     (:data:`~onetrunk.data.schemes.SCHEMES`) sets it.
 
-    Raises UserError for an unreadable source, columns that are missing or ambiguous, a null or a
-    value of another type, a sentence without tokens, an empty token, different numbers of tokens
-    and tags, tags that do not fit the scheme, and spans that do not fit the text.
+    Raises UserError also for columns that are ambiguous, a sentence without tokens, an empty
+    token, different numbers of tokens and tags, tags that do not fit the scheme, and spans that do
+    not fit the text.
     """
     converter = Converter(scheme)
     return _stream(spec, notes, split, _NER, partial(columns.tagged, converter=converter))
@@ -99,9 +100,7 @@ def stream_classification(
     gives it. A list may be empty if no label applies, and a text may be empty. Exports of Label
     Studio have choices. ``.spacy`` files have ``cats``; those of 0.5 or more become labels.
 
-    Raises UserError for an unreadable source, a missing or repeated column, a source with both
-    label columns, a null or a value of another type, an empty or repeated label, and a row with
-    more or fewer cells than the header.
+    Raises UserError also for a source with both label columns, and an empty or repeated label.
     """
     return _stream(spec, notes, split, _CLASSIFICATION, columns.labelled)
 
@@ -112,9 +111,6 @@ def stream_pairs(spec: Spec, notes: Notes | None = None, split: str = "train") -
     The columns are ``query`` and ``positive``, and optionally ``negative`` (a string, or a list of
     them) or ``negatives`` (a list). A null there means that there is none. Items of a list in
     memory may be ``(query, positive)``.
-
-    Raises UserError for an unreadable source, a missing or repeated column, a null or a value that
-    is not a string, and a row with more or fewer cells than the header.
     """
     return _stream(spec, notes, split, _PAIRS, columns.pairs, ("query", "positive"))
 
@@ -125,9 +121,6 @@ def stream_texts(spec: Spec, notes: Notes | None = None, split: str = "train") -
     A .txt file has one text a line, and a blank line is an empty text. In other sources the text
     is in the column ``text``. If there is none, the words in ``tokens`` (or of a CoNLL sentence)
     are joined by spaces. A list in memory may hold strings. Annotations are not read.
-
-    Raises UserError for an unreadable source, a missing or repeated column, a null or a value of
-    another type, and a row with more or fewer cells than the header.
     """
     return _stream(spec, notes, split, _TEXTS, columns.texts)
 
@@ -135,11 +128,7 @@ def stream_texts(spec: Spec, notes: Notes | None = None, split: str = "train") -
 def stream_columns(
     spec: Spec, names: Sequence[str], notes: Notes | None = None, split: str = "train"
 ) -> Iterator[tuple[str, ...]]:
-    """Yield the strings of some columns of a source, for families with rows of their own.
-
-    Raises UserError for an unreadable source, a missing or repeated column, and a value that is
-    not a string.
-    """
+    """Yield the strings of some columns of a source, for families with rows of their own."""
     return _stream(spec, notes, split, _PAIRS, partial(columns.strings, names=names), names)
 
 
@@ -151,10 +140,7 @@ def _stream(
     reader: Callable[[Stream, Notes], columns.Rows[_Read]],
     names: Sequence[str] = ("text", "label"),
 ) -> Iterator[_Read]:
-    """Check a source at once, and return an iterator over its rows.
-
-    ``names`` are the columns of tuples in a list.
-    """
+    """Check a source and return an iterator over its rows; ``names`` are for tuples in a list."""
     located = locate(spec, split)
     for file in located.files:
         suffix = suffix_of(file)

@@ -267,14 +267,14 @@ def test_columns_of_a_data_frame_by_number_and_twice() -> None:
         (read_ner, [(["a"], ["B-X"]), (["a"], ["X"])],
          "the list given, row 2: tag 1 'X' is not O, B-type or I-type"),
         (read_ner, [TaggedText("a b", ((0, 1), (2, 4)), ("O", "O"))],
-         "the list given, row 1: word 2 at characters (2, 4) is not after the word before it "
+         "the list given, row 1: the word at characters (2, 4) is not after the word before it "
          "and inside the text"),
         (read_ner, [TaggedText.from_text("a b")], "the list given, row 1: 2 tokens but 0 ner_tags"),
         (read_nested, [NestedText("a b", ((0, 1), (2, 3)), ((0, 2, "X"), (1, 2, "X")))],
-         "the list given, row 1: entity (1, 2, 'X') overlaps one of its type, is empty or is not "
+         "the list given, row 1: entity (1, 2, 'X') is empty, overlaps one of its type or is not "
          "inside the 2 words"),
         (read_nested, [NestedText("a", ((0, 1),), ((0, 2, "X"),))], "the list given, row 1: entity "
-         "(0, 2, 'X') overlaps one of its type, is empty or is not inside the 1 words"),
+         "(0, 2, 'X') is empty, overlaps one of its type or is not inside the 1 words"),
         (read_nested, [NestedText("a", ((0, 1),), ((0, 1, " "),))],
          "the list given, row 1: 'spans' item 1 has an empty label: [0, 1, ' ']"),
         (read_pairs, [("q", "p"), ("q", None)],

@@ -129,10 +129,10 @@ def _record(row: Any, names: Sequence[str], where: str) -> dict[str, Any]:
 
 def _words(row: TaggedText | NestedText, where: str) -> list[str]:
     before = 0
-    for number, (start, end) in enumerate(row.words, 1):
+    for start, end in row.words:
         if not before <= start < end <= len(row.text):
             why = "is not after the word before it and inside the text"
-            raise UserError(f"{where}: word {number} at characters {(start, end)} {why}")
+            raise UserError(f"{where}: the word at characters {(start, end)} {why}")
         before = end
     return [row.text[start:end] for start, end in row.words]
 
@@ -142,7 +142,7 @@ def _spans(row: NestedText, where: str) -> list[list[Any]]:
     ends: dict[str, int] = {}  # of the last entity of each type
     for first, after, kind in sorted(row.entities):
         if not ends.get(kind, 0) <= first < after <= len(words):
-            why = f"overlaps one of its type, is empty or is not inside the {len(words)} words"
+            why = f"is empty, overlaps one of its type or is not inside the {len(words)} words"
             raise UserError(f"{where}: entity {(first, after, kind)} {why}")
         ends[kind] = after
     return [[row.words[i][0], row.words[after - 1][1], kind] for i, after, kind in row.entities]

@@ -23,17 +23,17 @@ _NO_TEXT = re.compile("[\0\udc80-\udcff]")
 _BINARY = (".parquet", ".arrow", ".spacy")
 
 
-def _open_zstd(file: Path) -> Any:
+def _open_zstd(file: Path, mode: str) -> Any:
     # Unlike the zstandard package, Arrow reports a file that was cut off. It takes long to import.
     import pyarrow as pa
 
     return pa.input_stream(str(file), compression="zstd")
 
 
-COMPRESSED: dict[str, Callable[[Path], Any]] = {
-    ".gz": gzip.GzipFile,
-    ".bz2": bz2.BZ2File,
-    ".xz": lzma.LZMAFile,
+COMPRESSED: dict[str, Callable[[Path, str], Any]] = {
+    ".gz": gzip.open,
+    ".bz2": bz2.open,
+    ".xz": lzma.open,
     ".zst": _open_zstd,
 }
 """The suffixes of compressed files, and functions that open them."""
@@ -111,8 +111,7 @@ def nul_byte(file: Path, number: int) -> UserError:
 
 
 def _open_bytes(file: Path) -> Any:
-    open_file = COMPRESSED.get(file.suffix.lower())
-    return open_file(file) if open_file else file.open("rb")
+    return COMPRESSED.get(file.suffix.lower(), open)(file, "rb")
 
 
 def _unreadable(file: Path, error: Exception) -> UserError:
