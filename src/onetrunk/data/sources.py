@@ -3,8 +3,8 @@
 ``stream_*`` functions yield rows, so a file may be larger than memory. ``read_*`` functions return
 them in a list. A source is a file, a folder or ``hub:NAME[:CONFIG]``, of which ``split`` is read
 (:func:`~onetrunk.data.locate.locate`), or a table or a list in memory, of which everything is read
-(:class:`~onetrunk.data.formats.memory.InMemory`). What reading changed and what looks odd is counted
-in :class:`~onetrunk.data.notes.Notes`, if they are passed; nothing else is changed or dropped.
+(:class:`~onetrunk.data.formats.memory.InMemory`). What reading changed and what looks odd is
+counted in :class:`~onetrunk.data.notes.Notes`, if they are passed; nothing is changed silently.
 
 All of them raise :class:`~onetrunk.errors.UserError` for a source that cannot be read, a column
 that is missing or there twice, a value of another type (null included), and a line of a table with
