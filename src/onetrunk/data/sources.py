@@ -14,9 +14,9 @@ more or fewer cells than the header. The message is one line with the source, th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial, wraps
+from functools import partial
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import TypeVar
 
 from onetrunk.data.findings import Findings, Row
 from onetrunk.data.formats import columns
@@ -38,7 +38,6 @@ from onetrunk.data.rows import LabelledText, NestedText, Pair, TaggedText
 from onetrunk.data.schemes import Converter
 from onetrunk.errors import UserError, nearest
 
-_Parameters = ParamSpec("_Parameters")
 _Read = TypeVar("_Read", bound=Row)
 _Formats = Mapping[str, Callable[[Path], Stream]]
 
@@ -175,20 +174,30 @@ def _stream(
     return rows()
 
 
-def _as_list(
-    stream: Callable[_Parameters, Iterator[_Read]],
-) -> Callable[_Parameters, list[_Read]]:
-    @wraps(stream)
-    def read(*args: _Parameters.args, **options: _Parameters.kwargs) -> list[_Read]:
-        return list(stream(*args, **options))
-
-    read.__name__ = stream.__name__.replace("stream", "read")
-    read.__doc__ = f"Return the rows of :func:`{stream.__name__}` in a list."
-    return read
+def read_ner(
+    spec: Spec, notes: Notes | None = None, split: str = "train", scheme: str = "auto"
+) -> list[TaggedText]:
+    """Return the rows of :func:`stream_ner` in a list."""
+    return list(stream_ner(spec, notes, split, scheme))
 
 
-read_ner = _as_list(stream_ner)
-read_nested = _as_list(stream_nested)
-read_classification = _as_list(stream_classification)
-read_pairs = _as_list(stream_pairs)
-read_texts = _as_list(stream_texts)
+def read_nested(spec: Spec, notes: Notes | None = None, split: str = "train") -> list[NestedText]:
+    """Return the rows of :func:`stream_nested` in a list."""
+    return list(stream_nested(spec, notes, split))
+
+
+def read_classification(
+    spec: Spec, notes: Notes | None = None, split: str = "train"
+) -> list[LabelledText]:
+    """Return the rows of :func:`stream_classification` in a list."""
+    return list(stream_classification(spec, notes, split))
+
+
+def read_pairs(spec: Spec, notes: Notes | None = None, split: str = "train") -> list[Pair]:
+    """Return the rows of :func:`stream_pairs` in a list."""
+    return list(stream_pairs(spec, notes, split))
+
+
+def read_texts(spec: Spec, notes: Notes | None = None, split: str = "train") -> list[str]:
+    """Return the rows of :func:`stream_texts` in a list."""
+    return list(stream_texts(spec, notes, split))
