@@ -3,9 +3,10 @@ import random
 import pytest
 
 from onetrunk.data import findings
-from onetrunk.data.findings import Findings, Seen
+from onetrunk.data.findings import Findings, Row, Seen
 from onetrunk.data.formats.table import Table
 from onetrunk.data.notes import Notes
+from onetrunk.data.rows import LabelledText, NestedText, Pair, TaggedText
 
 
 def test_seen_equals_a_set(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -19,24 +20,30 @@ def test_seen_equals_a_set(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(seen._sorted) > 60_000
 
 
-def test_what_is_found() -> None:
+def test_what_is_noted() -> None:
     notes = Notes()
     findings = Findings(notes)
-    rows = [
-        (["a"], ["X"], {"X"}),
-        (["a"], ["x "], {"x "}),
-        (["a"], ["X"], {"X"}),
-        (["b", " \u3000"], [], {"New York"}),
-        (["b", " \u3000"], [], {"newyork", "x "}),
-        (["ab"], [], set()),
-        (["a", "b"], [], set()),
+    rows: list[Row] = [
+        LabelledText("a", ("X",)),
+        LabelledText("a", ("x ",)),
+        LabelledText("a", ("X",)),
+        Pair("b", " \u3000"),
+        Pair("b", " \u3000"),
+        Pair("b", "c", ("",)),
+        "ab",
+        ("a", "b"),
+        TaggedText.from_words(["a", "b"], ["B-New York", "O"]),
+        TaggedText.from_words(["a", "b"], ["B-newyork", "O"]),
+        NestedText("a b", ((0, 1), (2, 3)), ((0, 2, "x "),)),
+        NestedText("a b", ((0, 1), (2, 3)), ((0, 1, "x "),)),
+        NestedText("a b", ((0, 1), (2, 3)), ((0, 2, "x "),)),
     ]
-    table = Table("F", {}, range(1, 8), in_lines=True)
-    for row, facts in enumerate(rows):
-        findings.see(table, row, *facts)
+    table = Table("F", {}, range(1, 14), in_lines=True)
+    for index, row in enumerate(rows):
+        findings.check(row, table, index)
     assert notes.lines() == [
         "labels that differ from another only by case or space: 2 "
-        "(F:2: 'x ' and 'X', F:5: 'newyork' and 'New York')",
-        "duplicate rows (same text and labels): 2 (F:3, F:5)",
-        "texts that are empty or white space: 2 (F:4, F:5)",
+        "(F:2: 'x ' and 'X', F:10: 'newyork' and 'New York')",
+        "duplicate rows (same text and labels): 3 (F:3, F:5, F:13)",
+        "texts that are empty or white space: 3 (F:4, F:5, F:6)",
     ]

@@ -4,7 +4,8 @@ from hypothesis import strategies as st
 from seqeval.metrics import f1_score
 from seqeval.scheme import IOB2, Entities
 
-from onetrunk.data.iob import entities, find_fault
+from onetrunk.data.iob import entities
+from onetrunk.data.schemes import find_fault
 
 exact = settings(derandomize=True, deadline=None, max_examples=200)
 

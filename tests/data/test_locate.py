@@ -37,6 +37,20 @@ def test_a_file(tmp_path: Path) -> None:
     assert locate(tmp_path / "sst" / "README.md").files == (tmp_path / "sst" / "README.md",)
     fails(tmp_path / "sst" / "mor.parquet", "no such file: F; did you mean 'more.parquet'?")
     fails(tmp_path / "zzz" / "a", "no such file: F")
+    fails(tmp_path / "sst" / "README.md" / "a", "no such file: F")
+
+
+def test_a_missing_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(tmp_path, "data/banking/train.csv")
+    fails(tmp_path / "dat", "no such file: F; did you mean 'data'?")
+    fails(tmp_path / "data" / "bank", "no such file: F; did you mean 'banking'?")
+    message = f"no such file: F; did you mean {str(tmp_path / 'data')!r}?"
+    fails(tmp_path / "dta" / "banking" / "train.csv", message)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"no such file: data/bnking/a; did you mean 'data/bank"):
+        locate("data/bnking/a")
+    with pytest.raises(UserError, match=r"no such file: zzz/zzz$"):
+        locate("zzz/zzz")
 
 
 def test_a_file_of_the_folder_we_are_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

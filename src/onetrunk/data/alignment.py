@@ -1,4 +1,7 @@
-"""Words and characters against the tokens of any fast tokenizer, by character offsets."""
+"""Tokenising texts, and relating tokens to words or to the tokens of another tokenizer.
+
+Everything goes by character offsets, so it works with any fast tokenizer.
+"""
 
 from __future__ import annotations
 
@@ -17,19 +20,20 @@ from onetrunk.data.rows import Span
 from onetrunk.errors import UserError
 
 Offsets = Sequence[Span] | NDArray[np.int64]
-"""The character span of each token of a text, ``(T, 2)``; a special token's is empty."""
+"""The character span of each token of a text, ``(T, 2)``. The span of a special token is empty."""
 
-# Truncation is a state of the tokenizer: two threads that read to different lengths would cut
-# each other's texts.
-_TOKENIZING = threading.Lock()
+# The maximal length is a state of the tokenizer: without the lock, two threads with different
+# lengths would cut each other's texts.
+_LOCK = threading.Lock()
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """A tokenised text: ids with special tokens, and each token's character span (special: (0, 0)).
+    """A tokenised text: the ids, and the character span of each token.
 
-    ``truncated`` says that the text went on beyond the last token.
+    Special tokens are included; their span is ``(0, 0)``. ``truncated`` says whether the text was
+    longer than what the tokens cover.
     """
 
     ids: tuple[int, ...]
@@ -38,108 +42,111 @@ class Encoded:
 
 
 def encode(tokenizer: Any, texts: Sequence[str], max_length: int) -> list[Encoded]:
-    """Tokenise texts to at most ``max_length`` tokens each, special tokens included."""
+    """Tokenise texts and cut each after ``max_length`` tokens, special tokens included."""
     return [
-        Encoded(tuple(first.ids), tuple(first.offsets), bool(first.overflowing))
-        for first in tokenise(tokenizer, texts, max_length)
+        Encoded(tuple(encoding.ids), tuple(encoding.offsets), bool(encoding.overflowing))
+        for encoding in tokenise(tokenizer, texts, max_length)
     ]
 
 
 def encode_windows(tokenizer: Any, texts: Sequence[str], max_length: int) -> list[list[Encoded]]:
-    """Tokenise texts whole: each as one or more windows of at most ``max_length`` tokens.
+    """Tokenise texts without cutting them: each becomes one or more windows.
 
-    Neighbouring windows share :func:`overlap` tokens, so that what stands at the border of one is
-    seen with context in the other. Offsets are those of the text.
+    A window has at most ``max_length`` tokens. Neighbouring windows share
+    :func:`window_stride` tokens, so a word at the border of one window has context in the other.
+    Offsets count from the start of the text, not of the window.
     """
     return [
         [
             Encoded(tuple(window.ids), tuple(window.offsets), False)
-            for window in (first, *first.overflowing)
+            for window in (encoding, *encoding.overflowing)
         ]
-        for first in tokenise(tokenizer, texts, max_length, window_stride(max_length))
+        for encoding in tokenise(tokenizer, texts, max_length, window_stride(max_length))
     ]
 
 
 def window_stride(max_length: int) -> int:
-    """Tokens that neighbouring windows share: a quarter of a window."""
+    """The number of tokens that neighbouring windows share: a quarter of a window."""
     return max_length // 4
 
 
 def tokenise(tokenizer: Any, texts: Sequence[str], max_length: int, stride: int = 0) -> list[Any]:
-    """``tokenizers.Encoding`` of each text; what does not fit is in its ``overflowing``.
+    """Return the ``tokenizers.Encoding`` of each text; further windows are in its ``overflowing``.
 
-    ``tokenizer`` is a ``tokenizers.Tokenizer``, or one of transformers that holds it.
+    ``tokenizer`` is a ``tokenizers.Tokenizer`` or a fast tokenizer of transformers.
     """
     backend = getattr(tokenizer, "backend_tokenizer", tokenizer)
-    with _TOKENIZING:
+    with _LOCK:
         set_length(backend, max_length, stride)
         return encodings(backend, texts)
 
 
 def set_length(backend: Any, max_length: int, stride: int = 0) -> None:
-    """Make a ``tokenizers.Tokenizer`` cut at ``max_length`` tokens, and pad nothing."""
+    """Set a ``tokenizers.Tokenizer`` to cut texts after ``max_length`` tokens and not to pad."""
     backend.no_padding()
     backend.enable_truncation(max_length, stride=stride)
 
 
 def encodings(backend: Any, texts: Sequence[str], offsets: bool = True) -> list[Any]:
-    """What a ``tokenizers.Tokenizer`` makes of texts; without ``offsets``, faster."""
+    """Encode texts with a ``tokenizers.Tokenizer``; it is faster without ``offsets``."""
     if not texts:
         return []
-    # Half a surrogate pair (JSON can carry one) is no Unicode; one character stands for it, so
-    # that offsets stay right.
-    clean = [_SURROGATE.sub("\ufffd", text) for text in texts]
-    return backend.encode_batch(clean) if offsets else backend.encode_batch_fast(clean)
+    # No tokenizer takes half a surrogate pair, which JSON can carry. One other character replaces
+    # it, so the offsets of what follows stay right.
+    valid = [_SURROGATE.sub("\ufffd", text) for text in texts]
+    return backend.encode_batch(valid) if offsets else backend.encode_batch_fast(valid)
 
 
 def first_tokens(words: Sequence[Span], offsets: Sequence[Span]) -> list[int]:
-    """Index of the first token that overlaps each word, -1 for a word without one.
+    """Return the index of the first token that overlaps each word, or -1 if no token does.
 
-    A word has no token if it was truncated or if the tokenizer deletes its characters (a lone
-    zero-width joiner, say). Words and tokens must each be in ascending order of position.
+    A word has no token if the text was cut before it, or if the tokenizer deletes its characters
+    (a zero-width joiner that stands alone, for example). Words and tokens must each be in
+    ascending order of position.
     """
-    found, token = [], 0
+    firsts, token = [], 0
     for start, end in words:
         while token < len(offsets) and (
             offsets[token][1] <= start or offsets[token][0] == offsets[token][1]
         ):
             token += 1
-        inside = token < len(offsets) and offsets[token][0] < end
-        found.append(token if inside else -1)
-    return found
+        overlaps = token < len(offsets) and offsets[token][0] < end
+        firsts.append(token if overlaps else -1)
+    return firsts
 
 
 def window_units(words: Sequence[Span], windows: Sequence[Encoded]) -> list[list[int]]:
-    """Which token of which window stands for each word: one list a window, -1 for "not here".
+    """Return one list for each window: the token that represents each word there, -1 for none.
 
-    A word is given to the window where its first token stands furthest from a border that text lies
-    beyond, so it occurs once however many windows overlap there. Windows keep the order of words.
+    A word is represented by its first token, in one window only, even where several overlap. It is
+    the window that shows most context: where the token is furthest from a border of the window
+    that is not also a border of the text. Windows keep the order of the words.
     """
     if len(windows) == 1:
         return [first_tokens(words, windows[0].offsets)]
     units = [[-1] * len(words) for _ in windows]
-    best: dict[int, tuple[float, int]] = {}  # word -> (tokens to the border, window)
+    best: dict[int, tuple[float, int]] = {}  # word -> (tokens of context, window)
     starts, ends = [start for start, _ in words], [end for _, end in words]
     for index, window in enumerate(windows):
         spans = [span for span in window.offsets if span[0] < span[1]]
         first = bisect_right(ends, spans[0][0]) if spans else 0
-        after = bisect_left(starts, spans[-1][1]) if spans else 0
-        for word, at in enumerate(first_tokens(words[first:after], window.offsets), first):
-            left = at if index > 0 else math.inf
-            right = len(window.ids) - 1 - at if index < len(windows) - 1 else math.inf
-            room, owner = best.get(word, (-1.0, index))
-            if at >= 0 and min(left, right) > room:
+        stop = bisect_left(starts, spans[-1][1]) if spans else 0
+        for word, token in enumerate(first_tokens(words[first:stop], window.offsets), first):
+            left = token if index > 0 else math.inf
+            right = len(window.ids) - 1 - token if index < len(windows) - 1 else math.inf
+            context, owner = best.get(word, (-1.0, index))
+            if token >= 0 and min(left, right) > context:
                 units[owner][word] = -1
-                units[index][word] = at
+                units[index][word] = token
                 best[word] = (min(left, right), index)
     return units
 
 
 class TokenPairs(NamedTuple):
-    """Which tokens of one tokenizer make up each token of another: arrays ``(P,)``, by student.
+    """Pairs of a student token and a teacher token that share characters: arrays ``(P,)``.
 
-    ``weight`` sums to one over the pairs of a student token; a student token in no pair has no
-    counterpart.
+    Pairs are in the order of student tokens. The weights of a student token's pairs sum to one. A
+    student token that shares no character with a teacher token is in no pair.
     """
 
     student: NDArray[np.int64]
@@ -147,36 +154,39 @@ class TokenPairs(NamedTuple):
     weight: NDArray[np.float64]
 
 
-# Shares of a character are sums of fractions: an overlap below this is rounding, not text.
+# Shares of characters are sums of fractions. An overlap below this comes from rounding.
 _ROUNDING = 1e-6
 
 
 def align_tokens(student: Offsets, teacher: Offsets) -> TokenPairs:
     """Pair each student token with the teacher tokens it overlaps, weighted by shared characters.
 
-    A character that several tokens of one side cover (the bytes of an emoji, say) is divided among
-    them in their order, so that equal offsets pair every token with itself alone. Tokens without
-    characters (special ones) are in no pair. Vectorised: O((n + m) log m + characters).
-    Raises :class:`UserError` if offsets are not in ascending order.
+    Where several tokens of one side cover the same character (the bytes of an emoji, for example),
+    it is divided among them in their order. So equal offsets pair every token with itself alone.
+    Special tokens have no characters and are in no pair. The work is vectorised and takes
+    O((n + m) log m + characters). Raises :class:`UserError` if offsets are not ascending.
     """
-    s_token, s_start, s_end = _own_extents(student)
-    t_token, t_start, t_end = _own_extents(teacher)
-    first = np.searchsorted(t_end, s_start + _ROUNDING, side="right")
-    stop = np.searchsorted(t_start, s_end - _ROUNDING, side="left")
+    student_tokens, student_start, student_end = _disjoint_extents(student)
+    teacher_tokens, teacher_start, teacher_end = _disjoint_extents(teacher)
+    first = np.searchsorted(teacher_end, student_start + _ROUNDING, side="right")
+    stop = np.searchsorted(teacher_start, student_end - _ROUNDING, side="left")
     count = np.maximum(stop - first, 0)
     s = np.repeat(np.arange(len(count)), count)
     t = np.arange(len(s)) - np.repeat(np.cumsum(count) - count, count) + first[s]
-    overlap = np.minimum(s_end[s], t_end[t]) - np.maximum(s_start[s], t_start[t])
-    total = np.bincount(s, weights=overlap, minlength=len(count))
-    return TokenPairs(s_token[s], t_token[t], overlap / total[s])
+    start, end = (
+        np.maximum(student_start[s], teacher_start[t]),
+        np.minimum(student_end[s], teacher_end[t]),
+    )
+    total = np.bincount(s, weights=end - start, minlength=len(count))
+    return TokenPairs(student_tokens[s], teacher_tokens[t], (end - start) / total[s])
 
 
-def _own_extents(
+def _disjoint_extents(
     offsets: Offsets,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-    """The tokens that have characters, and the start and end of what each has for itself.
+    """Return the tokens that have characters, and the start and the end of each one's extent.
 
-    These extents are disjoint and ascending: a character that n tokens cover is worth 1/n to each.
+    Extents are disjoint and ascending: each of n tokens that cover a character gets 1/n of it.
     """
     spans = np.asarray(offsets, dtype=np.int64).reshape(-1, 2)
     tokens = np.flatnonzero(spans[:, 0] < spans[:, 1])
@@ -190,18 +200,19 @@ def _own_extents(
         )
     size = int(end[-1]) + 1 if len(end) else 1
     covering = np.cumsum(np.bincount(start, minlength=size) - np.bincount(end, minlength=size))
-    worth = np.cumsum(1 / np.maximum(covering, 1))
-    bare = np.cumsum(covering == 0)
-    # Up to a character, exclusive: every token of these lies in covered text.
-    own = np.append(0, worth)[end] - np.append(0, worth)[start]
-    own_end = np.cumsum(own) + np.append(0, bare)[start]
-    return tokens, own_end - own, own_end
+    # Sums over all characters before a position: of the share that a token gets of each, and of
+    # the characters that no token covers.
+    shares = np.append(0, np.cumsum(1 / np.maximum(covering, 1)))
+    uncovered = np.append(0, np.cumsum(covering == 0))
+    length = shares[end] - shares[start]
+    extent_end = np.cumsum(length) + uncovered[start]
+    return tokens, extent_end - length, extent_end
 
 
 def chain_offsets(offsets: Sequence[Offsets], sizes: Sequence[int]) -> NDArray[np.int64]:
-    """Offsets of all tokens, ``(total tokens, 2)``, as if the texts stood one behind the other.
+    """Return the offsets of all tokens, ``(total tokens, 2)``, as if the texts were one long text.
 
-    ``sizes`` are the texts' lengths in characters. Tokens without characters stay without.
+    ``sizes`` are the lengths of the texts in characters. Empty spans stay empty.
 
     Raises :class:`UserError` if a token lies beyond its text.
     """

@@ -1,4 +1,4 @@
-"""Buckets of similar length, and which rows make a pre-finetuning step."""
+"""Batches: rows of similar length together, and the rows of a pre-finetuning step."""
 
 from __future__ import annotations
 
@@ -11,41 +11,41 @@ import numpy as np
 TokenIds = Sequence[int] | np.ndarray
 _T = TypeVar("_T")
 
-# What one more call of the encoder costs, in tokens: fewer, fuller calls against less padding.
 CALL_TOKENS = 24
+"""The overhead of one call of the encoder, in tokens that it could process in the same time."""
 STREAM_TEXTS = 512
-"""Texts of a stream that are read ahead: enough to find some of like length."""
+"""How many texts of a stream are read ahead: enough to find some of similar length."""
 
 
 def in_turn(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
-    """Items as they come, ``size`` at a time."""
-    coming = iter(items)
-    while some := list(islice(coming, size)):
-        yield some
+    """Yield lists of ``size`` items in the given order; the last one may be shorter."""
+    remaining = iter(items)
+    while batch := list(islice(remaining, size)):
+        yield batch
 
 
 def by_length(lengths: Sequence[int], size: int) -> list[list[int]]:
-    """Row indices in chunks of at most ``size`` rows of similar length (stable, shortest first)."""
+    """Sort row indices by length (stable) and cut them into chunks of at most ``size`` rows."""
     order = sorted(range(len(lengths)), key=lengths.__getitem__)
     return [order[i : i + size] for i in range(0, len(order), size)]
 
 
 def by_budget(lengths: Sequence[int], tokens: int, call: int = CALL_TOKENS) -> list[list[int]]:
-    """Row indices, shortest first, in the chunks that cost least.
+    """Sort row indices by length and cut them into the chunks that cost least.
 
-    A chunk costs its tokens with padding, at most ``tokens`` unless it is one row, and ``call``
-    tokens for being another call. Optimal among all ways to cut the sorted rows: O(N x rows that
-    fit a chunk).
+    The cost of a chunk is its number of tokens, padding included, plus ``call``. A chunk of
+    several rows has at most ``tokens`` tokens. The result is optimal among all ways to cut the
+    sorted rows (dynamic programming, O(rows x rows that fit a chunk)).
     """
     order = sorted(range(len(lengths)), key=lengths.__getitem__)
-    cost = np.zeros(len(order) + 1)
-    cut = np.zeros(len(order) + 1, dtype=np.int64)
-    for after, row in enumerate(order, start=1):
+    cost = np.zeros(len(order) + 1)  # the least cost of the first rows
+    cut = np.zeros(len(order) + 1, dtype=np.int64)  # where their last chunk begins
+    for stop, row in enumerate(order, start=1):
         width = max(1, lengths[row])
-        first = max(0, after - max(1, tokens // width))
-        costs = cost[first:after] + np.arange(after - first, 0, -1) * width + call
+        first = max(0, stop - max(1, tokens // width))
+        costs = cost[first:stop] + np.arange(stop - first, 0, -1) * width + call
         best = int(costs.argmin())
-        cost[after], cut[after] = costs[best], first + best
+        cost[stop], cut[stop] = costs[best], first + best
     chunks, end = [], len(order)
     while end:
         chunks.append(order[cut[end] : end])
@@ -54,9 +54,10 @@ def by_budget(lengths: Sequence[int], tokens: int, call: int = CALL_TOKENS) -> l
 
 
 def by_tokens(lengths: Sequence[int], tokens: int) -> list[list[int]]:
-    """Row indices, shortest first, in as few chunks of at most about ``tokens`` as hold them all.
+    """Sort row indices by length and cut them into chunks of about ``tokens`` tokens at most.
 
-    For texts that are packed: chunks are equally full, and no text is torn.
+    This is for packed texts, which need no padding. There are as few chunks as possible, and they
+    have about the same number of tokens. A row is in one chunk.
     """
     if not lengths:
         return []
@@ -70,45 +71,50 @@ def by_tokens(lengths: Sequence[int], tokens: int) -> list[list[int]]:
 
 
 def shard(rows: Sequence[_T], rank: int, world: int) -> Sequence[_T]:
-    """The part of a global batch that process ``rank`` of ``world`` works on."""
+    """Return the part of a global batch that process ``rank`` of ``world`` works on."""
     return rows[rank::world]
 
 
 def shuffled_buckets(
     lengths: Sequence[int], size: int, rng: np.random.Generator, window: int = 8
 ) -> list[list[int]]:
-    """An epoch of batches: shuffle rows, sort by length inside windows of ``window`` batches,
-    shuffle the batches. Every row occurs exactly once."""
+    """Return an epoch of batches of row indices; every row occurs exactly once.
+
+    Rows are shuffled, sorted by length within groups of ``window`` batches, and cut into batches,
+    which are shuffled in turn.
+    """
     order = rng.permutation(len(lengths)).tolist()
     batches = []
-    for at in range(0, len(order), size * window):
-        part = sorted(order[at : at + size * window], key=lengths.__getitem__)
-        batches += [part[i : i + size] for i in range(0, len(part), size)]
+    for start in range(0, len(order), size * window):
+        group = sorted(order[start : start + size * window], key=lengths.__getitem__)
+        batches += [group[i : i + size] for i in range(0, len(group), size)]
     return [batches[i] for i in rng.permutation(len(batches))]
 
 
 def source_weights(
     rows: Sequence[int], fixed: Sequence[float | None], exponent: float
 ) -> list[float]:
-    """Probability of each source: its fixed weight, or ``rows ** exponent`` where that is None.
+    """Return the probability of each source.
 
-    Exponent 1 samples rows evenly, 0 sources evenly; 0.5 keeps large sources from drowning small.
+    It is proportional to the fixed weight or, where that is None, to ``rows ** exponent``. With
+    exponent 1 every row is equally likely, with 0 every source. 0.5 lies between: large sources
+    do not crowd out small ones.
     """
-    raw = [
+    weights = [
         count**exponent if weight is None else weight
         for count, weight in zip(rows, fixed, strict=True)
     ]
-    return [value / sum(raw) for value in raw]
+    return [weight / sum(weights) for weight in weights]
 
 
 def step_rng(seed: int, step: int, family: str) -> np.random.Generator:
-    """The generator that draws the batch of one family at one step.
+    """Return the generator that draws the batch of one family at one step.
 
-    It depends on nothing else, so training can restart at any step with the same batches.
+    It depends on its arguments alone, so training that restarts at any step sees the same batches.
     """
     return np.random.default_rng([seed, step, *family.encode()])
 
 
 def step_seed(seed: int, step: int, purpose: str) -> int:
-    """A seed for torch's own generator at one step, as reproducible as :func:`step_rng`."""
+    """Return a seed for a generator of torch at one step, as reproducible as :func:`step_rng`."""
     return int(step_rng(seed, step, purpose).integers(2**63))

@@ -1,4 +1,4 @@
-"""Where a source lies: a file, the files of one split in a folder, or a data set of the hub."""
+"""Finding a source: a file, the files of a split in a folder, a data set of the hub, or memory."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from onetrunk.data.formats.hub import hub_fingerprint, hub_spec
+from onetrunk.data.formats.memory import InMemory
 from onetrunk.data.formats.text import stem_of, suffix_of
 from onetrunk.errors import UserError
 from onetrunk.storage import read_json, sha256_of_files
@@ -19,7 +20,7 @@ SUFFIXES = (
     ".parquet", ".arrow", ".jsonl", ".json", ".csv", ".tsv", ".spacy", ".txt",
     ".conll", ".conllu", ".conllup", ".iob", ".iob2", ".bio",
 )  # fmt: skip
-"""Of the files that are looked for in folders; .gz and the like may follow that of a text file."""
+"""The files that are looked for in folders; text files may also be compressed (``.gz`` etc.)."""
 
 _SPLIT_WORD = re.compile(r"(?<![a-z])(train|training|test|val|valid|validation|dev|eval)(?![a-z])")
 _SHARD = re.compile(r"[-_.](\d+)(?:-of-(\d+))?")
@@ -29,69 +30,84 @@ _NO_DATA = ("dataset_info.json", "dataset_infos.json", "state.json", "dataset_di
 
 @dataclass(frozen=True)
 class Located:
-    """One split of a source: its files in order, or name and configuration at the hub."""
+    """One split of a source: its files in order, its name and configuration at the hub, or rows."""
 
     name: str
     files: tuple[Path, ...]
     hub: tuple[str, str | None] | None = None
     split: str = "train"
+    memory: InMemory | None = None
 
     def __str__(self) -> str:
-        """For messages: the file, the folder of the files, or the hub's name."""
+        """Return the name for messages: the file, the folder, or the data set of the hub."""
+        if self.memory:
+            return str(self.memory)
         if self.hub:
             return hub_spec(*self.hub)
         return str(self.files[0] if len(self.files) == 1 else self.files[0].parent)
 
     def sha256(self) -> str:
-        """Hex SHA-256 of the files' bytes, one after the other.
-
-        For the hub, of what ``datasets`` knows the content by (its revision, or a hash of files).
-        """
+        """Return a hex SHA-256 of all files, of the rows in memory, or of the hub's revision."""
+        if self.memory:
+            return self.memory.sha256()
         if self.hub:
             return hub_fingerprint(*self.hub, self.split)
         return sha256_of_files(*self.files)
 
 
-def locate(spec: str | Path, split: str = "train") -> Located:
-    """Find a source: a file, a folder, or ``hub:NAME[:CONFIG]`` (not opened here).
+Spec = str | Path | Located | Any
+"""A file, a folder, ``hub:NAME[:CONFIG]``, rows in memory, or any of these as :class:`Located`."""
 
-    A folder holds a split as one file ``{split}.SUFFIX``, as numbered shards
+
+def locate(spec: Spec, split: str = "train") -> Located:
+    """Find a split of a source: a file, a folder, ``hub:NAME[:CONFIG]`` (not opened), or memory.
+
+    A folder has a split as one file ``{split}.SUFFIX``, as numbered shards
     (``{split}-00000-of-00003.parquet``, ``{split}_1.jsonl``), or as a folder ``{split}`` of files;
-    or it was written by the ``save_to_disk`` of ``datasets``. A folder in which no name speaks of
-    a split is a training set as a whole.
+    or ``save_to_disk`` of ``datasets`` wrote it. If no name in a folder is that of a split, all its
+    files are the training set. Rows in memory, and what is located, are taken as they are.
 
-    Raises UserError, saying what was found, if there is no such split, if two of these are there,
-    or if a shard is missing.
+    Raises UserError, with the names that were found, if there is no such split, if it is there in
+    two of these forms, or if a shard is missing.
     """
+    if isinstance(spec, Located):
+        return spec
+    if not isinstance(spec, str | os.PathLike):
+        return Located("memory", (), split=split, memory=InMemory(spec))
     if str(spec).startswith("hub:"):
         name, _, config = str(spec)[4:].partition(":")
         if not name:
             raise UserError(f"{str(spec)!r} names no data set: write hub:NAME or hub:NAME:CONFIG")
         short = Path(name).name + (f"-{config}" if config else "")
         return Located(short, (), (name, config or None), split)
-    path = Path(os.path.abspath(spec))
-    given = Path(spec)
-    if not given.is_dir():
-        if not given.exists():
-            missing(given)
-        name = path.parent.name if stem_of(path) == split else stem_of(path)
-        return Located(name, (given,), split=split)
-    return Located(path.name, tuple(_files(given, split)), split=split)
+    path, absolute = Path(spec), Path(os.path.abspath(spec))
+    if path.is_dir():
+        return Located(absolute.name, tuple(_files(path, split)), split=split)
+    if not path.exists():
+        missing(path)
+    name = absolute.parent.name if stem_of(absolute) == split else stem_of(absolute)
+    return Located(name, (path,), split=split)
 
 
 def find_file(path: str | Path, split: str = "train") -> Path:
-    """The one file that :func:`locate` finds. Raises UserError also if there are several."""
+    """Return the file that :func:`locate` finds. Raises UserError also if there are several."""
     located = locate(path, split)
     if len(located.files) != 1:
-        held = f"{len(located.files)} files of" if located.files else "no file of"
-        raise UserError(f"{located} holds {held} the split {split!r}; name one file")
+        number = f"{len(located.files)} files of" if located.files else "no file of"
+        raise UserError(f"{located} holds {number} the split {split!r}; name one file")
     return located.files[0]
 
 
-def missing(file: Path) -> NoReturn:
-    """Raise UserError for a file that does not exist, with the nearest sibling's name."""
-    names = [entry.name for entry in file.parent.iterdir()] if file.parent.is_dir() else []
-    raise UserError(f"no such file: {file}{_closest(file.name, names)}")
+def missing(path: Path) -> NoReturn:
+    """Raise UserError for a missing file or folder, with the name nearest to what is missing."""
+    absent = path
+    while not absent.parent.exists():
+        absent = absent.parent
+    names = [entry.name for entry in absent.parent.iterdir()] if absent.parent.is_dir() else []
+    close = get_close_matches(absent.name, sorted(names), n=1)
+    shown = close if absent == path else [str(absent.with_name(name)) for name in close]
+    hint = f"; did you mean {shown[0]!r}?" if shown else ""
+    raise UserError(f"no such file: {path}{hint}")
 
 
 def _files(folder: Path, split: str) -> list[Path]:
@@ -109,9 +125,9 @@ def _files(folder: Path, split: str) -> list[Path]:
     whole = [file for file in data if stem_of(file) == split]
     shards = [file for file in data if _shard(file, split)]
     inside = _data_files(folder / split) if (folder / split).is_dir() else []
-    found = [file.name for file in [*whole, *shards[:1]]] + [f"{split}/"] * bool(inside)
-    if len(found) > 1:
-        raise UserError(f"{folder} holds {' and '.join(found)}; name the file to read")
+    forms = [file.name for file in [*whole, *shards[:1]]] + [f"{split}/"] * bool(inside)
+    if len(forms) > 1:
+        raise UserError(f"{folder} holds {' and '.join(forms)}; name the file to read")
     if shards:
         _check_shards(shards, split)
     elif inside:
@@ -129,13 +145,13 @@ def _files(folder: Path, split: str) -> list[Path]:
 
 
 def _data_files(folder: Path) -> list[Path]:
-    """The files of a supported format, ``part_2`` before ``part_10``."""
+    """Return the files of a supported format, ``part_2`` before ``part_10``."""
     files = [entry for entry in folder.iterdir() if entry.is_file() and _is_data(entry)]
 
-    def in_number_order(file: Path) -> list[str]:
+    def by_number(file: Path) -> list[str]:
         return [part.zfill(20) if part.isdigit() else part for part in _DIGITS.split(file.name)]
 
-    return sorted(files, key=in_number_order)
+    return sorted(files, key=by_number)
 
 
 def _is_data(file: Path) -> bool:
@@ -143,10 +159,10 @@ def _is_data(file: Path) -> bool:
 
 
 def _shard(file: Path, split: str) -> tuple[int, int | None] | None:
-    """The number of a shard, and of how many it is one if the name says so."""
+    """Return the number of a shard, and the number of all shards if the name has it."""
     stem = stem_of(file)
-    found = _SHARD.fullmatch(stem, len(split)) if stem.startswith(split) else None
-    return (int(found[1]), int(found[2]) if found[2] else None) if found else None
+    match = _SHARD.fullmatch(stem, len(split)) if stem.startswith(split) else None
+    return (int(match[1]), int(match[2]) if match[2] else None) if match else None
 
 
 def _check_shards(shards: Sequence[Path], split: str) -> None:
@@ -173,7 +189,7 @@ def _check_shards(shards: Sequence[Path], split: str) -> None:
 
 
 def _check_folder(folder: Path, files: Sequence[Path]) -> None:
-    """Every file of a folder is read, so none may be of another kind or come twice."""
+    """Raise UserError for a file of another format, or for one that is there in two formats."""
     for file in sorted(folder.iterdir()):
         known = file in files or file.name[0] == "." or file.name in _NO_DATA
         if not known and file.is_file() and file.suffix not in ("", ".md"):
@@ -186,7 +202,7 @@ def _check_folder(folder: Path, files: Sequence[Path]) -> None:
 
 
 def _saved(folder: Path) -> list[Path]:
-    """The files of a data set that ``save_to_disk`` wrote."""
+    """Return the files of a data set that ``save_to_disk`` wrote."""
     listed = read_json(folder / "state.json", "a saved data set").get("_data_files")
     try:
         files = [folder / entry["filename"] for entry in listed or []]
@@ -200,14 +216,10 @@ def _saved(folder: Path) -> list[Path]:
     return files
 
 
-def _no_split(folder: Path, split: str, there: Iterable[str]) -> UserError:
+def _no_split(folder: Path, split: str, names: Iterable[str]) -> UserError:
     entries = sorted(entry.name + "/" * entry.is_dir() for entry in folder.iterdir())
     listed = ", ".join(entries[:12]) + (f", … ({len(entries)} in all)" if entries[12:] else "")
-    hint = _closest(split, set(there)) or ";"
+    close = get_close_matches(split, sorted(set(names)), n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ";"
     wanted = f"{folder} holds no file or folder {split!r} ({', '.join(SUFFIXES)})"
     return UserError(f"{wanted}{hint} found: {listed or 'nothing'}")
-
-
-def _closest(name: str, names: Iterable[str]) -> str:
-    close = get_close_matches(name, sorted(names), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""

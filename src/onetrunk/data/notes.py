@@ -1,4 +1,4 @@
-"""What reading changed or found odd: counted, with the first places, said aloud by the verbs."""
+"""Notes: what reading changed or what looked odd, counted by kind, with the first places."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ PLACES = 3
 
 @dataclass
 class Note:
-    """One kind of thing, how often it happened and where it happened first."""
+    """How often one kind of thing happened, and where it happened first."""
 
     count: int = 0
     places: list[str] = field(default_factory=list)
 
 
 class Notes:
-    """Counted repairs and findings, in the order in which they first came up.
+    """Counts of changes and oddities, by kind, in the order in which they first occurred.
 
     >>> notes = Notes()
     >>> notes.add("IOB1 tags converted to IOB2", "a.conll:7")
@@ -31,23 +31,24 @@ class Notes:
 
     def __init__(self) -> None:
         self.found: dict[str, Note] = {}
+        """By kind, which is a few words in the plural."""
 
     def add(self, what: str, where: str, count: int = 1) -> None:
-        """Count ``what``; the first places of each kind are kept."""
+        """Add ``count`` to the kind ``what``; its first places are kept."""
         note = self.found.setdefault(what, Note())
         note.count += count
         if len(note.places) < PLACES:
             note.places.append(where)
 
     def update(self, other: Notes) -> None:
-        """Take over the notes of another reading."""
-        for what, note in other.found.items():
-            mine = self.found.setdefault(what, Note())
-            mine.count += note.count
-            mine.places += note.places[: PLACES - len(mine.places)]
+        """Add the notes of another reading."""
+        for what, added in other.found.items():
+            note = self.found.setdefault(what, Note())
+            note.count += added.count
+            note.places += added.places[: PLACES - len(note.places)]
 
     def lines(self) -> list[str]:
-        """One line a kind: what, how often, where first."""
+        """Return one line for each kind: the kind, the count, and the first places."""
         return [
             f"{what}: {note.count:,} ({', '.join(note.places)}"
             + (", …)" if note.count > len(note.places) else ")")
@@ -55,13 +56,13 @@ class Notes:
         ]
 
     def log(self) -> None:
-        """Warn of each line through the logger ``onetrunk``; the command line prints those."""
+        """Log each line as a warning of the logger ``onetrunk``; the command line prints those."""
         for line in self.lines():
             logger.warning(line)
 
     @classmethod
     def from_json(cls, found: dict[str, dict[str, Any]]) -> Notes:
-        """The notes that :meth:`as_json` wrote."""
+        """Return the notes from which :meth:`as_json` made ``found``."""
         notes = cls()
         notes.found = {
             what: Note(note["count"], list(note["first"])) for what, note in found.items()
@@ -69,7 +70,7 @@ class Notes:
         return notes
 
     def as_json(self) -> dict[str, dict[str, Any]]:
-        """For a report file."""
+        """Return the notes in the form that report files have."""
         return {
             what: {"count": note.count, "first": note.places} for what, note in self.found.items()
         }

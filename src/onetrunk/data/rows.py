@@ -1,7 +1,9 @@
-"""The kinds of row that onetrunk learns from. Every reader ends here."""
+"""The kinds of row that onetrunk learns from. Every source is read into one of them."""
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -14,11 +16,11 @@ Span = tuple[int, int]
 """Half-open character interval ``(start, end)`` of a text."""
 
 Entity = tuple[int, int, str]
-"""First word, word after the last, type."""
+"""An entity of some words of a text: first word, word after the last, type."""
 
-# A word is one CJK character, or a run of letters, marks, digits and joiners, or any other
-# visible grapheme (punctuation, an emoji with all its modifiers). White space, control and
-# zero-width characters belong to no word.
+# A word is one CJK character, a run of letters, marks, digits and joiners, or any other visible
+# grapheme, such as a punctuation mark or an emoji with its modifiers. White space, control
+# characters and zero-width characters are not part of a word.
 _CJK = r"\p{Han}\p{Hiragana}\p{Katakana}"
 _WORD = regex.compile(
     rf"(?V1)[{_CJK}]|[[\p{{L}}\p{{M}}\p{{N}}_\u200c\u200d]--[{_CJK}]]+|(?![\s\p{{Cf}}\p{{Cc}}])\X"
@@ -27,10 +29,10 @@ _WORD = regex.compile(
 
 @dataclass(frozen=True, slots=True)
 class TaggedText:
-    """A sentence with one IOB2 tag a word (the NER family).
+    """A sentence with an IOB2 tag for each word (the NER family).
 
-    ``words[i]`` is the character span of word ``i`` in ``text``; ``tags[i]`` is ``O``,
-    ``B-type`` or ``I-type``. Raw text to be predicted has words and no tags.
+    ``words[i]`` is the character span of word ``i`` in ``text``. ``tags[i]`` is ``O``, ``B-type``
+    or ``I-type``. A text without annotations has words and no tags.
     """
 
     text: str
@@ -39,48 +41,37 @@ class TaggedText:
 
     @classmethod
     def from_words(cls, words: Sequence[str], tags: Sequence[str] = ()) -> TaggedText:
-        """Join words with single spaces, keeping each word's span."""
-        spans, at = [], 0
+        """Join words with single spaces; the spans are those of the words in this text."""
+        spans, start = [], 0
         for word in words:
-            spans.append((at, at + len(word)))
-            at += len(word) + 1
+            spans.append((start, start + len(word)))
+            start += len(word) + 1
         return cls(" ".join(words), tuple(spans), tuple(tags))
 
     @classmethod
     def from_text(cls, text: str) -> TaggedText:
-        """Split raw text into words: runs of letters and digits, and single other graphemes."""
+        """Split a text into words: runs of letters and digits, and other graphemes one by one."""
         return cls(text, tuple(match.span() for match in _WORD.finditer(text)))
 
     @classmethod
     def from_spans(cls, text: str, spans: Sequence[tuple[int, int, str]]) -> TaggedText:
-        """Split raw text into words and tag the spans ``(start, end, type)``, IOB2.
+        """Split a text into words and tag those of the spans ``(start, end, type)`` in IOB2.
 
-        The spans are in order, not empty, and do not overlap. Words end where a span begins or
-        ends, so that each span is exactly a run of whole words; one without a word in the sense of
-        :meth:`from_text` (a zero-width character) is a word as a whole.
+        Words are those of :meth:`NestedText.from_spans`. The spans must not overlap.
         """
-        words: list[Span] = []
-        tags: list[str] = []
-        at = 0
-        for start, end, kind in [*spans, (len(text), len(text), "")]:
-            outside = [match.span() for match in _WORD.finditer(text, at, start)]
-            words += outside
-            tags += ["O"] * len(outside)
-            if kind:
-                starts = [match.start() for match in _WORD.finditer(text, start, end)]
-                ends = [match.end() for match in _WORD.finditer(text, start, end)]
-                words += zip([start, *starts[1:]], [*ends[:-1], end], strict=True)
-                tags += [f"B-{kind}", *[f"I-{kind}"] * (len(starts) - 1)]
-            at = end
-        return cls(text, tuple(words), tuple(tags))
+        nested = NestedText.from_spans(text, spans)
+        tags = ["O"] * len(nested.words)
+        for first, after, kind in nested.entities:
+            tags[first:after] = [f"B-{kind}", *[f"I-{kind}"] * (after - first - 1)]
+        return cls(text, nested.words, tuple(tags))
 
 
 @dataclass(frozen=True, slots=True)
 class NestedText:
     """A text with entities that may overlap (nested NER).
 
-    ``words`` as in :class:`TaggedText`; an entity is ``(first word, word after the last, type)``,
-    in order, and no two of one type overlap.
+    ``words`` are as in :class:`TaggedText`. Entities are ``(first word, word after the last,
+    type)``, in order. No two entities of the same type overlap.
     """
 
     text: str
@@ -89,40 +80,41 @@ class NestedText:
 
     @classmethod
     def of(cls, tagged: TaggedText) -> NestedText:
-        """The entities of tags."""
+        """Return the text with the entities that its tags stand for."""
         return cls(tagged.text, tagged.words, tuple(entities(tagged.tags)))
 
     @classmethod
     def from_spans(cls, text: str, spans: Sequence[tuple[int, int, str]]) -> NestedText:
-        """Split raw text into words, which end where a span ``(start, end, type)`` begins or ends.
+        """Split a text into words, which end where a span ``(start, end, type)`` begins or ends.
 
-        As with :meth:`TaggedText.from_spans`, all that is visible between two such places in a
-        span belongs to a word.
+        So each span is exactly a run of whole words, and every visible character of it is part of
+        one. A span without a word in the sense of :meth:`TaggedText.from_text` (a zero-width
+        character) becomes one word. Spans must not be empty or begin or end with white space.
         """
-        cuts = sorted({0, len(text), *(at for start, end, _ in spans for at in (start, end))})
+        changes = Counter(start for start, _, _ in spans)
+        changes.subtract(end for _, end, _ in spans)
         words: list[Span] = []
-        for left, right in pairwise(cuts):
-            found = [match.span() for match in _WORD.finditer(text, left, right)]
-            held = text[left:right]
-            if held.strip() and any(start <= left and right <= end for start, end, _ in spans):
-                left, right = right - len(held.lstrip()), left + len(held.rstrip())
-                starts = [left, *(start for start, _ in found[1:])]
-                found = [*zip(starts, [*(end for _, end in found[:-1]), right], strict=True)]
-            words += found
-        places = [
-            (
-                sum(stop <= start for _, stop in words),
-                sum(first < end for first, _ in words),
-                kind,
-            )
+        depth = 0  # how many spans cover what lies between two cuts
+        for left, right in pairwise(sorted({0, len(text), *changes})):
+            depth += changes[left]
+            pieces = [match.span() for match in _WORD.finditer(text, left, right)]
+            part = text[left:right]
+            if depth and part.strip():
+                left, right = right - len(part.lstrip()), left + len(part.rstrip())
+                starts = [left, *(start for start, _ in pieces[1:])]
+                pieces = [*zip(starts, [*(end for _, end in pieces[:-1]), right], strict=True)]
+            words += pieces
+        starts, ends = [start for start, _ in words], [end for _, end in words]
+        entities_of_spans = [
+            (bisect_right(ends, start), bisect_left(starts, end), kind)
             for start, end, kind in spans
         ]
-        return cls(text, tuple(words), tuple(sorted(places)))
+        return cls(text, tuple(words), tuple(sorted(entities_of_spans)))
 
 
 @dataclass(frozen=True, slots=True)
 class LabelledText:
-    """A text with its labels (the text classification family): one, or several if multi-label."""
+    """A text with its label, or with any number of labels if the task is multi-label."""
 
     text: str
     labels: tuple[str, ...] = ()
@@ -132,7 +124,7 @@ class LabelledText:
 class Pair:
     """Two texts that belong together (weak supervision for text classification).
 
-    ``negatives`` are texts that do not belong to the query though they look as if they did.
+    ``negatives`` are texts that do not belong to the query, although they look similar.
     """
 
     query: str

@@ -1,7 +1,7 @@
-"""Which rows to learn from: nested fractions and k shots, seeded, stratified, kept as row ids.
+"""Drawing the rows to learn from: nested fractions and k shots, by a seed, as row ids.
 
-A row is known by its collection of labels: one for classification, any number (none included) for
-multi-label data, the type of each mention for NER. Row ids count from zero.
+All that counts of a row are its labels: one for classification, any number for multi-label data,
+and for NER the type of each mention. Row ids count from zero.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import ROUND_HALF_UP, Decimal
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +19,26 @@ from onetrunk.errors import UserError
 from onetrunk.storage import read_json, write_json
 
 RowLabels = Sequence[Collection[str]]
+"""The labels of each row."""
 
 FRACTIONS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0)
+"""The fractions that are drawn by default."""
+
+CANDIDATES = 10
+"""How many rows of a stratum are compared by their other labels when one is drawn."""
 
 
 def nested_subsets(
     rows_labels: RowLabels, fractions: Sequence[float] = FRACTIONS, seed: int = 0
 ) -> dict[float, list[int]]:
-    """Draw a subset for each fraction, each within the next larger; ids ascend.
+    """Draw a stratified subset for each fraction; each lies within the next larger one; ids ascend.
 
-    A subset has its fraction of the rows, rounded half up, but at least one. As in iterative
-    stratification (Sechidis et al. 2011), the rarest label is looked after first: a row's stratum
-    is the rarest of its labels, and every subset has each stratum's share to within one row. Strata
-    too small for a whole row are drawn from before others get more than their share, the smallest
-    first. Which rows of a stratum are drawn is chosen to keep the shares of their other labels.
+    A subset has its fraction of the rows, rounded half up, but at least one row. The rows of a
+    stratum have the same rarest label. Every subset has its share of each stratum to within one
+    row, and small strata without a row come before others get more than their share. Which rows
+    of a stratum are drawn is chosen to keep the shares of their other labels.
+
+    This is a simpler form of iterative stratification (Sechidis et al. 2011).
 
     Raises :class:`UserError` if there are no rows or a fraction is not above 0 and at most 1.
     """
@@ -47,95 +52,78 @@ def nested_subsets(
         fraction: max(1, int((Decimal(str(fraction)) * total).quantize(Decimal(1), ROUND_HALF_UP)))
         for fraction in sorted(set(fractions))
     }
-    frequency = Counter(label for labels in rows_labels for label in set(labels))
-    strata = _strata(rows_labels, frequency, np.random.default_rng(seed))
-    taken = _apportion([len(rows) for rows in strata], [*sizes.values(), total])
-    steps = _distribute(rows_labels, frequency, strata, taken)
-    return {
-        fraction: sorted(chain.from_iterable(steps[: at + 1])) for at, fraction in enumerate(sizes)
-    }
+    labels_of_row = [set(labels) for labels in rows_labels]
+    frequency = Counter(label for labels in labels_of_row for label in labels)
+    rng = np.random.default_rng(seed)
+    strata = _strata(labels_of_row, frequency, rng)
+    turns = _turns([len(rows) for rows in strata], [*sizes.values(), total], rng)
+    drawn: Counter[str] = Counter()
+    order: list[int] = []
+
+    def excess(row: int) -> int:
+        """How far its labels are beyond their share of the rows drawn so far, times ``total``."""
+        labels = labels_of_row[row]
+        return sum(drawn[label] * total - frequency[label] * len(order) for label in labels)
+
+    for stratum in turns:
+        rows = strata[stratum]
+        candidates = range(max(0, len(rows) - CANDIDATES), len(rows))
+        row = rows.pop(min(candidates, key=lambda at: excess(rows[at])))
+        order.append(row)
+        drawn.update(labels_of_row[row])
+    return {fraction: sorted(order[:size]) for fraction, size in sizes.items()}
 
 
 def _strata(
-    rows_labels: RowLabels, frequency: Mapping[str, int], rng: np.random.Generator
+    labels_of_row: Sequence[Collection[str]], frequency: Counter[str], rng: np.random.Generator
 ) -> list[list[int]]:
-    """The rows of each stratum, shuffled; the smallest stratum first."""
-    # Sorted, then shuffled: equally rare labels take turns by seed, not by name or hash.
+    """Group rows by their rarest label and shuffle each group; the smallest group comes first."""
+    # Equally rare labels come in random order. Sorting before makes it independent of hashes.
     names = sorted(frequency)
     names = [names[i] for i in rng.permutation(len(names))]
     rank = {name: at for at, name in enumerate(sorted(names, key=frequency.__getitem__))}
     strata: dict[int, list[int]] = {}
-    for row in rng.permutation(len(rows_labels)).tolist():
-        rarest = min((rank[label] for label in rows_labels[row]), default=len(rank))
+    for row in rng.permutation(len(labels_of_row)).tolist():
+        rarest = min((rank[label] for label in labels_of_row[row]), default=len(rank))
         strata.setdefault(rarest, []).append(row)
     return [rows for _, rows in sorted(strata.items(), key=lambda item: (len(item[1]), item[0]))]
 
 
-def _apportion(strata: Sequence[int], sizes: Sequence[int]) -> list[list[int]]:
-    """How many rows of each stratum make up each size; sizes ascend, and so do the counts.
+def _turns(strata: Sequence[int], sizes: Sequence[int], rng: np.random.Generator) -> list[int]:
+    """Return the stratum of each row to draw, for strata and nested subsets of these sizes.
 
-    Every count is the stratum's share rounded down or up. A share rounded up stays so until it
-    has grown by itself, so at each size the number of strata rounded up is bounded by what all
-    later sizes leave to give away. These bounds are all that matters: a choice that keeps them can
-    be completed (the chairman assignment problem, Tijdeman 1980).
+    A step goes from one subset to the next. In every subset a stratum has its share, rounded up or
+    down. So its row j may be drawn from the step where its share rounded up exceeds j to the step
+    where its share rounded down does. Steps are filled from the last to the first, each with the
+    rows that may not come much earlier: this leaves the first steps to the first rows of small
+    strata.
     """
-    total = sum(strata)
-    floors = [[rows * size // total for rows in strata] for size in sizes]
-    room = [size - sum(floor) for size, floor in zip(sizes, floors, strict=True)]
-    counts = [0] * len(strata)
-    taken = []
-    for at, size in enumerate(sizes):
-        counts = [max(pair) for pair in zip(counts, floors[at], strict=True)]
-        lost = [rows * size % total for rows in strata]  # to rounding down, in 1/total rows
-        waiting = [i for i, loss in enumerate(lost) if loss and counts[i] == floors[at][i]]
-        # First strata without a row, the smallest first; then those that lose most.
-        waiting.sort(key=lambda i: (1, -lost[i]) if counts[i] else (0, i))
-        for i in waiting:
-            ahead = [k for k in range(at, len(sizes)) if floors[k][i] == counts[i]]
-            if all(room[k] for k in ahead):
-                counts[i] += 1
-                for k in ahead:
-                    room[k] -= 1
-        taken.append(counts)
-    return taken
-
-
-def _distribute(
-    rows_labels: RowLabels,
-    frequency: Mapping[str, int],
-    strata: Sequence[Sequence[int]],
-    taken: Sequence[Sequence[int]],
-) -> list[list[int]]:
-    """The rows that each size adds to the one before: as many of each stratum as ``taken`` says.
-
-    A row goes where its labels have had least, in proportion to their frequency and to the rows
-    that are added there.
-    """
-    added = np.diff(np.array(taken), axis=0, prepend=0)
-    widths = added.sum(axis=1).tolist()
-    given = {label: [0.0] * len(widths) for label in frequency}
-    steps: list[list[int]] = [[] for _ in widths]
-    for rows, room in zip(strata, added.T.tolist(), strict=True):
-        for row in rows:
-            labels = sorted(set(rows_labels[row]))  # sums of floats depend on their order
-            step = min(
-                (step for step, left in enumerate(room) if left),
-                key=lambda step: (sum(given[label][step] for label in labels), -room[step]),
-            )
-            room[step] -= 1
-            steps[step].append(row)
-            for label in labels:
-                given[label][step] += 1 / (frequency[label] * widths[step])
-    return steps
+    total, ends = sum(strata), np.array(sizes)
+    windows: list[tuple[int, int, int]] = []  # last step, first step and stratum of each row
+    for stratum, size in enumerate(strata):
+        first = np.searchsorted(-(-ends * size // total), np.arange(size), side="right")
+        last = np.searchsorted(ends * size // total, np.arange(size), side="right")
+        windows += zip(last.tolist(), first.tolist(), [stratum] * size, strict=True)
+    windows.sort()
+    candidates: list[tuple[int, int]] = []
+    turns: list[int] = []
+    for step in reversed(range(len(sizes))):
+        while windows and windows[-1][0] >= step:
+            candidates.append(windows.pop()[1:])
+        candidates.sort()
+        left = len(candidates) - sizes[step] + (sizes[step - 1] if step else 0)
+        turns += rng.permutation([stratum for _, stratum in candidates[left:]]).tolist()
+        del candidates[left:]
+    return turns[::-1]
 
 
 def k_shot(rows_labels: RowLabels, k: int, seed: int = 0, notes: Notes | None = None) -> list[int]:
     """Draw rows until every label occurs at least ``k`` times; ids ascend.
 
-    With one label a row these are exactly ``k`` rows a label. A label with fewer occurrences gives
-    all it has, and is counted in ``notes``. Where rows have several labels (for NER: one for each
-    mention), it is the greedy k~2k-shot sampling of Few-NERD (Ding et al. 2021), rarest label
-    first: a row that takes a label beyond 2k is drawn only if ``k`` cannot be reached without.
+    With one label a row these are exactly ``k`` rows for each label. A label that occurs less often
+    gives all its rows, and ``notes`` counts it. Where rows have several labels (for NER: one for
+    each mention), this is the greedy k~2k-shot sampling of Few-NERD (Ding et al. 2021), rarest
+    label first: a row that takes a label beyond 2k is drawn only if ``k`` needs it.
 
     Raises :class:`UserError` if there are no rows or ``k`` is below 1.
     """
@@ -143,36 +131,36 @@ def k_shot(rows_labels: RowLabels, k: int, seed: int = 0, notes: Notes | None = 
     if k < 1:
         raise UserError(f"k = {k}: at least 1 is needed")
     rng = np.random.default_rng(seed)
-    holding: dict[str, list[int]] = {}
+    rows_with: dict[str, list[int]] = {}
     for row in rng.permutation(len(rows_labels)).tolist():
         for label in dict.fromkeys(rows_labels[row]):
-            holding.setdefault(label, []).append(row)
-    occurring = Counter(label for labels in rows_labels for label in labels)
-    chosen: set[int] = set()
-    have: Counter[str] = Counter()
+            rows_with.setdefault(label, []).append(row)
+    frequency = Counter(label for labels in rows_labels for label in labels)
+    drawn: set[int] = set()
+    count: Counter[str] = Counter()
 
-    def beyond(row: int) -> int:
-        """Occurrences beyond 2k that the row would add."""
+    def surplus(row: int) -> int:
+        """How many occurrences beyond 2k the row would add."""
         return sum(
-            max(0, min(count, have[label] + count - 2 * k))
-            for label, count in Counter(rows_labels[row]).items()
+            max(0, min(more, count[label] + more - 2 * k))
+            for label, more in Counter(rows_labels[row]).items()
         )
 
     def draw(rows: Iterable[int], label: str) -> None:
         for row in rows:
-            if have[label] >= k:
+            if count[label] >= k:
                 return
-            chosen.add(row)
-            have.update(rows_labels[row])
+            drawn.add(row)
+            count.update(rows_labels[row])
 
-    for label in sorted(occurring, key=lambda label: (occurring[label], label)):
-        draw((row for row in holding[label] if row not in chosen and not beyond(row)), label)
-        if have[label] < k:
-            draw(sorted((row for row in holding[label] if row not in chosen), key=beyond), label)
-        if have[label] < k and notes is not None:
-            where = f"{label!r} ({have[label]})"
+    for label in sorted(frequency, key=lambda label: (frequency[label], label)):
+        draw((row for row in rows_with[label] if row not in drawn and not surplus(row)), label)
+        if count[label] < k:
+            draw(sorted((row for row in rows_with[label] if row not in drawn), key=surplus), label)
+        if count[label] < k and notes is not None:
+            where = f"{label!r} ({count[label]})"
             notes.add(f"labels that occur fewer than {k} times, all of them drawn", where)
-    return sorted(chosen)
+    return sorted(drawn)
 
 
 def _check_rows(rows_labels: RowLabels) -> None:
@@ -186,27 +174,27 @@ def _check_rows(rows_labels: RowLabels) -> None:
 def save_subset(
     path: Path, ids: Sequence[int], what: Mapping[str, Any], source_sha256: str
 ) -> None:
-    """Write row ids as JSON: with how they were drawn, and the hash of the file they belong to."""
+    """Write row ids as JSON, with how they were drawn (``what``) and the hash of their source."""
     write_json(path, {"what": dict(what), "source_sha256": source_sha256, "ids": list(ids)})
 
 
 def load_subset(path: Path, source_sha256: str) -> list[int]:
-    """Read row ids for the file with this hash.
+    """Read the row ids of a subset that was drawn from the source with this hash.
 
-    Raises :class:`UserError` if they belong to another file, or the subset is missing or damaged.
+    Raises :class:`UserError` if it was drawn from another source, or if it is missing or damaged.
     """
     subset = read_json(path, "a folder with this subset")
-    ids, belongs = subset.get("ids"), subset.get("source_sha256")
-    if not isinstance(ids, list) or not isinstance(belongs, str):
+    ids, subset_source = subset.get("ids"), subset.get("source_sha256")
+    if not isinstance(ids, list) or not isinstance(subset_source, str):
         raise UserError(f"{path} is not a subset: it needs 'ids' and 'source_sha256'")
-    for at, row in enumerate(ids):
+    for position, row in enumerate(ids, 1):
         if type(row) is not int or row < 0:
-            raise UserError(f"{path}: id {at + 1} is {row!r}, not a row number")
+            raise UserError(f"{path}: id {position} is {row!r}, not a row number")
     if len(set(ids)) < len(ids):
         raise UserError(f"{path} is damaged: a row id occurs twice")
-    if belongs != source_sha256:
+    if subset_source != source_sha256:
         raise UserError(
-            f"{path} was drawn from a file with SHA-256 {belongs[:12]}…, this one has "
+            f"{path} was drawn from a file with SHA-256 {subset_source[:12]}…, this one has "
             f"{source_sha256[:12]}…: its row ids do not belong here"
         )
     return ids

@@ -79,7 +79,7 @@ def test_endless_line(
     fails(read_texts, file, message)
 
 
-def test_endless_json_value_and_quoted_field(
+def test_json_value_and_quoted_field_without_an_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(text, "LINE_LIMIT", 1000)
@@ -113,14 +113,19 @@ def test_two_packed_files_joined(tmp_path: Path) -> None:
     ("content", "message"),
     [
         ('[{"text": "a"},\n {"text": }]', "F:2: invalid JSON: Expecting value"),
-        ('[{"text": "a"}\n {"text": "b"}]', "F:2: invalid JSON: ',' or ']' expected"),
+        ('[{"text": "a"}\n {"text": "b"}]', "F:2: invalid JSON: Expecting ',' delimiter"),
         ('[{"text": "a"},\n', "F:2: invalid JSON: Expecting value"),
-        ('[{"text": "a"}\n', "F:2: invalid JSON: ',' or ']' expected"),
+        ('[{"text": "a"}\n', "F:2: invalid JSON: Expecting ',' delimiter"),
         ('[{"text": "a"},\n]', "F:2: invalid JSON: Expecting value"),
         ('[{"text": "a"}]\n\n[1]', "F:3: invalid JSON: the array is followed by more"),
         ('{"text": "a"}\n{"text": "b"', "F:2: invalid JSON: Expecting ',' delimiter"),
         ('[{"text": "a"},\n 3]', "F, row 2: the element is 3 (int), not a JSON object like {...}"),
-        ('[{"text": "a", "text": "b"}]', "F:1: invalid JSON: a key occurs twice"),
+        ('[{"text": "a", "text": "b"}]', "F: invalid JSON: the key 'text' occurs twice"),
+        ('[{"text": "a"}, {"text": "\\ud83d"}]',
+         "F, row 2: invalid JSON: 'utf-8' codec can't encode character '\\ud83d' "
+         "in position 10: surrogates not allowed"),
+        ('{"text": "a"}\n{"text": "b"}\n[1]',
+         "F, row 3: the element is [1] (list), not a JSON object like {...}"),
         ('[{"text": "a"}, {"texts": "b"}]',
          "F, row 2: no column 'text'; did you mean 'texts'? columns: texts"),
         ("[]", "F has no rows"),
@@ -132,7 +137,7 @@ def test_bad_json_arrays(tmp_path: Path, content: str, message: str) -> None:
     fails(read_texts, tmp_path / "a.json", message)
 
 
-def test_json_arrays_longer_than_the_buffer(tmp_path: Path) -> None:
+def test_long_json_arrays(tmp_path: Path) -> None:
     rows = [{"query": "q" * (i % 7), "positive": "é" * i} for i in range(2500)]
     for indent in (None, 2):
         (tmp_path / "a.json").write_text(json.dumps(rows, indent=indent, ensure_ascii=False))

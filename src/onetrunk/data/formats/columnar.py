@@ -1,4 +1,7 @@
-"""Parquet and Arrow files, batch by batch."""
+"""Parquet and Arrow files, and Arrow tables in memory, batch by batch.
+
+``pyarrow`` takes long to import. So this is done when a file is opened, not with this module.
+"""
 
 from __future__ import annotations
 
@@ -6,28 +9,29 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-import pyarrow as pa
-import pyarrow.parquet as pq
+from typing import TYPE_CHECKING, Any
 
 from onetrunk.data.formats.classes import name_classes
-from onetrunk.data.formats.table import BLOCK, Stream, Table
+from onetrunk.data.formats.table import BLOCK, Stream, Table, reason
 from onetrunk.errors import UserError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _FILE_MAGIC = b"ARROW1\0\0"
 _END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
 
 
 def parquet(file: Path) -> Stream:
-    """The columns of a Parquet file; class numbers become names if the metadata names them."""
+    """Return the columns of a Parquet file; class numbers become names where metadata has them."""
+    import pyarrow.parquet as pq
 
     def read(names: Sequence[str], optional: Sequence[str]) -> Iterator[Table]:
-        there = _there(schema, names, optional)
+        columns = _present(schema, names, optional)
         # Page by page: by default Arrow reads the columns of a row group as a whole.
         paged = {"buffer_size": 2**20, "pre_buffer": False}
         with _errors(file, "Parquet"), pq.ParquetFile(file, **paged) as opened:
-            yield from _tables(file, schema, opened.iter_batches(BLOCK, columns=there), optional)
+            yield from _tables(str(file), schema, opened.iter_batches(BLOCK, columns=columns))
 
     with _errors(file, "Parquet"):
         schema = pq.read_schema(file)
@@ -35,60 +39,72 @@ def parquet(file: Path) -> Stream:
 
 
 def arrow(file: Path) -> Stream:
-    """The columns of an Arrow file of either kind; class numbers as in :func:`parquet`."""
+    """Return the columns of an Arrow file or stream; class numbers as in :func:`parquet`."""
+    import pyarrow as pa
 
     def read(names: Sequence[str], optional: Sequence[str]) -> Iterator[Table]:
-        there = _there(schema, names, optional)
+        columns = _present(schema, names, optional)
         with _errors(file, "Arrow"), pa.memory_map(str(file)) as data:
-            batches = (batch.select(there) for batch in _batches(data))
-            yield from _tables(file, schema, batches, optional)
+            batches = (batch.select(columns) for batch in _open(file, data)[1])
+            yield from _tables(str(file), schema, batches)
 
     with _errors(file, "Arrow"), pa.memory_map(str(file)) as data:
-        if data.read(len(_FILE_MAGIC)) == _FILE_MAGIC:
-            schema = pa.ipc.open_file(data).schema
-        else:
-            data.seek(0)
-            schema = pa.ipc.open_stream(data).schema
-            data.seek(data.size() - len(_END_OF_STREAM))
-            if data.read() != _END_OF_STREAM:  # a file cut between two batches reads well
-                raise UserError(f"{file} has no end mark: it was not written to its end")
+        schema, _ = _open(file, data)
     return Stream(str(file), schema.names, read)
 
 
-def _batches(data: pa.MemoryMappedFile) -> Iterator[pa.RecordBatch]:
-    if data.read(len(_FILE_MAGIC)) == _FILE_MAGIC:
+def arrow_table(source: str, rows: Any) -> Stream:
+    """Return the columns of a ``pyarrow.Table``, or of anything with ``__arrow_c_stream__``."""
+    import pyarrow as pa
+
+    table = rows if isinstance(rows, pa.Table) else pa.table(rows)
+
+    def read(names: Sequence[str], optional: Sequence[str]) -> Iterator[Table]:
+        columns = table.select(_present(table.schema, names, optional))
+        yield from _tables(source, table.schema, columns.to_batches())
+
+    return Stream(source, table.schema.names, read)
+
+
+def _open(file: Path, data: pa.MemoryMappedFile) -> tuple[pa.Schema, Iterable[pa.RecordBatch]]:
+    """Return the schema and the batches of an Arrow file or stream."""
+    import pyarrow as pa
+
+    magic = data.read(len(_FILE_MAGIC))
+    data.seek(0)
+    if magic == _FILE_MAGIC:
         opened = pa.ipc.open_file(data)
-        batches = map(opened.get_batch, range(opened.num_record_batches))
-    else:
-        data.seek(0)
-        batches = pa.ipc.open_stream(data)
-    for batch in batches:
-        for start in range(0, batch.num_rows, BLOCK):
-            yield batch.slice(start, BLOCK)
+        return opened.schema, map(opened.get_batch, range(opened.num_record_batches))
+    opened = pa.ipc.open_stream(data)
+    start = data.tell()
+    data.seek(data.size() - len(_END_OF_STREAM))
+    if data.read() != _END_OF_STREAM:  # nothing else shows a cut between two batches
+        raise UserError(f"{file} has no end mark: it was not written to its end")
+    data.seek(start)
+    return opened.schema, opened
 
 
-def _there(schema: pa.Schema, names: Sequence[str], optional: Sequence[str]) -> list[str]:
+def _present(schema: pa.Schema, names: Sequence[str], optional: Sequence[str]) -> list[str]:
     return [*names, *(name for name in optional if name in schema.names and name not in names)]
 
 
-def _tables(
-    file: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch], optional: Sequence[str]
-) -> Iterator[Table]:
+def _tables(source: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[Table]:
     features = _features(schema)
     first = 1
-    for batch in batches:
+    slices = (
+        batch.slice(start, BLOCK) for batch in batches for start in range(0, batch.num_rows, BLOCK)
+    )
+    for batch in slices:
         numbers = range(first, first + batch.num_rows)
         columns = {
-            name: _values(values, file, name, first)
+            name: _values(values, source, name, first)
             for name, values in zip(batch.schema.names, batch.columns, strict=True)
         }
-        for name in set(optional) - columns.keys():
-            columns[name] = [None] * batch.num_rows
-        yield name_classes(Table(str(file), columns, numbers), features)
+        yield name_classes(Table(source, columns, numbers), features)
         first = numbers.stop
 
 
-def _values(values: pa.Array, file: Path, name: str, first: int) -> list[Any]:
+def _values(values: pa.Array, source: str, name: str, first: int) -> list[Any]:
     try:
         return values.to_pylist()
     except UnicodeDecodeError:
@@ -97,23 +113,24 @@ def _values(values: pa.Array, file: Path, name: str, first: int) -> list[Any]:
                 value.as_py()
             except UnicodeDecodeError as error:
                 why = f"{name!r} is not valid UTF-8 at byte {error.start}"
-                raise UserError(f"{file}, row {row}: {why}") from None
+                raise UserError(f"{source}, row {row}: {why}") from None
         raise
 
 
 def _features(schema: pa.Schema) -> dict[str, Any]:
-    """The ``datasets`` features that a schema carries, in JSON form; empty if it has none."""
+    """Return the ``datasets`` features in the metadata, in JSON form; empty if there are none."""
     try:
-        found = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
     except (KeyError, ValueError, TypeError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return features if isinstance(features, dict) else {}
 
 
 @contextmanager
 def _errors(file: Path, what: str) -> Iterator[None]:
+    import pyarrow as pa
+
     try:
         yield
     except (pa.ArrowException, OSError, ValueError) as error:
-        why = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{file} cannot be read as {what}: {why}") from error
+        raise UserError(f"{file} cannot be read as {what}: {reason(error)}") from error

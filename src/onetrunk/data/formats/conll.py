@@ -1,4 +1,4 @@
-"""CoNLL files: one token a line with its tag, a blank line after each sentence."""
+"""CoNLL files: a token and its tag on each line, and a blank line after each sentence."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CONLL_U_WIDTH = 10
 
 
 class _Layout(NamedTuple):
-    """Which cells of a line are read, and how many there are (0: as many as in the first line)."""
+    """The cells of a line that are read, and the number of cells (0: that of the first line)."""
 
     token: int = 0
     tag: int = -1
@@ -27,27 +27,27 @@ class _Layout(NamedTuple):
 
 
 def conll(file: Path) -> Stream:
-    """Sentences as the columns ``tokens`` and ``ner_tags``.
+    """Return the sentences as the columns ``tokens`` and ``ner_tags``.
 
-    The token is in the first cell and the tag in the last, split at tabs if the line has one, else
-    at spaces; a ``-DOCSTART-`` line ends a sentence too. A file that begins with
-    ``# global.columns = ...`` (CoNLL-U Plus) names its cells: FORM, TOKEN or WORD, and NER (also
-    with a prefix, ``X:NER``). In such a file, and in .conllu and .conllup, lines before a sentence
-    that begin with ``#`` are comments, unless they have cells of their own.
+    The token is in the first cell of a line and the tag in the last. Cells are split at tabs if
+    the line has one, otherwise at spaces. A ``-DOCSTART-`` line ends a sentence, too. A file that
+    begins with ``# global.columns = ...`` (CoNLL-U Plus) names its cells: FORM, TOKEN or WORD for
+    the token, NER (also with a prefix, ``X:NER``) for the tag. In such a file, and in .conllu and
+    .conllup, a line before a sentence that begins with ``#`` is a comment, unless it has cells.
 
-    By the rules of CoNLL-U, the words of a sentence are the lines with a whole-number ID: those
-    of multi-word tokens (``1-2``) and of elided words (``1.1``) are not among them.
+    By the rules of CoNLL-U, the words of a sentence are the lines with a whole number as ID. Lines
+    of multi-word tokens (``1-2``) and of elided words (``1.1``) are skipped.
     """
 
     def read(names: Sequence[str], optional: Sequence[str]) -> Iterator[Table]:
         for block in blocks(_sentences(file)):
-            numbers = [sentence.lines for sentence in block]
-            columns: dict[str, list[list[str] | None]] = {
+            columns = {
                 "tokens": [sentence.tokens for sentence in block],
                 "ner_tags": [sentence.tags for sentence in block],
             }
-            columns |= {name: [None] * len(block) for name in set(optional) - columns.keys()}
-            yield Table(str(file), columns, [first for first, *_ in numbers], True, numbers)
+            item_lines = [sentence.lines for sentence in block]
+            first_lines = [first for first, *_ in item_lines]
+            yield Table(str(file), columns, first_lines, in_lines=True, item_lines=item_lines)
 
     return Stream(str(file), ["tokens", "ner_tags"], read)
 
@@ -61,18 +61,18 @@ class _Sentence(NamedTuple):
 def _sentences(file: Path) -> Iterator[_Sentence]:
     layout = _Layout()
     comments = suffix_of(file) in (".conllu", ".conllup")
-    first = 1  # the line that says how many cells there are
+    first = 1  # the first line with cells: the others must have as many
     sentence = _Sentence([], [], [])
     for number, line in enumerate(lines(file), 1):
         if number == 1 and (declared := _DECLARATION.match(line)):
             layout, comments = _declared(f"{file}:1", declared[1].split()), True
             continue
         if comments and line.startswith("#") and not sentence.tokens:
-            # Without an ID before it, a token may be a "#".
+            # Where no ID comes before it, "#" may be a token.
             is_row = layout.id is None and "\t" in line
             if not is_row:
                 continue
-        # Not str.split(): it splits at no-break and ideographic spaces, which tokens may hold.
+        # str.split() would also split at no-break and ideographic spaces, which are part of tokens.
         cells = line.split("\t") if "\t" in line else [cell for cell in line.split(" ") if cell]
         if not line.strip(" \t") or cells[0] == "-DOCSTART-":
             if sentence.tokens:
@@ -88,7 +88,7 @@ def _sentences(file: Path) -> Iterator[_Sentence]:
                 raise UserError(
                     f"{file}:{number}: {why}; begin with '# global.columns = ID FORM …'"
                 )
-        if len(cells) != layout.width:  # a token with a space in it would lose its second half
+        if len(cells) != layout.width:  # a token with a space would lose its second half
             why = f"{len(cells)} columns but line {first} has {layout.width} ({show(line)})"
             raise UserError(f"{file}:{number}: {why}")
         if layout.id is not None and re.search("[-.]", cells[layout.id]):
@@ -101,17 +101,16 @@ def _sentences(file: Path) -> Iterator[_Sentence]:
 
 
 def _declared(where: str, names: list[str]) -> _Layout:
-    plain = [name.rpartition(":")[2].upper() for name in names]
+    bare = [name.rpartition(":")[2].upper() for name in names]
 
-    def only(wanted: Sequence[str]) -> int:
-        found = [at for at, name in enumerate(plain) if name in wanted]
-        if not found:
-            raise no_column(f"{where}: 'global.columns' has", wanted[0], names)
-        if len(found) > 1:
-            listed = " and ".join(names[at] for at in found)
+    def position(choices: Sequence[str]) -> int:
+        positions = [index for index, name in enumerate(bare) if name in choices]
+        if not positions:
+            raise no_column(f"{where}: 'global.columns' has", choices[0], names)
+        if len(positions) > 1:
+            listed = " and ".join(names[index] for index in positions)
             raise UserError(f"{where}: 'global.columns' has {listed}; keep one of them")
-        return found[0]
+        return positions[0]
 
-    return _Layout(
-        only(_TOKEN), only(_TAG), plain.index("ID") if "ID" in plain else None, len(names)
-    )
+    id_position = bare.index("ID") if "ID" in bare else None
+    return _Layout(position(_TOKEN), position(_TAG), id_position, len(names))

@@ -13,22 +13,23 @@ from onetrunk.errors import UserError
 
 
 def comma_separated(file: Path) -> Stream:
-    """The columns of a CSV file."""
+    """Return the columns of a CSV file."""
     return _stream(file, ",")
 
 
 def tab_separated(file: Path) -> Stream:
-    """The columns of a TSV file; fields may be quoted as in CSV."""
+    """Return the columns of a TSV file; fields may be quoted as in CSV."""
     return _stream(file, "\t")
 
 
 def _stream(file: Path, delimiter: str) -> Stream:
     def read(names: Sequence[str], optional: Sequence[str]) -> Iterator[Table]:
+        positions = {name: header.index(name) for name in (*names, *optional) if name in header}
         for block in blocks(islice(_records(file, delimiter), 1, None)):
-            columns: dict[str, list[str | None]] = {}
-            for name in (*names, *optional):
-                at = header.index(name) if name in header else None
-                columns[name] = [None if at is None else cells[at] for _, cells in block]
+            columns = {
+                name: [cells[position] for _, cells in block]
+                for name, position in positions.items()
+            }
             yield Table(str(file), columns, [number for number, _ in block], in_lines=True)
 
     for _, header in _records(file, delimiter):
@@ -37,12 +38,12 @@ def _stream(file: Path, delimiter: str) -> Stream:
 
 
 def _records(file: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """The fields of each record, and the line on which it begins."""
+    """Yield the line on which each record begins, and the fields of the record."""
     reader = csv.reader(text_files.lines(file, keep_ends=True), delimiter=delimiter, strict=True)
-    number = 1  # line_num is where a record ends; a quoted field may have begun lines before
+    number = 1  # line_num is the last line of a record, and a quoted field may have several
     width = 0
     while True:
-        # The default refuses long texts, and is one setting for the whole process.
+        # The default limit refuses long texts. It is a setting of the whole process.
         limit = csv.field_size_limit(text_files.LINE_LIMIT)
         try:
             cells = next(reader, None)

@@ -1,9 +1,9 @@
-"""Blocks of rows with the place of each row, and the wording of what is wrong with a value."""
+"""Blocks of rows that know where each row comes from, and the messages about wrong values."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -12,26 +12,28 @@ from onetrunk.errors import UserError, nearest
 _T = TypeVar("_T")
 
 BLOCK = 1000
-"""Rows that are held at a time."""
+"""How many rows are held at a time."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """A block of rows: columns of equal length, and where each row stands."""
+    """A block of rows: columns of equal length, and the place of each row."""
 
     source: str
     columns: dict[str, list[Any]]
     numbers: Sequence[int]
-    """The line of each row in a text file, else its number; both count from one."""
+    """The line of each row in a text file, otherwise its number; both count from one."""
     in_lines: bool = False
     item_lines: Sequence[Sequence[int]] = ()
-    """The line of each item of each row, where items have their own."""
+    """The line of each item of each row, in formats where every item has a line of its own."""
+    originals: Sequence[Any] = ()
+    """The rows as the caller has them, where the source is a list in memory."""
 
     def __len__(self) -> int:
         return len(self.numbers)
 
     def at(self, row: int, item: int = 0) -> str:
-        """Where a row (or an item of it) stands, for a message."""
+        """Return the place of a row, or of an item of it, for a message."""
         if self.item_lines:
             return f"{self.source}:{self.item_lines[row][item]}"
         number = self.numbers[row]
@@ -40,10 +42,10 @@ class Table:
 
 @dataclass(frozen=True)
 class Stream:
-    """Rows that are read when asked for: their column names, and a reader of some of the columns.
+    """Rows that are read when they are asked for.
 
-    ``read(names, optional)`` starts at the first row. Every table has the columns ``names``, and
-    ``optional`` ones, which are ``None`` in each row that lacks them.
+    ``names`` are the columns. ``read(names, optional)`` starts at the first row and yields tables
+    with the columns ``names``, and with those of ``optional`` that the source has.
     """
 
     source: str
@@ -51,56 +53,102 @@ class Stream:
     read: Callable[[Sequence[str], Sequence[str]], Iterator[Table]]
 
     def tables(self, *names: str, optional: Sequence[str] = ()) -> Iterator[Table]:
-        """The blocks. Raises UserError, with the nearest name, for a column that is not there."""
+        """Return the blocks with these columns; an optional one that is missing holds ``None``.
+
+        Raises UserError for a column that is missing, with the nearest name, or that occurs twice.
+        """
         for name in (*names, *optional):
             if name not in self.names and name not in optional:
                 raise no_column(f"{self.source} has", name, self.names)
             if list(self.names).count(name) > 1:
                 raise UserError(f"{self.source} has more than one column {name!r}")
-        return self.read(names, optional)
+        return (_with_columns(table, optional) for table in self.read(names, optional))
+
+
+def _with_columns(table: Table, names: Sequence[str]) -> Table:
+    absent = [name for name in names if name not in table.columns]
+    columns = table.columns | {name: [None] * len(table) for name in absent}
+    return replace(table, columns=columns) if absent else table
+
+
+def record_stream(
+    source: str,
+    records: Callable[[], Iterable[tuple[int, dict[str, Any]]]],
+    in_lines: bool = False,
+    originals: Sequence[Any] = (),
+) -> Stream:
+    """Return a stream of objects with their numbers; the keys of the first one name the columns.
+
+    Raises UserError if there are no objects and, while reading, for one without a column.
+    """
+
+    def read(names: Sequence[str], optional: Sequence[str]) -> Iterator[Table]:
+        for block in blocks(records()):
+            numbers = [number for number, _ in block]
+            columns = {name: [row.get(name) for _, row in block] for name in (*names, *optional)}
+            rows = originals[numbers[0] - 1 : numbers[-1]]
+            table = Table(source, columns, numbers, in_lines, originals=rows)
+            for index, (_, row) in enumerate(block):
+                for name in names:
+                    if name not in row:
+                        raise no_column(f"{table.at(index)}:", name, list(row))
+            yield table
+
+    for _, first in records():
+        return Stream(source, list(first), read)
+    raise UserError(f"{source} has no rows")
 
 
 def blocks(rows: Iterable[_T]) -> Iterator[list[_T]]:
-    """Rows by the thousand."""
-    rest = iter(rows)
-    while block := list(islice(rest, BLOCK)):
+    """Yield lists of :data:`BLOCK` rows; the last one may be shorter."""
+    remaining = iter(rows)
+    while block := list(islice(remaining, BLOCK)):
         yield block
 
 
+def string(table: Table, name: str, row: int) -> str:
+    """Return a cell that must be a string, or raise UserError."""
+    value = table.columns[name][row]
+    if not isinstance(value, str):
+        raise wrong(table.at(row), repr(name), value, "a string")
+    return value
+
+
 def strings(table: Table, name: str) -> list[str]:
-    """A column of strings, or a UserError for the first value that is none."""
-    values = table.columns[name]
-    if set(map(type, values)) - {str}:
-        row = next(row for row, value in enumerate(values) if not isinstance(value, str))
-        raise wrong(table.at(row), repr(name), values[row], "a string")
-    return values
+    """Return a column that must be strings, or raise UserError for the first value that is not."""
+    return [string(table, name, row) for row in range(len(table))]
 
 
 def string_list(table: Table, name: str, row: int) -> list[str]:
-    """One value that is a list of strings, or a UserError."""
+    """Return a cell that must be a list of strings, or raise UserError."""
     values = table.columns[name][row]
     if not isinstance(values, list):
         raise wrong(table.at(row), repr(name), values, "a list of strings")
-    if values and set(map(type, values)) != {str}:
-        item = next(item for item, value in enumerate(values) if not isinstance(value, str))
-        raise wrong(table.at(row, item), f"{name!r} item {item + 1}", values[item], "a string")
+    for item, value in enumerate(values):
+        if not isinstance(value, str):
+            raise wrong(table.at(row, item), f"{name!r} item {item + 1}", value, "a string")
     return values
 
 
 def no_column(where: str, name: str, names: Sequence[str]) -> UserError:
-    """The error for a column that is not there, with the nearest one that is."""
+    """Return the error for a column that is missing, with the nearest name."""
     # Without a header row the names are texts, of any length and with line ends.
-    hint = nearest(name, [show(found)[1:-1] for found in names])
+    hint = nearest(name, [show(column)[1:-1] for column in names])
     return UserError(f"{where} no column {name!r}; {hint}".replace("valid: ", "columns: "))
 
 
 def wrong(where: str, what: str, value: object, wanted: str) -> UserError:
-    """The error for a value of the wrong kind."""
+    """Return the error for a value of the wrong kind."""
     shown = "null" if value is None else f"{show(value)} ({type(value).__name__})"
     return UserError(f"{where}: {what} is {shown}, not {wanted}")
 
 
+def reason(error: Exception) -> str:
+    """Return the first line of an error of another library."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
 def show(value: object) -> str:
-    """A value as a short piece of one line."""
-    shown = repr(value)
+    """Return a value as one short line."""
+    shown = " ".join(repr(value).splitlines())
     return shown if len(shown) <= 60 else f"{shown[:57]}..."

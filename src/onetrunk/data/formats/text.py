@@ -1,11 +1,11 @@
-"""Text files line by line, compressed or not, with the place of every byte that is no text."""
+"""Text files, compressed or not, line by line; bytes that are not UTF-8 are named by place."""
 
 from __future__ import annotations
 
 import bz2
-import codecs
 import gzip
 import lzma
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,30 +13,36 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
-from onetrunk.data.formats.table import Stream, Table, blocks
+from onetrunk.data.formats.table import Stream, Table, blocks, reason
 from onetrunk.errors import UserError
 
 LINE_LIMIT = 64 * 2**20
-"""Characters of a line, a quoted field or a JSON value; more is a file of another kind."""
+"""Maximal characters of a line or a quoted field; a longer one shows a file of another kind."""
 
-_CHUNK = 2**20
+_NO_TEXT = re.compile("[\0\udc80-\udcff]")
 _BINARY = (".parquet", ".arrow", ".spacy")
 
-COMPRESSED: dict[str, Callable[[Path], Any]] = {
-    ".gz": gzip.GzipFile,
-    ".bz2": bz2.BZ2File,
-    ".xz": lzma.LZMAFile,
-    # Unlike the zstandard package, Arrow says so when the file was cut off.
-    ".zst": lambda file: pa.input_stream(str(file), compression="zstd"),
+
+def _open_zstd(file: Path, mode: str) -> Any:
+    # Unlike the zstandard package, Arrow reports a file that was cut off. It takes long to import.
+    import pyarrow as pa
+
+    return pa.input_stream(str(file), compression="zstd")
+
+
+COMPRESSED: dict[str, Callable[[Path, str], Any]] = {
+    ".gz": gzip.open,
+    ".bz2": bz2.open,
+    ".xz": lzma.open,
+    ".zst": _open_zstd,
 }
+"""The suffixes of compressed files, and functions that open them."""
 
 
 def suffix_of(file: Path) -> str:
-    """The suffix that names the format, in lower case: ``.jsonl`` of ``A.JSONL``, ``a.jsonl.gz``.
+    """Return the suffix of the format in lower case: ``.jsonl`` of ``A.JSONL`` and ``a.jsonl.gz``.
 
-    Only text is read compressed, so of ``a.parquet.gz`` it is ``.parquet.gz``.
+    Only text can be compressed, so ``a.parquet.gz`` has the unknown suffix ``.parquet.gz``.
     """
     suffix, inner = file.suffix.lower(), Path(file.stem).suffix.lower()
     if suffix not in COMPRESSED:
@@ -45,13 +51,13 @@ def suffix_of(file: Path) -> str:
 
 
 def stem_of(file: Path) -> str:
-    """The name without the suffix, and without that of the compression."""
+    """Return the name of a file without its suffix and without that of the compression."""
     return Path(file.stem).stem if file.suffix.lower() in COMPRESSED else file.stem
 
 
 @contextmanager
 def open_text(file: Path) -> Iterator[TextIOWrapper]:
-    """Open for reading characters, line ends kept and a byte order mark left out.
+    """Open a file for reading characters; line ends are kept, and a byte order mark is left out.
 
     Raises UserError if the file cannot be read or unpacked and, in the block, for bytes that are
     not UTF-8.
@@ -60,19 +66,19 @@ def open_text(file: Path) -> Iterator[TextIOWrapper]:
         with _open_bytes(file) as raw:
             yield TextIOWrapper(raw, encoding="utf-8-sig", newline="")
     except UnicodeDecodeError:
-        # It counts from the start of some buffer: find the line by reading once more.
+        # The error counts from the start of a buffer: reading once more finds the line.
         raise _not_utf8(file) from None
-    except (OSError, EOFError, zlib.error, lzma.LZMAError, pa.ArrowException) as error:
+    except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
         raise _unreadable(file, error) from None
 
 
 def lines(file: Path, keep_ends: bool = False) -> Iterator[str]:
-    """The lines of a text file, one at a time.
+    """Yield the lines of a text file.
 
-    Raises UserError as :func:`open_text` does, for a NUL byte and for an endless line.
+    Raises UserError as :func:`open_text` does, and for a NUL byte or an endless line.
     """
     number = 0
-    # Not splitlines(): it also splits at characters such as U+2028 that a text may hold.
+    # splitlines() would also split at characters such as U+2028, which a text may contain.
     with open_text(file) as stream:
         while line := stream.readline(LINE_LIMIT + 1):
             number += 1
@@ -87,7 +93,7 @@ def lines(file: Path, keep_ends: bool = False) -> Iterator[str]:
 
 
 def plain(file: Path) -> Stream:
-    """A text a line as the column ``text``; a blank line is an empty text."""
+    """Return the lines of a file as the column ``text``; a blank line is an empty text."""
 
     def read(names: object, optional: object) -> Iterator[Table]:
         for block in blocks(enumerate(lines(file), 1)):
@@ -98,41 +104,35 @@ def plain(file: Path) -> Stream:
 
 
 def nul_byte(file: Path, number: int) -> UserError:
-    """The error for a file that is not text."""
+    """Return the error for a file that is not text."""
     return UserError(
         f"{file}:{number}: a NUL byte: the file looks like UTF-16 or binary data, not UTF-8 text"
     )
 
 
 def _open_bytes(file: Path) -> Any:
-    return COMPRESSED.get(file.suffix.lower(), lambda plain: plain.open("rb"))(file)
+    return COMPRESSED.get(file.suffix.lower(), open)(file, "rb")
 
 
 def _unreadable(file: Path, error: Exception) -> UserError:
-    why = getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]
+    why = getattr(error, "strerror", None) or reason(error)
     verb = "unpacked" if file.suffix.lower() in COMPRESSED else "read"
     return UserError(f"{file} cannot be {verb}: {why}")
 
 
 def _not_utf8(file: Path) -> UserError:
-    """The error that names the line and the offset of the first byte that is not UTF-8."""
-    line, offset, held, after_cr = 1, 0, b"", False
+    """Return the error that names the line and the offset of the first byte that is not UTF-8."""
+    number, offset = 1, 0
     with _open_bytes(file) as raw:
-        while True:
-            data = raw.read(_CHUNK)
-            chunk = held + data
-            bad = None
-            try:
-                text, used = codecs.utf_8_decode(chunk, "strict", not data)
-            except UnicodeDecodeError as error:
-                bad, text = error.start, chunk[: error.start].decode()
-            text, nul, _ = text.partition("\0")
-            line += text.count("\n") + text.count("\r") - text.count("\r\n")
-            line -= after_cr and text.startswith("\n")
-            if nul or (bad is not None and b"\0" in chunk[bad : bad + 4]):
-                return nul_byte(file, line)
-            if bad is not None:
-                why = f"byte 0x{chunk[bad]:02x} at offset {offset + bad} is not valid UTF-8"
-                return UserError(f"{file}:{line}: {why}")
-            after_cr = text.endswith("\r") or (after_cr and not text)
-            held, offset = chunk[used:], offset + used
+        # Here, a byte that is not UTF-8 becomes a lone surrogate.
+        stream = TextIOWrapper(raw, encoding="utf-8", errors="surrogateescape", newline="")
+        while line := stream.readline(LINE_LIMIT):
+            if match := _NO_TEXT.search(line):
+                if "\0" in line[match.start() : match.start() + 4]:
+                    return nul_byte(file, number)
+                offset += len(line[: match.start()].encode())
+                byte = f"byte 0x{ord(match[0]) - 0xDC00:02x}"
+                return UserError(f"{file}:{number}: {byte} at offset {offset} is not valid UTF-8")
+            offset += len(line.encode())
+            number += line.endswith(("\n", "\r"))
+    return UserError(f"{file} changed while it was read")

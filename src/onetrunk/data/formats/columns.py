@@ -1,0 +1,173 @@
+"""From columns to rows of onetrunk: which columns are read, and what their cells may hold.
+
+A reader takes a :class:`Stream` and returns its blocks, with a function that makes the row with an
+index of a block into a :mod:`row of onetrunk <onetrunk.data.rows>`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, TypeVar
+
+from onetrunk.data.formats.annotations import nested_text, plain_columns, tagged_text
+from onetrunk.data.formats.table import Stream, Table, no_column, show, string, string_list, wrong
+from onetrunk.data.notes import Notes
+from onetrunk.data.rows import LabelledText, NestedText, Pair, TaggedText
+from onetrunk.data.schemes import Converter
+from onetrunk.errors import UserError
+
+_Row = TypeVar("_Row")
+Rows = tuple[Iterator[Table], Callable[[Table, int], _Row]]
+
+
+def tagged(stream: Stream, notes: Notes, converter: Converter) -> Rows[TaggedText]:
+    """Read text with spans, or words with tags, which the converter makes IOB2."""
+    return _entity_rows(stream, notes, converter, tagged_text, lambda tagged: tagged)
+
+
+def nested(stream: Stream, notes: Notes, converter: Converter) -> Rows[NestedText]:
+    """Read what :func:`tagged` does, and keep spans of different types that overlap."""
+    return _entity_rows(stream, notes, converter, nested_text, NestedText.of)
+
+
+def _entity_rows(
+    stream: Stream,
+    notes: Notes,
+    converter: Converter,
+    from_spans: Callable[[str, Any, str, str, Notes], _Row],
+    from_tags: Callable[[TaggedText], _Row],
+) -> Rows[_Row]:
+    stream = plain_columns(stream, notes)
+    column = _span_column(stream)
+    if column is None:
+        return (
+            stream.tables("tokens", "ner_tags"),
+            lambda table, row: from_tags(_tagged_words(table, row, converter, notes)),
+        )
+
+    def spanned(table: Table, row: int) -> _Row:
+        text, spans = string(table, "text", row), table.columns[column][row]
+        built = from_spans(text, spans, repr(column), table.at(row), notes)
+        original = table.originals[row] if table.originals else None
+        return original if isinstance(original, type(built)) else built
+
+    return stream.tables("text", column), spanned
+
+
+def _span_column(stream: Stream) -> str | None:
+    """Return the column of spans, or None if the stream has words with tags."""
+    names = stream.names
+    spans = [name for name in ("spans", "entities") if name in names]
+    tagged = "tokens" in names and "ner_tags" in names
+    if "text" not in names or (tagged and not spans):
+        return None
+    spans = spans or [name for name in ("label", "labels") if name in names]
+    choices = [*["ner_tags"] * tagged, *spans]
+    if len(choices) > 1:
+        raise _both(stream, choices)
+    if not choices:
+        raise no_column(f"{stream.source} has", "spans", names)
+    return choices[0]
+
+
+def _tagged_words(table: Table, row: int, converter: Converter, notes: Notes) -> TaggedText:
+    words = string_list(table, "tokens", row)
+    tags = string_list(table, "ner_tags", row)
+    if not words:
+        raise UserError(f"{table.at(row)}: the row has no tokens")
+    if len(words) != len(tags):
+        raise UserError(f"{table.at(row)}: {len(words)} tokens but {len(tags)} ner_tags")
+    if "" in words:
+        item = words.index("")
+        raise UserError(f"{table.at(row, item)}: token {item + 1} is an empty string")
+    converted = converter.convert(tags, partial(table.at, row))
+    if converted != tags:
+        changed = [item for item, tag in enumerate(tags) if tag != converted[item]]
+        what = f"{str(converter.scheme).upper()} tags converted to IOB2"
+        notes.add(what, table.at(row, changed[0]), len(changed))
+    if table.originals and isinstance(table.originals[row], TaggedText):
+        return replace(table.originals[row], tags=tuple(converted))
+    return TaggedText.from_words(words, converted)
+
+
+def labelled(stream: Stream, notes: Notes) -> Rows[LabelledText]:
+    """Read texts with a label, or with a list of labels."""
+    stream = plain_columns(stream, notes)
+    columns = [name for name in ("label", "labels") if name in stream.names]
+    columns = columns or [name for name in ("choices", "cats") if name in stream.names]
+    if len(columns) > 1:
+        raise _both(stream, columns)
+    column = columns[0] if columns else "label"
+    return (
+        stream.tables("text", column),
+        lambda table, row: LabelledText(string(table, "text", row), _labels(table, column, row)),
+    )
+
+
+def _labels(table: Table, name: str, row: int) -> tuple[str, ...]:
+    value, where = table.columns[name][row], table.at(row)
+    if name == "cats":
+        if not isinstance(value, dict) or not set(map(type, value.values())) <= {int, float, bool}:
+            raise wrong(where, "'cats'", value, "an object of labels with numbers")
+        value = [label for label, score in value.items() if score >= 0.5]
+    is_list = isinstance(value, list)
+    if name == "labels" and not is_list:
+        raise wrong(where, "'labels'", value, "a list of strings")
+    labels: list[str] = []
+    for number, item in enumerate(value if is_list else [value], 1):
+        what = f"{name!r} item {number}" if is_list else repr(name)
+        if type(item) not in (str, int):  # not isinstance, which takes True for an integer
+            raise wrong(where, what, item, "a string or an integer")
+        label = str(item)
+        if not label.strip():
+            raise UserError(f"{where}: {what} is an empty string")
+        if label in labels:
+            raise UserError(f"{where}: {what} repeats {show(label)}")
+        labels.append(label)
+    return tuple(labels)
+
+
+def pairs(stream: Stream, notes: Notes) -> Rows[Pair]:
+    """Read queries with a positive text, and negative ones where there are any."""
+
+    def pair(table: Table, row: int) -> Pair:
+        query, positive = string(table, "query", row), string(table, "positive", row)
+        return Pair(query, positive, _negatives(table, row))
+
+    return stream.tables("query", "positive", optional=("negative", "negatives")), pair
+
+
+def _negatives(table: Table, row: int) -> tuple[str, ...]:
+    negative, negatives = table.columns["negative"][row], table.columns["negatives"][row]
+    if negative is not None and negatives is not None:
+        raise UserError(f"{table.at(row)} has both 'negative' and 'negatives'; keep one of them")
+    if isinstance(negative, str):
+        return (negative,)
+    if negative is None and negatives is None:
+        return ()
+    return tuple(string_list(table, "negative" if negatives is None else "negatives", row))
+
+
+def texts(stream: Stream, notes: Notes) -> Rows[str]:
+    """Read texts, or words joined by spaces."""
+    stream = plain_columns(stream, notes, annotated=False)
+    if "tokens" in stream.names and "text" not in stream.names:
+        return (
+            stream.tables("tokens"),
+            lambda table, row: " ".join(string_list(table, "tokens", row)),
+        )
+    return stream.tables("text"), lambda table, row: string(table, "text", row)
+
+
+def strings(stream: Stream, notes: Notes, names: Sequence[str]) -> Rows[tuple[str, ...]]:
+    """Read columns of strings."""
+    return (
+        stream.tables(*names),
+        lambda table, row: tuple(string(table, name, row) for name in names),
+    )
+
+
+def _both(stream: Stream, names: Sequence[str]) -> UserError:
+    return UserError(f"{stream.source} has both {names[0]!r} and {names[1]!r}; keep one of them")
