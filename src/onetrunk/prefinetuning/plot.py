@@ -10,7 +10,6 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from onetrunk.prefinetuning.advise import Advice
 from onetrunk.prefinetuning.conflict import layer_names
 from onetrunk.prefinetuning.loop import StepRecord
 
@@ -67,37 +66,6 @@ def binned(records: Sequence[StepRecord], pair: str) -> tuple[np.ndarray, np.nda
     means = np.stack([cosines[group].mean(0) for group in groups], axis=1)
     edges = [records[group[0]].step for group in groups] + [records[-1].step + 1]
     return means, np.array(edges)
-
-
-def plot_advice(advice: Advice, path: Path, title: str) -> None:
-    """Draw a profile: batch cosines by layer with their intervals, the private layers shaded, and
-    how far batches of one family agree."""
-    depth = len(advice.layers)
-    figure = Figure(figsize=(8.4, 1.4 + 0.32 * depth), layout="constrained")
-    left, right = figure.subplots(1, 2, sharey=True, width_ratios=[3, 2])
-    places = np.arange(depth)
-    for i, (pair, colour) in enumerate(zip(advice.layers[0].conflicts, COLOURS, strict=False)):
-        found = [layer.conflicts[pair].batch_cosine for layer in advice.layers]
-        left.hlines(places + 0.12 * i, [e.low for e in found], [e.high for e in found], colour)
-        left.plot(
-            [e.value for e in found], places + 0.12 * i, "o", color=colour,
-            label=pair.replace("|", ", "),
-        )  # fmt: skip
-    for family, colour in zip(advice.layers[0].agreement, COLOURS, strict=False):
-        agreement = [max(0.0, layer.agreement[family]) for layer in advice.layers]
-        right.plot(agreement, places, marker="o", color=colour, label=family)
-    for axis in (left, right):
-        if advice.k:
-            axis.axhspan(depth - advice.k - 0.5, depth - 0.5, color="0.92", zorder=0)
-        axis.grid(alpha=0.3)
-        axis.legend(fontsize=8)
-    left.locator_params(axis="x", nbins=6)
-    left.axvline(0, color="0.4", linewidth=0.8)
-    left.set_yticks(places, [layer.name for layer in advice.layers])
-    left.set(xlabel="batch cosine, 90 % interval (below 0: conflict)")
-    right.set(xlabel="agreement of a family's batches", xlim=(0, None))
-    figure.suptitle(f"{title}: k = {advice.k}, in {advice.share:.0%} of the resamples")
-    save_figure(figure, path)
 
 
 def _draw(runs: Mapping[str, Sequence[StepRecord]], path: Path, title: str, norms: bool) -> None:
