@@ -1,7 +1,8 @@
 """The one exception a user is meant to see, and the wording of its suggestions."""
 
 from collections.abc import Iterable
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
+from pathlib import Path
 
 
 class UserError(Exception):
@@ -25,3 +26,21 @@ def nearest(value: str, choices: Iterable[str]) -> str:
     shown = ", ".join(names[:12]) + (f", … ({len(names)} in all)" if len(names) > 12 else "")
     hint = f"did you mean {folded[close[0]]!r}? " if close else ""
     return f"{hint}valid: {shown}"
+
+
+def nearest_path(path: Path, candidates: Iterable[Path]) -> str:
+    """Return ``; did you mean PATH?`` to append to an error message about a path that is missing.
+
+    PATH is the candidate whose name is most like that of ``path``; without one that is alike the
+    result is empty.
+
+    >>> nearest_path(Path("runs/tlp"), [Path("runs/joint"), Path("runs/demo/tpl")])
+    '; did you mean runs/demo/tpl?'
+    """
+
+    def likeness(candidate: Path) -> tuple[float, float]:
+        names = SequenceMatcher(None, path.name.casefold(), candidate.name.casefold())
+        return names.ratio(), SequenceMatcher(None, str(path), str(candidate)).ratio()
+
+    best = max(candidates, key=likeness, default=None)
+    return "" if best is None or likeness(best)[0] < 0.6 else f"; did you mean {best}?"

@@ -103,7 +103,10 @@ def _options(
 
 def main() -> None:
     """Run the command line."""
+    from onetrunk.cli.console import show_log
+
     # The libraries below draw bars and print advice of their own; ours is enough.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    show_log()
     app()

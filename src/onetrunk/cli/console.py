@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
@@ -42,6 +44,23 @@ def say(notes: Notes) -> None:
     """Print what reading changed or found odd, a line a kind."""
     for line in notes.lines():
         console.print("[yellow]note:[/]", escape(line))
+
+
+class LogHandler(logging.Handler):
+    """Prints what the library logs: a warning as a note, anything else as it is."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one message."""
+        note = "[yellow]note:[/] " if record.levelno >= logging.WARNING else ""
+        console.print(note + escape(record.getMessage()))
+
+
+def show_log() -> None:
+    """Print from here on what the library logs."""
+    logger = logging.getLogger("onetrunk")
+    logger.setLevel(logging.INFO)
+    if not any(isinstance(handler, LogHandler) for handler in logger.handlers):
+        logger.addHandler(LogHandler())
 
 
 def stdout() -> Console:

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import re
+import time
 from datetime import timedelta
 from pathlib import Path
+from types import TracebackType
 from typing import Annotated
 
 import typer
+from rich.progress import TaskID
 
+from onetrunk.cli.console import console, progress_bar
 from onetrunk.errors import UserError, nearest
+
+# Off a terminal there is no bar; a line every so many steps shows that the run is alive.
+LINE_EVERY = 20
 
 
 def prefinetune(
@@ -56,26 +63,69 @@ def prefinetune(
 
     Example: [cyan]onetrunk prefinetune recipes/tpl.yaml --out runs/tpl[/]
     """
-    from onetrunk.cli.console import console
     from onetrunk.config import load_recipe
     from onetrunk.prefinetuning.run import prefinetune as run
     from onetrunk.processes import Processes
 
     check_device(device)
     settings = load_recipe(recipe, strategy=strategy, steps=steps, seed=seed)
-    backbone = run(settings, out, overwrite, device, resume, _every(checkpoint_every), tensorboard)
-    record = backbone.record
-    console.print(
-        f"[bold green]wrote[/] {out}  strategy {settings.strategy}, {record['steps']} steps, "
-        f"{record['useful_tokens']:,} tokens in {record['seconds']['training']} s, "
-        f"{record['precision']}, primary LoRAs: {', '.join(backbone.primary_loras) or 'none'}"
-    )
-    for name, report in record["data"].items():
-        if report["truncated_share"]:
-            console.print(
-                f"  {name}: {report['truncated_share']:.1%} of its texts were cut at max_length"
-            )
-    Processes.join(device).leave()
+    every = _every(checkpoint_every)
+    with _RunDisplay() as progress:
+        backbone = run(settings, out, overwrite, device, resume, every, tensorboard, progress)
+    processes, record = Processes.join(device), backbone.record
+    if processes.first:
+        console.print(
+            f"[bold green]wrote[/] {out}  strategy {settings.strategy}, {record['steps']} steps, "
+            f"{record['useful_tokens']:,} tokens in {record['seconds']['training']} s, "
+            f"{record['precision']}, primary LoRAs: {', '.join(backbone.primary_loras) or 'none'}"
+        )
+        for name, report in record["data"].items():
+            if report["truncated_share"]:
+                console.print(
+                    f"  {name}: {report['truncated_share']:.1%} of its texts were cut at max_length"
+                )
+    processes.leave()
+
+
+class _RunDisplay:
+    """Shows the progress of a run: one bar, for whatever is going on.
+
+    Off a terminal, every 20th step prints a line.
+    """
+
+    def __init__(self) -> None:
+        self._bar, self._task, self._phase = progress_bar(), TaskID(0), ""
+        self._total: int | None = None
+
+    def __enter__(self) -> _RunDisplay:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._phase and self._total is None:
+            self._bar.remove_task(self._task)
+        self._bar.stop()
+
+    def __call__(self, what: str, done: int, total: int | None) -> None:
+        """Update the bar; ``what`` is ``PHASE`` or ``PHASE: details``."""
+        phase, _, details = what.partition(": ")
+        self._total = total
+        if phase != self._phase:
+            if self._phase:
+                self._bar.remove_task(self._task)
+            self._bar.start()
+            self._phase, self._first, self._start = phase, done, time.monotonic()
+            self._task = self._bar.add_task(phase, total=total, completed=done, note=details)
+        self._bar.update(self._task, completed=done, total=total, note=details)
+        if console.is_terminal or total is None or not phase.startswith("pre-finetune"):
+            return
+        if done > self._first and done % LINE_EVERY == 0:
+            seconds = (time.monotonic() - self._start) / (done - self._first) * (total - done)
+            console.print(f"step {done}/{total}  {details}  ETA {seconds:.0f} s")
 
 
 def _every(text: str) -> int | timedelta:

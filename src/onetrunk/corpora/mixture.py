@@ -1,4 +1,4 @@
-"""The corpora of one family, prepared and mixed."""
+"""The corpora of one family, and how often each of them is drawn."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Rows(Protocol):
 
     @property
     def store(self) -> Prepared:
-        """Its arrays and what was recorded with them."""
+        """Its arrays, and what was recorded with them."""
         ...
 
     def __len__(self) -> int: ...
@@ -39,7 +39,7 @@ class Corpus(Generic[Data]):
 
 @dataclass
 class Mixture(Generic[Data]):
-    """Corpora with the probability that each is drawn, and counts of what was drawn."""
+    """Corpora, the probability that each is drawn, and counts of what was drawn."""
 
     corpora: list[Corpus[Data]]
     weights: list[float]
@@ -58,10 +58,10 @@ class Mixture(Generic[Data]):
         exponent: float,
         prepare: Callable[[Listed], tuple[str, Data]],
     ) -> Mixture[Data]:
-        """Prepare every source, which gives its name and its rows.
+        """Prepare every source; ``prepare`` returns the name and the rows of one.
 
-        ``key`` is where the recipe lists them. Raises :class:`UserError` if it lists none, for a
-        bad source, one without rows, or two of one name.
+        ``key`` is where the recipe lists the sources. Raises :class:`UserError` if it lists none,
+        for a bad source or one without rows, and if two have the same name.
         """
         if not sources:
             raise UserError(f"recipe: {key} is empty, and this strategy trains on it")
@@ -84,22 +84,22 @@ class Mixture(Generic[Data]):
         return rng.choice(len(self.corpora), size=size, p=self.weights).tolist()
 
     def count(self, corpus: int, texts: int = 1, truncated: int = 0) -> None:
-        """Note that texts of one corpus were trained on, and how many of them are cut short."""
+        """Count texts of one corpus that are trained on, and how many of them were cut short."""
         self.drawn[corpus] += texts
         self.texts += texts
         self.truncated += truncated
 
     def counts(self) -> dict[str, Any]:
-        """What :meth:`count` noted so far, for a checkpoint."""
+        """What :meth:`count` counted so far, for a checkpoint."""
         return {"drawn": list(self.drawn), "texts": self.texts, "truncated": self.truncated}
 
-    def recount(self, counts: Mapping[str, Any]) -> None:
-        """Go on from what :meth:`counts` gave."""
+    def restore_counts(self, counts: Mapping[str, Any]) -> None:
+        """Go on from what :meth:`counts` returned."""
         self.drawn = list(counts["drawn"])
         self.texts, self.truncated = counts["texts"], counts["truncated"]
 
     def decontamination(self) -> dict[str, dict[str, Any]]:
-        """What was left out of each source, if the run names evaluation sets."""
+        """By source: what was left out, if the run names evaluation sets."""
         records = {corpus.name: corpus.data.store.record for corpus in self.corpora}
         return {
             name: record["decontamination"]
@@ -108,7 +108,7 @@ class Mixture(Generic[Data]):
         }
 
     def report(self) -> dict[str, Any]:
-        """Sources, rows, hashes, texts drawn, and the share of them that was cut."""
+        """Sources, rows, hashes, the number of texts drawn, and the share of them that was cut."""
         return {
             "sources": [
                 {

@@ -63,7 +63,7 @@ def objective(
     builder = builder or CorpusBuilder(encoder.tokenizer)
     torch.manual_seed(seed)
     which = family(of) if isinstance(of, str) else of
-    return SupervisedObjective.of(which, given, builder, encoder, pooling, seed)
+    return SupervisedObjective(which, given, builder, encoder, pooling, seed)
 
 
 def every(of: str, sets: Path, encoder: Encoder, **settings: Any) -> SupervisedObjective:
