@@ -328,7 +328,7 @@ def test_bad_recipes(run: Run, recipe: Path, corpora: Path) -> None:
 
 
 def test_unknown_encoders(run: Run, corpora: Path) -> None:
-    refused(adapt(run, corpora / "nope", corpora), "no such encoder folder: ", "nope")
+    refused(adapt(run, corpora / "nope", corpora), "no such folder: ", "nope")
     refused(adapt(run, "package:nope", corpora), "no installed package 'nope'")
 
 

@@ -180,5 +180,5 @@ def test_a_bare_encoder_is_a_backbone_without_primaries(
 
 
 def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no such encoder folder"):
+    with pytest.raises(UserError, match="no such folder"):
         load_backbone(tmp_path / "none")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import time
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
-from types import TracebackType
 from typing import Annotated
 
 import typer
@@ -70,7 +70,7 @@ def prefinetune(
     check_device(device)
     settings = load_recipe(recipe, strategy=strategy, steps=steps, seed=seed)
     every = _every(checkpoint_every)
-    with _RunDisplay() as progress:
+    with closing(_RunDisplay()) as progress:
         backbone = run(settings, out, overwrite, device, resume, every, tensorboard, progress)
     processes, record = Processes.join(device), backbone.record
     if processes.first:
@@ -88,44 +88,38 @@ def prefinetune(
 
 
 class _RunDisplay:
-    """Shows the progress of a run: one bar, for whatever is going on.
-
-    Off a terminal, every 20th step prints a line.
-    """
+    """Shows the progress of a run in one bar; off a terminal, in a line for every 20th step."""
 
     def __init__(self) -> None:
         self._bar, self._task, self._phase = progress_bar(), TaskID(0), ""
-        self._total: int | None = None
-
-    def __enter__(self) -> _RunDisplay:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._phase and self._total is None:
-            self._bar.remove_task(self._task)
-        self._bar.stop()
 
     def __call__(self, what: str, done: int, total: int | None) -> None:
-        """Update the bar; ``what`` is ``PHASE`` or ``PHASE: details``."""
-        phase, _, details = what.partition(": ")
-        self._total = total
-        if phase != self._phase:
-            if self._phase:
-                self._bar.remove_task(self._task)
-            self._bar.start()
-            self._phase, self._first, self._start = phase, done, time.monotonic()
-            self._task = self._bar.add_task(phase, total=total, completed=done, note=details)
-        self._bar.update(self._task, completed=done, total=total, note=details)
-        if console.is_terminal or total is None or not phase.startswith("pre-finetune"):
+        """Take note of progress; ``what`` is ``PHASE`` or ``PHASE: details``."""
+        if total is None and not console.is_terminal:
             return
-        if done > self._first and done % LINE_EVERY == 0:
-            seconds = (time.monotonic() - self._start) / (done - self._first) * (total - done)
-            console.print(f"step {done}/{total}  {details}  ETA {seconds:.0f} s")
+        phase, _, details = what.partition(": ")
+        if phase != self._phase:
+            self._begin(phase, done)
+        self._bar.update(self._task, completed=done, total=total, note=details)
+        if total is not None and phase.startswith("pre-finetune") and not console.is_terminal:
+            steps = done - self._first
+            if steps and done % LINE_EVERY == 0:
+                left = (time.monotonic() - self._start) / steps * (total - done)
+                console.print(f"step {done}/{total}  {details}  ETA {left:.0f} s")
+
+    def _begin(self, phase: str, done: int) -> None:
+        if self._phase:
+            self._bar.remove_task(self._task)
+        self._bar.start()
+        self._task = self._bar.add_task(phase, total=None, completed=done, note="")
+        self._phase, self._first, self._start = phase, done, time.monotonic()
+
+    def close(self) -> None:
+        """End the bar. It stays on the screen if it shows training."""
+        if self._phase and not self._phase.startswith("pre-finetune"):
+            self._bar.remove_task(self._task)
+        if self._phase:
+            self._bar.stop()
 
 
 def _every(text: str) -> int | timedelta:

@@ -57,17 +57,15 @@ class Prepared:
     def open(cls, folder: Path) -> Prepared:
         """Map a store. Raises :class:`UserError` if a file is missing, cut or altered."""
         described = read_json(folder / RECORD, "a prepared corpus")
-        arrays = {}
-        for name, about in described["arrays"].items():
-            file, size, dtype = folder / f"{name}.bin", about["size"], np.dtype(about["dtype"])
-            if not file.exists() or file.stat().st_size != size * dtype.itemsize:
-                raise UserError(f"{file} is damaged: {size:,} values were written")
-            arrays[name] = (
-                np.memmap(file, dtype, "r", shape=(size,)) if size else np.empty(0, dtype)
-            )
-            _check_blocks(file, about["blocks"])
-        record = described["about"]
-        return cls(folder, arrays, record, Notes.from_json(record.pop("notes", {})))
+        try:
+            arrays = {
+                name: _map(folder / f"{name}.bin", about["dtype"], about["size"], about["blocks"])
+                for name, about in described["arrays"].items()
+            }
+            record = described["about"]
+            return cls(folder, arrays, record, Notes.from_json(record.pop("notes", {})))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise UserError(f"{folder / RECORD} is damaged: {error!r}") from None
 
     def part(self, name: str, starts: str, row: int) -> np.ndarray:
         """One row of an array that holds rows of different lengths one after another.
@@ -145,9 +143,23 @@ def _open_if_whole(folder: Path, notes: Notes) -> Prepared | None:
         return None
     try:
         return Prepared.open(folder)
-    except (UserError, KeyError, TypeError, ValueError) as error:
+    except UserError as error:
         notes.add(f"damaged cache made anew ({error})", str(folder))
         return None
+
+
+def _map(file: Path, dtype: str, size: int, hashes: list[str]) -> np.ndarray:
+    """A read-only memory map of an array. Raises :class:`UserError` if the file is damaged."""
+    kind = np.dtype(dtype)
+    if not file.exists() or file.stat().st_size != size * kind.itemsize:
+        raise UserError(f"{file} is damaged: {size:,} values were written")
+    count = min(len(hashes), _BLOCKS_CHECKED)
+    with file.open("rb") as stream:
+        for block in np.unique(np.linspace(0, len(hashes) - 1, count).astype(int)).tolist():
+            stream.seek(block * _BLOCK_BYTES)
+            if xxhash.xxh3_64_hexdigest(stream.read(_BLOCK_BYTES)) != hashes[block]:
+                raise UserError(f"{file} is damaged: block {block} of {len(hashes)} was altered")
+    return np.memmap(file, kind, "r", shape=(size,)) if size else np.empty(0, kind)
 
 
 def _block_hashes(file: Path) -> list[str]:
@@ -156,12 +168,3 @@ def _block_hashes(file: Path) -> list[str]:
         while block := stream.read(_BLOCK_BYTES):
             hashes.append(xxhash.xxh3_64_hexdigest(block))
     return hashes
-
-
-def _check_blocks(file: Path, hashes: list[str]) -> None:
-    count = min(len(hashes), _BLOCKS_CHECKED)
-    with file.open("rb") as stream:
-        for block in np.unique(np.linspace(0, len(hashes) - 1, count).astype(int)).tolist():
-            stream.seek(block * _BLOCK_BYTES)
-            if xxhash.xxh3_64_hexdigest(stream.read(_BLOCK_BYTES)) != hashes[block]:
-                raise UserError(f"{file} is damaged: block {block} of {len(hashes)} was altered")
