@@ -31,16 +31,19 @@ def nearest(value: str, choices: Iterable[str]) -> str:
 def nearest_path(path: Path, candidates: Iterable[Path]) -> str:
     """Return ``; did you mean PATH?`` to append to an error message about a path that is missing.
 
-    PATH is the candidate whose name is most like that of ``path``; without one that is alike the
-    result is empty.
+    PATH is the candidate whose name, with or without its ending, is most like that of ``path``.
+    If none is alike, the result is empty.
 
     >>> nearest_path(Path("runs/tlp"), [Path("runs/joint"), Path("runs/demo/tpl")])
     '; did you mean runs/demo/tpl?'
     """
 
+    def ratio(one: str, other: str) -> float:
+        return SequenceMatcher(None, one.casefold(), other.casefold()).ratio()
+
     def likeness(candidate: Path) -> tuple[float, float]:
-        names = SequenceMatcher(None, path.name.casefold(), candidate.name.casefold())
-        return names.ratio(), SequenceMatcher(None, str(path), str(candidate)).ratio()
+        names = max(ratio(path.name, name) for name in (candidate.name, candidate.stem))
+        return names, ratio(str(path), str(candidate))
 
     best = max(candidates, key=likeness, default=None)
     return "" if best is None or likeness(best)[0] < 0.6 else f"; did you mean {best}?"

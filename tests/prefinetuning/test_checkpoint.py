@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 
 from onetrunk.config import Recipe
 from onetrunk.errors import UserError
-from onetrunk.model.backbone import load_backbone
+from onetrunk.model.backbone import Backbone
 from onetrunk.prefinetuning import run
 from onetrunk.prefinetuning.loop import StepRecord, Trainer
 from onetrunk.prefinetuning.resume import WorkFolder
@@ -66,7 +66,7 @@ def before(monkeypatch: pytest.MonkeyPatch) -> Before:
 
 def left_by(folder: Path) -> tuple[str, dict[str, Any], list[Any], Any]:
     """All that a run leaves, but for times: fingerprint, LoRAs, log, data report."""
-    backbone = load_backbone(folder)
+    backbone = Backbone.load(folder)
     matrices = {
         f"{family} {place} {i}": matrix.numpy().tobytes()
         for family, adapter in backbone.primary_loras.items()

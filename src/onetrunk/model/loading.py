@@ -130,12 +130,12 @@ def _locate(name: str, role: str) -> str:
         if (path / ADAPTER_CONFIG).exists():
             raise _carries_adapter(f"{role} {name!r}")
         return str(path)
-    missing = f"no such folder: {name}{nearest_path(path, _model_folders(_existing_parent(path)))}"
+    hint = nearest_path(path, _model_folders(_existing_parent(path)))
     owner_is_folder = "/" in name and Path(name.split("/")[0]).is_dir()
     if path.exists() or owner_is_folder or not _HUB_NAME.fullmatch(name):
-        raise UserError(missing)
+        raise UserError(f"no such folder: {name}{hint}")
     if fault := _fault_at_hub(name):
-        raise UserError(f"{missing}; nor is there such a model at the hub ({fault})")
+        raise UserError(f"no such folder: {name}, nor such a model at the hub ({fault}){hint}")
     return name
 
 
@@ -173,8 +173,8 @@ def _existing_parent(path: Path) -> Path:
 
 def _model_folders(folder: Path) -> Iterator[Path]:
     """Folders with a model, one or two levels below ``folder``: what the user may have meant."""
-    if folder == Path(folder.root):
-        return iter(())  # the whole machine
+    if folder.is_absolute() and folder == folder.parent:
+        return iter(())  # not the whole machine
     levels = chain(folder.glob("[!.]*/"), folder.glob("[!.]*/[!.]*/"))
     below = islice(levels, _MOST_FOLDERS)
     return (path for path in below if os.path.exists(path / CONFIG))
