@@ -52,7 +52,7 @@ def prepare(file: Path) -> dict[str, Any]:
 
     tokenizer = load_encoder(ENCODER).tokenizer
     start = time.perf_counter()
-    _, corpus = CorpusBuilder(tokenizer).pairs(Source(path=str(file)), MAX_LENGTH)
+    corpus = CorpusBuilder(tokenizer).pairs(Source(path=str(file)), MAX_LENGTH)
     return {"seconds": time.perf_counter() - start, "texts": corpus.store.record["texts"]}
 
 
@@ -91,6 +91,7 @@ def padding(file: Path) -> dict[str, Any]:
     from onetrunk.families import family
     from onetrunk.model.loading import load_encoder
     from onetrunk.prefinetuning.loop import CHUNK_TOKENS
+    from onetrunk.prefinetuning.objectives.base import Setup
     from onetrunk.prefinetuning.objectives.pairs import PairObjective, PairSettings
 
     encoder = load_encoder(ENCODER)
@@ -98,7 +99,7 @@ def padding(file: Path) -> dict[str, Any]:
         sources=[{"path": str(file)}], batch_size=BATCH_ROWS, max_length=MAX_LENGTH
     )
     builder = CorpusBuilder(encoder.tokenizer)
-    objective = PairObjective(family("tc"), settings, builder, encoder, "mean", 0)
+    objective = PairObjective(Setup(family("tc"), settings, builder, encoder, "mean", 0))
     real = padded = unsorted = 0
     start = time.perf_counter()
     for step in range(STEPS):

@@ -27,9 +27,8 @@ from onetrunk.data.notes import Notes
 from onetrunk.data.sources import stream_columns
 from onetrunk.errors import UserError
 from onetrunk.families.base import Family
-from onetrunk.model.encoder import Encoder
 from onetrunk.model.heads import Pooling, pool
-from onetrunk.prefinetuning.objectives.base import Encode, Objective
+from onetrunk.prefinetuning.objectives.base import Encode, Objective, Setup
 from onetrunk.processes import Processes
 
 SEPARATOR = " => "
@@ -175,16 +174,9 @@ class InferenceObjective(Objective):
     settings: InferenceSettings
     mixture: Mixture[PairCorpus]
 
-    def __init__(
-        self,
-        family: Family[Any, Any],
-        settings: InferenceSettings,
-        builder: CorpusBuilder,
-        encoder: Encoder,
-        pooling: Pooling,
-        seed: int,
-    ) -> None:
-        super().__init__(family, settings, builder, encoder, pooling, seed)
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        encoder = setup.encoder
         self.scorer = nn.Linear(encoder.width, 1)
         between = encoder.tokenizer(SEPARATOR.strip(), add_special_tokens=False)["input_ids"]
         self.separator = np.array(between, np.int32)
@@ -201,7 +193,7 @@ class InferenceObjective(Objective):
         """``batch_size`` pairs of one source, each with its false pairs."""
         rng = step_rng(self.seed, step, Inference.name)
         (source,) = self.mixture.choose(rng, 1)
-        corpus = self.mixture.corpora[source].data
+        corpus = self.mixture.corpora[source]
         size = min(len(corpus), self.settings.batch_size)
         drawn = [list(corpus.texts(row)) for row in rng.choice(len(corpus), size, False).tolist()]
         groups = [

@@ -27,7 +27,7 @@ from onetrunk.model.encoder import Encoder
 from onetrunk.model.padding import pad
 from onetrunk.prefinetuning.loop import Trainer
 from onetrunk.prefinetuning.objectives import OBJECTIVES
-from onetrunk.prefinetuning.objectives.base import Chunk
+from onetrunk.prefinetuning.objectives.base import Chunk, Setup
 from onetrunk.processes import Processes
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "inference_family"
@@ -100,7 +100,7 @@ def make_objective(data: Path, tiny_encoder: Encoder, nli: Any) -> Callable[...,
         kind = OBJECTIVES["nli"]
         settings = kind.Settings(sources=sources, batch_size=6, **changes)
         builder = CorpusBuilder(tiny_encoder.tokenizer)
-        return kind(nli, settings, builder, tiny_encoder, "mean", 0)
+        return kind(Setup(nli, settings, builder, tiny_encoder, "mean", 0))
 
     return make
 

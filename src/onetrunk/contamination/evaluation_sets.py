@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from onetrunk.contamination.index import EvaluationIndex, OverlapSettings
-from onetrunk.contamination.removal import DecontaminationReport, SourceReport, decontaminate
+from onetrunk.contamination.removal import SourceReport, decontaminate
 from onetrunk.corpora.store import key_of
 from onetrunk.data.locate import Located, locate
 from onetrunk.data.sources import stream_texts
@@ -75,10 +75,8 @@ class EvaluationSets:
         if not self.sets:
             return iter(rows), dict
         report = SourceReport()
-        return decontaminate(rows, texts_of, self.index, report), lambda: {
-            **DecontaminationReport(self.index).as_json(),
-            "source": asdict(report),
-        }
+        clean = decontaminate(rows, texts_of, self.index, report)
+        return clean, lambda: {**self.index.describe(), "source": asdict(report)}
 
 
 def merged_report(reports: Mapping[str, dict[str, Any]]) -> dict[str, Any]:

@@ -15,9 +15,11 @@ Short texts ("thank you") occur everywhere and are no leak: they are counted, bu
 from __future__ import annotations
 
 import hashlib
+import platform
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from itertools import islice, pairwise
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -164,16 +166,30 @@ class EvaluationIndex:
         self._lsh.insert_many(sketches, len(self._by_lsh_key))
         self._by_lsh_key += long
 
-    def overlap(self, text: str) -> Overlap | None:
-        """The surest overlap of a text; None if it has none or is too short."""
-        return self.check([text])[0]
+    def describe(self) -> dict[str, Any]:
+        """The sets, and everything on which the comparison depends, for a report."""
+        return {
+            "settings": {
+                **asdict(self.settings),
+                "shingles": "words and pairs of neighbouring words",
+                "minhash": {"values": SKETCH, "bands": BANDS, "seed": SEED},
+            },
+            "versions": {
+                "python": platform.python_version(),
+                "unicode": unicodedata.unidata_version,
+                **{name: version(name) for name in ("onetrunk", "regex", "rensa")},
+            },
+            "evaluation_sets": self.sets,
+        }
 
-    def check(self, texts: Sequence[str]) -> list[Overlap | None]:
-        """:meth:`overlap` of many texts at once, much faster."""
-        return self.check_words(texts, list(map(normalised_words, texts)))
+    def check(
+        self, texts: Sequence[str], words: Sequence[list[str]] | None = None
+    ) -> list[Overlap | None]:
+        """The surest overlap of each text; None if it has none or is too short.
 
-    def check_words(self, texts: Sequence[str], words: Sequence[list[str]]) -> list[Overlap | None]:
-        """:meth:`check` for texts whose :func:`normalised_words` are known."""
+        ``words`` are the :func:`normalised_words` of the texts, if they are known.
+        """
+        words = list(map(normalised_words, texts)) if words is None else words
         overlaps = [
             self._find_same(text, text_words) or self._find_contained(text_words)
             for text, text_words in zip(texts, words, strict=True)

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import platform
-import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
 from itertools import islice
-from pathlib import Path
 from typing import Any, TypeVar
 
 from onetrunk.contamination.index import (
-    BANDS,
     KINDS,
-    SEED,
-    SKETCH,
     EvaluationIndex,
     Kind,
     Overlap,
     chunks,
     normalised_words,
 )
-from onetrunk.errors import UserError
-from onetrunk.storage import write_json
 
 _Row = TypeVar("_Row")
 
@@ -64,39 +55,12 @@ class SourceReport:
             )
 
 
-class DecontaminationReport:
-    """Settings, library versions, hashes of the evaluation sets, and one report for each source."""
-
-    def __init__(self, index: EvaluationIndex) -> None:
-        self.index = index
-        self.sources: dict[str, SourceReport] = {}
-
-    def source(self, name: str) -> SourceReport:
-        """A fresh report of a source, for :func:`decontaminate` to fill."""
-        if name in self.sources:
-            raise UserError(f"source {name!r} was decontaminated before: names are to differ")
-        return self.sources.setdefault(name, SourceReport())
-
-    def as_json(self) -> dict[str, Any]:
-        """For a report file."""
-        return {
-            "settings": {
-                **asdict(self.index.settings),
-                "shingles": "words and pairs of neighbouring words",
-                "minhash": {"values": SKETCH, "bands": BANDS, "seed": SEED},
-            },
-            "versions": {
-                "python": platform.python_version(),
-                "unicode": unicodedata.unidata_version,
-                **{name: version(name) for name in ("onetrunk", "regex", "rensa")},
-            },
-            "evaluation_sets": self.index.sets,
-            "sources": {name: asdict(source) for name, source in self.sources.items()},
-        }
-
-    def write(self, path: Path) -> None:
-        """Write ``decontamination.json``, atomically."""
-        write_json(path, self.as_json())
+def decontamination_report(
+    index: EvaluationIndex, sources: Mapping[str, SourceReport]
+) -> dict[str, Any]:
+    """The reports of several sources, by name, with the comparison and the sets that they share."""
+    reports = {name: asdict(source) for name, source in sources.items()}
+    return {**index.describe(), "sources": reports}
 
 
 def decontaminate(
@@ -115,7 +79,7 @@ def decontaminate(
         words = list(map(normalised_words, texts))
         report.texts += len(texts)
         report.too_short += sum(len(each) < index.settings.min_words for each in words)
-        overlap_of_text = iter(index.check_words(texts, words))
+        overlap_of_text = iter(index.check(texts, words))
         for row, row_texts in zip(chunk, texts_of_row, strict=True):
             overlaps = [overlap for overlap in islice(overlap_of_text, len(row_texts)) if overlap]
             if overlaps:

@@ -48,25 +48,24 @@ class CorpusBuilder:
     def __post_init__(self) -> None:
         self._tokenizer_sha256 = tokenizer_sha256(self.tokenizer)
 
-    def ner(self, source: Source, max_length: int, texts: bool = False) -> tuple[str, NerCorpus]:
-        """Name and tagged sentences of a source. A teacher needs the ``texts``, too."""
-        name, store = self.store(
+    def ner(self, source: Source, max_length: int, texts: bool = False) -> NerCorpus:
+        """The tagged sentences of a source. A teacher needs the ``texts``, too."""
+        return NerCorpus(*self.store(
             "ner", source, max_length,
             read=lambda located, notes: stream_ner(located, notes, scheme=source.scheme),
             texts_of=lambda sentence: [sentence.text],
             write=lambda rows, writer: write_ner(rows, self.tokenizer, max_length, writer, texts),
             scheme=source.scheme, texts=texts,
-        )  # fmt: skip
-        return name, NerCorpus(store)
+        ))  # fmt: skip
 
     def pairs(
         self, source: Source, max_length: int, prefixes: tuple[str, str] = ("", "")
-    ) -> tuple[str, PairCorpus]:
-        """Name and text pairs of a source.
+    ) -> PairCorpus:
+        """The text pairs of a source.
 
         The first of ``prefixes`` is put before queries, the second before all other texts.
         """
-        name, store = self.store(
+        return PairCorpus(*self.store(
             "pairs", source, max_length,
             read=stream_pairs,
             texts_of=lambda pair: [pair.query, pair.positive, *pair.negatives],
@@ -74,8 +73,7 @@ class CorpusBuilder:
                 rows, self.tokenizer, max_length, writer, prefixes
             ),
             scheme=source.scheme, prefixes=prefixes,
-        )  # fmt: skip
-        return name, PairCorpus(store)
+        ))  # fmt: skip
 
     def store(
         self,

@@ -4,44 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from onetrunk.config import Dataset
-from onetrunk.corpora.store import Prepared
+from onetrunk.corpora.tokenised import TokenisedCorpus
 from onetrunk.data.batching import source_weights
 from onetrunk.errors import UserError
 
-
-class Rows(Protocol):
-    """A prepared corpus: a store, and a number of rows to draw from."""
-
-    @property
-    def store(self) -> Prepared:
-        """Its arrays, and what was recorded with them."""
-        ...
-
-    def __len__(self) -> int: ...
-
-
-Data = TypeVar("Data", bound=Rows)
+Data = TypeVar("Data", bound=TokenisedCorpus)
 Listed = TypeVar("Listed", bound=Dataset)
-
-
-@dataclass
-class Corpus(Generic[Data]):
-    """One source, open."""
-
-    name: str
-    data: Data
 
 
 @dataclass
 class Mixture(Generic[Data]):
     """Corpora, the probability that each is drawn, and counts of what was drawn."""
 
-    corpora: list[Corpus[Data]]
+    corpora: list[Data]
     weights: list[float]
     drawn: list[int] = field(init=False)
     truncated: int = 0
@@ -56,26 +36,26 @@ class Mixture(Generic[Data]):
         key: str,
         sources: Sequence[Listed],
         exponent: float,
-        prepare: Callable[[Listed], tuple[str, Data]],
+        prepare: Callable[[Listed], Data],
     ) -> Mixture[Data]:
-        """Prepare every source; ``prepare`` returns the name and the rows of one.
+        """Prepare every source.
 
         ``key`` is where the recipe lists the sources. Raises :class:`UserError` if it lists none,
         for a bad source or one without rows, and if two have the same name.
         """
         if not sources:
             raise UserError(f"recipe: {key} is empty, and this strategy trains on it")
-        corpora: list[Corpus[Data]] = []
+        corpora: list[Data] = []
         for source in sources:
-            name, data = prepare(source)
-            if name in {corpus.name for corpus in corpora}:
+            corpus = prepare(source)
+            if corpus.name in {other.name for other in corpora}:
                 raise UserError(
-                    f"two sources are called {name!r}: rename one of them ({source.path})"
+                    f"two sources are called {corpus.name!r}: rename one of them ({source.path})"
                 )
-            if not len(data):
+            if not len(corpus):
                 raise UserError(f"source {source.path} has no rows left")
-            corpora.append(Corpus(name, data))
-        sizes = [corpus.data.store.record["rows"] for corpus in corpora]
+            corpora.append(corpus)
+        sizes = [corpus.store.record["rows"] for corpus in corpora]
         fixed = [source.weight for source in sources]
         return cls(corpora, source_weights(sizes, fixed, exponent))
 
@@ -100,12 +80,8 @@ class Mixture(Generic[Data]):
 
     def decontamination(self) -> dict[str, dict[str, Any]]:
         """By source: what was left out, if the run names evaluation sets."""
-        records = {corpus.name: corpus.data.store.record for corpus in self.corpora}
-        return {
-            name: record["decontamination"]
-            for name, record in records.items()
-            if record["decontamination"]
-        }
+        reports = {corpus.name: corpus.store.record["decontamination"] for corpus in self.corpora}
+        return {name: report for name, report in reports.items() if report}
 
     def report(self) -> dict[str, Any]:
         """Sources, rows, hashes, the number of texts drawn, and the share of them that was cut."""
@@ -115,7 +91,7 @@ class Mixture(Generic[Data]):
                     "name": corpus.name,
                     "probability": round(weight, 4),
                     "texts_drawn": drawn,
-                    **{key: corpus.data.store.record[key] for key in ("rows", "sha256")},
+                    **{key: corpus.store.record[key] for key in ("rows", "sha256")},
                 }
                 for corpus, weight, drawn in zip(
                     self.corpora, self.weights, self.drawn, strict=True

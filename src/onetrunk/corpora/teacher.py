@@ -7,7 +7,6 @@ tokens that it overlaps, weighted by the number of characters that the two share
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from transformers import AutoModel, AutoModelForTokenClassification
 
 from onetrunk.data.alignment import Encoded, Offsets, align_tokens, chain_offsets, encode
 from onetrunk.errors import UserError, nearest
+from onetrunk.model.encoder import sha256_of_tensors
 from onetrunk.model.loading import load_pretrained
 from onetrunk.model.padding import pad
 from onetrunk.model.precision import Chosen, autocast
@@ -84,14 +84,8 @@ class Teacher:
         tokenizer = json.loads(self.tokenizer.backend_tokenizer.to_str())
         tokenizer["truncation"] = tokenizer["padding"] = None  # what the last call left
         options = [self.output, self.max_length, self.precision]
-        digest = hashlib.sha256(
-            json.dumps([config, tokenizer, options], sort_keys=True, default=str).encode()
-        )
-        for name, tensor in sorted(self.model.state_dict().items()):
-            array = tensor.detach().to("cpu").contiguous()
-            digest.update(f"{name} {tuple(array.shape)} {array.dtype};".encode())
-            digest.update(array.view(-1).view(torch.uint8).numpy().data)
-        return digest.hexdigest()
+        begin = json.dumps([config, tokenizer, options], sort_keys=True, default=str)
+        return sha256_of_tensors(self.model.state_dict(), begin)
 
 
 def load_teacher(

@@ -34,27 +34,33 @@ _Row = TypeVar("_Row")
 
 
 @dataclass(frozen=True)
-class NerCorpus:
-    """Tokenised sentences with an entity type for each token. Long ones are several windows."""
+class TokenisedCorpus:
+    """A source, tokenised: its name, and a store of the cache."""
 
+    name: str
     store: Prepared
+
+    def __len__(self) -> int:
+        """The number of rows to draw from."""
+        return len(self.store.arrays["starts"]) - 1
+
+    def tokens(self, text: int) -> np.ndarray:
+        """Token ids of a text with special tokens, ``(T,)`` int32."""
+        return self.store.part("tokens", "starts", text)
+
+    def truncated(self, text: int) -> bool:
+        """Whether a text goes on after its last token. (Sentences for NER are never cut.)"""
+        return bool(self.store.arrays["truncated"][text])
+
+
+@dataclass(frozen=True)
+class NerCorpus(TokenisedCorpus):
+    """Tokenised sentences with an entity type for each token. Long ones are several windows."""
 
     @property
     def types(self) -> list[str]:
         """Entity types; :meth:`labels` holds indices into this list."""
         return self.store.record["types"]
-
-    @property
-    def lengths(self) -> np.ndarray:
-        """Number of tokens of each window, ``(N,)`` int64."""
-        return np.diff(self.store.arrays["starts"])
-
-    def __len__(self) -> int:
-        return len(self.store.arrays["starts"]) - 1
-
-    def tokens(self, window: int) -> np.ndarray:
-        """Token ids with special tokens, ``(T,)`` int32."""
-        return self.store.part("tokens", "starts", window)
 
     def labels(self, window: int) -> np.ndarray:
         """The entity type of each token, ``OUTSIDE`` or ``SPECIAL``: ``(T,)`` int32."""
@@ -83,17 +89,11 @@ class NerCorpus:
 
 
 @dataclass(frozen=True)
-class PairCorpus:
+class PairCorpus(TokenisedCorpus):
     """Tokenised pairs. The texts of a pair are neighbours: query, positive, then any negatives."""
 
-    store: Prepared
-
-    @property
-    def lengths(self) -> np.ndarray:
-        """Number of tokens of each pair, all its texts together: ``(N,)`` int64."""
-        return np.diff(self.store.arrays["starts"][self.store.arrays["pairs"]])
-
     def __len__(self) -> int:
+        """The number of pairs."""
         return len(self.store.arrays["pairs"]) - 1
 
     def texts(self, pair: int) -> range:
@@ -101,20 +101,12 @@ class PairCorpus:
         start, end = self.store.arrays["pairs"][pair : pair + 2].tolist()
         return range(start, end)
 
-    def tokens(self, text: int) -> np.ndarray:
-        """Token ids with special tokens, ``(T,)`` int32."""
-        return self.store.part("tokens", "starts", text)
-
     def identity(self, text: int) -> int:
         """A hash of the text's tokens without prefix, as int64.
 
         It is equal for texts that the encoder cannot tell apart.
         """
         return int(self.store.arrays["identities"].view(np.int64)[text])
-
-    def truncated(self, text: int) -> bool:
-        """Whether the text goes on after its last token."""
-        return bool(self.store.arrays["truncated"][text])
 
 
 def tokenizer_sha256(tokenizer: Any) -> str:

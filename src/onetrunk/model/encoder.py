@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -223,14 +223,18 @@ class Encoder:
 
         The pooler is left out: onetrunk never runs it.
         """
-        digest = hashlib.sha256()
-        for name, tensor in sorted(self.model.state_dict().items()):
-            if name.startswith("pooler."):
-                continue
-            array = tensor.detach().to("cpu").contiguous()
-            digest.update(f"{name} {tuple(array.shape)} {array.dtype};".encode())
-            digest.update(array.view(torch.uint8).numpy().tobytes())
-        return digest.hexdigest()
+        weights = self.model.state_dict().items()
+        return sha256_of_tensors({n: t for n, t in weights if not n.startswith("pooler.")})
+
+
+def sha256_of_tensors(tensors: Mapping[str, Tensor], begin: str = "") -> str:
+    """SHA-256 of a text and of the names, shapes and bytes of tensors, in the order of names."""
+    digest = hashlib.sha256(begin.encode())
+    for name, tensor in sorted(tensors.items()):
+        array = tensor.detach().to("cpu").contiguous()
+        digest.update(f"{name} {tuple(array.shape)} {array.dtype};".encode())
+        digest.update(array.view(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def architecture_of(config: Any, source: str) -> Architecture:

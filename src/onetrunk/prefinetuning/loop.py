@@ -37,7 +37,7 @@ from onetrunk.model.padding import pad
 from onetrunk.prefinetuning import conflict
 from onetrunk.prefinetuning.balance import Balance
 from onetrunk.prefinetuning.objectives import objective_of, settings_model
-from onetrunk.prefinetuning.objectives.base import Chunk, Objective
+from onetrunk.prefinetuning.objectives.base import Chunk, Objective, Setup
 from onetrunk.prefinetuning.objectives.supervised import SupervisedObjective
 from onetrunk.prefinetuning.optimizer import adamw, set_rates
 from onetrunk.prefinetuning.strategies import Plan, plan
@@ -124,11 +124,11 @@ class Trainer:
 
     def _open_objectives(self, settings: Mapping[str, FamilySettings]) -> nn.ModuleDict:
         supervised = self.plan.sharing.supervised
+        pooling, seed = self.recipe.pooling, self.recipe.seed
         return nn.ModuleDict(
             {
                 name: (SupervisedObjective if supervised else objective_of(name))(
-                    FAMILIES[name], settings[name], self.builder, self.encoder,
-                    self.recipe.pooling, self.recipe.seed,
+                    Setup(FAMILIES[name], settings[name], self.builder, self.encoder, pooling, seed)
                 )
                 for name in self.plan.families
             }

@@ -21,7 +21,7 @@ from transformers import PreTrainedTokenizerFast, RobertaConfig, RobertaModel
 
 from onetrunk.config import Recipe, load_recipe, parse
 from onetrunk.corpora.builder import CorpusBuilder
-from onetrunk.corpora.mixture import Corpus, Mixture
+from onetrunk.corpora.mixture import Mixture
 from onetrunk.corpora.store import Prepared
 from onetrunk.corpora.tokenised import NerCorpus
 from onetrunk.corpora.windows import OUTSIDE, SPECIAL
@@ -33,7 +33,7 @@ from onetrunk.model.padding import pad
 from onetrunk.prefinetuning.loop import Trainer
 from onetrunk.prefinetuning.objectives import concepts
 from onetrunk.prefinetuning.objectives import ner as weak_ner
-from onetrunk.prefinetuning.objectives.base import Chunk
+from onetrunk.prefinetuning.objectives.base import Chunk, Setup
 from onetrunk.prefinetuning.objectives.ner import NerObjective, NerSettings, candidates
 from onetrunk.processes import ALONE, Processes
 
@@ -56,7 +56,7 @@ def objective(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return NerObjective(
-            family("ner"), parsed, CorpusBuilder(encoder.tokenizer), encoder, "mean", seed
+            Setup(family("ner"), parsed, CorpusBuilder(encoder.tokenizer), encoder, "mean", seed)
         )
 
 
@@ -134,7 +134,7 @@ def reference(made: NerObjective, batch: Any, states: Sequence[Tensor]) -> float
     names = [project(made.concept.concept_projection, row) for row in frozen]
     total, count = 0.0, 0
     for row, (corpus, window) in enumerate(batch.windows):
-        data = made.mixture.corpora[corpus].data
+        data = made.mixture.corpora[corpus]
         types = [made.concepts.index(concepts.concept_name(name)) for name in data.types]
         open_corpus = len(set(types)) > settings.negatives
         for state, label in zip(states[row].detach(), data.labels(window).tolist(), strict=True):
@@ -406,7 +406,7 @@ def test_a_student_that_is_its_teacher_has_nothing_to_learn(
     assert made.distill is not None
     torch.nn.init.eye_(made.distill.projection.weight)
     torch.nn.init.zeros_(made.distill.projection.bias)
-    assert len(made.mixture.corpora[0].data) > 20  # windows, of twelve sentences
+    assert len(made.mixture.corpora[0]) > 20  # windows, of twelve sentences
     for step in range(4):
         batch = made.draw(step)
         loss, parts = trained_on(made, running(tiny_encoder), batch)
@@ -568,10 +568,10 @@ def test_two_hundred_thousand_concepts_cost_a_batch_nothing(
         "starts": np.arange(len(labels) + 1) * (words + 2),
     }
     record = {"types": [f"c{i}" for i in range(count)], "rows": len(labels)}
-    corpus = Corpus("open", NerCorpus(Prepared(tmp_path, arrays, record)))
+    corpus = NerCorpus("open", Prepared(tmp_path, arrays, record))
     settings, builder = NerSettings(batch_size=8), CorpusBuilder(tiny_encoder.tokenizer)
     monkeypatch.setattr(NerObjective, "prepare", lambda *_: Mixture([corpus], [1.0]))
-    made = NerObjective(family("ner"), settings, builder, tiny_encoder, "mean", 0)
+    made = NerObjective(Setup(family("ner"), settings, builder, tiny_encoder, "mean", 0))
     assert len(made.concepts) == count
     trained_on(made, stub(states_of(made.draw(0), 32)), made.draw(0))
     tracemalloc.start()

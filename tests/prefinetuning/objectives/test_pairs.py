@@ -26,7 +26,7 @@ from onetrunk.model.loading import load_encoder
 from onetrunk.model.padding import pad
 from onetrunk.prefinetuning import loop
 from onetrunk.prefinetuning.loop import Trainer
-from onetrunk.prefinetuning.objectives.base import Chunk
+from onetrunk.prefinetuning.objectives.base import Chunk, Setup
 from onetrunk.prefinetuning.objectives.pairs import PairObjective, PairSettings, _PairBatch
 from onetrunk.processes import ALONE, Processes
 
@@ -37,7 +37,7 @@ def objective(sources: list[Path], encoder: Encoder, **changes: Any) -> PairObje
     data = {"sources": [{"path": str(p)} for p in sources], "batch_size": 8, **changes}
     settings = PairSettings.model_validate(data)
     builder = CorpusBuilder(encoder.tokenizer)
-    return PairObjective(family("tc"), settings, builder, encoder, "mean", 0)
+    return PairObjective(Setup(family("tc"), settings, builder, encoder, "mean", 0))
 
 
 def lists(batch: _PairBatch) -> list[list[list[int]]]:
@@ -140,7 +140,7 @@ def test_prefixes_change_tokens_but_not_identities(tmp_path: Path, tiny_encoder:
     for prefixes in (("", ""), ("mum: ", "new york: ")):
         given = dict(zip(("query_prefix", "passage_prefix"), prefixes, strict=True))
         made = objective([tmp_path], tiny_encoder, **given)
-        (corpora[prefixes],) = (corpus.data for corpus in made.mixture.corpora)
+        (corpora[prefixes],) = made.mixture.corpora
         report = made.report()
         assert (report["query_prefix"], report["passage_prefix"]) == prefixes
         # "call c" is a query and another pair's positive: one of the two is passed over.

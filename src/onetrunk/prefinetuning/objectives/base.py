@@ -38,6 +38,20 @@ A chunk is computed when it is asked for. The same ids give the same chunks.
 """
 
 
+@dataclass(frozen=True)
+class Setup:
+    """Everything that an objective is built from."""
+
+    family: Family[Any, Any]
+    settings: Any
+    """An instance of :attr:`Objective.Settings`: what the recipe says about the family."""
+    builder: CorpusBuilder
+    encoder: Encoder
+    """The backbone as it is before stage 1."""
+    pooling: Pooling
+    seed: int
+
+
 class Objective(nn.Module, ABC):
     """The stage-1 training of a family: it draws its own batches and computes its own loss.
 
@@ -52,23 +66,12 @@ class Objective(nn.Module, ABC):
     mixture: Mixture[Any]
     """The sources, and counts of what was drawn from them."""
 
-    def __init__(
-        self,
-        family: Family[Any, Any],
-        settings: Any,
-        builder: CorpusBuilder,
-        encoder: Encoder,
-        pooling: Pooling,
-        seed: int,
-    ) -> None:
-        """Prepare the sources that ``settings``, an instance of :attr:`Settings`, names.
-
-        The backbone starts as ``encoder``. Raises :class:`UserError` if there are no sources, or
-        for a bad one.
-        """
+    def __init__(self, setup: Setup) -> None:
+        """Prepare the sources. Raises :class:`UserError` if there are none, or for a bad one."""
         super().__init__()
-        self.family, self.settings, self.pooling, self.seed = family, settings, pooling, seed
-        self.mixture = self.prepare(builder)
+        self.family, self.settings = setup.family, setup.settings
+        self.pooling, self.seed = setup.pooling, setup.seed
+        self.mixture = self.prepare(setup.builder)
 
     @abstractmethod
     def prepare(self, builder: CorpusBuilder) -> Mixture[Any]:

@@ -11,7 +11,8 @@ import numpy as np
 
 from onetrunk.config import Dataset
 from onetrunk.corpora.builder import CorpusBuilder
-from onetrunk.corpora.store import Prepared, Writer
+from onetrunk.corpora.store import Writer
+from onetrunk.corpora.tokenised import TokenisedCorpus
 from onetrunk.data.alignment import encode
 from onetrunk.data.locate import Located
 from onetrunk.data.notes import Notes
@@ -26,22 +27,13 @@ _Row = tuple[str, Any]
 
 
 @dataclass(frozen=True)
-class LabelledCorpus:
+class LabelledCorpus(TokenisedCorpus):
     """A tokenised labelled set. A row is one text with its units and a target for each unit."""
-
-    store: Prepared
 
     @property
     def labels(self) -> list[str]:
         """All labels of the set, sorted. Targets are numbered as in the family's heads."""
         return self.store.record["labels"]
-
-    def __len__(self) -> int:
-        return len(self.store.arrays["starts"]) - 1
-
-    def tokens(self, row: int) -> np.ndarray:
-        """Token ids with special tokens, ``(T,)`` int32."""
-        return self.store.part("tokens", "starts", row)
 
     def units(self, row: int) -> np.ndarray:
         """Token index of each unit, ``(u,)`` int32, u > 0."""
@@ -51,15 +43,11 @@ class LabelledCorpus:
         """Class of each unit, ``(u,)`` int32."""
         return self.store.part("targets", "unit_starts", row)
 
-    def truncated(self, row: int) -> bool:
-        """Whether the text goes on after its last token."""
-        return bool(self.store.arrays["truncated"][row])
-
 
 def labelled_corpus(
     family: Family[Any, Any], builder: CorpusBuilder, source: Dataset, max_length: int
-) -> tuple[str, LabelledCorpus]:
-    """Name and rows of a labelled set, read and labelled as the family does it for an app.
+) -> LabelledCorpus:
+    """A labelled set, read and labelled as the family does it for an app.
 
     Rows that evaluation sets hold are left out. Raises :class:`UserError` for what the family's
     reader refuses, and for a row that has no label or several where a unit takes one.
@@ -69,13 +57,12 @@ def labelled_corpus(
         for number, example in enumerate(family.read(Path(source.path), notes), start=1):
             yield f"{located}, row {number}", example
 
-    name, store = builder.store(
+    return LabelledCorpus(*builder.store(
         "labelled", source, max_length, read,
         texts_of=lambda row: [family.text(row[1])],
         write=lambda rows, writer: _write(family, rows, builder.tokenizer, max_length, writer),
         family=f"{type(family).__module__}.{type(family).__qualname__}",
-    )  # fmt: skip
-    return name, LabelledCorpus(store)
+    ))  # fmt: skip
 
 
 def _write(

@@ -18,12 +18,9 @@ from onetrunk.corpora.tokenised import NerCorpus
 from onetrunk.corpora.windows import OUTSIDE, SPECIAL
 from onetrunk.data.batching import TokenIds, shard, step_rng
 from onetrunk.errors import UserError
-from onetrunk.families.base import Family
 from onetrunk.losses.concept import ConceptContrastive, synonyms
 from onetrunk.losses.distill import Distillation
-from onetrunk.model.encoder import Encoder
-from onetrunk.model.heads import Pooling
-from onetrunk.prefinetuning.objectives.base import Chunk, Encode, Objective
+from onetrunk.prefinetuning.objectives.base import Chunk, Encode, Objective, Setup
 from onetrunk.prefinetuning.objectives.concepts import concept_name, name_embeddings
 from onetrunk.prefinetuning.objectives.teacher_states import DistillSettings, TeacherStates, Window
 from onetrunk.processes import Processes
@@ -90,17 +87,10 @@ class NerObjective(Objective):
     settings: NerSettings
     mixture: Mixture[NerCorpus]
 
-    def __init__(
-        self,
-        family: Family[Any, Any],
-        settings: NerSettings,
-        builder: CorpusBuilder,
-        encoder: Encoder,
-        pooling: Pooling,
-        seed: int,
-    ) -> None:
-        super().__init__(family, settings, builder, encoder, pooling, seed)
-        corpora = [corpus.data for corpus in self.mixture.corpora]
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        settings, encoder, builder = self.settings, setup.encoder, setup.builder
+        corpora = self.mixture.corpora
         names_of_corpus = [list(map(concept_name, corpus.types)) for corpus in corpora]
         self.concepts = sorted({name for names in names_of_corpus for name in names})
         index = {name: i for i, name in enumerate(self.concepts)}
@@ -150,7 +140,7 @@ class NerObjective(Objective):
     def draw(self, step: int, rank: int = 0, world: int = 1) -> _NerBatch:
         """``batch_size`` sentences, each from a corpus that is drawn by weight."""
         rng = step_rng(self.seed, step, self.family.name)
-        corpora = [corpus.data for corpus in self.mixture.corpora]
+        corpora = self.mixture.corpora
         chosen = self.mixture.choose(rng, self.settings.batch_size)
         windows = [(corpus, int(rng.integers(len(corpora[corpus])))) for corpus in chosen]
         for corpus in chosen:

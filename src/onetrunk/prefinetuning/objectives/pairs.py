@@ -18,12 +18,10 @@ from onetrunk.corpora.mixture import Mixture
 from onetrunk.corpora.tokenised import PairCorpus
 from onetrunk.data.batching import TokenIds, shard, step_rng
 from onetrunk.errors import UserError
-from onetrunk.families.base import Family
 from onetrunk.losses.gradcache import GradientCache
 from onetrunk.losses.info_nce import info_nce
-from onetrunk.model.encoder import Encoder
-from onetrunk.model.heads import Pooling, pool
-from onetrunk.prefinetuning.objectives.base import Encode, Objective
+from onetrunk.model.heads import pool
+from onetrunk.prefinetuning.objectives.base import Encode, Objective, Setup
 from onetrunk.processes import Processes
 
 LEARNED = (0.01, 1.0)
@@ -71,32 +69,25 @@ class PairObjective(Objective):
     log_scale: Tensor
     """Minus the logarithm of the temperature: a parameter if it is learned."""
 
-    def __init__(
-        self,
-        family: Family[Any, Any],
-        settings: PairSettings,
-        builder: CorpusBuilder,
-        encoder: Encoder,
-        pooling: Pooling,
-        seed: int,
-    ) -> None:
-        super().__init__(family, settings, builder, encoder, pooling, seed)
-        self.width = encoder.width
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        settings, name, width = self.settings, self.family.name, setup.encoder.width
         for corpus in self.mixture.corpora:
-            if len(corpus.data) < 2:
+            if len(corpus) < 2:
                 raise UserError(f"pair source {corpus.name!r} has one row: a batch needs two")
         for dimension in settings.dimensions:
-            if not 1 <= dimension <= self.width:
+            if not 1 <= dimension <= width:
                 raise UserError(
-                    f"recipe: families.{family.name}.dimensions: {dimension} is not within the "
-                    f"encoder's width, 1 … {self.width}"
+                    f"recipe: families.{name}.dimensions: {dimension} is not within the "
+                    f"encoder's width, 1 … {width}"
                 )
         low, high = LEARNED
         if settings.learn_temperature and not low <= settings.temperature <= high:
             raise UserError(
-                f"recipe: families.{family.name}.temperature: {settings.temperature} is not "
+                f"recipe: families.{name}.temperature: {settings.temperature} is not "
                 f"within {low} … {high}, where a learned one stays"
             )
+        self.width = width
         log_scale = torch.tensor(-math.log(settings.temperature))
         if settings.learn_temperature:
             self.log_scale = nn.Parameter(log_scale)
@@ -122,7 +113,7 @@ class PairObjective(Objective):
         """
         rng = step_rng(self.seed, step, self.family.name)
         (source,) = self.mixture.choose(rng, 1)
-        corpus = self.mixture.corpora[source].data
+        corpus = self.mixture.corpora[source]
         size = self.settings.batch_size
         candidates = rng.choice(len(corpus), size=min(len(corpus), 2 * size), replace=False)
         pairs: list[range] = []

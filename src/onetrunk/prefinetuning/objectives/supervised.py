@@ -23,10 +23,7 @@ from onetrunk.corpora.builder import CorpusBuilder
 from onetrunk.corpora.mixture import Mixture
 from onetrunk.data.batching import TokenIds, shard, step_rng
 from onetrunk.errors import UserError
-from onetrunk.families.base import Family
-from onetrunk.model.encoder import Encoder
-from onetrunk.model.heads import Pooling
-from onetrunk.prefinetuning.objectives.base import Encode, Objective
+from onetrunk.prefinetuning.objectives.base import Encode, Objective, Setup
 from onetrunk.prefinetuning.objectives.labelled import LabelledCorpus, labelled_corpus
 from onetrunk.processes import Processes
 
@@ -47,24 +44,17 @@ class SupervisedObjective(Objective):
     settings: FamilySettings
     mixture: Mixture[LabelledCorpus]
 
-    def __init__(
-        self,
-        family: Family[Any, Any],
-        settings: FamilySettings,
-        builder: CorpusBuilder,
-        encoder: Encoder,
-        pooling: Pooling,
-        seed: int,
-    ) -> None:
-        super().__init__(family, settings, builder, encoder, pooling, seed)
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
         corpora = self.mixture.corpora
-        self.classes = [family.classes(corpus.data.labels) for corpus in corpora]
+        self.classes = [self.family.classes(corpus.labels) for corpus in corpora]
         for corpus, classes in zip(corpora, self.classes, strict=True):
             if classes < 2:
                 raise UserError(
                     f"labelled set {corpus.name!r} has one class: nothing to tell apart"
                 )
-        self.heads = nn.ModuleList(nn.Linear(encoder.width, classes) for classes in self.classes)
+        width = setup.encoder.width
+        self.heads = nn.ModuleList(nn.Linear(width, classes) for classes in self.classes)
 
     def prepare(self, builder: CorpusBuilder) -> Mixture[LabelledCorpus]:
         """The sets under ``families.NAME.labelled`` in the recipe."""
@@ -77,7 +67,7 @@ class SupervisedObjective(Objective):
     def draw(self, step: int, rank: int = 0, world: int = 1) -> _Batch:
         """``batch_size`` rows, each from a set that is drawn by weight."""
         rng = step_rng(self.seed, step, self.family.name)
-        corpora = [corpus.data for corpus in self.mixture.corpora]
+        corpora = self.mixture.corpora
         chosen = self.mixture.choose(rng, self.settings.batch_size)
         rows = [(corpus, int(rng.integers(len(corpora[corpus])))) for corpus in chosen]
         for corpus, row in rows:
