@@ -52,7 +52,7 @@ def prepare(file: Path) -> dict[str, Any]:
 
     tokenizer = load_encoder(ENCODER).tokenizer
     start = time.perf_counter()
-    _, corpus = CorpusBuilder(tokenizer).pairs(Source(path=str(file)), MAX_LENGTH)
+    corpus = CorpusBuilder(tokenizer).pairs(Source(path=str(file)), MAX_LENGTH)
     return {"seconds": time.perf_counter() - start, "texts": corpus.store.record["texts"]}
 
 
@@ -91,12 +91,15 @@ def padding(file: Path) -> dict[str, Any]:
     from onetrunk.families import family
     from onetrunk.model.loading import load_encoder
     from onetrunk.prefinetuning.loop import CHUNK_TOKENS
+    from onetrunk.prefinetuning.objectives.base import Setup
+    from onetrunk.prefinetuning.objectives.pairs import PairObjective, PairSettings
 
-    encoder, kind = load_encoder(ENCODER), family("tc")
-    settings = kind.Settings(
+    encoder = load_encoder(ENCODER)
+    settings = PairSettings(
         sources=[{"path": str(file)}], batch_size=BATCH_ROWS, max_length=MAX_LENGTH
     )
-    objective = kind.objective(settings, CorpusBuilder(encoder.tokenizer), encoder, "mean", 0)
+    builder = CorpusBuilder(encoder.tokenizer)
+    objective = PairObjective(Setup(family("tc"), settings, builder, encoder, "mean", 0))
     real = padded = unsorted = 0
     start = time.perf_counter()
     for step in range(STEPS):

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from onetrunk.contamination.index import KINDS, EvaluationIndex
-from onetrunk.contamination.removal import DecontaminationReport, SourceReport, decontaminate
+from onetrunk.contamination.removal import SourceReport, decontaminate, decontamination_report
 from onetrunk.data.sources import find_file, read_pairs, read_texts
 from onetrunk.progress import progress_bar
 from onetrunk.storage import write_json
@@ -95,10 +95,10 @@ def generated(rng: random.Random, letters: str) -> str:
     return " ".join("".join(rng.choices(letters, k=rng.randint(2, 9))) for _ in range(12))
 
 
-def table(report: DecontaminationReport) -> Iterator[str]:
+def table(reports: dict[str, SourceReport]) -> Iterator[str]:
     """A line a source: what was removed, by kind, and the evaluation set most rows overlap with."""
     yield f"{'source':<44}{'rows':>9}" + "".join(f"{k:>12}" for k in KINDS) + "   most with"
-    for name, source in report.sources.items():
+    for name, source in reports.items():
         most = max(source.by_evaluation_set, key=source.by_evaluation_set.__getitem__, default="-")
         removed = "".join(f"{source.removed[kind]:>12,}" for kind in KINDS)
         yield f"{name:<44}{source.rows:>9,}{removed}   {most}"
@@ -116,7 +116,7 @@ def main() -> None:
         parser.error(f"{options.data}: no evaluation set or no source of these names")
 
     index, rng, plants = EvaluationIndex(), random.Random(0), []
-    report = DecontaminationReport(index)
+    reports: dict[str, SourceReport] = {}
     seconds = {"index": 0.0, "check": 0.0}  # without reading the files
     with progress_bar() as bar:
         task = bar.add_task("evaluation sets", total=len(sets), note="")
@@ -131,14 +131,14 @@ def main() -> None:
         task = bar.add_task("sources", total=len(sources), note="")
         for name in sources:
             bar.update(task, note=name)
-            rows = source_rows(options.data, name)
+            rows, reports[name] = source_rows(options.data, name), SourceReport()
             start = time.perf_counter()
-            for _ in decontaminate(rows, lambda row: row, index, report.source(name)):
+            for _ in decontaminate(rows, lambda row: row, index, reports[name]):
                 pass
             seconds["check"] += time.perf_counter() - start
             bar.advance(task)
 
-    every = report.sources.values()
+    every = reports.values()
     result = {
         "what": "train files of pre-finetuning data against validation and test files",
         "planted": check_planted(index, plants),
@@ -147,10 +147,10 @@ def main() -> None:
         "removed": {kind: sum(source.removed[kind] for source in every) for kind in KINDS},
         "seconds": {what: round(value, 1) for what, value in seconds.items()},
         "machine": {"cpu": platform.machine()},
-        **report.as_json(),
+        **decontamination_report(index, reports),
     }
     write_json(options.out, result)
-    print(*table(report), sep="\n")
+    print(*table(reports), sep="\n")
     print(f"planted: {json.dumps(result['planted'])}")
     print(f"{result['texts']:,} texts; seconds: {json.dumps(result['seconds'])}")
 

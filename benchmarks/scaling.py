@@ -127,7 +127,7 @@ def draw() -> None:
         "parameters": {
             "backbone": sum(p.numel() for p in trainer.shared.values()),
             "token_embeddings": trainer.encoder.token_embedding.weight.numel(),
-            "LoRAs and objectives": sum(p.numel() for p in trainer._own),
+            "LoRAs and objectives": sum(p.numel() for p in trainer._private),
         },
     }))  # fmt: skip
 

@@ -1,8 +1,9 @@
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
-from onetrunk.config import FamilySettings, Recipe, load_recipe, parse
+from onetrunk.config import FamilySettings, Recipe, as_recipe, load_recipe, parse
 from onetrunk.errors import UserError, nearest
 
 MINIMAL = "encoder: e\nfamilies:\n  ner:\n    sources: [{path: a}]\n"
@@ -57,6 +58,23 @@ def test_bad_recipes_name_file_key_and_value(tmp_path: Path, text: str, message:
 def test_missing_recipe(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no such recipe: .*nope\.yaml"):
         load_recipe(tmp_path / "nope.yaml")
+
+
+def test_a_recipe_in_any_form(tmp_path: Path) -> None:
+    path = recipe(tmp_path, MINIMAL)
+    loaded = load_recipe(path)
+    assert as_recipe(loaded) is loaded
+    assert as_recipe(path) == as_recipe(str(path)) == loaded
+    assert as_recipe(MappingProxyType(loaded.model_dump())) == loaded
+    with pytest.raises(UserError, match="recipe: encoder: field required"):
+        as_recipe({"families": {}})
+
+
+@pytest.mark.parametrize("sources", ["3", "a.jsonl", "{path: a}"])
+def test_sources_that_are_no_list_wait_for_their_family(tmp_path: Path, sources: str) -> None:
+    loaded = load_recipe(recipe(tmp_path, MINIMAL.replace("[{path: a}]", sources)))
+    with pytest.raises(UserError, match="sources: input should be a valid list"):
+        parse(FamilySettings, loaded.families["ner"], "here")
 
 
 def test_unknown_key_inside_a_list_of_sources() -> None:

@@ -1,7 +1,7 @@
 """Sentence-pair inference as a task family: does the second text follow from the first?
 
 A pair is one text, ``premise => hypothesis``, which the encoder reads as a whole. So apps of this
-family share the trunk's pass with other apps, and nothing in onetrunk has to know of pairs.
+family share the pass through the trunk with other apps, and nothing in onetrunk knows about pairs.
 """
 
 from __future__ import annotations
@@ -27,9 +27,8 @@ from onetrunk.data.notes import Notes
 from onetrunk.data.sources import stream_columns
 from onetrunk.errors import UserError
 from onetrunk.families.base import Family
-from onetrunk.model.encoder import Encoder
 from onetrunk.model.heads import Pooling, pool
-from onetrunk.prefinetuning.objectives.base import Encode, Objective
+from onetrunk.prefinetuning.objectives.base import Encode, Objective, Setup
 from onetrunk.processes import Processes
 
 SEPARATOR = " => "
@@ -44,7 +43,7 @@ class InferenceSettings(FamilySettings):
 
 @dataclass(frozen=True)
 class TextPair:
-    """Premise and hypothesis as one text, where the hypothesis starts in it, and the label."""
+    """Premise and hypothesis as one text, the start of the hypothesis in it, and the label."""
 
     text: str
     start: int
@@ -52,15 +51,15 @@ class TextPair:
 
 
 @dataclass(frozen=True)
-class Judged:
-    """The label (none if the tokenizer keeps nothing of the hypothesis), and probabilities."""
+class Judgement:
+    """A label and the labels' probabilities; none if the tokenizer deletes the whole hypothesis."""
 
     label: str | None
     probabilities: dict[str, float]
 
 
-class Inference(Family[TextPair, Judged]):
-    """Pairs of texts with a label each: entailed or not, or any others."""
+class Inference(Family[TextPair, Judgement]):
+    """Pairs of texts. Each has one label: entailed or not, or any others."""
 
     name: ClassVar[str] = "nli"
     metric: ClassVar[str] = "balanced_accuracy"
@@ -72,8 +71,8 @@ class Inference(Family[TextPair, Judged]):
 
     def parse(self, text: str) -> TextPair:
         """Raises UserError for a text that is not ``premise => hypothesis``."""
-        premise, found, _ = text.partition(SEPARATOR)
-        if not found:
+        premise, separator, _ = text.partition(SEPARATOR)
+        if not separator:
             raise UserError(f"{text!r} is no pair of texts: write premise{SEPARATOR}hypothesis")
         return TextPair(text, len(premise + SEPARATOR))
 
@@ -86,24 +85,24 @@ class Inference(Family[TextPair, Judged]):
         return [example.label]
 
     def classes(self, labels: Sequence[str]) -> int:
-        """One a label."""
+        """One for each label."""
         return len(labels)
 
     def units(self, example: TextPair, windows: Sequence[Encoded]) -> list[list[int]]:
-        """A pair's one unit is its hypothesis, by the first token; of several windows the one that
-        shows most around that reads the pair."""
+        """A pair has one unit: the first token of its hypothesis. Of several windows, the pair is
+        read in the one that shows most text around that token."""
         return window_units([(example.start, len(example.text))], windows)
 
     def gather(
         self, states: Tensor, mask: Tensor, units: Sequence[Sequence[int]], pooling: Pooling
     ) -> Tensor:
-        """The difference of the two sides of each pair that is read here."""
-        first = torch.tensor([at for (at,) in units], device=states.device)
+        """The difference between the two sides of each pair that is read here."""
+        first = torch.tensor([token for (token,) in units], device=states.device)
         return difference(states[first >= 0], mask[first >= 0], first[first >= 0])
 
     def targets(self, example: TextPair, units: Sequence[int], labels: Sequence[str]) -> Tensor:
         """``(1,)`` index of the label; ``(0,)`` where the pair is not read."""
-        return torch.tensor([labels.index(example.label) for at in units if at >= 0]).long()
+        return torch.tensor([labels.index(example.label) for token in units if token >= 0]).long()
 
     def decode(
         self,
@@ -111,15 +110,15 @@ class Inference(Family[TextPair, Judged]):
         example: TextPair,
         units: Sequence[int],
         labels: Sequence[str],
-    ) -> Judged:
+    ) -> Judgement:
         """The most probable label."""
         if not len(logits):
-            return Judged(None, {})
+            return Judgement(None, {})
         row = dict(zip(labels, logits[0].float().softmax(-1).tolist(), strict=True))
-        return Judged(max(row, key=row.__getitem__), row)
+        return Judgement(max(row, key=row.__getitem__), row)
 
     def score(
-        self, examples: Sequence[TextPair], predictions: Sequence[Judged]
+        self, examples: Sequence[TextPair], predictions: Sequence[Judgement]
     ) -> dict[str, float]:
         """Accuracy, and its mean over the labels: of rare and frequent ones alike."""
         gold = np.array([example.label for example in examples])
@@ -130,7 +129,7 @@ class Inference(Family[TextPair, Judged]):
             "accuracy": 100 * float(right.mean()),
         }
 
-    def render(self, example: TextPair, prediction: Judged) -> dict[str, Any]:
+    def render(self, example: TextPair, prediction: Judgement) -> dict[str, Any]:
         """Label and probabilities, in the form of the classification family."""
         labels = [] if prediction.label is None else [prediction.label]
         rounded = {label: round(p, 4) for label, p in prediction.probabilities.items()}
@@ -138,10 +137,11 @@ class Inference(Family[TextPair, Judged]):
 
 
 def difference(states: Tensor, mask: Tensor, first: Tensor) -> Tensor:
-    """|mean state of the premise - mean state of the hypothesis| of B pairs, each of which starts
-    its hypothesis at ``first (B,)``: ``(B, T, D)`` and mask ``(B, T)`` -> ``(B, D)``.
+    """|mean state of the premise - mean state of the hypothesis| of B pairs.
 
-    As of two embeddings (Conneau et al. 2017), only that each side has seen the other.
+    States ``(B, T, D)`` and mask ``(B, T)`` -> ``(B, D)``. The hypothesis of each pair starts at
+    token ``first (B,)``. Conneau et al. 2017 take the difference of two embeddings in this way;
+    here each side has also seen the other.
     """
     hypothesis = mask * (torch.arange(mask.shape[1], device=mask.device) >= first[:, None])
     return (pool(states, mask - hypothesis) - pool(states, hypothesis)).abs()
@@ -151,62 +151,49 @@ class _Pair(NamedTuple):
     premise: int  # which text of the corpus
     hypothesis: int
     truth: float
-    weight: float  # 1 for a true pair, 1 for all its false ones together
+    weight: float  # 1 for a true pair; its false pairs together have 1, too
 
 
 @dataclass(frozen=True)
 class _Batch:
+    """Pairs, their token ids, and the token at which each hypothesis starts."""
+
     pairs: list[_Pair]
     ids: list[np.ndarray]
     first: list[int]
 
 
 class InferenceObjective(Objective):
-    """Binary cross-entropy: a source's pair is true; false are its negatives (or, without any, the
-    most similar hypothesis of another premise) and the pair turned round, if that says more."""
+    """Binary cross-entropy of true and false pairs.
+
+    A source's pair is true. False are: its negatives, or without any the most similar hypothesis of
+    another premise; and the reversed pair, if the premise says more than the hypothesis.
+    """
 
     Settings: ClassVar[type[FamilySettings]] = InferenceSettings
+    settings: InferenceSettings
+    mixture: Mixture[PairCorpus]
 
-    def __init__(
-        self,
-        mixture: Mixture[PairCorpus],
-        settings: InferenceSettings,
-        encoder: Encoder,
-        seed: int,
-    ) -> None:
-        super().__init__()
-        self._mixture, self.settings, self.seed = mixture, settings, seed
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        encoder = setup.encoder
         self.scorer = nn.Linear(encoder.width, 1)
         between = encoder.tokenizer(SEPARATOR.strip(), add_special_tokens=False)["input_ids"]
         self.separator = np.array(between, np.int32)
 
-    @classmethod
-    def open(
-        cls,
-        family: str,
-        settings: InferenceSettings,
-        builder: CorpusBuilder,
-        encoder: Encoder,
-        pooling: Pooling,
-        seed: int,
-    ) -> InferenceObjective:
-        """Telling what follows from what, on the recipe's pair sources."""
-        mixture = Mixture.open(
-            f"families.{family}.sources", settings.sources, settings.exponent,
+    def prepare(self, builder: CorpusBuilder) -> Mixture[PairCorpus]:
+        """The recipe's pair sources."""
+        settings = self.settings
+        return Mixture.open(
+            f"families.{self.family.name}.sources", settings.sources, settings.exponent,
             lambda source: builder.pairs(source, settings.max_length),
         )  # fmt: skip
-        return cls(mixture, settings, encoder, seed)
-
-    @property
-    def mixture(self) -> Mixture[PairCorpus]:
-        """The sources."""
-        return self._mixture
 
     def draw(self, step: int, rank: int = 0, world: int = 1) -> _Batch:
-        """``batch_size`` pairs of one source, and for each the false ones."""
+        """``batch_size`` pairs of one source, each with its false pairs."""
         rng = step_rng(self.seed, step, Inference.name)
         (source,) = self.mixture.choose(rng, 1)
-        corpus = self.mixture.corpora[source].data
+        corpus = self.mixture.corpora[source]
         size = min(len(corpus), self.settings.batch_size)
         drawn = [list(corpus.texts(row)) for row in rng.choice(len(corpus), size, False).tolist()]
         groups = [
@@ -214,23 +201,23 @@ class InferenceObjective(Objective):
         ]
         cut = [any(map(corpus.truncated, pair[:2])) for group in groups for pair in group]
         self.mixture.count(source, len(cut), sum(cut))
-        own = [pair for group in shard(groups, rank, world) for pair in group]
-        left = [np.append(corpus.tokens(pair.premise)[:-1], self.separator) for pair in own]
-        right = [corpus.tokens(pair.hypothesis)[1:] for pair in own]
+        part = [pair for group in shard(groups, rank, world) for pair in group]
+        left = [np.append(corpus.tokens(pair.premise)[:-1], self.separator) for pair in part]
+        right = [corpus.tokens(pair.hypothesis)[1:] for pair in part]
         ids = [np.append(*sides) for sides in zip(left, right, strict=True)]
-        return _Batch(own, ids, list(map(len, left)))
+        return _Batch(part, ids, list(map(len, left)))
 
     def _false(self, corpus: PairCorpus, texts: list[int], drawn: list[list[int]]) -> list[_Pair]:
         premise, hypothesis, *negatives = texts
-        said = set(corpus.tokens(premise).tolist())
+        premise_tokens = set(corpus.tokens(premise).tolist())
 
-        def overlap(other: int) -> float:
-            words = set(corpus.tokens(other).tolist())
-            return len(words & said) / len(words | said)
+        def similarity(text: int) -> float:
+            tokens = set(corpus.tokens(text).tolist())
+            return len(tokens & premise_tokens) / len(tokens | premise_tokens)
 
-        own = corpus.identity(premise)
-        others = [other[1] for other in drawn if corpus.identity(other[0]) != own]
-        false = [(premise, text) for text in negatives or sorted(others, key=overlap)[-1:]]
+        identity = corpus.identity(premise)
+        others = [other[1] for other in drawn if corpus.identity(other[0]) != identity]
+        false = [(premise, text) for text in negatives or sorted(others, key=similarity)[-1:]]
         most = self.settings.shorter * len(corpus.tokens(premise))
         if len(corpus.tokens(hypothesis)) < most:
             false.append((hypothesis, premise))
@@ -241,7 +228,7 @@ class InferenceObjective(Objective):
         return list(batch.ids)
 
     def parts(self, encode: Encode, batch: _Batch, processes: Processes) -> Iterator[Tensor]:
-        """Mean over true pairs and as much weight of false ones, a part a chunk."""
+        """The weighted mean over all pairs of the global batch; a part per chunk."""
         device = self.scorer.weight.device
         total = processes.total(sum(pair.weight for pair in batch.pairs), device)
         for chunk in encode(batch.ids):
@@ -251,7 +238,3 @@ class InferenceObjective(Objective):
             score = self.scorer(difference(chunk.states, chunk.mask, first)).squeeze(-1)
             loss = F.binary_cross_entropy_with_logits(score, truth, weight, reduction="sum")
             yield loss / total
-
-    def report(self) -> dict[str, Any]:
-        """Sources and truncation."""
-        return self.mixture.report()

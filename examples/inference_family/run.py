@@ -18,7 +18,7 @@ from onetrunk.adaptation.task import AdaptSettings, Data
 from onetrunk.apps.engine import Engine
 from onetrunk.config import load_recipe
 from onetrunk.families import FAMILIES
-from onetrunk.model.backbone import load_backbone
+from onetrunk.model.backbone import Backbone
 from onetrunk.prefinetuning.objectives import OBJECTIVES
 from onetrunk.prefinetuning.run import prefinetune
 
@@ -28,7 +28,7 @@ TASKS = ("sick_0", "sick_1")
 
 
 def main() -> None:
-    """Build the data, run stage 1, and fit and score apps on the bare encoder and on the result."""
+    """Build the data, run stage 1, and score apps on the bare encoder and on the new backbone."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("--steps", type=int)
@@ -42,7 +42,7 @@ def main() -> None:
     recipe = load_recipe(RECIPE, steps=options.steps)
     prefinetune(recipe, OUT / "backbone", overwrite=True)
     for name in (recipe.encoder, str(OUT / "backbone")):
-        backbone = load_backbone(name)
+        backbone = Backbone.load(name)
         for task in TASKS:
             train, test = (
                 family.read(OUT / f"data/nli/{task}/{split}.jsonl") for split in ("train", "test")

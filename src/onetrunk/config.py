@@ -1,14 +1,15 @@
-"""Recipes: what a stage-1 run is told, as typed models. An unknown key is an error."""
+"""Recipes: the settings of a stage-1 run as typed models. An unknown key is an error."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from onetrunk.errors import UserError, nearest
+from onetrunk.errors import UserError, nearest, nearest_path
 
 
 class _Settings(BaseModel):
@@ -20,7 +21,8 @@ class Dataset(_Settings):
 
     path: str
     weight: float | None = Field(None, gt=0)
-    """Share in the mixture; None: rows ** exponent. A higher weight repeats its rows more often."""
+    """Share in the mixture; None: rows ** exponent. With a higher weight its rows are repeated more
+    often."""
     max_rows: int | None = Field(None, gt=0)
     """Use only the first so many rows."""
 
@@ -29,38 +31,39 @@ class Source(Dataset):
     """One corpus of a family's own objective."""
 
     scheme: Literal["auto", "iob1", "iob2", "bioes", "bilou"] = "auto"
-    """How entities are tagged; auto: as the whole file shows, which is said aloud."""
+    """How entities are tagged; auto: as the file shows, which is reported."""
 
 
 class FamilySettings(_Settings):
-    """What every task family is told in stage 1."""
+    """The stage-1 settings that all task families have."""
 
     sources: list[Source] = []
-    """What the family's own objective trains on: all strategies but muppet need them."""
+    """The data of the family's own objective. All strategies except muppet need them."""
     labelled: list[Dataset] = []
-    """What strategy muppet trains on: labelled sets, as apps are trained on (stage 2)."""
+    """The data of strategy muppet: labelled sets such as apps train on (stage 2)."""
     weight: float = Field(1.0, gt=0)
     """Factor on the family's loss (λ in the design). Raising it favours this family."""
     batch_size: int = Field(64, ge=2)
     max_length: int = Field(64, ge=8)
-    """Tokens a text, special tokens included. Longer sentences are read in overlapping windows;
-    longer texts of pairs and of labelled sets are cut, and the share of those is reported."""
+    """Tokens of a text, special tokens included. Longer sentences are read in overlapping windows.
+    Longer texts of pairs and of labelled sets are cut, and their share is reported."""
     exponent: float = Field(0.5, ge=0, le=1)
-    """How source size counts in the mixture: 1 rows evenly, 0 sources evenly."""
+    """How the size of a source counts in the mixture: 1 draws rows evenly, 0 draws sources evenly.
+    """
 
 
 class Decontaminate(_Settings):
     """Leave out rows that evaluation sets hold too (:mod:`onetrunk.contamination.index`)."""
 
     against: list[str] = Field(min_length=1)
-    """Files, or folders with a validation or test split; ``*`` stands for any name. Of
-    ``hub:NAME[:CONFIG]`` it is the test split."""
+    """Files, or folders with a validation or a test split; ``*`` stands for any name.
+    ``hub:NAME[:CONFIG]`` names the test split of a set of the hub."""
     min_words: int = Field(5, ge=1)
     """Texts with fewer words are not judged."""
     near_words: int = Field(8, ge=1)
-    """Texts with fewer words are judged by identity alone."""
+    """Texts with fewer words count as the same only if they are identical."""
     threshold: float = Field(0.65, ge=0.6, le=1)
-    """Jaccard similarity of words and word pairs from which on a text is a near-duplicate."""
+    """A text is a near-duplicate from this Jaccard similarity of words and word pairs on."""
 
 
 class LoraSettings(_Settings):
@@ -78,14 +81,14 @@ class OptimizerSettings(_Settings):
     backbone_lr: float = Field(1e-4, gt=0)
     lora_lr: float = Field(5e-4, gt=0)
     objective_lr: float = Field(1e-3, gt=0)
-    """For projections that belong to an objective and are thrown away after stage 1."""
+    """For the parameters of objectives, which are thrown away after stage 1."""
     weight_decay: float = Field(0.01, ge=0)
-    """On the backbone's matrices only: decay on a LoRA would move it without its family's loss."""
+    """On the backbone's matrices only: decay would move a LoRA without its family's loss."""
     warmup: float = Field(0.1, ge=0, le=1)
     """Share of the steps during which learning rates rise from zero."""
     decay: Literal["linear", "cosine", "constant"] = "linear"
     clip: float = Field(1.0, gt=0)
-    """Largest global norm of the gradient of a step."""
+    """The largest global norm that the gradient of a step may have."""
 
 
 class Recipe(_Settings):
@@ -97,40 +100,57 @@ class Recipe(_Settings):
     steps: int = Field(400, ge=1)
     seed: int = Field(0, ge=0)
     k: int = Field(3, ge=1)
-    """LoRA sits on the last k layers. Raising it gives families more room and apps less sharing."""
+    """LoRA is on the last k layers. A higher k gives families more capacity of their own, and
+    leaves fewer layers that apps share."""
     pooling: Literal["mean", "cls"] = "mean"
     dropout: float = Field(0.0, ge=0, lt=1)
-    """Inside the encoder while it trains; 0 suits runs that see no row twice."""
+    """Dropout inside the encoder while it trains. 0 suits runs that see no row twice."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """auto: bf16 autocast only if a measurement at start finds it faster on this machine."""
     threads: int | None = Field(None, ge=1)
     """CPU threads; None: PyTorch's own choice."""
     balance: Literal["fixed", "uncertainty", "gradient_norm"] = "fixed"
-    """How the families' weights go on from those given: see
+    """How the weights of the families change in training: see
     :class:`onetrunk.prefinetuning.balance.Balance`."""
     lora: LoraSettings = LoraSettings()
     optimizer: OptimizerSettings = OptimizerSettings()
     decontaminate: Decontaminate | None = None
-    """Evaluation sets whose rows must not be trained on; None: nothing is checked."""
+    """Evaluation sets whose rows are left out of training; None: nothing is checked."""
     families: dict[str, dict[str, Any]]
 
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def load_recipe(path: Path, **overrides: Any) -> Recipe:
-    """Read a YAML recipe; ``overrides`` that are not None replace its top-level keys.
+def as_recipe(recipe: Recipe | Mapping[str, Any] | str | Path) -> Recipe:
+    """A recipe, the path of a YAML file (:func:`load_recipe`), or a mapping with a recipe's keys.
+
+    Relative paths in a mapping are taken from the current folder. Raises :class:`UserError` as
+    :func:`load_recipe` does.
+    """
+    if isinstance(recipe, Recipe):
+        return recipe
+    if isinstance(recipe, Mapping):
+        return parse(Recipe, dict(recipe), "recipe")
+    return load_recipe(recipe)
+
+
+def load_recipe(path: str | Path, **overrides: Any) -> Recipe:
+    """Read a YAML recipe. Those ``overrides`` that are not None replace its top-level keys.
 
     Relative source, encoder and teacher paths are taken from the recipe's folder. Raises
     :class:`UserError` naming file, key, value and the nearest valid key.
     """
+    path = Path(path)
     data = read_yaml(path, "recipe")
     data |= {key: value for key, value in overrides.items() if value is not None}
     recipe = parse(Recipe, data, str(path))
     for family in recipe.families.values():
-        for source in [*(family.get("sources") or []), *(family.get("labelled") or [])]:
-            if isinstance(source, dict) and "path" in source:
-                source["path"] = absolute(path.parent, str(source["path"]))
+        for key in ("sources", "labelled"):
+            listed = family.get(key)
+            for source in listed if isinstance(listed, list) else []:
+                if isinstance(source, dict) and "path" in source:
+                    source["path"] = absolute(path.parent, str(source["path"]))
         distill = family.get("distill")
         if isinstance(distill, dict) and str(distill.get("teacher")).startswith("."):
             distill["teacher"] = absolute(path.parent, distill["teacher"])
@@ -142,32 +162,38 @@ def load_recipe(path: Path, **overrides: Any) -> Recipe:
     return recipe
 
 
-def read_yaml(path: Path, what: str) -> dict[str, Any]:
-    """Read a YAML mapping; ``what`` says in the error what the file should have been."""
+def read_yaml(path: Path, kind: str) -> dict[str, Any]:
+    """Read a YAML mapping. ``kind`` says in messages what the file should be.
+
+    Raises :class:`UserError` for a file that is missing (with the nearest sibling's name) or is no
+    YAML mapping.
+    """
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, IsADirectoryError):
-        raise UserError(f"no such {what}: {path}") from None
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        hint = nearest_path(path, path.parent.glob("*.y*ml"))
+        raise UserError(f"no such {kind}: {path}{hint}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(data, dict):
-        raise UserError(f"{path} is not a {what}: a mapping of keys was expected")
+        raise UserError(f"{path} is not a {kind}: a mapping of keys was expected")
     return data
 
 
 def absolute(folder: Path, path: str) -> str:
-    """A path that is written relative to ``folder``; a hub name as it is."""
+    """The absolute path of a ``path`` that is relative to ``folder``; a hub name as it is."""
     if path.startswith("hub:"):
         return path
     return str((folder / Path(path).expanduser()).resolve())
 
 
 def parse(model: type[Model], data: Any, where: str) -> Model:
-    """Validate ``data``; the first fault becomes a one-line :class:`UserError` led by ``where``."""
+    """Validate ``data``. The first fault becomes a one-line :class:`UserError` that begins with
+    ``where``."""
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        # A misspelt key first: it is often why another one is missing.
+        # A misspelt key first: it is often the reason why another key is missing.
         fault = min(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
         key = ".".join(map(str, fault["loc"]))
         if fault["type"] == "extra_forbidden":

@@ -1,4 +1,4 @@
-"""Things by name: those of onetrunk, and those that installed packages add by an entry point."""
+"""Registries: onetrunk's own entries, and those that installed packages add by entry points."""
 
 from __future__ import annotations
 
@@ -8,40 +8,40 @@ from typing import Any, Generic, TypeVar
 
 from onetrunk.errors import UserError
 
-Thing = TypeVar("Thing")
+Entry = TypeVar("Entry")
 
 
-class Plugins(Mapping[str, Thing], Generic[Thing]):
-    """A mapping from names to things of one kind: families, or stage-1 objectives.
+class Plugins(Mapping[str, Entry], Generic[Entry]):
+    """A mapping from names to entries of one kind: task families, or stage-1 objectives.
 
-    A plug-in is imported when its name is looked up, so one that does not work harms no other.
-    Looking a name up raises :class:`UserError` if two sides provide it, or if the plug-in that does
-    cannot be imported or is not what its entry point says.
+    A plug-in is imported when its name is looked up, so one that does not work harms no other. The
+    look-up raises :class:`UserError` if two packages provide the name, and if the plug-in cannot be
+    imported or is not of this kind.
     """
 
     def __init__(
         self,
         group: str,
-        what: str,
-        own: Mapping[str, Thing],
-        check: Callable[[str, Any], Thing],
+        kind: str,
+        own: Mapping[str, Entry],
+        check: Callable[[str, Any], Entry],
     ) -> None:
-        """``group`` is the entry points' group, ``what`` the kind of thing in messages.
+        """``group`` is the group of entry points; ``kind`` is what messages call an entry.
 
-        ``check(name, loaded)`` turns what an entry point holds into a thing; it raises TypeError,
-        with a phrase that goes on from "task family 'x' of package y", if it is not one.
+        ``check(name, loaded)`` turns what an entry point refers to into an entry. If it cannot, it
+        raises TypeError with the rest of a sentence that begins "task family 'x' of package y".
         """
-        self._group, self._what, self._check = group, what, check
+        self._group, self._kind, self._check = group, kind, check
         self._own = dict(own)
-        self._loaded: dict[str, Thing] = {}
+        self._loaded: dict[str, Entry] = {}
 
-    def add(self, name: str, thing: Thing) -> None:
-        """Make known what a script brings and no installed package does."""
+    def add(self, name: str, entry: Entry) -> None:
+        """Add an entry from a script; an installed package has an entry point instead."""
         if name in self:
-            raise UserError(f"there is a {self._what} {name!r} already")
-        self._own[name] = thing
+            raise UserError(f"there is a {self._kind} {name!r} already")
+        self._own[name] = entry
 
-    def __getitem__(self, name: str) -> Thing:
+    def __getitem__(self, name: str) -> Entry:
         if name not in self._loaded:
             self._loaded[name] = self._load(name)
         return self._loaded[name]
@@ -55,24 +55,24 @@ class Plugins(Mapping[str, Thing], Generic[Thing]):
     def _points(self) -> list[EntryPoint]:
         return sorted(entry_points(group=self._group), key=lambda point: point.name)
 
-    def _load(self, name: str) -> Thing:
+    def _load(self, name: str) -> Entry:
         points = [point for point in self._points() if point.name == name]
-        sides = ["onetrunk"] * (name in self._own) + [_package(point) for point in points]
-        if len(sides) > 1:
+        providers = ["onetrunk"] * (name in self._own) + [_package(point) for point in points]
+        if len(providers) > 1:
             raise UserError(
-                f"{self._what} {name!r} is provided by {' and by '.join(sides)}: uninstall one"
+                f"{self._kind} {name!r} is provided by {' and by '.join(providers)}: uninstall one"
             )
         if not points:
             return self._own[name]
-        where = f"{self._what} {name!r} of {sides[0]}"
+        plugin = f"{self._kind} {name!r} of {providers[0]}"
         try:
             loaded = points[0].load()
         except Exception as error:  # whatever the plug-in's own code raises
-            raise UserError(f"{where} cannot be used: {type(error).__name__}: {error}") from error
+            raise UserError(f"{plugin} cannot be used: {type(error).__name__}: {error}") from error
         try:
             return self._check(name, loaded)
         except TypeError as error:
-            raise UserError(f"{where} {error}") from error
+            raise UserError(f"{plugin} {error}") from error
 
 
 def _package(point: EntryPoint) -> str:

@@ -1,4 +1,4 @@
-"""The processes of a data-parallel run: one, unless a launcher such as torchrun started more."""
+"""The processes of a data-parallel run: one, unless a launcher such as torchrun starts several."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from torch import Tensor
 
 from onetrunk.errors import UserError
 
-# Gradients travel in buckets of so many numbers: few calls, little memory beside them.
+# Gradients are exchanged in buckets of so many numbers: few calls, and little extra memory.
 BUCKET = 8 * 2**20
-# Only token embeddings have so many rows, and a batch gives few of them a gradient.
+# Only token embeddings have so many rows, and a batch gives only few of these a gradient.
 TALL = 10_000
 # How long to wait for the others. Machines may prepare the same corpora at different speeds.
 PATIENCE = timedelta(hours=1)
@@ -23,17 +23,20 @@ PATIENCE = timedelta(hours=1)
 
 @dataclass(frozen=True)
 class Processes:
-    """Which process this is and what it exchanges with the others; alone, it exchanges nothing."""
+    """The rank of this process among ``world`` processes, and its exchange with the others.
+
+    A process that runs alone exchanges nothing.
+    """
 
     rank: int = 0
     world: int = 1
 
     @classmethod
     def join(cls, device: str = "cpu") -> Processes:
-        """The group that a launcher's environment describes, or this process alone.
+        """Join the group that a launcher's environment describes; without one, run alone.
 
         From here on ``cuda`` means this process's own card. Raises :class:`UserError` if ``device``
-        names one card for all.
+        names one card, which all processes would share.
         """
         if int(os.environ.get("WORLD_SIZE", "1")) == 1:
             return cls()
@@ -49,7 +52,7 @@ class Processes:
 
     @property
     def first(self) -> bool:
-        """Whether this process is the one that writes and prints."""
+        """Whether this is the process that writes and reports."""
         return self.rank == 0
 
     def total(self, value: float, device: torch.device) -> float:
@@ -63,7 +66,7 @@ class Processes:
     def add(self, tensors: Sequence[Tensor]) -> None:
         """Replace each tensor by its sum over all processes, in place.
 
-        Of a matrix with very many rows only those travel that are not zero everywhere.
+        Of a matrix with very many rows, only those are exchanged that are not zero everywhere.
         """
         if self.world == 1:
             return
@@ -81,10 +84,10 @@ class Processes:
                 tensor.copy_(part.view_as(tensor))
 
     def gather(self, rows: Tensor) -> Tensor:
-        """Everyone's rows ``(n, ...)`` of any dtype, process after process: ``(N, ...)``.
+        """The rows ``(n, ...)`` of all processes, process after process: ``(N, ...)``, any dtype.
 
-        Gradients flow into this process's own rows alone. A loss that every process computes on
-        all rows so gets its whole gradient once the processes' gradients are added.
+        Gradients flow only into this process's own rows. If every process computes the same loss
+        of all rows, the sum of the processes' gradients is therefore the gradient of that loss.
         """
         if self.world == 1:
             return rows
@@ -94,26 +97,26 @@ class Processes:
         longest = int(torch.stack(counts).max())
         padded = rows.detach().new_zeros(longest, *rows.shape[1:])
         padded[: len(rows)] = rows.detach()
-        everyone = [torch.empty_like(padded) for _ in range(self.world)]
-        dist.all_gather(everyone, padded)
-        parts = [part[: int(n)] for part, n in zip(everyone, counts, strict=True)]
+        gathered = [torch.empty_like(padded) for _ in range(self.world)]
+        dist.all_gather(gathered, padded)
+        parts = [part[: int(n)] for part, n in zip(gathered, counts, strict=True)]
         parts[self.rank] = rows
         return torch.cat(parts)
 
     def replicated(self, value: Tensor) -> Tensor:
-        """A parameter as a loss that every process computes in full should see it.
+        """A parameter, for a loss that every process computes in full.
 
-        Its gradient is divided among the processes, so that adding theirs counts it once.
+        Its gradient is divided by the number of processes, so that their sum counts it once.
         """
         return value / self.world + (value - value / self.world).detach()
 
     def wait(self) -> None:
-        """Go on when every process has come here."""
+        """Wait until every process has come here."""
         if self.world > 1:
             dist.barrier()
 
     def leave(self) -> None:
-        """Part from the others at the end of the program; nothing can be exchanged after it."""
+        """Leave the group at the end of the program. Nothing can be exchanged after it."""
         if self.world > 1:
             dist.destroy_process_group()
 

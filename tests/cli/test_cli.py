@@ -328,7 +328,7 @@ def test_bad_recipes(run: Run, recipe: Path, corpora: Path) -> None:
 
 
 def test_unknown_encoders(run: Run, corpora: Path) -> None:
-    refused(adapt(run, corpora / "nope", corpora), "no such encoder folder: ", "nope")
+    refused(adapt(run, corpora / "nope", corpora), "no such folder: ", "nope")
     refused(adapt(run, "package:nope", corpora), "no installed package 'nope'")
 
 
@@ -450,6 +450,18 @@ def test_killed_and_resumed(run: Run, recipe: Path, corpora: Path) -> None:
     lines = [[json.loads(line) | {"seconds": 0} for line in text.splitlines()] for text in logs]
     assert lines[0] == lines[1]
     assert [line["step"] for line in lines[0]] == list(range(30))
+
+
+def test_off_a_terminal_a_line_shows_every_20th_step(run: Run, recipe: Path, corpora: Path) -> None:
+    recipe.write_text(recipe.read_text().replace("steps: 2", "steps: 45"))
+    result = run("prefinetune", recipe, "--out", corpora / "out")
+    note, *lines, bar, wrote = result.err.splitlines()
+    assert note.startswith("note: duplicate rows (same text and labels): ")
+    shown = r"  ner \d+\.\d{3}  tc \d+\.\d{3}  [\d,]+ tok/s, 0% padding  ETA \d+ s"
+    for line, step in zip(lines, (20, 40), strict=True):
+        assert re.fullmatch(rf"step {step}/45{shown}", line)
+    assert bar.startswith("pre-finetune tpl ")
+    assert wrote.startswith(f"wrote {corpora / 'out'}  strategy tpl, 45 steps, ")
 
 
 def test_a_usage_error_exits_with_2(run: Run) -> None:

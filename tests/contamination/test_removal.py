@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from itertools import count, islice
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,7 +18,7 @@ from onetrunk.contamination.index import (
     normalised_words,
     shingles,
 )
-from onetrunk.contamination.removal import DecontaminationReport, SourceReport, decontaminate
+from onetrunk.contamination.removal import SourceReport, decontaminate, decontamination_report
 from onetrunk.errors import UserError
 
 WORDS = [f"{a}{b}{c}" for a in "bdfgklmn" for b in ("a", "eri", "ou") for c in "lmnrst"]
@@ -43,7 +42,7 @@ def index_of(*texts: str, name: str = "set/test", **settings: float) -> Evaluati
 
 
 def found(index: EvaluationIndex, text: str) -> Overlap:
-    overlap = index.overlap(text)
+    (overlap,) = index.check([text])
     assert overlap is not None
     return overlap
 
@@ -76,7 +75,7 @@ def test_scripts() -> None:
     )
     assert found(index, "我们明天早上九点在车站见面").kind == "near"
     assert found(index, "我们，明天早上八点，在车站见面。").kind == "normalised"
-    assert index.overlap("मैं कल सुबह आठ बजे आऊंगी") is None  # marks count; six words: identity only
+    assert index.check(["मैं कल सुबह आठ बजे आऊंगी"]) == [None]  # marks count; six words: identity only
     assert found(index, "STRASSE NACH O\u0308STERREICH IST HEUTE GESPERRT").kind == "normalised"
 
 
@@ -85,17 +84,17 @@ def test_scripts() -> None:
 )
 def test_short_texts_are_no_leak(text: str) -> None:
     index = index_of(text)
-    assert index.overlap(text) is None
+    assert index.check([text]) == [None]
     assert index.sets["set/test"]["too_short"] == 1
-    assert index.overlap(f"{text} and so on and so forth until the very end") is None
+    assert index.check([f"{text} and so on and so forth until the very end"]) == [None]
 
 
 def test_between_five_and_eight_words_only_identity_counts() -> None:
     index = index_of("one two three four five")
     assert found(index, "one two three four five").kind == "exact"
     assert found(index, "One, two, three, four, five!").kind == "normalised"
-    assert index.overlap("one two three four six") is None
-    assert index.overlap("zero one two three four five six seven eight") is None
+    assert index.check(["one two three four six"]) == [None]
+    assert index.check(["zero one two three four five six seven eight"]) == [None]
     wide = index_of("one two three four five", near_words=5)
     assert found(wide, "zero one two three four five six seven eight").kind == "contained"
 
@@ -107,7 +106,7 @@ def test_contained_is_whole_words_the_longest_first() -> None:
     assert (overlap.kind, overlap.row) == ("contained", 1)
     assert overlap.similarity == pytest.approx(12 / 18)
     assert found(index, f"so {short} and more of the same, and more, and more").row == 0
-    assert index.overlap(f"so{short}and more of the same, and more, and more") is None
+    assert index.check([f"so{short}and more of the same, and more, and more"]) == [None]
 
 
 def test_one_changed_word_is_always_found() -> None:
@@ -160,7 +159,7 @@ def test_any_text_is_judged_and_found_in_itself(texts: list[str], other: str) ->
     for text, overlap in zip(texts, index.check(texts), strict=True):
         words = normalised_words(text)
         assert (overlap is not None and overlap.kind == "exact") == bool(words)
-    assert index.check([other]) == [index.overlap(other)]
+    assert index.check([other]) == index.check([other, *texts])[:1]
 
 
 def test_bulk_equals_single_and_sets_can_be_added_later() -> None:
@@ -168,7 +167,7 @@ def test_bulk_equals_single_and_sets_can_be_added_later() -> None:
     index = index_of(*texts[:20], name="a")
     index.add("b", (text.upper() for text in texts[10:30]))
     overlaps = index.check(texts)
-    assert overlaps == [index.overlap(text) for text in texts]
+    assert overlaps == [index.check([text])[0] for text in texts]
     assert [o and (o.kind, o.evaluation_set, o.also_in) for o in overlaps] == (
         [("exact", "a", ())] * 10 + [("exact", "a", ("b",))] * 10
         + [("normalised", "b", ())] * 10 + [None] * 10
@@ -183,10 +182,9 @@ def test_decontaminate_a_pair_overlaps_if_either_side_does() -> None:
     pairs[3] = ("yes", held_out[4])
     pairs[4200] = (held_out[5].upper(), clean[0])
     pairs[4499] = (f"well {held_out[6]} indeed", held_out[7])
-    report = DecontaminationReport(index)
-    kept = list(decontaminate(pairs, lambda pair: pair, index, report.source("pairs")))
+    source = SourceReport()
+    kept = list(decontaminate(pairs, lambda pair: pair, index, source))
     assert kept == [pair for at, pair in enumerate(pairs) if at not in (3, 4200, 4499)]
-    source = report.sources["pairs"]
     assert (source.rows, source.texts, source.too_short) == (4500, 9000, 1)
     assert source.removed == {"exact": 2, "normalised": 1, "contained": 0, "near": 0}
     assert source.by_evaluation_set == {"toy/test": 3}
@@ -215,16 +213,15 @@ def test_rows_stream() -> None:
     assert len(list(islice(decontaminate(rows, lambda r: [r], index, SourceReport()), 10))) == 10
 
 
-def test_report_counts_every_set_and_holds_no_text(tmp_path: Path) -> None:
+def test_report_counts_every_set_and_holds_no_text() -> None:
     texts = list(map(" ".join, sentences(9, 20)))
     index = index_of(*texts, name="a/test")
     index.add("a_copy/test", texts)
-    report = DecontaminationReport(index)
+    report = SourceReport()
     near = [text.replace(text.split()[2], "changed") for text in texts[:8]]
     rows = [*texts[:5], *map(str.upper, texts[5:7]), *near]
-    assert list(decontaminate(rows, lambda r: [r], index, report.source("s"))) == []
-    report.write(tmp_path / "decontamination.json")
-    written = json.loads((tmp_path / "decontamination.json").read_text())
+    assert list(decontaminate(rows, lambda r: [r], index, report)) == []
+    written = json.loads(json.dumps(decontamination_report(index, {"s": report})))
     source = written["sources"]["s"]
     assert source["removed"] == {"exact": 5, "normalised": 2, "contained": 0, "near": 8}
     assert list(source["removed"]) == list(KINDS)
@@ -255,10 +252,6 @@ def test_wrong_use() -> None:
     index = index_of(QUOTED)
     with pytest.raises(UserError, match="'set/test' was added before"):
         index.add("set/test", [])
-    report = DecontaminationReport(index)
-    report.source("s")
-    with pytest.raises(UserError, match="'s' was decontaminated before"):
-        report.source("s")
     with pytest.raises(UserError, match=r"threshold 0\.3 is not between"):
         OverlapSettings(threshold=0.3)
     with pytest.raises(UserError, match="min_words 9 and near_words 8"):

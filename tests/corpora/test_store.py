@@ -35,16 +35,19 @@ class Maker:
         writer.append("numbers", np.arange(10, dtype=np.int32))
         writer.append("numbers", np.arange(10, 400_000, dtype=np.int32))
         writer.append("none", np.empty(0, np.uint64))
+        writer.notes.add("numbers", "seven")
         return {"rows": 7}
 
 
 def test_made_once_and_mapped(cache: Path) -> None:
-    make = Maker()
-    first = prepared("kind", "key", make)
-    second = prepared("kind", "key", make)
+    make, notes = Maker(), [Notes(), Notes()]
+    first = prepared("kind", "key", make, notes[0])
+    second = prepared("kind", "key", make, notes[1])
     assert make.calls == 1
+    assert [said.lines() for said in notes] == 2 * [["numbers: 1 (seven)"]]
     for store in (first, second, pickle.loads(pickle.dumps(first))):
         assert store.record == {"rows": 7}
+        assert store.notes.lines() == ["numbers: 1 (seven)"]
         assert isinstance(store.arrays["numbers"], np.memmap)
         assert np.array_equal(store.arrays["numbers"], np.arange(400_000))
         assert store.arrays["numbers"].dtype == np.int32
@@ -76,7 +79,7 @@ def test_damage_is_noticed_and_repaired(cache: Path, damage: str) -> None:
     store = prepared("kind", "key", make, notes)
     assert make.calls == 2
     assert np.array_equal(store.arrays["numbers"], np.arange(400_000))
-    (line,) = notes.lines()
+    line, _ = notes.lines()
     assert line.startswith("damaged cache made anew (")
     if damage == "flip":
         assert "block 1 of 2 was altered" in line
@@ -104,6 +107,16 @@ def test_threads_take_turns(cache: Path) -> None:
         thread.join()
     assert make.calls == 1
     assert len(stores) == 4
+
+
+def test_rows_of_different_lengths(tmp_path: Path) -> None:
+    writer = Writer(tmp_path)
+    writer.append("numbers", np.arange(6).reshape(2, 3))
+    writer.append("starts", np.array([0, 2, 2, 6]))
+    writer.close({})
+    store = Prepared.open(tmp_path)
+    rows = [store.part("numbers", "starts", row).tolist() for row in range(3)]
+    assert rows == [[0, 1], [], [2, 3, 4, 5]]
 
 
 def test_one_dtype_an_array(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ TEXTS = [
 def corpus(folder: Path, tokenizer: Any, rows: list[TaggedText], texts: bool = True) -> NerCorpus:
     writer = Writer(folder)
     writer.close(write_ner(rows, tokenizer, 12, writer, texts=texts))
-    return NerCorpus(Prepared.open(folder))
+    return NerCorpus("a", Prepared.open(folder))
 
 
 @pytest.mark.parametrize("chunk", [2, 100])

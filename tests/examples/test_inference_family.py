@@ -22,12 +22,12 @@ from onetrunk.corpora.builder import CorpusBuilder
 from onetrunk.data.alignment import encode
 from onetrunk.errors import UserError
 from onetrunk.families import FAMILIES
-from onetrunk.model.backbone import Backbone, load_backbone, save_backbone
+from onetrunk.model.backbone import Backbone
 from onetrunk.model.encoder import Encoder
 from onetrunk.model.padding import pad
 from onetrunk.prefinetuning.loop import Trainer
 from onetrunk.prefinetuning.objectives import OBJECTIVES
-from onetrunk.prefinetuning.objectives.base import Chunk
+from onetrunk.prefinetuning.objectives.base import Chunk, Setup
 from onetrunk.processes import Processes
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "inference_family"
@@ -99,9 +99,8 @@ def make_objective(data: Path, tiny_encoder: Encoder, nli: Any) -> Callable[...,
         sources = [{"path": str(data / "weak" / name)} for name in names]
         kind = OBJECTIVES["nli"]
         settings = kind.Settings(sources=sources, batch_size=6, **changes)
-        return kind.open(
-            "nli", settings, CorpusBuilder(tiny_encoder.tokenizer), tiny_encoder, "mean", 0
-        )
+        builder = CorpusBuilder(tiny_encoder.tokenizer)
+        return kind(Setup(nli, settings, builder, tiny_encoder, "mean", 0))
 
     return make
 
@@ -241,8 +240,8 @@ def test_three_loras(recipe: dict[str, Any], tmp_path: Path) -> None:
             }
             assert moved == {name}
     trainer.run(lambda record: None)
-    save_backbone(trainer.backbone(), tmp_path / "backbone")
-    loaded = load_backbone(tmp_path / "backbone")
+    trainer.backbone().save(tmp_path / "backbone")
+    loaded = Backbone.load(tmp_path / "backbone")
     assert set(loaded.primary_loras) == {"ner", "tc", "nli"}
     sums = {
         name: sum(float(b.abs().sum()) for _, b in lora.matrices.values())

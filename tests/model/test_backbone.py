@@ -16,7 +16,7 @@ from transformers import AutoModel, AutoTokenizer
 
 from onetrunk.data.alignment import encode
 from onetrunk.errors import UserError
-from onetrunk.model.backbone import RECORD, Backbone, load_backbone, save_backbone
+from onetrunk.model.backbone import RECORD, Backbone
 from onetrunk.model.lora_stack import LoraStack
 
 TEXTS = ["call mum in new york", "", "play music, paris!"]
@@ -25,7 +25,7 @@ TEXTS = ["call mum in new york", "", "play music, paris!"]
 @pytest.fixture
 def folder(tiny_backbone: Backbone, tmp_path: Path) -> Path:
     tiny_backbone.record = {"strategy": "tpl", "data": {"ner": {"sources": []}}}
-    save_backbone(tiny_backbone, tmp_path / "backbone")
+    tiny_backbone.save(tmp_path / "backbone")
     return tmp_path / "backbone"
 
 
@@ -41,7 +41,7 @@ def hidden(model: Any, batch: tuple[Tensor, Tensor]) -> Tensor:
 
 
 def test_round_trip(tiny_backbone: Backbone, folder: Path, random_batch: Any) -> None:
-    again = load_backbone(folder)
+    again = Backbone.load(folder)
     assert (again.k, again.pooling) == (tiny_backbone.k, tiny_backbone.pooling)
     assert again.fingerprint == tiny_backbone.fingerprint == again.encoder.fingerprint()
     assert list(again.primary_loras) == ["ner", "tc"]
@@ -58,10 +58,31 @@ def test_round_trip(tiny_backbone: Backbone, folder: Path, random_batch: Any) ->
         assert torch.equal(again.encoder.states(*batch), tiny_backbone.encoder.states(*batch))
 
 
+def test_saving_is_whole_or_not_at_all(
+    tiny_backbone: Backbone, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert tiny_backbone.encoder.source == str(folder)  # where apps will look for it
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    with pytest.raises(UserError, match="already exists"):
+        tiny_backbone.save(folder)
+
+    def fail(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("onetrunk.model.backbone.save_peft", fail)
+        with pytest.raises(KeyboardInterrupt):
+            tiny_backbone.save(folder, overwrite=True)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+    tiny_backbone.save(str(folder), overwrite=True)
+    assert Backbone.load(str(folder)).fingerprint == tiny_backbone.fingerprint
+
+
 def test_cls_pooling_is_remembered(tiny_backbone: Backbone, tmp_path: Path) -> None:
     tiny_backbone.pooling = "cls"
-    save_backbone(tiny_backbone, tmp_path / "b")
-    assert load_backbone(tmp_path / "b").pooling == "cls"
+    tiny_backbone.save(tmp_path / "b")
+    assert Backbone.load(tmp_path / "b").pooling == "cls"
 
 
 def test_the_folder_is_a_transformers_model(
@@ -102,7 +123,7 @@ def test_the_folder_does_not_depend_on_what_was_tokenised_last(
     tiny_backbone: Backbone, folder: Path, tmp_path: Path
 ) -> None:
     encode(tiny_backbone.encoder.tokenizer, TEXTS, 8)
-    save_backbone(tiny_backbone, tmp_path / "later")
+    tiny_backbone.save(tmp_path / "later")
     first, later = (
         json.loads((place / "tokenizer.json").read_text()) for place in (folder, tmp_path / "later")
     )
@@ -119,7 +140,7 @@ def test_tampered_weights_are_refused(folder: Path, key: str) -> None:
     tensors[key][3, 3] += 1e-3
     save_file(tensors, file, metadata={"format": "pt"})
     with pytest.raises(UserError, match=r"weights are not those .*\(fingerprint "):
-        load_backbone(folder)
+        Backbone.load(folder)
 
 
 @pytest.mark.parametrize("key", ["k", "pooling", "primary", "fingerprint"])
@@ -127,14 +148,14 @@ def test_tampered_weights_are_refused(folder: Path, key: str) -> None:
 def test_a_record_without_a_key_is_damaged(folder: Path, key: str, value: Any) -> None:
     edit_record(folder, **{key: value})
     with pytest.raises(UserError, match=f"{RECORD} is damaged: it has no valid '{key}'"):
-        load_backbone(folder)
+        Backbone.load(folder)
 
 
 @pytest.mark.parametrize("k", [0, 4])
 def test_k_outside_the_encoder_is_an_error(folder: Path, k: int) -> None:
     edit_record(folder, k=k)
     with pytest.raises(UserError, match=f"k = {k}, the encoder has 3 layers"):
-        load_backbone(folder)
+        Backbone.load(folder)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '"x"', b"\xff\xfe"])
@@ -142,43 +163,43 @@ def test_a_record_that_is_no_json_object_is_damaged(folder: Path, content: str |
     raw = content if isinstance(content, bytes) else content.encode()
     (folder / RECORD).write_bytes(raw)
     with pytest.raises(UserError, match=f"{RECORD} is damaged"):
-        load_backbone(folder)
+        Backbone.load(folder)
 
 
 def test_an_unknown_pooling_names_the_nearest(folder: Path) -> None:
     edit_record(folder, pooling="means")
     with pytest.raises(UserError, match="pooling 'means' is unknown; did you mean 'mean'"):
-        load_backbone(folder)
+        Backbone.load(folder)
 
 
 def test_another_fingerprint_in_the_record_is_refused(folder: Path) -> None:
     edit_record(folder, fingerprint="0" * 64)
     with pytest.raises(UserError, match=r"recorded 000000000000\)"):
-        load_backbone(folder)
+        Backbone.load(folder)
 
 
 def test_a_missing_primary_is_an_error(folder: Path) -> None:
     shutil.rmtree(folder / "primary" / "tc")
     with pytest.raises(UserError, match="tc is not a PEFT adapter folder"):
-        load_backbone(folder)
+        Backbone.load(folder)
 
 
 def test_missing_weights_are_an_error(folder: Path) -> None:
     (folder / "model.safetensors").unlink()
     with pytest.raises(UserError, match="cannot load encoder"):
-        load_backbone(folder)
+        Backbone.load(folder)
 
 
 @pytest.mark.parametrize("kind", ["bert", "distilbert", "roberta", "electra"])
 def test_a_bare_encoder_is_a_backbone_without_primaries(
     tiny_encoder_folder: Callable[..., Path], kind: str
 ) -> None:
-    backbone = load_backbone(tiny_encoder_folder(kind))
+    backbone = Backbone.load(tiny_encoder_folder(kind))
     assert backbone.primary_loras == {}
     assert 1 <= backbone.k <= backbone.encoder.depth
     assert backbone.fingerprint == backbone.encoder.fingerprint()
 
 
 def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no such encoder folder"):
-        load_backbone(tmp_path / "none")
+    with pytest.raises(UserError, match="no such folder"):
+        Backbone.load(tmp_path / "none")

@@ -132,7 +132,7 @@ def test_an_unsupported_architecture_is_an_error_that_lists_the_supported(tmp_pa
 
 @pytest.mark.parametrize("name", ["./no/such", "/no/such/folder", "no/such/folder"])
 def test_a_missing_folder_is_named(name: str) -> None:
-    with pytest.raises(UserError, match=f"no such encoder folder: {name}"):
+    with pytest.raises(UserError, match=f"no such folder: {name}"):
         load_encoder(name)
 
 

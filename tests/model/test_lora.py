@@ -702,7 +702,7 @@ def test_what_enters_for_every_group_goes_through_a_layer_s_maps_once(
     with torch.no_grad():
         hidden = tiny_encoder.run_packed(tiny_encoder.embed_packed(texts), [3, 5], 0, 1)
         packs = hidden.expand(len(names), -1, -1)
-        with stack.route(stack.slots(names), entering=1):
+        with stack.route(stack.slots(names), shared_input=1):
             together = tiny_encoder.run_packed(packs, [3, 5], 1, 3)
         for target in TARGETS:
             assert tokens[target] == 8 * (1 if target in ("query", "key", "value") else len(names))

@@ -1,6 +1,7 @@
 """Stopped at any step and resumed, a run ends as if it had never stopped."""
 
 import json
+import logging
 import os
 import shutil
 import signal
@@ -17,7 +18,7 @@ from safetensors.torch import load_file, save_file
 
 from onetrunk.config import Recipe
 from onetrunk.errors import UserError
-from onetrunk.model.backbone import load_backbone
+from onetrunk.model.backbone import Backbone
 from onetrunk.prefinetuning import run
 from onetrunk.prefinetuning.loop import StepRecord, Trainer
 from onetrunk.prefinetuning.resume import WorkFolder
@@ -65,7 +66,7 @@ def before(monkeypatch: pytest.MonkeyPatch) -> Before:
 
 def left_by(folder: Path) -> tuple[str, dict[str, Any], list[Any], Any]:
     """All that a run leaves, but for times: fingerprint, LoRAs, log, data report."""
-    backbone = load_backbone(folder)
+    backbone = Backbone.load(folder)
     matrices = {
         f"{family} {place} {i}": matrix.numpy().tobytes()
         for family, adapter in backbone.primary_loras.items()
@@ -207,7 +208,7 @@ DAMAGES: dict[Callable[[Path], None], str] = {
 
 
 def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(
-    recipe: Recipe, tmp_path: Path, before: Before, capsys: pytest.CaptureFixture[str]
+    recipe: Recipe, tmp_path: Path, before: Before, caplog: pytest.LogCaptureFixture
 ) -> None:
     prefinetune(recipe, tmp_path / "whole")
     pristine = stopped(recipe, tmp_path / "out", before)
@@ -215,14 +216,16 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(
         out = tmp_path / f"out-{i}"
         shutil.copytree(pristine, kept_by(out))
         damage(kept_by(out) / "step-000004")
-        capsys.readouterr()
-        found = WorkFolder(out).find(recipe, resume=True, overwrite=False)
+        caplog.clear()
+        with caplog.at_level(logging.INFO, "onetrunk"):
+            found = WorkFolder(out).find(recipe, resume=True, overwrite=False)
         assert found is not None
         assert found.step == 3
-        said = capsys.readouterr().err
-        assert f"note: checkpoint not used: 1 ({kept_by(out)}/step-00000" in said
-        assert why in said
-        assert f"going on from {found.folder}: 3 steps are done" in said
+        refused, going_on = caplog.records
+        assert refused.levelname == "WARNING"
+        assert f"checkpoint not used: 1 ({kept_by(out)}/step-00000" in refused.message
+        assert why in refused.message
+        assert going_on.message == f"going on from {found.folder}: 3 steps are done"
     # The damaged one makes room, and what is written from there on is as good as any.
     assert (kept_by(out) / "step-000007").exists()
     (kept_by(out) / ".step-000005.abc.partial").mkdir()
@@ -236,7 +239,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(
 
 
 def test_a_log_that_lacks_steps_is_damage_too(
-    recipe: Recipe, tmp_path: Path, before: Before, capsys: pytest.CaptureFixture[str]
+    recipe: Recipe, tmp_path: Path, before: Before, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = stopped(recipe, tmp_path / "out", before)
     log = folder / "training.jsonl"
@@ -244,7 +247,7 @@ def test_a_log_that_lacks_steps_is_damage_too(
     assert len(lines) == 4
     log.write_text("".join(lines[:3]) + lines[3][:40])
     prefinetune(recipe, tmp_path / "out", resume=True)
-    assert f"{log}, line 4: step 3 is missing or damaged" in capsys.readouterr().err
+    assert f"{log}, line 4: step 3 is missing or damaged" in caplog.text
     assert len(left_by(tmp_path / "out")[2]) == STEPS
 
 
@@ -298,7 +301,7 @@ def test_a_source_that_changed_is_refused_by_name(
 
 
 def test_checkpoints_are_neither_used_nor_discarded_unasked(
-    recipe: Recipe, tmp_path: Path, before: Before, capsys: pytest.CaptureFixture[str]
+    recipe: Recipe, tmp_path: Path, before: Before, caplog: pytest.LogCaptureFixture
 ) -> None:
     out = tmp_path / "out"
     folder = stopped(recipe, out, before)
@@ -311,21 +314,21 @@ def test_checkpoints_are_neither_used_nor_discarded_unasked(
         prefinetune(recipe, out, overwrite=True, checkpoint_every=1)
     assert names(folder) == ["lock", "run.json", "step-000001", "training.jsonl"]
     before(1, lambda: None)
-    capsys.readouterr()
     out.mkdir()
     (out / "old").touch()
-    prefinetune(recipe, out, overwrite=True, resume=True)
-    assert "going on from" in capsys.readouterr().err
+    with caplog.at_level(logging.INFO, "onetrunk"):
+        prefinetune(recipe, out, overwrite=True, resume=True)
+    assert "going on from" in caplog.text
     assert (out / "onetrunk.json").exists()
 
 
 def test_resume_without_checkpoints_starts_and_says_so(
-    recipe: Recipe, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    recipe: Recipe, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     prefinetune(recipe, tmp_path / "whole")
-    prefinetune(recipe, tmp_path / "out", resume=True)
-    said = capsys.readouterr().err
-    assert "out.checkpoints holds no checkpoint: starting from the beginning" in said
+    with caplog.at_level(logging.INFO, "onetrunk"):
+        prefinetune(recipe, tmp_path / "out", resume=True)
+    assert "out.checkpoints holds no checkpoint: starting from the beginning" in caplog.text
     assert left_by(tmp_path / "out") == left_by(tmp_path / "whole")
 
 

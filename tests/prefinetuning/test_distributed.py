@@ -22,7 +22,7 @@ from onetrunk import processes as exchange
 from onetrunk.config import Recipe
 from onetrunk.errors import UserError
 from onetrunk.model import precision
-from onetrunk.model.backbone import load_backbone
+from onetrunk.model.backbone import Backbone
 from onetrunk.prefinetuning.loop import StepRecord, Trainer
 from onetrunk.prefinetuning.run import prefinetune
 from onetrunk.processes import ALONE, Processes
@@ -191,7 +191,7 @@ def test_the_command_line_under_a_launcher(make_recipe: Any, tmp_path: Path, lau
     done = run(recipe, out)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count(f"wrote {out}") == 1
-    made, expected = load_backbone(out), prefinetune(recipe, tmp_path / "one")
+    made, expected = Backbone.load(out), prefinetune(recipe, tmp_path / "one")
     assert (made.record["processes"], expected.record["processes"]) == (2, 1)
     for name, value in made.encoder.model.state_dict().items():
         if "key.bias" not in name:
@@ -230,4 +230,4 @@ def test_a_killed_process_ends_all_and_the_run_goes_on(make_recipe: Any, tmp_pat
     assert run.wait(timeout=60) != 0
     assert not killed.exists()
     assert start(killed).wait(timeout=300) == 0
-    assert load_backbone(killed).fingerprint == load_backbone(whole).fingerprint
+    assert Backbone.load(killed).fingerprint == Backbone.load(whole).fingerprint

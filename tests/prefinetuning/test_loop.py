@@ -5,7 +5,7 @@ import torch
 
 from onetrunk.config import OptimizerSettings, Recipe
 from onetrunk.errors import UserError
-from onetrunk.prefinetuning.loop import StepRecord, Trainer, _prepare
+from onetrunk.prefinetuning.loop import StepRecord, Trainer, _train_mode
 from onetrunk.prefinetuning.optimizer import rate
 
 
@@ -108,7 +108,7 @@ def test_useful_tokens_count_no_padding(make_recipe: Any) -> None:
 
 def test_dropout_reaches_every_layer(make_recipe: Any) -> None:
     trainer = Trainer(make_recipe())
-    _prepare(trainer.encoder, 0.3)
+    _train_mode(trainer.encoder, 0.3)
     rates = {m.p for m in trainer.encoder.model.modules() if isinstance(m, torch.nn.Dropout)}
     assert rates == {0.3}
 

@@ -8,12 +8,10 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from onetrunk.prefinetuning.advise import Advice, Conflict, Estimate, LayerAdvice
 from onetrunk.prefinetuning.loop import StepRecord
 from onetrunk.prefinetuning.plot import (
     COLUMNS,
     binned,
-    plot_advice,
     plot_conflict,
     plot_conflicts,
     plot_losses,
@@ -90,18 +88,3 @@ def test_a_run_without_cosines_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="frozen: no cosines"):
         plot_conflicts({"joint": records_of(3), "frozen": []}, tmp_path / "x.png")
     assert not list(tmp_path.iterdir())
-
-
-def test_an_advice_is_drawn(tmp_path: Path) -> None:
-    estimate = Estimate(-0.1, -0.2, 0.05)
-    layers = [
-        LayerAdvice(
-            name, name == "layer 1", {"ner": 0.5, "tc": -0.01},
-            {"ner|tc": Conflict(estimate, None, 2.0)},
-        )
-        for name in ("embeddings", "layer 1")
-    ]  # fmt: skip
-    plot_advice(Advice(1, [0.3, 0.7], layers), tmp_path / "advice.svg", "recipe")
-    drawn = (tmp_path / "advice.svg").read_text()
-    for words in ("k = 1, in 70% of the resamples", "layer 1", "ner, tc"):
-        assert words in drawn

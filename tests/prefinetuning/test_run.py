@@ -1,5 +1,7 @@
 import importlib.util
 import json
+import logging
+import re
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
@@ -8,15 +10,19 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from tensorboardX.proto.event_pb2 import Event
 
 from onetrunk.config import Recipe
 from onetrunk.errors import UserError
-from onetrunk.model.backbone import load_backbone
+from onetrunk.families import FAMILIES
+from onetrunk.families.classification import Classification
+from onetrunk.model.backbone import Backbone
 from onetrunk.prefinetuning.log import read_log
 from onetrunk.prefinetuning.loop import StepRecord, Trainer
 from onetrunk.prefinetuning.optimizer import rate
 from onetrunk.prefinetuning.run import _due, prefinetune
+from onetrunk.processes import Processes
 
 
 @pytest.fixture
@@ -41,7 +47,7 @@ def test_the_folder_holds_the_run(recipe: Recipe, tmp_path: Path) -> None:
     names = {file.name for file in out.iterdir()}
     assert {"config.json", "model.safetensors", "onetrunk.json", "primary"} <= names
     assert {"training.jsonl", "losses.png", "tokenizer.json"} <= names
-    loaded = load_backbone(out)
+    loaded = Backbone.load(out)
     assert loaded.fingerprint == made.fingerprint
     assert set(loaded.primary_loras) == {"ner", "tc"}
     assert (loaded.k, loaded.pooling) == (1, "mean")
@@ -52,6 +58,114 @@ def test_the_folder_holds_the_run(recipe: Recipe, tmp_path: Path) -> None:
     lines = [json.loads(line) for line in (out / "training.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [0, 1, 2]
     assert sum(line["tokens"] for line in lines) == loaded.record["useful_tokens"]
+
+
+def test_a_recipe_is_a_path_a_mapping_or_a_model(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "recipe.yaml"
+    file.write_text(yaml.safe_dump(recipe.model_dump()))
+    forms: list[Any] = [recipe, recipe.model_dump(), file, str(file), "recipe.yaml"]
+    made = [prefinetune(form, out=f"out-{i}") for i, form in enumerate(forms)]
+    assert len({backbone.fingerprint for backbone in made}) == 1
+    assert Path("out-4/onetrunk.json").exists()
+
+
+def test_the_result_knows_its_folder(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Apps that are trained on it name this folder, not the encoder that it started from."""
+    monkeypatch.chdir(tmp_path)
+    backbone = prefinetune(recipe, "runs/tpl")
+    assert backbone.encoder.source == "runs/tpl"
+    assert Backbone.load(backbone.encoder.source).fingerprint == backbone.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        (
+            "recipes/tlp.yaml",
+            r"no such recipe: .*/tlp\.yaml; did you mean recipes/tpl\.yaml\?$",
+        ),
+        ("recipes/tpl", r"no such recipe: recipes/tpl; did you mean recipes/tpl\.yaml\?$"),
+        ("recipes", "no such recipe: recipes"),
+        ("nowhere/tpl.yaml", r"no such recipe: nowhere/tpl\.yaml$"),
+    ],
+)
+def test_a_wrong_path_of_a_recipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "recipes").mkdir()
+    for name in ("tpl.yaml", "joint.yml", "tlp.txt"):
+        (tmp_path / "recipes" / name).touch()
+    with pytest.raises(UserError, match=message):
+        prefinetune(path, out="out")
+    with pytest.raises(UserError, match="recipe: unknown key 'stepz'; did you mean 'steps'"):
+        prefinetune({"encoder": "e", "families": {}, "stepz": 3}, out="out")
+
+
+def test_progress_and_notes_are_reported_and_nothing_is_printed(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("ONETRUNK_CACHE", str(tmp_path / "cache"))  # nothing is prepared yet
+    told: list[tuple[str, int, int | None]] = []
+    with caplog.at_level(logging.INFO, "onetrunk"):
+        prefinetune(
+            recipe, tmp_path / "out", tensorboard=True, progress=lambda *args: told.append(args)
+        )
+    assert told[0] == ("opening encoder and sources", 0, None)
+    assert ("preparing a: 0 rows", 0, None) in told
+    assert ("pre-finetune tpl", 0, 3) in told
+    training = [(done, total) for what, done, total in told if what.startswith("pre-finetune tpl:")]
+    assert training == [(1, 3), (2, 3), (3, 3)]
+    assert re.fullmatch(
+        r"pre-finetune tpl: ner \d\.\d{3}  tc \d\.\d{3}  [\d,]+ tok/s, 0% padding", told[-1][0]
+    )
+    (note, shown) = caplog.records
+    assert (note.levelname, shown.levelname) == ("WARNING", "INFO")
+    assert note.message.startswith("duplicate rows (same text and labels): ")
+    assert shown.message == f"tensorboard --logdir {tmp_path}/out.checkpoints/tensorboard"
+    assert capfd.readouterr() == ("", "")
+
+
+def test_progress_may_stop_the_run(recipe: Recipe, tmp_path: Path) -> None:
+    def stop(what: str, done: int, total: int | None) -> None:
+        if total == 3 and done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt, match="step-000001 is kept"):
+        prefinetune(recipe, tmp_path / "out", checkpoint_every=1, progress=stop)
+
+
+def test_only_the_first_process_reports(
+    recipe: Recipe, tmp_path: Path, together: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    def work(processes: Processes) -> tuple[int, int]:
+        caplog.clear()
+        told: list[str] = []
+        out = tmp_path / "out"
+        prefinetune(recipe, out, resume=True, progress=lambda what, *_: told.append(what))
+        return len(told), len(caplog.records)
+
+    (told, logged), others = together(2, work)
+    assert told >= 5
+    assert logged >= 1
+    assert others == (0, 0)
+
+
+def test_a_family_without_an_objective_is_refused(recipe: Recipe, tmp_path: Path) -> None:
+    class Mood(Classification):
+        name = "mood"
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FAMILIES, "_own", {**FAMILIES._own, "mood": Mood()})
+        recipe.families["mood"] = {"labelled": []}
+        with pytest.raises(UserError, match=r"families\.mood: .*onetrunk\.objectives entry point"):
+            prefinetune(recipe, tmp_path / "out")
 
 
 def test_no_more_tokens_than_the_encoder_has_places(recipe: Recipe) -> None:

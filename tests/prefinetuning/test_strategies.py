@@ -24,12 +24,12 @@ class Scaled(Objective):
     """Another objective, its loss times a factor, on batches of its own: steps later."""
 
     def __init__(self, objective: Objective, factor: float, later: int = 0) -> None:
-        super().__init__()
+        torch.nn.Module.__init__(self)  # its sources are prepared already
         self.objective, self.factor, self.later = objective, factor, later
+        self.mixture = objective.mixture
 
-    @property
-    def mixture(self) -> Any:
-        return self.objective.mixture
+    def prepare(self, builder: Any) -> Any:
+        return self.mixture
 
     def draw(self, step: int, rank: int = 0, world: int = 1) -> Any:
         return self.objective.draw(step + self.later, rank, world)
@@ -64,7 +64,7 @@ def step_of(trainer: Trainer) -> tuple[Tensor, list[Tensor]]:
     own = []
     for name, weight in trainer.balance.weights().items():
         trainer.backward(name, 0, weight)
-        own.append(flat(trainer._take()))
+        own.append(flat(trainer._take_gradient()))
     trainer.optimizer.zero_grad()
     trainer.step(0)
     return flat(p.grad for p in trainer.shared.values()), own
@@ -110,7 +110,7 @@ def test_the_update_is_what_the_record_says(make_recipe: MakeRecipe, strategy: s
     plain = []
     for name in trainer.plan.families:
         trainer.backward(name, 0)
-        plain.append(flat(trainer._take()))
+        plain.append(flat(trainer._take_gradient()))
     trainer.optimizer.zero_grad()
     record = trainer.step(0)
     expected = sum(w * g for w, g in zip(record.weights.values(), plain, strict=True))

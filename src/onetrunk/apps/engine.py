@@ -245,7 +245,7 @@ class Engine:
         at_once = max(1, CHUNK_TOKENS // sum(lengths))  # more are no faster, and take memory
         for first in range(0, len(slots), at_once):
             own = slots[first : first + at_once]
-            with self._stack.route(self._stack.slots(own), entering=start):
+            with self._stack.route(self._stack.slots(own), shared_input=start):
                 states = top.run(hidden.expand(len(own), -1, -1), lengths, most)
             padded, mask = unpack(states, lengths)
             for slot, seen in zip(own, padded, strict=True):

@@ -17,7 +17,6 @@ from onetrunk import __version__
 from onetrunk.cli import bundle
 from onetrunk.cli.adapt import adapt
 from onetrunk.cli.benchmark import benchmark
-from onetrunk.cli.conflict import conflict
 from onetrunk.cli.console import print_notes
 from onetrunk.cli.demo import demo
 from onetrunk.cli.evaluate import evaluate
@@ -42,8 +41,7 @@ app = typer.Typer(
     [bold]0. label[/] makes weak data from raw text: entities, or pairs of texts.
 
     [bold]1. prefinetune[/] teaches one encoder two task families, named entities and text
-    classification, from weak data, and writes a [bold]backbone[/]. [bold]conflict[/] shows before
-    where in the encoder the two disagree, and advises k.
+    classification, from weak data, and writes a [bold]backbone[/].
 
     [bold]2. adapt[/] trains a small [bold]app[/] on the frozen backbone from a few labelled rows.
 
@@ -85,7 +83,7 @@ def _add(group: typer.Typer, *verbs: Callable[..., None]) -> None:
         group.command(help=wrapped)(_guarded(verb))
 
 
-_add(app, label, conflict, prefinetune, adapt, predict, evaluate, export)
+_add(app, label, prefinetune, adapt, predict, evaluate, export)
 _bundle = typer.Typer(no_args_is_help=True, help="Change a bundle's apps; what it costs.")
 _add(_bundle, bundle.add, bundle.remove, bundle.adapters, bundle.report)
 app.add_typer(_bundle, name="bundle")

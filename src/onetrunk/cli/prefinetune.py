@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import re
+import time
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.progress import TaskID
 
+from onetrunk.cli.console import console, progress_bar
 from onetrunk.errors import UserError, nearest
+
+# Off a terminal there is no bar; a line every so many steps shows that the run is alive.
+LINE_EVERY = 20
 
 
 def prefinetune(
@@ -56,26 +63,63 @@ def prefinetune(
 
     Example: [cyan]onetrunk prefinetune recipes/tpl.yaml --out runs/tpl[/]
     """
-    from onetrunk.cli.console import console
     from onetrunk.config import load_recipe
     from onetrunk.prefinetuning.run import prefinetune as run
     from onetrunk.processes import Processes
 
     check_device(device)
     settings = load_recipe(recipe, strategy=strategy, steps=steps, seed=seed)
-    backbone = run(settings, out, overwrite, device, resume, _every(checkpoint_every), tensorboard)
-    record = backbone.record
-    console.print(
-        f"[bold green]wrote[/] {out}  strategy {settings.strategy}, {record['steps']} steps, "
-        f"{record['useful_tokens']:,} tokens in {record['seconds']['training']} s, "
-        f"{record['precision']}, primary LoRAs: {', '.join(backbone.primary_loras) or 'none'}"
-    )
-    for name, report in record["data"].items():
-        if report["truncated_share"]:
-            console.print(
-                f"  {name}: {report['truncated_share']:.1%} of its texts were cut at max_length"
-            )
-    Processes.join(device).leave()
+    every = _every(checkpoint_every)
+    with closing(_RunDisplay()) as progress:
+        backbone = run(settings, out, overwrite, device, resume, every, tensorboard, progress)
+    processes, record = Processes.join(device), backbone.record
+    if processes.first:
+        console.print(
+            f"[bold green]wrote[/] {out}  strategy {settings.strategy}, {record['steps']} steps, "
+            f"{record['useful_tokens']:,} tokens in {record['seconds']['training']} s, "
+            f"{record['precision']}, primary LoRAs: {', '.join(backbone.primary_loras) or 'none'}"
+        )
+        for name, report in record["data"].items():
+            if report["truncated_share"]:
+                console.print(
+                    f"  {name}: {report['truncated_share']:.1%} of its texts were cut at max_length"
+                )
+    processes.leave()
+
+
+class _RunDisplay:
+    """Shows the progress of a run in one bar; off a terminal, in a line for every 20th step."""
+
+    def __init__(self) -> None:
+        self._bar, self._task, self._phase = progress_bar(), TaskID(0), ""
+
+    def __call__(self, what: str, done: int, total: int | None) -> None:
+        """Take note of progress; ``what`` is ``PHASE`` or ``PHASE: details``."""
+        if total is None and not console.is_terminal:
+            return
+        phase, _, details = what.partition(": ")
+        if phase != self._phase:
+            self._begin(phase, done)
+        self._bar.update(self._task, completed=done, total=total, note=details)
+        if total is not None and phase.startswith("pre-finetune") and not console.is_terminal:
+            steps = done - self._first
+            if steps and done % LINE_EVERY == 0:
+                left = (time.monotonic() - self._start) / steps * (total - done)
+                console.print(f"step {done}/{total}  {details}  ETA {left:.0f} s")
+
+    def _begin(self, phase: str, done: int) -> None:
+        if self._phase:
+            self._bar.remove_task(self._task)
+        self._bar.start()
+        self._task = self._bar.add_task(phase, total=None, completed=done, note="")
+        self._phase, self._first, self._start = phase, done, time.monotonic()
+
+    def close(self) -> None:
+        """End the bar. It stays on the screen if it shows training."""
+        if self._phase and not self._phase.startswith("pre-finetune"):
+            self._bar.remove_task(self._task)
+        if self._phase:
+            self._bar.stop()
 
 
 def _every(text: str) -> int | timedelta:

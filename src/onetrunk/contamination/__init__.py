@@ -1,1 +1,1 @@
-"""Rows of evaluation sets among the rows that stage 1 trains on: found, removed and counted."""
+"""Find, remove and count the rows of evaluation sets in what stage 1 trains on."""

@@ -1,4 +1,4 @@
-"""The evaluation sets that a run must not train on."""
+"""The evaluation sets on which a run must not train."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from onetrunk.contamination.index import EvaluationIndex, OverlapSettings
-from onetrunk.contamination.removal import DecontaminationReport, SourceReport, decontaminate
+from onetrunk.contamination.removal import SourceReport, decontaminate
 from onetrunk.corpora.store import key_of
 from onetrunk.data.locate import Located, locate
 from onetrunk.data.sources import stream_texts
@@ -23,24 +23,25 @@ _Row = TypeVar("_Row")
 
 @dataclass
 class EvaluationSets:
-    """Located evaluation sets by name, read only if a source has to be checked against them."""
+    """Evaluation sets by name. They are read only when a source has to be checked against them."""
 
     sets: Mapping[str, Located] = field(default_factory=dict)
     settings: OverlapSettings = field(default_factory=OverlapSettings)
 
     @classmethod
     def find(cls, patterns: Sequence[str], settings: OverlapSettings) -> EvaluationSets:
-        """Files, and folders with a validation or test split; ``*`` stands for any name. Of
-        ``hub:NAME[:CONFIG]`` it is the test split.
+        """Locate files, and folders that have a validation or a test split.
 
-        Raises :class:`UserError` for a pattern that nothing matches, or a folder without either.
+        ``*`` in a pattern stands for any name. ``hub:NAME[:CONFIG]`` names the test split of a set
+        of the hub. Raises :class:`UserError` for a pattern that matches nothing, and for a folder
+        with neither split.
         """
         sets: dict[str, Located] = {}
         for pattern in patterns:
             if pattern.startswith("hub:"):
                 sets[f"{pattern[4:]}/test"] = locate(pattern, "test")
                 continue
-            paths = [Path(found) for found in sorted(glob.glob(pattern))]
+            paths = [Path(match) for match in sorted(glob.glob(pattern))]
             if not paths:
                 raise UserError(f"decontaminate: no such file or folder: {pattern}")
             for path in paths:
@@ -58,7 +59,7 @@ class EvaluationSets:
 
     @cached_property
     def sha256(self) -> str:
-        """Hash of the sets and of how they are compared; empty if there are none."""
+        """Hash of the sets and of the settings of the comparison; empty if there are no sets."""
         if not self.sets:
             return ""
         hashes = {name: located.sha256() for name, located in self.sets.items()}
@@ -67,22 +68,19 @@ class EvaluationSets:
     def filter(
         self, rows: Iterable[_Row], texts_of: Callable[[_Row], Sequence[str]]
     ) -> tuple[Iterator[_Row], Callable[[], dict[str, Any]]]:
-        """The rows that no set holds, and a function that gives the report once they are read.
+        """The rows that no set holds, and a function that returns the report once they are read.
 
-        The report says what was compared with what, and of the ``source`` what was removed.
+        The report describes the sets and the comparison, and under ``source`` what was removed.
         """
         if not self.sets:
             return iter(rows), dict
         report = SourceReport()
-        kept = decontaminate(rows, texts_of, self.index, report)
-        return kept, lambda: {
-            **DecontaminationReport(self.index).as_json(),
-            "source": asdict(report),
-        }
+        clean = decontaminate(rows, texts_of, self.index, report)
+        return clean, lambda: {**self.index.describe(), "source": asdict(report)}
 
 
 def merged_report(reports: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
-    """The reports of several sources, by name, that were checked against the same sets."""
+    """One report of several sources that were checked against the same sets, by name."""
     merged = dict(next(iter(reports.values())))
     del merged["source"]
     return merged | {"sources": {name: report["source"] for name, report in reports.items()}}
@@ -91,12 +89,12 @@ def merged_report(reports: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
 def _splits(path: Path) -> dict[str, Located]:
     if not path.is_dir():
         return {"all": locate(path)}
-    found, why = {}, ""
+    splits, fault = {}, ""
     for split in SPLITS:
         try:
-            found[split] = locate(path, split)
+            splits[split] = locate(path, split)
         except UserError as error:
-            why = str(error)
-    if not found:
-        raise UserError(f"decontaminate: {path} has neither a validation nor a test split; {why}")
-    return found
+            fault = str(error)
+    if not splits:
+        raise UserError(f"decontaminate: {path} has neither a validation nor a test split; {fault}")
+    return splits

@@ -1,1 +1,1 @@
-"""Prepared corpora: what stage 1 draws from, tokenised once and read through memory maps."""
+"""Data of stage 1 on disk: tokenised corpora and teacher states, in one cache."""

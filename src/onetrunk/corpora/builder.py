@@ -1,4 +1,8 @@
-"""From a recipe's source to a prepared corpus: located, read, decontaminated, tokenised, cached."""
+"""From a source that a recipe names to a prepared corpus.
+
+A source is located, its rows are read, those that evaluation sets hold are left out, and the rest
+is tokenised into a store of the cache.
+"""
 
 from __future__ import annotations
 
@@ -19,111 +23,94 @@ from onetrunk.corpora.tokenised import (
 )
 from onetrunk.data.locate import Located, locate
 from onetrunk.data.notes import Notes
-from onetrunk.data.rows import Pair, TaggedText
 from onetrunk.data.sources import stream_ner, stream_pairs
+from onetrunk.progress import Progress, silent
 
-# Part of every key: raised when the arrays or what is read into them change.
+# Part of every key: raised when the arrays change, or what is read into them.
 FORMAT = 2
+# How often progress is reported, in rows.
+REPORT_EVERY = 4096
 
 _Row = TypeVar("_Row")
-Watch = Callable[[str, int], None]
-"""Told which source is being prepared and how many rows of it are done."""
 
 
 @dataclass
 class CorpusBuilder:
-    """What the sources of a run have in common."""
+    """Prepares the sources of a run. All of them are tokenised and checked in the same way."""
 
     tokenizer: Any
     evaluation: EvaluationSets = field(default_factory=EvaluationSets)
-    """Rows that overlap with these are left out."""
+    """Rows that overlap with these sets are left out."""
     notes: Notes = field(default_factory=Notes)
-    """What reading changed or found odd, of all sources."""
-    watch: Watch = lambda name, done: None
+    """Everything that reading the sources changed or found odd."""
+    progress: Progress = silent
 
     def __post_init__(self) -> None:
-        self._tokenizer = tokenizer_sha256(self.tokenizer)
+        self._tokenizer_sha256 = tokenizer_sha256(self.tokenizer)
 
-    def ner(self, source: Source, max_length: int, texts: bool = False) -> tuple[str, NerCorpus]:
-        """Name and tagged sentences of a source, with their ``texts`` if a teacher reads them."""
-
-        def make(located: Located, notes: Notes, writer: Writer) -> dict[str, Any]:
-            return self.kept(
-                source, located, stream_ner(located, notes, scheme=source.scheme), _sentence,
-                lambda rows, watch: write_ner(
-                    rows, self.tokenizer, max_length, writer, watch, notes, texts
-                ),
-            )  # fmt: skip
-
-        name, store = self.store("ner", source, max_length, make, scheme=source.scheme, texts=texts)
-        return name, NerCorpus(store)
+    def ner(self, source: Source, max_length: int, texts: bool = False) -> NerCorpus:
+        """The tagged sentences of a source. A teacher needs the ``texts``, too."""
+        return NerCorpus(*self.store(
+            "ner", source, max_length,
+            read=lambda located, notes: stream_ner(located, notes, scheme=source.scheme),
+            texts_of=lambda sentence: [sentence.text],
+            write=lambda rows, writer: write_ner(rows, self.tokenizer, max_length, writer, texts),
+            scheme=source.scheme, texts=texts,
+        ))  # fmt: skip
 
     def pairs(
         self, source: Source, max_length: int, prefixes: tuple[str, str] = ("", "")
-    ) -> tuple[str, PairCorpus]:
-        """Name and text pairs of a source, ``prefixes`` before queries and before all others."""
+    ) -> PairCorpus:
+        """The text pairs of a source.
 
-        def make(located: Located, notes: Notes, writer: Writer) -> dict[str, Any]:
-            return self.kept(
-                source, located, stream_pairs(located, notes), _texts,
-                lambda rows, watch: write_pairs(
-                    rows, self.tokenizer, max_length, writer, watch, prefixes
-                ),
-            )  # fmt: skip
-
-        name, store = self.store(
-            "pairs", source, max_length, make, scheme=source.scheme, prefixes=prefixes
-        )
-        return name, PairCorpus(store)
+        The first of ``prefixes`` is put before queries, the second before all other texts.
+        """
+        return PairCorpus(*self.store(
+            "pairs", source, max_length,
+            read=stream_pairs,
+            texts_of=lambda pair: [pair.query, pair.positive, *pair.negatives],
+            write=lambda rows, writer: write_pairs(
+                rows, self.tokenizer, max_length, writer, prefixes
+            ),
+            scheme=source.scheme, prefixes=prefixes,
+        ))  # fmt: skip
 
     def store(
         self,
         kind: str,
         source: Dataset,
         max_length: int,
-        make: Callable[[Located, Notes, Writer], dict[str, Any]],
+        read: Callable[[Located, Notes], Iterable[_Row]],
+        texts_of: Callable[[_Row], Sequence[str]],
+        write: Callable[[Iterator[_Row], Writer], dict[str, Any]],
         **parts: Any,
     ) -> tuple[str, Prepared]:
-        """Name and store of a source; ``make`` fills it (through :meth:`kept`) unless it is cached.
+        """Name and store of a source, from the cache if it was prepared before.
 
-        ``parts`` is what the arrays follow from besides what is named here.
+        ``read`` gives the rows. A row is left out if an evaluation set holds one of the texts that
+        ``texts_of`` names. ``write`` tokenises the rest and returns what to record. The key of the
+        store is made of the arguments, of what they name, and of ``parts``: whatever else the
+        arrays depend on.
         """
         located = locate(source.path)
         sha256 = located.sha256()
+
+        def make(writer: Writer) -> dict[str, Any]:
+            rows = islice(read(located, writer.notes), source.max_rows)
+            clean, report = self.evaluation.filter(rows, texts_of)
+            record = write(self._watched(clean, located.name), writer)
+            return {"sha256": sha256, **record, "decontamination": report()}
+
         key = key_of(
             format=FORMAT, kind=kind, source=sha256, max_rows=source.max_rows, **parts,
-            max_length=max_length, tokenizer=self._tokenizer, evaluation=self.evaluation.sha256,
+            max_length=max_length, tokenizer=self._tokenizer_sha256,
+            evaluation=self.evaluation.sha256,
         )  # fmt: skip
-        rebuilt = Notes()
+        return located.name, prepared(kind, key, make, self.notes)
 
-        def write(writer: Writer) -> dict[str, Any]:
-            notes = Notes()
-            about = make(located, notes, writer)
-            return {"sha256": sha256, **about, "notes": notes.as_json()}
-
-        store = prepared(kind, key, write, rebuilt)
-        self.notes.update(rebuilt)
-        self.notes.update(Notes.from_json(store.record["notes"]))
-        return located.name, store
-
-    def kept(
-        self,
-        source: Dataset,
-        located: Located,
-        rows: Iterable[_Row],
-        texts_of: Callable[[_Row], Sequence[str]],
-        write: Callable[[Iterator[_Row], Callable[[int], None]], dict[str, Any]],
-    ) -> dict[str, Any]:
-        """Write the rows of a source that no evaluation set holds."""
-        first = islice(rows, source.max_rows)
-        kept, report = self.evaluation.filter(first, texts_of)
-        about = write(kept, lambda done: self.watch(located.name, done))
-        return {**about, "decontamination": report()}
-
-
-def _sentence(row: TaggedText) -> Sequence[str]:
-    return (row.text,)
-
-
-def _texts(pair: Pair) -> Sequence[str]:
-    return (pair.query, pair.positive, *pair.negatives)
+    def _watched(self, rows: Iterable[_Row], name: str) -> Iterator[_Row]:
+        """The rows, while progress tells how many were read."""
+        for done, row in enumerate(rows):
+            if done % REPORT_EVERY == 0:
+                self.progress(f"preparing {name}: {done:,} rows", done, None)
+            yield row

@@ -1,47 +1,27 @@
-"""The corpora of one family, prepared and mixed."""
+"""The corpora of one family, and how often each of them is drawn."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from onetrunk.config import Dataset
-from onetrunk.corpora.store import Prepared
+from onetrunk.corpora.tokenised import TokenisedCorpus
 from onetrunk.data.batching import source_weights
 from onetrunk.errors import UserError
 
-
-class Rows(Protocol):
-    """A prepared corpus: a store, and a number of rows to draw from."""
-
-    @property
-    def store(self) -> Prepared:
-        """Its arrays and what was recorded with them."""
-        ...
-
-    def __len__(self) -> int: ...
-
-
-Data = TypeVar("Data", bound=Rows)
+Data = TypeVar("Data", bound=TokenisedCorpus)
 Listed = TypeVar("Listed", bound=Dataset)
 
 
 @dataclass
-class Corpus(Generic[Data]):
-    """One source, open."""
-
-    name: str
-    data: Data
-
-
-@dataclass
 class Mixture(Generic[Data]):
-    """Corpora with the probability that each is drawn, and counts of what was drawn."""
+    """Corpora, the probability that each is drawn, and counts of what was drawn."""
 
-    corpora: list[Corpus[Data]]
+    corpora: list[Data]
     weights: list[float]
     drawn: list[int] = field(init=False)
     truncated: int = 0
@@ -56,26 +36,26 @@ class Mixture(Generic[Data]):
         key: str,
         sources: Sequence[Listed],
         exponent: float,
-        prepare: Callable[[Listed], tuple[str, Data]],
+        prepare: Callable[[Listed], Data],
     ) -> Mixture[Data]:
-        """Prepare every source, which gives its name and its rows.
+        """Prepare every source.
 
-        ``key`` is where the recipe lists them. Raises :class:`UserError` if it lists none, for a
-        bad source, one without rows, or two of one name.
+        ``key`` is where the recipe lists the sources. Raises :class:`UserError` if it lists none,
+        for a bad source or one without rows, and if two have the same name.
         """
         if not sources:
             raise UserError(f"recipe: {key} is empty, and this strategy trains on it")
-        corpora: list[Corpus[Data]] = []
+        corpora: list[Data] = []
         for source in sources:
-            name, data = prepare(source)
-            if name in {corpus.name for corpus in corpora}:
+            corpus = prepare(source)
+            if corpus.name in {other.name for other in corpora}:
                 raise UserError(
-                    f"two sources are called {name!r}: rename one of them ({source.path})"
+                    f"two sources are called {corpus.name!r}: rename one of them ({source.path})"
                 )
-            if not len(data):
+            if not len(corpus):
                 raise UserError(f"source {source.path} has no rows left")
-            corpora.append(Corpus(name, data))
-        sizes = [corpus.data.store.record["rows"] for corpus in corpora]
+            corpora.append(corpus)
+        sizes = [corpus.store.record["rows"] for corpus in corpora]
         fixed = [source.weight for source in sources]
         return cls(corpora, source_weights(sizes, fixed, exponent))
 
@@ -84,38 +64,34 @@ class Mixture(Generic[Data]):
         return rng.choice(len(self.corpora), size=size, p=self.weights).tolist()
 
     def count(self, corpus: int, texts: int = 1, truncated: int = 0) -> None:
-        """Note that texts of one corpus were trained on, and how many of them are cut short."""
+        """Count texts of one corpus that are trained on, and how many of them were cut short."""
         self.drawn[corpus] += texts
         self.texts += texts
         self.truncated += truncated
 
     def counts(self) -> dict[str, Any]:
-        """What :meth:`count` noted so far, for a checkpoint."""
+        """What :meth:`count` counted so far, for a checkpoint."""
         return {"drawn": list(self.drawn), "texts": self.texts, "truncated": self.truncated}
 
-    def recount(self, counts: Mapping[str, Any]) -> None:
-        """Go on from what :meth:`counts` gave."""
+    def restore_counts(self, counts: Mapping[str, Any]) -> None:
+        """Go on from what :meth:`counts` returned."""
         self.drawn = list(counts["drawn"])
         self.texts, self.truncated = counts["texts"], counts["truncated"]
 
     def decontamination(self) -> dict[str, dict[str, Any]]:
-        """What was left out of each source, if the run names evaluation sets."""
-        records = {corpus.name: corpus.data.store.record for corpus in self.corpora}
-        return {
-            name: record["decontamination"]
-            for name, record in records.items()
-            if record["decontamination"]
-        }
+        """By source: what was left out, if the run names evaluation sets."""
+        reports = {corpus.name: corpus.store.record["decontamination"] for corpus in self.corpora}
+        return {name: report for name, report in reports.items() if report}
 
     def report(self) -> dict[str, Any]:
-        """Sources, rows, hashes, texts drawn, and the share of them that was cut."""
+        """Sources, rows, hashes, the number of texts drawn, and the share of them that was cut."""
         return {
             "sources": [
                 {
                     "name": corpus.name,
                     "probability": round(weight, 4),
                     "texts_drawn": drawn,
-                    **{key: corpus.data.store.record[key] for key in ("rows", "sha256")},
+                    **{key: corpus.store.record[key] for key in ("rows", "sha256")},
                 }
                 for corpus, weight, drawn in zip(
                     self.corpora, self.weights, self.drawn, strict=True

@@ -1,50 +1,40 @@
-"""A teacher for distillation: what any Hugging Face encoder says about each token of the student.
+"""A teacher for distillation: the states of any Hugging Face encoder, on the student's tokens.
 
-Teacher and student may have different tokenizers and widths: their tokens are aligned by character
-offsets (:func:`onetrunk.data.alignment.align_tokens`), and a student token gets the mean of the
-teacher tokens it overlaps, weighted by the characters they share.
+Teacher and student may have different tokenizers and widths. Their tokens are aligned by character
+offsets (:func:`onetrunk.data.alignment.align_tokens`): a student token gets the mean of the teacher
+tokens that it overlaps, weighted by the number of characters that the two share.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, get_args
 
-import numpy as np
 import torch
-import xxhash
-from filelock import FileLock
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import AutoModel, AutoModelForTokenClassification
 
-from onetrunk.cli.console import progress_bar
-from onetrunk.corpora.shards import TeacherFeatures, plan_shards, resume, write_shard
 from onetrunk.data.alignment import Encoded, Offsets, align_tokens, chain_offsets, encode
-from onetrunk.data.batching import by_length
-from onetrunk.data.notes import Notes
 from onetrunk.errors import UserError, nearest
+from onetrunk.model.encoder import sha256_of_tensors
 from onetrunk.model.loading import load_pretrained
 from onetrunk.model.padding import pad
 from onetrunk.model.precision import Chosen, autocast
 
 Output = Literal["states", "probabilities"]
-SHARD_BYTES = 64 * 2**20
-BATCH_ROWS = 32
-_UNLIMITED = 1 << 20  # transformers gives tokenizers without a limit an astronomic one
+# transformers gives a tokenizer without a limit an astronomic one.
+_UNLIMITED = 1 << 20
 
 
 @dataclass
 class Teacher:
-    """A model in evaluation mode, its tokenizer, and what to take from it.
+    """A model in evaluation mode, its tokenizer, and which of its outputs to use.
 
-    ``output``: last hidden ``states``, or class ``probabilities`` of a token classifier.
-    ``max_length`` is the longest input in teacher tokens; text beyond it has no teacher.
-    ``source`` is the name it was loaded by.
+    ``output`` is ``states``, the last hidden ones, or ``probabilities``, those of a token
+    classifier's classes. ``max_length`` is the longest input in teacher tokens; student tokens
+    beyond it get no state. ``source`` is the name that the teacher was loaded by.
     """
 
     model: Any
@@ -67,12 +57,12 @@ class Teacher:
 
     @torch.no_grad()
     def vectors(self, encoded: Sequence[Encoded]) -> Tensor:
-        """One vector for each token of all texts: ``(total tokens, D)`` fp32, without padding."""
+        """One vector for each token of all texts, without padding: ``(total tokens, D)`` fp32."""
         rows = [text.ids for text in encoded if text.ids]
         if not rows:
             return torch.empty(0, self.width, device=self.device)
         pad_id = self.tokenizer.pad_token_id
-        # Without a padding token any id will do: the mask hides it.
+        # Without a padding token any id serves: the mask hides it.
         ids, mask = (part.to(self.device) for part in pad(rows, 0 if pad_id is None else pad_id))
         with autocast(self.precision, self.device):
             output = self.model(input_ids=ids, attention_mask=mask)
@@ -86,21 +76,16 @@ class Teacher:
         return flat.softmax(dim=-1) if self.output == "probabilities" else flat
 
     def fingerprint(self) -> str:
-        """SHA-256 of all that the vectors depend on: weights, configuration, tokenizer, options."""
+        """SHA-256 of everything that the vectors depend on: weights, configuration, tokenizer,
+        options."""
         config = self.model.config.to_diff_dict()
-        for name in ("_name_or_path", "transformers_version"):  # where from, and by what
+        for name in ("_name_or_path", "transformers_version"):  # these change no vector
             config.pop(name, None)
         tokenizer = json.loads(self.tokenizer.backend_tokenizer.to_str())
-        tokenizer["truncation"] = tokenizer["padding"] = None  # left from the last call
+        tokenizer["truncation"] = tokenizer["padding"] = None  # what the last call left
         options = [self.output, self.max_length, self.precision]
-        digest = hashlib.sha256(
-            json.dumps([config, tokenizer, options], sort_keys=True, default=str).encode()
-        )
-        for name, tensor in sorted(self.model.state_dict().items()):
-            array = tensor.detach().to("cpu").contiguous()
-            digest.update(f"{name} {tuple(array.shape)} {array.dtype};".encode())
-            digest.update(array.view(-1).view(torch.uint8).numpy().data)
-        return digest.hexdigest()
+        begin = json.dumps([config, tokenizer, options], sort_keys=True, default=str)
+        return sha256_of_tensors(self.model.state_dict(), begin)
 
 
 def load_teacher(
@@ -112,9 +97,9 @@ def load_teacher(
 ) -> Teacher:
     """Load a teacher from a hub name, a local folder or ``package:NAME``: any architecture.
 
-    ``max_length`` shortens what it reads. Only safetensors weights are read. Raises
+    ``max_length`` limits the tokens that it reads. Only safetensors weights are read. Raises
     :class:`UserError` if the source does not exist, is no encoder with a hidden size and a fast
-    tokenizer, or lacks a weight (for ``probabilities``: those of its classifier too).
+    tokenizer, or lacks a weight (for ``probabilities`` also a weight of its classifier).
     """
     if output not in get_args(Output):
         raise UserError(
@@ -151,144 +136,32 @@ def _longest_input(model: nn.Module, tokenizer: Any) -> int:
 def teacher_states(
     teacher: Teacher, texts: Sequence[str], offsets: Sequence[Offsets]
 ) -> tuple[Tensor, Tensor]:
-    """What the teacher says about the student's tokens of one batch.
+    """The teacher's states of the student's tokens, for one batch.
 
     ``offsets[i]`` are the character spans of the student's tokens of ``texts[i]``. Returns states
-    ``(total student tokens, D)`` fp32 and mask ``(total student tokens,)``, on the teacher's
-    device, text after text. Where the mask is false (special tokens, characters that the teacher's
-    tokenizer deletes, text beyond its longest input) states are zero.
+    ``(total student tokens, D)`` fp32 and mask ``(total student tokens,)`` bool, text after text,
+    on the teacher's device. Where the mask is false, the teacher has no state and the result is
+    zero: special tokens, characters that the teacher's tokenizer deletes, and text beyond the
+    teacher's longest input.
     """
-    return _aligned(teacher, texts, offsets, encode(teacher.tokenizer, texts, teacher.max_length))
+    encoded = encode(teacher.tokenizer, texts, teacher.max_length)
+    return aligned_states(teacher, texts, offsets, encoded)
 
 
-def _aligned(
+def aligned_states(
     teacher: Teacher, texts: Sequence[str], offsets: Sequence[Offsets], encoded: Sequence[Encoded]
 ) -> tuple[Tensor, Tensor]:
+    """:func:`teacher_states` of texts that the teacher's tokenizer has ``encoded`` already."""
     sizes = [len(text) for text in texts]
     student = chain_offsets(offsets, sizes)
     pairs = align_tokens(student, chain_offsets([text.offsets for text in encoded], sizes))
     vectors = teacher.vectors(encoded)
-    at, of = (
+    student_token, teacher_token = (
         torch.from_numpy(index).to(vectors.device) for index in (pairs.student, pairs.teacher)
     )
     weight = torch.from_numpy(pairs.weight).to(vectors)
     states = vectors.new_zeros(len(student), teacher.width)
-    states.index_add_(0, at, vectors[of] * weight[:, None])
+    states.index_add_(0, student_token, vectors[teacher_token] * weight[:, None])
     mask = torch.zeros(len(student), dtype=torch.bool, device=vectors.device)
-    mask[at] = True
+    mask[student_token] = True
     return states, mask
-
-
-def build_features(
-    teacher: Teacher,
-    texts: Sequence[str],
-    offsets: Sequence[Offsets],
-    root: Path,
-    shard_bytes: int = SHARD_BYTES,
-    batch_rows: int = BATCH_ROWS,
-) -> TeacherFeatures:
-    """:func:`teacher_states` of all texts, cached as float16 in a folder under ``root``.
-
-    The folder's name is a hash of texts, student offsets, teacher and shard size: the same call
-    finds it again, verifies every shard's hash and computes what is missing or damaged, so it goes
-    on after a kill; a call with anything changed writes another. Processes take turns. Both
-    sequences may read their rows from disk: they are walked once for the hash, then by the batch.
-
-    Raises :class:`UserError` for a state that float16 cannot hold. (Scaling would give every reader
-    one more thing to know; the same teacher used live has no such limit.)
-    """
-    if len(texts) != len(offsets):
-        raise UserError(f"{len(texts)} texts, but student offsets of {len(offsets)}")
-    fingerprint = teacher.fingerprint()
-    key, lengths = _key_and_lengths([fingerprint, shard_bytes], texts, offsets)
-    about = {
-        "key": key,
-        "teacher": teacher.source,
-        "teacher_fingerprint": fingerprint,
-        "output": teacher.output,
-        "max_length": teacher.max_length,
-        "precision": teacher.precision,
-        "width": teacher.width,
-    }
-    folder = root / key
-    root.mkdir(parents=True, exist_ok=True)
-    with FileLock(root / f".{key}.lock"):
-        plan = plan_shards(lengths, teacher.width, shard_bytes)
-        missing, damaged = resume(folder, about, plan)
-        notes = Notes()
-        if damaged:
-            notes.add("damaged teacher feature files written again", str(folder), damaged)
-        with progress_bar() as bar:
-            total = sum(len(plan[number]) for number in missing)
-            task = bar.add_task("teacher", total=total, note="", visible=total > 0)
-            for number in missing:
-                rows = plan[number]
-                starts = np.cumsum([0, *(lengths[row] for row in rows)])
-                states = np.empty((starts[-1], teacher.width), np.float16)
-                mask = np.empty(starts[-1], np.bool_)
-                for batch in by_length([lengths[row] for row in rows], batch_rows):
-                    tokens = np.concatenate([np.arange(starts[at], starts[at + 1]) for at in batch])
-                    states[tokens], mask[tokens] = _features(
-                        teacher, texts, offsets, [rows[at] for at in batch], notes
-                    )
-                    bar.advance(task, len(batch))
-                write_shard(folder, number, rows.start, states, mask, starts, notes)
-                notes = Notes()
-    return TeacherFeatures.open(folder)
-
-
-def _features(
-    teacher: Teacher,
-    texts: Sequence[str],
-    offsets: Sequence[Offsets],
-    rows: Sequence[int],
-    notes: Notes,
-) -> tuple[NDArray[np.float16], NDArray[np.bool_]]:
-    """States and mask of some rows, as one batch; what aligning finds is noted."""
-    batch_texts = [texts[row] for row in rows]
-    batch_offsets = [np.asarray(offsets[row], dtype=np.int64).reshape(-1, 2) for row in rows]
-    encoded = encode(teacher.tokenizer, batch_texts, teacher.max_length)
-    states, mask = _aligned(teacher, batch_texts, batch_offsets, encoded)
-    half, mask = states.half().cpu(), mask.cpu()
-    at = 0
-    for row, spans, text in zip(rows, batch_offsets, encoded, strict=True):
-        own = slice(at, at := at + len(spans))
-        if not half[own].isfinite().all():
-            raise UserError(
-                f"text {row}: teacher {teacher.source!r} gives {states[own].abs().max():g}, beyond "
-                "float16's 65504: use this teacher live, without a cache"
-            )
-        end = spans[:, 1].max(initial=0)
-        teacher_end = max((stop for _, stop in text.offsets), default=0)
-        if text.truncated and teacher_end < end:
-            notes.add("texts that the student reads further than the teacher", f"text {row}")
-        if end < teacher_end:
-            notes.add("texts that the teacher reads further than the student", f"text {row}")
-        alone = int((spans[:, 0] < spans[:, 1]).sum()) - int(mask[own].sum())
-        if alone:
-            notes.add("student tokens without a teacher token", f"text {row}", alone)
-    return half.numpy(), mask.numpy()
-
-
-def _key_and_lengths(
-    settings: Any, texts: Iterable[str], offsets: Iterable[Offsets]
-) -> tuple[str, list[int]]:
-    """A hash of all that the features are made of, and each row's number of student tokens.
-
-    The student's tokenizer is in it by what it does: its offsets.
-    """
-    digest = xxhash.xxh3_128(json.dumps(settings).encode())
-    lengths = []
-    for row, (text, spans) in enumerate(zip(texts, offsets, strict=True)):
-        content = text.encode("utf-8", "surrogatepass")
-        array = np.asarray(spans, dtype=np.int64).reshape(-1, 2)
-        if array.max(initial=0) > len(text):
-            raise UserError(
-                f"text {row}: a student token ends at character {array.max()} of {len(text)}: "
-                "offsets and texts are not of the same rows"
-            )
-        digest.update(f"{len(content)} {len(array)};".encode())
-        digest.update(content)
-        digest.update(array.tobytes())
-        lengths.append(len(array))
-    return digest.hexdigest(), lengths

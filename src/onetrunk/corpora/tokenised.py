@@ -1,7 +1,7 @@
-"""Weak corpora, tokenised once: what stage 1 draws its batches from.
+"""Tagged sentences and text pairs, tokenised once: what stage 1 draws its batches from.
 
-Everything is kept as flat arrays with a ``starts`` array beside them, memory-mapped, so a corpus
-may be larger than memory and a second run starts at once.
+All rows of an array lie one after another; a second array says where each begins. The arrays are
+memory-mapped, so a corpus may be larger than memory, and a second run starts at once.
 """
 
 from __future__ import annotations
@@ -19,96 +19,94 @@ import numpy as np
 import xxhash
 
 from onetrunk.corpora.store import Prepared, Writer
-from onetrunk.corpora.windows import TextWriter, WindowOffsets, WindowTexts, window_labels
+from onetrunk.corpora.windows import LazyRows, TextWriter, window_labels
 from onetrunk.data.alignment import encode, encodings, set_length, window_stride
-from onetrunk.data.notes import Notes
 from onetrunk.data.rows import Pair, TaggedText
 from onetrunk.errors import UserError
 
-# Rows that are tokenised together: enough for the tokenizer to share among its threads, little
-# enough to keep memory flat.
+# Rows that are tokenised together: enough for the tokenizer to share among its threads, few enough
+# to keep memory flat.
 CHUNK = 8192
+# Chunks that are being tokenised while another one is written.
 AHEAD = 2
 
 _Row = TypeVar("_Row")
-Watch = Callable[[int], None]
-"""Told how many rows are done."""
 
 
 @dataclass(frozen=True)
-class NerCorpus:
-    """Tokenised sentences (long ones in overlapping windows) with an entity type a token."""
+class TokenisedCorpus:
+    """A source, tokenised: its name, and a store of the cache."""
 
+    name: str
     store: Prepared
+
+    def __len__(self) -> int:
+        """The number of rows to draw from."""
+        return len(self.store.arrays["starts"]) - 1
+
+    def tokens(self, text: int) -> np.ndarray:
+        """Token ids of a text with special tokens, ``(T,)`` int32."""
+        return self.store.part("tokens", "starts", text)
+
+    def truncated(self, text: int) -> bool:
+        """Whether a text goes on after its last token. (Sentences for NER are never cut.)"""
+        return bool(self.store.arrays["truncated"][text])
+
+
+@dataclass(frozen=True)
+class NerCorpus(TokenisedCorpus):
+    """Tokenised sentences with an entity type for each token. Long ones are several windows."""
 
     @property
     def types(self) -> list[str]:
-        """Entity types, by the index that :meth:`labels` holds."""
+        """Entity types; :meth:`labels` holds indices into this list."""
         return self.store.record["types"]
 
-    @property
-    def lengths(self) -> np.ndarray:
-        """Tokens of each window, ``(N,)`` int64."""
-        return np.diff(self.store.arrays["starts"])
-
-    def __len__(self) -> int:
-        return len(self.store.arrays["starts"]) - 1
-
-    def tokens(self, window: int) -> np.ndarray:
-        """Token ids with special tokens, ``(T,)`` int32."""
-        return _part(self.store, "tokens", "starts", window)
-
     def labels(self, window: int) -> np.ndarray:
-        """Index of each token's entity type, ``OUTSIDE`` or ``SPECIAL``: ``(T,)`` int32."""
-        return _part(self.store, "labels", "starts", window)
+        """The entity type of each token, ``OUTSIDE`` or ``SPECIAL``: ``(T,)`` int32."""
+        return self.store.part("labels", "starts", window)
 
     @property
-    def texts(self) -> WindowTexts:
-        """What a teacher reads, if the corpus was prepared for one."""
-        return WindowTexts(self.store)
+    def texts(self) -> Sequence[str]:
+        """The windows' texts, for a teacher, if the corpus was prepared with them."""
+        return LazyRows(len(self), self._text)
 
     @property
-    def offsets(self) -> WindowOffsets:
-        """Where the tokens are in :attr:`texts`."""
-        return WindowOffsets(self.store)
+    def offsets(self) -> Sequence[np.ndarray]:
+        """For each window the character span of each token in its text: ``(T, 2)`` int32.
+
+        The span of a special token is (0, 0).
+        """
+        return LazyRows(len(self), self._offsets)
+
+    def _text(self, window: int) -> str:
+        content = self.store.part("texts", "text_starts", window).tobytes()
+        return content.decode("utf-8", "surrogatepass")
+
+    def _offsets(self, window: int) -> np.ndarray:
+        start, end = self.store.arrays["starts"][window : window + 2]
+        return self.store.arrays["offsets"][2 * start : 2 * end].reshape(-1, 2)
 
 
 @dataclass(frozen=True)
-class PairCorpus:
-    """Tokenised pairs. A pair's texts stand in a row: query, positive, then negatives if any."""
-
-    store: Prepared
-
-    @property
-    def lengths(self) -> np.ndarray:
-        """Tokens of each pair's texts together, ``(N,)`` int64."""
-        return np.diff(self.store.arrays["starts"][self.store.arrays["pairs"]])
+class PairCorpus(TokenisedCorpus):
+    """Tokenised pairs. The texts of a pair are neighbours: query, positive, then any negatives."""
 
     def __len__(self) -> int:
+        """The number of pairs."""
         return len(self.store.arrays["pairs"]) - 1
 
     def texts(self, pair: int) -> range:
         """Indices of a pair's texts."""
-        first, after = self.store.arrays["pairs"][pair : pair + 2].tolist()
-        return range(first, after)
-
-    def tokens(self, text: int) -> np.ndarray:
-        """Token ids with special tokens, ``(T,)`` int32."""
-        return _part(self.store, "tokens", "starts", text)
+        start, end = self.store.arrays["pairs"][pair : pair + 2].tolist()
+        return range(start, end)
 
     def identity(self, text: int) -> int:
-        """A hash of the text's tokens without prefix, as int64: equal for texts that the encoder
-        cannot tell apart."""
+        """A hash of the text's tokens without prefix, as int64.
+
+        It is equal for texts that the encoder cannot tell apart.
+        """
         return int(self.store.arrays["identities"].view(np.int64)[text])
-
-    def truncated(self, text: int) -> bool:
-        """Whether the text goes on beyond its last token."""
-        return bool(self.store.arrays["truncated"][text])
-
-
-def _part(store: Prepared, name: str, starts: str, row: int) -> np.ndarray:
-    first, after = store.arrays[starts][row : row + 2]
-    return store.arrays[name][first:after]
 
 
 def tokenizer_sha256(tokenizer: Any) -> str:
@@ -120,21 +118,15 @@ def tokenizer_sha256(tokenizer: Any) -> str:
 
 
 def write_ner(
-    rows: Iterable[TaggedText],
-    tokenizer: Any,
-    max_length: int,
-    writer: Writer,
-    watch: Watch = lambda done: None,
-    notes: Notes | None = None,
-    texts: bool = False,
+    rows: Iterable[TaggedText], tokenizer: Any, max_length: int, writer: Writer, texts: bool = False
 ) -> dict[str, Any]:
     """Tokenise sentences into a store that :class:`NerCorpus` reads; returns what to record.
 
-    A token carries the entity type of the word it overlaps, of two the first. Sentences of more
-    than ``max_length`` tokens become windows that overlap by a quarter. Words of entities that no
-    token stands for are counted in ``notes``. With ``texts`` the windows' texts are kept too.
+    A token has the entity type of the word that it overlaps; of several words, of the first.
+    Sentences of more than ``max_length`` tokens become windows that overlap by a quarter. Words of
+    entities for which there is no token are counted in the writer's notes. With ``texts``, the
+    windows' texts are stored too.
     """
-    notes = Notes() if notes is None else notes
     text_writer = TextWriter(writer) if texts else None
     types: dict[str, int] = {}
     done, long, end = 0, 0, 0
@@ -142,24 +134,23 @@ def write_ner(
     for chunk, encoded in _tokenised(
         rows, lambda row: [row.text], tokenizer, max_length, window_stride(max_length)
     ):
-        windows = [[first, *first.overflowing] for (first,) in encoded]
-        flat = [window for parts in windows for window in parts]
-        row_of = np.repeat(np.arange(len(chunk)), [len(parts) for parts in windows])
-        lengths = np.array([len(window) for window in flat], np.int64)
-        labels, lost = window_labels(chunk, types, flat, np.repeat(row_of, lengths))
+        windows_of_row = [[first, *first.overflowing] for (first,) in encoded]
+        windows = list(chain.from_iterable(windows_of_row))
+        row_of = np.repeat(np.arange(len(chunk)), [len(parts) for parts in windows_of_row])
+        lengths = np.array([len(window) for window in windows], np.int64)
+        labels, lost = window_labels(chunk, types, windows, np.repeat(row_of, lengths))
         for row, word in lost:
-            start, after = chunk[row].words[word]
-            where = f"row {done + row + 1}: {chunk[row].text[start:after]!r}"
-            notes.add("entity words that no token stands for", where)
-        writer.append("tokens", _ids(window.ids for window in flat))
+            first, last = chunk[row].words[word]
+            where = f"row {done + row + 1}: {chunk[row].text[first:last]!r}"
+            writer.notes.add("entity words that no token stands for", where)
+        writer.append("tokens", _flat(window.ids for window in windows))
         writer.append("labels", labels)
         if text_writer is not None:
-            text_writer.append([row.text for row in chunk], flat, row_of.tolist())
+            text_writer.append([row.text for row in chunk], windows, row_of.tolist())
         writer.append("starts", end + lengths.cumsum())
         end += int(lengths.sum())
         done += len(chunk)
-        long += sum(len(parts) > 1 for parts in windows)
-        watch(done)
+        long += sum(len(parts) > 1 for parts in windows_of_row)
     return {"rows": done, "long": long, "types": list(types)}
 
 
@@ -168,53 +159,48 @@ def write_pairs(
     tokenizer: Any,
     max_length: int,
     writer: Writer,
-    watch: Watch = lambda done: None,
     prefixes: tuple[str, str] = ("", ""),
 ) -> dict[str, Any]:
     """Tokenise pairs into a store that :class:`PairCorpus` reads; returns what to record.
 
-    A text has one embedding, so one of more than ``max_length`` tokens is cut; ``cut`` counts them.
-    ``prefixes`` are put before queries and before all other texts. Raises :class:`UserError` if
-    one leaves no room for a text.
+    A text has one embedding, so a text of more than ``max_length`` tokens is cut; ``cut`` in the
+    record counts them. The first of ``prefixes`` is put before queries, the second before all other
+    texts. Raises :class:`UserError` if a prefix leaves no room for a text.
     """
     room = _room(prefixes, tokenizer, max_length)
 
     def texts_of(pair: Pair) -> list[str]:
-        bare = [pair.query, pair.positive, *pair.negatives]
+        plain = [pair.query, pair.positive, *pair.negatives]
         if not any(prefixes):
-            return bare
-        return [prefixes[0] + bare[0], *(prefixes[1] + text for text in bare[1:]), *bare]
+            return plain
+        return [prefixes[0] + plain[0], *(prefixes[1] + text for text in plain[1:]), *plain]
 
-    done, cut, tokens, texts = 0, 0, 0, 0
+    done, cut, token_count, text_count = 0, 0, 0, 0
     writer.append("starts", np.zeros(1, np.int64))
     writer.append("pairs", np.zeros(1, np.int64))
     for chunk, encoded in _tokenised(rows, texts_of, tokenizer, max_length):
         sizes = [2 + len(pair.negatives) for pair in chunk]
-        flat = [one for own, size in zip(encoded, sizes, strict=True) for one in own[:size]]
-        ids = _ids(encoding.ids for encoding in flat)
-        ends = np.cumsum([len(encoding) for encoding in flat])
-        truncated = np.array(
-            [len(encoding) == max_length and bool(encoding.overflowing) for encoding in flat]
-        )
+        read = [text for texts, size in zip(encoded, sizes, strict=True) for text in texts[:size]]
+        ids, ends = _flat(text.ids for text in read), np.cumsum([len(text) for text in read])
+        truncated = np.array([len(text) == max_length and bool(text.overflowing) for text in read])
         writer.append("tokens", ids)
-        writer.append("starts", tokens + ends)
+        writer.append("starts", token_count + ends)
         writer.append("truncated", truncated)
-        writer.append("pairs", texts + np.cumsum(sizes))
-        if any(prefixes):  # by what of each text shows behind the longer one
-            bare = [one for own, size in zip(encoded, sizes, strict=True) for one in own[size:]]
-            shown = [encoding.ids[: room - 1] for encoding in bare]
-            writer.append("identities", _identities(_ids(shown), np.cumsum([*map(len, shown)])))
+        writer.append("pairs", text_count + np.cumsum(sizes))
+        if any(prefixes):  # texts are the same if what is seen of both behind a prefix is the same
+            plain = [t for texts, size in zip(encoded, sizes, strict=True) for t in texts[size:]]
+            seen = [text.ids[: room - 1] for text in plain]
+            writer.append("identities", _identities(_flat(seen), np.cumsum([*map(len, seen)])))
         else:
             writer.append("identities", _identities(ids, ends))
-        tokens, texts = tokens + len(ids), texts + len(flat)
+        token_count, text_count = token_count + len(ids), text_count + len(read)
         done, cut = done + len(chunk), cut + int(truncated.sum())
-        watch(done)
-    return {"rows": done, "texts": texts, "cut": cut}
+    return {"rows": done, "texts": text_count, "cut": cut}
 
 
 def _room(prefixes: tuple[str, str], tokenizer: Any, max_length: int) -> int:
-    """Tokens that the longer prefix leaves to a text and the special tokens around it."""
-    special, *taken = [len(one.ids) for one in encode(tokenizer, ["", *prefixes], max_length)]
+    """Tokens that the longer prefix leaves for a text and the special tokens around it."""
+    special, *taken = [len(text.ids) for text in encode(tokenizer, ["", *prefixes], max_length)]
     room = max_length + special - max(taken)
     if room <= special:
         raise UserError(
@@ -224,15 +210,16 @@ def _room(prefixes: tuple[str, str], tokenizer: Any, max_length: int) -> int:
     return room
 
 
-def _ids(rows: Iterable[Sequence[int]]) -> np.ndarray:
+def _flat(rows: Iterable[Sequence[int]]) -> np.ndarray:
     return np.fromiter(chain.from_iterable(rows), np.int32)
 
 
 def _identities(ids: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    data, ends = memoryview(ids.tobytes()), ends * ids.itemsize
+    """A 64-bit hash of each text: the texts' token ids one after another, and where each ends."""
+    content, ends = memoryview(ids.tobytes()), ends * ids.itemsize
     return np.array(
         [
-            xxhash.xxh3_64_intdigest(data[start:end])
+            xxhash.xxh3_64_intdigest(content[start:end])
             for start, end in zip([0, *ends[:-1].tolist()], ends.tolist(), strict=True)
         ],
         np.uint64,
@@ -246,22 +233,23 @@ def _tokenised(
     max_length: int,
     stride: int | None = None,
 ) -> Iterator[tuple[list[_Row], list[list[Any]]]]:
-    """Chunks of rows with the encodings of each row's texts; offsets only where windows need them.
+    """Chunks of rows with the encodings of each row's texts.
 
-    The tokenizer runs outside Python's lock: some chunks are under way while one is written.
+    Only with a ``stride`` (for windows) do encodings have offsets, which take longer. The tokenizer
+    runs outside Python's global lock: some chunks are tokenised while another one is written.
     """
     backend = copy.deepcopy(tokenizer.backend_tokenizer)  # its length is set once, for all threads
     set_length(backend, max_length, stride or 0)
 
-    def work(chunk: list[_Row]) -> tuple[list[_Row], list[list[Any]]]:
+    def tokenise(chunk: list[_Row]) -> tuple[list[_Row], list[list[Any]]]:
         texts = [list(texts_of(row)) for row in chunk]
-        flat = iter(encodings(backend, list(chain(*texts)), offsets=stride is not None))
-        return chunk, [list(islice(flat, len(own))) for own in texts]
+        encoded = iter(encodings(backend, list(chain(*texts)), offsets=stride is not None))
+        return chunk, [list(islice(encoded, len(texts_of_row))) for texts_of_row in texts]
 
     source, running = iter(rows), deque[Any]()
     with ThreadPoolExecutor(AHEAD) as threads:
         while chunk := list(islice(source, CHUNK)):
-            running.append(threads.submit(work, chunk))
+            running.append(threads.submit(tokenise, chunk))
             if len(running) > AHEAD:
                 yield running.popleft().result()
         while running:

@@ -1,36 +1,41 @@
-"""What the windows of tagged sentences carry besides token ids: labels, and texts for a teacher.
+"""The labels of the tokens of a window, and the window's text.
 
-A window is all or a part of a tokenised sentence (:func:`onetrunk.data.alignment.overlap`).
+A window is a tokenised sentence with tags, or a part of one that is too long
+(:func:`onetrunk.data.alignment.encode_windows`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from onetrunk.corpora.store import Prepared, Writer
+from onetrunk.corpora.store import Writer
 from onetrunk.data.rows import TaggedText
 
 OUTSIDE, SPECIAL = -1, -2
-"""In place of an entity type: a token outside entities, and a special token."""
+"""In place of an entity type: a token outside all entities, and a special token."""
+
+_T = TypeVar("_T")
 
 
 def window_labels(
     rows: Sequence[TaggedText], types: dict[str, int], windows: Sequence[Any], row_of: np.ndarray
 ) -> tuple[np.ndarray, list[tuple[int, int]]]:
-    """The label of every token of some rows, int32: ``row_of`` says which row each belongs to.
+    """Label every token of the windows of some rows.
 
-    And the words of entities that have no token of their own, as (row, word). ``types`` numbers
-    entity types, and takes in new ones.
+    ``types`` numbers the entity types, and takes in new ones. ``row_of (tokens,)`` says to which
+    row each token belongs. Returns the labels ``(tokens,)`` int32 and, as (row, word), the words of
+    entities that have no token of their own. A token has the type of the word that it overlaps; of
+    several words, of the first.
     """
-    # All rows side by side in one coordinate, a gap between them, so that one search serves all.
+    # All rows lie side by side on one axis, with a gap between them: one search serves all.
     base = np.cumsum([0, *(len(row.text) + 1 for row in rows[:-1])])
-    spans = np.array([span for row in rows for span in row.words], np.int64).reshape(-1, 2)
-    spans += np.repeat(base, [len(row.words) for row in rows])[:, None]
-    kinds = np.array(
+    words = np.array([span for row in rows for span in row.words], np.int64).reshape(-1, 2)
+    words += np.repeat(base, [len(row.words) for row in rows])[:, None]
+    type_of_word = np.array(
         [
             OUTSIDE if tag == "O" else types.setdefault(tag[2:], len(types))
             for row in rows
@@ -41,28 +46,28 @@ def window_labels(
     offsets = np.array([span for w in windows for span in w.offsets], np.int64).reshape(-1, 2)
     special = np.fromiter(chain.from_iterable(w.special_tokens_mask for w in windows), bool)
     start, end = (offsets + base[row_of][:, None]).T
-    word = spans[:, 1].searchsorted(start, side="right")  # the first word that ends after it
-    found = word < len(spans)
-    word[~found] = 0
-    inside = found & (start < end)
-    if len(spans):
-        inside &= spans[word, 0] < end
+    word = words[:, 1].searchsorted(start, side="right")  # the first word that ends after the start
+    exists = word < len(words)
+    word[~exists] = 0
+    overlaps = exists & (start < end)
+    if len(words):
+        overlaps &= words[word, 0] < end
     labels = np.full(len(offsets), OUTSIDE, np.int32)
-    labels[inside] = kinds[word[inside]]
+    labels[overlaps] = type_of_word[word[overlaps]]
     labels[special] = SPECIAL
-    lost = kinds != OUTSIDE
-    lost[word[inside]] = False
+    lost = type_of_word != OUTSIDE
+    lost[word[overlaps]] = False
     first_word = np.cumsum([0, *(len(row.words) for row in rows)])
     row_of_lost = first_word.searchsorted(np.flatnonzero(lost), side="right") - 1
     places = zip(row_of_lost.tolist(), np.flatnonzero(lost).tolist(), strict=True)
-    return labels, [(row, at - int(first_word[row])) for row, at in places]
+    return labels, [(row, number - int(first_word[row])) for row, number in places]
 
 
 class TextWriter:
-    """Adds the text of each window to a store, and the place of each token in it.
+    """Adds to a store the text of each window, and the place of each token in that text.
 
-    A window's text reaches from its first token to its last, so a teacher reads what the student
-    reads.
+    A window's text reaches from its first token to its last, so that a teacher reads exactly what
+    the student reads.
     """
 
     def __init__(self, writer: Writer) -> None:
@@ -70,7 +75,7 @@ class TextWriter:
         writer.append("text_starts", np.zeros(1, np.int64))
 
     def append(self, texts: Sequence[str], windows: Sequence[Any], row_of: Sequence[int]) -> None:
-        """Add windows, each of the text that ``row_of`` names."""
+        """Add windows; ``row_of`` says of which text each window is."""
         parts, offsets = [], []
         for window, row in zip(windows, row_of, strict=True):
             spans = np.array(window.offsets, np.int32).reshape(-1, 2)
@@ -86,38 +91,16 @@ class TextWriter:
         self._end = int(ends[-1])
 
 
-class WindowTexts(Sequence[str]):
-    """The windows' texts, read from the store one by one."""
+class LazyRows(Sequence[_T]):
+    """``count`` rows, each of which ``read`` fetches when it is asked for."""
 
-    def __init__(self, store: Prepared) -> None:
-        self._texts, self._starts = store.arrays["texts"], store.arrays["text_starts"]
-
-    def __len__(self) -> int:
-        return len(self._starts) - 1
-
-    def __getitem__(self, window: Any) -> Any:
-        first, after = self._starts[window : window + 2]
-        return self._texts[first:after].tobytes().decode("utf-8", "surrogatepass")
-
-    def __iter__(self) -> Iterator[str]:
-        return map(self.__getitem__, range(len(self)))
-
-
-class WindowOffsets(Sequence[np.ndarray]):
-    """The character span of each token in its window's text: ``(T, 2)`` int32, special ones (0, 0).
-
-    Read from the store one by one.
-    """
-
-    def __init__(self, store: Prepared) -> None:
-        self._offsets, self._starts = store.arrays["offsets"], store.arrays["starts"]
+    def __init__(self, count: int, read: Callable[[int], _T]) -> None:
+        self._count, self._read = count, read
 
     def __len__(self) -> int:
-        return len(self._starts) - 1
+        return self._count
 
-    def __getitem__(self, window: Any) -> Any:
-        first, after = self._starts[window : window + 2]
-        return self._offsets[2 * first : 2 * after].reshape(-1, 2)
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        return map(self.__getitem__, range(len(self)))
+    def __getitem__(self, row: Any) -> Any:
+        if not 0 <= row < self._count:
+            raise IndexError(f"row {row} of {self._count}")
+        return self._read(row)

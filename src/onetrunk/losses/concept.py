@@ -1,9 +1,10 @@
-"""Token states against embeddings of concept names (NuNER: Bogdanov et al. 2024, arXiv 2402.15343).
+"""Compare token states with embeddings of concept names.
 
-A token inside an entity of concept c should match c's name and none of the other concepts that it
-meets. Names are embedded once by a frozen text encoder, and a batch meets few of them, so the
-number of concepts costs nothing. Logits are cosines with a scale and a bias that may be learned, as
-in the sigmoid loss of SigLIP (Zhai et al. 2023, arXiv 2303.15343).
+This is the objective of NuNER (Bogdanov et al. 2024, arXiv 2402.15343): a token inside an entity of
+concept c should match the name of c, and no other concept of the batch. A frozen text encoder
+embeds each name once, and a batch uses few names, so the number of concepts costs nothing. Logits
+are cosines with a scale and a bias that may be learned, as in the sigmoid loss of SigLIP (Zhai et
+al. 2023, arXiv 2303.15343).
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from torch import Tensor, nn
 class ConceptContrastive(nn.Module):
     """Binary cross-entropy of (token, concept) pairs in a space of ``projection`` dimensions.
 
-    ``width`` is D of the token states, ``name_width`` E of the frozen name embeddings. Cosines are
-    divided by ``temperature`` and shifted by ``bias``; if ``learned``, these are where both start.
+    ``width`` is D, the size of a token state, and ``name_width`` is E, the size of a frozen name
+    embedding. Logits are cosines divided by ``temperature`` plus ``bias``. If ``learned``, the two
+    are parameters that start from these values.
     """
 
     log_scale: Tensor
@@ -51,9 +53,11 @@ class ConceptContrastive(nn.Module):
     def forward(self, states: Tensor, concept: Tensor, known: Tensor, names: Tensor) -> Tensor:
         """Loss of N tokens against C concepts, summed over the pairs that are known.
 
-        ``states (N, D)``; ``concept (N,)`` int64, the index of each token's concept, negative
-        outside any entity; ``known (N, C)`` bool, the pairs that count: whether a token is of a
-        concept that its corpus never annotates is not known; ``names (C, P)`` from :meth:`project`.
+        - ``states (N, D)``
+        - ``concept (N,)`` int64: the index of each token's concept, negative outside any entity
+        - ``known (N, C)`` bool: the pairs that count. If a corpus never annotates a concept, it is
+          not known whether its tokens belong to that concept.
+        - ``names (C, P)`` from :meth:`project`
         """
         token = F.normalize(self.token_projection(states), dim=-1)
         logits = token @ names.T * self.log_scale.exp() + self.bias
@@ -65,9 +69,10 @@ class ConceptContrastive(nn.Module):
 def synonyms(names: Tensor, mean: Tensor, threshold: float) -> Tensor:
     """Which names mean about the same: embeddings ``(C, E)`` -> ``(C, C)`` bool, diagonal false.
 
-    The cosine is taken around ``mean (E,)``, that of the whole inventory. Many encoders put all
-    texts into a narrow cone, where every plain cosine is high (Mu and Viswanath 2018, arXiv
-    1702.01417); around the mean, unrelated names are near 0 whatever the encoder.
+    These are the pairs with a cosine above ``threshold`` after ``mean (E,)``, the mean of all
+    names, is subtracted. Many encoders put all texts into a narrow cone, where every plain cosine
+    is high (Mu and Viswanath 2018, arXiv 1702.01417). Without the mean, unrelated names have
+    cosines near 0, whatever the encoder.
     """
-    around = F.normalize(names - mean, dim=-1)
-    return (around @ around.T > threshold).fill_diagonal_(False)
+    centred = F.normalize(names - mean, dim=-1)
+    return (centred @ centred.T > threshold).fill_diagonal_(False)

@@ -1,8 +1,8 @@
-"""Distillation of token states: a student's against those of a teacher of any width.
+"""Distillation of token states: a student learns from a teacher of any width.
 
-Features are matched through a learned linear projection, as in FitNets (Romero et al. 2015,
-arXiv 1412.6550); relations between tokens need none (relational knowledge distillation: Park et al.
-2019, arXiv 1904.05068).
+A learned linear projection takes the student's states to the teacher's space, as in FitNets (Romero
+et al. 2015, arXiv 1412.6550). Relations between tokens need no projection (relational knowledge
+distillation: Park et al. 2019, arXiv 1904.05068).
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ Match = Literal["cosine", "mse"]
 
 
 class Distillation(nn.Module):
-    """Student states, projected, against the teacher's; ``relations`` weighs :func:`relational`.
+    """The distance of projected student states to the teacher's states.
 
-    ``width`` is D of the student, ``teacher_width`` E of the teacher. ``cosine`` is one minus the
-    cosine, ``mse`` the squared error averaged over E.
+    ``width`` is D, the size of a student state, and ``teacher_width`` is E, that of a teacher
+    state. ``match`` is ``cosine``, one minus the cosine, or ``mse``, the squared error averaged
+    over E. ``relations`` is the factor on :func:`relational`; 0 leaves that loss out.
     """
 
     def __init__(
@@ -31,9 +32,9 @@ class Distillation(nn.Module):
         self.match, self.relations = match, relations
 
     def forward(self, states: Tensor, teacher: Tensor, known: Tensor) -> Tensor:
-        """Loss of the tokens that the teacher knows, summed.
+        """Loss summed over the tokens for which the teacher has a state.
 
-        ``states (B, T, D)``, ``teacher (B, T, E)``, ``known (B, T)`` bool.
+        ``states (B, T, D)``, ``teacher (B, T, E)``; ``known (B, T)`` bool marks those tokens.
         """
         projected, target = self.projection(states[known]), teacher[known]
         if self.match == "cosine":
@@ -46,10 +47,10 @@ class Distillation(nn.Module):
 
 
 def relational(states: Tensor, teacher: Tensor, known: Tensor) -> Tensor:
-    """How far the cosines between a sentence's tokens differ from the teacher's, summed.
+    """How far the cosines between the tokens of a sentence differ from the teacher's, summed.
 
-    Each token gives the mean squared difference over the other known tokens of its sentence, so
-    that long sentences count by their tokens, not by their pairs. Shapes as in
+    Each token adds the mean squared difference over the other known tokens of its sentence. So a
+    long sentence counts by its number of tokens, not by its number of pairs. Shapes are those of
     :meth:`Distillation.forward`.
     """
     others = known[:, :, None] & known[:, None, :]

@@ -1,9 +1,9 @@
 """Cached gradients: the exact gradient of a batch of any size in bounded memory.
 
 A contrastive loss needs the embeddings of the whole batch at once, but not their graphs. With
-embeddings E = f(θ, x) and loss L(E), the gradient is the sum over chunks c of (∂L/∂E_c) (∂E_c/∂θ),
-so it is enough to embed without graphs, take ∂L/∂E, and embed chunk by chunk once more with a graph
-(Gao et al. 2021, arXiv 2101.06983).
+embeddings E = f(θ, x) and a loss L(E), the gradient is the sum over chunks c of
+(∂L/∂E_c) (∂E_c/∂θ). So it is enough to embed all chunks without graphs, to compute ∂L/∂E, and to
+embed chunk after chunk once more with a graph (Gao et al. 2021, arXiv 2101.06983).
 """
 
 from __future__ import annotations
@@ -15,21 +15,22 @@ import torch
 from torch import Tensor
 
 Embed = Callable[[], Iterable[tuple[list[int], Tensor]]]
-"""Embeds a batch chunk by chunk: which rows, and their embeddings ``(b, D)``.
+"""Embeds a batch chunk by chunk: the rows of a chunk, and their embeddings ``(b, D)``.
 
-A chunk is computed when it is asked for, and every call gives the same chunks in the same order.
+A chunk is computed when it is asked for. Every call gives the same chunks in the same order.
 """
 
 
 class GradientCache:
-    """The embeddings of a batch, cut off from the graphs they came from.
+    """The embeddings of a batch, detached from the graphs that computed them.
 
-    ``embeddings (N, D)`` is a leaf in the order of rows. Run ``backward`` on a loss of it, then
-    call :meth:`backward`, which passes its gradient on.
+    ``embeddings (N, D)`` is a leaf, in the order of the rows. Run ``backward`` on a loss of it, and
+    then call :meth:`backward` to pass its gradient on.
 
-    ``tokens`` is the cost of each row, and ``graph_tokens`` of them keep their graph from the first
-    pass: the last chunks that fit. All others are embedded twice, with the same random numbers
-    (dropout) both times. A budget of the whole batch is the plain gradient, without a second pass.
+    ``tokens`` are the numbers of tokens of the rows. The last chunks that together have at most
+    ``graph_tokens`` keep their graphs from the first pass. All others are embedded twice, both
+    times with the same random numbers (dropout). With a budget for the whole batch this is the
+    plain gradient, without a second pass.
     """
 
     def __init__(
@@ -44,24 +45,24 @@ class GradientCache:
         self._graphs: list[tuple[list[int], Tensor]] = []
         self._random: list[list[Tensor]] = []  # before each chunk that is embedded twice
         order: list[int] = []
-        found = [torch.empty(0, width, device=device)]
-        chunks, left = iter(embed()), sum(tokens)
+        parts = [torch.empty(0, width, device=device)]
+        chunks, tokens_left = iter(embed()), sum(tokens)
         while len(order) < len(tokens):
-            kept = left <= graph_tokens
-            if not kept:
+            with_graph = tokens_left <= graph_tokens
+            if not with_graph:
                 self._random.append(_random_state(device))
-            with nullcontext() if kept else torch.no_grad():
+            with nullcontext() if with_graph else torch.no_grad():
                 rows, embedded = next(chunks)
-            if kept:
+            if with_graph:
                 self._graphs.append((rows, embedded))
             order += rows
-            found.append(embedded.detach())
-            left -= sum(tokens[row] for row in rows)
-        place = torch.tensor(order, dtype=torch.int64, device=device).argsort()
-        self.embeddings = torch.cat(found)[place].requires_grad_()
+            parts.append(embedded.detach())
+            tokens_left -= sum(tokens[row] for row in rows)
+        position = torch.tensor(order, dtype=torch.int64, device=device).argsort()
+        self.embeddings = torch.cat(parts)[position].requires_grad_()
 
     def backward(self) -> None:
-        """Pass the gradient of the embeddings on; nothing if no loss was differentiated."""
+        """Pass the gradient of the embeddings on. Without a ``backward`` on a loss, do nothing."""
         gradient = self.embeddings.grad
         if gradient is None:
             return
@@ -78,7 +79,7 @@ class GradientCache:
 
 
 def _random_state(device: torch.device) -> list[Tensor]:
-    """Where the random numbers stand: of the CPU, and of the device if it has its own."""
+    """The state of the random generators: of the CPU, and of the device if it has its own."""
     if device.type == "cuda":
         return [torch.get_rng_state(), torch.cuda.get_rng_state(device)]
     return [torch.get_rng_state()]

@@ -1,4 +1,4 @@
-"""Weakly supervised contrastive learning on text pairs (E5: Wang et al. 2022, arXiv 2212.03533)."""
+"""Contrastive learning on weak text pairs, as in E5 (Wang et al. 2022, arXiv 2212.03533)."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-# Anchors whose similarities are held at once. Of more, only a block's are, and it is computed
-# again for its gradient, so memory grows with N and not with its square.
+# So many anchors have their similarities in memory at once. With more anchors, each block's
+# similarities are computed again for the gradient: memory grows with N, not with its square.
 BLOCK = 1024
 
 
@@ -26,12 +26,14 @@ def info_nce(
 ) -> Tensor:
     """InfoNCE with in-batch negatives: ``(N, D)`` twice -> scalar, the mean over pairs.
 
-    Row i of ``positives`` belongs to row i of ``queries``; the other N - 1 rows are its negatives,
-    and for queries the rows of ``negatives (M, D)`` too. Similarity is the cosine over
-    ``temperature``. ``symmetric`` is the mean of both directions, otherwise queries alone choose.
+    Row i of ``positives`` belongs to row i of ``queries``. For a query, the other N - 1 positives
+    and the rows of ``negatives (M, D)`` are negatives. The similarity is the cosine divided by
+    ``temperature``. If ``symmetric``, the loss is the mean of two directions: queries choose among
+    positives, and positives among queries. Otherwise only queries choose.
 
-    ``identities (2N + M,)`` int64 says which of queries, positives and negatives, in this order,
-    are one text (None: no two): a text is no negative for itself, nor for its partner.
+    ``identities (2N + M,)`` int64 has equal numbers where queries, positives and negatives (in this
+    order) are the same text; None: all texts differ. A text is never a negative of itself or of its
+    partner.
 
     With ``dimensions`` the loss is the mean over embeddings cut to their first d numbers, for each
     d of these and for D (Matryoshka: Kusupati et al. 2022, arXiv 2205.13147).
@@ -43,10 +45,12 @@ def info_nce(
     query, positive, candidate = identities[:size], identities[size:][:size], identities[size:]
     losses = []
     for d in sorted({*dimensions, width}):
-        cut_queries, cut = (F.normalize(x[:, :d], dim=-1) for x in (queries, candidates))
-        losses.append(_choose(cut_queries, cut, temperature, (query, positive, candidate)))
+        queries_d, candidates_d = (F.normalize(x[:, :d], dim=-1) for x in (queries, candidates))
+        losses.append(_choose(queries_d, candidates_d, temperature, (query, positive, candidate)))
         if symmetric:
-            losses.append(_choose(cut[:size], cut_queries, temperature, (positive, query, query)))
+            losses.append(
+                _choose(candidates_d[:size], queries_d, temperature, (positive, query, query))
+            )
     return torch.stack(losses).mean()
 
 
@@ -58,20 +62,20 @@ def _choose(
 ) -> Tensor:
     """Mean cross-entropy of anchor i choosing candidate i: ``(N, D)`` and ``(N + M, D)``.
 
-    ``identities`` are those of anchors, of their partners and of candidates.
+    ``identities`` are those of the anchors, of their partners and of the candidates.
     """
-    own, partner, candidate = identities
+    anchor, partner, candidate = identities
     blocks = torch.arange(len(anchors), device=anchors.device).split(BLOCK)
     total = anchors.new_zeros(())
     for rows in blocks:
-        given = (
-            anchors[rows], candidates, temperature, rows, own[rows], partner[rows], candidate
+        arguments = (
+            anchors[rows], candidates, temperature, rows, anchor[rows], partner[rows], candidate
         )  # fmt: skip
         if len(blocks) == 1:
-            total = total + _block(*given)
+            total = total + _block(*arguments)
         else:
             total = total + checkpoint(
-                _block, *given, use_reentrant=False, preserve_rng_state=False
+                _block, *arguments, use_reentrant=False, preserve_rng_state=False
             )
     return total / len(anchors)
 
@@ -80,13 +84,17 @@ def _block(
     anchors: Tensor,
     candidates: Tensor,
     temperature: float | Tensor,
-    right: Tensor,
-    own: Tensor,
-    partner: Tensor,
-    candidate: Tensor,
+    target: Tensor,
+    anchor_identity: Tensor,
+    partner_identity: Tensor,
+    candidate_identity: Tensor,
 ) -> Tensor:
-    """Summed cross-entropy of a block of anchors ``(n, D)``; ``right (n,)`` are their partners."""
-    false = (candidate == own[:, None]) | (candidate == partner[:, None])  # negatives in name only
-    false[torch.arange(len(right)), right] = False
-    logits = (anchors @ candidates.T / temperature).masked_fill(false, -torch.inf)
-    return F.cross_entropy(logits, right, reduction="sum")
+    """Cross-entropy of a block of anchors ``(n, D)``, summed.
+
+    ``target (n,)`` says which candidate is the partner of each anchor.
+    """
+    same_as_anchor = candidate_identity == anchor_identity[:, None]
+    no_negative = same_as_anchor | (candidate_identity == partner_identity[:, None])
+    no_negative[torch.arange(len(target)), target] = False
+    logits = (anchors @ candidates.T / temperature).masked_fill(no_negative, -torch.inf)
+    return F.cross_entropy(logits, target, reduction="sum")

@@ -1,1 +1,1 @@
-"""The encoder split in two, the stacked LoRA on its top, the backbone they form, and heads."""
+"""The encoder, split in two; stacked LoRA on its upper part; the backbone they form; and heads."""

@@ -1,4 +1,4 @@
-"""The backbone: an encoder after stage 1, its task-primary LoRAs, and the folder they live in."""
+"""The backbone: an encoder after stage 1, its task-primary LoRAs, and the folder of both."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from onetrunk.model.heads import Pooling
 from onetrunk.model.loading import load_encoder, quiet
 from onetrunk.model.lora import LoraAdapter
 from onetrunk.model.peft_format import load_peft, save_peft
-from onetrunk.storage import read_json, write_json
+from onetrunk.storage import atomic_folder, read_json, write_json
 
 RECORD = "onetrunk.json"
 DEFAULT_K = 3
@@ -21,8 +21,12 @@ DEFAULT_K = 3
 
 @dataclass
 class Backbone:
-    """One encoder for every app. ``k`` is how many of its last layers may carry LoRA;
-    ``primary_loras`` holds a LoRA by family name (empty for strategies without them)."""
+    """One encoder for all apps.
+
+    ``k`` is how many of its last layers may carry LoRA. ``primary_loras`` are the task-primary
+    LoRAs by family name; strategies without them leave it empty. ``record`` is what is stored
+    about the run: recipe, data hashes and more.
+    """
 
     encoder: Encoder
     k: int
@@ -34,65 +38,87 @@ class Backbone:
     def __post_init__(self) -> None:
         self.fingerprint = self.fingerprint or self.encoder.fingerprint()
 
+    @classmethod
+    def load(cls, name: str | Path) -> Backbone:
+        """Load a backbone folder, or a bare encoder as a backbone without task-primary LoRAs.
 
-def save_backbone(backbone: Backbone, folder: Path) -> None:
-    """Fill ``folder``: a Hugging Face model folder, ``primary/FAMILY`` as PEFT, ``onetrunk.json``.
+        An encoder is a folder, a hub name or ``package:NAME``
+        (:func:`~onetrunk.model.loading.load_encoder`). Raises :class:`UserError` if there is none,
+        if a backbone folder is incomplete, and if its weights are not those it was written with.
+        """
+        folder = Path(name)
+        if not (folder / RECORD).exists():
+            if (folder / "primary").is_dir():
+                raise UserError(
+                    f"{folder} has task-primary LoRAs but no {RECORD}: it is not complete"
+                )
+            encoder = load_encoder(str(name))
+            return cls(encoder, k=min(DEFAULT_K, encoder.depth))
+        record = read_json(folder / RECORD, "a backbone folder")
+        _check_record(record, folder / RECORD)
+        encoder = load_encoder(str(folder.resolve()))
+        encoder.source = str(name)
+        if not 1 <= record["k"] <= encoder.depth:
+            raise UserError(
+                f"{folder / RECORD}: k = {record['k']}, the encoder has {encoder.depth} layers"
+            )
+        primary_loras = {
+            family: load_peft(folder / "primary" / family, encoder) for family in record["primary"]
+        }
+        backbone = cls(encoder, int(record["k"]), primary_loras, record["pooling"], record)
+        if backbone.fingerprint != record["fingerprint"]:
+            raise UserError(
+                f"{folder}: the weights are not those this backbone was written with "
+                f"(fingerprint {backbone.fingerprint[:12]}, recorded {record['fingerprint'][:12]})"
+            )
+        return backbone
 
-    ``record`` (recipe, data hashes, …) is stored as given.
-    """
-    with quiet():
-        backbone.encoder.model.save_pretrained(folder)
-    # What a tokenizer last truncated to would be saved with it.
-    backbone.encoder.tokenizer.backend_tokenizer.no_truncation()
-    backbone.encoder.tokenizer.save_pretrained(folder)
-    for family, adapter in backbone.primary_loras.items():
-        save_peft(adapter, backbone.encoder, folder / "primary" / family)
-    write_json(
-        folder / RECORD,
-        {
-            "format": 1,
-            "onetrunk": __version__,
-            "k": backbone.k,
-            "pooling": backbone.pooling,
-            "primary": sorted(backbone.primary_loras),
-            "fingerprint": backbone.fingerprint,
-            **backbone.record,
-        },
-    )
+    def save(self, folder: str | Path, overwrite: bool = False) -> None:
+        """Write the backbone as a folder, whole or not at all. Apps refer to it from then on.
+
+        Raises :class:`UserError` if the folder exists and ``overwrite`` is false.
+        """
+        with atomic_folder(Path(folder), overwrite) as partial:
+            self.write(partial)
+        self.encoder.source = str(folder)
+
+    def write(self, folder: Path) -> None:
+        """Fill a folder: a Hugging Face model, ``primary/FAMILY`` as PEFT, ``onetrunk.json``."""
+        tokenizer = self.encoder.tokenizer
+        with quiet():
+            self.encoder.model.save_pretrained(folder)
+        tokenizer.backend_tokenizer.no_truncation()  # else its last truncation would be saved, too
+        tokenizer.save_pretrained(folder)
+        for family, adapter in self.primary_loras.items():
+            save_peft(adapter, self.encoder, folder / "primary" / family)
+        write_json(
+            folder / RECORD,
+            {
+                "format": 1,
+                "onetrunk": __version__,
+                "k": self.k,
+                "pooling": self.pooling,
+                "primary": sorted(self.primary_loras),
+                "fingerprint": self.fingerprint,
+                **self.record,
+            },
+        )
+
+
+def _check_record(record: dict[str, Any], file: Path) -> None:
+    for key, kind in (("k", int), ("pooling", str), ("primary", list), ("fingerprint", str)):
+        if not isinstance(record.get(key), kind):
+            raise UserError(f"{file} is damaged: it has no valid {key!r}")
+    if record["pooling"] not in get_args(Pooling):
+        hint = nearest(str(record["pooling"]), get_args(Pooling))
+        raise UserError(f"{file}: pooling {record['pooling']!r} is unknown; {hint}")
 
 
 def load_backbone(name: str | Path) -> Backbone:
-    """Load a backbone folder, or any bare encoder (:func:`load_encoder`) as one without primaries.
+    """:meth:`Backbone.load`."""
+    return Backbone.load(name)
 
-    Raises :class:`UserError` if a backbone folder is incomplete or its weights are not those it
-    was written with.
-    """
-    folder = Path(name)
-    if not (folder / RECORD).exists():
-        if (folder / "primary").is_dir():
-            raise UserError(f"{folder} has task-primary LoRAs but no {RECORD}: it is not complete")
-        encoder = load_encoder(str(name))
-        return Backbone(encoder, k=min(DEFAULT_K, encoder.depth))
-    record = read_json(folder / RECORD, "a backbone folder")
-    for key, kind in (("k", int), ("pooling", str), ("primary", list), ("fingerprint", str)):
-        if not isinstance(record.get(key), kind):
-            raise UserError(f"{folder / RECORD} is damaged: it has no valid {key!r}")
-    if record["pooling"] not in get_args(Pooling):
-        hint = nearest(str(record["pooling"]), get_args(Pooling))
-        raise UserError(f"{folder / RECORD}: pooling {record['pooling']!r} is unknown; {hint}")
-    encoder = load_encoder(str(folder.resolve()))
-    encoder.source = str(name)
-    if not 1 <= record["k"] <= encoder.depth:
-        raise UserError(
-            f"{folder / RECORD}: k = {record['k']}, the encoder has {encoder.depth} layers"
-        )
-    primary_loras = {
-        family: load_peft(folder / "primary" / family, encoder) for family in record["primary"]
-    }
-    backbone = Backbone(encoder, int(record["k"]), primary_loras, record["pooling"], record)
-    if backbone.fingerprint != record["fingerprint"]:
-        raise UserError(
-            f"{folder}: the weights are not those this backbone was written with "
-            f"(fingerprint {backbone.fingerprint[:12]}, recorded {record['fingerprint'][:12]})"
-        )
-    return backbone
+
+def save_backbone(backbone: Backbone, folder: Path) -> None:
+    """:meth:`Backbone.save`."""
+    backbone.save(folder)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -27,7 +27,7 @@ from onetrunk.model import packing
 
 @dataclass(frozen=True)
 class Architecture:
-    """Where one kind of encoder keeps its layers, and what it calls their linear maps and the
+    """Names in one kind of encoder: of the list of layers, of a layer's linear maps, and of its
     norms after attention and after the feed-forward maps."""
 
     layers: str
@@ -70,16 +70,16 @@ ARCHITECTURES: dict[str, Architecture] = {
 """Supported encoders by ``config.model_type``. MiniLM checkpoints are of type ``bert``."""
 
 TARGETS = tuple(_BERT.targets)
-"""The linear maps of a layer that can carry LoRA, by the name onetrunk gives them."""
+"""The linear maps of a layer that can carry LoRA, by onetrunk's names for them."""
 ENTERED = TARGETS[:3]
-"""Those that read what enters the layer."""
+"""The maps among them whose input is the input of the layer."""
 
 
 @dataclass
 class Encoder:
     """A transformers encoder and its tokenizer, run layer by layer.
 
-    ``source`` is the name it was loaded by, for messages and saved files.
+    ``source`` is the name that it was loaded by, for messages and saved files.
     """
 
     model: Any
@@ -119,14 +119,14 @@ class Encoder:
 
     @property
     def first_position(self) -> int:
-        """Number of a text's first position: RoBERTa and its kin count from pad_token_id + 1."""
+        """Number of a text's first position: in RoBERTa and its relatives, pad_token_id + 1."""
         config = self.model.config
-        kin = config.model_type in ("roberta", "xlm-roberta", "camembert")
-        return int(config.pad_token_id) + 1 if kin else 0
+        is_roberta = config.model_type in ("roberta", "xlm-roberta", "camembert")
+        return int(config.pad_token_id) + 1 if is_roberta else 0
 
     @property
     def token_embedding(self) -> nn.Embedding:
-        """Token ids -> vectors, before positions and the first norm."""
+        """The table of token vectors, to which positions are added before the first norm."""
         embedding = self.model.get_input_embeddings()
         assert isinstance(embedding, nn.Embedding)
         return embedding
@@ -138,7 +138,7 @@ class Encoder:
         return linear
 
     def embed(self, input_ids: Tensor, position_ids: Tensor | None = None) -> Tensor:
-        """What enters the first layer: ``(B, T)`` int64 -> ``(B, T, D)``."""
+        """The input of the first layer: ``(B, T)`` int64 -> ``(B, T, D)``."""
         hidden = self.model.embeddings(input_ids=input_ids, position_ids=position_ids)
         if hasattr(self.model, "embeddings_project"):  # ELECTRA with narrow embeddings
             hidden = self.model.embeddings_project(hidden)
@@ -146,7 +146,7 @@ class Encoder:
         return hidden
 
     def states(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """The whole forward under the padding mask, ``(B, T)`` int64 twice -> ``(B, T, D)``."""
+        """The whole forward with a padding mask: ``(B, T)`` int64 twice -> ``(B, T, D)``."""
         hidden = self.embed(input_ids)
         mask = create_bidirectional_mask(
             config=self.model.config, inputs_embeds=hidden, attention_mask=attention_mask
@@ -158,56 +158,58 @@ class Encoder:
     def packed(self, texts: Sequence[TokenIds]) -> tuple[Tensor, Tensor]:
         """The whole forward without padding: states ``(B, T, D)`` and mask ``(B, T)`` int64.
 
-        The same as :meth:`states` of padded texts, but for zeros on padding. Texts lie side by side
-        on their way; it is fastest if those of equal length are neighbours.
+        The states equal those that :meth:`states` returns for padded texts, but are zero on
+        padding. Inside, texts lie one after another. It is fastest if texts of equal length are
+        neighbours.
         """
         lengths = list(map(len, texts))
         hidden = self.run_packed(self.embed_packed(texts), lengths, 0, self.depth)
         return packing.unpack(hidden, lengths)
 
     def embed_packed(self, texts: Sequence[TokenIds]) -> Tensor:
-        """:meth:`embed` for texts side by side: ``(N, D)`` of N tokens in all."""
+        """:meth:`embed` for packed texts: ``(N, D)``, for N tokens in all."""
         ids = [np.asarray(text, np.int64) for text in texts]
-        places = [self._places(own) for own in ids]
-        flat = (torch.from_numpy(np.concatenate(of))[None].to(self.device) for of in (ids, places))
-        return self.embed(*flat)[0]
+        positions = [self._positions(text) for text in ids]
+        flat = (torch.from_numpy(np.concatenate(rows))[None] for rows in (ids, positions))
+        return self.embed(*(tensor.to(self.device) for tensor in flat))[0]
 
-    def _places(self, ids: np.ndarray) -> np.ndarray:
-        """Positions of one text's tokens. RoBERTa and its kin give padding none of its own, even
-        where a text says "<pad>"."""
+    def _positions(self, ids: np.ndarray) -> np.ndarray:
+        """Positions of the tokens of one text. In RoBERTa and its relatives a padding token has no
+        position of its own, even if the text itself says "<pad>"."""
         if not self.first_position:
             return np.arange(len(ids))
         pad = self.model.config.pad_token_id
         real = ids != pad
-        places: np.ndarray = np.cumsum(real) * real + pad
-        return places
+        positions: np.ndarray = np.cumsum(real) * real + pad
+        return positions
 
     def run_packed(
         self, hidden: Tensor, lengths: Sequence[int], start: int, stop: int, head_layers: int = 1
     ) -> Tensor:
-        """Layers ``start`` … ``stop - 1`` of texts of these lengths side by side: of one pack
-        ``(N, D)``, or of G, ``(G, N, D)``.
+        """Run layers ``start`` … ``stop - 1`` on packed texts of these lengths.
 
-        Returns ``(..., N, head_layers D)``: the last ``head_layers`` states side by side, the final
-        one last. A state is the input of the first of these layers or the output of one of them.
+        ``hidden`` is one pack ``(N, D)``, or G packs ``(G, N, D)``. Returns
+        ``(..., N, head_layers D)``: the last ``head_layers`` states of each token one after
+        another, the final state last. The states of a token are the input of layer ``start`` and
+        the outputs of the layers.
         """
         if not 1 <= head_layers <= stop - start + 1:
             raise ValueError(f"{head_layers} states of {stop - start} layers")
-        kept = deque([hidden.reshape(-1, *hidden.shape[-2:])], maxlen=head_layers)
+        last = deque([hidden.reshape(-1, *hidden.shape[-2:])], maxlen=head_layers)
         groups = packing.groups_of(lengths, hidden.device)
         for layer in self.layers[start:stop]:
-            kept.append(layer(kept[-1], None, groups=groups))
-        states = kept[0] if head_layers == 1 else torch.cat([*kept], -1)
+            last.append(layer(last[-1], None, groups=groups))
+        states = last[0] if head_layers == 1 else torch.cat([*last], -1)
         return states.view(*hidden.shape[:-1], states.shape[-1])
 
     def freeze(self) -> None:
-        """No gradients and no dropout from here on."""
+        """Turn off gradients and dropout from here on."""
         self.model.requires_grad_(False)
         self.model.eval()
 
     def in_bf16(self) -> Encoder:
-        """A frozen copy whose layers hold their linear maps in bf16, so that autocast has nothing
-        to cast at every step. All but the layers is shared."""
+        """A frozen copy whose layers hold their linear maps in bf16, so that autocast need not cast
+        them at every step. Everything except the layers is shared."""
         model = deepcopy(self.model, {id(self.model.embeddings): self.model.embeddings})
         copy = replace(self, model=model)
         copy.freeze()
@@ -217,22 +219,26 @@ class Encoder:
         return copy
 
     def fingerprint(self) -> str:
-        """SHA-256 over names, shapes and bytes of the weights that states depend on.
+        """SHA-256 of names, shapes and bytes of all weights on which states depend.
 
         The pooler is left out: onetrunk never runs it.
         """
-        digest = hashlib.sha256()
-        for name, tensor in sorted(self.model.state_dict().items()):
-            if name.startswith("pooler."):
-                continue
-            array = tensor.detach().to("cpu").contiguous()
-            digest.update(f"{name} {tuple(array.shape)} {array.dtype};".encode())
-            digest.update(array.view(torch.uint8).numpy().tobytes())
-        return digest.hexdigest()
+        weights = self.model.state_dict().items()
+        return sha256_of_tensors({n: t for n, t in weights if not n.startswith("pooler.")})
+
+
+def sha256_of_tensors(tensors: Mapping[str, Tensor], begin: str = "") -> str:
+    """SHA-256 of a text and of the names, shapes and bytes of tensors, in the order of names."""
+    digest = hashlib.sha256(begin.encode())
+    for name, tensor in sorted(tensors.items()):
+        array = tensor.detach().to("cpu").contiguous()
+        digest.update(f"{name} {tuple(array.shape)} {array.dtype};".encode())
+        digest.update(array.view(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def architecture_of(config: Any, source: str) -> Architecture:
-    """The layout of a supported encoder, or a :class:`UserError` that lists what is supported."""
+    """The architecture of an encoder. A :class:`UserError` lists the supported ones."""
     try:
         return ARCHITECTURES[config.model_type]
     except KeyError:

@@ -1,4 +1,4 @@
-"""From token states to what a linear head reads, and the head itself."""
+"""Pooling of token states, and linear heads on disk."""
 
 from __future__ import annotations
 
@@ -16,29 +16,30 @@ Pooling = Literal["mean", "cls"]
 HEAD = "head.safetensors"
 
 
-def pool(states: Tensor, attention_mask: Tensor, how: Pooling = "mean") -> Tensor:
-    """One vector a text: ``(B, T, D)`` and mask ``(B, T)`` -> ``(B, D)``.
+def pool(states: Tensor, attention_mask: Tensor, pooling: Pooling = "mean") -> Tensor:
+    """One vector for each text: ``(B, T, D)`` and mask ``(B, T)`` -> ``(B, D)``.
 
-    ``mean`` averages every token under the mask, special tokens included, as sentence-transformers
-    does, so an empty text is the mean of its special tokens. ``cls`` takes the first token.
+    ``mean`` averages all tokens under the mask, special tokens included, as sentence-transformers
+    does. So the vector of an empty text is the mean of its special tokens. ``cls`` takes the first
+    token.
     """
-    if how == "cls":
+    if pooling == "cls":
         return states[:, 0]
     mask = attention_mask.unsqueeze(-1).to(states.dtype)
     return (states * mask).sum(1) / mask.sum(1)
 
 
 def save_head(head: nn.Linear, folder: Path) -> None:
-    """Write ``weight (C, D)`` and ``bias (C,)`` as safetensors."""
+    """Write a head's ``weight (C, D)`` and ``bias (C,)`` as safetensors."""
     tensors = {"weight": head.weight.detach().cpu(), "bias": head.bias.detach().cpu()}
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / HEAD)
 
 
 def load_head(folder: Path, classes: int, width: int) -> nn.Linear:
-    """Read a head of ``classes`` outputs over states of ``width``.
+    """Read a head with ``classes`` outputs for states of size ``width``.
 
-    Raises :class:`UserError` if the file is missing, damaged or of another shape: a head is never
-    made up.
+    Raises :class:`UserError` if the file is missing or damaged, or if the head has another shape. A
+    head is never initialised at random.
     """
     path = folder / HEAD
     try:

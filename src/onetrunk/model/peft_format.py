@@ -1,4 +1,4 @@
-"""LoRA adapters as PEFT adapter folders: ``adapter_config.json`` + ``adapter_model.safetensors``.
+"""LoRA adapters as PEFT folders: ``adapter_config.json`` and ``adapter_model.safetensors``.
 
 PEFT stores A as ``(r, d_in)`` and B as ``(d_out, r)``, the transposes of ours.
 """
@@ -21,8 +21,8 @@ from onetrunk.storage import read_json, write_json
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
 
-# Variants of LoRA that compute something else than x A B · s on a linear map. Any of them set to
-# a value that is not "off" is refused rather than ignored.
+# Options of PEFT that make LoRA compute something other than x A B · s. If one of them is on, the
+# adapter is refused.
 _UNSUPPORTED = (
     "use_dora", "lora_bias", "rank_pattern", "alpha_pattern", "modules_to_save", "fan_in_fan_out",
     "layer_replication", "use_qalora", "trainable_token_indices", "target_parameters",
@@ -30,8 +30,8 @@ _UNSUPPORTED = (
     "monteclora_config",
 )  # fmt: skip
 
-# Initialisations that take what A·B starts with out of the encoder's weights: the adapter then
-# belongs to weights that no file of it holds.
+# Initialisations that subtract the initial A·B from the encoder's weights. The adapter then fits
+# changed weights, which are in none of its files.
 _CHANGES_BASE = ("pissa", "olora", "corda", "loftq", "lora_ga")
 
 
@@ -60,10 +60,10 @@ def save_peft(adapter: LoraAdapter, encoder: Encoder, folder: Path) -> None:
 
 
 def load_peft(folder: Path, encoder: Encoder) -> LoraAdapter:
-    """Read a PEFT LoRA folder made for ``encoder`` (by onetrunk or by PEFT).
+    """Read a PEFT LoRA folder that was made for ``encoder``, by onetrunk or by PEFT.
 
-    Raises :class:`UserError` if it is not LoRA, uses a variant onetrunk does not compute, or holds
-    a tensor that has no place on this encoder.
+    Raises :class:`UserError` if it is not LoRA, is a variant that onetrunk does not compute, or
+    holds a tensor for which this encoder has no place.
     """
     config = read_json(folder / CONFIG, "a PEFT adapter folder")
     _check_config(config, folder / CONFIG)
@@ -103,11 +103,12 @@ def _module(encoder: Encoder, layer: int, target: str) -> str:
 
 
 def _target_modules(adapter: LoraAdapter, encoder: Encoder) -> dict[str, Any]:
-    """PEFT picks modules by name ending and layer; list full names where that would pick more."""
+    """PEFT selects modules by the end of their name and by layer. Where this would select too many,
+    their full names are listed."""
     names = encoder.architecture.targets
     endings = [names[target] for target in adapter.targets]
     layers = adapter.layers
-    picked = {
+    selected = {
         (layer, target)
         for layer in layers
         for target in names
@@ -115,7 +116,7 @@ def _target_modules(adapter: LoraAdapter, encoder: Encoder) -> dict[str, Any]:
             names[target] == ending or names[target].endswith(f".{ending}") for ending in endings
         )
     }
-    if picked == set(adapter.matrices):
+    if selected == set(adapter.matrices):
         pattern = encoder.architecture.layers.rpartition(".")[2]
         return {
             "target_modules": endings,
@@ -135,8 +136,8 @@ def _check_config(config: dict[str, Any], path: Path) -> None:
     for key in _UNSUPPORTED:
         if config.get(key):
             raise UserError(f"{path}: {key} = {config[key]!r} is not supported, only plain LoRA is")
-    start = str(config.get("init_lora_weights", True)).casefold()
-    if start.startswith(_CHANGES_BASE):
+    initialisation = str(config.get("init_lora_weights", True)).casefold()
+    if initialisation.startswith(_CHANGES_BASE):
         raise UserError(
             f"{path}: init_lora_weights = {config['init_lora_weights']!r} changes the encoder's "
             "own weights; convert the adapter to plain LoRA first"
@@ -146,8 +147,9 @@ def _check_config(config: dict[str, Any], path: Path) -> None:
 
 
 def _parse_key(key: str, encoder: Encoder, path: Path) -> tuple[int, str, str]:
+    """Layer, target and half (A or B) that a tensor's name refers to."""
     layers = re.escape(encoder.architecture.layers)
-    # A task model of transformers puts its encoder one name deeper (bert.encoder.layer…).
+    # In a task model of transformers the encoder's name comes first (bert.encoder.layer…).
     form = rf"base_model\.model\.(?:\w+\.)?{layers}\.(\d+)\.(.+)\.lora_([AB])(?:\.default)?\.weight"
     match = re.fullmatch(form, key)
     by_module = {module: target for target, module in encoder.architecture.targets.items()}

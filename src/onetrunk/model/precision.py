@@ -1,4 +1,4 @@
-"""Whether bf16 pays on this machine: measured, never assumed.
+"""Whether bf16 is faster on this machine. It is measured, never assumed.
 
 A CPU with AMX multiplies bf16 several times faster than fp32; one without can be far slower.
 """
@@ -20,10 +20,10 @@ Precision = Literal["auto", "fp32", "bf16"]
 
 @lru_cache
 def bf16_speedup(device: str, width: int = 384, repeats: int = 7) -> float:
-    """Time of a training step of a feed-forward map ``(2048, width) @ (width, 4 * width)`` in fp32
-    over that under bf16 autocast, casts and backward included.
+    """How many times faster a feed-forward map trains under bf16 autocast than in fp32.
 
-    The two take turns and each counts by its fastest run, so that a busy machine slows both alike.
+    The map is ``(2048, width) @ (width, 4 * width)``; casts and backward are included. The two take
+    turns, and the fastest run of each counts, so that a busy machine slows both alike.
     """
     layer = torch.nn.Linear(width, 4 * width, device=device)
     x = torch.ones(2048, width, device=device, requires_grad=True)
@@ -40,9 +40,9 @@ def bf16_speedup(device: str, width: int = 384, repeats: int = 7) -> float:
 
 
 def choose(precision: Precision, device: torch.device, width: int) -> Chosen:
-    """Resolve ``auto`` by measurement: bf16 must be a fifth faster to be worth its error.
+    """Resolve ``auto`` by measurement: bf16 must be a fifth faster to be worth its rounding.
 
-    Raises :class:`UserError` for another word.
+    Raises :class:`UserError` for an unknown precision.
     """
     if precision not in get_args(Precision):
         hint = nearest(precision, get_args(Precision))
@@ -53,7 +53,7 @@ def choose(precision: Precision, device: torch.device, width: int) -> Chosen:
 
 
 def autocast(precision: Chosen, device: torch.device) -> AbstractContextManager[None]:
-    """bf16 autocast, or nothing."""
+    """A context for the forward pass: bf16 autocast, or nothing."""
     if precision == "bf16":
         return torch.autocast(device.type, torch.bfloat16)
     return nullcontext()

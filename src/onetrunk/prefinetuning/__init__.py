@@ -1,1 +1,1 @@
-"""Stage 1: one backbone learns from every task family at once."""
+"""Stage 1: one backbone learns from several task families at once."""

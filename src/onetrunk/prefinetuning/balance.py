@@ -1,4 +1,4 @@
-"""How much each family's loss counts, step by step."""
+"""The factor on each family's loss: fixed, or adapted step by step."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 Kind = Literal["fixed", "uncertainty", "gradient_norm"]
 
-# How fast the running mean of the gradient norms forgets.
+# The weight of the past in the running mean of the gradient norms.
 MEMORY = 0.95
 
 
@@ -18,13 +18,13 @@ class Balance(nn.Module):
     """Factors on the families' losses.
 
     - ``fixed``: the recipe's weights λ_f.
-    - ``uncertainty``: λ_f · exp(-s_f), with s_f learned from Σ λ_f (exp(-s_f) L_f + s_f): a loss
-      that stays large counts less (Kendall et al. 2018, arXiv 1705.07115). s_f learns at the
-      objectives' rate, without decay, and is left out of the clipping of gradients. AdamW moves it
-      by about that rate a step: at 2e-3, warmed up and decayed, by 0.7 at the most in 600 steps.
-    - ``gradient_norm``: λ_f times what makes the families' gradients of the backbone equally long,
-      by a running mean of their norms (the balance of Chen et al. 2018, arXiv 1711.02257, with all
-      training rates taken as equal).
+    - ``uncertainty``: λ_f · exp(-s_f). The s_f minimise Σ λ_f (exp(-s_f) L_f + s_f), so a loss that
+      stays large counts less (Kendall et al. 2018, arXiv 1705.07115). They learn at the objectives'
+      rate, without decay, and are left out when gradients are clipped. AdamW moves them by about
+      that rate per step: at 2e-3, with warm-up and decay, by at most 0.7 in 600 steps.
+    - ``gradient_norm``: λ_f times the factor that makes the families' gradients of the backbone
+      equally long, by a running mean of their norms. This is the balance of Chen et al. 2018 (arXiv
+      1711.02257) with equal training rates.
     """
 
     norms: Tensor
@@ -49,13 +49,13 @@ class Balance(nn.Module):
         }
 
     def observe(self, losses: Mapping[str, float], norms: Mapping[str, float]) -> None:
-        """Learn from a step: each family's loss and gradient norm, both without its factor."""
+        """Learn from one step: each family's loss and gradient norm, both without its factor."""
         if self.kind == "uncertainty":
             loss = torch.tensor([losses[name] for name in self.fixed])
             weight = torch.tensor(list(self.fixed.values()))
             gradient = weight * (1 - (-self.log_variance.detach()).exp() * loss)
             self.log_variance.grad = gradient.to(self.log_variance)
         elif self.kind == "gradient_norm":
-            now = self.norms.new_tensor([norms[name] for name in self.fixed])
-            known = self.norms > 0
-            self.norms.copy_(torch.where(known, MEMORY * self.norms + (1 - MEMORY) * now, now))
+            latest = self.norms.new_tensor([norms[name] for name in self.fixed])
+            mean = MEMORY * self.norms + (1 - MEMORY) * latest
+            self.norms.copy_(torch.where(self.norms > 0, mean, latest))

@@ -1,10 +1,10 @@
-"""A checkpoint: all that a stage-1 run goes on from, in a folder that is whole or refused.
+"""A checkpoint: a folder with everything that a stage-1 run needs to go on. It is whole or refused.
 
     step-000200/state.safetensors   encoder, LoRAs, objectives, balance, AdamW's moments
-    step-000200/state.json          step, precision, threads, counts, whose it is, a hash of it all
+    step-000200/state.json          step, precision, threads, counts, hashes of run and contents
 
 Learning rates, batches and random numbers are functions of the step (:meth:`Trainer.step` sets the
-seed), so no scheduler, sampler or generator is kept.
+seed), so no scheduler, sampler or random generator is stored.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from onetrunk.config import Recipe
 from onetrunk.errors import UserError
 from onetrunk.model.precision import Chosen
 from onetrunk.prefinetuning.loop import Trainer
-from onetrunk.prefinetuning.objectives.base import Objective
 from onetrunk.storage import atomic_folder, read_json, sha256_of_files, write_json
 
 TENSORS, STATE = "state.safetensors", "state.json"
@@ -32,28 +31,28 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint that was found whole."""
+    """A checkpoint that was found to be whole."""
 
     folder: Path
     step: int
-    """How many steps are done, and so the number of the next one."""
+    """The number of steps that are done, which is also the number of the next step."""
     precision: Chosen
     threads: int
     counts: dict[str, dict[str, Any]]
-    """By family: what its mixture has drawn."""
+    """By family: how much its mixture has drawn."""
 
     def pinned(self, recipe: Recipe) -> Recipe:
-        """The recipe with the precision and threads that its first start chose."""
+        """The recipe with the precision and the threads that the run began with."""
         return recipe.model_copy(update={"precision": self.precision, "threads": self.threads})
 
 
 def name_of(step: int) -> str:
-    """Name of the folder of a checkpoint."""
+    """Name of a checkpoint's folder."""
     return f"step-{step:06d}"
 
 
 def save(trainer: Trainer, step: int, folder: Path, run: str) -> None:
-    """Write ``folder/step-…`` after ``step`` steps; ``run`` is the hash of what the run is."""
+    """Write ``folder/step-…`` after ``step`` steps. ``run`` is the hash of the run's identity."""
     tensors = _modules(trainer)
     for number, parameter in enumerate(_parameters(trainer)):
         for key, value in trainer.optimizer.state.get(parameter, {}).items():
@@ -64,7 +63,7 @@ def save(trainer: Trainer, step: int, folder: Path, run: str) -> None:
         "step": step,
         "precision": trainer.precision,
         "threads": torch.get_num_threads(),
-        "counts": {name: _objective(trainer, name).mixture.counts() for name in trainer.objectives},
+        "counts": {name: trainer.objective(name).mixture.counts() for name in trainer.objectives},
     }
     with atomic_folder(folder / name_of(step), overwrite=True) as beside:
         save_file(
@@ -77,7 +76,8 @@ def save(trainer: Trainer, step: int, folder: Path, run: str) -> None:
 def check(folder: Path, run: str) -> Checkpoint:
     """Open a checkpoint of the run with this hash.
 
-    Raises :class:`UserError`, saying why, if it is torn, was altered or belongs to another run.
+    Raises :class:`UserError` with the reason if it is incomplete, was altered or belongs to another
+    run.
     """
     state = read_json(folder / STATE, "a checkpoint")
     seal = state.pop("sha256", None)
@@ -91,41 +91,39 @@ def check(folder: Path, run: str) -> Checkpoint:
         raise UserError(f"{folder} is damaged or was altered: its SHA-256 is not the one recorded")
     if folder.name != name_of(state["step"]):
         raise UserError(f"{folder} was renamed: it is of step {state['step']}")
-    return Checkpoint(
-        folder, state["step"], state["precision"], state["threads"], state["counts"]
-    )  # fmt: skip
+    return Checkpoint(folder, state["step"], state["precision"], state["threads"], state["counts"])
 
 
 def restore(trainer: Trainer, checkpoint: Checkpoint) -> None:
-    """Bring a trainer to where the checkpoint was written.
+    """Bring a fresh trainer to the state in which the checkpoint was written.
 
-    The trainer is fresh, of the recipe that :meth:`Checkpoint.pinned` gives. Raises
-    :class:`UserError` if the two do not hold the same tensors.
+    The trainer's recipe is the one that :meth:`Checkpoint.pinned` returns. Raises
+    :class:`UserError` if trainer and checkpoint do not have the same tensors.
     """
     tensors = load_file(checkpoint.folder / TENSORS)
-    own, parameters = _modules(trainer), _parameters(trainer)
-    optimizer = {name for name in tensors if name.startswith("optimizer.")}
-    modules = tensors.keys() - optimizer
-    for name in sorted(modules ^ own.keys()) or sorted(modules):
-        if name not in tensors or name not in own or tensors[name].shape != own[name].shape:
+    modules, parameters = _modules(trainer), _parameters(trainer)
+    optimizer_names = {name for name in tensors if name.startswith("optimizer.")}
+    module_names = tensors.keys() - optimizer_names
+    for name in sorted(module_names ^ modules.keys()) or sorted(module_names):
+        if name not in tensors or name not in modules or tensors[name].shape != modules[name].shape:
             raise UserError(
                 f"{checkpoint.folder} was written by another version of onetrunk: "
                 f"tensor {name!r} differs; start again with --overwrite"
             )
     with torch.no_grad():
-        for name in modules:
-            own[name].copy_(tensors[name])
-    for name in optimizer:
+        for name in module_names:
+            modules[name].copy_(tensors[name])
+    for name in optimizer_names:
         _, number, key = name.split(".")
         parameter = parameters[int(number)]
-        # A copy: the loaded tensor is a map of a file that will be deleted.
+        # A copy: the loaded tensor is mapped to a file that will be deleted.
         trainer.optimizer.state[parameter][key] = tensors[name].clone().to(parameter.device)
     for name, counts in checkpoint.counts.items():
-        _objective(trainer, name).mixture.recount(counts)
+        trainer.objective(name).mixture.restore_counts(counts)
 
 
 def _modules(trainer: Trainer) -> dict[str, Tensor]:
-    """The tensors of everything that learns, sharing memory with it."""
+    """The tensors of everything that learns; they share its memory."""
     modules: dict[str, nn.Module | None] = {
         "encoder": trainer.encoder.model,
         "lora": trainer.stack,
@@ -141,17 +139,11 @@ def _modules(trainer: Trainer) -> dict[str, Tensor]:
 
 
 def _parameters(trainer: Trainer) -> list[nn.Parameter]:
-    """What the optimizer updates, in its order."""
+    """The parameters that the optimizer updates, in its order."""
     return [p for group in trainer.optimizer.param_groups for p in group["params"]]
 
 
-def _objective(trainer: Trainer, name: str) -> Objective:
-    objective = trainer.objectives[name]
-    assert isinstance(objective, Objective)
-    return objective
-
-
 def _seal(state: dict[str, Any], tensors: Path) -> str:
-    """One hash of the tensor file and of what is recorded beside it."""
+    """A hash of the tensor file and of everything in the state."""
     text = json.dumps([state, sha256_of_files(tensors)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""TensorBoard event files of a stage-1 run."""
+"""The training curves of a stage-1 run as TensorBoard event files."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def require_tensorboard() -> None:
 
 
 class Events:
-    """One event file, with ``records`` and then a step at a time; what was there is deleted.
+    """An event file with ``records`` and then a step at a time. An older one is deleted.
 
-    It is a function of the log, so that a run which is resumed shows every step once.
+    It is written again from the log, so a run that was resumed shows every step once.
     """
 
     def __init__(self, folder: Path, recipe: Recipe, records: Sequence[StepRecord]) -> None:
@@ -41,7 +41,7 @@ class Events:
             self.write(record)
 
     def write(self, record: StepRecord) -> None:
-        """Add what one step did."""
+        """Add one step."""
         for name, value in _scalars(record, self._recipe):
             self._writer.add_scalar(name, value, record.step)
 
@@ -51,7 +51,7 @@ class Events:
 
 
 def _scalars(record: StepRecord, recipe: Recipe) -> Iterator[tuple[str, float]]:
-    """What is drawn of a step, by name; groups of curves share what stands before the slash."""
+    """Names and values of a step. Curves with the same name before the slash form a group."""
     for family, value in record.losses.items():
         yield f"loss/{family}", value
     for family, value in record.weights.items():

@@ -1,4 +1,4 @@
-"""Ctrl-C that waits until a checkpoint can be written."""
+"""A Ctrl-C that waits until a checkpoint is written."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @contextmanager
 def asked_to_stop() -> Iterator[Callable[[], bool]]:
-    """Yield a function that says whether Ctrl-C or SIGTERM came since.
+    """Yield a function that says whether Ctrl-C or SIGTERM has come inside the block.
 
-    The first is only remembered, a second raises :class:`KeyboardInterrupt` at once. Off the main
-    thread, which alone hears signals, nothing changes.
+    The first signal is only remembered; a second one raises :class:`KeyboardInterrupt` at once.
+    Only the main thread receives signals; in other threads nothing changes.
     """
-    came = False
+    asked = False
 
     def remember(number: int, frame: FrameType | None) -> None:
-        nonlocal came
-        if came:
+        nonlocal asked
+        if asked:
             raise KeyboardInterrupt
-        came = True
+        asked = True
 
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
         return
     before = [signal.signal(number, remember) for number in SIGNALS]
     try:
-        yield lambda: came
+        yield lambda: asked
     finally:
         for number, handler in zip(SIGNALS, before, strict=True):
             signal.signal(number, handler)

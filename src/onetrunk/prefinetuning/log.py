@@ -1,4 +1,4 @@
-"""``training.jsonl``: a line of JSON for every step."""
+"""``training.jsonl``: the log of a run, with a line of JSON for every step."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ LOG = "training.jsonl"
 
 
 def write_log(path: Path, records: Sequence[StepRecord]) -> None:
-    """Write records; :func:`read_log` gives back the same numbers."""
+    """Write records. :func:`read_log` returns the same numbers."""
     write_text(path, "".join(map(_line, records)))
 
 
 def read_log(path: Path, steps: int) -> list[StepRecord]:
-    """The records of steps 0 … ``steps`` - 1; what comes after them may be torn.
+    """The records of steps 0 … ``steps`` - 1. Lines after them are not read and may be torn.
 
-    Raises :class:`UserError` if one of them is missing or damaged.
+    Raises :class:`UserError` if one of these records is missing or damaged.
     """
     lines = path.read_text(encoding="utf-8", errors="replace").split("\n") if path.exists() else []
     records = []
@@ -40,30 +40,33 @@ def read_log(path: Path, steps: int) -> list[StepRecord]:
 
 
 def read_conflicts(backbones: Mapping[str, Path]) -> dict[str, list[StepRecord]]:
-    """By name, the log of each backbone folder that is there and whose families' gradients met."""
-    found = {}
+    """By name, the log of each of these backbone folders.
+
+    Left out are folders that do not exist, and runs that measured no conflict.
+    """
+    logs = {}
     for name, folder in backbones.items():
         if (folder / LOG).exists():
             records = read_log(folder / LOG, read_json(folder / RECORD, "a backbone")["steps"])
             if records and records[0].cosines:
-                found[name] = records
-    return found
+                logs[name] = records
+    return logs
 
 
 class Log:
-    """The log of a run that is under way: cut back to ``records``, then a line a step."""
+    """The log of a run in progress. It starts with ``records`` and gets a line for every step."""
 
     def __init__(self, path: Path, records: Sequence[StepRecord]) -> None:
         write_log(path, records)
         self._file = path.open("a", encoding="utf-8")
 
     def write(self, record: StepRecord) -> None:
-        """Append a step; it survives this process."""
+        """Append a step. It is kept even if this process is killed."""
         self._file.write(_line(record))
         self._file.flush()
 
     def sync(self) -> None:
-        """See that what was written survives the machine, too."""
+        """Make sure that what was written is kept even if the machine fails."""
         os.fsync(self._file.fileno())
 
     def close(self) -> None:

@@ -17,7 +17,7 @@ def adamw(
     objectives: Sequence[nn.Parameter],
     settings: OptimizerSettings,
 ) -> torch.optim.AdamW:
-    """The optimizer of a run; kinds without parameters have no group."""
+    """The optimizer of a run. A kind without parameters has no group."""
     groups = [
         {
             "params": [p for p in backbone if p.ndim > 1],
@@ -26,23 +26,23 @@ def adamw(
         },
         {"params": [p for p in backbone if p.ndim < 2], "lr": settings.backbone_lr},
         {"params": list(objectives), "lr": settings.objective_lr},
-        # No decay here: a slot whose gradient is zero must not move.
+        # No decay here: it would move a family's LoRA without a gradient of that family.
         {"params": list(lora), "lr": settings.lora_lr},
     ]
-    kept = [{**group, "initial_lr": group["lr"]} for group in groups if group["params"]]
-    return torch.optim.AdamW(kept, weight_decay=0.0, fused=True)
+    groups = [{**group, "initial_lr": group["lr"]} for group in groups if group["params"]]
+    return torch.optim.AdamW(groups, weight_decay=0.0, fused=True)
 
 
 def set_rates(
     optimizer: torch.optim.Optimizer, step: int, steps: int, settings: OptimizerSettings
 ) -> None:
-    """Set every group's learning rate to what it is at ``step`` of ``steps``."""
+    """Set the learning rate of every group to its value at ``step`` of ``steps``."""
     for group in optimizer.param_groups:
         group["lr"] = group["initial_lr"] * rate(step, steps, settings)
 
 
 def rate(step: int, steps: int, settings: OptimizerSettings) -> float:
-    """Factor on the learning rates: linear warm-up, then the chosen decay to zero."""
+    """Factor on the learning rates at ``step``: linear warm-up, then the chosen decay to zero."""
     warmup = settings.warmup * steps
     if step < warmup:
         return (step + 1) / (warmup + 1)

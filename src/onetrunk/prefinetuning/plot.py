@@ -1,4 +1,4 @@
-"""Pictures of stage-1 runs: losses, and where in the backbone the families' gradients conflict."""
+"""Figures of stage-1 runs: losses, and the conflict of the families' gradients by layer."""
 
 from __future__ import annotations
 
@@ -10,19 +10,18 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from onetrunk.prefinetuning.advise import Advice
 from onetrunk.prefinetuning.conflict import layer_names
 from onetrunk.prefinetuning.loop import StepRecord
 
 COLOURS = ("tab:blue", "tab:orange", "tab:green", "tab:red", "tab:purple", "tab:brown")
-# A heat map has at most so many columns; each shows the mean of the steps that fall into it.
+# A heat map has at most so many columns. Each shows the mean of some consecutive steps.
 COLUMNS = 60
-# Heat maps side by side, at most.
+# At most so many heat maps are side by side.
 PANELS = 4
 
 
 def plot_losses(records: Sequence[StepRecord], path: Path, title: str) -> None:
-    """Draw each family's loss over the steps: every step faintly, a running mean on top."""
+    """Draw each family's loss over the steps: every step in pale colour, and a running mean."""
     families = list(records[0].losses)
     figure = Figure(figsize=(5.2 * len(families), 3.4), layout="constrained")
     axes = np.atleast_1d(figure.subplots(1, len(families)))
@@ -41,9 +40,9 @@ def plot_losses(records: Sequence[StepRecord], path: Path, title: str) -> None:
 
 
 def plot_conflict(records: Sequence[StepRecord], path: Path, title: str) -> None:
-    """Draw a run's conflict: cos(g_f, g_g) of the backbone's gradients by layer and step, a heat
-    map a pair of families, and beside it the families' gradient norms by layer.
+    """Draw the gradient conflict of a run: cos(g_f, g_g) by layer and step.
 
+    Each pair of families has a heat map, with the families' gradient norms by layer beside it.
     Raises :class:`ValueError` if the records hold no cosines: one family, or a frozen backbone.
     """
     _draw({"": records}, path, title, norms=True)
@@ -60,8 +59,8 @@ def plot_conflicts(
 
 
 def binned(records: Sequence[StepRecord], pair: str) -> tuple[np.ndarray, np.ndarray]:
-    """Mean cosines ``(L + 1, bins)`` of at most 60 bins of steps, and the bins' edges
-    ``(bins + 1,)`` in steps. No record is left out."""
+    """Mean cosines ``(L + 1, bins)`` of at most 60 bins of steps, and the edges of the bins
+    ``(bins + 1,)`` in steps. Every record is in one bin."""
     groups = np.array_split(np.arange(len(records)), min(COLUMNS, len(records)))
     cosines = np.array([record.cosines[pair] for record in records])
     means = np.stack([cosines[group].mean(0) for group in groups], axis=1)
@@ -69,50 +68,21 @@ def binned(records: Sequence[StepRecord], pair: str) -> tuple[np.ndarray, np.nda
     return means, np.array(edges)
 
 
-def plot_advice(advice: Advice, path: Path, title: str) -> None:
-    """Draw a profile: batch cosines by layer with their intervals, the private layers shaded, and
-    how far batches of one family agree."""
-    depth = len(advice.layers)
-    figure = Figure(figsize=(8.4, 1.4 + 0.32 * depth), layout="constrained")
-    left, right = figure.subplots(1, 2, sharey=True, width_ratios=[3, 2])
-    places = np.arange(depth)
-    for i, (pair, colour) in enumerate(zip(advice.layers[0].conflicts, COLOURS, strict=False)):
-        found = [layer.conflicts[pair].batch_cosine for layer in advice.layers]
-        left.hlines(places + 0.12 * i, [e.low for e in found], [e.high for e in found], colour)
-        left.plot(
-            [e.value for e in found], places + 0.12 * i, "o", color=colour,
-            label=pair.replace("|", ", "),
-        )  # fmt: skip
-    for family, colour in zip(advice.layers[0].agreement, COLOURS, strict=False):
-        agreement = [max(0.0, layer.agreement[family]) for layer in advice.layers]
-        right.plot(agreement, places, marker="o", color=colour, label=family)
-    for axis in (left, right):
-        if advice.k:
-            axis.axhspan(depth - advice.k - 0.5, depth - 0.5, color="0.92", zorder=0)
-        axis.grid(alpha=0.3)
-        axis.legend(fontsize=8)
-    left.locator_params(axis="x", nbins=6)
-    left.axvline(0, color="0.4", linewidth=0.8)
-    left.set_yticks(places, [layer.name for layer in advice.layers])
-    left.set(xlabel="batch cosine, 90 % interval (below 0: conflict)")
-    right.set(xlabel="agreement of a family's batches", xlim=(0, None))
-    figure.suptitle(f"{title}: k = {advice.k}, in {advice.share:.0%} of the resamples")
-    save_figure(figure, path)
-
-
 def _draw(runs: Mapping[str, Sequence[StepRecord]], path: Path, title: str, norms: bool) -> None:
     for name, records in runs.items():
         if not records or not records[0].cosines:
             raise ValueError(f"{name or title}: no cosines were recorded, nothing to draw")
     pairs = list(next(iter(runs.values()))[0].cosines)
-    found = {(pair, name): binned(runs[name], pair) for pair in pairs for name in runs}
-    # Symmetric, so that white is 0. Not up to 1, for cosines of single batches are small, and not
-    # up to the largest, which may stand alone: what is beyond has the colour of the end.
-    sizes = np.abs(np.concatenate([means.ravel() for means, _ in found.values()]))
+    bins = {(pair, name): binned(runs[name], pair) for pair in pairs for name in runs}
+    # The scale is symmetric, so that white is 0. It does not end at 1, since cosines of single
+    # batches are small, nor at the largest, which may be an outlier. Values beyond the scale have
+    # the colour of its end.
+    sizes = np.abs(np.concatenate([means.ravel() for means, _ in bins.values()]))
     limit = float(np.quantile(sizes, 0.99)) or 1.0
-    depth = len(next(iter(found.values()))[0])
+    depth = len(next(iter(bins.values()))[0])
     columns = min(len(runs), PANELS)
-    rows = len(pairs) * -(-len(runs) // columns)
+    rows_of_pair = -(-len(runs) // columns)
+    rows = len(pairs) * rows_of_pair
     figure = Figure(
         figsize=(2.0 + 4.2 * columns + 2.8 * norms, 1.2 + rows * (0.9 + 0.26 * depth)),
         layout="constrained",
@@ -123,12 +93,12 @@ def _draw(runs: Mapping[str, Sequence[StepRecord]], path: Path, title: str, norm
     )  # fmt: skip
     for axis in axes.flat:
         axis.set_visible(False)
-    for i, (pair, name) in enumerate(found):
-        block, place = divmod(i, len(runs))  # each pair begins on a row of its own
-        row = block * (rows // len(pairs)) + place // columns
-        axis = axes[row, place % columns]
+    for i, (pair, name) in enumerate(bins):
+        number_of_pair, number_of_run = divmod(i, len(runs))
+        row = number_of_pair * rows_of_pair + number_of_run // columns
+        axis = axes[row, number_of_run % columns]
         axis.set_visible(True)
-        image = _heat_map(axis, *found[pair, name], limit)
+        image = _heat_map(axis, *bins[pair, name], limit)
         first, second = pair.split("|")
         axis.set_title(f"{name}  cos(g {first}, g {second})".strip(), fontsize=10)
         axes[row, 0].set_yticks(range(depth), layer_names(depth))
@@ -145,7 +115,7 @@ def _draw(runs: Mapping[str, Sequence[StepRecord]], path: Path, title: str, norm
 
 
 def _heat_map(axis: Any, means: np.ndarray, edges: np.ndarray, limit: float) -> Any:
-    """Red is conflict, blue agreement; the bottom of the encoder is at the bottom."""
+    """Draw one heat map: conflict is red, agreement is blue; the lowest layer is at the bottom."""
     image = axis.pcolormesh(
         edges, np.arange(len(means) + 1) - 0.5, means, cmap="RdBu", vmin=-limit, vmax=limit
     )
@@ -155,6 +125,7 @@ def _heat_map(axis: Any, means: np.ndarray, edges: np.ndarray, limit: float) -> 
 
 
 def _norms(axis: Any, records: Sequence[StepRecord], pair: str) -> None:
+    """Draw the gradient norms of two families by layer: median, and 10 to 90 % of the steps."""
     for family, colour in zip(pair.split("|"), COLOURS, strict=False):
         norms = np.array([record.gradient_norms[family] for record in records])
         low, middle, high = np.quantile(norms, (0.1, 0.5, 0.9), axis=0)
@@ -169,10 +140,10 @@ def _norms(axis: Any, records: Sequence[StepRecord], pair: str) -> None:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write the picture whole or not at all; the name's ending says which kind it is."""
+    """Write a figure, whole or not at all. The ending of the file's name is its format."""
     beside = path.with_name(f".partial.{path.name}")
     try:
-        # The same picture is the same bytes: an SVG has neither date nor random names.
+        # The same figure gives the same bytes: an SVG without a date and without random names.
         with rc_context({"svg.hashsalt": "onetrunk"}):
             metadata = {"Date": None} if path.suffix == ".svg" else None
             figure.savefig(beside, dpi=120, metadata=metadata)

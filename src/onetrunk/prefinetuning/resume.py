@@ -1,13 +1,14 @@
-"""The folder that a stage-1 run keeps beside its output until that is written.
+"""The folder that a stage-1 run keeps beside its output, until the output is written.
 
 OUT.checkpoints/run.json         recipe and data of the run
-                training.jsonl   a line a step
+                training.jsonl   a line for each step
                 step-000200/     the newest two checkpoints
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import re
 import shutil
 from collections.abc import Collection, Iterator
@@ -17,7 +18,6 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from onetrunk.cli.console import console, say
 from onetrunk.config import Recipe
 from onetrunk.corpora.tokenised import tokenizer_sha256
 from onetrunk.data.notes import Notes
@@ -26,8 +26,9 @@ from onetrunk.prefinetuning import checkpoint
 from onetrunk.prefinetuning.checkpoint import Checkpoint
 from onetrunk.prefinetuning.log import LOG, read_log
 from onetrunk.prefinetuning.loop import Trainer
-from onetrunk.prefinetuning.objectives.base import Objective
 from onetrunk.storage import read_json, sha256_of_files, write_json
+
+logger = logging.getLogger("onetrunk")
 
 KEPT = 2
 _RUN, _LOCK = "run.json", "lock"
@@ -43,14 +44,14 @@ class WorkFolder:
 
     def checkpoints(self) -> list[Path]:
         """Folders of checkpoints, whole or not, newest first."""
-        found = {step: path for path in self.folder.glob("step-*") if (step := _step(path)) >= 0}
-        return [found[step] for step in sorted(found, reverse=True)]
+        steps = {step: path for path in self.folder.glob("step-*") if (step := _step(path)) >= 0}
+        return [steps[step] for step in sorted(steps, reverse=True)]
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keep other processes off; afterwards delete the folder unless it holds checkpoints.
+        """Keep other processes out of the folder; then delete it, unless it holds checkpoints.
 
-        Raises :class:`UserError` if another process has it, or if it holds something else.
+        Raises :class:`UserError` if another process uses the folder, or if it holds something else.
         """
         names = {path.name for path in self.folder.iterdir()} if self.folder.is_dir() else set()
         if self.folder.is_file() or (names - {_LOCK} and _RUN not in names):
@@ -72,11 +73,11 @@ class WorkFolder:
             lock.release()
 
     def find(self, recipe: Recipe, resume: bool, overwrite: bool) -> Checkpoint | None:
-        """The newest checkpoint that is whole, if the run is to go on; None: it starts anew.
+        """The newest checkpoint that is whole, if the run is to go on; None if it starts anew.
 
-        What is wrong with newer ones is said aloud. Raises :class:`UserError` if there are
-        checkpoints, but neither ``resume`` nor ``overwrite`` says what to do with them; if they
-        belong to another recipe; or if not one of them is whole.
+        What is wrong with newer ones is logged. Raises :class:`UserError` if there are checkpoints,
+        but neither ``resume`` nor ``overwrite`` says what to do with them; if they belong to
+        another recipe; or if none of them is whole.
         """
         paths = self.checkpoints()
         if not resume:
@@ -87,18 +88,16 @@ class WorkFolder:
                 )
             return None
         if not paths:
-            console.print(
-                f"{self.folder} holds no checkpoint: starting from the beginning", markup=False
-            )
+            logger.info("%s holds no checkpoint: starting from the beginning", self.folder)
             return None
-        was = read_json(self.folder / _RUN, "the checkpoints of a run")
-        for key, before, now in differences(was.get("recipe"), _json(recipe)):
+        saved = read_json(self.folder / _RUN, "the checkpoints of a run").get("recipe")
+        for key, before, now in differences(saved, _json(recipe)):
             raise UserError(
                 f"{self.folder} belongs to another recipe: {key} was {before}, now {now}; change "
                 "it back, choose another --out, or start again with --overwrite"
             )
         run = sha256_of_files(self.folder / _RUN)
-        faults = []
+        faults: list[str] = []
         for path in paths:
             try:
                 found = checkpoint.check(path, run)
@@ -109,15 +108,15 @@ class WorkFolder:
             notes = Notes()
             for fault in faults:
                 notes.add("checkpoint not used", fault)
-            say(notes)
-            console.print(f"going on from {path}: {found.step} steps are done", markup=False)
+            notes.log()
+            logger.info("going on from %s: %d steps are done", path, found.step)
             return found
         raise UserError(f"no checkpoint can be used; start again with --overwrite ({faults[0]})")
 
     def resume(self, trainer: Trainer, recipe: Recipe, found: Checkpoint) -> None:
         """Bring a fresh trainer to a checkpoint. Raises :class:`UserError` if data changed."""
-        was = read_json(self.folder / _RUN, "the checkpoints of a run").get("data")
-        for key, _, _ in differences(was, identity(trainer, recipe)["data"]):
+        saved = read_json(self.folder / _RUN, "the checkpoints of a run").get("data")
+        for key, _, _ in differences(saved, identity(trainer, recipe)["data"]):
             raise UserError(
                 f"the {key} has changed since {found.folder} was written: change it back, or "
                 "start again with --overwrite"
@@ -125,14 +124,13 @@ class WorkFolder:
         checkpoint.restore(trainer, found)
 
     def tidy(self, found: Checkpoint) -> None:
-        """Delete all that does not belong to the run as it was at a checkpoint: what came after,
-        what was refused or half written."""
+        """Delete everything newer than a checkpoint, and everything refused or half written."""
         earlier = {path.name for path in self.checkpoints() if _step(path) <= found.step}
         self._clear({_RUN, LOG, *earlier})
 
     def begin(self, trainer: Trainer, recipe: Recipe) -> None:
-        """Start from nothing: whatever another run left is deleted."""
-        self._clear({_RUN})  # replaced: without it the folder would not be known as ours
+        """Start a run from nothing. What another run left is deleted."""
+        self._clear({_RUN})  # replaced below: without it the folder would not be known as ours
         write_json(self.folder / _RUN, identity(trainer, recipe))
 
     def save(self, trainer: Trainer, step: int) -> None:
@@ -141,13 +139,13 @@ class WorkFolder:
         for path in self.checkpoints()[KEPT:]:
             _delete(path)
 
-    def _clear(self, kept: Collection[str]) -> None:
+    def _clear(self, keep: Collection[str]) -> None:
         for path in self.folder.iterdir():
-            if path.name not in (_LOCK, *kept):
+            if path.name not in (_LOCK, *keep):
                 _delete(path)
 
     def how_to_go_on(self) -> str:
-        """What to tell whoever stopped the run; empty if there is nothing to go on from."""
+        """A message for the person who stopped the run; empty if there is no checkpoint."""
         saved = self.checkpoints()
         if not saved:
             return ""
@@ -159,15 +157,14 @@ class WorkFolder:
 
 
 def identity(trainer: Trainer, recipe: Recipe) -> dict[str, Any]:
-    """All that the result of a freshly built trainer follows from (JSON values)."""
+    """Everything that determines the result of a fresh trainer, as JSON values."""
     data: dict[str, Any] = {
         "encoder": trainer.encoder.fingerprint(),
         "tokenizer": tokenizer_sha256(trainer.encoder.tokenizer),
         "evaluation data": trainer.builder.evaluation.sha256,
     }
-    for family, objective in trainer.objectives.items():
-        assert isinstance(objective, Objective)
-        report = objective.report()  # nothing is drawn yet: all of it is about the data
+    for family in trainer.objectives:
+        report = trainer.objective(family).report()  # nothing is drawn yet: it describes the data
         for source in report.pop("sources"):
             data[f"{family} source {source['name']!r}"] = source["sha256"]
         data |= {f"{family} {key}": value for key, value in report.items()}
@@ -178,16 +175,16 @@ def _json(recipe: Recipe) -> dict[str, Any]:
     return recipe.model_dump(mode="json")
 
 
-def differences(was: Any, now: Any, key: str = "") -> Iterator[tuple[str, str, str]]:
-    """Where two JSON values differ: dotted key, and both as JSON (or ``missing``)."""
-    if isinstance(was, list) and isinstance(now, list):
-        was, now = dict(enumerate(was)), dict(enumerate(now))
-    if isinstance(was, dict) and isinstance(now, dict):
-        for part in {**was, **now}:
+def differences(before: Any, now: Any, key: str = "") -> Iterator[tuple[str, str, str]]:
+    """Where two JSON values differ: dotted key, and both values as JSON (or ``missing``)."""
+    if isinstance(before, list) and isinstance(now, list):
+        before, now = dict(enumerate(before)), dict(enumerate(now))
+    if isinstance(before, dict) and isinstance(now, dict):
+        for part in {**before, **now}:
             place = f"{key}.{part}" if key else str(part)
-            yield from differences(was.get(part, _MISSING), now.get(part, _MISSING), place)
-    elif was != now:
-        yield key, _shown(was), _shown(now)
+            yield from differences(before.get(part, _MISSING), now.get(part, _MISSING), place)
+    elif before != now:
+        yield key, _shown(before), _shown(now)
 
 
 def _shown(value: Any) -> str:
@@ -195,7 +192,7 @@ def _shown(value: Any) -> str:
 
 
 def _step(path: Path) -> int:
-    """The step that a checkpoint's folder is named after; -1 if it is none."""
+    """The step that a checkpoint's folder is named after; -1 if it has another name."""
     match = re.fullmatch(r"step-(\d{6,})", path.name)
     return int(match[1]) if match else -1
 

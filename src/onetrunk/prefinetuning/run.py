@@ -1,18 +1,19 @@
-"""A stage-1 run from recipe to backbone folder: watched, logged and checkpointed."""
+"""A stage-1 run from recipe to backbone folder, with progress, a log and checkpoints."""
 
 from __future__ import annotations
 
+import logging
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing, nullcontext
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
-from onetrunk.cli.console import console, progress_bar, say
-from onetrunk.config import Recipe
+from onetrunk.config import Recipe, as_recipe
 from onetrunk.errors import UserError
-from onetrunk.model.backbone import Backbone, save_backbone
+from onetrunk.model.backbone import Backbone
 from onetrunk.prefinetuning.checkpoint import Checkpoint
 from onetrunk.prefinetuning.events import EVENTS, Events, require_tensorboard
 from onetrunk.prefinetuning.interrupt import asked_to_stop
@@ -21,112 +22,130 @@ from onetrunk.prefinetuning.loop import StepRecord, Trainer
 from onetrunk.prefinetuning.plot import plot_conflict, plot_losses
 from onetrunk.prefinetuning.resume import WorkFolder
 from onetrunk.processes import Processes
+from onetrunk.progress import Progress, silent
 from onetrunk.storage import atomic_folder, refuse_existing, write_json
+
+logger = logging.getLogger("onetrunk")
 
 DECONTAMINATION = "decontamination.json"
 LOSSES, CONFLICT = "losses.png", "conflict.png"
 CHECKPOINT_EVERY = timedelta(minutes=5)
-# Off a terminal there is no bar; a line every so many steps shows that the run is alive.
-LINE_EVERY = 20
+# Progress shows means of so many steps.
+RECENT = 20
 
 
 def prefinetune(
-    recipe: Recipe,
-    out: Path,
+    recipe: Recipe | Mapping[str, Any] | str | Path,
+    out: str | Path,
     overwrite: bool = False,
     device: str = "cpu",
     resume: bool = False,
     checkpoint_every: int | timedelta = CHECKPOINT_EVERY,
     tensorboard: bool = False,
+    progress: Progress = silent,
 ) -> Backbone:
-    """Run stage 1 and write the backbone folder with ``training.jsonl``, ``losses.png`` and, where
-    families share a backbone, ``conflict.png``.
+    """Run stage 1: teach one encoder every task family of a recipe.
 
-    ``out`` appears when training ends. Until then checkpoints are written to ``OUT.checkpoints``
-    every so many steps or so much time; with ``resume`` the run goes on from the newest one, which
-    on CPU in fp32 gives the weights of a run that was never interrupted. With ``tensorboard`` event
-    files are written there, too, and come along to ``out``.
+    ``recipe`` is a :class:`Recipe`, the path of a YAML file, or a mapping with the same keys. The
+    folder ``out`` appears when training ends. It holds the backbone, ``training.jsonl``,
+    ``losses.png`` and, if several families share the backbone, ``conflict.png``.
 
-    Ctrl-C writes a checkpoint at the end of the step; :class:`KeyboardInterrupt` says how to go on.
-    Raises :class:`UserError` for a bad recipe or source, if ``out`` exists and ``overwrite`` is
-    false, if there are checkpoints and neither ``resume`` nor ``overwrite`` is true (which discards
-    them unless ``resume`` is true, too), or if they do not belong to this recipe and its data.
+    Until then, checkpoints are written to ``OUT.checkpoints``: ``checkpoint_every`` is a number of
+    steps or an interval of time. With ``resume`` the run goes on from the newest one; on a CPU in
+    fp32 it ends with the weights of a run that was never interrupted. With ``tensorboard`` event
+    files are written there, too, and copied to ``out``. Ctrl-C writes a checkpoint at the end of
+    the step; the message of the :class:`KeyboardInterrupt` says how to go on.
+
+    Raises :class:`UserError` for a bad recipe or source; if ``out`` exists and ``overwrite`` is
+    false; if there are checkpoints and neither ``resume`` nor ``overwrite`` is true (``overwrite``
+    without ``resume`` discards them); and if they do not belong to this recipe and its data.
     """
+    recipe, out = as_recipe(recipe), Path(out)
     refuse_existing(out, overwrite)
     if tensorboard:
         require_tensorboard()
     processes = Processes.join(device)
-    console.quiet = not processes.first
+    if not processes.first:  # the others would report the same things once more
+        logger.setLevel(logging.ERROR)
+        progress = silent
     work = WorkFolder(out)
     with work.held() if processes.first else nullcontext():
-        found = work.find(recipe, resume, overwrite)
+        checkpoint = work.find(recipe, resume, overwrite)
         start = time.perf_counter()
-        trainer = _trainer(recipe if found is None else found.pinned(recipe), device, processes)
+        progress("opening encoder and sources", 0, None)
+        pinned = recipe if checkpoint is None else checkpoint.pinned(recipe)
+        trainer = Trainer(pinned, device, processes, progress)
+        trainer.builder.notes.log()
         opening = time.perf_counter() - start
         records = []
         if trainer.plan.families:
-            records = _train(trainer, recipe, work, found, checkpoint_every, tensorboard)
+            records = _restored(trainer, recipe, work, checkpoint)
+            if processes.first:
+                work.begin(trainer, recipe) if checkpoint is None else work.tidy(checkpoint)
+                due = _due(checkpoint_every)
+                _train(trainer, recipe, records, work, due, tensorboard, progress)
+            else:
+                trainer.run(records.append, len(records))
         backbone = trainer.backbone()
         backbone.record |= _summary(recipe, records, opening)
         if processes.first:
             _write(trainer, backbone, records, work, out, overwrite)
             work.discard()
         processes.wait()
+    backbone.encoder.source = str(out)
     return backbone
 
 
 def padding_waste(records: Sequence[StepRecord]) -> float:
-    """Share of the positions that went through the encoder that were padding."""
+    """The share of padding among the positions that went through the encoder."""
     padded = sum(record.padded for record in records)
     return round(1 - sum(record.tokens for record in records) / max(1, padded), 4)
 
 
-def _trainer(recipe: Recipe, device: str, processes: Processes) -> Trainer:
-    with console.status("opening encoder and sources …") as status:
-        trainer = Trainer(
-            recipe, device,
-            watch=lambda name, done: status.update(f"preparing {name}: {done:,} rows"),
-            processes=processes,
-        )  # fmt: skip
-    say(trainer.builder.notes)
-    return trainer
+def _restored(
+    trainer: Trainer, recipe: Recipe, work: WorkFolder, checkpoint: Checkpoint | None
+) -> list[StepRecord]:
+    """Bring the trainer to the checkpoint; returns the records of the steps that are done."""
+    records: list[StepRecord] = []
+    if checkpoint is not None:
+        work.resume(trainer, recipe, checkpoint)
+        records = read_log(work.log, checkpoint.step)
+    processes, done = trainer.processes, len(records)
+    # All processes wait here until each has read. On machines that share no disk they differ.
+    if processes.total(done, trainer.encoder.device) != processes.world * done:
+        raise UserError(f"only some processes see the checkpoints in {work.folder}: share its disk")
+    return records
 
 
 def _train(
     trainer: Trainer,
     recipe: Recipe,
+    records: list[StepRecord],
     work: WorkFolder,
-    found: Checkpoint | None,
-    checkpoint_every: int | timedelta,
+    due: Callable[[int], bool],
     tensorboard: bool,
-) -> list[StepRecord]:
-    processes, records = trainer.processes, _restored(trainer, recipe, work, found)
-    if not processes.first:
-        trainer.run(records.append, len(records))
-        return records
-    work.begin(trainer, recipe) if found is None else work.tidy(found)
-    due, watch = _due(checkpoint_every), _watch(recipe, records)
+    progress: Progress,
+) -> None:
+    """Train to the end. Each step is appended to ``records`` and logged."""
     with ExitStack() as stack:
         log = stack.enter_context(closing(Log(work.log, records)))
         events: Events | None = None
         if tensorboard:
             events = stack.enter_context(closing(Events(work.folder / EVENTS, recipe, records)))
-            console.print(f"tensorboard --logdir {work.folder / EVENTS}", markup=False)
-        # One process alone may take its time to stop; several would wait for one another.
-        alone = processes.world == 1
+            logger.info("tensorboard --logdir %s", work.folder / EVENTS)
+        # A process that runs alone may stop later than it is asked to. Several would wait for it.
+        alone = trainer.processes.world == 1
         stopping = stack.enter_context(asked_to_stop()) if alone else lambda: False
-        bar = stack.enter_context(progress_bar())
-        task = bar.add_task(
-            f"pre-finetune {recipe.strategy}", total=recipe.steps, completed=len(records), note=""
-        )
+        phase = f"pre-finetune {recipe.strategy}"
+        progress(phase, len(records), recipe.steps)
 
         def on_step(record: StepRecord) -> None:
             records.append(record)
             log.write(record)
             if events is not None:
                 events.write(record)
-            bar.update(task, advance=1, note=watch(record))
             done, stop = record.step + 1, stopping()
+            progress(f"{phase}: {_recent(records[-RECENT:])}", done, recipe.steps)
             if done < recipe.steps and (due(done) or stop):
                 log.sync()
                 work.save(trainer, done)
@@ -137,22 +156,6 @@ def _train(
             trainer.run(on_step, len(records))
         except KeyboardInterrupt:
             raise KeyboardInterrupt(work.how_to_go_on()) from None
-    return records
-
-
-def _restored(
-    trainer: Trainer, recipe: Recipe, work: WorkFolder, found: Checkpoint | None
-) -> list[StepRecord]:
-    """Bring the trainer to where it goes on from; returns the steps that are done."""
-    records: list[StepRecord] = []
-    if found is not None:
-        work.resume(trainer, recipe, found)
-        records = read_log(work.log, found.step)
-    processes, done = trainer.processes, len(records)
-    # Also where all wait until each has read. Machines that share no disk see different things.
-    if processes.total(done, trainer.encoder.device) != processes.world * done:
-        raise UserError(f"only some processes see the checkpoints in {work.folder}: share its disk")
-    return records
 
 
 def _due(every: int | timedelta) -> Callable[[int], bool]:
@@ -172,28 +175,18 @@ def _due(every: int | timedelta) -> Callable[[int], bool]:
     return due
 
 
-def _watch(recipe: Recipe, records: Sequence[StepRecord]) -> Callable[[StepRecord], str]:
-    """Says how training goes; off a terminal also prints it every few steps."""
-
-    def watch(record: StepRecord) -> str:
-        recent = records[-20:]
-        note = "  ".join(
-            f"{name} {sum(r.losses[name] for r in recent) / len(recent):.3f}"
-            for name in record.losses
-        )
-        seconds = sum(r.seconds for r in recent)
-        rate = sum(r.tokens for r in recent) / seconds
-        note += f"  {rate:,.0f} tok/s, {padding_waste(recent):.0%} padding"
-        if not console.is_terminal and (record.step + 1) % LINE_EVERY == 0:
-            left = (recipe.steps - record.step - 1) * seconds / len(recent)
-            console.print(f"step {record.step + 1}/{recipe.steps}  {note}  ETA {left:.0f} s")
-        return note
-
-    return watch
+def _recent(records: Sequence[StepRecord]) -> str:
+    """Losses and speed of the latest steps, in a few words."""
+    losses = [
+        f"{name} {sum(record.losses[name] for record in records) / len(records):.3f}"
+        for name in records[-1].losses
+    ]
+    speed = sum(record.tokens for record in records) / sum(record.seconds for record in records)
+    return "  ".join([*losses, f"{speed:,.0f} tok/s, {padding_waste(records):.0%} padding"])
 
 
 def _summary(recipe: Recipe, records: Sequence[StepRecord], opening: float) -> dict[str, object]:
-    """What the backbone's record tells of the run."""
+    """What the backbone's record says about the run."""
     return {
         "recipe": recipe.model_dump(),
         "steps": len(records),
@@ -215,7 +208,7 @@ def _write(
     overwrite: bool,
 ) -> None:
     with atomic_folder(out, overwrite) as folder:
-        save_backbone(backbone, folder)
+        backbone.write(folder)
         if report := trainer.decontamination():
             write_json(folder / DECONTAMINATION, report)
         write_log(folder / LOG, records)

@@ -1,4 +1,4 @@
-"""How families share the backbone in stage 1."""
+"""Strategies: what the families of a stage-1 run share, and what each has to itself."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ Surgery = Literal["pcgrad", "cagrad", "imtl-g", "upgrad"]
 
 @dataclass(frozen=True)
 class Sharing:
-    """What families share and what each has to itself."""
+    """How the families of a run share one backbone."""
 
     primary_loras: bool = False
-    """Whether each family gets a task-primary LoRA of its own."""
+    """Whether each family has a task-primary LoRA of its own."""
     backbone: bool = True
     """Whether the backbone is trained."""
     surgery: Surgery | None = None
     """How the families' gradients of the backbone are combined; None: added."""
     supervised: bool = False
-    """Labelled sets with a head each instead of the families' weak objectives."""
+    """Whether families train on labelled sets, with a head per set, instead of their objectives."""
 
 
 STRATEGIES = {
@@ -37,13 +37,13 @@ STRATEGIES = {
     "tpl+upgrad": Sharing(primary_loras=True, surgery="upgrad"),
     "muppet": Sharing(supervised=True),
 }
-"""Strategies that train all families of a recipe. Besides them there are ``none`` and the name of
-any family."""
+"""The strategies that train all families of a recipe. ``none`` and the name of any family are
+strategies, too."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run trains: these families, sharing the backbone like this."""
+    """What a run trains: some families, and how they share the backbone."""
 
     families: tuple[str, ...]
     sharing: Sharing
@@ -54,19 +54,19 @@ def plan(recipe: Recipe) -> Plan:
 
     - ``none``: nothing is trained; the encoder is the backbone.
     - ``ner``, ``tc``, or any family's name: that family alone (individual pre-finetuning).
-    - ``joint``: the weighted sum of all families' losses on the bare backbone.
-    - ``tpl``: the same sum, and each family's loss passes through its own LoRA, which no other
-      loss reaches (Zhu et al. 2025).
-    - ``frozen``: as ``tpl``, but the backbone stays as it was: what the LoRAs do alone.
+    - ``joint``: all families train the bare backbone on the weighted sum of their losses.
+    - ``tpl``: the same sum, but each family's loss passes through a LoRA of its own, the
+      task-primary LoRA, which no other loss reaches (Zhu et al. 2025).
+    - ``frozen``: as ``tpl``, but the backbone does not change; only the LoRAs learn.
     - ``pcgrad`` (Yu et al. 2020), ``cagrad`` (Liu et al. 2021), ``imtl-g`` (Liu et al. 2021),
-      ``upgrad`` (Quinton and Rey 2024): ``joint`` with gradient surgery; ``tpl+upgrad``: both.
-    - ``muppet``: supervised training on labelled sets of every family, a head a set
+      ``upgrad`` (Quinton and Rey 2024): ``joint`` with gradient surgery. ``tpl+upgrad``: both.
+    - ``muppet``: supervised training on labelled sets of every family, with a head per set
       (Aghajanyan et al. 2021).
 
     Raises :class:`UserError` if the recipe lacks a family that the strategy needs.
     """
-    known = tuple(recipe.families)
-    for name in known:
+    families = tuple(recipe.families)
+    for name in families:
         if name not in FAMILIES:
             raise UserError(f"recipe: unknown family {name!r}; {nearest(name, FAMILIES)}")
         if (start := FAMILIES[name].family_of_primary) != name:
@@ -77,13 +77,13 @@ def plan(recipe: Recipe) -> Plan:
     strategy = recipe.strategy
     if strategy == "none":
         return Plan((), Sharing())
-    if strategy in known:
+    if strategy in families:
         return Plan((strategy,), Sharing())
     if strategy in FAMILIES:
         raise UserError(f"recipe: strategy {strategy!r} needs families.{strategy}")
     if strategy not in STRATEGIES:
-        choices = ["none", *STRATEGIES, *known]
+        choices = ["none", *STRATEGIES, *families]
         raise UserError(f"recipe: unknown strategy {strategy!r}; {nearest(strategy, choices)}")
-    if len(known) < 2:
-        raise UserError(f"recipe: strategy {strategy!r} needs two families, got {len(known)}")
-    return Plan(known, STRATEGIES[strategy])
+    if len(families) < 2:
+        raise UserError(f"recipe: strategy {strategy!r} needs two families, got {len(families)}")
+    return Plan(families, STRATEGIES[strategy])

@@ -49,7 +49,7 @@ def test_blocks_and_batches_change_nothing(
     monkeypatch.setattr(concepts, "BATCH", 2)
     names = [*NAMES, f"made for {block}"]
     done: list[int] = []
-    made = name_embeddings(tiny_encoder, names, watch=done.append)
+    made = name_embeddings(tiny_encoder, names, progress=lambda _, at, total: done.append(at))
     assert done == ([3, 6, 9] if block == 3 else [9])
     want = one_by_one(tiny_encoder, names)
     rows = np.array([7, 0, 3, 3, 8])

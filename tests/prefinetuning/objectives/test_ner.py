@@ -21,18 +21,19 @@ from transformers import PreTrainedTokenizerFast, RobertaConfig, RobertaModel
 
 from onetrunk.config import Recipe, load_recipe, parse
 from onetrunk.corpora.builder import CorpusBuilder
-from onetrunk.corpora.mixture import Corpus, Mixture
+from onetrunk.corpora.mixture import Mixture
 from onetrunk.corpora.store import Prepared
 from onetrunk.corpora.tokenised import NerCorpus
 from onetrunk.corpora.windows import OUTSIDE, SPECIAL
 from onetrunk.data.batching import TokenIds, by_budget
 from onetrunk.errors import UserError
+from onetrunk.families import family
 from onetrunk.model.encoder import Encoder
 from onetrunk.model.padding import pad
 from onetrunk.prefinetuning.loop import Trainer
 from onetrunk.prefinetuning.objectives import concepts
 from onetrunk.prefinetuning.objectives import ner as weak_ner
-from onetrunk.prefinetuning.objectives.base import Chunk
+from onetrunk.prefinetuning.objectives.base import Chunk, Setup
 from onetrunk.prefinetuning.objectives.ner import NerObjective, NerSettings, candidates
 from onetrunk.processes import ALONE, Processes
 
@@ -54,11 +55,9 @@ def objective(
     parsed = parse(NerSettings, shape, "recipe")
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        made = NerObjective.open(
-            "ner", parsed, CorpusBuilder(encoder.tokenizer), encoder, "mean", seed
+        return NerObjective(
+            Setup(family("ner"), parsed, CorpusBuilder(encoder.tokenizer), encoder, "mean", seed)
         )
-    assert isinstance(made, NerObjective)
-    return made
 
 
 @pytest.fixture
@@ -135,7 +134,7 @@ def reference(made: NerObjective, batch: Any, states: Sequence[Tensor]) -> float
     names = [project(made.concept.concept_projection, row) for row in frozen]
     total, count = 0.0, 0
     for row, (corpus, window) in enumerate(batch.windows):
-        data = made.mixture.corpora[corpus].data
+        data = made.mixture.corpora[corpus]
         types = [made.concepts.index(concepts.concept_name(name)) for name in data.types]
         open_corpus = len(set(types)) > settings.negatives
         for state, label in zip(states[row].detach(), data.labels(window).tolist(), strict=True):
@@ -144,7 +143,7 @@ def reference(made: NerObjective, batch: Any, states: Sequence[Tensor]) -> float
             count += 1
             token = project(made.concept.token_projection, state.double().numpy())
             own = None if label == OUTSIDE else types[label]
-            for concept in batch.met[batch.annotated[corpus]].tolist():
+            for concept in batch.concepts[batch.compared[corpus]].tolist():
                 alike = open_corpus and own is not None and concept != own
                 if alike and around[concept] @ around[own] > settings.synonyms:
                     continue
@@ -155,8 +154,8 @@ def reference(made: NerObjective, batch: Any, states: Sequence[Tensor]) -> float
 
 def lists(made: NerObjective, step: int, **part: int) -> list[Any]:
     batch = made.draw(step, **part)
-    rows = zip(batch.windows, batch.ids, batch.concepts, strict=True)
-    return [(window, ids.tolist(), concepts.tolist()) for window, ids, concepts in rows]
+    rows = zip(batch.windows, batch.ids, batch.labels, strict=True)
+    return [(window, ids.tolist(), labels.tolist()) for window, ids, labels in rows]
 
 
 # Batches
@@ -174,7 +173,7 @@ def test_batches_depend_on_seed_and_step_alone(
     assert lists(one, 3) != lists(one, 4)
     assert lists(one, 3) != lists(make(seed=1), 3)
     assert lists(one, 3)[1::3] == lists(other, 3, rank=1, world=3)
-    assert one.draw(3).met.tolist() == other.draw(3, rank=2, world=3).met.tolist()
+    assert one.draw(3).concepts.tolist() == other.draw(3, rank=2, world=3).concepts.tolist()
 
 
 def test_tokens_meet_only_the_concepts_of_their_corpus(
@@ -183,14 +182,14 @@ def test_tokens_meet_only_the_concepts_of_their_corpus(
     made = objective(closed, tiny_encoder)
     assert made.concepts == ["contact name", "geographical place", "location", "person"]
     batch = made.draw(0)
-    assert batch.met.tolist() == [0, 1, 2, 3]
-    assert batch.annotated.tolist() == [[False, False, True, True], [True, True, False, False]]
-    for (corpus, _), concept, ids in zip(batch.windows, batch.concepts, batch.ids, strict=True):
+    assert batch.concepts.tolist() == [0, 1, 2, 3]
+    assert batch.compared.tolist() == [[False, False, True, True], [True, True, False, False]]
+    for (corpus, _), concept, ids in zip(batch.windows, batch.labels, batch.ids, strict=True):
         assert len(concept) == len(ids)
         assert concept[0] == concept[-1] == SPECIAL
         used = [at for at in concept.tolist() if at >= 0]
         assert used
-        assert batch.annotated[corpus, used].all()
+        assert batch.compared[corpus, used].all()
 
 
 def test_a_closed_inventory_is_met_whole_and_an_open_one_in_part() -> None:
@@ -238,7 +237,7 @@ def test_enough_negatives_are_all(closed: list[Path], open_: Path, tiny_encoder:
     for concept in ({"negatives": 21}, {"negatives": 300, "synonyms": 0.01}):
         made = objective([*closed, open_], tiny_encoder, concept=concept)
         batch = made.draw(1)
-        assert batch.met.tolist() == list(range(len(made.concepts)))
+        assert batch.concepts.tolist() == list(range(len(made.concepts)))
         states = states_of(batch, tiny_encoder.width)
         losses.append(trained_on(made, stub(states), batch)[0])
         assert losses[-1] == pytest.approx(reference(made, batch, states), rel=1e-5)
@@ -253,7 +252,7 @@ def test_open_corpora_equal_a_float64_loop_over_what_they_meet(
     made = objective([*closed, open_], tiny_encoder, concept=concept)
     for step in range(3):
         batch = made.draw(step)
-        assert 5 <= batch.annotated[2].sum() < 21
+        assert 5 <= batch.compared[2].sum() < 21
         states = states_of(batch, tiny_encoder.width)
         loss, _ = trained_on(made, stub(states), batch)
         assert loss == pytest.approx(reference(made, batch, states), rel=1e-5)
@@ -288,11 +287,11 @@ def test_synonyms_do_not_push_each_other_in_an_open_corpus(
     path = source(tmp_path / "open", [([w], [k]) for w, k in zip(words, kinds, strict=True)])
     made = objective([path], tiny_encoder, concept={"negatives": negatives})
     assert made.concept is not None
-    batch = next(b for b in map(made.draw, range(99)) if len(b.met) == 3)
+    batch = next(b for b in map(made.draw, range(99)) if len(b.concepts) == 3)
     city, human, person = range(3)
-    row = next(i for i, own in enumerate(batch.concepts) if person in own.tolist())
+    row = next(i for i, own in enumerate(batch.labels) if person in own.tolist())
     batch = replace(
-        batch, windows=[batch.windows[row]], ids=[batch.ids[row]], concepts=[batch.concepts[row]]
+        batch, windows=[batch.windows[row]], ids=[batch.ids[row]], labels=[batch.labels[row]]
     )
     leaf = torch.randn(3, 256, generator=torch.Generator().manual_seed(0)).requires_grad_()
     monkeypatch.setattr(made.concept, "project", lambda names: leaf)
@@ -330,7 +329,7 @@ def test_shards_add_up_to_the_whole(
         [*closed, open_], tiny_encoder, concept={"negatives": 4, "weight": 2.0}, distill=distill
     )
     whole = made.draw(1)
-    total = sum(int((concept != SPECIAL).sum()) for concept in whole.concepts)
+    total = sum(int((concept != SPECIAL).sum()) for concept in whole.labels)
     states = states_of(whole, tiny_encoder.width)
 
     def gradients(tensors: Sequence[Tensor]) -> list[Tensor]:
@@ -407,7 +406,7 @@ def test_a_student_that_is_its_teacher_has_nothing_to_learn(
     assert made.distill is not None
     torch.nn.init.eye_(made.distill.projection.weight)
     torch.nn.init.zeros_(made.distill.projection.bias)
-    assert len(made.mixture.corpora[0].data) > 20  # windows, of twelve sentences
+    assert len(made.mixture.corpora[0]) > 20  # windows, of twelve sentences
     for step in range(4):
         batch = made.draw(step)
         loss, parts = trained_on(made, running(tiny_encoder), batch)
@@ -516,7 +515,7 @@ def test_a_teacher_may_lie_beside_the_recipe(tmp_path: Path) -> None:
         ({"distill": {"weight": 1}}, "distill.teacher: field required"),
         ({"concept": {"negative": 9}}, "unknown key 'concept.negative'; did you mean 'negatives'"),
         ({"concept": {"temperature": 0}}, r"concept.temperature: .* greater than 0 \(got 0\)"),
-        ({"distill": {"teacher": "./no/such/folder"}}, "no such teacher folder: ./no/such/folder"),
+        ({"distill": {"teacher": "./no/such/folder"}}, "no such folder: ./no/such/folder"),
     ],
 )
 def test_what_a_recipe_may_not_say(
@@ -569,16 +568,17 @@ def test_two_hundred_thousand_concepts_cost_a_batch_nothing(
         "starts": np.arange(len(labels) + 1) * (words + 2),
     }
     record = {"types": [f"c{i}" for i in range(count)], "rows": len(labels)}
-    corpus = Corpus("open", NerCorpus(Prepared(tmp_path, arrays, record)))
+    corpus = NerCorpus("open", Prepared(tmp_path, arrays, record))
     settings, builder = NerSettings(batch_size=8), CorpusBuilder(tiny_encoder.tokenizer)
-    made = NerObjective(Mixture([corpus], [1.0]), settings, tiny_encoder, 0, builder)
+    monkeypatch.setattr(NerObjective, "prepare", lambda *_: Mixture([corpus], [1.0]))
+    made = NerObjective(Setup(family("ner"), settings, builder, tiny_encoder, "mean", 0))
     assert len(made.concepts) == count
     trained_on(made, stub(states_of(made.draw(0), 32)), made.draw(0))
     tracemalloc.start()
     with Largest() as largest:
         for step in range(1, 4):
             batch = made.draw(step)
-            assert 256 <= len(batch.met) <= 256 + 8 * words
+            assert 256 <= len(batch.concepts) <= 256 + 8 * words
             loss, _ = trained_on(made, stub(states_of(batch, 32), 200), batch)
             assert math.isfinite(loss)
     peak = tracemalloc.get_traced_memory()[1]

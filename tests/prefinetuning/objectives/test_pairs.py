@@ -18,6 +18,7 @@ from onetrunk.config import Recipe
 from onetrunk.corpora.builder import CorpusBuilder
 from onetrunk.data.batching import TokenIds, by_budget
 from onetrunk.errors import UserError
+from onetrunk.families import family
 from onetrunk.losses.info_nce import info_nce
 from onetrunk.model.encoder import Encoder
 from onetrunk.model.heads import pool
@@ -25,7 +26,7 @@ from onetrunk.model.loading import load_encoder
 from onetrunk.model.padding import pad
 from onetrunk.prefinetuning import loop
 from onetrunk.prefinetuning.loop import Trainer
-from onetrunk.prefinetuning.objectives.base import Chunk
+from onetrunk.prefinetuning.objectives.base import Chunk, Setup
 from onetrunk.prefinetuning.objectives.pairs import PairObjective, PairSettings, _PairBatch
 from onetrunk.processes import ALONE, Processes
 
@@ -35,9 +36,8 @@ MakeFolder = Any
 def objective(sources: list[Path], encoder: Encoder, **changes: Any) -> PairObjective:
     data = {"sources": [{"path": str(p)} for p in sources], "batch_size": 8, **changes}
     settings = PairSettings.model_validate(data)
-    made = PairObjective.open("tc", settings, CorpusBuilder(encoder.tokenizer), encoder, "mean", 0)
-    assert isinstance(made, PairObjective)
-    return made
+    builder = CorpusBuilder(encoder.tokenizer)
+    return PairObjective(Setup(family("tc"), settings, builder, encoder, "mean", 0))
 
 
 def lists(batch: _PairBatch) -> list[list[list[int]]]:
@@ -140,7 +140,7 @@ def test_prefixes_change_tokens_but_not_identities(tmp_path: Path, tiny_encoder:
     for prefixes in (("", ""), ("mum: ", "new york: ")):
         given = dict(zip(("query_prefix", "passage_prefix"), prefixes, strict=True))
         made = objective([tmp_path], tiny_encoder, **given)
-        (corpora[prefixes],) = (corpus.data for corpus in made.mixture.corpora)
+        (corpora[prefixes],) = made.mixture.corpora
         report = made.report()
         assert (report["query_prefix"], report["passage_prefix"]) == prefixes
         # "call c" is a query and another pair's positive: one of the two is passed over.
@@ -245,7 +245,7 @@ def test_cached_gradients_are_the_plain_ones(
 ) -> None:
     options: dict[str, Any] = {"temperature": 0.5, "learn_temperature": True, "dimensions": [8]}
     made = objective([mixed], tiny_encoder, batch_size=12, graph_tokens=budget, **options)
-    loop._prepare(tiny_encoder, dropout)
+    loop._train_mode(tiny_encoder, dropout)
     batch = made.draw(0)
     assert sum(map(len, made.texts(batch))) > 200
     assert batch.negatives
@@ -358,7 +358,7 @@ def test_a_learned_temperature_moves_and_stays_within_bounds(
 
 
 def test_options_reach_the_loss(mixed: Path, tiny_encoder: Encoder) -> None:
-    loop._prepare(tiny_encoder, 0.0)
+    loop._train_mode(tiny_encoder, 0.0)
     losses = {
         name: differentiated(made, tiny_encoder, made.draw(0))[0]
         for name, options in {

@@ -27,7 +27,7 @@ from onetrunk.model.heads import Pooling, pool
 from onetrunk.model.padding import pad
 from onetrunk.prefinetuning.loop import StepRecord, Trainer
 from onetrunk.prefinetuning.objectives import settings_model
-from onetrunk.prefinetuning.objectives.base import Chunk, Encode
+from onetrunk.prefinetuning.objectives.base import Chunk, Encode, Setup
 from onetrunk.prefinetuning.objectives.supervised import SupervisedObjective
 from onetrunk.processes import ALONE, Processes
 
@@ -63,7 +63,7 @@ def objective(
     builder = builder or CorpusBuilder(encoder.tokenizer)
     torch.manual_seed(seed)
     which = family(of) if isinstance(of, str) else of
-    return SupervisedObjective.of(which, given, builder, encoder, pooling, seed)
+    return SupervisedObjective(Setup(which, given, builder, encoder, pooling, seed))
 
 
 def every(of: str, sets: Path, encoder: Encoder, **settings: Any) -> SupervisedObjective:
@@ -111,7 +111,7 @@ def of_set(batch: Any, number: int) -> Any:
 def test_rows_are_those_that_an_app_trains_on(of: str, sets: Path, tiny_encoder: Encoder) -> None:
     made, which = every(of, sets, tiny_encoder), family(of)
     for corpus, path in zip(made.mixture.corpora, PATHS[of], strict=True):
-        rows, data = which.read(sets / path), corpus.data
+        rows, data = which.read(sets / path), corpus
         prepared = Examples.prepare(which, rows, tiny_encoder, 64)
         assert data.labels == which.label_set(rows)
         assert len(data) == len(rows) == len(prepared.encoded)
@@ -234,7 +234,7 @@ def test_long_texts_are_cut_and_counted(tmp_path: Path, tiny_encoder: Encoder) -
     texts = write(tmp_path / "tc", text=["call " * 13, "met"], label=["a", "b"])
     for of, path in (("ner", tagged), ("tc", texts)):
         made = objective(of, [path], tiny_encoder, max_length=8, batch_size=200)
-        data = made.mixture.corpora[0].data
+        data = made.mixture.corpora[0]
         assert [len(data.tokens(row)) for row in (0, 1)] == [8, len(data.tokens(1))]
         assert data.units(0).tolist() == {"ner": [1, 2, 3, 4, 5, 6], "tc": [0]}[of]
         assert [data.truncated(row) for row in (0, 1)] == [True, False]
@@ -250,7 +250,7 @@ def test_what_no_token_stands_for_is_said(tmp_path: Path, tiny_encoder: Encoder)
     tags = [["B-X", "O"], ["B-X"], ["O", "O"]]
     builder = CorpusBuilder(tiny_encoder.tokenizer)
     path = write(tmp_path / "a", tokens=words, ner_tags=tags)
-    data = objective("ner", [path], tiny_encoder, builder).mixture.corpora[0].data
+    data = objective("ner", [path], tiny_encoder, builder).mixture.corpora[0]
     assert [data.units(row).tolist() for row in range(len(data))] == [[1, 4], [1]]
     found = {what: (note.count, note.places) for what, note in builder.notes.found.items()}
     where = f"{path / 'train.parquet'}, row"
@@ -273,9 +273,9 @@ def test_rows_of_evaluation_sets_are_left_out(tmp_path: Path, tiny_encoder: Enco
     ):
         made = objective(of, [tmp_path / name], tiny_encoder, builder)
         (corpus,) = made.mixture.corpora
-        assert corpus.data.labels == labels
+        assert corpus.labels == labels
         read = tiny_encoder.tokenizer.batch_decode(
-            [corpus.data.tokens(row) for row in range(len(corpus.data))], skip_special_tokens=True
+            [corpus.tokens(row) for row in range(len(corpus))], skip_special_tokens=True
         )
         assert read == {"ner": ["bob met ann"], "tc": ["met", "call"]}[of]
         report = made.mixture.decontamination()[name]

@@ -1,7 +1,8 @@
 """Stage-1 objectives: how each family pre-finetunes a backbone.
 
-A plug-in's family may have one too: a class in the entry-point group ``onetrunk.objectives``, under
-the family's name::
+A plug-in's family may have one too. It is a subclass of
+:class:`~onetrunk.prefinetuning.objectives.base.Objective` in the entry-point group
+``onetrunk.objectives``, under the family's name::
 
     [project.entry-points."onetrunk.objectives"]
     nli = "onetrunk_nli:InferenceObjective"
@@ -12,6 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 from onetrunk.config import FamilySettings
+from onetrunk.errors import UserError
 from onetrunk.plugins import Plugins
 from onetrunk.prefinetuning.objectives.base import Objective
 from onetrunk.prefinetuning.objectives.ner import NerObjective
@@ -20,18 +22,28 @@ from onetrunk.prefinetuning.objectives.pairs import PairObjective
 GROUP = "onetrunk.objectives"
 
 
-def _objective(name: str, loaded: Any) -> type[Objective]:
+def _checked(name: str, loaded: Any) -> type[Objective]:
     if not (isinstance(loaded, type) and issubclass(loaded, Objective)):
         raise TypeError(f"is no Objective: {loaded!r}")
     return loaded
 
 
 OBJECTIVES: Plugins[type[Objective]] = Plugins(
-    GROUP, "stage-1 objective", {"ner": NerObjective, "tc": PairObjective}, _objective
+    GROUP, "stage-1 objective", {"ner": NerObjective, "tc": PairObjective}, _checked
 )
-"""The objective of each family that has a stage 1, by the family's name."""
+"""The objective of each family that has one, by the family's name."""
 
 
 def settings_model(family: str) -> type[FamilySettings]:
-    """What a recipe may say of a family. One without an objective of its own has labelled sets."""
+    """What a recipe may say about a family. Without an objective it has only labelled sets."""
     return OBJECTIVES[family].Settings if family in OBJECTIVES else FamilySettings
+
+
+def objective_of(family: str) -> type[Objective]:
+    """The objective of a family. Raises :class:`UserError` if it has none."""
+    if family not in OBJECTIVES:
+        raise UserError(
+            f"recipe: families.{family}: this family has no {GROUP} entry point, so it can only "
+            "train on labelled sets (strategy muppet)"
+        )
+    return OBJECTIVES[family]

@@ -1,4 +1,4 @@
-"""Entity types as concepts: the name a person would give one, and what an encoder makes of it."""
+"""Entity types as concepts: a readable name for each type, and the name's embedding."""
 
 from __future__ import annotations
 
@@ -11,22 +11,23 @@ import numpy as np
 import torch
 
 from onetrunk.corpora.store import Prepared, Writer, key_of, prepared
-from onetrunk.corpora.tokenised import Watch, tokenizer_sha256
+from onetrunk.corpora.tokenised import tokenizer_sha256
 from onetrunk.data.alignment import encode
 from onetrunk.data.batching import by_length
 from onetrunk.data.notes import Notes
 from onetrunk.model.encoder import Encoder
 from onetrunk.model.heads import pool
 from onetrunk.model.padding import pad
+from onetrunk.progress import Progress, silent
 
-# What corpora abbreviate; a concept is embedded by the name a person would give it.
+# Corpora abbreviate their types; the embedded name is the one that a person would use.
 _ABBREVIATIONS = {
     "per": "person", "loc": "location", "org": "organization", "misc": "miscellaneous name",
     "geo": "geographical place", "gpe": "country, city or state", "tim": "time or date",
     "art": "artifact", "eve": "event", "nat": "natural phenomenon", "dob": "date of birth",
 }  # fmt: skip
 
-# Names are read in blocks, which bounds memory, and in each by length, which saves padding.
+# Names are embedded block by block, which bounds memory; in a block by length, which saves padding.
 BLOCK, BATCH = 8192, 128
 MAX_TOKENS = 64
 
@@ -40,17 +41,17 @@ def concept_name(label: str) -> str:
 
 @dataclass(frozen=True)
 class NameEmbeddings:
-    """Embeddings of C names, memory-mapped: a batch reads the few it needs."""
+    """Embeddings of C names, memory-mapped: a batch reads only those that it needs."""
 
     store: Prepared
 
     @property
     def mean(self) -> np.ndarray:
-        """Of all names: ``(E,)`` float32."""
+        """The mean of all embeddings, ``(E,)`` float32."""
         return self.store.arrays["mean"]
 
     def rows(self, names: np.ndarray) -> np.ndarray:
-        """Unit vectors ``(len(names), E)`` float32 of these indices."""
+        """Unit vectors ``(len(names), E)`` float32 of the names with these indices."""
         return self.store.arrays["embeddings"].reshape(-1, len(self.mean))[names]
 
 
@@ -58,23 +59,23 @@ def name_embeddings(
     encoder: Encoder,
     names: Sequence[str],
     notes: Notes | None = None,
-    watch: Watch = lambda done: None,
+    progress: Progress = silent,
 ) -> NameEmbeddings:
     """Mean-pooled, normalised embeddings of names by the encoder as it is now.
 
-    They are kept in the cache under the encoder's fingerprint and the names. A name of more than
+    They are cached under the encoder's fingerprint and the names. A name of more than
     ``MAX_TOKENS`` tokens is cut, which is noted.
     """
 
     def make(writer: Writer) -> dict[str, Any]:
-        found, total = Notes(), np.zeros(encoder.width)
-        for at in range(0, len(names), BLOCK):
-            block = _embed(encoder, names[at : at + BLOCK], found)
+        total = np.zeros(encoder.width)
+        for start in range(0, len(names), BLOCK):
+            block = _embed(encoder, names[start : start + BLOCK], writer.notes)
             total += block.sum(0, dtype=np.float64)
             writer.append("embeddings", block)
-            watch(at + len(block))
+            progress("embedding concept names", start + len(block), len(names))
         writer.append("mean", (total / max(1, len(names))).astype(np.float32))
-        return {"notes": found.as_json()}
+        return {}
 
     key = key_of(
         format=1,
@@ -82,15 +83,12 @@ def name_embeddings(
         tokenizer=tokenizer_sha256(encoder.tokenizer),
         names=list(names),
     )
-    store = prepared("names", key, make, notes)
-    if notes is not None:
-        notes.update(Notes.from_json(store.record["notes"]))
-    return NameEmbeddings(store)
+    return NameEmbeddings(prepared("names", key, make, notes))
 
 
 @torch.no_grad()
 def _embed(encoder: Encoder, names: Sequence[str], notes: Notes) -> np.ndarray:
-    out = torch.zeros(len(names), encoder.width)
+    embeddings = torch.zeros(len(names), encoder.width)
     limit = min(MAX_TOKENS, encoder.max_length)
     encoded = encode(encoder.tokenizer, names, limit)
     for name, text in zip(names, encoded, strict=True):
@@ -99,5 +97,5 @@ def _embed(encoder: Encoder, names: Sequence[str], notes: Notes) -> np.ndarray:
     for rows in by_length([len(text.ids) for text in encoded], BATCH):
         ids, mask = pad([encoded[row].ids for row in rows], encoder.tokenizer.pad_token_id)
         ids, mask = ids.to(encoder.device), mask.to(encoder.device)
-        out[rows] = pool(encoder.states(ids, mask), mask).cpu()
-    return torch.nn.functional.normalize(out, dim=-1).numpy()
+        embeddings[rows] = pool(encoder.states(ids, mask), mask).cpu()
+    return torch.nn.functional.normalize(embeddings, dim=-1).numpy()

@@ -1,8 +1,8 @@
-"""Labelled sets of any family as prepared corpora: what supervised pre-finetuning draws from."""
+"""Labelled sets of any family as prepared corpora, from which supervised pre-finetuning draws."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,8 @@ import numpy as np
 
 from onetrunk.config import Dataset
 from onetrunk.corpora.builder import CorpusBuilder
-from onetrunk.corpora.store import Prepared, Writer
+from onetrunk.corpora.store import Writer
+from onetrunk.corpora.tokenised import TokenisedCorpus
 from onetrunk.data.alignment import encode
 from onetrunk.data.locate import Located
 from onetrunk.data.notes import Notes
@@ -21,104 +22,82 @@ from onetrunk.families.base import Family
 # Rows that are tokenised together.
 CHUNK = 4096
 
+_Row = tuple[str, Any]
+"""Where a row comes from, for messages, and the family's example."""
+
 
 @dataclass(frozen=True)
-class LabelledCorpus:
-    """A labelled set, tokenised: a row is one text with its units and their targets."""
-
-    store: Prepared
+class LabelledCorpus(TokenisedCorpus):
+    """A tokenised labelled set. A row is one text with its units and a target for each unit."""
 
     @property
     def labels(self) -> list[str]:
-        """All labels of the set, sorted; targets count them as the family's heads do."""
+        """All labels of the set, sorted. Targets are numbered as in the family's heads."""
         return self.store.record["labels"]
-
-    def __len__(self) -> int:
-        return len(self.store.arrays["starts"]) - 1
-
-    def tokens(self, row: int) -> np.ndarray:
-        """Token ids with special tokens, ``(T,)`` int32."""
-        return self._part("tokens", "starts", row)
 
     def units(self, row: int) -> np.ndarray:
         """Token index of each unit, ``(u,)`` int32, u > 0."""
-        return self._part("units", "unit_starts", row)
+        return self.store.part("units", "unit_starts", row)
 
     def targets(self, row: int) -> np.ndarray:
         """Class of each unit, ``(u,)`` int32."""
-        return self._part("targets", "unit_starts", row)
-
-    def truncated(self, row: int) -> bool:
-        """Whether the text goes on beyond its last token."""
-        return bool(self.store.arrays["truncated"][row])
-
-    def _part(self, name: str, starts: str, row: int) -> np.ndarray:
-        first, after = self.store.arrays[starts][row : row + 2]
-        return self.store.arrays[name][first:after]
+        return self.store.part("targets", "unit_starts", row)
 
 
 def labelled_corpus(
     family: Family[Any, Any], builder: CorpusBuilder, source: Dataset, max_length: int
-) -> tuple[str, LabelledCorpus]:
-    """Name and rows of a labelled set, read and labelled as ``family`` does for an app.
+) -> LabelledCorpus:
+    """A labelled set, read and labelled as the family does it for an app.
 
-    Rows that evaluation sets hold are left out. The result is cached; of a family that is not part
-    of onetrunk, under the name of its class.
-
-    Raises :class:`UserError` for what the family's reader refuses, and for a row that has no label
-    or several where a unit takes one.
+    Rows that evaluation sets hold are left out. Raises :class:`UserError` for what the family's
+    reader refuses, and for a row that has no label or several where a unit takes one.
     """
 
-    def make(located: Located, notes: Notes, writer: Writer) -> dict[str, Any]:
-        rows = enumerate(family.read(Path(source.path), notes), start=1)
-        return builder.kept(
-            source, located, rows, lambda row: (family.text(row[1]),),
-            lambda kept, watch: _write(
-                family, kept, builder.tokenizer, max_length, writer, watch, notes, str(located)
-            ),
-        )  # fmt: skip
+    def read(located: Located, notes: Notes) -> Iterator[_Row]:
+        for number, example in enumerate(family.read(Path(source.path), notes), start=1):
+            yield f"{located}, row {number}", example
 
-    made_by = f"{type(family).__module__}.{type(family).__qualname__}"
-    name, store = builder.store("labelled", source, max_length, make, family=made_by)
-    return name, LabelledCorpus(store)
+    return LabelledCorpus(*builder.store(
+        "labelled", source, max_length, read,
+        texts_of=lambda row: [family.text(row[1])],
+        write=lambda rows, writer: _write(family, rows, builder.tokenizer, max_length, writer),
+        family=f"{type(family).__module__}.{type(family).__qualname__}",
+    ))  # fmt: skip
 
 
 def _write(
     family: Family[Any, Any],
-    rows: Iterable[tuple[int, Any]],
+    rows: Iterable[_Row],
     tokenizer: Any,
     max_length: int,
     writer: Writer,
-    watch: Callable[[int], None],
-    notes: Notes,
-    where: str,
 ) -> dict[str, Any]:
-    """Tokenise numbered rows into a store that :class:`LabelledCorpus` reads.
+    """Tokenise rows into a store that :class:`LabelledCorpus` reads; returns what to record.
 
-    A text of more than ``max_length`` tokens is cut: its label would be a guess for later windows.
+    A text of more than ``max_length`` tokens is cut: the label need not hold for its later windows.
     """
-    numbered = list(rows)  # the classes are known only when every label was seen
-    labels = family.label_set(example for _, example in numbered)
+    rows = list(rows)  # a label's class is known only when all labels are
+    labels = family.label_set(example for _, example in rows)
     token_counts, unit_counts, cut = [0], [0], []
-    for first in range(0, len(numbered), CHUNK):
-        part = numbered[first : first + CHUNK]
-        encoded = encode(tokenizer, [family.text(example) for _, example in part], max_length)
+    for start in range(0, len(rows), CHUNK):
+        chunk = rows[start : start + CHUNK]
+        encoded = encode(tokenizer, [family.text(example) for _, example in chunk], max_length)
         tokens: list[int] = []
         units: list[int] = []
         targets: list[int] = []
-        for (number, example), text in zip(part, encoded, strict=True):
-            (places,) = family.units(example, [text])
-            visible = [at for at in places if at >= 0]
-            classes = family.targets(example, places, labels).tolist()
+        for (where, example), text in zip(chunk, encoded, strict=True):
+            (unit_tokens,) = family.units(example, [text])
+            visible = [token for token in unit_tokens if token >= 0]
+            classes = family.targets(example, unit_tokens, labels).tolist()
             if len(classes) != len(visible):
                 raise UserError(
-                    f"{where}, row {number}: {len(classes)} labels for {len(visible)} units; "
+                    f"{where}: {len(classes)} labels for {len(visible)} units; "
                     "supervised pre-finetuning takes sets in which each has exactly one"
                 )
-            if not text.truncated and (unread := len(places) - len(visible)):
-                notes.add("units that no token stands for", f"{where}, row {number}", unread)
+            if not text.truncated and (unread := len(unit_tokens) - len(visible)):
+                writer.notes.add("units that no token stands for", where, unread)
             if not visible:
-                notes.add("rows left out: nothing of them is read", f"{where}, row {number}")
+                writer.notes.add("rows left out: nothing of them is read", where)
                 continue
             tokens += text.ids
             units += visible
@@ -128,7 +107,6 @@ def _write(
             cut.append(text.truncated)
         for name, values in (("tokens", tokens), ("units", units), ("targets", targets)):
             writer.append(name, np.array(values, np.int32))
-        watch(len(cut))
     writer.append("starts", np.cumsum(token_counts, dtype=np.int64))
     writer.append("unit_starts", np.cumsum(unit_counts, dtype=np.int64))
     writer.append("truncated", np.array(cut, bool))

@@ -1,4 +1,4 @@
-"""Stage 1 of the NER family: weak corpora, tokens against concept names and against a teacher."""
+"""Stage 1 of the NER family: token states learn concept names, or a teacher's states, or both."""
 
 from __future__ import annotations
 
@@ -20,9 +20,7 @@ from onetrunk.data.batching import TokenIds, shard, step_rng
 from onetrunk.errors import UserError
 from onetrunk.losses.concept import ConceptContrastive, synonyms
 from onetrunk.losses.distill import Distillation
-from onetrunk.model.encoder import Encoder
-from onetrunk.model.heads import Pooling
-from onetrunk.prefinetuning.objectives.base import Chunk, Encode, Objective
+from onetrunk.prefinetuning.objectives.base import Chunk, Encode, Objective, Setup
 from onetrunk.prefinetuning.objectives.concepts import concept_name, name_embeddings
 from onetrunk.prefinetuning.objectives.teacher_states import DistillSettings, TeacherStates, Window
 from onetrunk.processes import Processes
@@ -34,20 +32,22 @@ class ConceptSettings(BaseModel, extra="forbid", allow_inf_nan=False):
     weight: float = Field(1.0, ge=0)
     """Factor on this loss; 0 leaves it out."""
     projection: int = Field(256, ge=1)
-    """Width of the space in which token states meet concept names."""
+    """Width of the space in which token states are compared with concept names."""
     negatives: int = Field(256, ge=1)
-    """A corpus with up to so many concepts is closed: its tokens meet all of them. Of a larger one,
-    which is open, each step draws so many, besides the concepts that occur in the batch."""
+    """A corpus with at most so many concepts is closed: its tokens are compared with all of them.
+    A larger corpus is open: each step draws so many of its concepts, in addition to those that
+    occur in the batch."""
     synonyms: float = Field(0.4, gt=0, le=1)
-    """Concepts of an open corpus whose names are more alike than this (cosine around the mean of
-    all names) are not each other's negatives. A closed corpus tells its own concepts apart. With
-    MiniLM, 0.4 takes "person", "human" and "people" together, but not "country" and "city"."""
+    """Concepts of an open corpus are not each other's negatives if their names are more alike than
+    this (cosine after the mean of all names is subtracted). A closed corpus tells its own concepts
+    apart. With MiniLM, 0.4 takes "person", "human" and "people" together, but not "country" and
+    "city"."""
     temperature: float = Field(0.1, gt=0)
     """Cosines are divided by it. Lower is stricter."""
     bias: float = -5.0
-    """Added to all logits: most concepts are not a token's."""
+    """Added to all logits. It is negative because most concepts are wrong for a token."""
     learn_temperature: bool = True
-    """Whether ``temperature`` and ``bias`` are only where learning them starts."""
+    """Whether ``temperature`` and ``bias`` are learned, from these values on."""
 
 
 class NerSettings(FamilySettings):
@@ -59,49 +59,51 @@ class NerSettings(FamilySettings):
 
 @dataclass(frozen=True)
 class _NerBatch:
+    """Windows of sentences, and the C concepts with which the global batch is compared."""
+
     windows: list[Window]
     ids: list[np.ndarray]
-    concepts: list[np.ndarray]  # of each token: an index into ``met``, OUTSIDE or SPECIAL
-    met: np.ndarray  # (C,) ascending: the concepts that some token of the global batch meets
-    annotated: np.ndarray  # (corpora, C) bool: those that each corpus's tokens meet
+    labels: list[np.ndarray]  # for each token an index into concepts, OUTSIDE or SPECIAL
+    concepts: np.ndarray  # (C,) ascending
+    compared: np.ndarray  # (corpora, C) bool: the concepts for each corpus's tokens
 
 
-class _Shared(NamedTuple):
-    """What all chunks of a batch share, on the device."""
+class _BatchConcepts(NamedTuple):
+    """The C concepts of a batch on the device. All chunks of the batch share them."""
 
-    names: Tensor  # (C, P)
-    leaf: Tensor  # the same, cut off: chunks leave their gradient here
-    annotated: Tensor  # (corpora, C) bool
-    alike: Tensor | None  # (C, C) bool: what is not each other's negative in an open corpus
+    names: Tensor  # (C, P): projected names, with the graph of the projection
+    leaf: Tensor  # the same without the graph: chunks add their gradients here
+    compared: Tensor  # (corpora, C) bool
+    synonyms: Tensor | None  # (C, C) bool: in open corpora not each other's negatives
 
 
 class NerObjective(Objective):
-    """Draws sentences from all corpora; each token meets concepts of its own corpus only."""
+    """Draws sentences from all corpora. A token is compared with concepts of its own corpus only.
+
+    A concept that a corpus never annotates is unknown there, not negative.
+    """
 
     Settings: ClassVar[type[FamilySettings]] = NerSettings
+    settings: NerSettings
+    mixture: Mixture[NerCorpus]
 
-    def __init__(
-        self,
-        mixture: Mixture[NerCorpus],
-        settings: NerSettings,
-        encoder: Encoder,
-        seed: int,
-        builder: CorpusBuilder,
-    ) -> None:
-        super().__init__()
-        self._mixture, self.settings, self.seed = mixture, settings, seed
-        corpora = [corpus.data for corpus in mixture.corpora]
-        named = [list(map(concept_name, corpus.types)) for corpus in corpora]
-        self.concepts = sorted({name for names in named for name in names})
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        settings, encoder, builder = self.settings, setup.encoder, setup.builder
+        corpora = self.mixture.corpora
+        names_of_corpus = [list(map(concept_name, corpus.types)) for corpus in corpora]
+        self.concepts = sorted({name for names in names_of_corpus for name in names})
         index = {name: i for i, name in enumerate(self.concepts)}
-        # By corpus, the concept of each type; OUTSIDE and SPECIAL, at the end, stand for themselves
-        # because negative numbers count from there.
-        self._concept_of = [
-            np.array([*(index[name] for name in names), SPECIAL, OUTSIDE]) for names in named
+        # For each corpus the concept of each type. The negative labels SPECIAL (-2) and OUTSIDE
+        # (-1) count from the end of the array, where each stands for itself.
+        self._concept_of_type = [
+            np.array([*(index[name] for name in names), SPECIAL, OUTSIDE])
+            for names in names_of_corpus
         ]
-        # What a corpus never annotates is unknown there, not negative.
-        self.inventories = [np.unique(of_type[:-2]) for of_type in self._concept_of]
-        self._open = np.array([len(own) > settings.concept.negatives for own in self.inventories])
+        self.inventories = [np.unique(concepts[:-2]) for concepts in self._concept_of_type]
+        self._open = np.array(
+            [len(inventory) > settings.concept.negatives for inventory in self.inventories]
+        )
         self.concept: ConceptContrastive | None = None
         self.distill: Distillation | None = None
         if settings.concept.weight:
@@ -110,18 +112,13 @@ class NerObjective(Objective):
                     "recipe: families.ner: no source holds an entity, so there is no concept to "
                     "learn; set concept.weight to 0 to distil alone"
                 )
-            self._names = name_embeddings(
-                encoder, self.concepts, builder.notes,
-                lambda done: builder.watch("concept names", done),
-            )  # fmt: skip
+            self._names = name_embeddings(encoder, self.concepts, builder.notes, builder.progress)
             shape = settings.concept.model_dump(include={"projection", "temperature", "bias"})
             self.concept = ConceptContrastive(
                 encoder.width, encoder.width, **shape, learned=settings.concept.learn_temperature
             )
         if settings.distill is not None:
-            self._teacher_states = TeacherStates(
-                settings.distill, corpora, encoder.device, builder.notes
-            )
+            self._teacher_states = TeacherStates(settings.distill, corpora, encoder.device, builder)
             self.distill = Distillation(
                 encoder.width, self._teacher_states.width,
                 settings.distill.loss, settings.distill.relations,
@@ -132,146 +129,145 @@ class NerObjective(Objective):
                 "nothing is left to train on"
             )
 
-    @classmethod
-    def open(
-        cls, family: str, settings: NerSettings, builder: CorpusBuilder, encoder: Encoder,
-        pooling: Pooling, seed: int,
-    ) -> NerObjective:  # fmt: skip
-        """Concept-contrastive training, distillation or both, over the recipe's corpora."""
-        mixture = Mixture.open(
-            f"families.{family}.sources", settings.sources, settings.exponent,
-            lambda source: builder.ner(source, settings.max_length, settings.distill is not None),
+    def prepare(self, builder: CorpusBuilder) -> Mixture[NerCorpus]:
+        """Tagged sentences, with their texts if a teacher reads them."""
+        settings, texts = self.settings, self.settings.distill is not None
+        return Mixture.open(
+            f"families.{self.family.name}.sources", settings.sources, settings.exponent,
+            lambda source: builder.ner(source, settings.max_length, texts),
         )  # fmt: skip
-        return cls(mixture, settings, encoder, seed, builder)
-
-    @property
-    def mixture(self) -> Mixture[NerCorpus]:
-        """The corpora."""
-        return self._mixture
 
     def draw(self, step: int, rank: int = 0, world: int = 1) -> _NerBatch:
-        """``batch_size`` sentences, each from a corpus drawn by weight."""
-        rng = step_rng(self.seed, step, "ner")
-        corpora = [corpus.data for corpus in self.mixture.corpora]
+        """``batch_size`` sentences, each from a corpus that is drawn by weight."""
+        rng = step_rng(self.seed, step, self.family.name)
+        corpora = self.mixture.corpora
         chosen = self.mixture.choose(rng, self.settings.batch_size)
-        drawn = [(corpus, int(rng.integers(len(corpora[corpus])))) for corpus in chosen]
+        windows = [(corpus, int(rng.integers(len(corpora[corpus])))) for corpus in chosen]
         for corpus in chosen:
             self.mixture.count(corpus)
-        concepts = [self._concept_of[corpus][corpora[corpus].labels(row)] for corpus, row in drawn]
-        # From the whole batch, so that every process's tokens meet the same concepts.
-        met, annotated = self._met(rng, [corpus for corpus, _ in drawn], concepts)
-        own = shard(drawn, rank, world)
+        labels = [
+            self._concept_of_type[corpus][corpora[corpus].labels(window)]
+            for corpus, window in windows
+        ]
+        # Chosen from the global batch, so that all processes compare with the same concepts.
+        concepts, compared = self._choose_concepts(rng, chosen, labels)
+        part = shard(windows, rank, world)
         return _NerBatch(
-            list(own),
-            [corpora[corpus].tokens(row) for corpus, row in own],
+            list(part),
+            [corpora[corpus].tokens(window) for corpus, window in part],
             [
-                np.where(concept < 0, concept, met.searchsorted(concept))
-                for concept in shard(concepts, rank, world)
+                np.where(concept < 0, concept, concepts.searchsorted(concept))
+                for concept in shard(labels, rank, world)
             ],
-            met,
-            annotated,
+            concepts,
+            compared,
         )
 
-    def _met(
-        self, rng: np.random.Generator, corpora: Sequence[int], concepts: Sequence[np.ndarray]
+    def _choose_concepts(
+        self, rng: np.random.Generator, corpora: Sequence[int], labels: Sequence[np.ndarray]
     ) -> tuple[np.ndarray, np.ndarray]:
-        """``met`` and ``annotated`` of a batch whose rows come from ``corpora``."""
+        """``concepts`` and ``compared`` of a batch: ``corpora[i]`` is where row i comes from."""
         of_corpus = {}
         for corpus in sorted(set(corpora)):
-            rows = [own for at, own in zip(corpora, concepts, strict=True) if at == corpus]
+            rows = [row for of_row, row in zip(corpora, labels, strict=True) if of_row == corpus]
             of_corpus[corpus] = candidates(
                 self.inventories[corpus],
                 np.concatenate(rows),
                 self.settings.concept.negatives,
                 rng,
             )
-        met = np.unique(np.concatenate(list(of_corpus.values())))
-        annotated = np.zeros((len(self.inventories), len(met)), bool)
-        for corpus, own in of_corpus.items():
-            annotated[corpus, met.searchsorted(own)] = True
-        return met, annotated
+        concepts = np.unique(np.concatenate(list(of_corpus.values())))
+        compared = np.zeros((len(self.inventories), len(concepts)), bool)
+        for corpus, candidate in of_corpus.items():
+            compared[corpus, concepts.searchsorted(candidate)] = True
+        return concepts, compared
 
     def texts(self, batch: _NerBatch) -> list[TokenIds]:
         """The sentences."""
         return list(batch.ids)
 
     def parts(self, encode: Encode, batch: _NerBatch, processes: Processes) -> Iterator[Tensor]:
-        """Mean over the real tokens (special ones left out) of the batch, a part a chunk."""
+        """The mean over the tokens of the global batch, special ones left out; a part per chunk."""
         device = next(self.parameters()).device
-        own = sum(int((concept != SPECIAL).sum()) for concept in batch.concepts)
-        total = processes.total(own, device)
-        shared = None if self.concept is None else self._share(self.concept, batch, device)
+        tokens = sum(int((labels != SPECIAL).sum()) for labels in batch.labels)
+        total = processes.total(tokens, device)
+        shared = None if self.concept is None else self._project(self.concept, batch, device)
         for chunk in encode(batch.ids):
             losses = []
             if self.concept is not None and shared is not None:
                 loss = self._concept_loss(self.concept, shared, chunk, batch)
                 losses.append(self.settings.concept.weight * loss)
             if self.distill is not None and self.settings.distill is not None:
-                loss = self._distillation(self.distill, chunk, batch)
+                loss = self._distillation_loss(self.distill, chunk, batch)
                 losses.append(self.settings.distill.weight * loss)
             yield torch.stack(losses).sum() / total
         if shared is not None and shared.leaf.grad is not None:
             shared.names.backward(shared.leaf.grad)
 
-    def _share(self, loss: ConceptContrastive, batch: _NerBatch, device: torch.device) -> _Shared:
-        frozen = torch.from_numpy(self._names.rows(batch.met)).to(device)
+    def _project(
+        self, loss: ConceptContrastive, batch: _NerBatch, device: torch.device
+    ) -> _BatchConcepts:
+        """Project the names of the batch's concepts once, for all its chunks."""
+        frozen = torch.from_numpy(self._names.rows(batch.concepts)).to(device)
         names = loss.project(frozen)
-        alike = None
-        if self._open[batch.annotated.any(1)].any():
+        similar = None
+        if self._open[batch.compared.any(1)].any():
             mean = torch.from_numpy(self._names.mean.copy()).to(device)
-            alike = synonyms(frozen, mean, self.settings.concept.synonyms)
-        annotated = torch.from_numpy(batch.annotated).to(device)
-        return _Shared(names, names.detach().requires_grad_(), annotated, alike)
+            similar = synonyms(frozen, mean, self.settings.concept.synonyms)
+        compared = torch.from_numpy(batch.compared).to(device)
+        return _BatchConcepts(names, names.detach().requires_grad_(), compared, similar)
 
     def _concept_loss(
-        self, loss: ConceptContrastive, shared: _Shared, chunk: Chunk, batch: _NerBatch
+        self, loss: ConceptContrastive, shared: _BatchConcepts, chunk: Chunk, batch: _NerBatch
     ) -> Tensor:
-        """The concept loss of a chunk, summed over its real tokens."""
+        """The concept loss of a chunk, summed over its tokens without the special ones."""
         device = chunk.states.device
-        concepts = [batch.concepts[row] for row in chunk.rows]
-        corpora = [batch.windows[row][0] for row in chunk.rows]
-        concept = np.concatenate(concepts)
-        corpus = np.repeat(corpora, [len(row) for row in concepts])
-        real = concept != SPECIAL
-        concept, corpus = concept[real], corpus[real]
-        inside = torch.from_numpy(np.flatnonzero(self._open[corpus] & (concept != OUTSIDE)))
-        target = torch.from_numpy(concept).to(device)
-        known = shared.annotated[torch.from_numpy(corpus).to(device)]
-        if shared.alike is not None:
-            # Neither is right nor wrong for the other: names of one thing are often not exactly
-            # that ("city", "location"), and likeness is not transitive, so no group of them is.
-            # Leaving a pair out costs one negative of hundreds; a false positive would be learned.
-            inside = inside.to(device)
-            known[inside] &= ~shared.alike[target[inside]]
-        present = chunk.mask.bool()
-        kept = present.masked_scatter(present, torch.from_numpy(real).to(device))
-        return loss(chunk.states[kept], target, known, shared.leaf)
+        labels_of_row = [batch.labels[row] for row in chunk.rows]
+        corpus_of_row = [batch.windows[row][0] for row in chunk.rows]
+        labels = np.concatenate(labels_of_row)
+        corpus = np.repeat(corpus_of_row, [len(row) for row in labels_of_row])
+        real = labels != SPECIAL
+        labels, corpus = labels[real], corpus[real]
+        target = torch.from_numpy(labels).to(device)
+        known = shared.compared[torch.from_numpy(corpus).to(device)]
+        if shared.synonyms is not None:
+            # Of two similar names neither is right or wrong for the other's tokens. Names of one
+            # thing often differ a little ("city", "location"), and similarity is not transitive, so
+            # they form no groups. A pair that is left out is one negative of hundreds; a wrong
+            # positive would be learned.
+            in_open_corpus = np.flatnonzero(self._open[corpus] & (labels != OUTSIDE))
+            entity = torch.from_numpy(in_open_corpus).to(device)
+            known[entity] &= ~shared.synonyms[target[entity]]
+        tokens = chunk.mask.bool()
+        tokens = tokens.masked_scatter(tokens, torch.from_numpy(real).to(device))
+        return loss(chunk.states[tokens], target, known, shared.leaf)
 
-    def _distillation(self, loss: Distillation, chunk: Chunk, batch: _NerBatch) -> Tensor:
-        """The distillation loss of a chunk, summed over the tokens that the teacher knows."""
+    def _distillation_loss(self, loss: Distillation, chunk: Chunk, batch: _NerBatch) -> Tensor:
+        """The distillation loss of a chunk, summed over tokens with a teacher state."""
         states, mask = self._teacher_states.states([batch.windows[row] for row in chunk.rows])
-        present = chunk.mask.bool()
-        teacher = states.new_zeros(*present.shape, states.shape[1])
-        teacher[present] = states
-        return loss(chunk.states, teacher, present.masked_scatter(present, mask))
+        tokens = chunk.mask.bool()
+        teacher = states.new_zeros(*tokens.shape, states.shape[1])
+        teacher[tokens] = states
+        return loss(chunk.states, teacher, tokens.masked_scatter(tokens, mask))
 
     def report(self) -> dict[str, Any]:
-        """Sources, how many concepts they name, and the teacher."""
-        report = {**self.mixture.report(), "concepts": len(self.concepts)}
-        return (
-            report if self.distill is None else {**report, "distill": self._teacher_states.record}
-        )
+        """The sources, the number of concepts that they name, and the teacher."""
+        report = {**super().report(), "concepts": len(self.concepts)}
+        if self.distill is not None:
+            report["distill"] = self._teacher_states.record
+        return report
 
 
 def candidates(
     inventory: np.ndarray, present: np.ndarray, negatives: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """The concepts that a corpus's tokens meet in one batch, ascending.
+    """The concepts with which the tokens of a corpus are compared in one batch, ascending.
 
-    A closed inventory whole; of an open one ``negatives`` drawn evenly, and those ``present``
-    (negative numbers stand for none). Concepts of the batch meet its other tokens as often as they
-    occur, so what is drawn is for the rare ones. The loss is not scaled up to the whole inventory:
-    a hundred thousand easy negatives would drown a token's one positive.
+    Of a closed ``inventory`` these are all. Of an open one they are ``negatives`` drawn evenly, and
+    those that are ``present`` in the batch (negative numbers there are no concepts). A concept that
+    is present is compared with the batch's other tokens as often as it occurs, so the drawn ones
+    are there for rare concepts. The loss is not scaled up to the whole inventory: a hundred
+    thousand easy negatives would drown a token's one positive.
     """
     if len(inventory) <= negatives:
         return inventory
