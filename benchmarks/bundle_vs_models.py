@@ -37,7 +37,8 @@ from torch import nn
 
 from onetrunk.apps.app import App
 from onetrunk.apps.engine import Engine
-from onetrunk.bundle.export import Precision, export_bundle
+from onetrunk.bundle.contents import Precision
+from onetrunk.bundle.export import export_bundle
 from onetrunk.bundle.merged import merged_model
 from onetrunk.bundle.runtime import Runtime, session
 from onetrunk.families import FAMILIES

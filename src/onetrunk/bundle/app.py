@@ -1,6 +1,6 @@
 """One app as a bundle holds it: a safetensors file, read and written without PyTorch.
 
-LoRA is kept as the top wants it: ``A (d_in, r)``, and ``B (r, d_out)`` times its scaling.
+LoRA is kept as the top multiplies it: ``A (d_in, r)``, and ``B (r, d_out)`` times its scaling.
 """
 
 from __future__ import annotations
@@ -16,18 +16,17 @@ import safetensors
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from onetrunk.bundle.voters import PREFIX, Voters
+from onetrunk.apps.neighbours import Neighbours
+from onetrunk.decoding import DECODERS
 from onetrunk.errors import UserError
 
-PER_WORD = ("ner", "nested-ner")
-FAMILIES = (*PER_WORD, "tc", "multi-label", "rating")
-"""Whose logits the runtime can read; some have a row of them for each word."""
-
 _HEAD = ("head.weight", "head.bias")
+_NEIGHBOURS = "neighbours."
 
 Place = tuple[int, str]
+"""A linear map: its layer and its name."""
 Lora = Mapping[Place, tuple[np.ndarray, np.ndarray]]
-"""(layer, target) -> A ``(d_in, r)`` and B ``(r, d_out)``."""
+"""A ``(d_in, r)`` and B ``(r, d_out)`` of each place."""
 
 
 def a_name(layer: int, target: str) -> str:
@@ -42,16 +41,18 @@ def b_name(layer: int, target: str) -> str:
 
 @dataclass(frozen=True)
 class BundledApp:
-    """One app: ``family`` says how its logits are read, ``slot`` which LoRA the top uses for it."""
+    """One app: its head, LoRA and neighbours, and how its logits become an answer."""
 
     name: str
     family: str
+    decoder: str
+    """A name in :data:`~onetrunk.decoding.DECODERS`."""
     labels: list[str]
     head_layers: int
-    """The head reads the states of so many layers side by side, the last one and those before."""
+    """The head reads the states of this many last layers side by side."""
     max_length: int
     family_of_primary: str
-    """Whose states a head alone reads: a primary LoRA, or the bare backbone."""
+    """For a head alone: the primary LoRA under which its states are computed, or ``none``."""
     weight: np.ndarray
     """``(C, head_layers D)``"""
     bias: np.ndarray
@@ -60,25 +61,33 @@ class BundledApp:
     """Empty for a head alone."""
     fingerprint: str = ""
     """Of the backbone it was trained on."""
-    voters: Voters | None = None
-    """Labelled neighbours whose votes are blended with the head's answer."""
+    neighbours: Neighbours | None = None
+    """Labelled states whose votes are blended with the head's answer."""
+
+    @property
+    def per_word(self) -> bool:
+        """Whether the head reads each word, and not the whole text."""
+        return DECODERS[self.decoder].per_word
 
     @property
     def slot(self) -> str:
-        """Apps of one slot share the top."""
+        """Name of the LoRA that the top applies; apps of one slot share its states."""
         return f"app:{self.name}" if self.lora else self.family_of_primary
 
     def logits(self, states: np.ndarray) -> np.ndarray:
-        """What the head reads ``(U, head_layers D)`` -> logits ``(U, C)``."""
+        """Head input ``(U, head_layers D)`` -> logits ``(U, C)``."""
         logits: np.ndarray = states @ self.weight.T + self.bias
-        if self.voters is None:
+        blend = DECODERS[self.decoder].blend
+        if self.neighbours is None or blend is None:
             return logits
-        return self.voters.blend(self.family, logits, states)
+        votes = self.neighbours.votes(states)
+        return blend(logits, votes, self.neighbours.share) + self.neighbours.shift
 
     def to_bytes(self, dtype: type) -> bytes:
-        """The app as a file, with numbers in ``dtype``."""
+        """The app as a file, with floating-point numbers in ``dtype``."""
         record: dict[str, Any] = {  # the keys of format 1
             "family": self.family,
+            "decoder": self.decoder,
             "labels": self.labels,
             "reads": self.head_layers,
             "max_length": self.max_length,
@@ -86,9 +95,10 @@ class BundledApp:
             "fingerprint": self.fingerprint,
         }
         arrays = dict(zip(_HEAD, (self.weight, self.bias), strict=True)) | lora_arrays(self.lora)
-        if self.voters is not None:
-            record["neighbours"] = self.voters.numbers()
-            arrays |= self.voters.arrays()
+        if self.neighbours is not None:
+            record["neighbours"] = self.neighbours.numbers()
+            votes = self.neighbours.arrays()
+            arrays |= {f"{_NEIGHBOURS}{name}": array for name, array in votes.items()}
         return _saved(arrays, dtype, {"onetrunk": json.dumps(record, ensure_ascii=False)})
 
     @classmethod
@@ -98,25 +108,39 @@ class BundledApp:
             arrays = _read(content)
             record = json.loads(_metadata(content)["onetrunk"])
             weight, bias = (arrays.pop(key) for key in _HEAD)
-            voters = None
-            if "neighbours" in record:
-                own = {key: arrays.pop(key) for key in [*arrays] if key.startswith(PREFIX)}
-                voters = Voters.of(own, record["neighbours"])
-                if voters.keys.shape[1] != weight.shape[1] or voters.shift.shape != bias.shape:
-                    raise ValueError(f"neighbours of {voters.keys.shape} for {weight.shape}")
-            app = cls(
-                name, record["family"], list(record["labels"]), int(record["reads"]),
-                int(record["max_length"]), record["primary"], weight, bias, lora_of(arrays),
-                record["fingerprint"], voters,
-            )  # fmt: skip
-            if app.family not in FAMILIES:
-                raise ValueError(f"family {app.family!r}")
-            count = len(app.labels)
-            sizes = {"ner": 1 + 2 * count, "nested-ner": 3 * count, "rating": 1}
-            classes = sizes.get(app.family, count)
+            # Before plug-in families had bundles, the family's name was the decoder's.
+            decoder = record.get("decoder", record["family"])
+            if decoder not in DECODERS:
+                raise ValueError(f"unknown decoder {decoder!r}")
+            labels = list(record["labels"])
+            classes = DECODERS[decoder].classes(labels)
             if weight.ndim != 2 or not len(weight) == len(bias) == classes:
                 raise ValueError(f"a head of {weight.shape} and {bias.shape} for {classes} classes")
-        return app
+            votes = {
+                key.removeprefix(_NEIGHBOURS): arrays.pop(key)
+                for key in [*arrays]
+                if key.startswith(_NEIGHBOURS)
+            }
+            neighbours = None
+            if "neighbours" in record:
+                if DECODERS[decoder].blend is None:
+                    raise ValueError(f"neighbours with decoder {decoder!r}")
+                numbers = record["neighbours"]
+                neighbours = Neighbours.from_file(votes, numbers, classes, weight.shape[1])
+            return cls(
+                name=name,
+                family=record["family"],
+                decoder=decoder,
+                labels=labels,
+                head_layers=int(record["reads"]),
+                max_length=int(record["max_length"]),
+                family_of_primary=record["primary"],
+                weight=weight,
+                bias=bias,
+                lora=lora_of(arrays),
+                fingerprint=record["fingerprint"],
+                neighbours=neighbours,
+            )
 
 
 def lora_arrays(lora: Lora) -> dict[str, np.ndarray]:
@@ -129,7 +153,7 @@ def lora_arrays(lora: Lora) -> dict[str, np.ndarray]:
 
 
 def lora_of(arrays: Mapping[str, np.ndarray]) -> Lora:
-    """The LoRA that named arrays make. Raises ValueError or KeyError if they make none."""
+    """The LoRA of named arrays. Raises ValueError or KeyError if they are none."""
     lora = {}
     for name in arrays:
         layer, target, half = name.removeprefix("layer_").split(".")
@@ -158,17 +182,17 @@ def read_lora(content: bytes, where: str) -> Lora:
 def _saved(
     arrays: Mapping[str, np.ndarray], dtype: type, metadata: dict[str, str] | None = None
 ) -> bytes:
-    """Arrays as a safetensors file; whole numbers stay what they are."""
-    kept: dict[str, np.ndarray] = {
+    """Arrays as a safetensors file; integers keep their type."""
+    converted: dict[str, np.ndarray] = {
         name: np.ascontiguousarray(array, dtype if array.dtype.kind == "f" else None)
         for name, array in arrays.items()
     }
-    content: bytes = save_tensors(kept, metadata)
+    content: bytes = save_tensors(converted, metadata)
     return content
 
 
 def _read(content: bytes) -> dict[str, np.ndarray]:
-    """Arrays of a safetensors file; floats as float32, whatever they are kept in."""
+    """Arrays of a safetensors file; floats of any size become float32."""
     return {
         name: array.astype(np.float32) if array.dtype.kind == "f" else array
         for name, array in load_tensors(content).items()
@@ -176,10 +200,10 @@ def _read(content: bytes) -> dict[str, np.ndarray]:
 
 
 def _metadata(content: bytes) -> dict[str, str]:
-    """The metadata of safetensors content that has been read: the library gives that of files."""
+    """The metadata in safetensors content, which the library itself reads from files alone."""
     size = int.from_bytes(content[:8], "little")
-    found: dict[str, str] = json.loads(content[8 : 8 + size])["__metadata__"]
-    return found
+    metadata: dict[str, str] = json.loads(content[8 : 8 + size])["__metadata__"]
+    return metadata
 
 
 @contextmanager
