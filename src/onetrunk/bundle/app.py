@@ -23,19 +23,17 @@ from onetrunk.errors import UserError
 _HEAD = ("head.weight", "head.bias")
 _NEIGHBOURS = "neighbours."
 
-Place = tuple[int, str]
-"""A linear map: its layer and its name."""
-Lora = Mapping[Place, tuple[np.ndarray, np.ndarray]]
-"""A ``(d_in, r)`` and B ``(r, d_out)`` of each place."""
+Lora = Mapping[str, np.ndarray]
+"""A ``(d_in, r)`` and B ``(r, d_out)`` of each place, by :func:`a_name` and :func:`b_name`."""
 
 
 def a_name(layer: int, target: str) -> str:
-    """Name of a place's stacked A ``(n, d_in, r)``, in graphs and files."""
+    """Name of A at a place (a linear map of a layer): in files, and stacked in graphs."""
     return f"layer_{layer}.{target}.a"
 
 
 def b_name(layer: int, target: str) -> str:
-    """Name of a place's stacked B ``(n, r, d_out)``."""
+    """Name of B at a place."""
     return f"layer_{layer}.{target}.b"
 
 
@@ -94,19 +92,19 @@ class BundledApp:
             "primary": self.family_of_primary,
             "fingerprint": self.fingerprint,
         }
-        arrays = dict(zip(_HEAD, (self.weight, self.bias), strict=True)) | lora_arrays(self.lora)
+        arrays = {**dict(zip(_HEAD, (self.weight, self.bias), strict=True)), **self.lora}
         if self.neighbours is not None:
             record["neighbours"] = self.neighbours.numbers()
             votes = self.neighbours.arrays()
             arrays |= {f"{_NEIGHBOURS}{name}": array for name, array in votes.items()}
-        return _saved(arrays, dtype, {"onetrunk": json.dumps(record, ensure_ascii=False)})
+        return to_bytes(arrays, dtype, {"onetrunk": json.dumps(record, ensure_ascii=False)})
 
     @classmethod
     def from_bytes(cls, name: str, content: bytes, where: str) -> BundledApp:
         """Raises :class:`UserError` if the content is damaged."""
         with _damage(where):
             arrays = _read(content)
-            record = json.loads(_metadata(content)["onetrunk"])
+            record = _record(content)
             weight, bias = (arrays.pop(key) for key in _HEAD)
             # Before plug-in families had bundles, the family's name was the decoder's.
             decoder = record.get("decoder", record["family"])
@@ -122,10 +120,9 @@ class BundledApp:
                 if key.startswith(_NEIGHBOURS)
             }
             neighbours = None
-            if "neighbours" in record:
+            if numbers := record.get("neighbours"):
                 if DECODERS[decoder].blend is None:
                     raise ValueError(f"neighbours with decoder {decoder!r}")
-                numbers = record["neighbours"]
                 neighbours = Neighbours.from_file(votes, numbers, classes, weight.shape[1])
             return cls(
                 name=name,
@@ -137,52 +134,31 @@ class BundledApp:
                 family_of_primary=record["primary"],
                 weight=weight,
                 bias=bias,
-                lora=lora_of(arrays),
+                lora=_checked(arrays),
                 fingerprint=record["fingerprint"],
                 neighbours=neighbours,
             )
 
 
-def lora_arrays(lora: Lora) -> dict[str, np.ndarray]:
-    """A LoRA's arrays by name."""
-    return {
-        name: array
-        for (layer, target), (a, b) in lora.items()
-        for name, array in ((a_name(layer, target), a), (b_name(layer, target), b))
-    }
+def read_lora(content: bytes, where: str) -> Lora:
+    """A primary LoRA. Raises :class:`UserError` if the content is damaged."""
+    with _damage(where):
+        return _checked(_read(content))
 
 
-def lora_of(arrays: Mapping[str, np.ndarray]) -> Lora:
-    """The LoRA of named arrays. Raises ValueError or KeyError if they are none."""
-    lora = {}
-    for name in arrays:
-        layer, target, half = name.removeprefix("layer_").split(".")
-        if half == "a":
-            place = int(layer), target
-            a, b = arrays[name], arrays[b_name(*place)]
-            if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
-                raise ValueError(f"{name} of shape {a.shape} beside {b.shape}")
-            lora[place] = a, b
-    if len(arrays) != 2 * len(lora):
-        raise ValueError("halves of LoRA are missing")
+def _checked(lora: Lora) -> Lora:
+    """Raises KeyError if a half is missing, ValueError if the halves do not fit each other."""
+    for name in lora:
+        a, b = (lora[name[:-1] + half] for half in "ab")
+        if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
+            raise ValueError(f"{name} of shapes {a.shape} and {b.shape}")
     return lora
 
 
-def lora_bytes(lora: Lora, dtype: type) -> bytes:
-    """A primary LoRA as a file."""
-    return _saved(lora_arrays(lora), dtype)
-
-
-def read_lora(content: bytes, where: str) -> Lora:
-    """Raises :class:`UserError` if the content is damaged."""
-    with _damage(where):
-        return lora_of(_read(content))
-
-
-def _saved(
+def to_bytes(
     arrays: Mapping[str, np.ndarray], dtype: type, metadata: dict[str, str] | None = None
 ) -> bytes:
-    """Arrays as a safetensors file; integers keep their type."""
+    """Arrays as a safetensors file: floats in ``dtype``; integers keep their type."""
     converted: dict[str, np.ndarray] = {
         name: np.ascontiguousarray(array, dtype if array.dtype.kind == "f" else None)
         for name, array in arrays.items()
@@ -199,11 +175,13 @@ def _read(content: bytes) -> dict[str, np.ndarray]:
     }
 
 
-def _metadata(content: bytes) -> dict[str, str]:
-    """The metadata in safetensors content, which the library itself reads from files alone."""
+def _record(content: bytes) -> dict[str, Any]:
+    """What the metadata of a file says; the library reads metadata from files on disk alone."""
     size = int.from_bytes(content[:8], "little")
-    metadata: dict[str, str] = json.loads(content[8 : 8 + size])["__metadata__"]
-    return metadata
+    record: dict[str, Any] = json.loads(
+        json.loads(content[8 : 8 + size])["__metadata__"]["onetrunk"]
+    )
+    return record
 
 
 @contextmanager

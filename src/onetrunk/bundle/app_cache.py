@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from onetrunk.bundle.app import BundledApp, Lora, a_name, b_name
+from onetrunk.bundle.app import BundledApp, Lora
 from onetrunk.bundle.layout import NONE, Bundle, check_name
 from onetrunk.errors import UserError, nearest
 
@@ -40,7 +40,7 @@ class AppCache:
     def __init__(
         self,
         bundle: Bundle,
-        shapes: Mapping[str, Sequence[int]],
+        shapes: Mapping[str, Sequence[int | str]],
         names: Sequence[str],
         max_loaded: int | None,
     ) -> None:
@@ -53,17 +53,16 @@ class AppCache:
         }
         for name in names:
             bundle.check_known(name)
-        self._on_disk = dict.fromkeys(names)
-        self._in_memory_only: dict[str, BundledApp] = {}
+        # By name, an app that was added in memory; None for one that the bundle holds.
+        self._apps: dict[str, BundledApp | None] = dict.fromkeys(names)
         self._clock, self._last_use = itertools.count(), dict[str, int]()
         self._changing = threading.Lock()
-        first = [*self._on_disk][:max_loaded]
-        self.now = self._stack({name: bundle.app(name) for name in first})
+        self.now = self._stack({name: bundle.app(name) for name in [*self._apps][:max_loaded]})
 
     @property
     def names(self) -> list[str]:
         """Of all apps, in memory or not."""
-        return [*self._on_disk, *self._in_memory_only]
+        return [*self._apps]
 
     def having(self, names: Sequence[str], some: bool = False) -> Loaded:
         """A state in which these apps are in memory; with ``some``, those that still exist.
@@ -79,16 +78,14 @@ class AppCache:
         with self._changing:
             now = self.now
             if some:
-                names = [name for name in names if self._exists(name)]
+                names = [name for name in names if name in self._apps]
             needed = {name: now.apps.get(name) or self._read(name) for name in names}
-            others = [
-                name for name in now.apps if name not in needed and name not in self._in_memory_only
-            ]
+            added = {name: app for name, app in self._apps.items() if app is not None}
+            others = [name for name in now.apps if name not in needed and name not in added]
             others.sort(key=lambda name: self._last_use.get(name, -1))
-            limit = self.max_loaded or len(self._on_disk)
-            spare = max(0, limit - len(needed.keys() - self._in_memory_only))
-            recent = {name: now.apps[name] for name in others[max(0, len(others) - spare) :]}
-            self.now = self._stack({**self._in_memory_only, **recent, **needed})
+            limit = (self.max_loaded or len(self._apps)) - len(needed.keys() - added.keys())
+            recent = others[max(0, len(others) - max(0, limit)) :]
+            self.now = self._stack({**added, **{name: now.apps[name] for name in recent}, **needed})
             return self.now
 
     def add(self, app: BundledApp) -> None:
@@ -98,27 +95,22 @@ class AppCache:
         self.bundle.check_app(app, f"app {app.name}")
         with self._changing:
             self.now = self._stack({**self.now.apps, app.name: app})
-            self._in_memory_only = {**self._in_memory_only, app.name: app}
-            self._on_disk = {name: None for name in self._on_disk if name != app.name}
+            self._apps = {**self._apps, app.name: app}
 
     def remove(self, name: str) -> None:
         """Forget an app. Raises :class:`UserError` with the nearest name if unknown."""
         with self._changing:
             self._check(name)
-            self.now = self._stack(_without(self.now.apps, name))
-            self._in_memory_only = _without(self._in_memory_only, name)
-            self._on_disk = {other: None for other in self._on_disk if other != name}
+            self.now = self._stack({k: app for k, app in self.now.apps.items() if k != name})
+            self._apps = {k: app for k, app in self._apps.items() if k != name}
 
     def stack_primary(self, family: str) -> Mapping[str, np.ndarray]:
-        """The top's LoRA inputs with one primary LoRA at number 0; without one, the bare
-        backbone."""
-        return stack_loras(self.bundle, self._shapes, [self._primary_loras.get(family, {})])
-
-    def _exists(self, name: str) -> bool:
-        return name in self._on_disk or name in self._in_memory_only
+        """The top's LoRA inputs with one family's primary LoRA at number 0, or the bare backbone
+        if the family has none."""
+        return stack_loras(self._shapes, [self._primary_loras.get(family, {})])
 
     def _check(self, name: str) -> None:
-        if not self._exists(name):
+        if name not in self._apps:
             raise UserError(f"unknown app {name!r}; {nearest(name, self.names)}")
 
     def _read(self, name: str) -> BundledApp:
@@ -131,31 +123,26 @@ class AppCache:
         for app in apps.values():
             loras[app.slot] = app.lora or self._primary_loras.get(app.slot, {})
         slots = {name: number for number, name in enumerate(loras)}
-        return Loaded(dict(apps), slots, stack_loras(self.bundle, self._shapes, [*loras.values()]))
+        return Loaded(dict(apps), slots, stack_loras(self._shapes, [*loras.values()]))
 
 
 def stack_loras(
-    bundle: Bundle, shapes: Mapping[str, Sequence[int]], loras: Sequence[Lora]
+    shapes: Mapping[str, Sequence[int | str]], loras: Sequence[Lora]
 ) -> dict[str, np.ndarray]:
     """The top's LoRA inputs: ``(n, d_in, r)`` and ``(n, r, d_out)`` float32 of every place.
 
-    They are zero where a LoRA lacks a place or has a lower rank. ``shapes`` are those of the
-    inputs.
+    They are zero where a LoRA lacks a place or has a lower rank. ``shapes`` are those of all inputs
+    of the top; n and r have names there.
     """
-    rank = max((a.shape[1] for lora in loras for a, _ in lora.values()), default=1)
-    stacked: dict[str, np.ndarray] = {}
-    for layer in range(bundle.depth - bundle.k, bundle.depth):
-        for target in bundle.targets:
-            first, second = a_name(layer, target), b_name(layer, target)
-            a = np.zeros((len(loras), shapes[first][1], rank), np.float32)
-            b = np.zeros((len(loras), rank, shapes[second][2]), np.float32)
+    ranks = [a.shape[1] for lora in loras for name, a in lora.items() if name.endswith(".a")]
+    rank = max(ranks, default=1)
+    stacked = {}
+    for name, (_, *shape) in shapes.items():
+        if name.endswith((".a", ".b")):
+            size = [rank if isinstance(length, str) else length for length in shape]
+            stacked[name] = np.zeros((len(loras), *size), np.float32)
             for number, lora in enumerate(loras):
-                if (layer, target) in lora:
-                    lora_a, lora_b = lora[layer, target]
-                    a[number, :, : lora_a.shape[1]], b[number, : len(lora_b)] = lora_a, lora_b
-            stacked |= {first: a, second: b}
+                if name in lora:
+                    rows, columns = lora[name].shape
+                    stacked[name][number, :rows, :columns] = lora[name]
     return stacked
-
-
-def _without(apps: Mapping[str, BundledApp], name: str) -> dict[str, BundledApp]:
-    return {other: app for other, app in apps.items() if other != name}

@@ -10,7 +10,7 @@ import onnx
 
 from onetrunk.apps.app import App
 from onetrunk.bundle import int4, int8
-from onetrunk.bundle.app import BundledApp, Lora
+from onetrunk.bundle.app import BundledApp, Lora, a_name, b_name
 from onetrunk.bundle.layout import check_name
 from onetrunk.data.rows import TaggedText
 from onetrunk.decoding import DECODERS
@@ -71,10 +71,11 @@ def _decoder(name: str, family: Family[Any, Any]) -> str:
 
 def lora_of_adapter(adapter: LoraAdapter) -> Lora:
     """The arrays of an adapter, its scaling in B."""
-    return {
-        place: (a.detach().cpu().numpy(), (b * adapter.scaling).detach().cpu().numpy())
-        for place, (a, b) in adapter.matrices.items()
-    }
+    lora = {}
+    for place, (a, b) in adapter.matrices.items():
+        lora[a_name(*place)] = a.detach().cpu().numpy()
+        lora[b_name(*place)] = (b * adapter.scaling).detach().cpu().numpy()
+    return lora
 
 
 def top_layers(backbone: Backbone, apps: Mapping[str, App]) -> int:

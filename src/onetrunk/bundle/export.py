@@ -12,7 +12,7 @@ from onetrunk import __version__
 from onetrunk.apps.app import App, load_apps, read_record
 from onetrunk.apps.engine import Engine
 from onetrunk.bundle import layout
-from onetrunk.bundle.app import lora_bytes
+from onetrunk.bundle.app import to_bytes
 from onetrunk.bundle.contents import (
     FLOATS,
     Precision,
@@ -133,7 +133,7 @@ def export_bundle(
     contents[layout.TOKENIZER] = tokenizer_bytes(encoder)
     for family, adapter in backbone.primary_loras.items():
         path = f"{layout.PRIMARY}/{family}{layout.SUFFIX}"
-        contents[path] = lora_bytes(lora_of_adapter(adapter), floats)
+        contents[path] = to_bytes(lora_of_adapter(adapter), floats)
     for name, app in bundled.items():
         contents[layout.app_path(name)] = app.to_bytes(floats)
     manifest = {

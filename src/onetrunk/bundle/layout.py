@@ -14,7 +14,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from onetrunk.bundle.app import BundledApp, Lora, read_lora
+from onetrunk.bundle.app import BundledApp, Lora, a_name, b_name, read_lora
 from onetrunk.errors import UserError, nearest
 from onetrunk.storage import read_json
 
@@ -150,8 +150,12 @@ class Bundle:
 
     def check_lora(self, lora: Lora, where: str) -> None:
         """Raise :class:`UserError` unless the top can adapt every place of a LoRA."""
-        for layer, target in lora:
-            if not self.depth - self.k <= layer < self.depth or target not in self.targets:
+        layers = range(self.depth - self.k, self.depth)
+        places = [(layer, target) for layer in layers for target in self.targets]
+        known = {half(*place) for place in places for half in (a_name, b_name)}
+        for name in lora:
+            if name not in known:
+                layer, _, target = name[:-2].removeprefix("layer_").partition(".")
                 raise UserError(
                     f"{where}: LoRA on {target} of layer {layer}; this bundle's graph takes "
                     f"{', '.join(self.targets)} of layers {self.depth - self.k} to "

@@ -21,7 +21,7 @@ from onetrunk.bundle.contents import Precision, bundled_app, model_bytes, tokeni
 from onetrunk.bundle.exported import Exported
 from onetrunk.bundle.graph import whole_graph
 from onetrunk.bundle.parity import difference
-from onetrunk.bundle.runtime import session
+from onetrunk.bundle.sessions import session
 from onetrunk.errors import UserError
 from onetrunk.model.backbone import Backbone
 from onetrunk.model.lora_stack import LoraStack

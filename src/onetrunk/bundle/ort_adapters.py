@@ -14,7 +14,7 @@ import onnxruntime
 from onetrunk.bundle.app import Lora
 from onetrunk.bundle.app_cache import stack_loras
 from onetrunk.bundle.layout import NONE, TOP, Bundle
-from onetrunk.bundle.runtime import session
+from onetrunk.bundle.sessions import session
 from onetrunk.errors import UserError
 from onetrunk.storage import atomic_folder, refuse_existing
 
@@ -45,7 +45,7 @@ def write_adapters(folder: str | Path, out: str | Path, overwrite: bool = False)
             # A variable keeps the values in memory: the file reads them only when it is written.
             values = {
                 key: onnxruntime.OrtValue.ortvalue_from_numpy(array)
-                for key, array in stack_loras(bundle, shapes, [lora]).items()
+                for key, array in stack_loras(shapes, [lora]).items()
             }
             file = onnxruntime.AdapterFormat()
             file.set_adapter_version(VERSION)

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
-import onnxruntime
 from tokenizers import Tokenizer
 
 from onetrunk.bundle.app import BundledApp
 from onetrunk.bundle.app_cache import AppCache, Loaded
-from onetrunk.bundle.layout import TOKENIZER, TOP, TRUNK, Bundle
+from onetrunk.bundle.layout import TOKENIZER, Bundle
+from onetrunk.bundle.sessions import Sessions, first_tokens
 from onetrunk.data.alignment import Encoded, encode_windows, window_units
 from onetrunk.data.batching import STREAM_TEXTS, by_budget, in_turn
 from onetrunk.data.rows import Span, TaggedText
@@ -53,14 +53,10 @@ class Runtime:
         use. Raises :class:`UserError` if any part is missing, damaged or does not fit.
         """
         self.bundle = Bundle(folder)
-        self._trunk, self._top = (
-            session(self.bundle.read(path), threads, str(self.bundle.folder / path))
-            for path in (TRUNK, TOP)
-        )
+        self._sessions = Sessions(self.bundle, threads)
         self._tokenizer = Tokenizer.from_buffer(self.bundle.read(TOKENIZER))
-        shapes = {node.name: node.shape for node in self._top.get_inputs()}
         names = self.bundle.apps if apps is None else listed(apps, "apps")
-        self._app_cache = AppCache(self.bundle, shapes, names, max_loaded)
+        self._app_cache = AppCache(self.bundle, self._sessions.shapes, names, max_loaded)
 
     @property
     def names(self) -> list[str]:
@@ -116,8 +112,9 @@ class Runtime:
             {
                 "text": text,
                 "apps": {
-                    name: decoders[name].render(text, words[number], of_app[number])
-                    for name, of_app in predictions.items()
+                    name: decoders[name].render(text, words[number], predictions[name][number])
+                    for name in names
+                    if name in predictions
                 },
             }
             for number, text in enumerate(every)
@@ -144,15 +141,14 @@ class Runtime:
         """
         every = _readable(texts)
         windows = encode_windows(self._tokenizer, every, self.bundle.max_length)
-        flat = [*chain.from_iterable(windows)]
-        vectors = np.empty((len(flat), self.bundle.width), np.float32)
-        for batch in by_budget([len(window.ids) for window in flat], BATCH_TOKENS):
-            ids = [flat[window].ids for window in batch]
-            states, mask = self._states(ids, [0], self._embedding_lora, 1)
-            vectors[batch] = _pooled([states[-1][0]], mask, self.bundle.pooling)
+        ids = [window.ids for parts in windows for window in parts]
+        vectors = np.empty((len(ids), self.bundle.width), np.float32)
+        for batch in by_budget([*map(len, ids)], BATCH_TOKENS):
+            of_batch = [ids[window] for window in batch]
+            (state,), mask = self._sessions.states(of_batch, [0], self._embedding_lora, 1)
+            vectors[batch] = self._sessions.pooled([state[0]], mask)
         means = np.empty((len(every), self.bundle.width), np.float32)
-        ends = np.cumsum([0, *map(len, windows)])
-        for number, (first, after) in enumerate(pairwise(ends.tolist())):
+        for number, (first, after) in enumerate(_ranges(windows)):
             means[number] = vectors[first:after].mean(0)
         return means[0] if isinstance(texts, str) else means
 
@@ -167,13 +163,34 @@ class Runtime:
         names: Sequence[str],
         ids: Sequence[Sequence[int]],
         units: Sequence[Sequence[int]],
+        loaded: Loaded | None = None,
     ) -> dict[str, list[np.ndarray]]:
         """One pass over the token ids of B windows: by app, logits ``(u, C)`` of each window.
 
         ``units``: the token positions of each window's words, -1 where a word is not read there;
-        apps of whole texts do not look at them.
+        apps of whole texts do not look at them. ``loaded``: the state with these apps, by default
+        the present one.
         """
-        return self._logits(self._app_cache.having(names), names, ids, units)
+        loaded = loaded or self._app_cache.having(names)
+        apps = {name: loaded.apps[name] for name in names}
+        slots = [*dict.fromkeys(app.slot for app in apps.values())]
+        most = max(app.head_layers for app in apps.values())
+        numbers = [loaded.slots[slot] for slot in slots]
+        states, mask = self._sessions.states(ids, numbers, loaded.stacked, most)
+        tokens = [[token for token in row if token >= 0] for row in units]
+        gathered: dict[tuple[bool, str, int], np.ndarray] = {}  # shared by the apps of a slot
+        logits = {}
+        for name, app in apps.items():
+            key = (app.per_word, app.slot, app.head_layers)
+            if key not in gathered:
+                read = [state[slots.index(app.slot)] for state in states[-app.head_layers :]]
+                if app.per_word:
+                    gathered[key] = first_tokens(read, tokens)
+                else:
+                    gathered[key] = self._sessions.pooled(read, mask)
+            counts = [*map(len, tokens)] if app.per_word else [1] * len(ids)
+            logits[name] = np.split(app.logits(gathered[key]), np.cumsum(counts)[:-1])
+        return logits
 
     @cached_property
     def _embedding_lora(self) -> Mapping[str, np.ndarray]:
@@ -189,113 +206,46 @@ class Runtime:
         """Predictions by app for texts and, for apps that read each word, their words."""
         predictions: dict[str, list[Any]] = {}
         for max_length in sorted({loaded.apps[name].max_length for name in names}):
-            group = [name for name in names if loaded.apps[name].max_length == max_length]
+            apps = [loaded.apps[name] for name in names]
+            apps = [app for app in apps if app.max_length == max_length]
             limit = min(max_length, self.bundle.max_length)
             windows = encode_windows(self._tokenizer, texts, limit)
-            predictions |= self._predictions_of_windows(loaded, group, windows, words)
-        return predictions
-
-    def _predictions_of_windows(
-        self,
-        loaded: Loaded,
-        names: Sequence[str],
-        windows: Sequence[Sequence[Encoded]],
-        words: Sequence[Sequence[Span]],
-    ) -> dict[str, list[Any]]:
-        apps = [loaded.apps[name] for name in names]
-        flat = [*chain.from_iterable(windows)]
-        units: list[list[int]] = [[] for _ in flat]
-        if any(app.per_word for app in apps):
-            units = [*chain.from_iterable(map(window_units, words, windows))]
-        parts: dict[str, list[np.ndarray]] = {app.name: [np.empty(0)] * len(flat) for app in apps}
-        budget = BATCH_TOKENS // len({app.slot for app in apps})
-        for batch in by_budget([len(window.ids) for window in flat], budget):
-            ids = [flat[window].ids for window in batch]
-            logits = self._logits(loaded, names, ids, [units[window] for window in batch])
-            for name in names:
-                for window, part in zip(batch, logits[name], strict=True):
-                    parts[name][window] = part
-        predictions: dict[str, list[Any]] = {name: [] for name in names}
-        ends = np.cumsum([0, *map(len, windows)])
-        for first, after in pairwise(ends.tolist()):
-            tokens = [max(of_word) for of_word in zip(*units[first:after], strict=True)]
+            ids = [window.ids for parts in windows for window in parts]
+            units: list[list[int]] = [[] for _ in ids]
+            if any(app.per_word for app in apps):
+                units = [*chain.from_iterable(map(window_units, words, windows))]
+            logits = self._logits_of_windows(loaded, [app.name for app in apps], ids, units)
             for app in apps:
-                of_text = np.concatenate(parts[app.name][first:after])
-                decode = DECODERS[app.decoder].decode
-                predictions[app.name].append(decode(of_text, tokens, app.labels))
+                predictions[app.name] = []
+            for first, after in _ranges(windows):
+                tokens = [max(of_word) for of_word in zip(*units[first:after], strict=True)]
+                for app in apps:
+                    of_text = np.concatenate(logits[app.name][first:after])
+                    prediction = DECODERS[app.decoder].decode(of_text, tokens, app.labels)
+                    predictions[app.name].append(prediction)
         return predictions
 
-    def _logits(
+    def _logits_of_windows(
         self,
         loaded: Loaded,
         names: Sequence[str],
         ids: Sequence[Sequence[int]],
         units: Sequence[Sequence[int]],
     ) -> dict[str, list[np.ndarray]]:
-        apps = {name: loaded.apps[name] for name in names}
-        slots = [*dict.fromkeys(app.slot for app in apps.values())]
-        most = max(app.head_layers for app in apps.values())
-        numbers = [loaded.slots[slot] for slot in slots]
-        states, mask = self._states(ids, numbers, loaded.stacked, most)
-        tokens = [[token for token in row if token >= 0] for row in units]
-        gathered: dict[tuple[bool, str, int], np.ndarray] = {}  # shared by the apps of a slot
-        logits = {}
-        for name, app in apps.items():
-            key = (app.per_word, app.slot, app.head_layers)
-            if key not in gathered:
-                read = [state[slots.index(app.slot)] for state in states[-app.head_layers :]]
-                if app.per_word:
-                    gathered[key] = _first_tokens(read, tokens)
-                else:
-                    gathered[key] = _pooled(read, mask, self.bundle.pooling)
-            counts = map(len, tokens) if app.per_word else [1] * len(ids)
-            ends = np.cumsum([*counts])[:-1]
-            logits[name] = np.split(app.logits(gathered[key]), ends)
+        """:meth:`logits` for any number of windows, in batches of similar length."""
+        logits: dict[str, list[Any]] = {name: [None] * len(ids) for name in names}
+        budget = BATCH_TOKENS // len({loaded.apps[name].slot for name in names})
+        for batch in by_budget([*map(len, ids)], budget):
+            of_batch = self.logits(
+                names,
+                [ids[window] for window in batch],
+                [units[window] for window in batch],
+                loaded,
+            )
+            for name in names:
+                for window, part in zip(batch, of_batch[name], strict=True):
+                    logits[name][window] = part
         return logits
-
-    def _states(
-        self,
-        ids: Sequence[Sequence[int]],
-        slots: Sequence[int],
-        stacked: Mapping[str, np.ndarray],
-        count: int,
-    ) -> tuple[list[np.ndarray], np.ndarray]:
-        """The last ``count`` states ``(G, B, T, D)`` of B windows under G of the stacked LoRAs, and
-        the windows' mask ``(B, T)``."""
-        input_ids = np.full((len(ids), max(map(len, ids))), self.bundle.pad_id, np.int64)
-        mask = np.zeros_like(input_ids)
-        for number, row in enumerate(ids):
-            input_ids[number, : len(row)], mask[number, : len(row)] = row, 1
-        (hidden,) = self._trunk.run(None, {"input_ids": input_ids, "attention_mask": mask})
-        k = self.bundle.k
-        names = [f"state_{number}" for number in range(k - min(count, k) + 1, k + 1)]
-        feeds = {
-            "hidden": hidden[None],
-            "attention_mask": mask[None],
-            "slots": np.array(slots, np.int64),
-            **stacked,
-        }
-        states = self._top.run(names, feeds)
-        if count > k:
-            states = [np.broadcast_to(hidden, (len(slots), *hidden.shape)), *states]
-        return states, mask
-
-
-def session(graph: bytes | str, threads: int, where: str) -> onnxruntime.InferenceSession:
-    """A graph, by content or path, ready to run on ``threads`` threads (0: all cores). Raises
-    :class:`UserError` if onnxruntime cannot run it."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    try:
-        # Addition fused into the norm takes several times as long as the two operators apart.
-        return onnxruntime.InferenceSession(
-            graph,
-            options,
-            ["CPUExecutionProvider"],
-            disabled_optimizers=["SkipLayerNormFusion"],
-        )
-    except Exception as error:  # onnxruntime has no exception class of its own
-        raise UserError(f"{where} cannot be used: {str(error).splitlines()[0]}") from None
 
 
 def _readable(texts: Any) -> list[str]:
@@ -309,17 +259,6 @@ def _readable(texts: Any) -> list[str]:
     return every
 
 
-def _first_tokens(states: Sequence[np.ndarray], tokens: Sequence[Sequence[int]]) -> np.ndarray:
-    """States ``(B, T, D)`` of the words' first tokens, side by side: ``(U, head_layers D)``."""
-    windows = np.repeat(np.arange(len(tokens)), [*map(len, tokens)])
-    places = np.array([*chain.from_iterable(tokens)], np.int64)
-    return np.concatenate([state[windows, places] for state in states], -1)
-
-
-def _pooled(states: Sequence[np.ndarray], mask: np.ndarray, pooling: str) -> np.ndarray:
-    """One vector for each window, from states ``(B, T, D)`` side by side: ``(B, head_layers D)``.
-    ``pooling`` is ``mean`` (of all real tokens) or ``cls`` (the first one)."""
-    if pooling == "cls":
-        return np.concatenate([state[:, 0] for state in states], -1)
-    weights = (mask / mask.sum(1, keepdims=True)).astype(np.float32)[:, None]
-    return np.concatenate([(weights @ state)[:, 0] for state in states], -1)
+def _ranges(windows: Sequence[Sequence[Encoded]]) -> Iterator[tuple[int, int]]:
+    """For each text, the first of its windows among all and the one after its last."""
+    return pairwise(np.cumsum([0, *map(len, windows)]).tolist())

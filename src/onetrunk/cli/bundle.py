@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -105,7 +106,7 @@ def report(
         stdout().print(table)
     if out is not None:
         with atomic_folder(out, overwrite) as folder:
-            write_json(folder / "costs.json", costs.as_json())
+            write_json(folder / "costs.json", asdict(costs))
             save_figure(plot_costs(costs), folder / "costs.png")
         console.print(f"[bold green]wrote[/] {out}")
 
