@@ -36,7 +36,7 @@ def with_vocabulary_of(
 
     ``pieces``: at most this many, the most frequent ones; the texts' other words are then spelt in
     smaller pieces, too. Raises :class:`UserError` if there are no texts, or if the tokenizer is not
-    WordPiece (which finds a piece independently of the other pieces, so any may be left out).
+    WordPiece: only there can pieces be left out without changing how the others are found.
     """
     if not texts:
         raise UserError("there are no texts to take a vocabulary from")
