@@ -35,7 +35,9 @@ from bundle_vs_models import adapter
 from matrix import environment
 from onetrunk.apps.app import App
 from onetrunk.bundle.app import BundledApp
-from onetrunk.bundle.export import add_apps, bundled_app, export_bundle
+from onetrunk.bundle.change import add_apps
+from onetrunk.bundle.contents import bundled_app
+from onetrunk.bundle.export import export_bundle
 from onetrunk.bundle.runtime import Runtime
 from onetrunk.families import FAMILIES
 from onetrunk.model.backbone import Backbone, load_backbone
@@ -173,7 +175,7 @@ def mib():
 
 folder, room, text, *names = sys.argv[1:]
 before, start = mib(), time.perf_counter()
-runtime = Runtime(folder, threads=1, room=int(room))
+runtime = Runtime(folder, threads=1, max_loaded=int(room))
 found = {
     "seconds_to_open": round(time.perf_counter() - start, 2),
     "resident_mib_when_open": mib() - before,

@@ -37,9 +37,11 @@ from torch import nn
 
 from onetrunk.apps.app import App
 from onetrunk.apps.engine import Engine
-from onetrunk.bundle.export import Precision, export_bundle
+from onetrunk.bundle.contents import Precision
+from onetrunk.bundle.export import export_bundle
 from onetrunk.bundle.merged import merged_model
-from onetrunk.bundle.runtime import Runtime, session
+from onetrunk.bundle.runtime import Runtime
+from onetrunk.bundle.sessions import session
 from onetrunk.families import FAMILIES
 from onetrunk.model.backbone import Backbone
 from onetrunk.model.loading import load_encoder
@@ -115,7 +117,7 @@ runtime.predict([sys.argv[2]])
 """
 OF_MODELS = """
 sessions = [
-    onetrunk.bundle.runtime.session(str(path), 1, path.name)
+    onetrunk.bundle.sessions.session(str(path), 1, path.name)
     for path in sorted(Path(sys.argv[1]).glob("*.onnx"))
 ]
 ids = numpy.array([json.loads(sys.argv[2])])

@@ -11,14 +11,14 @@ import onnx
 from onnx import TensorProto
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
-from onetrunk.bundle.int8 import embeddings_in_rows
+from onetrunk.bundle.int8 import quantize_embeddings
 
 
 def quantized(model: onnx.ModelProto) -> onnx.ModelProto:
     """The graph with int8 weights, one scale an output; word embeddings as a bundle has them."""
     small = onnx.ModelProto()
     small.CopyFrom(model)
-    embeddings_in_rows(small.graph)
+    quantize_embeddings(small.graph)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "int8.onnx"
         level = logging.getLogger().level

@@ -1,11 +1,12 @@
-"""From logits to answers, with numpy alone: what every engine and the device's runtime share.
+"""From logits to answers, with numpy alone: task families and the device's runtime share this.
 
-Logits are ``(u, C)`` float32, the rows of one text's units (words, or windows of a whole text).
+Logits are ``(u, C)`` float32: one row for each unit of a text that the tokenizer kept something of.
+A unit is a word, or a window of a whole text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ from onetrunk.data.rows import Entity, Span
 
 @dataclass(frozen=True)
 class Tagged:
-    """One IOB2 tag and its probability a word."""
+    """One IOB2 tag and its probability for each word."""
 
     tags: list[str]
     scores: list[float]
@@ -33,10 +34,28 @@ class Nested:
 
 @dataclass(frozen=True)
 class Labelled:
-    """The labels chosen (one unless multi-label) and every label's probability."""
+    """The chosen labels (one unless multi-label) and the probability of every label."""
 
     labels: tuple[str, ...]
     probabilities: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """How the logits of one kind of app become predictions, and predictions become JSON."""
+
+    per_word: bool
+    """Whether units are words, read at their first token; else a unit is a whole, pooled window."""
+    classes: Callable[[Sequence[str]], int]
+    """``labels -> C``: the number of outputs of a head."""
+    decode: Callable[[np.ndarray, Sequence[int], Sequence[str]], Any]
+    """``(logits, units, labels) -> prediction`` for one text. ``units[word]`` is -1 for a word
+    without a row of logits; decoders of whole texts do not look at ``units``."""
+    render: Callable[[str, Sequence[Span], Any], dict[str, Any]]
+    """``(text, words, prediction) -> JSON``; decoders of whole texts do not look at ``words``."""
+    blend: Callable[[np.ndarray, np.ndarray, float], np.ndarray] | None = None
+    """``(logits, votes, share) -> logits (U, C)``, in which the votes of labelled neighbours have
+    ``share`` and the head's answer has the rest. None: such apps have no neighbours."""
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -51,7 +70,7 @@ def sigmoid(logits: np.ndarray) -> np.ndarray:
 
 
 def tag_names(labels: Sequence[str]) -> list[str]:
-    """Classes of a token head: O, then B- and I- of each type, so B is odd and its I one more."""
+    """Classes of a token head: O, then B- and I- of each type. Every B is odd, its I follows it."""
     return ["O", *(f"{prefix}-{label}" for label in labels for prefix in "BI")]
 
 
@@ -82,85 +101,110 @@ def best_valid_path(log_probs: np.ndarray) -> np.ndarray:
 
 
 def decode_tags(logits: np.ndarray, units: Sequence[int], labels: Sequence[str]) -> Tagged:
-    """The most probable valid IOB2 sequence.
-
-    ``units[word]`` is -1 for a word without a row of logits: it is O with score 0.
-    """
+    """The most probable valid IOB2 sequence. A word without a row of logits is O with score 0."""
     log_probs = logits - np.logaddexp.reduce(logits, -1, keepdims=True)
     path = best_valid_path(log_probs)
     probabilities = np.exp(log_probs[np.arange(len(path)), path])
     names = tag_names(labels)
-    found = zip([names[tag] for tag in path.tolist()], probabilities.tolist(), strict=True)
-    tagged = [next(found) if at >= 0 else ("O", 0.0) for at in units]
-    return Tagged([tag for tag, _ in tagged], [score for _, score in tagged])
+    read = zip([names[tag] for tag in path.tolist()], probabilities.tolist(), strict=True)
+    words = [next(read) if token >= 0 else ("O", 0.0) for token in units]
+    return Tagged([tag for tag, _ in words], [score for _, score in words])
 
 
 def decode_nested(logits: np.ndarray, units: Sequence[int], labels: Sequence[str]) -> Nested:
     """Each type by itself: three columns of ``(u, 3 types)`` are its O, B and I."""
-    found = []
-    for at, label in enumerate(labels):
-        tagged = decode_tags(logits[:, 3 * at : 3 * at + 3], units, [label])
-        for first, stop, kind in entities(tagged.tags):
-            found.append(((first, stop, kind), min(tagged.scores[first:stop])))
-    found.sort()
-    return Nested([entity for entity, _ in found], [score for _, score in found])
+    scored = []
+    for number, label in enumerate(labels):
+        tagged = decode_tags(logits[:, 3 * number : 3 * number + 3], units, [label])
+        scored += _scored_entities(tagged)
+    scored.sort()
+    return Nested([entity for entity, _ in scored], [score for _, score in scored])
 
 
-def decode_label(logits: np.ndarray, labels: Sequence[str]) -> Labelled:
-    """The most probable label; a text of several windows is judged by the mean of their logits."""
-    row = logits.mean(0)
-    probabilities = dict(zip(labels, softmax(row).tolist(), strict=True))
-    return Labelled((labels[int(row.argmax())],), probabilities)
+def decode_label(logits: np.ndarray, units: Sequence[int], labels: Sequence[str]) -> Labelled:
+    """The most probable label by the mean logits of a text's windows."""
+    mean = logits.mean(0)
+    probabilities = dict(zip(labels, softmax(mean).tolist(), strict=True))
+    return Labelled((labels[int(mean.argmax())],), probabilities)
 
 
-def decode_labels(logits: np.ndarray, labels: Sequence[str]) -> Labelled:
-    """Every label with a probability of at least one half."""
-    probabilities = sigmoid(logits.mean(0)).tolist()
-    chosen = tuple(label for label, p in zip(labels, probabilities, strict=True) if p >= 0.5)
-    return Labelled(chosen, dict(zip(labels, probabilities, strict=True)))
+def decode_labels(logits: np.ndarray, units: Sequence[int], labels: Sequence[str]) -> Labelled:
+    """Every label whose probability is at least one half by the mean logits of the windows."""
+    probabilities = dict(zip(labels, sigmoid(logits.mean(0)).tolist(), strict=True))
+    chosen = tuple(label for label, p in probabilities.items() if p >= 0.5)
+    return Labelled(chosen, probabilities)
 
 
-def decode_rating(logits: np.ndarray, labels: Sequence[str]) -> float:
-    """The value between the scale's ends, which are the two ``labels``; of several windows, their
-    mean."""
+def decode_rating(logits: np.ndarray, units: Sequence[int], labels: Sequence[str]) -> float:
+    """The mean value of a text's windows, kept between the two ``labels``, the scale's ends."""
     low, high = map(float, labels)
     return low + (high - low) * min(1.0, max(0.0, float(logits.mean())))
 
 
-def render_tags(text: str, words: Sequence[Span], found: Tagged) -> dict[str, Any]:
+def render_tags(text: str, words: Sequence[Span], prediction: Tagged) -> dict[str, Any]:
     """Entities with character offsets; the score is that of the least certain word."""
-    scored = [
-        ((first, stop, kind), min(found.scores[first:stop]))
-        for first, stop, kind in entities(found.tags)
-    ]
-    return {"entities": [_entity(text, words, *one) for one in scored]}
+    scored = _scored_entities(prediction)
+    return {"entities": [_entity(text, words, entity, score) for entity, score in scored]}
 
 
-def render_nested(text: str, words: Sequence[Span], found: Nested) -> dict[str, Any]:
+def render_nested(text: str, words: Sequence[Span], prediction: Nested) -> dict[str, Any]:
     """Entities with character offsets, the outer before the inner."""
     scored = sorted(
-        zip(found.entities, found.scores, strict=True),
-        key=lambda one: (one[0][0], -one[0][1], one[0][2]),
+        zip(prediction.entities, prediction.scores, strict=True),
+        key=lambda pair: (pair[0][0], -pair[0][1], pair[0][2]),
     )
-    return {"entities": [_entity(text, words, *one) for one in scored]}
+    return {"entities": [_entity(text, words, entity, score) for entity, score in scored]}
+
+
+def render_labels(text: str, words: Sequence[Span], prediction: Labelled) -> dict[str, Any]:
+    """Chosen labels, and all probabilities from the highest down."""
+    ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
+    return {
+        "labels": list(prediction.labels),
+        "probabilities": {label: round(p, 4) for label, p in ranked},
+    }
+
+
+def render_rating(text: str, words: Sequence[Span], prediction: float) -> dict[str, Any]:
+    """The value."""
+    return {"value": round(prediction, 4)}
+
+
+def blend_label(logits: np.ndarray, votes: np.ndarray, share: float) -> np.ndarray:
+    """Log probabilities of the mean of the head's probabilities and the votes."""
+    return np.log(np.maximum((1 - share) * softmax(logits) + share * votes, 1e-9))
+
+
+def blend_labels(logits: np.ndarray, votes: np.ndarray, share: float) -> np.ndarray:
+    """Log odds of the mean of each label's probability and its votes."""
+    mixed = np.clip((1 - share) * sigmoid(logits) + share * votes, 1e-6, 1 - 1e-6)
+    return np.log(mixed / (1 - mixed))
+
+
+def blend_rating(logits: np.ndarray, votes: np.ndarray, share: float) -> np.ndarray:
+    """The mean of the head's value and the neighbours'."""
+    return (1 - share) * logits + share * votes
+
+
+def _scored_entities(tagged: Tagged) -> list[tuple[Entity, float]]:
+    return [
+        ((first, stop, kind), min(tagged.scores[first:stop]))
+        for first, stop, kind in entities(tagged.tags)
+    ]
 
 
 def _entity(text: str, words: Sequence[Span], entity: Entity, score: float) -> dict[str, Any]:
     first, stop, kind = entity
     start, end = words[first][0], words[stop - 1][1]
-    found = {"start": start, "end": end, "text": text[start:end], "type": kind}
-    return found | {"score": round(score, 4)}
+    shown = {"start": start, "end": end, "text": text[start:end], "type": kind}
+    return shown | {"score": round(score, 4)}
 
 
-def render_labels(found: Labelled) -> dict[str, Any]:
-    """Chosen label(s), and probabilities from the highest down."""
-    ranked = sorted(found.probabilities.items(), key=lambda item: -item[1])
-    return {
-        "labels": list(found.labels),
-        "probabilities": {label: round(p, 4) for label, p in ranked},
-    }
-
-
-def render_rating(value: float) -> dict[str, Any]:
-    """The value."""
-    return {"value": round(value, 4)}
+DECODERS: Mapping[str, Decoder] = {
+    "ner": Decoder(True, lambda labels: 1 + 2 * len(labels), decode_tags, render_tags),
+    "nested-ner": Decoder(True, lambda labels: 3 * len(labels), decode_nested, render_nested),
+    "tc": Decoder(False, len, decode_label, render_labels, blend_label),
+    "multi-label": Decoder(False, len, decode_labels, render_labels, blend_labels),
+    "rating": Decoder(False, lambda labels: 1, decode_rating, render_rating, blend_rating),
+}
+"""All decoders, each by the name of the built-in family that uses it."""

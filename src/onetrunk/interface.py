@@ -60,11 +60,11 @@ def listed(texts: Any, what: str = "texts") -> list[str]:
         raise UserError(f"{what}: pass one column of the table, not all of it: {names[:80]}")
     if isinstance(texts, bytes | set | frozenset) or not hasattr(texts, "__iter__"):
         raise UserError(f"{what}: pass a string or a list of strings, not {_shown(texts)}")
-    found = list(texts)
-    for place, text in enumerate(found):
+    every = list(texts)
+    for place, text in enumerate(every):
         if not isinstance(text, str):
             raise UserError(f"{what}: item {place} is {_shown(text)}; every text must be a string")
-    return found
+    return every
 
 
 def _shown(value: Any) -> str:

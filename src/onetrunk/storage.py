@@ -106,3 +106,8 @@ def sha256_of_files(*paths: Path) -> str:
         with path.open("rb") as stream:
             hashlib.file_digest(stream, lambda: digest)
     return digest.hexdigest()
+
+
+def key_of(**parts: Any) -> str:
+    """A hash of everything that a store follows from (JSON values)."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]

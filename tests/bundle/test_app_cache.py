@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from onetrunk.apps.app import App
-from onetrunk.bundle.export import bundled_app, export_bundle
+from onetrunk.bundle.contents import bundled_app
+from onetrunk.bundle.export import export_bundle
 from onetrunk.bundle.runtime import Runtime
 from onetrunk.errors import UserError
 from onetrunk.model.backbone import Backbone

@@ -25,7 +25,7 @@ def test_costs(tiny_backbone: Backbone, apps: dict[str, App], tmp_path: Path) ->
         bundle,
         counts=(1, 12),
         repeats=3,
-        tell=lambda what, done, total: steps.append((done, total)),
+        progress=lambda what, done, total: steps.append((done, total)),
     )
     on_disk = sum(f.stat().st_size for f in bundle.rglob("*") if f.is_file())
     manifest = (bundle / "bundle.json").stat().st_size

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,22 +13,26 @@ import onnxruntime
 import pytest
 import torch
 from onnx import numpy_helper
+from safetensors.numpy import load, save
 
-from onetrunk.apps.app import App
+from onetrunk.apps.app import App, save_app
 from onetrunk.apps.engine import Engine
 from onetrunk.apps.neighbours import Neighbours
-from onetrunk.bundle.app import a_name, b_name
-from onetrunk.bundle.export import Check, add_apps, export_bundle, remove_apps
+from onetrunk.bundle.app import BundledApp, a_name, b_name
+from onetrunk.bundle.change import add_apps, remove_apps
+from onetrunk.bundle.contents import bundled_app
+from onetrunk.bundle.export import Check, export, export_bundle
 from onetrunk.bundle.graph import top_graph, trunk_graph
 from onetrunk.bundle.int8 import EMBEDDINGS, quantize
 from onetrunk.bundle.layout import MANIFEST, Bundle
 from onetrunk.bundle.merged import export_merged
 from onetrunk.bundle.parity import difference, hostile_texts
 from onetrunk.bundle.runtime import Runtime
-from onetrunk.data.rows import LabelledText
+from onetrunk.data.rows import LabelledText, TaggedText
 from onetrunk.errors import UserError
-from onetrunk.families import FAMILIES
-from onetrunk.model.backbone import Backbone
+from onetrunk.families.classification import Classification
+from onetrunk.families.ner import Ner
+from onetrunk.model.backbone import Backbone, save_backbone
 from onetrunk.model.encoder import TARGETS
 from onetrunk.model.lora_stack import LoraStack
 
@@ -221,7 +226,7 @@ def test_neighbours_vote_as_they_do_in_the_engine(
         app = apps[name]
         states = torch.randn(len(soft_targets), app.head.in_features, generator=random)
         own = Neighbours.of(states, soft_targets, count, 0.2, 0.4)
-        own.shift += torch.arange(soft_targets.shape[1]) * 0.3
+        own.shift += np.arange(soft_targets.shape[1], dtype=np.float32) * np.float32(0.3)
         voting[name] = replace(app, neighbours=own)
     export_bundle(tiny_backbone, voting, tmp_path / "bundle", precision)
     runtime = Runtime(tmp_path / "bundle")
@@ -249,10 +254,34 @@ def test_what_a_bundle_cannot_hold_is_refused(
             tiny_backbone, "spam", replace(apps["spam"], neighbours=votes), tmp_path / "model"
         )
 
-    class Other(type(FAMILIES["tc"])):  # type: ignore[misc]
-        name = "other"
+    class Weighted(Classification):
+        name = "weighted"
 
-    refused("spam", replace(apps["spam"], family=Other()), "no decoding for family 'other'")
+        def gather(self, *args: Any) -> Any:
+            return 2 * super().gather(*args)
+
+    class Prefixed(Classification):
+        name = "prefixed"
+
+        def parse(self, text: str) -> LabelledText:
+            return LabelledText(f"query: {text}")
+
+    class Lettered(Ner):
+        name = "lettered"
+
+        def parse(self, text: str) -> TaggedText:
+            return TaggedText(text, tuple((at, at + 1) for at in range(len(text))))
+
+    class Undecoded(Classification):
+        name = "undecoded"
+        decoder = None
+
+    for kind, method in (
+        (Weighted, "gather"), (Prefixed, "text"), (Lettered, "words"), (Undecoded, "decoder"),
+    ):  # fmt: skip
+        app = replace(apps["spam"], family=kind())
+        message = f"family '{kind.name}' has its own {method}, which a device does not have"
+        refused("spam", app, message)
 
     # Those that come later must fit the graphs that are there.
     export_bundle(tiny_backbone, {"spam": apps["spam"]}, tmp_path / "bundle")
@@ -276,3 +305,113 @@ def test_an_encoder_alone_has_no_lora(
     bare = Backbone(tiny_backbone.encoder, 2)
     apps = {name: make_app(bare, name) for name in ("flags", "stars")}
     assert export_bundle(bare, apps, tmp_path / "bundle").difference < 1e-4
+
+
+@pytest.fixture
+def folders(tiny_backbone: Backbone, apps: dict[str, App], tmp_path: Path) -> list[Path]:
+    """App folders beside their backbone, which they name."""
+    save_backbone(tiny_backbone, tmp_path / "backbone")
+    written = [tmp_path / "apps" / name for name in ("spam", "calendar")]
+    for folder in written:
+        folder.mkdir(parents=True)
+        app = replace(apps[folder.name], record={"backbone": "../../backbone"})
+        save_app(app, tiny_backbone, folder)
+    return written
+
+
+def test_folders_are_exported_on_the_backbone_that_they_name(
+    tiny_backbone: Backbone, apps: dict[str, App], folders: list[Path], tmp_path: Path
+) -> None:
+    steps: list[tuple[str, int, int | None]] = []
+    written = export(
+        [str(folder) for folder in folders],
+        str(tmp_path / "bundle"),
+        progress=lambda what, done, total: steps.append((what, done, total)),
+    )
+    assert steps[0] == ("trunk.onnx", 0, 3)
+    assert steps[-1] == ("", 3, 3)
+    named = {folder.name: apps[folder.name] for folder in folders}
+    engine = Engine(tiny_backbone, named)
+    runtime = Runtime(str(tmp_path / "bundle"))
+    assert runtime.names == list(named)
+    assert difference(engine, runtime, TEXTS) < 1e-4
+    assert "apps/spam.safetensors" in str(written)
+    assert str(tmp_path / "bundle") in str(written)
+    export(folders[0], tmp_path / "one", "int8", backbone=str(tmp_path / "backbone"))
+    assert Runtime(tmp_path / "one").names == ["spam"]
+    alone = export(folders[:1], tmp_path / "model", merged=True)
+    assert list(alone.sizes) == ["model.onnx"]
+
+
+def test_apps_in_memory_are_exported_and_checked(
+    tiny_backbone: Backbone, apps: dict[str, App], tmp_path: Path
+) -> None:
+    engine = Engine(tiny_backbone, apps)
+    rows = [
+        LabelledText(text, labelled.labels)
+        for text, labelled in zip(
+            ["the bank", "call mum", "new york"],
+            engine.predict_examples("spam", [LabelledText(t) for t in ("a", "b", "c")]),
+            strict=True,
+        )
+    ]
+    (tmp_path / "rows.jsonl").write_text(
+        "\n".join(json.dumps({"text": row.text, "label": row.labels[0]}) for row in rows)
+    )
+    (tmp_path / "texts.txt").write_text("the bank\ncall mum\nnew york\n")
+    scores = []
+    for number, check in enumerate((rows, tmp_path / "rows.jsonl", str(tmp_path / "rows.jsonl"))):
+        written = export(
+            {"spam": apps["spam"]},
+            tmp_path / str(number),
+            check={"spam": check},
+            max_drop=100,
+            vocabulary=tmp_path / "texts.txt",
+            backbone=tiny_backbone,
+        )
+        scores.append(written.scores)
+    assert scores[0] == scores[1] == scores[2]
+    assert "spam: accuracy" in str(written)
+    assert "of 120 word pieces" in str(written)
+
+
+def test_what_is_wrong_with_apps_is_said_before_the_work(
+    tiny_backbone: Backbone, apps: dict[str, App], folders: list[Path], tmp_path: Path
+) -> None:
+    out, spam = tmp_path / "bundle", {"spam": apps["spam"]}
+    with pytest.raises(UserError, match="apps: pass app folders"):
+        export([], out)
+    with pytest.raises(UserError, match="where their backbone is: pass backbone"):
+        export(spam, out)
+    with pytest.raises(UserError, match=r"no app 'spma' to check; did you mean 'spam'\?"):
+        export(folders, out, check={"spma": []})
+    with pytest.raises(UserError, match="pass vocabulary, too"):
+        export(folders, out, pieces=9)
+    with pytest.raises(UserError, match="merged is for one app"):
+        export(folders, out, merged=True)
+    with pytest.raises(UserError, match="a dictionary of apps by name"):
+        export([apps["spam"]], out, backbone=tiny_backbone)  # type: ignore[list-item]
+    shutil.rmtree(tmp_path / "backbone")
+    with pytest.raises(UserError, match="backbone, which is gone: pass backbone"):
+        export(folders, out)
+    assert not out.exists()
+
+
+def test_files_without_a_decoder_are_read_by_their_family(
+    tiny_backbone: Backbone, apps: dict[str, App]
+) -> None:
+    bundled = bundled_app("nested", apps["nested"], tiny_backbone)
+    content = bundled.to_bytes(np.float32)
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    record = json.loads(header["__metadata__"]["onetrunk"])
+
+    def read(record: dict[str, Any]) -> BundledApp:
+        changed = save(load(content), {"onetrunk": json.dumps(record)})
+        return BundledApp.from_bytes("nested", changed, "here")
+
+    assert record.pop("decoder") == "nested-ner"
+    assert read(record).decoder == "nested-ner"
+    assert read({**record, "family": "mine", "decoder": "nested-ner"}).family == "mine"
+    for wrong in ({**record, "family": "mine"}, {**record, "decoder": "mine"}):
+        with pytest.raises(UserError, match=r"here is damaged: .*unknown decoder 'mine'"):
+            read(wrong)

@@ -6,22 +6,33 @@ import shutil
 import subprocess
 import sys
 import threading
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import TensorProto
 
 from onetrunk.apps.app import App
 from onetrunk.bundle.app import BundledApp
-from onetrunk.bundle.export import bundled_app, export_bundle
+from onetrunk.bundle.contents import bundled_app
+from onetrunk.bundle.export import export_bundle
 from onetrunk.bundle.layout import MANIFEST
 from onetrunk.bundle.runtime import Runtime
+from onetrunk.data.alignment import encode_windows
 from onetrunk.errors import UserError
 from onetrunk.model.backbone import Backbone
+from onetrunk.model.lora_stack import LoraStack
 
 TEXTS = ["Call mum in New York, now!", "", "日本語 and café 😀👍🏽 שלום", "the bank " * 40]
+HEAVY = (
+    "torch", "transformers", "onnx", "scipy", "sklearn", "pyarrow", "datasets", "pydantic", "yaml",
+    "matplotlib", "rensa", "xxhash", "rich", "typer",
+)  # fmt: skip
+FORMAT_0_1 = Path(__file__).parents[1] / "fixtures" / "format-0.1"
 
 
 @pytest.fixture
@@ -33,7 +44,7 @@ def bundle(tiny_backbone: Backbone, apps: dict[str, App], tmp_path: Path) -> Pat
 def test_neither_torch_nor_transformers_is_needed(bundle: Path) -> None:
     code = f"""
 import json, sys
-for name in ("torch", "transformers", "onnx", "scipy", "sklearn", "pyarrow", "rich", "typer"):
+for name in {HEAVY!r}:
     sys.modules[name] = None
 from onetrunk.bundle.runtime import Runtime
 print(json.dumps(Runtime({str(bundle)!r}).predict({TEXTS!r})))
@@ -54,6 +65,57 @@ def test_apps_alone_or_together_and_texts_alone_or_together(bundle: Path) -> Non
     assert runtime.predict([]) == []
     with pytest.raises(UserError, match="unknown app 'calender'; did you mean 'calendar'"):
         runtime.predict(TEXTS, ["calender"])
+
+
+def test_one_text_gives_one_answer(bundle: Path) -> None:
+    runtime = Runtime(str(bundle))
+    for text in TEXTS:
+        assert runtime.predict(text) == runtime.predict([text])[0]
+        assert list(runtime.stream(text)) == runtime.predict((text,))
+    assert list(runtime.predict(TEXTS[0], ["spam"])["apps"]) == ["spam"]
+    assert runtime.predict(TEXTS[0], "spam") == runtime.predict(TEXTS[0], ["spam"])
+    assert Runtime(bundle, "spam").names == ["spam"]
+    for wrong, message in (
+        (None, "texts: pass a string or a list of strings, not None"),
+        (["a", float("nan")], "texts: item 1 is nan"),
+        ({"text": ["a"]}, "texts: pass one column of the table, not all of it: text"),
+    ):
+        for method in (runtime.predict, runtime.embed):
+            with pytest.raises(UserError, match=message):
+                method(wrong)
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+@pytest.mark.parametrize("family", ["tc", "none"])
+def test_embeddings_are_pooled_states_under_the_primary_lora(
+    make_backbone: Any, tmp_path: Path, pooling: Any, family: str
+) -> None:
+    """Against the encoder of transformers, with the LoRA merged into its weights."""
+    backbone = make_backbone("bert", pooling)
+    if family == "none":
+        del backbone.primary_loras["tc"]
+    export_bundle(backbone, {}, tmp_path / "bundle")
+    encoder, stack = backbone.encoder, LoraStack(backbone.encoder, backbone.primary_loras)
+    expected = []
+    merged = stack.merged("tc") if family == "tc" else nullcontext()
+    with torch.no_grad(), merged:
+        for windows in encode_windows(encoder.tokenizer, TEXTS, encoder.max_length):
+            states = [encoder.model(torch.tensor([w.ids])).last_hidden_state[0] for w in windows]
+            pooled = [state.mean(0) if pooling == "mean" else state[0] for state in states]
+            expected.append(torch.stack(pooled).mean(0).numpy())
+    runtime = Runtime(tmp_path / "bundle")
+    found = runtime.embed(TEXTS)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, np.stack(expected), atol=1e-5)
+    np.testing.assert_allclose(runtime.embed(TEXTS[3]), expected[3], atol=1e-5)
+    assert runtime.embed([]).shape == (0, encoder.width)
+
+
+def test_a_bundle_of_version_0_1(tmp_path: Path) -> None:
+    """Its apps say no decoder, only their family."""
+    wanted = json.loads((FORMAT_0_1 / "predictions.json").read_text())["runtime"]
+    found = Runtime(FORMAT_0_1 / "bundle").predict([result["text"] for result in wanted])
+    assert _close(found, wanted)
 
 
 def test_a_text_of_a_megabyte_is_refused_and_a_long_one_read(bundle: Path) -> None:

@@ -21,6 +21,7 @@ from onetrunk.bundle.export import export_bundle
 from onetrunk.bundle.layout import entry
 from onetrunk.bundle.parity import hostile_texts
 from onetrunk.bundle.runtime import Runtime
+from onetrunk.families.rating import Rating
 from onetrunk.model.backbone import Backbone
 
 WEB = Path(__file__).parents[2] / "web"
@@ -113,6 +114,46 @@ def test_answers_are_those_of_python(
         assert list(want["apps"]) == list(have["apps"])
         for name, answer in want["apps"].items():
             assert alike(answer, have["apps"][name], gap), (name, want["text"])
+
+
+def test_one_text_or_a_list(tiny_backbone: Backbone, apps: dict[str, App], tmp_path: Path) -> None:
+    export_bundle(tiny_backbone, apps, tmp_path / "b", "fp32")
+    script = """
+    const runtime = await open(folder, "spam");
+    const one = await runtime.predict("lunch in Oslo");
+    say([
+      runtime.names, one, await runtime.predict(["lunch in Oslo"], "spam"),
+      await why(runtime.predict()), await why(runtime.predict({ text: "a" })),
+      await why(runtime.predict(["a", null])), await why(runtime.predict("a", 3)),
+    ]);
+    """
+    names, one, many, nothing, table, hole, number = node(script, tmp_path / "b")
+    assert names == ["spam"]
+    assert [one] == many
+    assert one["text"] == "lunch in Oslo"
+    assert nothing == "texts: pass a string or an array of strings, not undefined"
+    assert table == "texts: pass a string or an array of strings, not object"
+    assert hole == "texts: item 1 is null; every one must be a string"
+    assert number == "apps: pass a string or an array of strings, not number"
+
+
+def test_apps_say_their_decoder_or_are_read_by_their_family(
+    tiny_backbone: Backbone, apps: dict[str, App], tmp_path: Path
+) -> None:
+    """A family that only Python knows; and a bundle of version 0.1, which says no decoder."""
+
+    class Mine(Rating):
+        name = "mine"
+
+    stars = replace(apps["stars"], family=Mine())
+    export_bundle(tiny_backbone, {"stars": apps["stars"], "mine": stars}, tmp_path / "b", "fp32")
+    script = "say(await (await open(folder)).predict(JSON.parse(await text(process.stdin))));"
+    (found,) = node(script, tmp_path / "b", texts=["call mum"])
+    assert found["apps"]["mine"] == found["apps"]["stars"]
+    old = Path(__file__).parents[1] / "fixtures" / "format-0.1"
+    wanted = json.loads((old / "predictions.json").read_text())["runtime"]
+    got = node(script, old / "bundle", texts=[result["text"] for result in wanted])
+    assert alike(got, wanted, 1e-3)
 
 
 def test_apps_come_and_go(

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from onetrunk.model.backbone import Backbone, save_backbone
-from onetrunk.model.encoder import Encoder
 
 Run = Callable[..., Any]
 TEXT = "Call mum in New York, now!"
@@ -19,11 +18,7 @@ TEXT = "Call mum in New York, now!"
 @pytest.fixture
 def folders(tiny_backbone: Backbone, corpora: Path, run: Run) -> tuple[Path, Path, Path]:
     """A backbone and an app of each family on it."""
-    return adapted(tiny_backbone, corpora, run)
-
-
-def adapted(backbone: Backbone, corpora: Path, run: Run) -> tuple[Path, Path, Path]:
-    save_backbone(backbone, corpora / "backbone")
+    save_backbone(tiny_backbone, corpora / "backbone")
     for family in ("ner", "tc"):
         data = corpora / family / "app"
         assert run(
@@ -97,12 +92,9 @@ def test_one_app_alone(run: Run, folders: tuple[Path, ...], corpora: Path) -> No
     ("options", "message"),
     [
         (("--int8", "--int4"), "give --int8 or --int4"),
-        (("--trunk-layers", "1"), "give --trunk-layers and --texts"),
-        (("--texts", "TEXTS"), "give --trunk-layers and --texts"),
         (("--pieces", "9"), "--pieces counts those of --vocabulary"),
-        (("--texts", "TEXTS", "--merged"), "give --trunk-layers and --texts"),
-        (("--trunk-layers", "1", "--texts", "TEXTS"), "none can be left out"),
-        (("--trunk-layers", "1", "--texts", "TEXTS", "--merged"), "--merged is for one app"),
+        (("--vocabulary", "TEXTS", "--merged"), "--merged is for one app"),
+        (("--check", "ner=TEXTS", "--merged"), "--merged is for one app"),
     ],
 )
 def test_options_that_do_not_go_together(
@@ -118,19 +110,17 @@ def test_options_that_do_not_go_together(
 
 
 def test_a_bundle_as_small_as_it_gets(
-    run: Run, tiny_encoder: Encoder, random_adapter: Any, corpora: Path
+    run: Run, folders: tuple[Path, Path, Path], corpora: Path
 ) -> None:
-    """Four bits, fewer layers, fewer word pieces."""
-    tiny_encoder.freeze()
-    primary = {f: random_adapter(tiny_encoder, k=1, rank=4, seed=1) for f in ("ner", "tc")}
-    backbone, *apps = adapted(Backbone(tiny_encoder, 1, primary), corpora, run)
+    """Four bits and fewer word pieces."""
+    backbone, *apps = folders
     texts = corpora / "tc/app/train.parquet"
     done = run(
-        *("export", backbone, *apps, "--int4", "--trunk-layers", 1, "--texts", texts),
-        *("--vocabulary", texts, "--out", corpora / "bundle"),
+        *("export", backbone, *apps, "--int4", "--vocabulary", texts),
+        *("--out", corpora / "bundle"),
     )
     assert done.code == 0, done.err
     assert "word pieces" in done.out + done.err
     manifest = json.loads((corpora / "bundle/bundle.json").read_text())
-    assert (manifest["precision"], manifest["trunk_layers"]) == ("int4", 1)
+    assert manifest["precision"] == "int4"
     assert list(json.loads(run("predict", corpora / "bundle", "--text", TEXT).out)["apps"])

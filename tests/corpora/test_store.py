@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from onetrunk.corpora.store import Prepared, Writer, cache_folder, key_of, prepared
+from onetrunk.corpora.store import Prepared, Writer, cache_folder, prepared
 from onetrunk.data.notes import Notes
 from onetrunk.errors import UserError
+from onetrunk.storage import key_of
 
 
 @pytest.fixture

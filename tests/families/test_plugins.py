@@ -3,6 +3,8 @@
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +12,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from onetrunk.adaptation.fit import fit
+from onetrunk.adaptation.task import AdaptSettings, Data
+from onetrunk.apps.engine import Engine
+from onetrunk.bundle.export import export_bundle
+from onetrunk.bundle.runtime import Runtime
 from onetrunk.cli.pretty import pretty
 from onetrunk.data.notes import Notes
 from onetrunk.data.sources import stream_columns
 from onetrunk.errors import UserError
-from onetrunk.families import GROUP, families_of
+from onetrunk.families import GROUP, families_of, family
 from onetrunk.families.classification import Classification
 from onetrunk.families.ner import Ner
+from onetrunk.model.backbone import Backbone
 
 Install = Callable[..., None]
 
@@ -26,6 +34,18 @@ from onetrunk.families.classification import Classification
 class Mood(Classification):
     name = "mood"
 """
+
+
+DEVICE = {
+    "tc": GOOD,
+    "ner": """
+from onetrunk.families.ner import Ner
+
+class Mood(Ner):
+    name = "mood"
+    starts_from = "ner"
+""",
+}
 
 
 @pytest.fixture
@@ -79,6 +99,14 @@ def test_a_plugin_is_imported_when_it_is_asked_for(install: Install, families: A
             "from onetrunk.families.base import Family\nclass Mood(Family):\n    name = 'mood'",
             "TypeError: Can't instantiate abstract class Mood",
         ),
+        (
+            GOOD + "    decoder = None\n",
+            "names no decoder and lacks classes, decode, gather, render, units",
+        ),
+        (
+            GOOD + "    decoder = 'lable'\n",
+            "TypeError: Mood: unknown decoder 'lable'; did you mean 'multi-label'",
+        ),
         ("Mood = dict", "is no Family: dict"),
         (GOOD.replace('"mood"', '"moot"'), "calls itself 'moot': the entry point must too"),
     ],
@@ -119,6 +147,64 @@ def test_a_family_of_a_script(install: Install, families: Any) -> None:
     install("plugin_later", "other = plugin_later:Mood", GOOD.replace("mood", "other"))
     with pytest.raises(UserError, match="there is a task family 'other' already"):
         families.add("other", families["other"])
+
+
+@pytest.mark.parametrize("base", ["tc", "ner"])
+def test_a_plugin_runs_on_a_device(
+    install: Install, tiny_backbone: Backbone, corpora: Path, tmp_path: Path, base: str
+) -> None:
+    """Trained, exported and run; beside an app of the family whose decoder it shares."""
+    install("plugin_device", "mood = plugin_device:Mood", DEVICE[base])
+    mood, built_in = families_of()["mood"], family(base)
+    train = mood.read(corpora / base / "app" / "train.parquet")
+    data = Data(mood.label_set(train), train)
+    settings = AdaptSettings(adapter="linear", l2=0.1)
+    apps = {
+        "mine": fit(tiny_backbone, mood, data, settings),
+        "theirs": fit(tiny_backbone, built_in, data, settings),
+    }
+    texts = [*[mood.text(row) for row in train[:20]], "", "new york " * 40]
+    export_bundle(tiny_backbone, apps, tmp_path / "bundle")
+    runtime, engine = Runtime(tmp_path / "bundle"), Engine(tiny_backbone, apps)
+    assert runtime.apps["mine"].family == "mood"
+    assert runtime.apps["mine"].decoder == base
+    for on_device, here in zip(runtime.predict(texts), engine.predict(texts), strict=True):
+        if base == "ner":
+            answers = [
+                [(e["start"], e["end"], e["type"]) for e in found["entities"]]
+                for result in (on_device, here)
+                for found in result["apps"].values()
+            ]
+        else:
+            answers = [
+                list(found["probabilities"]) + found["labels"]
+                for result in (on_device, here)
+                for found in result["apps"].values()
+            ]
+            for label, p in here["apps"]["mine"]["probabilities"].items():
+                assert on_device["apps"]["mine"]["probabilities"][label] == pytest.approx(
+                    p, abs=2e-4
+                )
+        assert answers.count(answers[0]) == 4
+
+
+def test_a_plugin_that_reads_states_in_its_own_way_is_refused(
+    tiny_backbone: Backbone, tmp_path: Path
+) -> None:
+    examples = Path(__file__).parents[2] / "examples" / "inference_family"
+    spec = spec_from_file_location("onetrunk_nli", examples / "onetrunk_nli.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    nli = module.Inference()
+    train = [nli.parse("a => b"), nli.parse("the bank => paris")]
+    train = [replace(row, label=label) for row, label in zip(train, "ab", strict=True)]
+    settings = AdaptSettings(adapter="linear", l2=0.1)
+    app = fit(tiny_backbone, nli, Data(["a", "b"], train), settings)
+    with pytest.raises(UserError, match="'nli' has its own classes, units, gather, decode, render"):
+        export_bundle(tiny_backbone, {"pairs": app}, tmp_path / "bundle")
 
 
 def test_a_prediction_of_another_form_is_shown() -> None:

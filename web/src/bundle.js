@@ -1,19 +1,12 @@
+import { DECODERS } from "./decoding.js";
 import { BundleError, nearest } from "./errors.js";
+import { Neighbours } from "./neighbours.js";
 import { readSafetensors } from "./safetensors.js";
-import { Voters } from "./voters.js";
 
 const MANIFEST = "bundle.json";
 const FORMAT = 1;
 const APP = /^apps\/(.+)\.safetensors$/;
-/** Numbers of logits that a head has for so many labels. */
-const CLASSES = {
-  ner: (labels) => 1 + 2 * labels,
-  "nested-ner": (labels) => 3 * labels,
-  tc: (labels) => labels,
-  "multi-label": (labels) => labels,
-  rating: () => 1,
-};
-/** Place of a LoRA's half: `layer_L.TARGET.a`. */
+/** Name of a LoRA's half at a place: `layer_L.TARGET.a`. */
 export const half = (layer, target, which) => `layer_${layer}.${target}.${which}`;
 
 /** A bundle: its manifest, and its files, each checked against its hash as it is read. */
@@ -96,14 +89,17 @@ export class Bundle {
     try {
       app = JSON.parse(metadata.onetrunk);
     } catch {
-      throw new BundleError(`${where} is damaged: it does not say what it is`);
+      throw new BundleError(`${where} is damaged: its metadata does not say what it is`);
     }
     const [weight, bias] = ["head.weight", "head.bias"].map((key) => tensors.get(key));
     tensors.delete("head.weight");
     tensors.delete("head.bias");
-    const classes = CLASSES[app.family]?.(app.labels.length);
+    // Before plug-in families had bundles, the family's name was the decoder's.
+    const decoderName = app.decoder ?? app.family;
+    const decoder = DECODERS[decoderName];
+    const classes = decoder?.classes(app.labels.length);
     if (!weight || !bias || weight.shape[0] !== classes || bias.shape[0] !== classes) {
-      throw new BundleError(`${where} is damaged: no head for ${app.family} of its labels`);
+      throw new BundleError(`${where} is damaged: no head for ${decoderName} and its labels`);
     }
     if (app.fingerprint !== this.backbone) {
       throw new BundleError(
@@ -120,19 +116,22 @@ export class Bundle {
     if (app.primary !== "none" && !this.primary.includes(app.primary)) {
       throw new BundleError(`${where} needs the primary LoRA ${app.primary}, which is not here`);
     }
-    const voters =
-      app.neighbours && new Voters(tensors, app.neighbours, weight.shape[1], classes, where);
+    const neighbours =
+      app.neighbours && new Neighbours(tensors, app.neighbours, weight.shape[1], classes, where);
+    if (neighbours && !decoder.blend) {
+      throw new BundleError(`${where} is damaged: neighbours with decoder ${decoderName}`);
+    }
     this.checkLora(tensors, where);
     return {
       name,
       family: app.family,
+      decoder,
       labels: app.labels,
       reads: app.reads,
       maxLength: Math.min(app.max_length, this.maxLength),
-      perWord: app.family === "ner" || app.family === "nested-ner",
       weight: weight.data,
       bias: bias.data,
-      voters,
+      neighbours,
       lora: tensors,
       slot: tensors.size ? `app:${name}` : app.primary,
     };
@@ -146,7 +145,7 @@ export class Bundle {
     return tensors;
   }
 
-  /** The places of the top that adapters may change: `[layer, target]`. */
+  /** The places that adapters may change, all in the top: `[layer, target]`. */
   *places() {
     for (let layer = this.depth - this.k; layer < this.depth; layer++) {
       for (const target of this.targets) yield [layer, target];

@@ -1,29 +1,64 @@
 /**
- * From logits to answers. Logits are a list of rows, one for each word that a window reads (NER), or
- * for each window of the text (the other families).
+ * From logits to answers. Logits are a list of rows: one for each word that a window reads, or one
+ * for each window of a whole text.
  */
 
-/** The answer of an app for one text: see `Answer` in `index.d.ts`. */
-export function answer(app, rows, text, words, read) {
-  switch (app.family) {
-    case "ner":
-      return { entities: tagged(rows, read, app.labels).map((one) => entity(text, words, one)) };
-    case "nested-ner":
-      return { entities: nested(rows, read, app.labels).map((one) => entity(text, words, one)) };
-    case "tc":
-      return labelled(softmax(mean(rows)), app.labels, (p, i, all) => i === highest(all));
-    case "multi-label":
-      return labelled(mean(rows).map(sigmoid), app.labels, (p) => p >= 0.5);
-    default:
-      return { value: rating(rows, app.labels) };
-  }
+/**
+ * All decoders, each by the name of the built-in family that uses it:
+ *
+ * - `perWord`: whether units are words, read at their first token, or whole, pooled windows;
+ * - `classes(labels)`: the number of a head's outputs for a number of labels;
+ * - `answer({ rows, labels, text, words, read })`: the `Answer` of `index.d.ts` for one text.
+ *   `read[i]` is the word that row i belongs to;
+ * - `blend(logits, votes, share)`: logits in which the votes of labelled neighbours have `share`
+ *   and the head's answer has the rest. Decoders without it have no neighbours.
+ */
+export const DECODERS = {
+  ner: {
+    perWord: true,
+    classes: (labels) => 1 + 2 * labels,
+    answer: (app) => entities(app, tagged(app.rows, app.read, app.labels)),
+  },
+  "nested-ner": {
+    perWord: true,
+    classes: (labels) => 3 * labels,
+    answer: (app) => entities(app, nested(app.rows, app.read, app.labels)),
+  },
+  tc: {
+    perWord: false,
+    classes: (labels) => labels,
+    answer: ({ rows, labels }) =>
+      labelled(softmax(mean(rows)), labels, (p, i, all) => i === highest(all)),
+    blend: (logits, votes, share) =>
+      mixed(softmax(logits), votes, share).map((p) => Math.log(Math.max(p, 1e-9))),
+  },
+  "multi-label": {
+    perWord: false,
+    classes: (labels) => labels,
+    answer: ({ rows, labels }) => labelled(mean(rows).map(sigmoid), labels, (p) => p >= 0.5),
+    blend: (logits, votes, share) =>
+      mixed(logits.map(sigmoid), votes, share).map((value) => {
+        const p = Math.min(Math.max(value, 1e-6), 1 - 1e-6);
+        return Math.log(p / (1 - p));
+      }),
+  },
+  rating: {
+    perWord: false,
+    classes: () => 1,
+    answer: ({ rows, labels }) => ({ value: rating(rows, labels) }),
+    blend: mixed,
+  },
+};
+
+function mixed(answer, votes, share) {
+  return answer.map((value, column) => (1 - share) * value + share * votes[column]);
 }
 
 /** Entities `{first, stop, type, score}` of the most probable valid IOB2 sequence, by word. */
 function tagged(rows, read, labels) {
   const scores = rows.map(logSoftmax);
   const path = bestValidPath(scores);
-  const found = [];
+  const spans = [];
   let last;
   path.forEach((tag, row) => {
     const word = read[row];
@@ -34,19 +69,19 @@ function tagged(rows, read, labels) {
       last.score = Math.min(last.score, score);
     } else if (tag > 0 && !inside) {
       last = { first: word, stop: word + 1, type: labels[(tag - 1) >> 1], score };
-      found.push(last);
+      spans.push(last);
     } else {
-      last = undefined; // outside, or I behind a word that no window reads, which is O
+      last = undefined; // O, or I after a word that no window reads, which is O
     }
   });
-  return found;
+  return spans;
 }
 
 /** Each type by itself: three columns are its O, B and I. The outer entity before the inner. */
 function nested(rows, read, labels) {
-  const every = labels.flatMap((label, at) =>
+  const every = labels.flatMap((label, number) =>
     tagged(
-      rows.map((row) => row.slice(3 * at, 3 * at + 3)),
+      rows.map((row) => row.slice(3 * number, 3 * number + 3)),
       read,
       [label],
     ),
@@ -95,12 +130,15 @@ function rating(rows, labels) {
   return rounded(low + (high - low) * Math.min(1, Math.max(0, share)));
 }
 
-function entity(text, words, { first, stop, type, score }) {
-  const [start, end] = [words[first][0], words[stop - 1][1]];
-  return { start, end, text: text.slice(start, end), type, score: rounded(score) };
+function entities({ text, words }, spans) {
+  const shown = spans.map(({ first, stop, type, score }) => {
+    const [start, end] = [words[first][0], words[stop - 1][1]];
+    return { start, end, text: text.slice(start, end), type, score: rounded(score) };
+  });
+  return { entities: shown };
 }
 
-/** Where the highest of some numbers stands, the first if there are several. */
+/** The index of the highest of some numbers, the first if there are several. */
 function highest(numbers) {
   return numbers.indexOf(Math.max(...numbers));
 }
@@ -121,7 +159,7 @@ export function softmax(row) {
 }
 
 /** 1 / (1 + e^-x), without overflow. */
-export function sigmoid(logit) {
+function sigmoid(logit) {
   return logit >= 0 ? 1 / (1 + Math.exp(-logit)) : Math.exp(logit) / (1 + Math.exp(logit));
 }
 

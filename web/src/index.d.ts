@@ -12,7 +12,7 @@ export interface Entity {
   score: number;
 }
 
-/** Of an app that finds entities, one that labels, or one that rates. */
+/** The answer of an app that finds entities, of one that labels, or of one that rates. */
 export type Answer =
   | { entities: Entity[] }
   | { labels: string[]; probabilities: Record<string, number> }
@@ -27,7 +27,7 @@ export interface Options {
   /** The module `onnxruntime-web`. */
   ort: typeof Ort;
   /** Apps to open; default: all of the bundle. */
-  apps?: string[];
+  apps?: string | string[];
   /** Options of its sessions. */
   session?: Ort.InferenceSession.SessionOptions;
 }
@@ -38,7 +38,9 @@ export class Runtime {
     options: Options,
   ): Promise<Runtime>;
   readonly names: string[];
-  predict(texts: string[], apps?: string[]): Promise<Prediction[]>;
+  /** One text gives one result, a list gives a list. */
+  predict(texts: string, apps?: string | string[]): Promise<Prediction>;
+  predict(texts: string[], apps?: string | string[]): Promise<Prediction[]>;
   add(name: string, bytes: ArrayBuffer | Uint8Array): void;
   remove(name: string): void;
   close(): Promise<void>;

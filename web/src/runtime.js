@@ -1,11 +1,10 @@
 import { Bundle, half } from "./bundle.js";
-import { answer } from "./decoding.js";
 import { BundleError, nearest } from "./errors.js";
 import { Tokenizer } from "./tokenizer.js";
 import { windows, windowUnits } from "./windows.js";
 import { words as wordsOf } from "./words.js";
 
-/** Tokens times LoRAs that go through the top together: what bounds memory. */
+/** Tokens times LoRAs that go through the top together; this bounds memory. */
 const BATCH_TOKENS = 4096;
 /** The longest text that is read. */
 const MAX_CHARACTERS = 200_000;
@@ -47,8 +46,9 @@ export class Runtime {
     for (const family of bundle.primary) {
       runtime.#primary.set(family, await bundle.primaryOf(family));
     }
-    const wanted = await Promise.all((apps ?? bundle.apps).map((name) => bundle.app(name)));
-    runtime.#loaded = runtime.#stack(new Map(wanted.map((app) => [app.name, app])));
+    const names = listed(apps ?? bundle.apps, "apps");
+    const opened = await Promise.all(names.map((name) => bundle.app(name)));
+    runtime.#loaded = runtime.#stack(new Map(opened.map((app) => [app.name, app])));
     return runtime;
   }
 
@@ -75,12 +75,14 @@ export class Runtime {
   }
 
   /**
-   * Run apps (default: all) over texts: one `{text, apps: {NAME: answer}}` a text. A text longer
-   * than an app's windows is read in several. Throws {@link BundleError} for an unknown app, and
-   * for a text that is too long to be read at once.
+   * Run apps (default: all) over one text, or over many. One text gives one result, a list gives a
+   * list; a result is `{text, apps: {NAME: answer}}`. A text longer than an app's windows is read
+   * in several. Throws {@link BundleError} for an unknown app, for a text that is too long to be
+   * read at once, and for anything that is neither a text nor a list of texts.
    */
   async predict(texts, apps) {
-    texts.forEach((text, number) => {
+    const every = listed(texts, "texts");
+    every.forEach((text, number) => {
       if (text.length > MAX_CHARACTERS) {
         throw new BundleError(
           `text ${number} has ${text.length} characters; at most ${MAX_CHARACTERS} are read at ` +
@@ -89,19 +91,21 @@ export class Runtime {
       }
     });
     const loaded = this.#loaded;
-    const names = [...new Set(apps ?? loaded.apps.keys())];
+    const names = [...new Set(listed(apps ?? [...loaded.apps.keys()], "apps"))];
     for (const name of names) if (!loaded.apps.has(name)) throw unknown(name, loaded.apps.keys());
-    const found = texts.map((text) => ({ text, apps: {} }));
-    const own = names.map((name) => loaded.apps.get(name));
-    const words = own.some((app) => app.perWord) ? texts.map(wordsOf) : texts.map(() => []);
-    for (const maxLength of new Set(own.map((app) => app.maxLength))) {
-      const group = own.filter((app) => app.maxLength === maxLength);
-      await this.#run(loaded, group, texts, words, maxLength, found);
+    const answers = every.map(() => ({}));
+    const chosen = names.map((name) => loaded.apps.get(name));
+    const perWord = chosen.some((app) => app.decoder.perWord);
+    const words = every.map((text) => (perWord ? wordsOf(text) : []));
+    for (const maxLength of new Set(chosen.map((app) => app.maxLength))) {
+      const group = chosen.filter((app) => app.maxLength === maxLength);
+      await this.#run(loaded, group, every, words, maxLength, answers);
     }
-    for (const one of found) {
-      one.apps = Object.fromEntries(names.map((name) => [name, one.apps[name]]));
-    }
-    return found;
+    const results = every.map((text, number) => ({
+      text,
+      apps: Object.fromEntries(names.map((name) => [name, answers[number][name]])),
+    }));
+    return typeof texts === "string" ? results[0] : results;
   }
 
   /** Free what the sessions hold. */
@@ -110,11 +114,12 @@ export class Runtime {
     await this.#top.release();
   }
 
-  async #run(loaded, apps, texts, words, maxLength, found) {
-    const parts = texts.map((text) => windows(this.#tokenizer, text, maxLength));
-    const flat = parts.flatMap((own, text) => {
-      const units = windowUnits(words[text], own);
-      return own.map(({ ids }, i) => ({ text, ids, units: units[i], rows: new Map() }));
+  /** Put each app's answers for some texts into `answers`, by number of the text and name. */
+  async #run(loaded, apps, texts, words, maxLength, answers) {
+    const flat = texts.flatMap((text, number) => {
+      const parts = windows(this.#tokenizer, text, maxLength);
+      const units = windowUnits(words[number], parts);
+      return parts.map(({ ids }, i) => ({ text: number, ids, units: units[i], rows: new Map() }));
     });
     const groups = new Set(apps.map((app) => app.slot)).size;
     const budget = BATCH_TOKENS / groups;
@@ -126,11 +131,12 @@ export class Runtime {
     }
     const ofText = texts.map(() => []);
     for (const window of flat) ofText[window.text].push(window);
-    ofText.forEach((own, i) => {
-      const read = own.flatMap((window) => window.units.map(([word]) => word));
-      for (const app of apps) {
-        const rows = own.flatMap((window) => window.rows.get(app.name));
-        found[i].apps[app.name] = answer(app, rows, texts[i], words[i], read);
+    ofText.forEach((parts, number) => {
+      const read = parts.flatMap((window) => window.units.map(([word]) => word));
+      for (const { name, decoder, labels } of apps) {
+        const rows = parts.flatMap((window) => window.rows.get(name));
+        const [text, spans] = [texts[number], words[number]];
+        answers[number][name] = decoder.answer({ rows, labels, text, words: spans, read });
       }
     });
   }
@@ -149,8 +155,8 @@ export class Runtime {
     );
     const slots = [...new Set(apps.map((app) => app.slot))];
     const most = Math.max(...apps.map((app) => app.reads));
-    const wanted = [];
-    for (let n = k - Math.min(most, k) + 1; n <= k; n++) wanted.push(`state_${n}`);
+    const names = [];
+    for (let n = k - Math.min(most, k) + 1; n <= k; n++) names.push(`state_${n}`);
     const tensor = (data, dims) => new this.#ort.Tensor("int64", data, dims);
     const [hidden, states] = await this.#alone(async () => {
       const shape = [batch.length, length];
@@ -167,8 +173,8 @@ export class Runtime {
         ),
         ...loaded.stacked,
       };
-      const out = await this.#top.run(feeds, wanted);
-      return [hidden.data, wanted.map((name) => out[name].data)];
+      const out = await this.#top.run(feeds, names);
+      return [hidden.data, names.map((name) => out[name].data)];
     });
     const size = batch.length * length * width;
     for (const app of apps) {
@@ -178,18 +184,18 @@ export class Runtime {
       const read = every.slice(-app.reads);
       batch.forEach((window, row) => {
         const at = read.map(([data, start]) => [data, start + row * length * width]);
-        const features = app.perWord
+        const features = app.decoder.perWord
           ? window.units.map(([, token]) => vector(at, token, 1, width))
           : [vector(at, 0, pooling === "cls" ? 1 : window.ids.length, width)];
         window.rows.set(
           app.name,
-          features.map((one) => logits(app, one)),
+          features.map((vector) => logits(app, vector)),
         );
       });
     }
   }
 
-  /** The apps with the LoRAs that they use, stacked; slot 0 is the bare backbone. */
+  /** The apps with the LoRAs that they use, stacked; number 0 is the bare backbone. */
   #stack(apps) {
     const loras = new Map([["none", new Map()]]);
     for (const app of apps.values()) {
@@ -213,21 +219,21 @@ export class Runtime {
   #stackedHalf(name, which, loras, rank) {
     const fixed = this.#widthOf(name, which);
     const data = new Float32Array(loras.length * fixed * rank);
-    loras.forEach((lora, slot) => {
-      const own = lora.get(name);
-      if (!own) return;
-      const [rows, columns] = own.shape;
+    loras.forEach((lora, number) => {
+      const matrix = lora.get(name);
+      if (!matrix) return;
+      const [rows, columns] = matrix.shape;
       const across = which === "a" ? rank : fixed;
       for (let row = 0; row < rows; row++) {
-        const part = own.data.subarray(row * columns, (row + 1) * columns);
-        data.set(part, slot * fixed * rank + row * across);
+        const part = matrix.data.subarray(row * columns, (row + 1) * columns);
+        data.set(part, number * fixed * rank + row * across);
       }
     });
     const dims = which === "a" ? [loras.length, fixed, rank] : [loras.length, rank, fixed];
     return new this.#ort.Tensor("float32", data, dims);
   }
 
-  /** How wide the map is that a half of LoRA belongs to. */
+  /** The input or output width of the linear map that a half of LoRA belongs to. */
   #widthOf(name, which) {
     const shape = this.#top.inputMetadata.find((input) => input.name === name).shape;
     return shape[which === "a" ? 1 : 2];
@@ -250,28 +256,44 @@ function fetching(address) {
   };
 }
 
+/** The strings of one string or of an array of strings; anything else is an error. */
+function listed(value, what) {
+  if (typeof value === "string") return [value];
+  if (!Array.isArray(value)) {
+    throw new BundleError(`${what}: pass a string or an array of strings, not ${typeof value}`);
+  }
+  value.forEach((item, i) => {
+    if (typeof item !== "string") {
+      throw new BundleError(
+        `${what}: item ${i} is ${item === null ? "null" : typeof item}; every one must be a string`,
+      );
+    }
+  });
+  return value;
+}
+
 function unknown(name, names) {
   return new BundleError(`unknown app ${name}; ${nearest(name, names)}`);
 }
 
-/** The mean over `count` tokens from `first` on, of each state, side by side. */
+/** The mean of each state over `count` tokens from `first` on; the states side by side. */
 function vector(states, first, count, width) {
-  const found = new Float32Array(states.length * width);
+  const sums = new Float32Array(states.length * width);
   states.forEach(([data, start], part) => {
     for (let token = first; token < first + count; token++) {
       const from = start + token * width;
-      for (let i = 0; i < width; i++) found[part * width + i] += data[from + i] / count;
+      for (let i = 0; i < width; i++) sums[part * width + i] += data[from + i] / count;
     }
   });
-  return found;
+  return sums;
 }
 
-function logits({ weight, bias, voters, family }, vector) {
-  const found = Array.from(bias, (value, row) => {
+function logits({ weight, bias, neighbours, decoder }, vector) {
+  const ofHead = Array.from(bias, (value, row) => {
     let sum = value;
     const at = row * vector.length;
     for (let i = 0; i < vector.length; i++) sum += weight[at + i] * vector[i];
     return sum;
   });
-  return voters ? voters.blend(family, found, vector) : found;
+  return neighbours ? neighbours.blend(decoder, ofHead, vector) : ofHead;
 }

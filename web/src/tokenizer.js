@@ -21,15 +21,15 @@ export class Tokenizer {
   /** Throws {@link BundleError} for a tokenizer of another kind. */
   constructor(json) {
     const { normalizer, pre_tokenizer: split, model, post_processor: template } = json;
-    for (const [part, want, found] of [
+    for (const [part, expected, actual] of [
       ["normalizer", "BertNormalizer", normalizer?.type],
       ["pre_tokenizer", "BertPreTokenizer", split?.type],
       ["model", "WordPiece", model?.type],
       ["post_processor", "TemplateProcessing", template?.type],
     ]) {
-      if (found !== want) {
+      if (actual !== expected) {
         throw new BundleError(
-          `tokenizer.json: ${part} is ${found ?? "missing"}; in the browser it has to be ${want} ` +
+          `tokenizer.json: ${part} is ${actual ?? "missing"}; in the browser it has to be ${expected} ` +
             "(BERT, DistilBERT, MiniLM, ELECTRA)",
         );
       }
@@ -52,15 +52,15 @@ export class Tokenizer {
 
   /** The tokens of a text without the special ones around it: `{id, start, end}`. */
   tokens(text) {
-    const found = [];
+    const tokens = [];
     for (const part of this.#split(text)) {
-      if (part.id !== undefined) found.push(part);
-      else for (const word of this.#words(text, part.start, part.end)) this.#pieces(word, found);
+      if (part.id !== undefined) tokens.push(part);
+      else for (const word of this.#words(text, part.start, part.end)) this.#pieces(word, tokens);
     }
-    return found;
+    return tokens;
   }
 
-  /** The text cut at added tokens that stand in it, leftmost and longest first. */
+  /** The text, cut at the added tokens in it, the leftmost and longest first. */
   #split(text) {
     const parts = [];
     let rest = 0;
@@ -122,10 +122,10 @@ export class Tokenizer {
   }
 
   /** Longest pieces first; a word that they do not make up is unknown as a whole. */
-  #pieces(word, found) {
+  #pieces(word, tokens) {
     const whole = { id: this.unknown, start: word[0].start, end: word.at(-1).end };
     if (word.length > this.longest) {
-      found.push(whole);
+      tokens.push(whole);
       return;
     }
     const pieces = [];
@@ -138,13 +138,13 @@ export class Tokenizer {
         if (id !== undefined) break;
       }
       if (id === undefined) {
-        found.push(whole);
+        tokens.push(whole);
         return;
       }
       pieces.push({ id, start: word[at].start, end: word[end - 1].end });
       at = end;
     }
-    found.push(...pieces);
+    tokens.push(...pieces);
   }
 }
 

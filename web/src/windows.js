@@ -1,4 +1,4 @@
-/** A text as windows of tokens, and which token of which window stands for each of its words. */
+/** A text as windows of tokens, and the token and window at which each of its words is read. */
 
 /**
  * Cut `tokens` (`{id, start, end}`) into windows of at most `maxLength` tokens, special ones
@@ -10,18 +10,18 @@ export function windows(tokenizer, text, maxLength) {
   const { before, after } = tokenizer.special;
   const room = maxLength - before.length - after.length;
   const step = room - Math.floor(maxLength / 4);
-  const found = [];
+  const parts = [];
   for (let start = 0; ; start += step) {
-    const own = tokens.slice(start, start + room);
-    found.push({
-      ids: [...before, ...own.map((token) => token.id), ...after],
+    const inside = tokens.slice(start, start + room);
+    parts.push({
+      ids: [...before, ...inside.map((token) => token.id), ...after],
       offsets: [
         ...before.map(() => [0, 0]),
-        ...own.map((token) => [token.start, token.end]),
+        ...inside.map((token) => [token.start, token.end]),
         ...after.map(() => [0, 0]),
       ],
     });
-    if (start + room >= tokens.length) return found;
+    if (start + room >= tokens.length) return parts;
   }
 }
 
@@ -41,7 +41,7 @@ function firstTokens(words, offsets) {
 
 /**
  * One list a window: `[word, token]` of each word that is read there. A word is given to the window
- * where its first token stands furthest from a border that text lies beyond.
+ * in which its first token is furthest from a border that cuts the text.
  */
 export function windowUnits(words, parts) {
   const best = new Map(); // word -> [tokens to the border, window, token]

@@ -13,7 +13,7 @@ const GRAPHEMES = new Intl.Segmenter("en", { granularity: "grapheme" });
 
 /** The spans `[start, end)` of a text's words, in UTF-16 code units. */
 export function words(text) {
-  const found = [];
+  const spans = [];
   const graphemes = GRAPHEMES.segment(text);
   for (let at = 0; at < text.length; ) {
     RUN.lastIndex = at;
@@ -29,8 +29,8 @@ export function words(text) {
       const { index, segment } = graphemes.containing(at);
       end = index + segment.length;
     }
-    found.push([at, end]);
+    spans.push([at, end]);
     at = end;
   }
-  return found;
+  return spans;
 }

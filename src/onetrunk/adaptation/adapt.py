@@ -15,7 +15,7 @@ from onetrunk.adaptation.task import AdaptSettings, Data
 from onetrunk.apps.app import App, Subset
 from onetrunk.apps.engine import Engine
 from onetrunk.apps.load import load_apps_and_backbone
-from onetrunk.apps.reading import Source, located, named, read_labelled
+from onetrunk.apps.reading import Source, located, read_labelled, source_name
 from onetrunk.data.locate import Located
 from onetrunk.data.notes import Notes
 from onetrunk.data.sources import read_texts
@@ -152,7 +152,7 @@ def read_data(
         ids = draw_rows(rows, family, draw, seed, sha256, notes)
         rows = [rows[row] for row in ids]
         subset = Subset(ids, draw.record(seed), sha256)
-        _check_drawn(family, rows, labels, named(train, "train"), notes)
+        _check_drawn(family, rows, labels, source_name(train, "train"), notes)
     held_out = []
     if validation is not None:
         held_out = read_labelled(family, validation, "validation", notes, labels)

@@ -82,14 +82,17 @@ class App:
         logits: Tensor = self.head(gathered)
         if self.neighbours is None:
             return logits
-        votes = self.neighbours.votes(gathered)
+        votes = torch.from_numpy(self.neighbours.votes(gathered.cpu()))
         blended = self.family.blend(logits, votes, self.neighbours.share)
-        return blended + self.neighbours.shift.to(blended.device)
+        return blended + torch.from_numpy(self.neighbours.shift).to(blended.device)
 
     @torch.no_grad()
     def shift(self, by: Tensor) -> None:
         """Add ``(C,)`` to the logits, for good."""
-        (self.head.bias if self.neighbours is None else self.neighbours.shift).add_(by)
+        if self.neighbours is None:
+            self.head.bias.add_(by)
+        else:
+            self.neighbours.shift += by.cpu().numpy()
 
     def predict(self, texts: Any) -> Any:
         """This app's answer to one text, or a list of answers to a list of texts."""

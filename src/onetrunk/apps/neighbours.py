@@ -1,101 +1,166 @@
-"""The labelled texts nearest to a state, for heads that are blended with what those vote for."""
+"""The labelled texts nearest to a state, whose votes are blended with a head's answer.
+
+All of it is numpy, so apps in PyTorch, their training and the device's runtime share it. Tensors of
+PyTorch on the CPU are taken wherever arrays are.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import safetensors
-import torch
-import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
-from scipy.sparse import csr_array
-from torch import Tensor
+from safetensors.numpy import load_file, save_file
 
+from onetrunk.decoding import softmax
 from onetrunk.errors import UserError
 
 NEIGHBOURS = "neighbours.safetensors"
-_DTYPES = {
-    "keys": torch.float16,
-    "rows": torch.int32,
-    "columns": torch.int32,
-    "values": torch.float32,
-    "shift": torch.float32,
+_DTYPES: dict[str, type] = {
+    "keys": np.float16,
+    "rows": np.int32,
+    "columns": np.int32,
+    "values": np.float32,
+    "shift": np.float32,
 }
 
 
 @dataclass
 class Neighbours:
-    """N labelled states and their votes over C outputs, sparse."""
+    """N labelled states and their votes over C outputs, as a sparse matrix of V votes."""
 
-    keys: Tensor
-    """``(N, D)`` float16, of length one."""
-    soft_targets: csr_array
-    """``(N, C)`` float32: what each votes for."""
+    keys: np.ndarray
+    """``(N, D)`` float32: the states, of length one, as exact as 16 bits hold them."""
+    rows: np.ndarray
+    """``(V,)`` int32, ascending: the state that votes,"""
+    columns: np.ndarray
+    """``(V,)`` int32: the output it votes for,"""
+    values: np.ndarray
+    """``(V,)`` float32: and how much."""
+    shift: np.ndarray
+    """``(C,)`` float32, added to the blended logits."""
     count: int
     """How many of the nearest vote."""
     temperature: float
     """A neighbour's vote weighs exp(cosine / temperature)."""
     share: float
-    """Of the votes in the blend, the rest is the head's; above 0 and below 1."""
-    shift: Tensor
-    """``(C,)``, added to the blended logits."""
+    """The share of the votes in the blend, above 0 and below 1; the head's answer has the rest."""
 
     @classmethod
     def of(
-        cls, states: Tensor, soft_targets: Tensor, count: int, temperature: float, share: float
+        cls, states: Any, soft_targets: Any, count: int, temperature: float, share: float
     ) -> Neighbours:
-        """From states ``(N, D)`` and ballots ``(N, C)``."""
-        keys = F.normalize(states.float(), dim=-1).half()
-        sparse = csr_array(soft_targets.float().numpy())
-        return cls(keys, sparse, count, temperature, share, torch.zeros(soft_targets.shape[1]))
+        """From states ``(N, D)`` and what each votes for, ``(N, C)``."""
+        votes = np.asarray(soft_targets, np.float32)
+        rows, columns = np.nonzero(votes)
+        return cls(
+            keys=_unit_length(states).astype(np.float16).astype(np.float32),
+            rows=rows.astype(np.int32),
+            columns=columns.astype(np.int32),
+            values=votes[rows, columns],
+            shift=np.zeros(votes.shape[1], np.float32),
+            count=count,
+            temperature=temperature,
+            share=share,
+        )
 
-    def similarities(self, states: Tensor) -> Tensor:
-        """Cosines ``(U, N)`` of states ``(U, D)``, as exact as the keys are kept."""
-        return F.normalize(states.float(), dim=-1) @ self.keys.T.to(states.device, torch.float32)
+    @classmethod
+    def from_file(
+        cls,
+        arrays: Mapping[str, np.ndarray],
+        numbers: Mapping[str, Any],
+        classes: int,
+        width: int,
+    ) -> Neighbours:
+        """From what :meth:`arrays` and :meth:`numbers` gave, for a head of ``classes`` outputs over
+        states of ``width``. Raises KeyError, TypeError or ValueError if they do not fit."""
+        keys, rows, columns, values, shift = (arrays[name] for name in _DTYPES)
+        if (
+            keys.ndim != 2
+            or keys.shape[1] != width
+            or not len(keys)
+            or shift.shape != (classes,)
+            or not rows.shape == columns.shape == values.shape == (len(rows),)
+            or bool((np.diff(rows) < 0).any() or ((rows < 0) | (rows >= len(keys))).any())
+            or bool(((columns < 0) | (columns >= classes)).any())
+        ):
+            shapes = {name: arrays[name].shape for name in _DTYPES}
+            raise ValueError(f"it does not fit {classes} outputs over states of {width}: {shapes}")
+        count, temperature = int(numbers["count"]), float(numbers["temperature"])
+        share = float(numbers["share"])
+        if not (count > 0 and temperature > 0 and 0 < share < 1):
+            raise ValueError(f"there are no neighbours with {dict(numbers)}")
+        keys = keys.astype(np.float32)
+        return cls(keys, rows, columns, values, shift, count, temperature, share)
 
-    def votes(self, states: Tensor) -> Tensor:
-        """States ``(U, D)`` -> mean votes ``(U, C)`` of the nearest."""
-        cosines, nearest = self.similarities(states).topk(min(self.count, len(self.keys)))
-        return count_votes(self.soft_targets, cosines, nearest, self.temperature)
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The arrays of a file, by name, in the types of an app folder."""
+        return {name: getattr(self, name).astype(kind) for name, kind in _DTYPES.items()}
 
-    def tensors(self) -> dict[str, Tensor]:
-        """What is kept in a file, by name."""
-        votes = self.soft_targets.tocoo()
-        return {
-            "keys": self.keys.contiguous(),
-            "rows": torch.from_numpy(votes.row.astype(np.int32)),
-            "columns": torch.from_numpy(votes.col.astype(np.int32)),
-            "values": torch.from_numpy(votes.data.astype(np.float32)),
-            "shift": self.shift,
-        }
+    def numbers(self) -> dict[str, float]:
+        """The numbers that a file needs beside the arrays."""
+        return {"count": self.count, "temperature": self.temperature, "share": self.share}
+
+    def similarities(self, states: Any) -> np.ndarray:
+        """Cosines ``(U, N)`` of states ``(U, D)``."""
+        cosines: np.ndarray = _unit_length(states) @ self.keys.T
+        return cosines
+
+    def nearest(
+        self, states: Any, count: int, without: Any = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Cosines and indices ``(U, K)`` of the ``count`` nearest, the nearest first.
+
+        ``without``: ``(N,)`` bool, those that may not vote; their cosines are -inf.
+        """
+        cosines = self.similarities(states)
+        if without is not None:
+            cosines[:, np.asarray(without)] = -np.inf
+        count = min(count, len(self.keys))
+        if count < len(self.keys):
+            indices = np.argpartition(-cosines, count - 1, axis=-1)[:, :count]
+        else:
+            indices = np.broadcast_to(np.arange(count), cosines.shape)
+        chosen = np.take_along_axis(cosines, indices, -1)
+        order = np.argsort(-chosen, axis=-1)
+        return np.take_along_axis(chosen, order, -1), np.take_along_axis(indices, order, -1)
+
+    def weighted(self, cosines: np.ndarray, indices: np.ndarray, temperature: float) -> np.ndarray:
+        """Mean votes ``(U, C)`` float32 of neighbours ``(U, K)``; a cosine of -inf has no vote."""
+        units, classes = len(indices), len(self.shift)
+        weights = softmax(cosines / temperature).ravel()
+        ends = np.searchsorted(self.rows, np.arange(len(self.keys) + 1))
+        starts, counts = ends[indices.ravel()], np.diff(ends)[indices.ravel()]
+        # Neighbour after neighbour, the places of its votes among all V.
+        neighbour = np.repeat(np.arange(len(counts)), counts)
+        vote = np.arange(len(neighbour)) + (starts - np.cumsum(counts) + counts)[neighbour]
+        places = neighbour // indices.shape[1] * classes + self.columns[vote]
+        summed = np.bincount(places, weights[neighbour] * self.values[vote], units * classes)
+        return summed.reshape(units, classes).astype(np.float32)
+
+    def votes(self, states: Any) -> np.ndarray:
+        """States ``(U, D)`` -> mean votes ``(U, C)`` float32 of the nearest."""
+        return self.weighted(*self.nearest(states, self.count), self.temperature)
 
 
-def count_votes(
-    soft_targets: csr_array, cosines: Tensor, nearest: Tensor, temperature: float
-) -> Tensor:
-    """Ballots ``(N, C)``, cosines and indices of neighbours ``(U, K)`` -> mean votes ``(U, C)``.
-
-    A neighbour whose cosine is -inf has no vote.
-    """
-    units, count = nearest.shape
-    weights = (cosines / temperature).softmax(-1).cpu().numpy().ravel()
-    ends = np.arange(0, units * count + 1, count)
-    chosen = csr_array(
-        (weights, nearest.cpu().numpy().ravel(), ends), (units, soft_targets.shape[0])
-    )
-    return torch.from_numpy((chosen @ soft_targets).toarray()).to(cosines.device)
+def _unit_length(states: Any) -> np.ndarray:
+    array = np.asarray(states, np.float32)
+    lengths = np.linalg.norm(array, axis=-1, keepdims=True)
+    scaled: np.ndarray = array / np.maximum(lengths, 1e-12)
+    return scaled
 
 
-def save_neighbours(found: Neighbours, folder: Path) -> dict[str, float]:
-    """Write the tensors; returns the numbers that :func:`load_neighbours` wants beside them."""
-    save_file(found.tensors(), folder / NEIGHBOURS)
-    return {"count": found.count, "temperature": found.temperature, "share": found.share}
+def save_neighbours(neighbours: Neighbours, folder: Path) -> dict[str, float]:
+    """Write the arrays; returns the numbers that :func:`load_neighbours` needs beside them."""
+    save_file(neighbours.arrays(), folder / NEIGHBOURS)
+    return neighbours.numbers()
 
 
 def load_neighbours(
-    folder: Path, numbers: dict[str, float], classes: int, width: int
+    folder: Path, numbers: Mapping[str, Any], classes: int, width: int
 ) -> Neighbours:
     """Read the neighbours of an app with ``classes`` outputs over states of ``width``.
 
@@ -103,31 +168,13 @@ def load_neighbours(
     """
     path = folder / NEIGHBOURS
     try:
-        tensors = load_file(path)
-        count, temperature = int(numbers["count"]), float(numbers["temperature"])
-        share = float(numbers["share"])
+        arrays = load_file(path)
+        dtypes = {name: array.dtype.name for name, array in arrays.items()}
+        expected = {name: np.dtype(kind).name for name, kind in _DTYPES.items()}
+        if dtypes != expected:
+            raise ValueError(f"it holds {dtypes}, expected {expected}")
+        return Neighbours.from_file(arrays, numbers, classes, width)
     except FileNotFoundError:
-        raise UserError(f"{folder} has no {NEIGHBOURS}, which its app.json speaks of") from None
-    except safetensors.SafetensorError as error:
-        raise UserError(f"{path} is damaged: {error}") from None
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{folder}: the neighbours in app.json are damaged: {error}") from None
-    found = {name: tensor.dtype for name, tensor in tensors.items()}
-    if found != _DTYPES:
-        raise UserError(f"{path} is damaged: it holds {found}, expected {_DTYPES}")
-    keys, rows, columns = tensors["keys"], tensors["rows"], tensors["columns"]
-    if (
-        keys.ndim != 2
-        or keys.shape[1] != width
-        or not len(keys)
-        or tensors["shift"].shape != (classes,)
-        or not rows.shape == columns.shape == tensors["values"].shape
-        or bool(((rows < 0) | (rows >= len(keys)) | (columns < 0) | (columns >= classes)).any())
-    ):
-        shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-        raise UserError(f"{path} does not fit {classes} outputs over states of {width}: {shapes}")
-    if not (count > 0 and temperature > 0 and 0 < share < 1):
-        raise UserError(f"{folder}: the neighbours in app.json are damaged: {numbers}")
-    places = (rows.numpy(), columns.numpy())
-    soft_targets = csr_array((tensors["values"].numpy(), places), (len(keys), classes))
-    return Neighbours(keys, soft_targets, count, temperature, share, tensors["shift"])
+        raise UserError(f"{folder} has no {NEIGHBOURS}, which its app.json names") from None
+    except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path}, or its entry in app.json, is damaged: {error}") from None

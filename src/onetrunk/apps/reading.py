@@ -27,7 +27,7 @@ def read_labelled(
     :class:`UserError` if there is no such split, for a row that the family cannot use, and for a
     label that is not among ``labels``, if these are given.
     """
-    where = named(source, split)
+    where = source_name(source, split)
     rows = family.read(located(source, split), notes)
     family.check_rows(rows, where)
     if labels is not None:
@@ -40,6 +40,6 @@ def located(source: Source, split: str) -> Any:
     return locate(source, split) if isinstance(source, str | Path) else source
 
 
-def named(source: Source, split: str) -> str:
+def source_name(source: Source, split: str) -> str:
     """What messages call a source."""
     return str(source) if isinstance(source, str | Path | Located) else f"the {split} rows"

@@ -137,6 +137,5 @@ def _score(
 def _bytes(app: App) -> int:
     lora = app.adapter.matrices.values() if app.adapter else ()
     tensors = [*app.head.parameters(), *(tensor for pair in lora for tensor in pair)]
-    if app.neighbours is not None:
-        tensors += app.neighbours.tensors().values()
-    return sum(tensor.nbytes for tensor in tensors)
+    arrays = app.neighbours.arrays().values() if app.neighbours is not None else ()
+    return sum(tensor.nbytes for tensor in (*tensors, *arrays))

@@ -1,6 +1,6 @@
 """One app as a bundle holds it: a safetensors file, read and written without PyTorch.
 
-LoRA is kept as the top wants it: ``A (d_in, r)``, and ``B (r, d_out)`` times its scaling.
+LoRA is kept as the top multiplies it: ``A (d_in, r)``, and ``B (r, d_out)`` times its scaling.
 """
 
 from __future__ import annotations
@@ -16,42 +16,41 @@ import safetensors
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from onetrunk.bundle.voters import PREFIX, Voters
+from onetrunk.apps.neighbours import Neighbours
+from onetrunk.decoding import DECODERS
 from onetrunk.errors import UserError
 
-PER_WORD = ("ner", "nested-ner")
-FAMILIES = (*PER_WORD, "tc", "multi-label", "rating")
-"""Whose logits the runtime can read; some have a row of them for each word."""
-
 _HEAD = ("head.weight", "head.bias")
+_NEIGHBOURS = "neighbours."
 
-Place = tuple[int, str]
-Lora = Mapping[Place, tuple[np.ndarray, np.ndarray]]
-"""(layer, target) -> A ``(d_in, r)`` and B ``(r, d_out)``."""
+Lora = Mapping[str, np.ndarray]
+"""A ``(d_in, r)`` and B ``(r, d_out)`` of each place, by :func:`a_name` and :func:`b_name`."""
 
 
 def a_name(layer: int, target: str) -> str:
-    """Name of a place's stacked A ``(n, d_in, r)``, in graphs and files."""
+    """Name of A at a place (a linear map of a layer): in files, and stacked in graphs."""
     return f"layer_{layer}.{target}.a"
 
 
 def b_name(layer: int, target: str) -> str:
-    """Name of a place's stacked B ``(n, r, d_out)``."""
+    """Name of B at a place."""
     return f"layer_{layer}.{target}.b"
 
 
 @dataclass(frozen=True)
 class BundledApp:
-    """One app: ``family`` says how its logits are read, ``slot`` which LoRA the top uses for it."""
+    """One app: its head, LoRA and neighbours, and how its logits become an answer."""
 
     name: str
     family: str
+    decoder: str
+    """A name in :data:`~onetrunk.decoding.DECODERS`."""
     labels: list[str]
     head_layers: int
-    """The head reads the states of so many layers side by side, the last one and those before."""
+    """The head reads the states of this many last layers side by side."""
     max_length: int
     family_of_primary: str
-    """Whose states a head alone reads: a primary LoRA, or the bare backbone."""
+    """For a head alone: the primary LoRA under which its states are computed, or ``none``."""
     weight: np.ndarray
     """``(C, head_layers D)``"""
     bias: np.ndarray
@@ -60,126 +59,129 @@ class BundledApp:
     """Empty for a head alone."""
     fingerprint: str = ""
     """Of the backbone it was trained on."""
-    voters: Voters | None = None
-    """Labelled neighbours whose votes are blended with the head's answer."""
+    neighbours: Neighbours | None = None
+    """Labelled states whose votes are blended with the head's answer."""
+
+    @property
+    def per_word(self) -> bool:
+        """Whether the head reads each word, and not the whole text."""
+        return DECODERS[self.decoder].per_word
 
     @property
     def slot(self) -> str:
-        """Apps of one slot share the top."""
+        """Name of the LoRA that the top applies; apps of one slot share its states."""
         return f"app:{self.name}" if self.lora else self.family_of_primary
 
     def logits(self, states: np.ndarray) -> np.ndarray:
-        """What the head reads ``(U, head_layers D)`` -> logits ``(U, C)``."""
+        """Head input ``(U, head_layers D)`` -> logits ``(U, C)``."""
         logits: np.ndarray = states @ self.weight.T + self.bias
-        if self.voters is None:
+        blend = DECODERS[self.decoder].blend
+        if self.neighbours is None or blend is None:
             return logits
-        return self.voters.blend(self.family, logits, states)
+        votes = self.neighbours.votes(states)
+        return blend(logits, votes, self.neighbours.share) + self.neighbours.shift
 
     def to_bytes(self, dtype: type) -> bytes:
-        """The app as a file, with numbers in ``dtype``."""
+        """The app as a file, with floating-point numbers in ``dtype``."""
         record: dict[str, Any] = {  # the keys of format 1
             "family": self.family,
+            "decoder": self.decoder,
             "labels": self.labels,
             "reads": self.head_layers,
             "max_length": self.max_length,
             "primary": self.family_of_primary,
             "fingerprint": self.fingerprint,
         }
-        arrays = dict(zip(_HEAD, (self.weight, self.bias), strict=True)) | lora_arrays(self.lora)
-        if self.voters is not None:
-            record["neighbours"] = self.voters.numbers()
-            arrays |= self.voters.arrays()
-        return _saved(arrays, dtype, {"onetrunk": json.dumps(record, ensure_ascii=False)})
+        arrays = {**dict(zip(_HEAD, (self.weight, self.bias), strict=True)), **self.lora}
+        if self.neighbours is not None:
+            record["neighbours"] = self.neighbours.numbers()
+            votes = self.neighbours.arrays()
+            arrays |= {f"{_NEIGHBOURS}{name}": array for name, array in votes.items()}
+        return to_bytes(arrays, dtype, {"onetrunk": json.dumps(record, ensure_ascii=False)})
 
     @classmethod
     def from_bytes(cls, name: str, content: bytes, where: str) -> BundledApp:
         """Raises :class:`UserError` if the content is damaged."""
         with _damage(where):
             arrays = _read(content)
-            record = json.loads(_metadata(content)["onetrunk"])
+            record = _record(content)
             weight, bias = (arrays.pop(key) for key in _HEAD)
-            voters = None
-            if "neighbours" in record:
-                own = {key: arrays.pop(key) for key in [*arrays] if key.startswith(PREFIX)}
-                voters = Voters.of(own, record["neighbours"])
-                if voters.keys.shape[1] != weight.shape[1] or voters.shift.shape != bias.shape:
-                    raise ValueError(f"neighbours of {voters.keys.shape} for {weight.shape}")
-            app = cls(
-                name, record["family"], list(record["labels"]), int(record["reads"]),
-                int(record["max_length"]), record["primary"], weight, bias, lora_of(arrays),
-                record["fingerprint"], voters,
-            )  # fmt: skip
-            if app.family not in FAMILIES:
-                raise ValueError(f"family {app.family!r}")
-            count = len(app.labels)
-            sizes = {"ner": 1 + 2 * count, "nested-ner": 3 * count, "rating": 1}
-            classes = sizes.get(app.family, count)
+            # Before plug-in families had bundles, the family's name was the decoder's.
+            decoder = record.get("decoder", record["family"])
+            if decoder not in DECODERS:
+                raise ValueError(f"unknown decoder {decoder!r}")
+            labels = list(record["labels"])
+            classes = DECODERS[decoder].classes(labels)
             if weight.ndim != 2 or not len(weight) == len(bias) == classes:
                 raise ValueError(f"a head of {weight.shape} and {bias.shape} for {classes} classes")
-        return app
-
-
-def lora_arrays(lora: Lora) -> dict[str, np.ndarray]:
-    """A LoRA's arrays by name."""
-    return {
-        name: array
-        for (layer, target), (a, b) in lora.items()
-        for name, array in ((a_name(layer, target), a), (b_name(layer, target), b))
-    }
-
-
-def lora_of(arrays: Mapping[str, np.ndarray]) -> Lora:
-    """The LoRA that named arrays make. Raises ValueError or KeyError if they make none."""
-    lora = {}
-    for name in arrays:
-        layer, target, half = name.removeprefix("layer_").split(".")
-        if half == "a":
-            place = int(layer), target
-            a, b = arrays[name], arrays[b_name(*place)]
-            if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
-                raise ValueError(f"{name} of shape {a.shape} beside {b.shape}")
-            lora[place] = a, b
-    if len(arrays) != 2 * len(lora):
-        raise ValueError("halves of LoRA are missing")
-    return lora
-
-
-def lora_bytes(lora: Lora, dtype: type) -> bytes:
-    """A primary LoRA as a file."""
-    return _saved(lora_arrays(lora), dtype)
+            votes = {
+                key.removeprefix(_NEIGHBOURS): arrays.pop(key)
+                for key in [*arrays]
+                if key.startswith(_NEIGHBOURS)
+            }
+            neighbours = None
+            if numbers := record.get("neighbours"):
+                if DECODERS[decoder].blend is None:
+                    raise ValueError(f"neighbours with decoder {decoder!r}")
+                neighbours = Neighbours.from_file(votes, numbers, classes, weight.shape[1])
+            return cls(
+                name=name,
+                family=record["family"],
+                decoder=decoder,
+                labels=labels,
+                head_layers=int(record["reads"]),
+                max_length=int(record["max_length"]),
+                family_of_primary=record["primary"],
+                weight=weight,
+                bias=bias,
+                lora=_checked(arrays),
+                fingerprint=record["fingerprint"],
+                neighbours=neighbours,
+            )
 
 
 def read_lora(content: bytes, where: str) -> Lora:
-    """Raises :class:`UserError` if the content is damaged."""
+    """A primary LoRA. Raises :class:`UserError` if the content is damaged."""
     with _damage(where):
-        return lora_of(_read(content))
+        return _checked(_read(content))
 
 
-def _saved(
+def _checked(lora: Lora) -> Lora:
+    """Raises KeyError if a half is missing, ValueError if the halves do not fit each other."""
+    for name in lora:
+        a, b = (lora[name[:-1] + half] for half in "ab")
+        if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
+            raise ValueError(f"{name} of shapes {a.shape} and {b.shape}")
+    return lora
+
+
+def to_bytes(
     arrays: Mapping[str, np.ndarray], dtype: type, metadata: dict[str, str] | None = None
 ) -> bytes:
-    """Arrays as a safetensors file; whole numbers stay what they are."""
-    kept: dict[str, np.ndarray] = {
+    """Arrays as a safetensors file: floats in ``dtype``; integers keep their type."""
+    converted: dict[str, np.ndarray] = {
         name: np.ascontiguousarray(array, dtype if array.dtype.kind == "f" else None)
         for name, array in arrays.items()
     }
-    content: bytes = save_tensors(kept, metadata)
+    content: bytes = save_tensors(converted, metadata)
     return content
 
 
 def _read(content: bytes) -> dict[str, np.ndarray]:
-    """Arrays of a safetensors file; floats as float32, whatever they are kept in."""
+    """Arrays of a safetensors file; floats of any size become float32."""
     return {
         name: array.astype(np.float32) if array.dtype.kind == "f" else array
         for name, array in load_tensors(content).items()
     }
 
 
-def _metadata(content: bytes) -> dict[str, str]:
-    """The metadata of safetensors content that has been read: the library gives that of files."""
+def _record(content: bytes) -> dict[str, Any]:
+    """What the metadata of a file says; the library reads metadata from files on disk alone."""
     size = int.from_bytes(content[:8], "little")
-    found: dict[str, str] = json.loads(content[8 : 8 + size])["__metadata__"]
-    return found
+    record: dict[str, Any] = json.loads(
+        json.loads(content[8 : 8 + size])["__metadata__"]["onetrunk"]
+    )
+    return record
 
 
 @contextmanager

@@ -1,7 +1,7 @@
-"""The apps of a runtime: which there are, which are in memory, and their LoRA, stacked.
+"""The apps of a runtime: their names, those in memory, and their LoRA, stacked.
 
-With room for fewer than there are, an app is read at its first use, and what was used least
-recently makes way.
+If fewer apps than there are may be in memory, an app is read at its first use and replaces the one
+that was used least recently.
 """
 
 from __future__ import annotations
@@ -13,29 +13,34 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from onetrunk.bundle.app import BundledApp, Lora, a_name, b_name
+from onetrunk.bundle.app import BundledApp, Lora
 from onetrunk.bundle.layout import NONE, Bundle, check_name
 from onetrunk.errors import UserError, nearest
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """The apps of a moment and their LoRA, stacked. Never changed: a request that has one sees the
-    same apps to its end, whatever is added or removed meanwhile."""
+    """The apps in memory at one moment and their LoRA, stacked. It never changes: a request that
+    holds one sees the same apps to its end, whatever is added or removed meanwhile."""
 
     apps: Mapping[str, BundledApp]
     slots: Mapping[str, int]
+    """Number of each LoRA in the stack, by :attr:`BundledApp.slot`."""
     stacked: Mapping[str, np.ndarray]
+    """The top's LoRA inputs, as :func:`stack_loras` gives them."""
 
 
 class AppCache:
-    """Thread-safe. ``shapes`` are those of the top's inputs; ``max_loaded`` is how many apps of the
-    bundle are in memory at most (None: all)."""
+    """The apps ``names`` of a bundle. Thread-safe.
+
+    ``shapes`` are those of the top's inputs; ``max_loaded`` is how many apps of the bundle are in
+    memory at most (None: all).
+    """
 
     def __init__(
         self,
         bundle: Bundle,
-        shapes: Mapping[str, Sequence[int]],
+        shapes: Mapping[str, Sequence[int | str]],
         names: Sequence[str],
         max_loaded: int | None,
     ) -> None:
@@ -48,89 +53,96 @@ class AppCache:
         }
         for name in names:
             bundle.check_known(name)
-        self._on_disk = dict.fromkeys(names)
-        self._own: dict[str, BundledApp] = {}  # added in memory: nothing to read them from
-        self._clock, self._used = itertools.count(), dict[str, int]()
+        # By name, an app that was added in memory; None for one that the bundle holds.
+        self._apps: dict[str, BundledApp | None] = dict.fromkeys(names)
+        self._clock, self._last_use = itertools.count(), dict[str, int]()
         self._changing = threading.Lock()
-        first = [*self._on_disk][:max_loaded]
-        self.now = self._stack({name: bundle.app(name) for name in first})
+        self.now = self._stack({name: bundle.app(name) for name in [*self._apps][:max_loaded]})
 
     @property
     def names(self) -> list[str]:
-        """Of all apps there are, in memory or not."""
-        return [*self._on_disk, *self._own]
+        """Of all apps, in memory or not."""
+        return [*self._apps]
 
     def having(self, names: Sequence[str], some: bool = False) -> Loaded:
-        """A state in which these apps are in memory; with ``some``, those of them that there still
-        are. Raises :class:`UserError` with the nearest name if one is unknown, or if its file is
-        damaged."""
+        """A state in which these apps are in memory; with ``some``, those that still exist.
+
+        Raises :class:`UserError` with the nearest name if one is unknown, or if its file is
+        damaged.
+        """
         now = self.now
         for name in names:
-            self._used[name] = next(self._clock)
+            self._last_use[name] = next(self._clock)
         if all(name in now.apps for name in names):
             return now
         with self._changing:
             now = self.now
             if some:
-                names = [name for name in names if name in self._on_disk or name in self._own]
-            wanted = {name: now.apps.get(name) or self._read(name) for name in names}
-            rest = [name for name in now.apps if name not in wanted and name not in self._own]
-            rest.sort(key=lambda name: self._used.get(name, -1))
-            spare = max(0, (self.max_loaded or len(self._on_disk)) - len(wanted.keys() - self._own))
-            kept = {name: now.apps[name] for name in rest[len(rest) - min(spare, len(rest)) :]}
-            self.now = self._stack({**self._own, **kept, **wanted})
+                names = [name for name in names if name in self._apps]
+            needed = {name: now.apps.get(name) or self._read(name) for name in names}
+            added = {name: app for name, app in self._apps.items() if app is not None}
+            others = [name for name in now.apps if name not in needed and name not in added]
+            others.sort(key=lambda name: self._last_use.get(name, -1))
+            limit = (self.max_loaded or len(self._apps)) - len(needed.keys() - added.keys())
+            recent = others[max(0, len(others) - max(0, limit)) :]
+            self.now = self._stack({**added, **{name: now.apps[name] for name in recent}, **needed})
             return self.now
 
     def add(self, app: BundledApp) -> None:
-        """Add an app, or put it in the place of the one of its name; it stays in memory. Raises
+        """Add an app, or replace the one of its name; it stays in memory. Raises
         :class:`UserError`, and changes nothing, if it does not fit the bundle."""
         check_name(app.name)
         self.bundle.check_app(app, f"app {app.name}")
         with self._changing:
             self.now = self._stack({**self.now.apps, app.name: app})
-            self._own = {**self._own, app.name: app}
-            self._on_disk = {name: None for name in self._on_disk if name != app.name}
+            self._apps = {**self._apps, app.name: app}
 
     def remove(self, name: str) -> None:
         """Forget an app. Raises :class:`UserError` with the nearest name if unknown."""
         with self._changing:
             self._check(name)
             self.now = self._stack({k: app for k, app in self.now.apps.items() if k != name})
-            self._own = {k: app for k, app in self._own.items() if k != name}
-            self._on_disk = {other: None for other in self._on_disk if other != name}
+            self._apps = {k: app for k, app in self._apps.items() if k != name}
+
+    def stack_primary(self, family: str) -> Mapping[str, np.ndarray]:
+        """The top's LoRA inputs with one family's primary LoRA at number 0, or the bare backbone
+        if the family has none."""
+        return stack_loras(self._shapes, [self._primary_loras.get(family, {})])
+
+    def _check(self, name: str) -> None:
+        if name not in self._apps:
+            raise UserError(f"unknown app {name!r}; {nearest(name, self.names)}")
 
     def _read(self, name: str) -> BundledApp:
         self._check(name)
         return self.bundle.app(name)
 
-    def _check(self, name: str) -> None:
-        if name not in self._on_disk and name not in self._own:
-            raise UserError(f"unknown app {name!r}; {nearest(name, self.names)}")
-
     def _stack(self, apps: Mapping[str, BundledApp]) -> Loaded:
-        """Apps with the LoRAs that they use, stacked; slot 0 is the bare backbone."""
+        """Apps with the LoRAs that they use, stacked; number 0 is the bare backbone."""
         loras: dict[str, Lora] = {NONE: {}}
         for app in apps.values():
             loras[app.slot] = app.lora or self._primary_loras.get(app.slot, {})
         slots = {name: number for number, name in enumerate(loras)}
-        return Loaded(dict(apps), slots, stack_loras(self.bundle, self._shapes, [*loras.values()]))
+        return Loaded(dict(apps), slots, stack_loras(self._shapes, [*loras.values()]))
 
 
 def stack_loras(
-    bundle: Bundle, shapes: Mapping[str, Sequence[int]], loras: Sequence[Lora]
+    shapes: Mapping[str, Sequence[int | str]], loras: Sequence[Lora]
 ) -> dict[str, np.ndarray]:
-    """What the top wants of some LoRAs, by input: ``(n, d_in, r)`` and ``(n, r, d_out)`` of every
-    place, zero where a LoRA has none or is of a lower rank. ``shapes`` are those of its inputs."""
-    rank = max((a.shape[1] for lora in loras for a, _ in lora.values()), default=1)
-    stacked: dict[str, np.ndarray] = {}
-    for layer in range(bundle.depth - bundle.k, bundle.depth):
-        for target in bundle.targets:
-            first, second = a_name(layer, target), b_name(layer, target)
-            a = np.zeros((len(loras), shapes[first][1], rank), np.float32)
-            b = np.zeros((len(loras), rank, shapes[second][2]), np.float32)
-            for slot, lora in enumerate(loras):
-                if (layer, target) in lora:
-                    own_a, own_b = lora[layer, target]
-                    a[slot, :, : own_a.shape[1]], b[slot, : len(own_b)] = own_a, own_b
-            stacked |= {first: a, second: b}
+    """The top's LoRA inputs: ``(n, d_in, r)`` and ``(n, r, d_out)`` float32 of every place.
+
+    They are zero where a LoRA lacks a place or has a lower rank. ``shapes`` are those of all inputs
+    of the top; n and r have names there.
+    """
+    ranks = [a.shape[1] for lora in loras for name, a in lora.items() if name.endswith(".a")]
+    rank = max(ranks, default=1)
+    stacked = {}
+    for name, (_, *shape) in shapes.items():
+        if name.endswith((".a", ".b")):
+            size = [rank if isinstance(length, str) else length for length in shape]
+            stacked[name] = np.zeros((len(loras), *size), np.float32)
+            for number, lora in enumerate(loras):
+                if name in lora:
+                    rows, columns = lora[name].shape
+                    stacked[name][number, :rows, :columns] = lora[name]
     return stacked

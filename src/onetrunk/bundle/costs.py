@@ -1,7 +1,7 @@
-"""What a bundle costs here: bytes, cold start, memory, and latency by number of apps.
+"""What a bundle costs on this machine: bytes, cold start, memory, latency by number of apps.
 
-Beside each number of apps stands what it replaces: a whole pass of the same encoder for every app,
-as separate models would take.
+Each number of apps is compared with what it replaces: a whole pass of the same encoder for every
+app, as separate models would need.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,13 @@ from matplotlib.figure import Figure
 from onetrunk.bundle.layout import APPS, PRIMARY, Bundle
 from onetrunk.bundle.runtime import Runtime
 from onetrunk.errors import UserError
+from onetrunk.progress import Progress, silent
 
 TEXT = "Hi Ann, could we move our lunch from Friday to next Tuesday at the new place in Oslo? Bob"
 COUNTS = (1, 5, 20, 100)
 WARM_UP = 3
 
-# Reading modules is not counted: another program may have them already.
+# Importing modules is not counted: the program around it may have imported them already.
 _COLD = """
 import json, sys, time
 from pathlib import Path
@@ -63,57 +64,53 @@ class Latency:
 
 @dataclass(frozen=True)
 class Costs:
-    """What was measured of a bundle."""
+    """What was measured."""
 
     sizes: dict[str, int]
-    """Bytes by part; of apps, all together."""
+    """Bytes by part; all apps are one part."""
     apps: int
     cold_seconds: float
-    """From opening the bundle to the first answer, in a fresh process; imports not counted."""
+    """From opening the bundle to the first answer, in a fresh process, without imports."""
     resident_mib: float | None
-    """What memory grew by meanwhile; None where the system does not tell."""
+    """Growth of memory in that time; None where the system does not tell."""
     latency: list[Latency]
-
-    def as_json(self) -> dict[str, Any]:
-        """For a file."""
-        return asdict(self)
 
 
 def measure_costs(
-    folder: Path,
+    folder: str | Path,
     text: str = TEXT,
     counts: Sequence[int] = COUNTS,
     repeats: int = 50,
-    tell: Callable[[str, int, int], None] = lambda what, done, total: None,
+    progress: Progress = silent,
 ) -> Costs:
     """Measure a bundle on this machine, with one thread and with all cores.
 
-    Where a count is beyond the apps that there are, copies of them stand in: what an app costs does
-    not depend on what it has learnt. ``tell`` is called with (what, steps done, steps in all).
-    Raises :class:`UserError` for a bundle without apps, or one that cannot be run.
+    A count larger than the number of apps is reached with copies: the cost of an app does not
+    depend on what it has learnt. Raises :class:`UserError` for a bundle without apps, or one that
+    cannot be run.
     """
+    folder = Path(folder)
     bundle = Bundle(folder)
     if not bundle.apps:
         raise UserError(f"{folder} has no apps to measure")
     steps = 1 + 2 * len(counts)
-    tell("cold start", 0, steps)
+    progress("cold start", 0, steps)
     cold = _cold(folder, text)
     latency: list[Latency] = []
     for threads in (1, 0):
         runtime = Runtime(folder, threads=threads)
         for count in sorted(counts):
-            what = f"{count} apps, {threads or 'all'} threads"
-            tell(what, 1 + len(latency), steps)
+            progress(f"{count} apps, {threads or 'all'} threads", 1 + len(latency), steps)
             latency.append(_latency(runtime, _names(runtime, count), text, threads, repeats))
-    tell("", steps, steps)
+    progress("", steps, steps)
     return Costs(_sizes(bundle), len(bundle.apps), cold["seconds"], cold["mib"], latency)
 
 
 def _names(runtime: Runtime, count: int) -> list[str]:
-    """So many apps; copies are added where there are fewer."""
-    own = runtime.bundle.apps
+    """The names of ``count`` apps; copies are added where there are fewer."""
+    originals = runtime.bundle.apps
     while (number := len(runtime.names)) < count:
-        name = own[number % len(own)]
+        name = originals[number % len(originals)]
         runtime.add(replace(runtime.apps[name], name=f"{name[:80]} copy {number}"))
     return runtime.names[:count]
 
@@ -144,13 +141,13 @@ def _times(run: Callable[[], Any], repeats: int) -> list[float]:
 
 
 def _cold(folder: Path, text: str) -> dict[str, float]:
-    done = subprocess.run(
+    ran = subprocess.run(
         [sys.executable, "-c", _COLD, str(folder), text], capture_output=True, text=True
     )
-    if done.returncode:
-        raise UserError(f"{folder} cannot be run: {done.stderr.strip().splitlines()[-1]}")
-    found: dict[str, float] = json.loads(done.stdout)
-    return found
+    if ran.returncode:
+        raise UserError(f"{folder} cannot be run: {ran.stderr.strip().splitlines()[-1]}")
+    measured: dict[str, float] = json.loads(ran.stdout)
+    return measured
 
 
 def _sizes(bundle: Bundle) -> dict[str, int]:
@@ -166,14 +163,18 @@ def plot_costs(costs: Costs) -> Figure:
     figure = Figure(figsize=(6.4, 3.6), layout="constrained")
     axis = figure.subplots()
     for threads, style in ((1, "-"), (0, "--")):
-        found = [one for one in costs.latency if one.threads == threads]
-        counts, how = [one.apps for one in found], "1 thread" if threads else "all cores"
-        axis.plot(counts, [one.p50 for one in found], style, color="C0", marker="o",
-                  label=f"one pass for all, {how}")  # fmt: skip
-        axis.plot(counts, [one.apart for one in found], style, color="C3", marker="o",
-                  label=f"a pass for each, {how}")  # fmt: skip
+        measured = [latency for latency in costs.latency if latency.threads == threads]
+        counts, cores = (
+            [latency.apps for latency in measured],
+            "1 thread" if threads else "all cores",
+        )
+        for label, color, values in (
+            ("one pass for all", "C0", [latency.p50 for latency in measured]),
+            ("a pass for each", "C3", [latency.apart for latency in measured]),
+        ):
+            axis.plot(counts, values, style, color=color, marker="o", label=f"{label}, {cores}")
     axis.set(xscale="log", yscale="log", xlabel="apps", ylabel="milliseconds a text (median)")
-    counts = sorted({one.apps for one in costs.latency})
+    counts = sorted({latency.apps for latency in costs.latency})
     axis.set_xticks(counts, [str(count) for count in counts])
     axis.minorticks_off()
     axis.grid(alpha=0.3)

@@ -2,16 +2,16 @@
 
     trunk   input_ids (B, T), attention_mask (B, T) ─► hidden (B, T, D)
 
-    top     hidden (H, B, T, D), attention_mask (H, B, T)        H = 1: every group reads the same
-            slots (G,), a/b of every place (n, …)                H = G: each group its own
-                ─► state_1 … state_k (G, B, T, D), what leaves each layer
+    top     hidden (H, B, T, D), attention_mask (H, B, T)    H = 1: all groups read the same texts
+            slots (G,), a/b of every place (n, …)            H = G: each group reads its own
+                ─► state_1 … state_k (G, B, T, D), the output of each layer
 
-A group is a set of rows that use one adapter: ``slots[g]`` says which of the n stacked ones, as in
-:mod:`onetrunk.model.lora_stack`. With H = 1 and G apps, N apps over one text; with H = G and B = 1,
-a batch in which each row is of another app. What the groups share is computed once: in the first
-layer of the top that is all linear maps of what enters it.
+A group is a set of rows that use one adapter: ``slots[g]`` is its number among the n stacked ones,
+as in :mod:`onetrunk.model.lora_stack`. With H = 1, G apps read the same texts; with H = G and
+B = 1, each row of a batch is read by another app. The groups share what is equal for all of them,
+which is every linear map of the input to the top's first layer.
 
-Apart from attention (ONNX Runtime's fused operator) the graphs use standard operators.
+Attention is ONNX Runtime's fused operator; all other operators are standard ONNX.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from onetrunk.bundle.app import a_name, b_name
-from onetrunk.bundle.shallow import Skipped
 from onetrunk.errors import UserError, nearest
 from onetrunk.model.encoder import Encoder
 
@@ -43,14 +42,14 @@ ACTIVATIONS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 class _Graph:
-    """Nodes and weights of a graph that is being written down."""
+    """Nodes and weights of a graph that is being written."""
 
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.weights: dict[str, onnx.TensorProto] = {}
 
     def weight(self, name: str, value: np.ndarray) -> str:
-        """A constant, by name; the same name is the same constant."""
+        """Add a constant, unless there is one of this name; returns the name."""
         if name not in self.weights:
             self.weights[name] = numpy_helper.from_array(np.array(value, order="C"), name)
         return name
@@ -61,7 +60,7 @@ class _Graph:
         return self.weight(name, np.array(values, np.int64))
 
     def add(self, operator: str, *inputs: str, out: str = "", domain: str = "", **more: Any) -> str:
-        """Append a node with one output; returns the output's name."""
+        """Append a node with one output; returns the name of the output."""
         out = out or f"{operator.lower()}_{len(self.nodes)}"
         self.nodes.append(helper.make_node(operator, inputs, [out], domain=domain, **more))
         return out
@@ -82,13 +81,13 @@ class _Layers:
         self.graph, self.encoder = graph, encoder
         config = encoder.model.config
         self.heads = int(config.num_attention_heads)
-        act = str(getattr(config, "hidden_act", None) or config.activation)
-        if act not in ACTIVATIONS:
-            hint = nearest(act, ACTIVATIONS)
-            raise UserError(f"activation {act!r} of {encoder.source} cannot be exported; {hint}")
-        self.activation = ACTIVATIONS[act]
+        name = str(getattr(config, "hidden_act", None) or config.activation)
+        if name not in ACTIVATIONS:
+            hint = nearest(name, ACTIVATIONS)
+            raise UserError(f"activation {name!r} of {encoder.source} cannot be exported; {hint}")
+        self.activation = ACTIVATIONS[name]
         self.adapted: set[tuple[int, str]] = set()
-        """Places that add what an adapter gives; see :meth:`linear`."""
+        """Places to which an adapter is added; see :meth:`linear`."""
 
     def norm(self, x: str, module: Any, name: str, out: str = "") -> str:
         graph = self.graph
@@ -102,7 +101,7 @@ class _Layers:
         )
 
     def linear(self, x: str, layer: int, target: str) -> str:
-        """x W + b, and x A[slots] B[slots] where a place is adapted."""
+        """x W + b, plus x A[slots] B[slots] where a place is adapted."""
         graph, module = self.graph, self.encoder.linear(layer, target)
         name = f"layer_{layer}.{target}"
         y = graph.add("MatMul", x, graph.weight(f"{name}.weight", _numpy(module.weight).T))
@@ -114,24 +113,29 @@ class _Layers:
         return graph.add("Add", y, high)
 
     def attention(self, layer: int, x: str, mask: str, rows: str, like: str) -> str:
-        """Softmax attention; ``rows`` and ``like`` are the shapes it needs and gives back."""
+        """Softmax attention: its inputs are reshaped to ``rows`` and its output to ``like``."""
         graph = self.graph
-        parts = [
+        inputs = [
             graph.add("Reshape", self.linear(x, layer, target), rows)
             for target in ("query", "key", "value")
         ]
-        seen = graph.add(
-            "MultiHeadAttention", *parts, "", mask, domain=RUNTIME_DOMAIN, num_heads=self.heads,
+        attended = graph.add(
+            "MultiHeadAttention",
+            *inputs,
+            "",
+            mask,
+            domain=RUNTIME_DOMAIN,
+            num_heads=self.heads,
             mask_filter_value=-1e9,
-        )  # fmt: skip
-        return graph.add("Reshape", seen, like)
+        )
+        return graph.add("Reshape", attended, like)
 
     def layer(self, layer: int, x: str, mask: str, rows: str, like: str) -> str:
         """One transformer layer with its norms after the residuals."""
         graph, module = self.graph, self.encoder.layers[layer]
-        first, second = (module.get_submodule(n) for n in self.encoder.architecture.norms)
-        seen = self.attention(layer, x, mask, rows, like)
-        out = self.linear(seen, layer, "attention_output")
+        first, second = (module.get_submodule(name) for name in self.encoder.architecture.norms)
+        attended = self.attention(layer, x, mask, rows, like)
+        out = self.linear(attended, layer, "attention_output")
         x = self.norm(graph.add("Add", out, x), first, f"layer_{layer}.attention_norm")
         operator, more = self.activation
         up = graph.add(operator, self.linear(x, layer, "ffn_up"), **more)
@@ -142,13 +146,13 @@ class _Layers:
 def trunk_graph(encoder: Encoder, k: int) -> onnx.ModelProto:
     """Embeddings and all layers below the last ``k``."""
     graph = _Graph()
-    graph.add("Identity", _bottom(graph, encoder, encoder.depth - k)[-1], out="hidden")
+    graph.add("Identity", _lowest_states(graph, encoder, encoder.depth - k)[-1], out="hidden")
     ids = [_int64(name, "B", "T") for name in ("input_ids", "attention_mask")]
     return graph.model("trunk", ids, [_float("hidden", "B", "T", encoder.width)])
 
 
 def top_graph(encoder: Encoder, k: int, targets: Sequence[str]) -> onnx.ModelProto:
-    """The last ``k`` layers; ``targets``: the linear maps that adapters may change."""
+    """The last ``k`` layers; ``targets`` are the linear maps that adapters may change."""
     graph, width = _Graph(), encoder.width
     layers = _Layers(graph, encoder)
     start = encoder.depth - k
@@ -162,17 +166,17 @@ def top_graph(encoder: Encoder, k: int, targets: Sequence[str]) -> onnx.ModelPro
     rows = graph.add("Concat", graph.ints(-1), length, graph.ints(width), axis=0)  # (G·B, T, D)
     like = graph.add("Concat", groups, graph.ints(-1, width), axis=0)  # (G, B·T, D)
     out = graph.add("Concat", groups, of_text, graph.ints(width), axis=0)  # (G, B, T, D)
-    # Every group has a mask of its own, though they may all read one text.
+    # Every group needs a mask, though all groups may read one text.
     masks = graph.add("Expand", "attention_mask", graph.add("Concat", groups, of_text, axis=0))
     masks = graph.add("Reshape", masks, graph.add("Concat", graph.ints(-1), length, axis=0))
     mask = graph.add("Cast", masks, to=TensorProto.INT32)
 
-    # (H, B·T, D): with H = 1 the groups part where the first adapter speaks.
-    apart = graph.add("Concat", graph.add("Slice", shape, graph.ints(0), graph.ints(1)),
-                      graph.ints(-1, width), axis=0)  # fmt: skip
-    hidden = graph.add("Reshape", "hidden", apart)
+    # (H, B·T, D): with H = 1 the groups share their states up to the first adapter.
+    shared = graph.add("Slice", shape, graph.ints(0), graph.ints(1))
+    flat = graph.add("Concat", shared, graph.ints(-1, width), axis=0)
+    hidden = graph.add("Reshape", "hidden", flat)
     if not places or not {"query", "key", "value"} <= set(targets):
-        # Attention wants all three of one size, and G of them.
+        # Attention needs query, key and value of one size, for each of the G groups.
         hidden = graph.add("Expand", hidden, graph.add("Concat", groups, graph.ints(1, 1), axis=0))
     states = []
     for number, layer in enumerate(range(start, encoder.depth), start=1):
@@ -199,13 +203,13 @@ def whole_graph(
     per_token: bool,
     head_layers: int = 1,
 ) -> onnx.ModelProto:
-    """The whole encoder as it stands and one head on its last ``head_layers`` states: ids and mask
-    ``(B, T)`` -> ``logits``, ``(B, C)`` of the pooled text or ``(B, T, C)`` of its tokens.
+    """The whole encoder and one head on its last ``head_layers`` states: ids and mask ``(B, T)`` ->
+    ``logits``, ``(B, C)`` of the pooled texts or ``(B, T, C)`` of their tokens.
 
-    For one app alone, with its LoRA merged into the encoder's weights.
+    For one app alone, whose LoRA is merged into the encoder's weights.
     """
     graph = _Graph()
-    states = _bottom(graph, encoder, encoder.depth)[-head_layers:]
+    states = _lowest_states(graph, encoder, encoder.depth)[-head_layers:]
     hidden = graph.add("Concat", *states, axis=-1) if head_layers > 1 else states[0]
     if not per_token and pooling == "cls":
         first = graph.weight("first", np.array(0, np.int64))
@@ -222,16 +226,14 @@ def whole_graph(
     return graph.model("app", ids, [_float("logits", *shape)])
 
 
-def _bottom(graph: _Graph, encoder: Encoder, count: int) -> list[str]:
-    """Embeddings and the first ``count`` layers that are there, as they stand: ``(B, T)`` -> what
-    enters the first and what leaves each, ``(B, T, D)``."""
+def _lowest_states(graph: _Graph, encoder: Encoder, count: int) -> list[str]:
+    """Embeddings and the first ``count`` layers, without adapters: names of the embeddings and of
+    the output of each layer, ``(B, T, D)``."""
     layers = _Layers(graph, encoder)
     states = [_embeddings(graph, layers, encoder)]
     mask = graph.add("Cast", "attention_mask", to=TensorProto.INT32)
     rows = graph.ints(0, 0, encoder.width)
     for layer in range(count):
-        if isinstance(encoder.layers[layer], Skipped):
-            continue
         states.append(layers.layer(layer, states[-1], mask, rows, rows))
     return states
 
@@ -243,7 +245,7 @@ def _embeddings(graph: _Graph, layers: _Layers, encoder: Encoder) -> str:
     fixed = _numpy(module.position_embeddings.weight)
     if hasattr(module, "token_type_embeddings"):  # every text is segment 0
         fixed = fixed + _numpy(module.token_type_embeddings.weight)[:1]
-    if encoder.first_position:  # RoBERTa counts tokens that are no padding, from there on
+    if encoder.first_position:  # RoBERTa counts real tokens, from the padding id on
         pad = graph.weight("pad", np.array(encoder.model.config.pad_token_id, np.int64))
         real = graph.add("Not", graph.add("Equal", "input_ids", pad))
         real = graph.add("Cast", real, to=TensorProto.INT64)

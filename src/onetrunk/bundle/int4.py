@@ -1,8 +1,9 @@
-"""Weights in four bits: for who has no room for eight.
+"""Weights in four bits, for devices without room for eight.
 
-One scale for each 32 weights that stand together, of an output of a linear map or of a word. Linear
-maps are ONNX Runtime's ``MatMulNBits``. Activations stay fp32: rounding them is hardly faster, and
-not every build does it, so that a browser's answers would not be a phone's. LoRA is not touched.
+There is one scale for each 32 neighbouring weights, of an output of a linear map or of a word.
+Linear maps are ONNX Runtime's ``MatMulNBits``. Activations stay fp32: rounding them is hardly
+faster, and not every build rounds, so a browser's answers would differ from a phone's. LoRA stays
+in floating point.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from onetrunk.bundle.graph import RUNTIME_DOMAIN
-from onetrunk.bundle.int8 import EMBEDDINGS, TINY
+from onetrunk.bundle.int8 import EMBEDDINGS, TINY, replace_lookup
 
 BLOCK = 32
 ZERO = 8
-"""The code that stands for zero, of 0 to 15."""
+"""The code of zero; codes are 0 to 15."""
 _SHRUNK = np.linspace(1, 0.75, 6, dtype=np.float32)
 _FP32_ACTIVATIONS = 1  # ``accuracy_level``
 
@@ -27,8 +28,8 @@ def quantize(model: onnx.ModelProto) -> onnx.ModelProto:
     """The graph with weights of four bits, same inputs and outputs."""
     small = onnx.ModelProto()
     small.CopyFrom(model)
-    _embeddings(small.graph)
-    _maps(small.graph)
+    _quantize_embeddings(small.graph)
+    _quantize_maps(small.graph)
     return small
 
 
@@ -36,18 +37,18 @@ def coded(values: np.ndarray, kind: type = np.float32) -> tuple[np.ndarray, np.n
     """Blocks ``(…, n)`` -> codes ``(…, n)`` uint8 below 16 and scales ``(…, 1)`` of ``kind``, so
     that ``(codes - ZERO) * scales`` is near.
 
-    Of some scales, from the one that just holds a block's largest number downwards, the one with
-    the least squared error.
+    The first scale tried just holds a block's largest number; of it and some smaller ones, the
+    scale with the least squared error is taken.
     """
     extreme = np.take_along_axis(values, np.abs(values).argmax(-1, keepdims=True), -1)
-    # There is one step more below zero than above it: the largest number lies on that side.
+    # There is one more step below zero than above it, so the largest number goes to that side.
     whole = np.where(np.abs(extreme) < TINY, TINY, -extreme / ZERO)
     best = np.full(whole.shape, np.inf, np.float32)
     codes = np.zeros(values.shape, np.uint8)
     scales: np.ndarray = whole.astype(kind)
     for share in _SHRUNK:
         scale = (whole * share).astype(kind)
-        # Of a number too small for ``kind``, zero is left, and its block is zero.
+        # A scale too small for ``kind`` is zero, and then the block is zero.
         divisor = np.where(scale == 0, 1, scale).astype(np.float32)
         steps = np.clip(np.rint(values / divisor), -ZERO, 15 - ZERO)
         error = np.square(steps * scale.astype(np.float32) - values).sum(-1, keepdims=True)
@@ -58,7 +59,7 @@ def coded(values: np.ndarray, kind: type = np.float32) -> tuple[np.ndarray, np.n
     return codes, scales
 
 
-def _maps(graph: onnx.GraphProto) -> None:
+def _quantize_maps(graph: onnx.GraphProto) -> None:
     """Replace MatMul(x, weights) by MatMulNBits."""
     weights = {tensor.name: tensor for tensor in graph.initializer if len(tensor.dims) == 2}
     done: set[str] = set()
@@ -85,9 +86,9 @@ def _maps(graph: onnx.GraphProto) -> None:
         )  # fmt: skip
 
 
-def _embeddings(graph: onnx.GraphProto) -> None:
-    """Replace Gather(table) by that of bytes, which hold a number of a word's first half and one of
-    its second, taken apart after the lookup."""
+def _quantize_embeddings(graph: onnx.GraphProto) -> None:
+    """Replace Gather(table) by Gather(table of bytes). A byte holds a code of the first half of a
+    word's numbers and one of the second half; they are unpacked after the lookup."""
     tables = [table for table in graph.initializer if table.name == EMBEDDINGS]
     if not tables:
         return
@@ -109,24 +110,20 @@ def _embeddings(graph: onnx.GraphProto) -> None:
     graph.initializer.extend(
         numpy_helper.from_array(np.array(value), name) for name, value in constants.items()
     )
-    for at, found in enumerate(graph.node):
-        if found.op_type == "Gather" and found.input[0] == EMBEDDINGS:
-            ids, out = found.input[1], found.output[0]
-            node = helper.make_node
-            more = [
-                node("Gather", [EMBEDDINGS, ids], ["word_bytes"]),
-                node("BitwiseAnd", ["word_bytes", "word_low_bits"], ["word_first"]),
-                node("BitShift", ["word_bytes", "word_shift"], ["word_second"], direction="RIGHT"),
-                node("Concat", ["word_first", "word_second"], ["word_codes"], axis=-1),
-                node("Cast", ["word_codes"], ["word_float"], to=TensorProto.FLOAT),
-                node("Sub", ["word_float", "word_zero"], ["word_steps"]),
-                node("Reshape", ["word_steps", "word_blocks"], ["word_in_blocks"]),
-                node("Gather", [f"{EMBEDDINGS}.scale", ids], ["word_scale_half"]),
-                node("Cast", ["word_scale_half"], ["word_scale"], to=TensorProto.FLOAT),
-                node("Mul", ["word_in_blocks", "word_scale"], ["word_scaled"]),
-                node("Reshape", ["word_scaled", "word_whole"], [out]),
-            ]
-            graph.node.remove(found)
-            for offset, one in enumerate(more):
-                graph.node.insert(at + offset, one)
-            return
+    node = helper.make_node
+    replace_lookup(
+        graph,
+        lambda ids, out: [
+            node("Gather", [EMBEDDINGS, ids], ["word_bytes"]),
+            node("BitwiseAnd", ["word_bytes", "word_low_bits"], ["word_first"]),
+            node("BitShift", ["word_bytes", "word_shift"], ["word_second"], direction="RIGHT"),
+            node("Concat", ["word_first", "word_second"], ["word_codes"], axis=-1),
+            node("Cast", ["word_codes"], ["word_float"], to=TensorProto.FLOAT),
+            node("Sub", ["word_float", "word_zero"], ["word_steps"]),
+            node("Reshape", ["word_steps", "word_blocks"], ["word_in_blocks"]),
+            node("Gather", [f"{EMBEDDINGS}.scale", ids], ["word_scale_half"]),
+            node("Cast", ["word_scale_half"], ["word_scale"], to=TensorProto.FLOAT),
+            node("Mul", ["word_in_blocks", "word_scale"], ["word_scaled"]),
+            node("Reshape", ["word_scaled", "word_whole"], [out]),
+        ],
+    )

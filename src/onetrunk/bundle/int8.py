@@ -1,14 +1,17 @@
 """Weights in eight bits.
 
-- Linear maps: one scale an output. Activations are quantised as they come, with one scale a token:
-  what stands beside a text, or which other apps read it, does not change its answer, as it would
-  with one scale for all (and one token with large values would cost all others their precision).
-- The word embeddings, half of a small encoder: one scale a word, dequantised after the lookup.
+- Linear maps have one scale for each output. Activations are quantised at run time, with one scale
+  for each token. With one scale for all of them a text's answer would depend on the texts beside it
+  and on the other apps, and one token with large values would cost all others their precision.
+- The word embeddings, half of a small encoder, have one scale for each word. They are dequantised
+  after the lookup.
 
-LoRA is not touched: what multiplies it is an input of the graph.
+LoRA stays in floating point: it is an input of the graph.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import onnx
@@ -18,9 +21,9 @@ from onetrunk.bundle.graph import RUNTIME_DOMAIN
 
 EMBEDDINGS = "word_embeddings"
 TINY = 1e-12
-"""Scale of weights, or of a token, that are all zero."""
-# Seven bits of a weight: 8-bit products that are added up in pairs of 16 bits, as x86 does without
-# VNNI, would overflow.
+"""Smallest scale: for weights, or a token, that are all zero."""
+# Weights use seven bits: x86 without VNNI adds pairs of 8-bit products in 16 bits, which would
+# overflow with eight.
 WEIGHT_STEPS = 63
 ACTIVATION_STEPS, ZERO = 127, 128
 
@@ -29,14 +32,14 @@ def quantize(model: onnx.ModelProto) -> onnx.ModelProto:
     """The graph with int8 weights, same inputs and outputs."""
     small = onnx.ModelProto()
     small.CopyFrom(model)
-    embeddings_in_rows(small.graph)
-    _maps_in_columns(small.graph)
+    quantize_embeddings(small.graph)
+    _quantize_maps(small.graph)
     return small
 
 
-def _maps_in_columns(graph: onnx.GraphProto) -> None:
+def _quantize_maps(graph: onnx.GraphProto) -> None:
     """Replace MatMul(x, weights) by (int8 x · int8 weights) · scale of the token · scale of the
-    output; maps of one x share its int8."""
+    output. Maps of one x share its int8."""
     weights = {tensor.name: tensor for tensor in graph.initializer if len(tensor.dims) == 2}
     done: set[str] = set()
     constants = {
@@ -46,23 +49,23 @@ def _maps_in_columns(graph: onnx.GraphProto) -> None:
         "token_one": np.float32(1),
         "token_zero": np.uint8(ZERO),
     }
-    more = [numpy_helper.from_array(np.array(v), name) for name, v in constants.items()]
+    tensors = [numpy_helper.from_array(np.array(value), name) for name, value in constants.items()]
     nodes: list[onnx.NodeProto] = []
-    scaled: set[str] = set()
+    scaled_inputs: set[str] = set()
     for node in graph.node:
         if node.op_type != "MatMul" or node.input[1] not in weights:
             nodes.append(node)
             continue
         (x, weight), (out,) = node.input, node.output
-        if x not in scaled:
-            scaled.add(x)
-            nodes += _in_rows(x)
+        if x not in scaled_inputs:
+            scaled_inputs.add(x)
+            nodes += _quantize_tokens(x)
         if weight not in done:
             done.add(weight)
             values = numpy_helper.to_array(weights[weight])
             scales = np.maximum(np.abs(values).max(0), TINY).astype(np.float32) / WEIGHT_STEPS
             graph.initializer.remove(weights[weight])
-            more += [
+            tensors += [
                 numpy_helper.from_array(np.rint(values / scales).astype(np.int8), weight),
                 numpy_helper.from_array(scales, f"{weight}.scale"),
             ]
@@ -75,11 +78,11 @@ def _maps_in_columns(graph: onnx.GraphProto) -> None:
         ]
     del graph.node[:]
     graph.node.extend(nodes)
-    graph.initializer.extend(more)
+    graph.initializer.extend(tensors)
 
 
-def _in_rows(x: str) -> list[onnx.NodeProto]:
-    """``x (…, D)`` -> ``x.int8``, and ``x.scale (…, 1)``: of each token, its largest number."""
+def _quantize_tokens(x: str) -> list[onnx.NodeProto]:
+    """``x (…, D)`` -> ``x.int8``, and ``x.scale (…, 1)`` by each token's largest number."""
     node = helper.make_node
     return [
         node("Abs", [x], [f"{x}.size"]),
@@ -91,7 +94,7 @@ def _in_rows(x: str) -> list[onnx.NodeProto]:
     ]
 
 
-def embeddings_in_rows(graph: onnx.GraphProto) -> None:
+def quantize_embeddings(graph: onnx.GraphProto) -> None:
     """Replace Gather(table) by Gather(int8 table) x Gather(scales)."""
     tables = [table for table in graph.initializer if table.name == EMBEDDINGS]
     if not tables:
@@ -102,15 +105,25 @@ def embeddings_in_rows(graph: onnx.GraphProto) -> None:
     graph.initializer.remove(tables[0])
     graph.initializer.append(numpy_helper.from_array(rows, EMBEDDINGS))
     graph.initializer.append(numpy_helper.from_array(scales, f"{EMBEDDINGS}.scale"))
-    for at, node in enumerate(graph.node):
-        if node.op_type == "Gather" and node.input[0] == EMBEDDINGS:
-            ids, out = node.input[1], node.output[0]
-            node.output[0] = "word_int8"
-            more = [
-                helper.make_node("Cast", ["word_int8"], ["word_float"], to=TensorProto.FLOAT),
-                helper.make_node("Gather", [f"{EMBEDDINGS}.scale", ids], ["word_scale"]),
-                helper.make_node("Mul", ["word_float", "word_scale"], [out]),
-            ]
-            for offset, extra in enumerate(more, start=1):
-                graph.node.insert(at + offset, extra)
+    replace_lookup(
+        graph,
+        lambda ids, out: [
+            helper.make_node("Gather", [EMBEDDINGS, ids], ["word_int8"]),
+            helper.make_node("Cast", ["word_int8"], ["word_float"], to=TensorProto.FLOAT),
+            helper.make_node("Gather", [f"{EMBEDDINGS}.scale", ids], ["word_scale"]),
+            helper.make_node("Mul", ["word_float", "word_scale"], [out]),
+        ],
+    )
+
+
+def replace_lookup(
+    graph: onnx.GraphProto, nodes: Callable[[str, str], Sequence[onnx.NodeProto]]
+) -> None:
+    """Put ``nodes(ids, output)`` in the place of the lookup of word embeddings."""
+    for place, lookup in enumerate(graph.node):
+        if lookup.op_type == "Gather" and lookup.input[0] == EMBEDDINGS:
+            replacement = nodes(lookup.input[1], lookup.output[0])
+            graph.node.remove(lookup)
+            for offset, node in enumerate(replacement):
+                graph.node.insert(place + offset, node)
             return

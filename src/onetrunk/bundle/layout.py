@@ -4,7 +4,7 @@ bundle.json               what it is, and the size and SHA-256 of every other fi
 trunk.onnx  top.onnx      the backbone
 tokenizer.json
 primary/FAMILY.safetensors   task-primary LoRAs, for apps that are a linear head alone
-apps/NAME.safetensors     head and LoRA of one app; what it is stands in the file's metadata
+apps/NAME.safetensors     head and LoRA of one app; the file's metadata says what the app is
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from onetrunk.bundle.app import BundledApp, Lora, read_lora
+from onetrunk.bundle.app import BundledApp, Lora, a_name, b_name, read_lora
 from onetrunk.errors import UserError, nearest
 from onetrunk.storage import read_json
 
@@ -37,7 +37,7 @@ def check_name(name: str) -> None:
 
 
 def app_path(name: str) -> str:
-    """Where in a bundle an app lies."""
+    """The path of an app's file in a bundle."""
     check_name(name)
     return f"{APPS}/{name}{SUFFIX}"
 
@@ -45,17 +45,17 @@ def app_path(name: str) -> str:
 class Bundle:
     """A bundle folder whose manifest has been read. Every file is checked as it is read."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: str | Path) -> None:
         """Raises :class:`UserError` if it is no bundle, or one of another format."""
-        self.folder = folder
-        self.manifest = read_json(folder / MANIFEST, "a bundle")
+        self.folder = Path(folder)
+        self.manifest = read_json(self.folder / MANIFEST, "a bundle")
         if self.manifest.get("format") != FORMAT:
             raise UserError(
-                f"{folder / MANIFEST} is of format {self.manifest.get('format')!r}; this onetrunk "
-                f"reads format {FORMAT}: export the bundle again"
+                f"{self.folder / MANIFEST} is of format {self.manifest.get('format')!r}; this "
+                f"onetrunk reads format {FORMAT}: export the bundle again"
             )
         self.backbone: str = self._value("backbone", str)
-        """Fingerprint."""
+        """Its fingerprint."""
         self.depth: int = self._value("depth", int)
         self.width: int = self._value("width", int)
         self.k: int = self._value("k", int)
@@ -73,7 +73,9 @@ class Bundle:
         """Size and hash by path."""
         for path in self.files:
             if Path(path).is_absolute() or ".." in Path(path).parts or "\\" in path:
-                raise UserError(f"{folder / MANIFEST}: {path!r} lies outside the bundle; refused")
+                raise UserError(
+                    f"{self.folder / MANIFEST}: {path!r} lies outside the bundle; refused"
+                )
 
     def _value(self, key: str, kind: type) -> Any:
         value = self.manifest.get(key)
@@ -147,9 +149,13 @@ class Bundle:
         self.check_lora(app.lora, where)
 
     def check_lora(self, lora: Lora, where: str) -> None:
-        """Raise :class:`UserError` unless every place of a LoRA is one that the top can adapt."""
-        for layer, target in lora:
-            if not self.depth - self.k <= layer < self.depth or target not in self.targets:
+        """Raise :class:`UserError` unless the top can adapt every place of a LoRA."""
+        layers = range(self.depth - self.k, self.depth)
+        places = [(layer, target) for layer in layers for target in self.targets]
+        known = {half(*place) for place in places for half in (a_name, b_name)}
+        for name in lora:
+            if name not in known:
+                layer, _, target = name[:-2].removeprefix("layer_").partition(".")
                 raise UserError(
                     f"{where}: LoRA on {target} of layer {layer}; this bundle's graph takes "
                     f"{', '.join(self.targets)} of layers {self.depth - self.k} to "
@@ -158,5 +164,5 @@ class Bundle:
 
 
 def entry(content: bytes) -> dict[str, Any]:
-    """What the manifest says of a file."""
+    """A file's entry in the manifest."""
     return {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}

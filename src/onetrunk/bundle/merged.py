@@ -1,7 +1,7 @@
-"""One app as one plain ONNX model: for who needs no other app beside it.
+"""One app as one plain ONNX model, for a device that needs no other app beside it.
 
-Its LoRA (or its primary LoRA) is merged into the weights, so any ONNX Runtime runs it as it runs
-any encoder; many of them share nothing.
+Its LoRA (or its primary LoRA) is merged into the weights, so ONNX Runtime runs it as it runs any
+encoder. Several such models share nothing.
 """
 
 from __future__ import annotations
@@ -17,18 +17,11 @@ from onetrunk import __version__
 from onetrunk.apps.app import App
 from onetrunk.apps.engine import Engine
 from onetrunk.bundle import layout
-from onetrunk.bundle.app import PER_WORD
-from onetrunk.bundle.export import (
-    Exported,
-    Precision,
-    bundled_app,
-    check_parity,
-    model_bytes,
-    tokenizer_bytes,
-)
+from onetrunk.bundle.contents import Precision, bundled_app, model_bytes, tokenizer_bytes
+from onetrunk.bundle.exported import Exported
 from onetrunk.bundle.graph import whole_graph
 from onetrunk.bundle.parity import difference
-from onetrunk.bundle.runtime import session
+from onetrunk.bundle.sessions import session
 from onetrunk.errors import UserError
 from onetrunk.model.backbone import Backbone
 from onetrunk.model.lora_stack import LoraStack
@@ -42,29 +35,30 @@ def export_merged(
     backbone: Backbone,
     name: str,
     app: App,
-    out: Path,
+    out: str | Path,
     precision: Precision = "fp32",
     overwrite: bool = False,
 ) -> Exported:
     """Write ``model.onnx``, ``tokenizer.json`` and ``app.json`` of one app.
 
     The model takes ids and mask ``(B, T)`` and gives ``logits``: ``(B, C)`` of texts, or
-    ``(B, T, C)`` of tokens, of which a word's first counts. Raises :class:`UserError`, and leaves
-    nothing behind, if the app cannot be exported or the logits of fp32 are not PyTorch's.
+    ``(B, T, C)`` of tokens; a word's logits are those of its first token. Raises
+    :class:`UserError`, and leaves nothing behind, if the app cannot be exported or the logits of
+    fp32 are not PyTorch's.
     """
+    out = Path(out)
     refuse_existing(out, overwrite)
     bundled = bundled_app(name, app, backbone)
-    if bundled.voters is not None:
+    if bundled.neighbours is not None:
         raise UserError(
             f"app {name} asks labelled neighbours, which one plain model cannot: write a bundle"
         )
-    per_token = bundled.family in PER_WORD
     content = merged_model(backbone, app, precision)
     pad_id = int(backbone.encoder.tokenizer.pad_token_id)
-    model = _Model(content, pad_id, per_token)
+    model = _Model(content, pad_id, bundled.per_word)
     engine = Engine(backbone, {name: app})
-    found = Exported({MODEL: len(content)}, difference(engine, model))
-    check_parity(found, precision)
+    exported = Exported(out, {MODEL: len(content)}, difference(engine, model))
+    exported.check_parity(precision)
     with atomic_folder(out, overwrite) as folder:
         (folder / MODEL).write_bytes(content)
         (folder / layout.TOKENIZER).write_bytes(tokenizer_bytes(backbone.encoder))
@@ -73,37 +67,37 @@ def export_merged(
             {
                 "onetrunk": __version__,
                 "family": bundled.family,
+                "decoder": bundled.decoder,
                 "labels": bundled.labels,
                 "max_length": bundled.max_length,
                 "pad_id": pad_id,
-                "logits": "of tokens" if per_token else "of texts",
+                "logits": "of tokens" if bundled.per_word else "of texts",
                 "precision": precision,
                 "backbone": backbone.fingerprint,
-                "difference_from_pytorch": round(found.difference, 7),
+                "difference_from_pytorch": round(exported.difference, 7),
             },
         )
-    return found
+    return exported
 
 
 def merged_model(backbone: Backbone, app: App, precision: Precision) -> bytes:
-    """The model alone."""
-    encoder, adapter = (
-        backbone.encoder,
-        app.adapter or backbone.primary_loras.get(app.family_of_primary),
-    )
+    """The model alone, for an app of a family with a decoder."""
+    encoder = backbone.encoder
+    adapter = app.adapter or backbone.primary_loras.get(app.family_of_primary)
     weight, bias = (p.detach().cpu().numpy() for p in (app.head.weight, app.head.bias))
-    per_token = app.family.name in PER_WORD
     stack = LoraStack(encoder, {"app": adapter} if adapter else {})
     try:
         with torch.no_grad(), stack.merged("app") if adapter else nullcontext():
-            model = whole_graph(encoder, backbone.pooling, weight, bias, per_token, app.head_layers)
+            model = whole_graph(
+                encoder, backbone.pooling, weight, bias, app.family.per_word, app.head_layers
+            )
     finally:
-        encoder.freeze()  # merging is for training, too
+        encoder.freeze()  # merging, which is made for training, unfreezes it
     return model_bytes(model, precision)
 
 
 class _Model:
-    """The model, asked as a runtime is."""
+    """The model, with the method ``logits`` of a runtime."""
 
     def __init__(self, content: bytes, pad_id: int, per_token: bool) -> None:
         self._session = session(content, 0, MODEL)
@@ -118,8 +112,8 @@ class _Model:
         """Of its one app, ``(u, C)`` of each window."""
         padded, mask = (array.numpy() for array in pad(ids, self._pad_id))
         feeds = {"input_ids": padded, "attention_mask": mask}
-        (found,) = self._session.run(["logits"], feeds)
+        (logits,) = self._session.run(["logits"], feeds)
         if not self._per_token:
-            return {names[0]: [*found[:, None]]}
-        places = [[at for at in row if at >= 0] for row in units]
-        return {names[0]: [part[at] for part, at in zip(found, places, strict=True)]}
+            return {names[0]: [*logits[:, None]]}
+        tokens = [[token for token in row if token >= 0] for row in units]
+        return {names[0]: [part[places] for part, places in zip(logits, tokens, strict=True)]}

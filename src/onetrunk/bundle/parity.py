@@ -30,8 +30,8 @@ def hostile_texts(count: int, seed: int = 0) -> list[str]:
     ]
 
 
-class Answering(Protocol):
-    """What has logits as :meth:`Runtime.logits` gives them."""
+class GivesLogits(Protocol):
+    """Anything with the method :meth:`Runtime.logits`."""
 
     def logits(
         self,
@@ -42,24 +42,24 @@ class Answering(Protocol):
         """By app, ``(u, C)`` of each window."""
 
 
-def difference(engine: Engine, runtime: Answering, texts: Sequence[str] | None = None) -> float:
-    """Largest difference of any app's logits between the two, in standard deviations of the app's
-    logits in PyTorch."""
+def difference(engine: Engine, runtime: GivesLogits, texts: Sequence[str] | None = None) -> float:
+    """Largest difference of any logit between the two, in standard deviations of the app's logits
+    in PyTorch. ``texts``: by default 64 of :func:`hostile_texts`."""
     texts = hostile_texts(64) if texts is None else texts
     worst, encoder = 0.0, engine.backbone.encoder
     for name, app in engine.apps.items():
         rows = [app.family.parse(text) for text in texts]
         examples = Examples.prepare(app.family, rows, encoder, app.max_length)
-        ours, theirs = [], []
-        for at in range(0, len(examples.encoded), 32):
-            windows = range(at, min(at + 32, len(examples.encoded)))
+        of_engine, of_runtime = [], []
+        for first in range(0, len(examples.encoded), 32):
+            windows = range(first, min(first + 32, len(examples.encoded)))
             units = [examples.units[window] for window in windows]
             ids = [examples.encoded[window].ids for window in windows]
             logits = engine.logits([name], ids, {app.family.name: units})[name]
-            theirs.append(logits.float().cpu())
-            ours += runtime.logits([name], ids, units)[name]
-        wanted = torch.cat(theirs).numpy()
-        if len(wanted):
-            gap = np.abs(np.concatenate(ours) - wanted).max()
-            worst = max(worst, float(gap / max(float(wanted.std()), 1e-6)))
+            of_engine.append(logits.float().cpu())
+            of_runtime += runtime.logits([name], ids, units)[name]
+        expected = torch.cat(of_engine).numpy()
+        if len(expected):
+            gap = np.abs(np.concatenate(of_runtime) - expected).max()
+            worst = max(worst, float(gap / max(float(expected.std()), 1e-6)))
     return worst

@@ -1,34 +1,39 @@
-"""Run a bundle: onnxruntime, tokenizers, numpy; no PyTorch.
+"""Run a bundle with onnxruntime, tokenizers and numpy, without PyTorch.
 
     texts ─► tokenizer ─► trunk (once a text) ─► top (one group for each distinct LoRA) ─► heads
 
-The interface and the answers are those of :class:`onetrunk.apps.engine.Engine`.
+The interface is :class:`onetrunk.interface.Model`; the answers are those of
+:class:`onetrunk.apps.engine.Engine`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from itertools import chain, pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
-import onnxruntime
 from tokenizers import Tokenizer
 
-from onetrunk import decoding
-from onetrunk.bundle.app import PER_WORD, BundledApp
+from onetrunk.bundle.app import BundledApp
 from onetrunk.bundle.app_cache import AppCache, Loaded
-from onetrunk.bundle.layout import TOKENIZER, TOP, TRUNK, Bundle
+from onetrunk.bundle.layout import TOKENIZER, Bundle
+from onetrunk.bundle.sessions import Sessions, first_tokens
 from onetrunk.data.alignment import Encoded, encode_windows, window_units
 from onetrunk.data.batching import STREAM_TEXTS, by_budget, in_turn
-from onetrunk.data.rows import LabelledText, Span, TaggedText
+from onetrunk.data.rows import Span, TaggedText
+from onetrunk.decoding import DECODERS, Decoder
 from onetrunk.errors import UserError
+from onetrunk.interface import listed
 
-# Tokens times LoRAs that go through the top together: what bounds memory.
 BATCH_TOKENS = 8192
+"""Tokens times LoRAs that go through the top together; this bounds memory."""
 MAX_CHARACTERS = 200_000
 """The longest text that is read."""
+EMBEDDING_FAMILY = "tc"
+"""The family whose primary LoRA :meth:`Runtime.embed` applies."""
 
 
 class Runtime:
@@ -37,38 +42,34 @@ class Runtime:
 
     def __init__(
         self,
-        folder: Path | str,
+        folder: str | Path,
         apps: Sequence[str] | None = None,
         threads: int = 0,
         max_loaded: int | None = None,
     ) -> None:
-        """Open ``apps`` (default: all) of a bundle, to run on so many ``threads`` (0: all cores).
+        """Open ``apps`` (default: all) of a bundle, to run on ``threads`` threads (0: all cores).
 
-        ``max_loaded``: how many of them are in memory at most; others are read at their first use.
-        Raises :class:`UserError` if any part is missing, damaged or does not fit.
+        ``max_loaded``: how many of the apps are in memory at most; others are read at their first
+        use. Raises :class:`UserError` if any part is missing, damaged or does not fit.
         """
-        self.bundle = Bundle(Path(folder))
-        self._trunk, self._top = (
-            session(self.bundle.read(path), threads, str(self.bundle.folder / path))
-            for path in (TRUNK, TOP)
-        )
+        self.bundle = Bundle(folder)
+        self._sessions = Sessions(self.bundle, threads)
         self._tokenizer = Tokenizer.from_buffer(self.bundle.read(TOKENIZER))
-        shapes = {node.name: node.shape for node in self._top.get_inputs()}
-        names = self.bundle.apps if apps is None else apps
-        self._app_cache = AppCache(self.bundle, shapes, names, max_loaded)
+        names = self.bundle.apps if apps is None else listed(apps, "apps")
+        self._app_cache = AppCache(self.bundle, self._sessions.shapes, names, max_loaded)
 
     @property
     def names(self) -> list[str]:
-        """Of all apps, in memory or not."""
+        """Names of all apps, in memory or not."""
         return self._app_cache.names
 
     @property
     def apps(self) -> Mapping[str, BundledApp]:
-        """Those in memory, by name."""
+        """The apps in memory, by name."""
         return self._app_cache.now.apps
 
     def add(self, app: BundledApp) -> None:
-        """Add an app, or put it in the place of the one of its name; it stays in memory. Raises
+        """Add an app, or replace the one of its name; it stays in memory. Raises
         :class:`UserError`, and changes nothing, if it does not fit the bundle."""
         self._app_cache.add(app)
 
@@ -76,210 +77,188 @@ class Runtime:
         """Forget an app. Raises :class:`UserError` with the nearest name if unknown."""
         self._app_cache.remove(name)
 
-    def predict(
-        self, texts: Sequence[str], apps: Sequence[str] | None = None
-    ) -> list[dict[str, Any]]:
-        """Run apps (default: all) over raw texts.
+    @overload
+    def predict(self, texts: str, apps: Sequence[str] | None = None) -> dict[str, Any]: ...
 
-        One dict a text: ``text`` and ``apps``: by app name, ``entities`` with character offsets,
-        ``labels`` with ``probabilities``, or a ``value``. A text longer than an app's windows is
-        read in several. Raises :class:`UserError` for an unknown app, and for a text of more than
-        :data:`MAX_CHARACTERS`.
+    @overload
+    def predict(
+        self, texts: list[str] | tuple[str, ...], apps: Sequence[str] | None = None
+    ) -> list[dict[str, Any]]: ...
+
+    def predict(self, texts: Any, apps: Sequence[str] | None = None) -> Any:
+        """Run apps (default: all) over one text, or over many.
+
+        One text gives one result, a list gives a list. A result holds ``text`` and, under ``apps``,
+        the answer of each app: ``entities`` with character offsets, ``labels`` with
+        ``probabilities``, or a ``value``. A text longer than an app's windows is read in several.
+        Raises :class:`UserError` for an unknown app, for a text of more than
+        :data:`MAX_CHARACTERS`, and for anything that is neither a text nor a list of texts.
         """
-        for number, text in enumerate(texts):
-            if len(text) > MAX_CHARACTERS:
-                raise UserError(
-                    f"text {number} has {len(text):,} characters; at most {MAX_CHARACTERS:,} are "
-                    "read at once: cut it into its parts"
-                )
-        names = [*dict.fromkeys(self.names if apps is None else apps)]
-        words: list[tuple[Span, ...]] = [()] * len(texts)
-        found: dict[str, list[Any]] = {}
-        max_loaded = self._app_cache.max_loaded or max(1, len(names))
-        for first in range(0, len(names), max_loaded):  # as many as there is room for in one pass
-            group = names[first : first + max_loaded]
+        every = _readable(texts)
+        names = [*dict.fromkeys(self.names if apps is None else listed(apps, "apps"))]
+        words: list[tuple[Span, ...]] = [()] * len(every)
+        predictions: dict[str, list[Any]] = {}
+        decoders: dict[str, Decoder] = {}
+        at_once = self._app_cache.max_loaded or max(1, len(names))  # more take several passes
+        for first in range(0, len(names), at_once):
+            group = names[first : first + at_once]
             loaded = self._app_cache.having(group, some=apps is None)
             group = [name for name in group if name in loaded.apps]
-            if not any(words) and any(loaded.apps[name].family in PER_WORD for name in group):
-                words = [TaggedText.from_text(text).words for text in texts]
-            found |= self._run(loaded, group, texts, words)
-        return [
+            decoders |= {name: DECODERS[loaded.apps[name].decoder] for name in group}
+            if not any(words) and any(loaded.apps[name].per_word for name in group):
+                words = [TaggedText.from_text(text).words for text in every]
+            predictions |= self._predictions(loaded, group, every, words)
+        results = [
             {
                 "text": text,
-                "apps": {name: _render(text, words[i], of[i]) for name, of in found.items()},
+                "apps": {
+                    name: decoders[name].render(text, words[number], predictions[name][number])
+                    for name in names
+                    if name in predictions
+                },
             }
-            for i, text in enumerate(texts)
+            for number, text in enumerate(every)
         ]
+        return results[0] if isinstance(texts, str) else results
 
     def stream(
         self, texts: Iterable[str], apps: Sequence[str] | None = None
     ) -> Iterator[dict[str, Any]]:
-        """:meth:`predict` for texts without end: of :data:`STREAM_TEXTS` at a time, in order. What
-        is added, replaced or removed meanwhile counts from the next time on."""
-        for some in in_turn(texts, STREAM_TEXTS):
+        """:meth:`predict` for any number of texts, one result at a time, in order.
+
+        :data:`STREAM_TEXTS` are read ahead. Apps that are added, replaced or removed meanwhile
+        count from the next ones on.
+        """
+        for some in in_turn([texts] if isinstance(texts, str) else texts, STREAM_TEXTS):
             yield from self.predict(some, apps)
 
-    def predict_examples(
-        self, name: str, rows: Sequence[TaggedText] | Sequence[LabelledText]
-    ) -> list[Any]:
-        """One app's predictions for examples of its family (NER: for the words they come with)."""
+    def embed(self, texts: str | Sequence[str]) -> np.ndarray:
+        """The text classification family's embedding of each text, ``(N, D)`` float32.
+
+        It is the pooled last state under the family's task-primary LoRA (on the bare backbone, if
+        the bundle has none), not normalised. One text gives ``(D,)``. Of a text that is longer than
+        a window it is the mean over its windows.
+        """
+        every = _readable(texts)
+        windows = encode_windows(self._tokenizer, every, self.bundle.max_length)
+        ids = [window.ids for parts in windows for window in parts]
+        vectors = np.empty((len(ids), self.bundle.width), np.float32)
+        for batch in by_budget([*map(len, ids)], BATCH_TOKENS):
+            of_batch = [ids[window] for window in batch]
+            (state,), mask = self._sessions.states(of_batch, [0], self._embedding_lora, 1)
+            vectors[batch] = self._sessions.pooled([state[0]], mask)
+        means = np.empty((len(every), self.bundle.width), np.float32)
+        for number, (first, after) in enumerate(_ranges(windows)):
+            means[number] = vectors[first:after].mean(0)
+        return means[0] if isinstance(texts, str) else means
+
+    def predict_examples(self, name: str, rows: Sequence[Any]) -> list[Any]:
+        """One app's predictions for rows of its family (NER: for the words they come with)."""
         loaded = self._app_cache.having([name])
-        words = [row.words if isinstance(row, TaggedText) else () for row in rows]
-        return self._run(loaded, [name], [row.text for row in rows], words)[name]
+        words = [getattr(row, "words", ()) for row in rows]
+        return self._predictions(loaded, [name], [row.text for row in rows], words)[name]
 
     def logits(
         self,
         names: Sequence[str],
         ids: Sequence[Sequence[int]],
         units: Sequence[Sequence[int]],
+        loaded: Loaded | None = None,
     ) -> dict[str, list[np.ndarray]]:
-        """One pass over token ids of B windows: by app, logits ``(u, C)`` of each window's units.
+        """One pass over the token ids of B windows: by app, logits ``(u, C)`` of each window.
 
-        ``units``: the token positions of each window's words, -1 where a word is not read there; no
-        app but those of NER looks at them.
+        ``units``: the token positions of each window's words, -1 where a word is not read there;
+        apps of whole texts do not look at them. ``loaded``: the state with these apps, by default
+        the present one.
         """
-        return self._logits(self._app_cache.having(names), names, ids, units)
+        loaded = loaded or self._app_cache.having(names)
+        apps = {name: loaded.apps[name] for name in names}
+        slots = [*dict.fromkeys(app.slot for app in apps.values())]
+        most = max(app.head_layers for app in apps.values())
+        numbers = [loaded.slots[slot] for slot in slots]
+        states, mask = self._sessions.states(ids, numbers, loaded.stacked, most)
+        tokens = [[token for token in row if token >= 0] for row in units]
+        gathered: dict[tuple[bool, str, int], np.ndarray] = {}  # shared by the apps of a slot
+        logits = {}
+        for name, app in apps.items():
+            key = (app.per_word, app.slot, app.head_layers)
+            if key not in gathered:
+                read = [state[slots.index(app.slot)] for state in states[-app.head_layers :]]
+                if app.per_word:
+                    gathered[key] = first_tokens(read, tokens)
+                else:
+                    gathered[key] = self._sessions.pooled(read, mask)
+            counts = [*map(len, tokens)] if app.per_word else [1] * len(ids)
+            logits[name] = np.split(app.logits(gathered[key]), np.cumsum(counts)[:-1])
+        return logits
 
-    def _run(
+    @cached_property
+    def _embedding_lora(self) -> Mapping[str, np.ndarray]:
+        return self._app_cache.stack_primary(EMBEDDING_FAMILY)
+
+    def _predictions(
         self,
         loaded: Loaded,
         names: Sequence[str],
         texts: Sequence[str],
         words: Sequence[Sequence[Span]],
     ) -> dict[str, list[Any]]:
-        """Predictions by app for texts and their words (which no app but those of NER reads)."""
-        found: dict[str, list[Any]] = {}
-        lengths = {loaded.apps[name].max_length for name in names}
-        for max_length in sorted(lengths):
-            group = [name for name in names if loaded.apps[name].max_length == max_length]
+        """Predictions by app for texts and, for apps that read each word, their words."""
+        predictions: dict[str, list[Any]] = {}
+        for max_length in sorted({loaded.apps[name].max_length for name in names}):
+            apps = [loaded.apps[name] for name in names]
+            apps = [app for app in apps if app.max_length == max_length]
             limit = min(max_length, self.bundle.max_length)
-            found |= self._run_windows(
-                loaded, group, encode_windows(self._tokenizer, texts, limit), words
-            )
-        return found
-
-    def _run_windows(
-        self,
-        loaded: Loaded,
-        names: Sequence[str],
-        windows: Sequence[Sequence[Encoded]],
-        words: Sequence[Sequence[Span]],
-    ) -> dict[str, list[Any]]:
-        apps = [loaded.apps[name] for name in names]
-        flat = [*chain.from_iterable(windows)]
-        units: list[list[int]] = [[] for _ in flat]
-        if any(app.family in PER_WORD for app in apps):
-            units = [*chain.from_iterable(map(window_units, words, windows))]
-        parts: dict[str, list[np.ndarray]] = {app.name: [np.empty(0)] * len(flat) for app in apps}
-        budget = BATCH_TOKENS // len({app.slot for app in apps})
-        for batch in by_budget([len(window.ids) for window in flat], budget):
-            ids = [flat[window].ids for window in batch]
-            logits = self._logits(loaded, names, ids, [units[window] for window in batch])
-            for name in names:
-                for window, part in zip(batch, logits[name], strict=True):
-                    parts[name][window] = part
-        ends = np.cumsum([0, *map(len, windows)])
-        found: dict[str, list[Any]] = {name: [] for name in names}
-        for first, after in pairwise(ends.tolist()):
-            at = [max(of) for of in zip(*units[first:after], strict=True)]
+            windows = encode_windows(self._tokenizer, texts, limit)
+            ids = [window.ids for parts in windows for window in parts]
+            units: list[list[int]] = [[] for _ in ids]
+            if any(app.per_word for app in apps):
+                units = [*chain.from_iterable(map(window_units, words, windows))]
+            logits = self._logits_of_windows(loaded, [app.name for app in apps], ids, units)
             for app in apps:
-                together = np.concatenate(parts[app.name][first:after])
-                found[app.name].append(_decode(app, together, at))
-        return found
+                predictions[app.name] = []
+            for first, after in _ranges(windows):
+                tokens = [max(of_word) for of_word in zip(*units[first:after], strict=True)]
+                for app in apps:
+                    of_text = np.concatenate(logits[app.name][first:after])
+                    prediction = DECODERS[app.decoder].decode(of_text, tokens, app.labels)
+                    predictions[app.name].append(prediction)
+        return predictions
 
-    def _logits(
+    def _logits_of_windows(
         self,
         loaded: Loaded,
         names: Sequence[str],
         ids: Sequence[Sequence[int]],
         units: Sequence[Sequence[int]],
     ) -> dict[str, list[np.ndarray]]:
-        input_ids = np.full((len(ids), max(map(len, ids))), self.bundle.pad_id, np.int64)
-        mask = np.zeros_like(input_ids)
-        for i, row in enumerate(ids):
-            input_ids[i, : len(row)], mask[i, : len(row)] = row, 1
-        (hidden,) = self._trunk.run(None, {"input_ids": input_ids, "attention_mask": mask})
-        apps = {name: loaded.apps[name] for name in names}
-        slots = [*dict.fromkeys(app.slot for app in apps.values())]
-        k, most = self.bundle.k, max(app.head_layers for app in apps.values())
-        wanted = [f"state_{number}" for number in range(k - min(most, k) + 1, k + 1)]
-        feeds = {
-            "hidden": hidden[None],
-            "attention_mask": mask[None],
-            "slots": np.array([loaded.slots[slot] for slot in slots], np.int64),
-            **loaded.stacked,
-        }
-        states = self._top.run(wanted, feeds)  # each (G, B, T, D)
-        if most > k:
-            states = [np.broadcast_to(hidden, states[0].shape), *states]
-        pooled: dict[tuple[str, str, int], list[np.ndarray]] = {}  # what apps of a slot share
-        found = {}
-        for name, app in apps.items():
-            per_word = app.family in PER_WORD
-            key = ("words" if per_word else "text", app.slot, app.head_layers)
-            if key not in pooled:
-                read = [state[slots.index(app.slot)] for state in states[-app.head_layers :]]
-                pooled[key] = (
-                    _first_tokens(read, units)
-                    if per_word
-                    else _pool(read, mask, self.bundle.pooling)
-                )
-            found[name] = [app.logits(part) for part in pooled[key]]
-        return found
+        """:meth:`logits` for any number of windows, in batches of similar length."""
+        logits: dict[str, list[Any]] = {name: [None] * len(ids) for name in names}
+        budget = BATCH_TOKENS // len({loaded.apps[name].slot for name in names})
+        for batch in by_budget([*map(len, ids)], budget):
+            of_batch = self.logits(
+                names,
+                [ids[window] for window in batch],
+                [units[window] for window in batch],
+                loaded,
+            )
+            for name in names:
+                for window, part in zip(batch, of_batch[name], strict=True):
+                    logits[name][window] = part
+        return logits
 
 
-def session(graph: bytes | str, threads: int, where: str) -> onnxruntime.InferenceSession:
-    """A graph, by content or path, ready to run on so many threads (0: all cores). Raises
-    :class:`UserError` if it cannot be."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    try:
-        # Addition fused into the norm takes several times as long as both do apart.
-        return onnxruntime.InferenceSession(
-            graph,
-            options,
-            ["CPUExecutionProvider"],
-            disabled_optimizers=["SkipLayerNormFusion"],
-        )
-    except Exception as error:  # onnxruntime's have no class of their own
-        raise UserError(f"{where} cannot be used: {str(error).splitlines()[0]}") from None
+def _readable(texts: Any) -> list[str]:
+    every = listed(texts)
+    for number, text in enumerate(every):
+        if len(text) > MAX_CHARACTERS:
+            raise UserError(
+                f"text {number} has {len(text):,} characters; at most {MAX_CHARACTERS:,} are "
+                "read at once: cut it into its parts"
+            )
+    return every
 
 
-def _first_tokens(states: Sequence[np.ndarray], units: Sequence[Sequence[int]]) -> list[np.ndarray]:
-    """Of each window, the states of its words' first tokens: a list of ``(u, head_layers D)``."""
-    places = [[at for at in row if at >= 0] for row in units]
-    return [np.concatenate([state[i, at] for state in states], -1) for i, at in enumerate(places)]
-
-
-def _pool(states: Sequence[np.ndarray], mask: np.ndarray, how: str) -> list[np.ndarray]:
-    """One vector a window: a list of ``(1, head_layers D)``."""
-    if how == "cls":
-        pooled = [state[:, 0] for state in states]
-    else:
-        weights = (mask / mask.sum(1, keepdims=True)).astype(np.float32)[:, None]
-        pooled = [(weights @ state)[:, 0] for state in states]
-    return [*np.concatenate(pooled, -1)[:, None]]
-
-
-def _decode(app: BundledApp, logits: np.ndarray, units: Sequence[int]) -> Any:
-    match app.family:
-        case "ner":
-            return decoding.decode_tags(logits, units, app.labels)
-        case "nested-ner":
-            return decoding.decode_nested(logits, units, app.labels)
-        case "tc":
-            return decoding.decode_label(logits, app.labels)
-        case "multi-label":
-            return decoding.decode_labels(logits, app.labels)
-        case _:
-            return decoding.decode_rating(logits, app.labels)
-
-
-def _render(text: str, words: Sequence[Span], found: Any) -> dict[str, Any]:
-    if isinstance(found, decoding.Tagged):
-        return decoding.render_tags(text, words, found)
-    if isinstance(found, decoding.Nested):
-        return decoding.render_nested(text, words, found)
-    if isinstance(found, decoding.Labelled):
-        return decoding.render_labels(found)
-    return decoding.render_rating(found)
+def _ranges(windows: Sequence[Sequence[Encoded]]) -> Iterator[tuple[int, int]]:
+    """For each text, the first of its windows among all and the one after its last."""
+    return pairwise(np.cumsum([0, *map(len, windows)]).tolist())

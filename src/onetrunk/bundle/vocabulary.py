@@ -1,8 +1,8 @@
-"""A smaller vocabulary: the pieces that a user's texts are made of.
+"""A smaller vocabulary: only the word pieces that a user's texts consist of.
 
-The word embeddings are half of a small encoder, and one application meets few of them. Pieces that
-stand in the given texts are kept, so these texts are read exactly as before; so are all pieces of
-one character, so that anything else is still spelt, in smaller pieces, and nothing of it is lost.
+The word embeddings are half of a small encoder, and one application needs few of them. The pieces
+of the given texts are kept, so these texts are tokenised exactly as before. All pieces of one
+character are kept, too: any other word is then spelt in smaller pieces, and none is lost.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tokenizers import Tokenizer
 from torch import nn
 from transformers import PreTrainedTokenizerFast
 
-from onetrunk.bundle.export import tokenizer_bytes
+from onetrunk.bundle.contents import tokenizer_bytes
 from onetrunk.data.alignment import encodings
 from onetrunk.errors import UserError
 from onetrunk.model.backbone import Backbone
@@ -32,22 +32,22 @@ _SPECIAL = ("unk_token", "pad_token", "cls_token", "sep_token", "mask_token")
 def with_vocabulary_of(
     backbone: Backbone, texts: Sequence[str], pieces: int | None = None
 ) -> Backbone:
-    """The backbone with the pieces of some texts alone; its fingerprint stays, so its apps fit.
+    """The backbone with only the word pieces of some texts. Its fingerprint stays, so its apps fit.
 
-    ``pieces``: at most so many of them, the most frequent; texts with others are then spelt anew,
-    too. Raises :class:`UserError` without texts, or for a tokenizer that is not WordPiece (whose
-    pieces can be left out without changing how the others are found).
+    ``pieces``: at most this many, the most frequent ones; the texts' other words are then spelt in
+    smaller pieces, too. Raises :class:`UserError` if there are no texts, or if the tokenizer is not
+    WordPiece: only there can pieces be left out without changing how the others are found.
     """
     if not texts:
         raise UserError("there are no texts to take a vocabulary from")
     content = _content(backbone.encoder)
     counts: Counter[int] = Counter()
     backend = backbone.encoder.tokenizer.backend_tokenizer
-    for at in range(0, len(texts), BATCH_TEXTS):
-        for found in encodings(backend, texts[at : at + BATCH_TEXTS], offsets=False):
-            counts.update(found.ids)
-    seen = sorted(counts, key=lambda id: (-counts[id], id))[:pieces]
-    ids = sorted({*seen, *_always(content)})
+    for first in range(0, len(texts), BATCH_TEXTS):
+        for encoded in encodings(backend, texts[first : first + BATCH_TEXTS], offsets=False):
+            counts.update(encoded.ids)
+    frequent = sorted(counts, key=lambda id: (-counts[id], id))[:pieces]
+    ids = sorted({*frequent, *_always(content)})
     return replace(backbone, encoder=_pruned(backbone.encoder, content, ids))
 
 
@@ -72,7 +72,7 @@ def _always(content: dict[str, Any]) -> Iterator[int]:
 
 
 def _pruned(encoder: Encoder, content: dict[str, Any], ids: list[int]) -> Encoder:
-    """The encoder with these pieces alone, numbered anew."""
+    """The encoder with only these pieces, renumbered."""
     number = {id: i for i, id in enumerate(ids)}
     vocabulary = content["model"]["vocab"]
     content["model"]["vocab"] = {
@@ -80,12 +80,12 @@ def _pruned(encoder: Encoder, content: dict[str, Any], ids: list[int]) -> Encode
     }
     for token in content["added_tokens"]:
         token["id"] = number[token["id"]]
-    after = content["post_processor"]
-    for token in after.get("special_tokens", {}).values():  # TemplateProcessing
+    processor = content["post_processor"]
+    for token in processor.get("special_tokens", {}).values():  # TemplateProcessing
         token["ids"] = [number[id] for id in token["ids"]]
     for role in ("cls", "sep"):  # BertProcessing
-        if role in after:
-            after[role][1] = number[after[role][1]]
+        if role in processor:
+            processor[role][1] = number[processor[role][1]]
     names = {name: getattr(encoder.tokenizer, name) for name in _SPECIAL}
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=Tokenizer.from_str(json.dumps(content)),

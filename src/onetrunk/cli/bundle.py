@@ -1,7 +1,8 @@
-"""``onetrunk bundle``: what is done to a bundle that is there."""
+"""``onetrunk bundle``: change or measure a bundle."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,14 +22,14 @@ def add(
         str | None, typer.Option(help="Instead of the backbone that the first app names.")
     ] = None,
 ) -> None:
-    """Put apps into a bundle, in place of those of their names. Its graphs are not touched.
+    """Put apps into a bundle; they replace those of the same names. Its graphs are not touched.
 
-    An app whose LoRA the graphs have no place for is refused: export the backbone with it.
+    An app is refused if the graphs have no place for its LoRA: export the backbone with it.
 
     Example: [cyan]onetrunk bundle add phone apps/dish[/]
     """
     from onetrunk.apps.load import load_apps_and_backbone
-    from onetrunk.bundle.export import add_apps
+    from onetrunk.bundle.change import add_apps
     from onetrunk.cli.console import console
 
     loaded, added = load_apps_and_backbone(apps, backbone)
@@ -44,7 +45,7 @@ def remove(
 
     Example: [cyan]onetrunk bundle remove phone dish[/]
     """
-    from onetrunk.bundle.export import remove_apps
+    from onetrunk.bundle.change import remove_apps
     from onetrunk.cli.console import console
 
     remove_apps(bundle, apps)
@@ -58,7 +59,7 @@ def adapters(
 ) -> None:
     """Write the LoRAs of a bundle as ONNX Runtime's adapter files.
 
-    For programs that give a run one adapter by ONNX Runtime's own means.
+    They are for programs that pass one adapter to a run of ONNX Runtime.
 
     Example: [cyan]onetrunk bundle adapters phone --out phone-adapters[/]
     """
@@ -71,8 +72,8 @@ def adapters(
 
 def report(
     bundle: Bundle,
-    text: Annotated[str | None, typer.Option(help="To read. Default: a message.")] = None,
-    repeats: Annotated[int, typer.Option(min=3, help="Passes that a median is of.")] = 50,
+    text: Annotated[str | None, typer.Option(help="The text to read. Default: a message.")] = None,
+    repeats: Annotated[int, typer.Option(min=3, help="Passes for each median.")] = 50,
     out: Annotated[
         Path | None, typer.Option(help="Folder for [bold]costs.json[/] and [bold]costs.png[/].")
     ] = None,
@@ -80,7 +81,7 @@ def report(
 ) -> None:
     """What a bundle costs on this machine: bytes, cold start, memory, latency for 1 to 100 apps.
 
-    Each number of apps is also run app by app, as separate models of the same encoder would.
+    Each number of apps is also run app by app, as separate models of the same encoder would run.
 
     Example: [cyan]onetrunk bundle report phone[/]
     """
@@ -97,19 +98,21 @@ def report(
             bundle,
             text or TEXT,
             repeats=repeats,
-            tell=lambda what, done, total: bar.update(task, completed=done, total=total, note=what),
+            progress=lambda what, done, total: bar.update(
+                task, completed=done, total=total, note=what
+            ),
         )
     for table in cost_tables(costs):
         stdout().print(table)
     if out is not None:
         with atomic_folder(out, overwrite) as folder:
-            write_json(folder / "costs.json", costs.as_json())
+            write_json(folder / "costs.json", asdict(costs))
             save_figure(plot_costs(costs), folder / "costs.png")
         console.print(f"[bold green]wrote[/] {out}")
 
 
 def cost_tables(costs: Costs) -> list[Table]:
-    """Sizes, and latencies, for people."""
+    """Tables of sizes and of latencies."""
     sizes = Table("part", Column("MB", justify="right"), title=f"{costs.apps} apps")
     for part, count in [*costs.sizes.items(), ("together", sum(costs.sizes.values()))]:
         sizes.add_row(part, f"{count / 1e6:,.2f}")
@@ -119,9 +122,8 @@ def cost_tables(costs: Costs) -> list[Table]:
         *(Column(name, justify="right") for name in names),
         title=f"first answer of a new process after {costs.cold_seconds:.2f} s{memory}",
     )
-    for one in costs.latency:
-        latency.add_row(
-            str(one.apps), str(one.threads or "all"), f"{one.p50:.2f}", f"{one.p95:.2f}",
-            f"{one.p99:.2f}", f"{one.apart:.2f}", f"{one.apart / one.p50:.1f}",
-        )  # fmt: skip
+    for row in costs.latency:
+        times = [f"{value:.2f}" for value in (row.p50, row.p95, row.p99, row.apart)]
+        ratio = f"{row.apart / row.p50:.1f}"
+        latency.add_row(str(row.apps), str(row.threads or "all"), *times, ratio)
     return [sizes, latency]

@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 
 from onetrunk.contamination.index import EvaluationIndex, OverlapSettings
 from onetrunk.contamination.removal import SourceReport, decontaminate
-from onetrunk.corpora.store import key_of
 from onetrunk.data.locate import Located, locate
 from onetrunk.data.sources import stream_texts
 from onetrunk.errors import UserError
+from onetrunk.storage import key_of
 
 SPLITS = ("validation", "test")
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from onetrunk.config import Dataset, Source
 from onetrunk.contamination.evaluation_sets import EvaluationSets
-from onetrunk.corpora.store import Prepared, Writer, key_of, prepared
+from onetrunk.corpora.store import Prepared, Writer, prepared
 from onetrunk.corpora.tokenised import (
     NerCorpus,
     PairCorpus,
@@ -25,6 +25,7 @@ from onetrunk.data.locate import Located, locate
 from onetrunk.data.notes import Notes
 from onetrunk.data.sources import stream_ner, stream_pairs
 from onetrunk.progress import Progress, silent
+from onetrunk.storage import key_of
 
 # Part of every key: raised when the arrays change, or what is read into them.
 FORMAT = 2

@@ -15,13 +15,14 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from onetrunk.corpora.store import Prepared, Writer, key_of, prepared
+from onetrunk.corpora.store import Prepared, Writer, prepared
 from onetrunk.corpora.teacher import Teacher, aligned_states
 from onetrunk.data.alignment import Offsets, encode
 from onetrunk.data.batching import by_length
 from onetrunk.data.notes import Notes
 from onetrunk.errors import UserError
 from onetrunk.progress import Progress, silent
+from onetrunk.storage import key_of
 
 # An open shard takes three file descriptors, of which a process has perhaps a thousand; and a build
 # that is killed loses the shard that it was computing.

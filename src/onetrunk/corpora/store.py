@@ -7,8 +7,6 @@ all. Processes that need the same store take turns, and a damaged store is made 
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -34,11 +32,6 @@ def cache_folder() -> Path:
     chosen = os.environ.get("ONETRUNK_CACHE")
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(chosen or f"{base}/onetrunk").expanduser()
-
-
-def key_of(**parts: Any) -> str:
-    """A hash of everything that a store follows from (JSON values)."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True)

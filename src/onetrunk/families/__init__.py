@@ -1,7 +1,7 @@
 """Task families: what onetrunk can pre-finetune for and adapt to.
 
-A plug-in brings one more: an installed package with an entry point in the group
-``onetrunk.families``, called by the family's name, that points to its
+A plug-in adds a family. It is an installed package with an entry point in the group
+``onetrunk.families`` that has the family's name and points to its
 :class:`~onetrunk.families.base.Family`::
 
     [project.entry-points."onetrunk.families"]
@@ -24,9 +24,9 @@ from onetrunk.plugins import Plugins
 GROUP = "onetrunk.families"
 
 
-def families_of(*own: Family[Any, Any]) -> Plugins[Family[Any, Any]]:
+def families_of(*built_in: Family[Any, Any]) -> Plugins[Family[Any, Any]]:
     """These families and those of plug-ins, by name."""
-    return Plugins(GROUP, "task family", {family.name: family for family in own}, _made)
+    return Plugins(GROUP, "task family", {family.name: family for family in built_in}, _made)
 
 
 def _made(name: str, loaded: Any) -> Family[Any, Any]:
@@ -38,6 +38,9 @@ def _made(name: str, loaded: Any) -> Family[Any, Any]:
         raise TypeError(f"is no Family: {type(made).__name__}")
     if made.name != name:
         raise TypeError(f"calls itself {made.name!r}: the entry point must too")
+    missing = {*made.STANDARD} - {*made.own_methods, "blend"}
+    if made.decoder is None and missing:
+        raise TypeError(f"names no decoder and lacks {', '.join(sorted(missing))}")
     return made
 
 

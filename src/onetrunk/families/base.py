@@ -6,130 +6,102 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 
+import numpy as np
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from onetrunk.data.alignment import Encoded
+from onetrunk.data.alignment import Encoded, window_units
 from onetrunk.data.notes import Notes
+from onetrunk.data.rows import Span
 from onetrunk.data.sources import Spec
+from onetrunk.decoding import DECODERS, Decoder
 from onetrunk.errors import UserError, nearest
-from onetrunk.model.heads import Pooling
+from onetrunk.model.heads import Pooling, pool
 
 Example = TypeVar("Example")
 Prediction = TypeVar("Prediction")
 
 
 class Family(ABC, Generic[Example, Prediction]):
-    """A task family. One *unit* is what gets one row of logits: a word, or a whole text."""
+    """A task family. One *unit* is what gets one row of logits: a word, or a whole text.
+
+    A family names one of the :data:`~onetrunk.decoding.DECODERS`, and its units, head, decoding and
+    JSON follow; its apps can then be exported to bundles. A family that does any of this in a way
+    of its own overrides the methods of :attr:`STANDARD`; its apps run in PyTorch alone.
+    """
 
     name: ClassVar[str]
+    decoder: ClassVar[str | None] = None
+    """How logits become predictions: a name in :data:`~onetrunk.decoding.DECODERS`. None: the
+    methods of :attr:`STANDARD` are the family's own (``blend`` only if it has neighbours)."""
     metric: ClassVar[str]
     """Key of :meth:`score` that early stopping and tables use."""
     metrics: ClassVar[tuple[str, ...]] = ()
-    """All keys of :meth:`score`, for checking a choice before the work; empty: not said."""
+    """All keys of :meth:`score`, to check a choice before the work. Empty: unknown."""
     starts_from: ClassVar[str | None] = None
-    """The family whose task-primary LoRA its apps start from, if it is not its own: such a family
-    is another head on the same states, and has no stage 1."""
-
+    """The family whose task-primary LoRA its apps start from, if it is not its own. Such a family
+    is another head on the same states and has no stage 1."""
     penalty: ClassVar[float | None] = None
     """Ridge penalty on the standardised linear head; None: chosen by cross-validation."""
-
-    retrieves: ClassVar[bool] = False
-    """Whether a head can be blended with its neighbours' votes: :meth:`blend`."""
-
     deep_head: ClassVar[bool | None] = None
-    """Whether heads read what enters the top and what leaves each of its layers, or the last states
-    alone; None: whichever has the lower loss in cross-validation."""
+    """True: heads read the states that enter the top and those that leave each of its layers.
+    False: they read the last states alone. None: cross-validation chooses."""
+
+    STANDARD: ClassVar[tuple[str, ...]] = (
+        "classes", "units", "gather", "decode", "render", "blend",
+    )  # fmt: skip
+    """Methods that follow from :attr:`decoder`. A device knows these and no others."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if cls.decoder is not None and cls.decoder not in DECODERS:
+            hint = nearest(cls.decoder, DECODERS)
+            raise TypeError(f"{cls.__name__}: unknown decoder {cls.decoder!r}; {hint}")
+
+    @property
+    def own_methods(self) -> list[str]:
+        """The methods of :attr:`STANDARD` that this family overrides."""
+        return [
+            method
+            for method in self.STANDARD
+            if getattr(type(self), method) is not getattr(Family, method)
+        ]
 
     @property
     def family_of_primary(self) -> str:
         """Name of the task-primary LoRA that its apps start from."""
         return self.starts_from or self.name
 
+    @property
+    def per_word(self) -> bool:
+        """Whether units are words; else they are whole texts."""
+        return self._decoder.per_word
+
+    @property
+    def retrieves(self) -> bool:
+        """Whether a head can be blended with the votes of labelled neighbours (:meth:`blend`)."""
+        return self.decoder is not None and DECODERS[self.decoder].blend is not None
+
+    # What every family defines
+
     @abstractmethod
     def read(self, path: Spec, notes: Notes | None = None) -> list[Example]:
-        """Labelled examples of a source's training split, or of the split that was located; what
-        reading changed or found odd is noted."""
+        """Labelled examples of a source: its training split, or the split that was located. What
+        reading changed or found odd goes into ``notes``."""
 
     @abstractmethod
     def parse(self, text: str) -> Example:
         """An unlabelled example from raw text."""
 
     @abstractmethod
-    def text(self, example: Example) -> str:
-        """What the tokenizer reads."""
-
-    @abstractmethod
     def labels_of(self, example: Example) -> Iterable[str]:
-        """The labels that an example has; for NER the type of each entity, once an entity."""
-
-    @abstractmethod
-    def classes(self, labels: Sequence[str]) -> int:
-        """Outputs of a head for these labels."""
-
-    @abstractmethod
-    def units(self, example: Example, windows: Sequence[Encoded]) -> list[list[int]]:
-        """For each window, the token index of each unit: -1 where the unit is not read there.
-
-        A unit that no window reads (the tokenizer deletes its characters) has no row of logits.
-        """
-
-    @abstractmethod
-    def gather(
-        self, states: Tensor, mask: Tensor, units: Sequence[Sequence[int]], pooling: Pooling
-    ) -> Tensor:
-        """States ``(B, T, D)`` -> head input ``(U, D)``, rows in order, units of -1 left out."""
+        """The labels of an example; for NER the type of each entity, once for each entity."""
 
     @abstractmethod
     def targets(self, example: Example, units: Sequence[int], labels: Sequence[str]) -> Tensor:
-        """Targets of one example's units, ``(u, …)``, as :meth:`loss` wants them: by default
-        int64 ``(u,)``, the class of each."""
-
-    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Mean loss of logits ``(U, C)``: cross-entropy, unless a family says otherwise."""
-        return F.cross_entropy(logits, targets)
-
-    def calibrate(
-        self, judged: Iterable[tuple[Example, Tensor]], labels: Sequence[str]
-    ) -> Tensor | None:
-        """What to add to logits, ``(C,)``, so that decisions are best on validation examples, each
-        beside its units' logits ``(u, C)``. None: nothing, as it is by default; ``judged`` can be
-        gone through once, and is computed only then."""
-        return None
-
-    def soft_targets(self, targets: Tensor, classes: int) -> Tensor:
-        """Targets ``(U, …)`` as ``(U, C)`` numbers that may be averaged and that :meth:`loss`
-        takes, too: by default 1 for the class and 0 for all others."""
-        return F.one_hot(targets, classes).float()
-
-    def unit_probabilities(self, logits: Tensor, units: Sequence[int]) -> Tensor:
-        """What one example's logits ``(u, C)`` say of all its units, in the form of
-        :meth:`soft_targets`, ``(len(units), C)``. Zeros where ``units`` is -1, which no loss comes
-        from."""
-        found = logits.new_zeros(len(units), logits.shape[1])
-        found[[i for i, at in enumerate(units) if at >= 0]] = self.probabilities(logits)
-        return found
-
-    def probabilities(self, logits: Tensor) -> Tensor:
-        """Logits as what :meth:`soft_targets` would be on average: by default probabilities."""
-        return logits.softmax(-1)
-
-    def blend(self, logits: Tensor, votes: Tensor, share: float) -> Tensor:
-        """Logits of (1 - share) of the head's answer and ``share`` of the votes, all ``(U, C)``."""
-        raise NotImplementedError(f"task family {self.name!r} has no retrieval")
-
-    @abstractmethod
-    def decode(
-        self,
-        logits: Tensor,
-        example: Example,
-        units: Sequence[int],
-        labels: Sequence[str],
-    ) -> Prediction:
-        """One example's logits ``(u, C)``, its windows' one after another -> its prediction.
-
-        ``units`` says which units they are of: -1 where there is no row.
-        """
+        """Targets ``(u, …)`` of one example's units in the form that :meth:`loss` takes: by default
+        int64 ``(u,)``, the class of each unit."""
 
     @abstractmethod
     def score(
@@ -137,11 +109,100 @@ class Family(ABC, Generic[Example, Prediction]):
     ) -> dict[str, float]:
         """Metrics in percent, :attr:`metric` among them."""
 
-    @abstractmethod
+    # What follows from the decoder
+
+    def classes(self, labels: Sequence[str]) -> int:
+        """The number of outputs of a head for these labels."""
+        return self._decoder.classes(labels)
+
+    def units(self, example: Example, windows: Sequence[Encoded]) -> list[list[int]]:
+        """For each window, the token index of each unit: -1 where the unit is not read there.
+
+        A word is read at its first token, in the window that shows most around it. A unit that no
+        window reads (the tokenizer deletes its characters) has no row of logits. A whole text has
+        one unit in each window, at the first token.
+        """
+        if self.per_word:
+            return window_units(_words(example), windows)
+        return [[0] for _ in windows]
+
+    def gather(
+        self, states: Tensor, mask: Tensor, units: Sequence[Sequence[int]], pooling: Pooling
+    ) -> Tensor:
+        """States ``(B, T, D)`` and mask ``(B, T)`` -> head input ``(U, D)``: the states of words'
+        first tokens, in order, without units of -1; or one pooled vector for each window."""
+        if not self.per_word:
+            return pool(states, mask, pooling)
+        places = [
+            (row, token) for row, tokens in enumerate(units) for token in tokens if token >= 0
+        ]
+        index = torch.tensor(places, dtype=torch.int64, device=states.device).view(-1, 2)
+        return states[index[:, 0], index[:, 1]]
+
+    def decode(
+        self, logits: Tensor, example: Example, units: Sequence[int], labels: Sequence[str]
+    ) -> Prediction:
+        """One example's logits ``(u, C)``, those of its windows in a row -> its prediction.
+
+        ``units`` says which units have a row: those that are not -1.
+        """
+        prediction: Prediction = self._decoder.decode(_array(logits), units, labels)
+        return prediction
+
     def render(self, example: Example, prediction: Prediction) -> dict[str, Any]:
         """A prediction as JSON."""
+        return self._decoder.render(self.text(example), _words(example), prediction)
 
-    # Shared by all
+    def blend(self, logits: Tensor, votes: Tensor, share: float) -> Tensor:
+        """Logits ``(U, C)`` in which the votes of labelled neighbours ``(U, C)`` have ``share`` and
+        the head's answer has the rest. They are computed on the CPU."""
+        blend = self._decoder.blend
+        if blend is None:
+            raise NotImplementedError(f"apps of family {self.name!r} have no neighbours")
+        return torch.from_numpy(blend(_array(logits), _array(votes), share)).to(logits.device)
+
+    @property
+    def _decoder(self) -> Decoder:
+        if self.decoder is None:
+            raise NotImplementedError(f"task family {self.name!r} names no decoder")
+        return DECODERS[self.decoder]
+
+    # What a family may change
+
+    def text(self, example: Example) -> str:
+        """What the tokenizer reads: the example's ``text``."""
+        row: Any = example
+        return str(row.text)
+
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Mean loss of logits ``(U, C)``: by default cross-entropy."""
+        return F.cross_entropy(logits, targets)
+
+    def calibrate(
+        self, judged: Iterable[tuple[Example, Tensor]], labels: Sequence[str]
+    ) -> Tensor | None:
+        """What to add to logits, ``(C,)``, so that decisions are best on validation examples.
+
+        ``judged`` pairs each example with the logits ``(u, C)`` of its units. It can be iterated
+        once and is computed only then. By default nothing is added: None.
+        """
+        return None
+
+    def soft_targets(self, targets: Tensor, classes: int) -> Tensor:
+        """Targets ``(U, …)`` as numbers ``(U, C)`` that may be averaged and that :meth:`loss` also
+        takes: by default 1 for the class and 0 for all others."""
+        return F.one_hot(targets, classes).float()
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Logits in the form of :meth:`soft_targets`: by default the softmax."""
+        return logits.softmax(-1)
+
+    def unit_probabilities(self, logits: Tensor, units: Sequence[int]) -> Tensor:
+        """:meth:`probabilities` of all units of one example with logits ``(u, C)``:
+        ``(len(units), C)``. Where ``units`` is -1 they are zeros, from which no loss comes."""
+        every = logits.new_zeros(len(units), logits.shape[1])
+        every[[unit for unit, token in enumerate(units) if token >= 0]] = self.probabilities(logits)
+        return every
 
     def label_set(self, examples: Iterable[Example]) -> list[str]:
         """All labels that occur, sorted."""
@@ -160,8 +221,19 @@ class Family(ABC, Generic[Example, Prediction]):
 
     def check_rows(self, examples: Sequence[Example], where: str) -> None:
         """Raise :class:`UserError` at the first row that an app of this family cannot use; by
-        default all can be."""
+        default all can be used."""
 
     def learnable(self, labels: Sequence[str]) -> bool:
         """Whether rows with these labels have anything to tell apart."""
         return self.classes(labels) > 1
+
+
+def _array(logits: Tensor) -> np.ndarray:
+    array: np.ndarray = logits.detach().float().cpu().numpy()
+    return array
+
+
+def _words(example: Any) -> Sequence[Span]:
+    """The words of an example; examples of whole texts have none."""
+    words: Sequence[Span] = getattr(example, "words", ())
+    return words

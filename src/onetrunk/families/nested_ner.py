@@ -1,12 +1,13 @@
-"""Entities that overlap: another head on the states of NER, a layer of tags for each type.
+"""Entities that overlap: another head on the states of NER, with a layer of tags for each type.
 
-"Bank of [England LOC] ORG" has two. Entities of one type do not overlap each other.
+In "the Bank of England" one entity is all of it and another is "England". Entities of one type do
+not overlap each other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +16,7 @@ from torch import Tensor
 from onetrunk.data.notes import Notes
 from onetrunk.data.rows import NestedText, TaggedText
 from onetrunk.data.sources import Spec, read_nested
-from onetrunk.decoding import Nested, decode_nested, render_nested
+from onetrunk.decoding import Nested
 from onetrunk.families.ner import Ner, PerWord
 from onetrunk.families.scores import scores_of_counts
 
@@ -24,9 +25,10 @@ TAGS = 3
 
 
 class NestedNer(PerWord[NestedText, Nested]):
-    """For each type and word O, B or I. Apps start from the primary LoRA of NER."""
+    """O, B or I for each type and word. Apps start from the primary LoRA of NER."""
 
     name: ClassVar[str] = "nested-ner"
+    decoder: ClassVar[str | None] = "nested-ner"
     starts_from: ClassVar[str | None] = Ner.name
 
     def read(self, path: Spec, notes: Notes | None = None) -> list[NestedText]:
@@ -41,22 +43,18 @@ class NestedNer(PerWord[NestedText, Nested]):
         """The type of each entity."""
         return [kind for _, _, kind in example.entities]
 
-    def classes(self, labels: Sequence[str]) -> int:
-        """Three a type."""
-        return TAGS * len(labels)
-
     def targets(self, example: NestedText, units: Sequence[int], labels: Sequence[str]) -> Tensor:
         """``(u, types)`` int64: 0, 1, 2 for O, B, I of each visible word and type."""
         target = torch.zeros(len(example.words), len(labels), dtype=torch.int64)
         for first, stop, kind in example.entities:
             target[first, labels.index(kind)] = 1
             target[first + 1 : stop, labels.index(kind)] = 2
-        return target[[word for word, at in enumerate(units) if at >= 0]]
+        return target[[word for word, token in enumerate(units) if token >= 0]]
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Cross-entropy of each type's three, a mean over words and types."""
+        """Cross-entropy of each type's three classes, a mean over words and types."""
         by_type = logits.reshape(-1, TAGS)
-        if targets.is_floating_point():  # ballots
+        if targets.is_floating_point():  # soft targets
             return F.cross_entropy(by_type, targets.reshape(-1, TAGS))
         return F.cross_entropy(by_type, targets.flatten())
 
@@ -65,23 +63,15 @@ class NestedNer(PerWord[NestedText, Nested]):
         return F.one_hot(targets, TAGS).float().flatten(1)
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """Probabilities of each type's three."""
+        """``(U, 3 types)``: a softmax over each type's three classes."""
         return logits.unflatten(1, (-1, TAGS)).softmax(-1).flatten(1)
-
-    def decode(
-        self, logits: Tensor, example: NestedText, units: Sequence[int], labels: Sequence[str]
-    ) -> Nested:
-        """The most probable valid sequence of each type; words without a token are outside."""
-        return decode_nested(logits.float().cpu().numpy(), units, labels)
 
     def score(
         self, examples: Sequence[NestedText], predictions: Sequence[Nested]
     ) -> dict[str, float]:
-        """Precision, recall and micro-F1 of entities, of which words and type must be right."""
-        pairs = zip(examples, predictions, strict=True)
-        both = [(set(example.entities), set(found.entities)) for example, found in pairs]
-        return scores_of_counts((len(a), len(b), len(a & b)) for a, b in both)
-
-    def render(self, example: NestedText, prediction: Nested) -> dict[str, Any]:
-        """Entities with character offsets, the outer before the inner."""
-        return render_nested(example.text, example.words, prediction)
+        """Precision, recall and micro-F1 of entities; an entity's words and type must be right."""
+        counts = []
+        for example, prediction in zip(examples, predictions, strict=True):
+            truth, guess = set(example.entities), set(prediction.entities)
+            counts.append((len(truth), len(guess), len(truth & guess)))
+        return scores_of_counts(counts)

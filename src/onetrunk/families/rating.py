@@ -1,7 +1,7 @@
 """A number for a text: stars, a score, an intensity. Another head on text classification's states.
 
-Ordinal scales are numbers too: with few labelled rows, the order of the steps is worth more than
-their freedom to be unequal.
+Ordinal scales are numbers too: with few labelled rows it pays more to know the order of the steps
+than to leave their distances free.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from sklearn.metrics import cohen_kappa_score
 from torch import Tensor
 
 from onetrunk.data.rows import LabelledText
-from onetrunk.decoding import decode_rating, render_rating
 from onetrunk.errors import UserError
 from onetrunk.families.classification import Classification, WholeText
 
 
 class Rating(WholeText[float]):
-    """Least squares on a scale whose ends are the lowest and the highest value of the training
-    file, which are the two "labels" of an app. Predictions stay on the scale."""
+    """Least squares on a scale. The ends of the scale are the lowest and the highest value of the
+    training rows; they are the two "labels" of an app. Predictions stay on the scale."""
 
     name: ClassVar[str] = "rating"
+    decoder: ClassVar[str | None] = "rating"
     metric: ClassVar[str] = "spearman"
     metrics: ClassVar[tuple[str, ...]] = ("spearman", "pearson", "mae", "accuracy", "kappa")
     starts_from: ClassVar[str | None] = Classification.name
@@ -56,10 +56,6 @@ class Rating(WholeText[float]):
         """Any number may occur, beyond the ends of the scale too."""
         self.check_rows(examples, where)
 
-    def classes(self, labels: Sequence[str]) -> int:
-        """One."""
-        return 1
-
     def learnable(self, labels: Sequence[str]) -> bool:
         """The ends must differ."""
         return len(set(labels)) > 1
@@ -70,36 +66,23 @@ class Rating(WholeText[float]):
         return torch.tensor([[(float(example.labels[0]) - low) / (high - low)]])
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Mean squared error, in units of the scale's length."""
+        """Mean squared error; the length of the scale is 1."""
         return F.mse_loss(logits, targets)
 
     def soft_targets(self, targets: Tensor, classes: int) -> Tensor:
-        """The value itself: the votes are the mean of the neighbours' values."""
+        """The value itself: the vote of neighbours is the mean of their values."""
         return targets
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """The value, on the scale."""
         return logits.clamp(0, 1)
 
-    def blend(self, logits: Tensor, votes: Tensor, share: float) -> Tensor:
-        """Of the values."""
-        return (1 - share) * logits.float() + share * votes
-
-    def decode(
-        self,
-        logits: Tensor,
-        example: LabelledText,
-        units: Sequence[int],
-        labels: Sequence[str],
-    ) -> float:
-        """The value; of a text in several windows, their mean."""
-        return decode_rating(logits.float().cpu().numpy(), labels)
-
     def score(
         self, examples: Sequence[LabelledText], predictions: Sequence[float]
     ) -> dict[str, float]:
-        """Rank and linear correlation in percent (0 if predictions are all equal) and mean absolute
-        error; for whole numbers also accuracy and quadratic kappa of the nearest one."""
+        """Rank and linear correlation in percent (0 if all predictions are equal) and the mean
+        absolute error. Where all values are whole numbers, predictions are also rounded and scored
+        by accuracy and quadratic kappa."""
         gold = np.array([float(example.labels[0]) for example in examples])
         guess = np.array(predictions)
         varied = bool(np.ptp(gold) > 0 and np.ptp(guess) > 0)
@@ -114,7 +97,3 @@ class Rating(WholeText[float]):
             scores["accuracy"] = 100 * float((whole == gold).mean())
             scores["kappa"] = 100 * float(np.nan_to_num(kappa))
         return scores
-
-    def render(self, example: LabelledText, prediction: float) -> dict[str, Any]:
-        """The value."""
-        return render_rating(prediction)

@@ -13,10 +13,10 @@ from onetrunk.data.iob import entities
 def entity_scores(
     gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]
 ) -> dict[str, float]:
-    """Entity-level precision, recall and micro-F1 of IOB2 tags, one sequence a sentence.
+    """Entity-level precision, recall and micro-F1 of IOB2 tags, one sequence for each sentence.
 
     An entity counts if its first word, last word and type are all right, as in seqeval's strict
-    mode. Raises ValueError if a sentence has not as many predicted as gold tags.
+    mode. Raises ValueError if a sentence does not have as many predicted as gold tags.
     """
     return scores_of_counts(entity_counts(gold, predicted))
 
@@ -24,9 +24,9 @@ def entity_scores(
 def entity_counts(
     gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]
 ) -> list[tuple[int, int, int]]:
-    """By sentence, how many entities are gold, how many predicted, and how many of these right.
+    """For each sentence, the number of gold entities, of predicted ones, and of right ones.
 
-    Raises ValueError if a sentence has not as many predicted as gold tags.
+    Raises ValueError if a sentence does not have as many predicted as gold tags.
     """
     counts = []
     for gold_tags, predicted_tags in zip(gold, predicted, strict=True):
@@ -39,10 +39,10 @@ def entity_counts(
 
 def scores_of_counts(counts: Iterable[tuple[int, int, int]]) -> dict[str, float]:
     """Precision, recall and micro-F1 of the sentences of :func:`entity_counts`."""
-    wanted, found, right = map(sum, zip((0, 0, 0), *counts, strict=True))
-    precision = right / found if found else 0.0
-    recall = right / wanted if wanted else 0.0
-    f1 = 2 * right / (found + wanted) if found + wanted else 0.0
+    gold, predicted, right = map(sum, zip((0, 0, 0), *counts, strict=True))
+    precision = right / predicted if predicted else 0.0
+    recall = right / gold if gold else 0.0
+    f1 = 2 * right / (predicted + gold) if predicted + gold else 0.0
     return {"f1": 100 * f1, "precision": 100 * precision, "recall": 100 * recall}
 
 

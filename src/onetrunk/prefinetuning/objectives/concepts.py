@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from onetrunk.corpora.store import Prepared, Writer, key_of, prepared
+from onetrunk.corpora.store import Prepared, Writer, prepared
 from onetrunk.corpora.tokenised import tokenizer_sha256
 from onetrunk.data.alignment import encode
 from onetrunk.data.batching import by_length
@@ -19,6 +19,7 @@ from onetrunk.model.encoder import Encoder
 from onetrunk.model.heads import pool
 from onetrunk.model.padding import pad
 from onetrunk.progress import Progress, silent
+from onetrunk.storage import key_of
 
 # Corpora abbreviate their types; the embedded name is the one that a person would use.
 _ABBREVIATIONS = {

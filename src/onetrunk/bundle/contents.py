@@ -1,0 +1,111 @@
+"""From a backbone and apps in PyTorch to the contents of a bundle's files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import numpy as np
+import onnx
+
+from onetrunk.apps.app import App
+from onetrunk.bundle import int4, int8
+from onetrunk.bundle.app import BundledApp, Lora, a_name, b_name
+from onetrunk.bundle.layout import check_name
+from onetrunk.data.rows import TaggedText
+from onetrunk.decoding import DECODERS
+from onetrunk.errors import UserError
+from onetrunk.families.base import Family
+from onetrunk.model.backbone import Backbone
+from onetrunk.model.encoder import TARGETS, Encoder
+from onetrunk.model.lora import LoraAdapter
+
+Precision = Literal["fp32", "int8", "int4"]
+FLOATS: dict[str, type] = {"fp32": np.float32, "int8": np.float16, "int4": np.float16}
+"""The type of heads and LoRA in a bundle of each precision."""
+_QUANTIZE: dict[str, Callable[[onnx.ModelProto], onnx.ModelProto]] = {
+    "fp32": lambda model: model,
+    "int8": int8.quantize,
+    "int4": int4.quantize,
+}
+_PROBE = "Ann met Bob in New York."
+
+
+def bundled_app(name: str, app: App, backbone: Backbone) -> BundledApp:
+    """An app as a bundle holds it. Raises :class:`UserError` if the runtime could not run it."""
+    check_name(name)
+    app.check(backbone, name)
+    return BundledApp(
+        name=name,
+        family=app.family.name,
+        decoder=_decoder(name, app.family),
+        labels=app.labels,
+        head_layers=app.head_layers,
+        max_length=app.max_length,
+        family_of_primary=app.family_of_primary,
+        weight=app.head.weight.detach().cpu().numpy(),
+        bias=app.head.bias.detach().cpu().numpy(),
+        lora={} if app.adapter is None else lora_of_adapter(app.adapter),
+        fingerprint=app.fingerprint,
+        neighbours=app.neighbours,
+    )
+
+
+def _decoder(name: str, family: Family[Any, Any]) -> str:
+    """The family's decoder, if a device can do all that the family does."""
+    methods = family.own_methods or (["decoder"] if family.decoder is None else [])
+    if not methods:
+        example = family.parse(_PROBE)
+        if family.text(example) != _PROBE:
+            methods = ["text"]
+        elif family.per_word and tuple(example.words) != TaggedText.from_text(_PROBE).words:
+            methods = ["words"]
+    if family.decoder is None or methods:
+        raise UserError(
+            f"app {name}: family {family.name!r} has its own {', '.join(methods)}, which a device "
+            "does not have: a bundle reads raw texts, pools each one or takes each word's first "
+            f"token, and decodes by one of {', '.join(DECODERS)}"
+        )
+    return family.decoder
+
+
+def lora_of_adapter(adapter: LoraAdapter) -> Lora:
+    """The arrays of an adapter, its scaling in B."""
+    lora = {}
+    for place, (a, b) in adapter.matrices.items():
+        lora[a_name(*place)] = a.detach().cpu().numpy()
+        lora[b_name(*place)] = (b * adapter.scaling).detach().cpu().numpy()
+    return lora
+
+
+def top_layers(backbone: Backbone, apps: Mapping[str, App]) -> int:
+    """Layers of the top: as many as may carry LoRA, or more if one of these apps needs more."""
+    depth = backbone.encoder.depth
+    adapted = [depth - adapter.layers[0] for adapter in _adapters(backbone, apps) if adapter.layers]
+    return max(backbone.k, *adapted, *(app.head_layers - 1 for app in apps.values()), 0)
+
+
+def adapted_targets(backbone: Backbone, apps: Mapping[str, App]) -> list[str]:
+    """The linear maps that any adapter changes; all, if there is no adapter yet."""
+    used = {target for adapter in _adapters(backbone, apps) for target in adapter.targets}
+    return [target for target in TARGETS if target in (used or TARGETS)]
+
+
+def _adapters(backbone: Backbone, apps: Mapping[str, App]) -> list[LoraAdapter]:
+    of_apps = [app.adapter for app in apps.values() if app.adapter is not None]
+    return [*backbone.primary_loras.values(), *of_apps]
+
+
+def tokenizer_bytes(encoder: Encoder) -> bytes:
+    """``tokenizer.json``, without the length that the tokenizer last truncated or padded to."""
+    backend = encoder.tokenizer.backend_tokenizer
+    backend.no_truncation()
+    backend.no_padding()
+    content: str = backend.to_str()
+    return content.encode()
+
+
+def model_bytes(model: onnx.ModelProto, precision: Precision) -> bytes:
+    """A graph as a file, with its weights in this precision."""
+    content: bytes = _QUANTIZE[precision](model).SerializeToString()
+    return content

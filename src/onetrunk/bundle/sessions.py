@@ -1,0 +1,82 @@
+"""The two graphs of a bundle, run by onnxruntime, and what heads read from their states."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import chain
+
+import numpy as np
+import onnxruntime
+
+from onetrunk.bundle.layout import TOP, TRUNK, Bundle
+from onetrunk.errors import UserError
+
+
+def session(graph: bytes | str, threads: int, where: str) -> onnxruntime.InferenceSession:
+    """A graph, by content or path, ready to run on ``threads`` threads (0: all cores). Raises
+    :class:`UserError` if onnxruntime cannot run it."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    try:
+        # Addition fused into the norm takes several times as long as the two operators apart.
+        return onnxruntime.InferenceSession(
+            graph,
+            options,
+            ["CPUExecutionProvider"],
+            disabled_optimizers=["SkipLayerNormFusion"],
+        )
+    except Exception as error:  # onnxruntime has no exception class of its own
+        raise UserError(f"{where} cannot be used: {str(error).splitlines()[0]}") from None
+
+
+class Sessions:
+    """Trunk and top of a bundle, on ``threads`` threads (0: all cores). Thread-safe."""
+
+    def __init__(self, bundle: Bundle, threads: int) -> None:
+        self._bundle = bundle
+        self._trunk, self._top = (
+            session(bundle.read(path), threads, str(bundle.folder / path)) for path in (TRUNK, TOP)
+        )
+        self.shapes = {node.name: node.shape for node in self._top.get_inputs()}
+        """Shapes of the top's inputs; dimensions that vary have names."""
+
+    def states(
+        self,
+        ids: Sequence[Sequence[int]],
+        slots: Sequence[int],
+        stacked: Mapping[str, np.ndarray],
+        count: int,
+    ) -> tuple[list[np.ndarray], np.ndarray]:
+        """The last ``count`` states ``(G, B, T, D)`` of B windows under G of the stacked LoRAs, and
+        the windows' mask ``(B, T)``."""
+        input_ids = np.full((len(ids), max(map(len, ids))), self._bundle.pad_id, np.int64)
+        mask = np.zeros_like(input_ids)
+        for number, row in enumerate(ids):
+            input_ids[number, : len(row)], mask[number, : len(row)] = row, 1
+        (hidden,) = self._trunk.run(None, {"input_ids": input_ids, "attention_mask": mask})
+        k = self._bundle.k
+        names = [f"state_{number}" for number in range(k - min(count, k) + 1, k + 1)]
+        feeds = {
+            "hidden": hidden[None],
+            "attention_mask": mask[None],
+            "slots": np.array(slots, np.int64),
+            **stacked,
+        }
+        states = self._top.run(names, feeds)
+        if count > k:
+            states = [np.broadcast_to(hidden, (len(slots), *hidden.shape)), *states]
+        return states, mask
+
+    def pooled(self, states: Sequence[np.ndarray], mask: np.ndarray) -> np.ndarray:
+        """One vector for each window, of some states ``(B, T, D)`` side by side: ``(B, n D)``."""
+        if self._bundle.pooling == "cls":
+            return np.concatenate([state[:, 0] for state in states], -1)
+        weights = (mask / mask.sum(1, keepdims=True)).astype(np.float32)[:, None]
+        return np.concatenate([(weights @ state)[:, 0] for state in states], -1)
+
+
+def first_tokens(states: Sequence[np.ndarray], tokens: Sequence[Sequence[int]]) -> np.ndarray:
+    """Some states ``(B, T, D)`` side by side, at the given tokens of each window: ``(U, n D)``."""
+    windows = np.repeat(np.arange(len(tokens)), [*map(len, tokens)])
+    places = np.array([*chain.from_iterable(tokens)], np.int64)
+    return np.concatenate([state[windows, places] for state in states], -1)
