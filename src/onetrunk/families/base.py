@@ -179,11 +179,11 @@ class Family(ABC, Generic[Example, Prediction]):
         return F.cross_entropy(logits, targets)
 
     def calibrate(
-        self, judged: Iterable[tuple[Example, Tensor]], labels: Sequence[str]
+        self, pairs: Iterable[tuple[Example, Tensor]], labels: Sequence[str]
     ) -> Tensor | None:
         """What to add to logits, ``(C,)``, so that decisions are best on validation examples.
 
-        ``judged`` pairs each example with the logits ``(u, C)`` of its units. It can be iterated
+        ``pairs`` holds each example with the logits ``(u, C)`` of its units. It can be iterated
         once and is computed only then. By default nothing is added: None.
         """
         return None

@@ -49,11 +49,11 @@ class MultiLabel(Classification):
         return logits.sigmoid()
 
     def calibrate(
-        self, judged: Iterable[tuple[LabelledText, Tensor]], labels: Sequence[str]
+        self, pairs: Iterable[tuple[LabelledText, Tensor]], labels: Sequence[str]
     ) -> Tensor:
         """Moves each label's threshold to one half; the thresholds are those of the best micro
         F1."""
-        examples, parts = zip(*judged, strict=True)
+        examples, parts = zip(*pairs, strict=True)
         logits = np.stack([part.float().mean(0).cpu().numpy() for part in parts])
         gold = np.array([[label in example.labels for label in labels] for example in examples])
         return -torch.from_numpy(best_thresholds(logits, gold)).float()
