@@ -70,7 +70,7 @@ def build_features(
 
     The key of a shard is made of texts, student offsets, teacher, shard size and number. Both
     sequences may read their rows from disk: they are walked once for the key, then batch by batch.
-    ``notes`` takes in what aligning the tokens found.
+    Findings of the alignment are added to ``notes``.
 
     Raises :class:`UserError` for a state that float16 cannot hold. (Scaled states would give every
     reader one more thing to know. Without a cache the same teacher has no such limit.)

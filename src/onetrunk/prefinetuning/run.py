@@ -17,8 +17,8 @@ from onetrunk.model.backbone import Backbone
 from onetrunk.prefinetuning.checkpoint import Checkpoint
 from onetrunk.prefinetuning.events import EVENTS, Events, require_tensorboard
 from onetrunk.prefinetuning.interrupt import asked_to_stop
-from onetrunk.prefinetuning.log import LOG, Log, read_log, write_log
-from onetrunk.prefinetuning.loop import StepRecord, Trainer
+from onetrunk.prefinetuning.log import LOG, Log, StepRecord, read_log, write_log
+from onetrunk.prefinetuning.loop import Trainer
 from onetrunk.prefinetuning.plot import plot_conflict, plot_losses
 from onetrunk.prefinetuning.resume import WorkFolder
 from onetrunk.processes import Processes
