@@ -23,8 +23,8 @@ from onetrunk.data.notes import Notes
 from onetrunk.errors import UserError
 from onetrunk.progress import Progress, silent
 
-# An open shard takes three file descriptors, of which a process has perhaps a thousand; and a build
-# that is killed loses the shard that it was computing.
+# Larger shards need fewer file descriptors: an open shard has three, and a process may have about a
+# thousand. Smaller shards lose less work if the build is killed.
 SHARD_BYTES = 256 * 2**20
 BATCH_ROWS = 32
 

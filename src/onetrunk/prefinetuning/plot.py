@@ -14,9 +14,9 @@ from onetrunk.prefinetuning.conflict import layer_names
 from onetrunk.prefinetuning.log import StepRecord
 
 COLOURS = ("tab:blue", "tab:orange", "tab:green", "tab:red", "tab:purple", "tab:brown")
-# A heat map has at most so many columns. Each shows the mean of some consecutive steps.
+# The largest number of columns of a heat map. Each shows the mean of some consecutive steps.
 COLUMNS = 60
-# At most so many heat maps are side by side.
+# The largest number of heat maps side by side.
 PANELS = 4
 
 

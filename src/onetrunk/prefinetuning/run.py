@@ -30,7 +30,7 @@ logger = logging.getLogger("onetrunk")
 DECONTAMINATION = "decontamination.json"
 LOSSES, CONFLICT = "losses.png", "conflict.png"
 CHECKPOINT_EVERY = timedelta(minutes=5)
-# Progress shows means of so many steps.
+# Progress shows means of the latest steps.
 RECENT = 20
 
 
@@ -159,7 +159,7 @@ def _train(
 
 
 def _due(every: int | timedelta) -> Callable[[int], bool]:
-    """Whether a checkpoint is due after so many steps."""
+    """A function that says, after each step, whether a checkpoint is due."""
     last = time.monotonic()
 
     def due(steps: int) -> bool:
