@@ -24,7 +24,7 @@ class Dataset(_Settings):
     """Share in the mixture; None: rows ** exponent. With a higher weight its rows are repeated more
     often."""
     max_rows: int | None = Field(None, gt=0)
-    """Use only the first so many rows."""
+    """Use only this number of rows, the first ones."""
 
 
 class Source(Dataset):

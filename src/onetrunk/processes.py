@@ -13,9 +13,10 @@ from torch import Tensor
 
 from onetrunk.errors import UserError
 
-# Gradients are exchanged in buckets of so many numbers: few calls, and little extra memory.
+# Numbers in a bucket, in which gradients are exchanged: few calls, and little extra memory.
 BUCKET = 8 * 2**20
-# Only token embeddings have so many rows, and a batch gives only few of these a gradient.
+# From this number of rows on, only rows with a gradient are exchanged. Token embeddings alone have
+# as many rows, and a batch contains few of the tokens.
 TALL = 10_000
 # How long to wait for the others. Machines may prepare the same corpora at different speeds.
 PATIENCE = timedelta(hours=1)

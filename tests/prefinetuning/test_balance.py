@@ -7,7 +7,8 @@ import torch
 
 from onetrunk.config import Recipe
 from onetrunk.prefinetuning.balance import MEMORY, Balance
-from onetrunk.prefinetuning.loop import StepRecord, Trainer
+from onetrunk.prefinetuning.log import StepRecord
+from onetrunk.prefinetuning.loop import Trainer
 
 LAMBDA = {"ner": 1.0, "tc": 0.3}
 MakeRecipe = Callable[..., Recipe]

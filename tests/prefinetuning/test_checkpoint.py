@@ -20,7 +20,8 @@ from onetrunk.config import Recipe
 from onetrunk.errors import UserError
 from onetrunk.model.backbone import Backbone
 from onetrunk.prefinetuning import run
-from onetrunk.prefinetuning.loop import StepRecord, Trainer
+from onetrunk.prefinetuning.log import StepRecord
+from onetrunk.prefinetuning.loop import Trainer
 from onetrunk.prefinetuning.resume import WorkFolder
 from onetrunk.prefinetuning.run import prefinetune
 

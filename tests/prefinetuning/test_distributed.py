@@ -23,7 +23,8 @@ from onetrunk.config import Recipe
 from onetrunk.errors import UserError
 from onetrunk.model import precision
 from onetrunk.model.backbone import Backbone
-from onetrunk.prefinetuning.loop import StepRecord, Trainer
+from onetrunk.prefinetuning.log import StepRecord
+from onetrunk.prefinetuning.loop import Trainer
 from onetrunk.prefinetuning.run import prefinetune
 from onetrunk.processes import ALONE, Processes
 

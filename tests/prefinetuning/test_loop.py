@@ -5,7 +5,8 @@ import torch
 
 from onetrunk.config import OptimizerSettings, Recipe
 from onetrunk.errors import UserError
-from onetrunk.prefinetuning.loop import StepRecord, Trainer, _train_mode
+from onetrunk.prefinetuning.log import StepRecord
+from onetrunk.prefinetuning.loop import Trainer, _train_mode
 from onetrunk.prefinetuning.optimizer import rate
 
 

@@ -8,7 +8,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from onetrunk.prefinetuning.loop import StepRecord
+from onetrunk.prefinetuning.log import StepRecord
 from onetrunk.prefinetuning.plot import (
     COLUMNS,
     binned,

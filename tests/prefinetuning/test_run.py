@@ -18,8 +18,8 @@ from onetrunk.errors import UserError
 from onetrunk.families import FAMILIES
 from onetrunk.families.classification import Classification
 from onetrunk.model.backbone import Backbone
-from onetrunk.prefinetuning.log import read_log
-from onetrunk.prefinetuning.loop import StepRecord, Trainer
+from onetrunk.prefinetuning.log import StepRecord, read_log
+from onetrunk.prefinetuning.loop import Trainer
 from onetrunk.prefinetuning.optimizer import rate
 from onetrunk.prefinetuning.run import _due, prefinetune
 from onetrunk.processes import Processes

@@ -15,7 +15,7 @@ from rich.progress import TaskID
 from onetrunk.cli.console import console, progress_bar
 from onetrunk.errors import UserError, nearest
 
-# Off a terminal there is no bar; a line every so many steps shows that the run is alive.
+# Off a terminal there is no bar. Instead a line is printed after this number of steps.
 LINE_EVERY = 20
 
 

@@ -69,7 +69,7 @@ def decontaminate(
     index: EvaluationIndex,
     report: SourceReport,
 ) -> Iterator[_Row]:
-    """Yield the rows of which no text overlaps with an evaluation set; a pair has two texts.
+    """Yield the rows none of whose texts overlaps with an evaluation set. A pair has two texts.
 
     Rows stream through in chunks. Those that are left out are counted in ``report``.
     """

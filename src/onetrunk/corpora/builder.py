@@ -51,7 +51,7 @@ class CorpusBuilder:
 
     def ner(self, source: Source, max_length: int, texts: bool = False) -> NerCorpus:
         """The tagged sentences of a source. A teacher needs the ``texts``, too."""
-        return NerCorpus(*self.store(
+        return NerCorpus(*self.prepare(
             "ner", source, max_length,
             read=lambda located, notes: stream_ner(located, notes, scheme=source.scheme),
             texts_of=lambda sentence: [sentence.text],
@@ -66,7 +66,7 @@ class CorpusBuilder:
 
         The first of ``prefixes`` is put before queries, the second before all other texts.
         """
-        return PairCorpus(*self.store(
+        return PairCorpus(*self.prepare(
             "pairs", source, max_length,
             read=stream_pairs,
             texts_of=lambda pair: [pair.query, pair.positive, *pair.negatives],
@@ -76,7 +76,7 @@ class CorpusBuilder:
             scheme=source.scheme, prefixes=prefixes,
         ))  # fmt: skip
 
-    def store(
+    def prepare(
         self,
         kind: str,
         source: Dataset,

@@ -24,8 +24,8 @@ from onetrunk.errors import UserError
 from onetrunk.progress import Progress, silent
 from onetrunk.storage import key_of
 
-# An open shard takes three file descriptors, of which a process has perhaps a thousand; and a build
-# that is killed loses the shard that it was computing.
+# Larger shards need fewer file descriptors: an open shard has three, and a process may have about a
+# thousand. Smaller shards lose less work if the build is killed.
 SHARD_BYTES = 256 * 2**20
 BATCH_ROWS = 32
 
@@ -71,7 +71,7 @@ def build_features(
 
     The key of a shard is made of texts, student offsets, teacher, shard size and number. Both
     sequences may read their rows from disk: they are walked once for the key, then batch by batch.
-    ``notes`` takes in what aligning the tokens found.
+    Findings of the alignment are added to ``notes``.
 
     Raises :class:`UserError` for a state that float16 cannot hold. (Scaled states would give every
     reader one more thing to know. Without a cache the same teacher has no such limit.)

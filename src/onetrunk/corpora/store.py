@@ -38,7 +38,7 @@ def cache_folder() -> Path:
 class Prepared:
     """An open store: read-only memory maps by name, and what was recorded with them.
 
-    ``notes`` are what making the store changed or found odd.
+    ``notes`` say what was changed or found odd when the store was made.
     """
 
     folder: Path
@@ -75,7 +75,7 @@ class Prepared:
 class Writer:
     """Appends to the arrays of a store that is being made.
 
-    Whoever fills the store notes in ``notes`` what it changes or finds odd.
+    ``notes`` are stored, too: what is changed or found odd on the way.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -114,8 +114,8 @@ def prepared(
     """Open the store with this key, or call ``make`` to fill it.
 
     ``make`` appends the arrays and returns what is to be recorded with them. A damaged store is
-    made again. ``notes`` takes in that this happened, and the store's own notes. Several processes
-    or threads may call this at once: one of them makes the store, the others wait for it.
+    made again, which is added to ``notes``, as are the store's own notes. Several processes or
+    threads may call this at once: one of them makes the store, the others wait for it.
     """
     notes = Notes() if notes is None else notes
     folder = cache_folder() / kind / key

@@ -84,8 +84,8 @@ class Teacher:
         tokenizer = json.loads(self.tokenizer.backend_tokenizer.to_str())
         tokenizer["truncation"] = tokenizer["padding"] = None  # what the last call left
         options = [self.output, self.max_length, self.precision]
-        begin = json.dumps([config, tokenizer, options], sort_keys=True, default=str)
-        return sha256_of_tensors(self.model.state_dict(), begin)
+        prefix = json.dumps([config, tokenizer, options], sort_keys=True, default=str)
+        return sha256_of_tensors(self.model.state_dict(), prefix)
 
 
 def load_teacher(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -181,19 +182,18 @@ def write_pairs(
     for chunk, encoded in _tokenised(rows, texts_of, tokenizer, max_length):
         sizes = [2 + len(pair.negatives) for pair in chunk]
         read = [text for texts, size in zip(encoded, sizes, strict=True) for text in texts[:size]]
-        ids, ends = _flat(text.ids for text in read), np.cumsum([len(text) for text in read])
+        ids_of_text = [text.ids for text in read]
+        ends = np.cumsum([len(ids) for ids in ids_of_text])
         truncated = np.array([len(text) == max_length and bool(text.overflowing) for text in read])
-        writer.append("tokens", ids)
+        writer.append("tokens", _flat(ids_of_text))
         writer.append("starts", token_count + ends)
         writer.append("truncated", truncated)
         writer.append("pairs", text_count + np.cumsum(sizes))
-        if any(prefixes):  # texts are the same if what is seen of both behind a prefix is the same
+        if any(prefixes):  # identity is about the text itself, as far as it is read behind a prefix
             plain = [t for texts, size in zip(encoded, sizes, strict=True) for t in texts[size:]]
-            seen = [text.ids[: room - 1] for text in plain]
-            writer.append("identities", _identities(_flat(seen), np.cumsum([*map(len, seen)])))
-        else:
-            writer.append("identities", _identities(ids, ends))
-        token_count, text_count = token_count + len(ids), text_count + len(read)
+            ids_of_text = [text.ids[: room - 1] for text in plain]
+        writer.append("identities", _identities(ids_of_text))
+        token_count, text_count = token_count + int(ends[-1]), text_count + len(read)
         done, cut = done + len(chunk), cut + int(truncated.sum())
     return {"rows": done, "texts": text_count, "cut": cut}
 
@@ -214,16 +214,10 @@ def _flat(rows: Iterable[Sequence[int]]) -> np.ndarray:
     return np.fromiter(chain.from_iterable(rows), np.int32)
 
 
-def _identities(ids: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """A 64-bit hash of each text: the texts' token ids one after another, and where each ends."""
-    content, ends = memoryview(ids.tobytes()), ends * ids.itemsize
-    return np.array(
-        [
-            xxhash.xxh3_64_intdigest(content[start:end])
-            for start, end in zip([0, *ends[:-1].tolist()], ends.tolist(), strict=True)
-        ],
-        np.uint64,
-    )
+def _identities(ids_of_text: Iterable[Sequence[int]]) -> np.ndarray:
+    """A 64-bit hash of the token ids of each text."""
+    hashes = [xxhash.xxh3_64_intdigest(array("i", ids).tobytes()) for ids in ids_of_text]
+    return np.array(hashes, np.uint64)
 
 
 def _tokenised(

@@ -75,7 +75,7 @@ class TextWriter:
         writer.append("text_starts", np.zeros(1, np.int64))
 
     def append(self, texts: Sequence[str], windows: Sequence[Any], row_of: Sequence[int]) -> None:
-        """Add windows; ``row_of`` says of which text each window is."""
+        """Add windows. ``row_of`` holds the index of each window's text."""
         parts, offsets = [], []
         for window, row in zip(windows, row_of, strict=True):
             spans = np.array(window.offsets, np.int32).reshape(-1, 2)

@@ -227,9 +227,9 @@ class Encoder:
         return sha256_of_tensors({n: t for n, t in weights if not n.startswith("pooler.")})
 
 
-def sha256_of_tensors(tensors: Mapping[str, Tensor], begin: str = "") -> str:
-    """SHA-256 of a text and of the names, shapes and bytes of tensors, in the order of names."""
-    digest = hashlib.sha256(begin.encode())
+def sha256_of_tensors(tensors: Mapping[str, Tensor], prefix: str = "") -> str:
+    """SHA-256 of a text, then of names, shapes and bytes of tensors in the order of names."""
+    digest = hashlib.sha256(prefix.encode())
     for name, tensor in sorted(tensors.items()):
         array = tensor.detach().to("cpu").contiguous()
         digest.update(f"{name} {tuple(array.shape)} {array.dtype};".encode())

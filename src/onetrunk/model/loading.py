@@ -29,7 +29,7 @@ from onetrunk.model.packing import ATTENTION
 CONFIG, ADAPTER_CONFIG = "config.json", "adapter_config.json"
 # Names of models at a hub: ``owner/name`` or a single word.
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
-# To suggest another folder, at most so many are looked at.
+# The number of folders that are looked at for a suggestion.
 _MOST_FOLDERS = 1000
 
 

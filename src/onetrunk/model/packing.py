@@ -25,8 +25,8 @@ from transformers.masking_utils import sdpa_mask
 ATTENTION = "onetrunk"
 """Name of the attention that encoders are loaded with: PyTorch's, or ours for packed texts."""
 
-# The longest text of a group is at most so much longer than the shortest. A higher value means
-# fewer, larger matrix products, but more padding. From 0.25 to 1, training steps are equally fast.
+# How much longer than the shortest text of a group the longest may be. A higher value means fewer,
+# larger matrix products, but more padding. From 0.25 to 1, training steps are equally fast.
 SLACK = 0.5
 
 

@@ -51,7 +51,7 @@ def name_of(step: int) -> str:
     return f"step-{step:06d}"
 
 
-def save(trainer: Trainer, step: int, folder: Path, run: str) -> None:
+def save_checkpoint(trainer: Trainer, step: int, folder: Path, run: str) -> None:
     """Write ``folder/step-…`` after ``step`` steps. ``run`` is the hash of the run's identity."""
     tensors = _modules(trainer)
     for number, parameter in enumerate(_parameters(trainer)):
@@ -73,7 +73,7 @@ def save(trainer: Trainer, step: int, folder: Path, run: str) -> None:
         write_json(beside / STATE, state | {"sha256": _seal(state, beside / TENSORS)})
 
 
-def check(folder: Path, run: str) -> Checkpoint:
+def open_checkpoint(folder: Path, run: str) -> Checkpoint:
     """Open a checkpoint of the run with this hash.
 
     Raises :class:`UserError` with the reason if it is incomplete, was altered or belongs to another
@@ -94,7 +94,7 @@ def check(folder: Path, run: str) -> Checkpoint:
     return Checkpoint(folder, state["step"], state["precision"], state["threads"], state["counts"])
 
 
-def restore(trainer: Trainer, checkpoint: Checkpoint) -> None:
+def restore_checkpoint(trainer: Trainer, checkpoint: Checkpoint) -> None:
     """Bring a fresh trainer to the state in which the checkpoint was written.
 
     The trainer's recipe is the one that :meth:`Checkpoint.pinned` returns. Raises

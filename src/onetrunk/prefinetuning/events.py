@@ -9,7 +9,7 @@ from pathlib import Path
 
 from onetrunk.config import Recipe
 from onetrunk.errors import UserError
-from onetrunk.prefinetuning.loop import StepRecord
+from onetrunk.prefinetuning.log import StepRecord
 from onetrunk.prefinetuning.optimizer import rate
 from onetrunk.prefinetuning.strategies import plan
 

@@ -5,15 +5,34 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from onetrunk.errors import UserError
 from onetrunk.model.backbone import RECORD
-from onetrunk.prefinetuning.loop import StepRecord
 from onetrunk.storage import read_json, write_text
 
 LOG = "training.jsonl"
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """What one step did. Losses, norms and cosines are those of the unweighted losses."""
+
+    step: int
+    losses: dict[str, float]
+    gradient_norm: float
+    """Norm of the whole update before clipping."""
+    tokens: int
+    padded: int
+    """Positions that went through the encoder: tokens and padding."""
+    seconds: float
+    weights: dict[str, float] = field(default_factory=dict)
+    """By family: the factor on its gradient of the backbone."""
+    gradient_norms: dict[str, list[float]] = field(default_factory=dict)
+    """By family: norm of its gradient of the backbone's embeddings, then of each layer."""
+    cosines: dict[str, list[float]] = field(default_factory=dict)
+    """By pair of families ``a|b``: cosine of their gradients, of embeddings and layers as above."""
 
 
 def write_log(path: Path, records: Sequence[StepRecord]) -> None:

@@ -13,7 +13,6 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -36,6 +35,7 @@ from onetrunk.model.lora_stack import LoraStack
 from onetrunk.model.padding import pad
 from onetrunk.prefinetuning import conflict
 from onetrunk.prefinetuning.balance import Balance
+from onetrunk.prefinetuning.log import StepRecord
 from onetrunk.prefinetuning.objectives import objective_of, settings_model
 from onetrunk.prefinetuning.objectives.base import Chunk, Objective, Setup
 from onetrunk.prefinetuning.objectives.supervised import SupervisedObjective
@@ -48,26 +48,6 @@ from onetrunk.progress import Progress, silent
 # packed without padding. An accelerator prefers few large calls to one call for each length, so
 # there texts of similar length are padded.
 CHUNK_TOKENS = {"cpu": 2048, "cuda": 16384}
-
-
-@dataclass(frozen=True)
-class StepRecord:
-    """What one step did. Losses, norms and cosines are those of the unweighted losses."""
-
-    step: int
-    losses: dict[str, float]
-    gradient_norm: float
-    """Norm of the whole update before clipping."""
-    tokens: int
-    padded: int
-    """Positions that went through the encoder: tokens and padding."""
-    seconds: float
-    weights: dict[str, float] = field(default_factory=dict)
-    """By family: the factor on its gradient of the backbone."""
-    gradient_norms: dict[str, list[float]] = field(default_factory=dict)
-    """By family: norm of its gradient of the backbone's embeddings, then of each layer."""
-    cosines: dict[str, list[float]] = field(default_factory=dict)
-    """By pair of families ``a|b``: cosine of their gradients, of embeddings and layers as above."""
 
 
 class Trainer:
@@ -99,7 +79,7 @@ class Trainer:
         self.builder = CorpusBuilder(
             self.encoder.tokenizer, _evaluation_sets(recipe), progress=progress
         )
-        self.objectives = self._open_objectives(settings).to(device)
+        self.objectives = self._build_objectives(settings).to(device)
         self.balance = Balance(
             recipe.balance, {name: settings[name].weight for name in self.plan.families}
         )
@@ -122,7 +102,7 @@ class Trainer:
         assert isinstance(objective, Objective)
         return objective
 
-    def _open_objectives(self, settings: Mapping[str, FamilySettings]) -> nn.ModuleDict:
+    def _build_objectives(self, settings: Mapping[str, FamilySettings]) -> nn.ModuleDict:
         supervised = self.plan.sharing.supervised
         pooling, seed = self.recipe.pooling, self.recipe.seed
         return nn.ModuleDict(
@@ -132,7 +112,7 @@ class Trainer:
                 )
                 for name in self.plan.families
             }
-        )  # fmt: skip
+        )
 
     def _shared_parameters(self) -> dict[str, nn.Parameter]:
         """The backbone's parameters, which the families share; none if the backbone is frozen."""

@@ -11,12 +11,12 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from onetrunk.prefinetuning.conflict import layer_names
-from onetrunk.prefinetuning.loop import StepRecord
+from onetrunk.prefinetuning.log import StepRecord
 
 COLOURS = ("tab:blue", "tab:orange", "tab:green", "tab:red", "tab:purple", "tab:brown")
-# A heat map has at most so many columns. Each shows the mean of some consecutive steps.
+# The largest number of columns of a heat map. Each shows the mean of some consecutive steps.
 COLUMNS = 60
-# At most so many heat maps are side by side.
+# The largest number of heat maps side by side.
 PANELS = 4
 
 
@@ -129,9 +129,9 @@ def _norms(axis: Any, records: Sequence[StepRecord], pair: str) -> None:
     for family, colour in zip(pair.split("|"), COLOURS, strict=False):
         norms = np.array([record.gradient_norms[family] for record in records])
         low, middle, high = np.quantile(norms, (0.1, 0.5, 0.9), axis=0)
-        places = np.arange(len(middle))
-        axis.plot(middle, places, color=colour, marker="o", markersize=4, label=family)
-        axis.fill_betweenx(places, low, high, color=colour, alpha=0.15, linewidth=0)
+        layers = np.arange(len(middle))
+        axis.plot(middle, layers, color=colour, marker="o", markersize=4, label=family)
+        axis.fill_betweenx(layers, low, high, color=colour, alpha=0.15, linewidth=0)
     axis.set_xscale("log")
     axis.set(xlabel="median, 10 to 90 % of the steps")
     axis.set_title("gradient norms", fontsize=10)

@@ -22,8 +22,12 @@ from onetrunk.config import Recipe
 from onetrunk.corpora.tokenised import tokenizer_sha256
 from onetrunk.data.notes import Notes
 from onetrunk.errors import UserError
-from onetrunk.prefinetuning import checkpoint
-from onetrunk.prefinetuning.checkpoint import Checkpoint
+from onetrunk.prefinetuning.checkpoint import (
+    Checkpoint,
+    open_checkpoint,
+    restore_checkpoint,
+    save_checkpoint,
+)
 from onetrunk.prefinetuning.log import LOG, read_log
 from onetrunk.prefinetuning.loop import Trainer
 from onetrunk.storage import read_json, sha256_of_files, write_json
@@ -100,8 +104,8 @@ class WorkFolder:
         faults: list[str] = []
         for path in paths:
             try:
-                found = checkpoint.check(path, run)
-                read_log(self.log, found.step)
+                checkpoint = open_checkpoint(path, run)
+                read_log(self.log, checkpoint.step)
             except UserError as error:
                 faults.append(str(error))
                 continue
@@ -109,23 +113,23 @@ class WorkFolder:
             for fault in faults:
                 notes.add("checkpoint not used", fault)
             notes.log()
-            logger.info("going on from %s: %d steps are done", path, found.step)
-            return found
+            logger.info("going on from %s: %d steps are done", path, checkpoint.step)
+            return checkpoint
         raise UserError(f"no checkpoint can be used; start again with --overwrite ({faults[0]})")
 
-    def resume(self, trainer: Trainer, recipe: Recipe, found: Checkpoint) -> None:
+    def resume(self, trainer: Trainer, recipe: Recipe, checkpoint: Checkpoint) -> None:
         """Bring a fresh trainer to a checkpoint. Raises :class:`UserError` if data changed."""
         saved = read_json(self.folder / _RUN, "the checkpoints of a run").get("data")
         for key, _, _ in differences(saved, identity(trainer, recipe)["data"]):
             raise UserError(
-                f"the {key} has changed since {found.folder} was written: change it back, or "
+                f"the {key} has changed since {checkpoint.folder} was written: change it back, or "
                 "start again with --overwrite"
             )
-        checkpoint.restore(trainer, found)
+        restore_checkpoint(trainer, checkpoint)
 
-    def tidy(self, found: Checkpoint) -> None:
+    def tidy(self, checkpoint: Checkpoint) -> None:
         """Delete everything newer than a checkpoint, and everything refused or half written."""
-        earlier = {path.name for path in self.checkpoints() if _step(path) <= found.step}
+        earlier = {path.name for path in self.checkpoints() if _step(path) <= checkpoint.step}
         self._clear({_RUN, LOG, *earlier})
 
     def begin(self, trainer: Trainer, recipe: Recipe) -> None:
@@ -135,7 +139,7 @@ class WorkFolder:
 
     def save(self, trainer: Trainer, step: int) -> None:
         """Write a checkpoint, then delete all but the newest two."""
-        checkpoint.save(trainer, step, self.folder, sha256_of_files(self.folder / _RUN))
+        save_checkpoint(trainer, step, self.folder, sha256_of_files(self.folder / _RUN))
         for path in self.checkpoints()[KEPT:]:
             _delete(path)
 

@@ -17,8 +17,8 @@ from onetrunk.model.backbone import Backbone
 from onetrunk.prefinetuning.checkpoint import Checkpoint
 from onetrunk.prefinetuning.events import EVENTS, Events, require_tensorboard
 from onetrunk.prefinetuning.interrupt import asked_to_stop
-from onetrunk.prefinetuning.log import LOG, Log, read_log, write_log
-from onetrunk.prefinetuning.loop import StepRecord, Trainer
+from onetrunk.prefinetuning.log import LOG, Log, StepRecord, read_log, write_log
+from onetrunk.prefinetuning.loop import Trainer
 from onetrunk.prefinetuning.plot import plot_conflict, plot_losses
 from onetrunk.prefinetuning.resume import WorkFolder
 from onetrunk.processes import Processes
@@ -30,7 +30,7 @@ logger = logging.getLogger("onetrunk")
 DECONTAMINATION = "decontamination.json"
 LOSSES, CONFLICT = "losses.png", "conflict.png"
 CHECKPOINT_EVERY = timedelta(minutes=5)
-# Progress shows means of so many steps.
+# Progress shows means of the latest steps.
 RECENT = 20
 
 
@@ -159,7 +159,7 @@ def _train(
 
 
 def _due(every: int | timedelta) -> Callable[[int], bool]:
-    """Whether a checkpoint is due after so many steps."""
+    """A function that says, after each step, whether a checkpoint is due."""
     last = time.monotonic()
 
     def due(steps: int) -> bool:

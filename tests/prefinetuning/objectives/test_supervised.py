@@ -25,7 +25,8 @@ from onetrunk.families.base import Family
 from onetrunk.model.encoder import Encoder
 from onetrunk.model.heads import Pooling, pool
 from onetrunk.model.padding import pad
-from onetrunk.prefinetuning.loop import StepRecord, Trainer
+from onetrunk.prefinetuning.log import StepRecord
+from onetrunk.prefinetuning.loop import Trainer
 from onetrunk.prefinetuning.objectives import settings_model
 from onetrunk.prefinetuning.objectives.base import Chunk, Encode, Setup
 from onetrunk.prefinetuning.objectives.supervised import SupervisedObjective

@@ -57,7 +57,7 @@ def labelled_corpus(
         for number, example in enumerate(family.read(Path(source.path), notes), start=1):
             yield f"{located}, row {number}", example
 
-    return LabelledCorpus(*builder.store(
+    return LabelledCorpus(*builder.prepare(
         "labelled", source, max_length, read,
         texts_of=lambda row: [family.text(row[1])],
         write=lambda rows, writer: _write(family, rows, builder.tokenizer, max_length, writer),

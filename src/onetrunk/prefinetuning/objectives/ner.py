@@ -34,9 +34,9 @@ class ConceptSettings(BaseModel, extra="forbid", allow_inf_nan=False):
     projection: int = Field(256, ge=1)
     """Width of the space in which token states are compared with concept names."""
     negatives: int = Field(256, ge=1)
-    """A corpus with at most so many concepts is closed: its tokens are compared with all of them.
-    A larger corpus is open: each step draws so many of its concepts, in addition to those that
-    occur in the batch."""
+    """The largest number of concepts of a closed corpus, whose tokens are compared with all of them.
+    A corpus with more concepts is open: each step draws this number of them, in addition to those
+    that occur in the batch."""
     synonyms: float = Field(0.4, gt=0, le=1)
     """Concepts of an open corpus are not each other's negatives if their names are more alike than
     this (cosine after the mean of all names is subtracted). A closed corpus tells its own concepts

@@ -117,13 +117,13 @@ class PairObjective(Objective):
         size = self.settings.batch_size
         candidates = rng.choice(len(corpus), size=min(len(corpus), 2 * size), replace=False)
         pairs: list[range] = []
-        seen: set[int] = set()
+        used: set[int] = set()
         for candidate in candidates.tolist():
             texts = corpus.texts(candidate)
             identities = {corpus.identity(text) for text in texts[:2]}
-            if seen.isdisjoint(identities):
+            if used.isdisjoint(identities):
                 pairs.append(texts)
-                seen |= identities
+                used |= identities
             if len(pairs) == size:
                 break
         all_texts = [text for texts in pairs for text in texts]
