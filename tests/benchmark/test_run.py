@@ -1,6 +1,6 @@
 """A suite end to end: what is computed, kept, shared, and computed again."""
 
-import io
+import logging
 import multiprocessing
 import os
 import shutil
@@ -10,14 +10,15 @@ from typing import Any
 
 import datasets
 import pytest
-from rich.console import Console
 
-from onetrunk.benchmark import code, measure, run
-from onetrunk.benchmark.cells import Cell, CellId, load_cells
+from onetrunk.benchmark import jobs, measure, run, staleness
+from onetrunk.benchmark.cells import Cell, CellId, load_cell, save_cell
 from onetrunk.benchmark.report import write_report
-from onetrunk.benchmark.run import run_suite, survey
+from onetrunk.benchmark.run import run_suite
+from onetrunk.benchmark.staleness import survey
+from onetrunk.benchmark.store import load_cells, pack_cells
 from onetrunk.benchmark.suite import Suite
-from onetrunk.benchmark.table import means_table, rows_of
+from onetrunk.benchmark.versions import package_version
 from onetrunk.errors import UserError
 from onetrunk.families import FAMILIES
 from onetrunk.model.backbone import load_backbone
@@ -54,7 +55,7 @@ def test_from_suite_to_cells_and_again(
     make_suite: MakeSuite, tmp_path: Path, fits: list[Any]
 ) -> None:
     suite, out, told = make_suite(), tmp_path / "out", []
-    cells = run_suite(suite, out, lambda *given: told.append(given))
+    cells = run_suite(suite, out, lambda *arguments: told.append(arguments))
     assert len(cells) == len(fits) == 3 * 2 * 2
     assert {path.name for path in (out / "backbones").iterdir()} == {"none.0", "tpl.0"}
     assert (out / "cells/tpl/who/8-rows.lora.seed0.adapt0.json").exists()
@@ -176,7 +177,7 @@ def test_two_processes_share_the_work(
 
     monkeypatch.setattr(run, "save_cell", saved)
     monkeypatch.setattr(run, "prefinetune", trained)
-    monkeypatch.setattr(run, "WAIT", 0.05)
+    monkeypatch.setattr(jobs, "WAIT", 0.05)
     fork = multiprocessing.get_context("fork")
     processes = [fork.Process(target=run_suite, args=(suite, out), name=name) for name in "ab"]
     for process in processes:
@@ -209,7 +210,7 @@ def test_each_kind_of_staleness_is_named(
     corpora: Path,
     monkeypatch: pytest.MonkeyPatch,
     fits: list[Any],
-    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     suite, out = make_suite(strategies=["tpl"], adapters=["linear"]), tmp_path / "out"
     run_suite(suite, out)
@@ -220,8 +221,9 @@ def test_each_kind_of_staleness_is_named(
     assert reasons(slower, out) == {"who": why, "verb": why}
 
     with monkeypatch.context() as patch:
-        patch.setattr(code, "_normal", lambda file: "x = 1")
-        assert reasons(suite, out) == {"who": {"code"}, "verb": {"code"}}
+        patch.setattr(staleness, "package_version", lambda: "0.2.0")
+        why = {f"version (was {package_version()}, now 0.2.0)"}
+        assert reasons(suite, out) == {"who": why, "verb": why}
 
     ner = out / "backbones/tpl.0/primary/ner/adapter_model.safetensors"
     before = ner.read_bytes()
@@ -234,12 +236,12 @@ def test_each_kind_of_staleness_is_named(
     assert reasons(suite, out) == {"verb": {"data"}}
     fits.clear()
     old = files(out)
-    capsys.readouterr()
+    caplog.set_level(logging.WARNING, "onetrunk")
     run_suite(suite, out, keep_stale=True)
-    assert "tpl, verb: 1 cell stale: data: kept" in capsys.readouterr().err
+    assert "tpl, verb: 1 cell stale: data: kept" in caplog.messages
     assert files(out) == old
     run_suite(suite, out)
-    assert "tpl, verb: 1 cell stale: data\n" in capsys.readouterr().err
+    assert "tpl, verb: 1 cell stale: data" in caplog.messages
     changed = {name for name, content in files(out).items() if old[name] != content}
     assert changed == {"cells/tpl/verb/8-rows.linear.seed0.adapt0.json"}
     assert len(fits) == 1
@@ -294,18 +296,40 @@ def test_a_damaged_cell_is_refused_by_its_name(make_suite: MakeSuite, tmp_path: 
         load_cells(tmp_path / "nowhere")
 
 
-def test_a_mean_is_over_the_same_cells_or_not_given(make_suite: MakeSuite, tmp_path: Path) -> None:
-    suite, out = make_suite(strategies=ONE, adaptation_seeds=[0, 1]), tmp_path / "out"
-    cells = run_suite(suite, out)
-    (row,) = rows_of(suite, cells)
-    column = ("tc", "8-rows", "lora")
-    own = [c.scores["macro_f1"] for c in cells if c.family == "tc" and c.id.adapter == "lora"]
-    assert row.mean(column) == sum(own) / 2
-    (part,) = rows_of(suite, cells[1:])
-    assert [part.mean(each) is None for each in part.wanted] == [True, False, False, False]
-    console = Console(width=200, file=io.StringIO())
-    console.print(means_table(suite, cells[1:]))
-    printed = console.file.getvalue()  # type: ignore[attr-defined]
-    *_, line = printed.splitlines()
-    assert line.split()[:4] == ["none", "1", "of", "2"]
-    assert line.endswith("7 of 8")
+def test_cells_of_before_commits_were_recorded_are_stale(
+    make_suite: MakeSuite, tmp_path: Path, fits: list[Any]
+) -> None:
+    suite, out = make_suite(strategies=ONE, adapters=["linear"]), tmp_path / "out"
+    for cell in run_suite(suite, out):
+        cell.hashes["code"] = "c" * 64
+        save_cell(cell, out)
+    why = {f"version (was {package_version()} with code {'c' * 12}, now {package_version()})"}
+    assert reasons(suite, out) == {"who": why, "verb": why}
+    fits.clear()
+    run_suite(suite, out, keep_stale=True)
+    assert not fits
+    run_suite(suite, out)
+    assert len(fits) == 2
+    assert reasons(suite, out) == {}
+
+
+def test_packed_cells_are_done_and_a_newer_file_counts(
+    make_suite: MakeSuite, tmp_path: Path, fits: list[Any]
+) -> None:
+    suite, out = make_suite(strategies=["tpl"], adapters=["linear"]), tmp_path / "out"
+    made = run_suite(suite, out)
+    assert pack_cells(out) == 2
+    assert not list(out.rglob("*.json.lock"))
+    assert not (out / "cells").exists()
+    fits.clear()
+    assert [cell.scores for cell in run_suite(suite, out)] == [cell.scores for cell in made]
+    assert not fits
+
+    slower = make_suite(strategies=["tpl"], adapters=["linear"], adapt={"epochs": 2, "rank": 4})
+    assert len(survey(slower, out).reasons) == 2
+    run_suite(slower, out)
+    assert len(fits) == 2
+    assert [load_cell(cell.id.file(out)).settings["epochs"] for cell in made] == [2, 2]
+    assert not survey(slower, out).reasons
+    assert pack_cells(out) == 2
+    assert [cell.settings["epochs"] for cell in load_cells(out)] == [2, 2]

@@ -1,6 +1,7 @@
 """``onetrunk benchmark`` as a user meets it."""
 
 import json
+import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -47,7 +48,9 @@ def words(printed: str) -> list[list[str]]:
     return [line.split() for line in printed.splitlines()]
 
 
-def test_what_would_be_done_then_done_then_kept(run: Run, suite: Path, tmp_path: Path) -> None:
+def test_what_would_be_done_then_done_then_kept(
+    run: Run, suite: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     out = tmp_path / "out"
     code, printed, said = run(suite, "--out", out, "--dry-run")
     assert (code, out.exists()) == (0, False)
@@ -69,7 +72,7 @@ def test_what_would_be_done_then_done_then_kept(run: Run, suite: Path, tmp_path:
     assert "none, verb: 1 cell stale: settings (l2 was null, now 0.5): would be kept" in said
     _, printed, said = run(suite, "--out", out, "--keep-stale", "--threads", 1)
     assert "stale cells kept: 1" in printed
-    assert "l2 was null, now 0.5): kept" in said
+    assert "l2 was null, now 0.5): kept" in said + caplog.text
     assert file.read_bytes() == before
     assert run(suite, "--out", out)[0] == 0
     assert file.read_bytes() != before
@@ -85,6 +88,23 @@ def test_another_encoder(run: Run, suite: Path, tmp_path: Path, tiny_encoder_fol
     code, _, said = run(suite, "--out", out)
     assert code == 2
     assert "trained by another recipe: encoder was" in said
+
+
+def test_packing_needs_neither_data_nor_recipe(run: Run, suite: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    code, said, alive = run(suite, "--out", out)
+    assert code == 0
+    assert "1 of 1 cells, none.0 verb: 1 cells written" in alive  # off a terminal
+    shutil.rmtree(suite.parent / "tc")
+    (suite.parent / "recipe.yaml").unlink()
+    code, _, said = run(suite, "--out", out, "--pack")
+    assert code == 0
+    assert f"{out / 'cells.parquet'} holds 1 cells" in said
+    assert not list(out.rglob("*.adapt0.json"))
+    assert run(suite, "--out", out, "--pack")[0] == 0
+    assert run(suite, "--out", out, "--pack", "--dry-run")[0] == 2
+    code, _, said = run(suite, "--out", tmp_path / "nowhere", "--pack")
+    assert (code, "no such folder" in said) == (2, True)
 
 
 def test_errors_are_one_line(run: Run, suite: Path, tmp_path: Path) -> None:
