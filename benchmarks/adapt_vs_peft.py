@@ -204,8 +204,8 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="to see that it works")
     parser.add_argument("--out", type=Path, default=Path("results/adapt-vs-peft.json"))
     options = isolated.parse(parser, measure)
-    from matrix import ENCODER, environment
     from onetrunk.storage import write_json
+    from shared import ENCODER, environment
 
     job = {
         "data": str(options.data.resolve()), "threads": options.threads,

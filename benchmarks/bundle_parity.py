@@ -23,7 +23,6 @@ from typing import Any
 
 import torch
 
-from matrix import ENCODER, drawn, environment
 from onetrunk.adaptation.fit import fit
 from onetrunk.adaptation.task import AdaptSettings
 from onetrunk.apps.engine import Engine
@@ -36,6 +35,7 @@ from onetrunk.data.sources import find_file
 from onetrunk.families import family as family_named
 from onetrunk.model.backbone import Backbone, load_backbone
 from onetrunk.storage import write_json
+from shared import ENCODER, drawn, environment
 
 TASKS = {
     "conll2003": "ner", "wnut17": "ner", "mit_restaurant": "ner",

@@ -32,7 +32,6 @@ import torch
 from torch import nn
 
 from bundle_vs_models import adapter
-from matrix import environment
 from onetrunk.apps.app import App
 from onetrunk.bundle.app import BundledApp
 from onetrunk.bundle.export import add_apps, bundled_app, export_bundle
@@ -40,6 +39,7 @@ from onetrunk.bundle.runtime import Runtime
 from onetrunk.families import FAMILIES
 from onetrunk.model.backbone import Backbone, load_backbone
 from onetrunk.storage import write_json
+from shared import environment
 
 TEXTS = [
     "book a table for four in Oslo on Friday evening",

@@ -40,7 +40,6 @@ from transformers import (
 )
 from transformers.trainer_utils import get_last_checkpoint
 
-from matrix import environment
 from onetrunk.contamination.evaluation_sets import EvaluationSets
 from onetrunk.contamination.index import OverlapSettings
 from onetrunk.contamination.removal import SourceReport, decontaminate
@@ -48,6 +47,7 @@ from onetrunk.data.sources import read_pairs, read_texts
 from onetrunk.model.loading import load_encoder
 from onetrunk.model.precision import choose
 from onetrunk.storage import atomic_folder, read_json, write_json
+from shared import environment
 from strategies import SUITE
 from word_vectors import word_vectors
 

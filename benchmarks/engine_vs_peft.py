@@ -30,7 +30,6 @@ from peft import PeftModel
 from torch import Tensor, nn
 from transformers import AutoModel
 
-from matrix import environment
 from onetrunk.apps.app import App
 from onetrunk.apps.engine import Engine
 from onetrunk.data.alignment import encode
@@ -44,6 +43,7 @@ from onetrunk.model.peft_format import save_peft
 from onetrunk.model.precision import Chosen, autocast
 from onetrunk.storage import write_json
 from peers.turns import turns
+from shared import environment
 
 COUNTS, TEXTS, RANK, K, LABELS = (10, 50), 8, 16, 2, 5
 MORE = 8

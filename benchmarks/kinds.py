@@ -12,7 +12,8 @@
 scikit-learn reads the pooled states of the bare backbone, standardised and not: one-vs-rest
 logistic regression, ridge regression and nearest neighbours, each over a grid. The linear apps read
 the same states, but for those of several layers; the LoRA apps change them. Work is shared and
-resumed as in ``strategies.py``; parts are kept in ``results/kinds``.
+resumed as in ``strategies.py``; parts are kept in ``runs/kinds``, then in
+``results/kinds-parts.json``.
 """
 
 from __future__ import annotations
@@ -38,21 +39,21 @@ from sklearn.preprocessing import StandardScaler
 import many_labels
 from embedding import embed
 from many_labels import ALPHAS, Mentions
-from matrix import ENCODER, environment, work, written
+from onetrunk.benchmark.jobs import work
 from onetrunk.estimator import TextEstimator
 from onetrunk.model.backbone import Backbone, load_backbone
-from onetrunk.storage import read_json, write_json
+from onetrunk.storage import write_json
+from shared import ENCODER, Parts, environment
 
 ROWS = 1000
-PARTS = Path("results/kinds")
 RATINGS = {
     "sst5": ["very negative", "negative", "neutral", "positive", "very positive"],
     "yelp5_subset": ["1 stars", "2 stars", "3 stars", "4 stars", "5 stars"],
 }
 MANY = ("banking77", "clinc150")
 WAYS = {
-    "linear": {"adapter": "linear", "reads": 1},
-    "linear, neighbours": {"adapter": "linear", "reads": 1, "neighbours": True},
+    "linear": {"adapter": "linear", "head_layers": 1},
+    "linear, neighbours": {"adapter": "linear", "head_layers": 1, "neighbours": True},
     "linear, more states": {"adapter": "linear"},
     "lora": {"adapter": "lora"},
     "lora, neighbours": {"adapter": "lora", "neighbours": True},
@@ -163,7 +164,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     backbone, seeds = load_backbone(options.backbone), options.seeds
-    parts: dict[str, dict[str, Callable[[], Any]]] = {
+    makers: dict[str, dict[str, Callable[[], Any]]] = {
         "ratings (Spearman's rho)": {
             name: partial(ratings, backbone, options.data / "tc" / name, order, seeds)
             for name, order in RATINGS.items()
@@ -173,28 +174,23 @@ def main() -> None:
         },
     }
     many_types = Mentions(backbone, options.data / "pre_ner/ufet_crowd")
+    parts = Parts("kinds")
     work(
-        [written(_file(name), make) for of in parts.values() for name, make in of.items()]
-        + many_labels.jobs(many_types, WAYS, PARTS)
+        [parts.job(name, make) for of in makers.values() for name, make in of.items()]
+        + many_labels.jobs(many_types, WAYS, parts)
     )
     result = {
         "backbone": options.backbone,
         "encoder": ENCODER,
         "rows": ROWS,
         "seeds": seeds,
-        **{
-            kind: {name: read_json(_file(name), "a part") for name in of}
-            for kind, of in parts.items()
-        },
-        "types, several a mention (F1)": many_labels.collected(many_types, WAYS, PARTS),
+        **{kind: {name: parts[name] for name in of} for kind, of in makers.items()},
+        "types, several a mention (F1)": many_labels.collected(many_types, WAYS, parts),
         **environment(),
     }
     write_json(options.out, result)
+    parts.pack()
     print(json.dumps(result, indent=2))
-
-
-def _file(name: str) -> Path:
-    return PARTS / f"{name}.json"
 
 
 if __name__ == "__main__":

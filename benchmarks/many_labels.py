@@ -26,12 +26,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MultiLabelBinarizer, StandardScaler
 
 from embedding import embed
-from matrix import Job, written
+from onetrunk.benchmark.jobs import Job
 from onetrunk.estimator import TextEstimator
 from onetrunk.families.multi_label import best_thresholds
 from onetrunk.families.scores import label_scores
 from onetrunk.model.backbone import Backbone
-from onetrunk.storage import read_json
+from shared import Parts
 
 ALPHAS = np.logspace(-1, 5, 13)
 Labelled = tuple[list[str], list[list[str]]]
@@ -175,33 +175,33 @@ def _chosen(yes: np.ndarray, labels: list[str]) -> list[list[str]]:
     return [[labels[i] for i in np.flatnonzero(row)] for row in yes]
 
 
-def jobs(data: Mentions, ways: Mapping[str, Mapping[str, Any]], parts: Path) -> list[Job]:
-    """A job an app and one a setting of scikit-learn's."""
-    makers: dict[Path, Callable[[], dict[str, Any]]] = {
-        _own_file(parts, name): partial(ours, data, way) for name, way in ways.items()
+def jobs(data: Mentions, ways: Mapping[str, Mapping[str, Any]], parts: Parts) -> list[Job]:
+    """A job for each app and one for each setting of scikit-learn's."""
+    makers: dict[str, Callable[[], dict[str, Any]]] = {
+        _our_part(name): partial(ours, data, way) for name, way in ways.items()
     } | {
-        _peer_file(parts, kind, name): partial(peer, data, model)
+        _peer_part(kind, name): partial(peer, data, model)
         for kind, models in peers().items()
         for name, model in models.items()
     }
-    return [written(file, make) for file, make in makers.items()]
+    return [parts.job(name, make) for name, make in makers.items()]
 
 
-def collected(data: Mentions, ways: Mapping[str, Any], parts: Path) -> dict[str, Any]:
+def collected(data: Mentions, ways: Mapping[str, Any], parts: Parts) -> dict[str, Any]:
     """What the jobs have made; of each of scikit-learn's kinds the setting that is best on
     validation rows."""
     best = {}
     for kind, models in peers().items():
-        found = {name: read_json(_peer_file(parts, kind, name), "a part") for name in models}
+        found = {name: parts[_peer_part(kind, name)] for name in models}
         name = max(found, key=lambda name: float(found[name]["validation"]))
         best[kind] = {"setting": name, **found[name]}
-    own = {name: read_json(_own_file(parts, name), "a part") for name in ways}
+    own = {name: parts[_our_part(name)] for name in ways}
     return {**data.about(), "onetrunk": own, "scikit-learn": best}
 
 
-def _own_file(parts: Path, name: str) -> Path:
-    return parts / f"ufet_crowd.onetrunk, {name}.json"
+def _our_part(name: str) -> str:
+    return f"ufet_crowd.onetrunk, {name}"
 
 
-def _peer_file(parts: Path, kind: str, name: str) -> Path:
-    return parts / f"ufet_crowd.scikit-learn, {f'{kind} {name}'.strip()}.json"
+def _peer_part(kind: str, name: str) -> str:
+    return f"ufet_crowd.scikit-learn, {f'{kind} {name}'.strip()}"

@@ -28,11 +28,11 @@ from mteb.abstasks.task_metadata import TaskMetadata
 from mteb.models.abs_encoder import AbsEncoder
 
 from embedding import embed
-from matrix import environment
 from onetrunk.data.sources import find_file
 from onetrunk.model.backbone import Backbone, load_backbone
 from onetrunk.model.lora import NONE
 from onetrunk.storage import write_json
+from shared import environment
 
 TASKS = ("sst2", "trec6", "subj", "cr", "banking77", "sms_spam", "tweeteval_emotion",
          "tweeteval_offensive", "stackoverflow20", "clinc150")  # fmt: skip

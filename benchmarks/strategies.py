@@ -21,15 +21,16 @@ from typing import Any
 
 import torch
 
-from matrix import ENCODER, ROWS, Job, cell, environment, public, work
 from onetrunk.adaptation.task import AdaptSettings
+from onetrunk.benchmark.jobs import Job, file_job, json_job, work
 from onetrunk.config import Recipe, load_recipe
 from onetrunk.families import family as family_named
-from onetrunk.model.backbone import Backbone, load_backbone
+from onetrunk.model.backbone import load_backbone
 from onetrunk.prefinetuning.log import read_conflicts
 from onetrunk.prefinetuning.plot import plot_conflicts
 from onetrunk.prefinetuning.run import prefinetune
 from onetrunk.storage import read_json, write_json
+from shared import ENCODER, ROWS, environment, public, scores_of
 
 RECIPE, MUPPET = Path("recipes/tpl.yaml"), Path("recipes/muppet.yaml")
 RUN = Path("runs/strategies")
@@ -78,18 +79,13 @@ def cell_file(row: str, task: str, seed: int) -> Path:
     return RUN / "cells" / f"{row}.{task}.{seed}.json"
 
 
-def score(data: Path, row: str, task: str, seed: int) -> None:
+def score(data: Path, row: str, task: str, seed: int) -> dict[str, Any]:
     """The seed of stage 1 draws the labelled rows, too."""
-    loaded = _loaded("tpl" if row == DISCARDED else row, seed)
+    loaded = load_backbone(backbone_folder("tpl" if row == DISCARDED else row, seed))
     if row == DISCARDED:
         loaded = replace(loaded, primary_loras={})
     adapters = {adapter: AdaptSettings(adapter=adapter, seed=seed) for adapter in ADAPTERS}
-    found = cell(loaded, data, TASKS[task], task, seed, adapters)
-    write_json(cell_file(row, task, seed), found)
-
-
-def _loaded(strategy: str, seed: int) -> Backbone:
-    return load_backbone(backbone_folder(strategy, seed))
+    return scores_of(loaded, data, TASKS[task], task, adapters)
 
 
 def rows_of(strategy: str) -> list[str]:
@@ -99,16 +95,16 @@ def rows_of(strategy: str) -> list[str]:
 
 def jobs(data: Path) -> list[Job]:
     """Each backbone, then its cells."""
-    found: list[Job] = []
+    listed: list[Job] = []
     for strategy, seed in BACKBONES:
         folder = backbone_folder(strategy, seed)
-        found.append(Job(folder, partial(_train, data, strategy, seed)))
-        found += [
-            Job(cell_file(row, task, seed), partial(score, data, row, task, seed), folder)
+        listed.append(file_job(folder, partial(_train, data, strategy, seed)))
+        listed += [
+            json_job(cell_file(row, task, seed), partial(score, data, row, task, seed), folder)
             for row in rows_of(strategy)
             for task in TASKS
         ]
-    return found
+    return listed
 
 
 def _train(data: Path, strategy: str, seed: int) -> None:

@@ -24,7 +24,6 @@ from typing import Any
 import torch
 
 from bundle_parity import answers
-from matrix import drawn, environment
 from onetrunk.adaptation.fit import fit
 from onetrunk.adaptation.task import AdaptSettings
 from onetrunk.bundle.export import export_bundle
@@ -35,6 +34,7 @@ from onetrunk.families import family as family_named
 from onetrunk.model.backbone import load_backbone
 from onetrunk.storage import write_json
 from peers.browser import in_chromium
+from shared import drawn, environment
 
 WEB = Path(__file__).parents[1] / "web"
 APPS = {
