@@ -4,11 +4,10 @@
         [--out results/bundle-parity.json]
 
 Six apps with a LoRA of rank 16 on the last 3 layers, three of each family, are fitted on ``--rows``
-drawn rows. The fp32 bundle is held against PyTorch on 1,000 texts made to be difficult: the largest
-difference of a logit, and how many answers differ at all. Both bundles are scored on ``--test``
-rows of each test set, as PyTorch is; so are bundles that are smaller still: in four bits, with
-fewer word pieces (those of all training texts of the six, and the most frequent of these), with a
-trunk of fewer layers that learnt from these texts, and with all of it.
+drawn rows. The fp32 and int8 bundles are compared with PyTorch on 1,000 texts made to be difficult:
+the largest difference of a logit, and how many answers differ at all. Both bundles are scored on
+``--test`` rows of each test set, as PyTorch is. So are smaller bundles: in four bits, with fewer
+word pieces (those of all training texts of the six, and the most frequent of these), and with both.
 """
 
 from __future__ import annotations
@@ -29,7 +28,6 @@ from onetrunk.apps.engine import Engine
 from onetrunk.bundle.export import Precision, export_bundle
 from onetrunk.bundle.parity import difference, hostile_texts
 from onetrunk.bundle.runtime import Runtime
-from onetrunk.bundle.shallow import with_shallow_trunk
 from onetrunk.bundle.vocabulary import with_vocabulary_of
 from onetrunk.data.sources import find_file
 from onetrunk.families import family as family_named
@@ -42,7 +40,6 @@ TASKS = {
     "banking77": "tc", "trec6": "tc", "tweeteval_emotion": "tc",
 }  # fmt: skip
 PIECES = (None, 10_000, 5_000)
-TRUNK_LAYERS = 2
 
 
 def answers(results: list[dict[str, Any]], name: str) -> list[Any]:
@@ -106,14 +103,8 @@ def main() -> None:
             few = with_vocabulary_of(loaded, every, pieces)
             count = few.encoder.token_embedding.num_embeddings
             smaller.append((f"int8, {count:,} pieces", "int8", few))
-        start = time.perf_counter()
-        shallow = with_shallow_trunk(loaded, loaded.k, TRUNK_LAYERS, every)
-        seconds["teaching a trunk"] = round(time.perf_counter() - start, 1)
-        few = with_vocabulary_of(shallow, every, PIECES[1])
-        smaller += [
-            (f"int8, trunk of {TRUNK_LAYERS} layers", "int8", shallow),
-            (f"int4, {PIECES[1]:,} pieces, trunk of {TRUNK_LAYERS}", "int4", few),
-        ]
+        few = with_vocabulary_of(loaded, every, PIECES[1])
+        smaller.append((f"int4, {PIECES[1]:,} pieces", "int4", few))
         for side, precision, small in smaller:
             export_bundle(loaded, apps, Path(name) / side, precision, smaller=small)
             predict[side] = Runtime(Path(name) / side).predict_examples

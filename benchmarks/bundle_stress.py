@@ -1,13 +1,13 @@
 """A bundle's runtime under change, and with thousands of apps.
 
-    python benchmarks/bundle_stress.py BACKBONE [--seconds 60] [--apps 2000] [--room 64]
+    python benchmarks/bundle_stress.py BACKBONE [--seconds 60] [--apps 2000] [--max-loaded 64]
         [--out results/bundle-stress.json]
 
 Change: eight threads share one runtime. Six ask for four apps over several texts, two replace,
 remove and add two of those. Every answer of an app must be that of one version of it on all texts.
 
 Many: a bundle of so many LoRA apps (random weights, rank 16, last 2 layers, 77 labels), of which
-``--max_loaded`` are in memory at most. Milliseconds of an app's first use
+``--max-loaded`` are in memory at most. Milliseconds of an app's first use
 and of the next, and memory.
 """
 
@@ -171,9 +171,9 @@ from onetrunk.bundle.runtime import Runtime
 def mib():
     return int(Path("/proc/self/status").read_text().split("VmRSS:")[1].split()[0]) // 1024
 
-folder, room, text, *names = sys.argv[1:]
+folder, max_loaded, text, *names = sys.argv[1:]
 before, start = mib(), time.perf_counter()
-runtime = Runtime(folder, threads=1, room=int(room))
+runtime = Runtime(folder, threads=1, max_loaded=int(max_loaded))
 found = {
     "seconds_to_open": round(time.perf_counter() - start, 2),
     "resident_mib_when_open": mib() - before,
@@ -213,7 +213,7 @@ def main() -> None:
     parser.add_argument("backbone")
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--apps", type=int, default=2000)
-    parser.add_argument("--room", type=int, default=64)
+    parser.add_argument("--max-loaded", type=int, default=64)
     parser.add_argument("--out", type=Path, default=Path("results/bundle-stress.json"))
     options = parser.parse_args()
     result = dict(parts(options)) | environment()

@@ -86,17 +86,20 @@ def map_datasets(file: Path, processes: int) -> dict[str, Any]:
 
 def padding(file: Path) -> dict[str, Any]:
     """Share of padding in the chunks that stage 1 sends through the encoder."""
+    from onetrunk.config import Source
     from onetrunk.corpora.builder import CorpusBuilder
     from onetrunk.data.batching import by_budget
-    from onetrunk.families import family
     from onetrunk.model.loading import load_encoder
     from onetrunk.prefinetuning.loop import CHUNK_TOKENS
+    from onetrunk.prefinetuning.objectives.pairs import PairObjective, PairSettings
 
-    encoder, kind = load_encoder(ENCODER), family("tc")
-    settings = kind.Settings(
-        sources=[{"path": str(file)}], batch_size=BATCH_ROWS, max_length=MAX_LENGTH
+    encoder = load_encoder(ENCODER)
+    settings = PairSettings(
+        sources=[Source(path=str(file))], batch_size=BATCH_ROWS, max_length=MAX_LENGTH
     )
-    objective = kind.objective(settings, CorpusBuilder(encoder.tokenizer), encoder, "mean", 0)
+    objective = PairObjective.open(
+        "tc", settings, CorpusBuilder(encoder.tokenizer), encoder, "mean", 0
+    )
     real = padded = unsorted = 0
     start = time.perf_counter()
     for step in range(STEPS):

@@ -22,10 +22,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from onetrunk.cli.console import progress_bar
 from onetrunk.contamination.index import KINDS, EvaluationIndex
 from onetrunk.contamination.removal import DecontaminationReport, SourceReport, decontaminate
 from onetrunk.data.sources import find_file, read_pairs, read_texts
-from onetrunk.progress import progress_bar
 from onetrunk.storage import write_json
 
 EVALUATION = ("ner", "tc")
@@ -115,7 +115,8 @@ def main() -> None:
     if not sets or not sources:
         parser.error(f"{options.data}: no evaluation set or no source of these names")
 
-    index, rng, plants = EvaluationIndex(), random.Random(0), []
+    index, rng = EvaluationIndex(), random.Random(0)
+    plants: list[tuple[str, str]] = []
     report = DecontaminationReport(index)
     seconds = {"index": 0.0, "check": 0.0}  # without reading the files
     with progress_bar() as bar:

@@ -29,6 +29,7 @@ from onetrunk.config import Recipe, load_recipe
 from onetrunk.families import FAMILIES
 from onetrunk.families import family as family_named
 from onetrunk.model.backbone import load_backbone
+from onetrunk.prefinetuning.objectives import OBJECTIVES
 from onetrunk.prefinetuning.run import prefinetune
 from onetrunk.storage import atomic_folder, read_json, write_json
 from shared import ENCODER, ROWS, environment, public, scores_of
@@ -37,7 +38,7 @@ EXAMPLE = Path("examples/inference_family")
 sys.path.insert(0, str(EXAMPLE))
 
 import weak_data  # noqa: E402
-from onetrunk_nli import Inference  # noqa: E402
+from onetrunk_nli import Inference, InferenceObjective  # noqa: E402
 
 RECIPE = Path("recipes/tpl.yaml")
 RUN = Path("runs/third-family")
@@ -174,7 +175,8 @@ def main() -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     if Inference.name not in FAMILIES:  # it is if the example was installed
-        FAMILIES.add(Inference())
+        FAMILIES.add(Inference.name, Inference())
+        OBJECTIVES.add(Inference.name, InferenceObjective)
     work(jobs(options.data, options.steps))
     collect(options.out, options.steps)
 
