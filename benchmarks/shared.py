@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,17 @@ def scores_of(
     }
 
 
+def file_job(path: Path, make: Callable[[], object], needs: Path | None = None) -> Job:
+    """A job that makes a file or folder, once ``needs`` is there."""
+    lock = path.with_name(f".{path.name}.lock")
+    return Job(lock, path.exists, make, needs.exists if needs else lambda: True)
+
+
+def json_job(path: Path, make: Callable[[], Any], needs: Path | None = None) -> Job:
+    """A job whose result is written as JSON, once ``needs`` is there."""
+    return file_job(path, lambda: write_json(path, make()), needs)
+
+
 class Parts:
     """The parts of a result by name: a JSON file for each in ``runs`` while work goes on, one file
     of all of them in ``results`` afterwards. The file of a single part counts first."""
@@ -87,13 +99,7 @@ class Parts:
 
     def job(self, name: str, make: Callable[[], Any], needs: Path | None = None) -> Job:
         """A job that makes a part, once ``needs`` is there."""
-        file = self._file(name)
-        return Job(
-            lock=file.with_name(f".{file.name}.lock"),
-            done=lambda: name in self,
-            make=lambda: write_json(file, make()),
-            ready=needs.exists if needs else lambda: True,
-        )
+        return replace(json_job(self._file(name), make, needs), done=lambda: name in self)
 
     def pack(self) -> None:
         """Write all parts into one file."""

@@ -22,7 +22,7 @@ from typing import Any
 import torch
 
 from onetrunk.adaptation.task import AdaptSettings
-from onetrunk.benchmark.jobs import Job, file_job, json_job, work
+from onetrunk.benchmark.jobs import Job, work
 from onetrunk.config import Recipe, load_recipe
 from onetrunk.families import family as family_named
 from onetrunk.model.backbone import load_backbone
@@ -30,7 +30,7 @@ from onetrunk.prefinetuning.log import read_conflicts
 from onetrunk.prefinetuning.plot import plot_conflicts
 from onetrunk.prefinetuning.run import prefinetune
 from onetrunk.storage import read_json, write_json
-from shared import ENCODER, ROWS, environment, public, scores_of
+from shared import ENCODER, ROWS, environment, file_job, json_job, public, scores_of
 
 RECIPE, MUPPET = Path("recipes/tpl.yaml"), Path("recipes/muppet.yaml")
 RUN = Path("runs/strategies")

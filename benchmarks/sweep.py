@@ -23,13 +23,13 @@ from typing import Any
 import torch
 
 from onetrunk.adaptation.task import AdaptSettings
-from onetrunk.benchmark.jobs import Job, file_job, work
+from onetrunk.benchmark.jobs import Job, work
 from onetrunk.config import Recipe
 from onetrunk.families import family as family_named
 from onetrunk.model.backbone import load_backbone
 from onetrunk.prefinetuning.run import prefinetune
 from onetrunk.storage import write_json
-from shared import ENCODER, ROWS, Parts, environment, public, scores_of
+from shared import ENCODER, ROWS, Parts, environment, file_job, public, scores_of
 from strategies import STEPS, TASKS
 from strategies import recipe_of as full_recipe
 

@@ -24,7 +24,7 @@ from typing import Any
 import torch
 
 from onetrunk.adaptation.task import AdaptSettings
-from onetrunk.benchmark.jobs import Job, file_job, json_job, work
+from onetrunk.benchmark.jobs import Job, work
 from onetrunk.config import Recipe, load_recipe
 from onetrunk.families import FAMILIES
 from onetrunk.families import family as family_named
@@ -32,7 +32,7 @@ from onetrunk.model.backbone import load_backbone
 from onetrunk.prefinetuning.objectives import OBJECTIVES
 from onetrunk.prefinetuning.run import prefinetune
 from onetrunk.storage import atomic_folder, read_json, write_json
-from shared import ENCODER, ROWS, environment, public, scores_of
+from shared import ENCODER, ROWS, environment, file_job, json_job, public, scores_of
 
 EXAMPLE = Path("examples/inference_family")
 sys.path.insert(0, str(EXAMPLE))

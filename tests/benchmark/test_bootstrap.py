@@ -7,9 +7,8 @@ from sklearn.metrics import accuracy_score, f1_score
 from onetrunk.benchmark import bootstrap as module
 from onetrunk.benchmark.bootstrap import (
     accuracy,
+    f1,
     label_counts,
-    macro_f1,
-    micro_f1,
     paired_bootstrap,
 )
 from onetrunk.families.scores import entity_scores
@@ -30,23 +29,23 @@ def test_metrics_equal_scikit_learn_on_resampled_rows(seed: int) -> None:
     truth, found = gold[drawn], guess[drawn]
     means = label_counts(gold, guess, 6)[drawn].mean(0)[None]
     expected = 100 * f1_score(truth, found, average="macro", zero_division=0)
-    assert macro_f1(means)[0] == pytest.approx(expected)
+    assert f1(means)[0] == pytest.approx(expected)
     right = (truth == found).astype(float)
     assert accuracy(right[:, None].mean(0)[None])[0] == pytest.approx(
         100 * accuracy_score(truth, found)
     )
     ones = np.ones(12)
-    assert micro_f1(np.stack([ones, ones, right], 1).mean(0)[None])[0] == pytest.approx(
+    assert f1(np.stack([ones, ones, right], 1).mean(0)[None])[0] == pytest.approx(
         100 * f1_score(truth, found, average="micro")
     )
 
 
-def test_micro_f1_equals_entity_scores() -> None:
+def test_f1_of_one_class_equals_entity_scores() -> None:
     gold = [["B-A", "I-A", "O"], ["B-B"], ["O", "O"]]
     guess = [["B-A", "O", "B-B"], ["B-B"], ["O", "O"]]
     counts = np.array([[1, 2, 0], [1, 1, 1], [0, 0, 0]], dtype=float)
-    assert micro_f1(counts.mean(0)[None])[0] == pytest.approx(entity_scores(gold, guess)["f1"])
-    assert micro_f1(np.zeros((1, 3)))[0] == 0
+    assert f1(counts.mean(0)[None])[0] == pytest.approx(entity_scores(gold, guess)["f1"])
+    assert f1(np.zeros((1, 3)))[0] == 0
 
 
 def test_the_interval_is_that_of_paired_proportions() -> None:
@@ -72,7 +71,7 @@ def test_p_values_are_right_where_nothing_differs() -> None:
 def test_a_system_does_not_differ_from_itself() -> None:
     rng = np.random.default_rng(7)
     rows = label_counts(rng.integers(0, 9, 200), rng.integers(0, 9, 200), 9)
-    found = paired_bootstrap(rows, rows, macro_f1, resamples=500)
+    found = paired_bootstrap(rows, rows, f1, resamples=500)
     assert (found.difference, found.low, found.high, found.p) == (0, 0, 0, 1)
 
 
@@ -94,9 +93,9 @@ def test_kinds_of_row_are_resampled_as_rows_are(monkeypatch: pytest.MonkeyPatch)
     noise = rng.random((2, 120))  # of predicted counts, so that no two rows are alike
     one, two = (np.stack([gold, gold + noise[at], right[at]], 1) for at in (0, 1))
     monkeypatch.setattr(module, "_CHUNK_NUMBERS", 120 * 700)
-    found = paired_bootstrap(one, two, micro_f1, resamples=4000)
+    found = paired_bootstrap(one, two, f1, resamples=4000)
     drawn = rng.integers(0, 120, (4000, 120))
-    expected = micro_f1(one[drawn].mean(1)) - micro_f1(two[drawn].mean(1))
+    expected = f1(one[drawn].mean(1)) - f1(two[drawn].mean(1))
     assert (found.low, found.high) == pytest.approx(
         tuple(np.quantile(expected, (0.025, 0.975))), abs=0.4
     )

@@ -6,33 +6,38 @@ import pytest
 from filelock import FileLock
 
 from onetrunk.benchmark import jobs
-from onetrunk.benchmark.jobs import file_job, json_job, taken, work
-from onetrunk.storage import read_json
+from onetrunk.benchmark.jobs import Job, taken, work
+
+
+def file_job(path: Path, needs: Path | None = None) -> Job:
+    """A job that makes a file."""
+    lock = path.with_name(f".{path.name}.lock")
+    ready = needs.exists if needs else lambda: True
+    return Job(lock, path.exists, lambda: path.write_text("made here"), ready)
 
 
 def test_a_job_waits_for_what_it_needs_and_is_done_once(tmp_path: Path) -> None:
-    first, second = tmp_path / "a/first.json", tmp_path / "second"
+    first, second = tmp_path / "first", tmp_path / "second"
     made = []
 
-    def make() -> dict[str, int]:
-        made.append("first")
-        return {"x": 1}
+    def make() -> None:
+        made.append(first.name)
+        first.touch()
 
-    listed = [
-        file_job(second, lambda: second.write_text(first.read_text()), needs=first),
-        json_job(first, make),
+    jobs_in_order = [
+        file_job(second, needs=first),
+        Job(tmp_path / "locks/first.lock", first.exists, make),
     ]
-    work(listed)
-    assert read_json(first, "a result") == {"x": 1}
-    assert second.read_text() == first.read_text()
-    work(listed)
+    work(jobs_in_order)
+    assert second.read_text() == "made here"
+    work(jobs_in_order)
     assert made == ["first"]
 
 
 def test_a_taken_job_is_left_to_whoever_has_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file, other = tmp_path / "x.json", tmp_path / "y.json"
+    file, other = tmp_path / "x", tmp_path / "y"
     waits = []
 
     def waiting() -> None:
@@ -40,8 +45,8 @@ def test_a_taken_job_is_left_to_whoever_has_it(
         file.write_text("by another process")
 
     monkeypatch.setattr(jobs, "WAIT", 0.0)
-    with FileLock(tmp_path / ".x.json.lock"):
-        work([json_job(file, lambda: {}), json_job(other, lambda: {})], waiting)
+    with FileLock(tmp_path / ".x.lock"):
+        work([file_job(file), file_job(other)], waiting)
     assert file.read_text() == "by another process"
     assert waits == [True]
 

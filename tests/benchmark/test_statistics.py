@@ -66,15 +66,16 @@ def test_one_kind_of_seed_is_a_t_interval(shape: tuple[int, int]) -> None:
     expected = stats.ttest_1samp(values.ravel(), 0).confidence_interval(0.95)
     assert (found.low, found.high) == pytest.approx(tuple(expected))
     assert found.df == values.size - 1
-    assert (found.over_stage1, found.over_adaptation) == (shape[0] > 1, shape[1] > 1)
+    assert (found.stage1_seeds, found.adaptation_seeds) == shape
+    assert not found.over_both
     assert found.components is None
 
 
 def test_one_run_has_no_interval() -> None:
     found = seed_interval([[3.0]])
     assert (found.mean, found.low, found.high, found.standard_error) == (3, None, None, None)
-    assert not found.over_stage1
-    assert not found.over_adaptation
+    assert (found.stage1_seeds, found.adaptation_seeds) == (1, 1)
+    assert not found.over_both
 
 
 def test_the_mean_squares_estimate_the_variances() -> None:
@@ -107,6 +108,7 @@ def test_intervals_follow_scale_shift_and_kind_of_seed() -> None:
     found, moved, turned = map(seed_interval, (values, 10 * values + 7, values.T))
     assert found.low is not None
     assert found.high is not None
+    assert found.over_both
     assert (moved.low, moved.high) == pytest.approx((10 * found.low + 7, 10 * found.high + 7))
     assert (turned.low, turned.high) == pytest.approx((found.low, found.high))
     assert turned.components == pytest.approx(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -12,9 +13,8 @@ from onetrunk.benchmark.bootstrap import (
     Metric,
     PairedBootstrap,
     accuracy,
+    f1,
     label_counts,
-    macro_f1,
-    micro_f1,
     paired_bootstrap,
 )
 from onetrunk.benchmark.cells import Cell, CellId
@@ -34,7 +34,7 @@ from onetrunk.benchmark.suite import BenchmarkTask, Strategy, Suite
 
 RESAMPLES = 2000
 """Resamples of the test rows for the interval of one task in a plot."""
-METRICS: dict[str, Metric] = {"f1": micro_f1, "accuracy": accuracy, "macro_f1": macro_f1}
+METRICS: dict[str, Metric] = {"f1": f1, "accuracy": accuracy, "macro_f1": f1}
 """By the name of a score, the function that computes it from means over rows."""
 
 
@@ -70,9 +70,7 @@ class Comparison:
 class TaskDifference:
     """One strategy less another on the test rows of one task."""
 
-    column: Column
     task: str
-    first: str
     second: str
     over_rows: PairedBootstrap
 
@@ -83,34 +81,25 @@ class Results:
     def __init__(self, suite: Suite, cells: Sequence[Cell]) -> None:
         self.suite = suite
         self.cells: dict[CellId, Cell] = {cell.id: cell for cell in cells}
-        self.columns = [
-            Column(family, draw.name, adapter)
-            for family in dict.fromkeys(task.family for task in suite.tasks)
-            for draw in suite.draws
-            for adapter in suite.adapters
-        ]
+        families = dict.fromkeys(task.family for task in suite.tasks)
+        draws = [draw.name for draw in suite.draws]
+        self.columns = [Column(*each) for each in product(families, draws, suite.adapters)]
 
     def tasks(self, column: Column) -> list[BenchmarkTask]:
         """The tasks of the column's family."""
         return [task for task in self.suite.tasks if task.family == column.family]
 
-    def ids(self, column: Column, strategy: Strategy, task: BenchmarkTask) -> list[list[CellId]]:
-        """The cells of one task by stage-1 seed and adaptation seed."""
+    def cells_of(
+        self, column: Column, strategy: Strategy, task: BenchmarkTask | None = None
+    ) -> list[Cell | None]:
+        """The cells by task (or of one task), stage-1 seed and adaptation seed; None: missing."""
+        tasks = self.tasks(column) if task is None else [task]
+        seeds = self.suite.seeds_of(strategy), self.suite.adaptation_seeds
         return [
-            [
-                CellId(strategy.name, task.name, column.draw, column.adapter, seed, adaptation_seed)
-                for adaptation_seed in self.suite.adaptation_seeds
-            ]
-            for seed in self.suite.seeds_of(strategy)
+            self.cells.get(CellId(strategy.name, task.name, column.draw, column.adapter, *pair))
+            for task in tasks
+            for pair in product(*seeds)
         ]
-
-    def cells_of(self, column: Column, strategy: Strategy) -> tuple[list[Cell], int]:
-        """The cells that exist, and the number that there should be."""
-        ids = [
-            id for task in self.tasks(column) for row in self.ids(column, strategy, task)
-            for id in row
-        ]  # fmt: skip
-        return [self.cells[id] for id in ids if id in self.cells], len(ids)
 
     def scores(self, column: Column, strategy: Strategy) -> Floats | None:
         """Scores ``(tasks, stage-1 seeds, adaptation seeds)`` in percent, by the tasks' metrics.
@@ -118,12 +107,10 @@ class Results:
         There is one stage-1 seed for a strategy that none changes. None unless every cell exists:
         a mean over other tasks or seeds would not compare with the other strategies'.
         """
-        cells, wanted = self.cells_of(column, strategy)
-        if len(cells) < wanted:
-            return None
-        scores = [cell.scores[self.suite.task(cell.id.task).score] for cell in cells]
+        cells = self.cells_of(column, strategy)
+        scores = [cell.scores[self.suite.task(cell.id.task).score] for cell in cells if cell]
         seeds = len(self.suite.seeds_of(strategy)), len(self.suite.adaptation_seeds)
-        return np.array(scores).reshape(-1, *seeds)
+        return np.array(scores).reshape(-1, *seeds) if len(scores) == len(cells) else None
 
     def complete(self, column: Column) -> dict[str, Floats]:
         """Scores of every strategy that has all of its cells."""
@@ -160,7 +147,7 @@ class Results:
             rows = [self._rows(column, self.suite.strategy(name), task) for name in (first, second)]
             if rows[0] is not None and rows[1] is not None:
                 over_rows = paired_bootstrap(rows[0], rows[1], METRICS[task.score], RESAMPLES)
-                yield TaskDifference(column, task.name, first, second, over_rows)
+                yield TaskDifference(task.name, second, over_rows)
 
     def mixed(self) -> list[str]:
         """One line for each way in which cells that are compared differ in what made them."""
@@ -179,10 +166,9 @@ class Results:
     def _rows(self, column: Column, strategy: Strategy, task: BenchmarkTask) -> Floats | None:
         """The numbers that the task's metric is computed from by test row, ``(rows, …)``, averaged
         over seeds."""
-        ids = [id for row in self.ids(column, strategy, task) for id in row]
-        cells = [self.cells[id] for id in ids if id in self.cells]
-        outcomes = [cell.outcomes for cell in cells if cell.outcomes is not None]
-        if task.score not in METRICS or len(outcomes) < len(ids):
+        cells = self.cells_of(column, strategy, task)
+        outcomes = [cell.outcomes for cell in cells if cell and cell.outcomes]
+        if task.score not in METRICS or len(outcomes) < len(cells):
             return None
         return np.asarray(np.mean([_counts(each, task.score) for each in outcomes], axis=0))
 

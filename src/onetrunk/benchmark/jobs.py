@@ -11,11 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
-
-from onetrunk.storage import write_json
 
 LOCKS = "locks"
 WAIT = 3.0
@@ -47,17 +44,6 @@ class Job:
     make: Callable[[], object]
     ready: Callable[[], bool] = lambda: True
     """Whether the results of other jobs that it needs are there."""
-
-
-def file_job(path: Path, make: Callable[[], object], needs: Path | None = None) -> Job:
-    """A job that makes a file or folder, once ``needs`` is there."""
-    lock = path.with_name(f".{path.name}.lock")
-    return Job(lock, path.exists, make, needs.exists if needs else lambda: True)
-
-
-def json_job(path: Path, make: Callable[[], Any], needs: Path | None = None) -> Job:
-    """A job whose result is written as JSON, once ``needs`` is there."""
-    return file_job(path, lambda: write_json(path, make()), needs)
 
 
 def work(jobs: Sequence[Job], waiting: Callable[[], None] = lambda: None) -> None:

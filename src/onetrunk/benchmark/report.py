@@ -155,8 +155,8 @@ class _Report:
         for column in self.results.columns if len(self.suite.draws) > 1 else ():
             title = f"{name_of(column.family)}, {column.adapter}"
             for name, scores in self.results.complete(column).items():
-                cells, _ = self.results.cells_of(column, self.suite.strategy(name))
-                rows = median(cell.train_rows for cell in cells)
+                cells = self.results.cells_of(column, self.suite.strategy(name))
+                rows = median(cell.train_rows for cell in cells if cell)
                 points = curves.setdefault(title, {}).setdefault(name, [])
                 points.append((rows, seed_interval(scores.mean(0))))
                 points.sort(key=lambda point: point[0])

@@ -60,7 +60,8 @@ def score_table(results: Results, column: Column) -> str:
             interval = seed_interval(scores[strategy.name].mean(0))
             last.append(shown[strategy.name] + _half_width(interval))
         else:
-            last.append(f"{len(results.cells_of(column, strategy)[0])} cells")
+            count = sum(cell is not None for cell in results.cells_of(column, strategy))
+            last.append(f"{count} cells")
     header = [f"{column.draw}, {column.adapter}", *(strategy.name for strategy in strategies)]
     return table(header, [*rows, last])
 
@@ -72,7 +73,8 @@ def cost_table(results: Results) -> str:
         cells = [
             cell
             for strategy in results.suite.strategies
-            for cell in results.cells_of(column, strategy)[0]
+            for cell in results.cells_of(column, strategy)
+            if cell
         ]
         if cells:
             rows.append(
@@ -107,7 +109,7 @@ def _interval(interval: SeedInterval) -> str:
 
 def _dagger(interval: SeedInterval) -> str:
     """Marks an interval over only one kind of seed."""
-    return "" if interval.over_stage1 and interval.over_adaptation else " †"
+    return "" if interval.over_both else " †"
 
 
 def _p(value: float) -> str:

@@ -105,8 +105,8 @@ class _Run:
         for id in ids:
             if id in self.finished:
                 continue
-            state, _ = self.provenance.state(id)
-            if state == "missing" or (state == "stale" and not self.keep_stale):
+            reasons = self.provenance.reasons(id)
+            if reasons is None or (reasons and not self.keep_stale):
                 left.append(id)
             elif (folder / RECORD).exists():  # without a backbone, its hash was not compared
                 self.finished.add(id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -22,24 +23,16 @@ from onetrunk.model.backbone import RECORD
 from onetrunk.prefinetuning.resume import differences
 from onetrunk.storage import read_json, sha256_of_files
 
-State = Literal["done", "stale", "missing"]
-
 
 @dataclass
 class Survey:
     """The state of every cell of a suite, and of its backbones."""
 
-    states: dict[CellId, State] = field(default_factory=dict)
+    states: dict[CellId, Literal["done", "stale", "missing"]] = field(default_factory=dict)
     reasons: dict[CellId, list[str]] = field(default_factory=dict)
     """For stale cells: ``data``, ``backbone``, ``version (…)``, ``settings (…)``."""
     untrained: list[str] = field(default_factory=list)
     """Backbones that do not exist and that cells have yet to be made on."""
-
-    def count(self, strategy: str, task: str) -> Counter[State]:
-        """The number of cells of a strategy and a task in each state."""
-        return Counter(
-            state for id, state in self.states.items() if (id.strategy, id.task) == (strategy, task)
-        )
 
     def lines(self) -> list[str]:
         """One line about stale cells for each strategy, task and reason."""
@@ -93,28 +86,37 @@ class Provenance:
             hashes["backbone"] = backbone
         return hashes
 
-    def state(self, id: CellId) -> tuple[State, list[str]]:
-        """The state of a cell, and why it is stale.
+    def reasons(self, id: CellId) -> list[str] | None:
+        """Why a cell is stale; empty if it still holds, None if it is missing.
 
         As long as there is no backbone, it is taken to be the one that the cell was made on.
         Raises :class:`UserError` if the cell is damaged.
         """
         cell = self.store.get(id)
         if cell is None:
-            return "missing", []
-        reasons = self._reasons(cell)
-        return ("stale" if reasons else "done"), reasons
+            return None
+        hashes = self.hashes(id)
+        reasons = [key for key, value in hashes.items() if cell.hashes.get(key) != value]
+        if (version := measured_by(cell)) != package_version():
+            reasons.append(f"version (was {version}, now {package_version()})")
+        changes = [
+            f"{key} was {before}, now {now}"
+            for key, before, now in differences(cell.settings, self.settings(id))
+        ]
+        return [*reasons, *([f"settings ({'; '.join(changes)})"] if changes else [])]
 
     def survey(self) -> Survey:
         """The state of every cell."""
         survey = Survey()
+        untrained: dict[str, None] = {}
         for id in every_id(self.suite):
-            survey.states[id], reasons = self.state(id)
+            reasons = self.reasons(id)
+            survey.states[id] = "missing" if reasons is None else "stale" if reasons else "done"
             if reasons:
                 survey.reasons[id] = reasons
             if survey.states[id] != "done" and not (self.folder(id) / RECORD).exists():
-                survey.untrained.append(self.folder(id).name)
-        survey.untrained = list(dict.fromkeys(survey.untrained))
+                untrained[self.folder(id).name] = None
+        survey.untrained = list(untrained)
         return survey
 
     def check_backbones(self) -> None:
@@ -131,17 +133,6 @@ class Provenance:
                         f"{folder} was trained by another recipe: {key} was {before}, now {now}; "
                         "delete it, choose another --out, or pass --keep-stale to use it"
                     )
-
-    def _reasons(self, cell: Cell) -> list[str]:
-        hashes = self.hashes(cell.id)
-        reasons = [key for key, value in hashes.items() if cell.hashes.get(key) != value]
-        if (before := measured_by(cell)) != package_version():
-            reasons.append(f"version (was {before}, now {package_version()})")
-        changes = [
-            f"{key} was {before}, now {now}"
-            for key, before, now in differences(cell.settings, self.settings(cell.id))
-        ]
-        return [*reasons, *([f"settings ({'; '.join(changes)})"] if changes else [])]
 
     def _backbone(self, id: CellId) -> str:
         """Hash of the weights that an app of the task's family starts from; empty: none yet."""
@@ -177,16 +168,8 @@ def _portable(recipe: Any) -> Any:
     share a folder may find it, and the data, at different places.
     """
     try:
-        content = Recipe.model_validate(recipe).model_dump(mode="json")
+        content = Recipe.model_validate(recipe).model_dump_json()
     except ValueError:
         return recipe
-    content["threads"] = None  # changes the speed, not the result
-    return _ends(content)
-
-
-def _ends(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _ends(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_ends(each) for each in value]
-    return "/".join(Path(value).parts[-2:]) if isinstance(value, str) and "/" in value else value
+    ends_of_paths = re.sub(r'"[^"]*/([^"/]+/[^"/]+)"', r'"\1"', content)
+    return json.loads(ends_of_paths) | {"threads": None}  # which change the speed, not the result

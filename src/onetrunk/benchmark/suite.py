@@ -6,19 +6,18 @@ import glob
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from onetrunk.adaptation.draws import Draw
 from onetrunk.adaptation.task import AdaptSettings
 from onetrunk.apps.app import AdapterKind
 from onetrunk.config import Recipe, load_recipe
-from onetrunk.data.locate import Located, locate, missing
+from onetrunk.data.locate import Located, locate
 from onetrunk.errors import UserError, nearest
 from onetrunk.families import family as family_named
 
 SEED = "{seed}"
 """Stands for the seed of stage 1 in the folder of a strategy."""
-SPLITS = ("train", "test")
 
 
 class _Settings(BaseModel):
@@ -88,9 +87,9 @@ class Files(_Settings):
         return {"folder": value} if isinstance(value, str) else value
 
     @property
-    def paths(self) -> dict[str, Path]:
+    def paths(self) -> dict[str, str]:
         """The path of each split."""
-        return {split: Path(self.folder or getattr(self, split)) for split in SPLITS}
+        return {split: self.folder or getattr(self, split) for split in ("train", "test")}
 
 
 class BenchmarkTask(_Settings):
@@ -110,29 +109,23 @@ class BenchmarkTask(_Settings):
         return self.metric or family_named(self.family).metric
 
     @property
-    def at_hub(self) -> bool:
-        """Whether the data are read from the hub."""
-        if self.data is None:
-            return True
-        return self.hub is not None and not any(map(Path.exists, self.data.paths.values()))
+    def sources(self) -> dict[str, str]:
+        """Where each split is: its path, or ``hub:NAME`` if none of the paths exists."""
+        paths = self.data.paths if self.data else {}
+        if self.hub and not any(Path(path).exists() for path in paths.values()):
+            return dict.fromkeys(("train", "test"), f"hub:{self.hub}")
+        return paths
 
     def located(self) -> dict[str, Located]:
         """The ``train`` and ``test`` splits.
 
         Raises :class:`UserError` with the nearest name if the data are absent.
         """
-        if self.at_hub or self.data is None:
-            return {split: locate(f"hub:{self.hub}", split) for split in SPLITS}
-        for path in self.data.paths.values():
-            if not path.exists():
-                missing(path)
-        return {split: locate(path, split) for split, path in self.data.paths.items()}
+        return {split: locate(source, split) for split, source in self.sources.items()}
 
     def held_out(self) -> str:
         """The rows that stage 1 must not see, as a pattern for ``decontaminate.against``."""
-        if self.at_hub or self.data is None:
-            return f"hub:{self.hub}"
-        return glob.escape(str(self.data.paths["test"]))
+        return glob.escape(self.sources["test"])
 
 
 class Suite(_Settings):
@@ -156,7 +149,6 @@ class Suite(_Settings):
     tasks: list[BenchmarkTask] = Field(min_length=1)
     decontaminate: bool = True
     """Stage 1 leaves out every row that overlaps with a held-out row of a task."""
-    _recipes: dict[tuple[str, int], Recipe] = PrivateAttr(default_factory=dict)
 
     def task(self, name: str) -> BenchmarkTask:
         """The task of this name."""
@@ -189,22 +181,19 @@ class Suite(_Settings):
 
     def recipe_of(self, strategy: Strategy, seed: int) -> Recipe:
         """Stage 1 of a strategy that is trained."""
-        key = (strategy.name, seed)
-        if key not in self._recipes:
-            recipe = load_recipe(
-                Path(strategy.recipe or self.recipe or ""),
-                strategy=strategy.stage1,
-                seed=seed,
-                steps=self.steps,
-                encoder=self.encoder,
-            )
-            if self.decontaminate:
-                settings = recipe.decontaminate.model_dump() if recipe.decontaminate else {}
-                held_out = [*settings.get("against", ()), *(task.held_out() for task in self.tasks)]
-                settings["against"] = sorted(set(held_out))
-                recipe = Recipe.model_validate(recipe.model_dump() | {"decontaminate": settings})
-            self._recipes[key] = recipe
-        return self._recipes[key]
+        recipe = load_recipe(
+            Path(strategy.recipe or self.recipe or ""),
+            strategy=strategy.stage1,
+            seed=seed,
+            steps=self.steps,
+            encoder=self.encoder,
+        )
+        if not self.decontaminate:
+            return recipe
+        settings = recipe.decontaminate.model_dump() if recipe.decontaminate else {}
+        held_out = {*settings.get("against", ()), *(task.held_out() for task in self.tasks)}
+        settings["against"] = sorted(held_out)
+        return Recipe.model_validate(recipe.model_dump() | {"decontaminate": settings})
 
     def settings(self, adapter: str, seed: int) -> AdaptSettings:
         """How an app is trained."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -121,20 +122,24 @@ def means_table(suite: Suite, cells: Sequence[Cell], caption: str = "") -> Table
         table.add_column("\n".join(column), justify="right", no_wrap=True)
     table.add_column("cells", justify="right", no_wrap=True)
     for strategy in suite.strategies:
-        means, exist, wanted = [], 0, 0
+        means, every = [], []
         for column in results.columns:
-            there, every = results.cells_of(column, strategy)
+            cells_of_column = results.cells_of(column, strategy)
             scores = results.scores(column, strategy)
-            partly = f"[yellow]{len(there)} of {every}[/]"
-            means.append(partly if scores is None else f"{scores.mean():.2f}")
-            exist, wanted = exist + len(there), wanted + every
-        count = str(exist) if exist == wanted else f"[yellow]{exist} of {wanted}[/]"
-        table.add_row(strategy.name, *means, count)
+            means.append(_count(cells_of_column) if scores is None else f"{scores.mean():.2f}")
+            every += cells_of_column
+        table.add_row(strategy.name, *means, _count(every))
     return table
+
+
+def _count(cells: Sequence[Cell | None]) -> str:
+    exist = sum(cell is not None for cell in cells)
+    return str(exist) if exist == len(cells) else f"[yellow]{exist} of {len(cells)}[/]"
 
 
 def survey_table(suite: Suite, survey: Survey) -> Table:
     """A row for each task, a column for each strategy: cells done, stale and missing."""
+    counts = Counter((id.strategy, id.task, state) for id, state in survey.states.items())
     table = _table("done/stale/missing")
     table.add_column("task", no_wrap=True)
     for strategy in suite.strategies:
@@ -142,9 +147,11 @@ def survey_table(suite: Suite, survey: Survey) -> Table:
     for task in suite.tasks:
         cells = []
         for strategy in suite.strategies:
-            count = survey.count(strategy.name, task.name)
-            colour = "green" if count.total() == count["done"] else "yellow"
-            cells.append(f"[{colour}]{count['done']}/{count['stale']}/{count['missing']}[/]")
+            done, stale, missing = (
+                counts[strategy.name, task.name, state] for state in ("done", "stale", "missing")
+            )
+            colour = "yellow" if stale or missing else "green"
+            cells.append(f"[{colour}]{done}/{stale}/{missing}[/]")
         table.add_row(task.name, *cells)
     return table
 
