@@ -101,10 +101,9 @@ class _Report:
     def encoder(self) -> str:
         """The encoder in the recipe; a folder relative to here, because a report travels."""
         for strategy in self.suite.strategies:
-            folder = self.suite.backbone(strategy, self.suite.seeds[0], self.out)
-            if (folder / RECORD).exists():
-                recipe = read_json(folder / RECORD, "a backbone").get("recipe", {})
-                encoder = str(recipe.get("encoder", ""))
+            record = self.suite.backbone(strategy, self.suite.seeds[0], self.out) / RECORD
+            if record.exists():
+                encoder = str(read_json(record, "a backbone").get("recipe", {}).get("encoder", ""))
                 return os.path.relpath(encoder) if os.path.isabs(encoder) else encoder
         return ""
 
