@@ -97,13 +97,13 @@ def change(loaded: Backbone, folder: Path, seconds: float) -> dict[str, Any]:
             names = None if rng.random() < 0.5 else [*FIXED]
             try:
                 start = time.perf_counter()
-                found = runtime.predict(TEXTS, names)
+                predictions = runtime.predict(TEXTS, names)
                 latencies.append(1000 * (time.perf_counter() - start))
             except Exception as error:
                 problems.append(repr(error))
                 continue
-            for name in found[0]["apps"]:
-                if _labels(found, name) not in answers[name]:
+            for name in predictions[0]["apps"]:
+                if _labels(predictions, name) not in answers[name]:
                     problems.append(f"mixed versions of {name}")
             counts["requests"] += 1
 
@@ -137,8 +137,8 @@ def change(loaded: Backbone, folder: Path, seconds: float) -> dict[str, Any]:
     }
 
 
-def _labels(found: list[dict[str, Any]], name: str) -> list[str]:
-    return [one["apps"][name]["labels"][0] for one in found]
+def _labels(predictions: list[dict[str, Any]], name: str) -> list[str]:
+    return [prediction["apps"][name]["labels"][0] for prediction in predictions]
 
 
 def many(loaded: Backbone, folder: Path, count: int, max_loaded: int) -> dict[str, Any]:
@@ -153,12 +153,12 @@ def many(loaded: Backbone, folder: Path, count: int, max_loaded: int) -> dict[st
         [sys.executable, "-c", MANY, str(folder), str(max_loaded), TEXTS[0], *asked],
         check=True, capture_output=True, text=True,
     )  # fmt: skip
-    found: dict[str, Any] = json.loads(done.stdout)
+    measured: dict[str, Any] = json.loads(done.stdout)
     return {
         "apps": count,
         "room": max_loaded,
         "bundle_mb": round(sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()) / 1e6),
-        **{key: _percentiles(value) if "_ms" in key else value for key, value in found.items()},
+        **{key: _percentiles(value) if "_ms" in key else value for key, value in measured.items()},
     }
 
 

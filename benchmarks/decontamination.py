@@ -80,13 +80,14 @@ def check_planted(index: EvaluationIndex, plants: Sequence[tuple[str, str]]) -> 
     letters = "abcdefghijklmnopqrstuvwxyz"
     rows = [("generated", generated(rng, letters)) for _ in range(GENERATED)] + list(plants)
     rng.shuffle(rows)
-    kept = list(decontaminate(rows, lambda row: row[1:], index, SourceReport()))
+    rows_left = list(decontaminate(rows, lambda row: row[1:], index, SourceReport()))
     count = {
-        how: sum(row[0] == how for row in rows) for how in dict.fromkeys(how for how, _ in rows)
+        disguise: sum(row[0] == disguise for row in rows)
+        for disguise in dict.fromkeys(disguise for disguise, _ in rows)
     }
     return {
-        how: {"rows": total, "removed": total - sum(row[0] == how for row in kept)}
-        for how, total in sorted(count.items())
+        disguise: {"rows": total, "removed": total - sum(row[0] == disguise for row in rows_left)}
+        for disguise, total in sorted(count.items())
     }
 
 
@@ -139,14 +140,14 @@ def main() -> None:
             seconds["check"] += time.perf_counter() - start
             bar.advance(task)
 
-    every = report.sources.values()
+    checked = report.sources.values()
     result = {
         "what": "train files of pre-finetuning data against validation and test files",
         "planted": check_planted(index, plants),
-        "rows": sum(source.rows for source in every),
-        "texts": sum(source.texts for source in every),
-        "removed": {kind: sum(source.removed[kind] for source in every) for kind in KINDS},
-        "seconds": {what: round(value, 1) for what, value in seconds.items()},
+        "rows": sum(source.rows for source in checked),
+        "texts": sum(source.texts for source in checked),
+        "removed": {kind: sum(source.removed[kind] for source in checked) for kind in KINDS},
+        "seconds": {phase: round(value, 1) for phase, value in seconds.items()},
         "machine": {"cpu": platform.machine()},
         **report.as_json(),
     }

@@ -85,8 +85,8 @@ def score(data: Path, folder: Path, task: str, draw: int) -> dict[str, Any]:
 def _own_texts(train: list[Any], rows: Data, draw: int) -> list[str]:
     """Texts of the training file that were not drawn."""
     seen = {row.text for row in rows.train}
-    every = dict.fromkeys(row.text for row in train)
-    return _some([text for text in every if text not in seen], draw)
+    texts = dict.fromkeys(row.text for row in train)
+    return _some([text for text in texts if text not in seen], draw)
 
 
 def _other_texts(data: Path, draw: int) -> list[str]:
@@ -116,7 +116,7 @@ def costs(data: Path, backbone: Backbone) -> dict[str, float]:
         k: fit(backbone, family, few, replace(settings(k, 0), epochs=1))
         for k in (0, *KS, backbone.encoder.depth)
     }
-    found: dict[int, list[float]] = {k: [] for k in apps}
+    percent_by_k: dict[int, list[float]] = {k: [] for k in apps}
     for _ in range(REPEATS):
         engine = Engine(backbone, {"app": apps[0]})
         whole = min(seconds(engine) for _ in range(2))
@@ -125,8 +125,8 @@ def costs(data: Path, backbone: Backbone) -> dict[str, float]:
             for count in (1, 1 + MORE_APPS):
                 engine = Engine(backbone, {str(at): app for at in range(count)})
                 taken.append(min(seconds(engine) for _ in range(2)))
-            found[k].append(100 * (taken[1] - taken[0]) / MORE_APPS / whole)
-    return {f"k={k}": round(median(each), 1) for k, each in found.items()}
+            percent_by_k[k].append(100 * (taken[1] - taken[0]) / MORE_APPS / whole)
+    return {f"k={k}": round(median(each), 1) for k, each in percent_by_k.items()}
 
 
 def curve(cells: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
@@ -164,8 +164,8 @@ def main() -> None:
         work([parts.job(name, make) for name, make in jobs.items()])
         return
     backbones = [load_backbone(folder) for folder in options.backbone]
-    found = {name: parts[name] for name in jobs if name in parts}
-    cells = [*found.values()]
+    scores_by_part = {name: parts[name] for name in jobs if name in parts}
+    cells = [*scores_by_part.values()]
     result = {
         "what": f"apps of {ROWS} rows on four NER sets, full test sets, {len(cells)} of "
         f"{len(jobs)} tasks and draws; taught ones: {TEXTS} more texts",
@@ -177,11 +177,16 @@ def main() -> None:
         "by_task": {
             task: {
                 name: round(
-                    mean(c[name]["f1"] for of, c in found.items() if of.startswith(f"{task}.")), 2
+                    mean(
+                        c[name]["f1"]
+                        for of, c in scores_by_part.items()
+                        if of.startswith(f"{task}.")
+                    ),
+                    2,
                 )
                 for name in cells[0]
             }
-            for task in dict.fromkeys(name.split(".")[0] for name in found)
+            for task in dict.fromkeys(name.split(".")[0] for name in scores_by_part)
         },
         "backbone": {key: backbones[0].record["recipe"][key] for key in ("strategy", "steps", "k")},
         **environment(),

@@ -66,27 +66,27 @@ def read(path: Path, label: Callable[[str], Any] = str) -> Answers:
     return [row["text"] for row in rows], [label(row["label"]) for row in rows]
 
 
-def drawn(given: Answers, seed: int, rows: int = ROWS) -> Answers:
-    order = np.random.default_rng(seed).permutation(len(given[0]))[:rows]
-    return [given[0][at] for at in order], [given[1][at] for at in order]
+def drawn(rows_and_labels: Answers, seed: int, rows: int = ROWS) -> Answers:
+    order = np.random.default_rng(seed).permutation(len(rows_and_labels[0]))[:rows]
+    return [rows_and_labels[0][at] for at in order], [rows_and_labels[1][at] for at in order]
 
 
 def ratings(backbone: Backbone, folder: Path, order: list[str], seeds: int) -> dict[str, Any]:
-    every, test = (read(folder / f"{s}.parquet", order.index) for s in ("train", "test"))
-    found: dict[str, list[float]] = {}
+    train_file, test = (read(folder / f"{s}.parquet", order.index) for s in ("train", "test"))
+    scores: dict[str, list[float]] = {}
     x_test = embed(backbone, test[0])
     for seed in range(seeds):
-        train = drawn(every, seed)
+        train = drawn(train_file, seed)
         for name, way in WAYS.items():
             if name == "lora, neighbours":  # needs validation rows
                 continue
             app = TextEstimator(backbone, "rating", seed=seed, **way).fit(*train)
-            found.setdefault(f"onetrunk, {name}", []).append(_rho(test[1], app.predict(test[0])))
+            scores.setdefault(f"onetrunk, {name}", []).append(_rho(test[1], app.predict(test[0])))
         x = embed(backbone, train[0])
         for name, model in _rating_peers().items():
             guess = model.fit(x, train[1]).predict(x_test)
-            found.setdefault(f"scikit-learn, {name}", []).append(_rho(test[1], guess))
-    return _means(found)
+            scores.setdefault(f"scikit-learn, {name}", []).append(_rho(test[1], guess))
+    return _means(scores)
 
 
 def _rating_peers() -> dict[str, Any]:
@@ -108,22 +108,22 @@ def _rho(gold: Any, guess: Any) -> float:
 
 
 def many(backbone: Backbone, folder: Path, seeds: int) -> dict[str, Any]:
-    every, test = (read(folder / f"{s}.parquet") for s in ("train", "test"))
-    found: dict[str, list[float]] = {}
+    train_file, test = (read(folder / f"{s}.parquet") for s in ("train", "test"))
+    scores: dict[str, list[float]] = {}
     x_test = embed(backbone, test[0])
     for seed in range(seeds):
-        train = drawn(every, seed)
+        train = drawn(train_file, seed)
         known = set(train[1])
         for name in ("linear", "linear, neighbours", "linear, more states"):
             app = TextEstimator(backbone, "tc", seed=seed, **WAYS[name]).fit(*train)
             right = np.mean(app.predict(test[0]) == np.array(test[1]))
-            found.setdefault(f"onetrunk, {name}", []).append(100 * float(right))
+            scores.setdefault(f"onetrunk, {name}", []).append(100 * float(right))
         x = embed(backbone, train[0])
         for name, model in _label_peers().items():
             right = np.mean(model.fit(x, train[1]).predict(x_test) == np.array(test[1]))
-            found.setdefault(f"scikit-learn, {name}", []).append(100 * float(right))
-        found.setdefault("labels drawn", []).append(len(known))
-    return _means(found)
+            scores.setdefault(f"scikit-learn, {name}", []).append(100 * float(right))
+        scores.setdefault("labels drawn", []).append(len(known))
+    return _means(scores)
 
 
 def _label_peers() -> dict[str, Any]:
@@ -140,18 +140,18 @@ def _label_peers() -> dict[str, Any]:
     }
 
 
-def _means(found: dict[str, list[float]]) -> dict[str, Any]:
+def _means(values_by_name: dict[str, list[float]]) -> dict[str, Any]:
     result = {
         name: {"mean": round(mean(values), 2), "by_seed": [round(value, 2) for value in values]}
-        for name, values in found.items()
+        for name, values in values_by_name.items()
     }
     for name, scores in result.items():
         _say(name, scores)
     return result
 
 
-def _say(name: str, found: Any) -> None:
-    print(name, json.dumps(found), flush=True)
+def _say(name: str, scores: Any) -> None:
+    print(name, json.dumps(scores), flush=True)
 
 
 def main() -> None:

@@ -131,9 +131,9 @@ def killed_twice(
     saved_at_kills = []
     for number in range(KILLS):
         low = saved_at_kills[-1] if saved_at_kills else 0
-        wanted = rng.randint(low + 1, max(low + 1, (number + 1) * shards // (KILLS + 1)))
+        enough = rng.randint(low + 1, max(low + 1, (number + 1) * shards // (KILLS + 1)))
         process = subprocess.Popen([*VERB, *command], **QUIET)
-        while process.poll() is None and saved(out) < wanted:
+        while process.poll() is None and saved(out) < enough:
             time.sleep(0.01)
         time.sleep(0.1 * rng.random())
         process.kill()
@@ -162,8 +162,8 @@ def check(texts: list[str], out: Path) -> list[TaggedText]:
 def check_labels(texts: list[str], rows: list[TaggedText]) -> None:
     for text, row in zip(texts, rows, strict=True):
         entities, _ = locate(text, good_answer(text))
-        wanted = TaggedText.from_spans(text, entities)
-        assert row.tags == wanted.tags, f"other labels than those of good answers: {text[:60]!r}"
+        expected = TaggedText.from_spans(text, entities)
+        assert row.tags == expected.tags, f"other labels than those of good answers: {text[:60]!r}"
 
 
 def main() -> None:
@@ -190,7 +190,9 @@ def main() -> None:
             rows = check(texts, out)
             report = json.loads((out / "report.json").read_text(encoding="utf-8"))
             del report["input_notes"]  # places in a file that is gone
-            report["types"] = {one["type"]: one["count"] for one in report["types"][:20]}
+            report["types"] = {
+                entity_type["type"]: entity_type["count"] for entity_type in report["types"][:20]
+            }
             results[name] = {
                 "seconds": round(seconds, 1),
                 "kills": KILLS,

@@ -117,18 +117,18 @@ def table(seeds: Sequence[int]) -> dict[str, Any]:
     for adapter in ADAPTERS:
         for row in ROWS_OF_TABLE:
             files = {seed: [cell_file(row, task, seed) for task in TASKS] for seed in seeds}
-            complete = [s for s, own in files.items() if all(file.exists() for file in own)]
+            complete = [s for s in seeds if all(file.exists() for file in files[s])]
             if not complete:
                 continue
             cells = [[read_json(f, "a cell")[adapter] for f in files[s]] for s in complete]
             scores = {
-                task: [found[i][family_named(kind).metric] for found in cells]
+                task: [of_seed[i][family_named(kind).metric] for of_seed in cells]
                 for i, (task, kind) in enumerate(TASKS.items())
             }
             means: dict[str, Any] = {t: round(mean(values), 2) for t, values in scores.items()}
             for kind in ("ner", "tc"):
-                own = [scores[task] for task in TASKS if TASKS[task] == kind]
-                by_seed = [round(mean(values), 2) for values in zip(*own, strict=True)]
+                of_kind = [scores[task] for task in TASKS if TASKS[task] == kind]
+                by_seed = [round(mean(values), 2) for values in zip(*of_kind, strict=True)]
                 means[f"{kind}_mean"], means[f"{kind}_by_seed"] = round(mean(by_seed), 2), by_seed
             tables.setdefault(adapter, {})[row] = {"seeds": complete, **means}
     return tables
@@ -140,8 +140,8 @@ def collect(data: Path) -> dict[str, Any]:
         folder = backbone_folder(strategy, seed)
         if folder.exists():
             record = read_json(folder / "onetrunk.json", "a backbone")
-            kept = ("steps", "useful_tokens", "padding_waste", "seconds", "precision")
-            records[f"{strategy}.{seed}"] = {key: record[key] for key in kept}
+            keys = ("steps", "useful_tokens", "padding_waste", "seconds", "precision")
+            records[f"{strategy}.{seed}"] = {key: record[key] for key in keys}
     return {
         "what": f"{STEPS} steps of stage 1 by every strategy, then {ROWS} labelled rows a task. "
         "The draw of rows goes with the seed of stage 1; tables of seed 0 compare like with like",
@@ -158,9 +158,9 @@ def collect(data: Path) -> dict[str, Any]:
 def heat_maps(path: Path) -> None:
     """Draw the conflict of every finished strategy whose families share the backbone, seed 0."""
     folders = {name: backbone_folder(name, seed) for name, seed in BACKBONES if seed == 0}
-    found = read_conflicts(folders)
-    if found:
-        plot_conflicts(found, path, f"gradient conflict by layer, {STEPS} steps")
+    conflicts = read_conflicts(folders)
+    if conflicts:
+        plot_conflicts(conflicts, path, f"gradient conflict by layer, {STEPS} steps")
 
 
 def main() -> None:

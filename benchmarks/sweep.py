@@ -140,7 +140,7 @@ def main() -> None:
         "encoder": ENCODER,
         "centre": CENTRE.__dict__,
         "sweeps": {
-            key: {point.name: found for point in sweep if (found := row(point, parts))}
+            key: {point.name: scores for point in sweep if (scores := row(point, parts))}
             for key, sweep in SWEEPS.items()
         },
         "recipe": public(recipe_of(data, CENTRE)),

@@ -130,8 +130,8 @@ def table() -> dict[str, Any]:
                 for task, kind in TASKS.items()
             }
             for kind in dict.fromkeys(TASKS.values()):
-                own = [row[task] for task in TASKS if TASKS[task] == kind]
-                row[f"{kind} mean"] = round(mean(own), 2)
+                scores = [row[task] for task in TASKS if TASKS[task] == kind]
+                row[f"{kind} mean"] = round(mean(scores), 2)
             tables.setdefault(adapter, {})[arm] = row
     return tables
 

@@ -37,8 +37,8 @@ def outcomes(family: str, skill: float, rng: np.random.Generator) -> Outcomes:
         right = np.where(rng.random(rows) < skill, gold, 0)
         return Outcomes("entities", np.stack([gold, gold, right], axis=1))
     gold = rng.integers(0, 3, rows)
-    found = np.where(rng.random(rows) < skill, gold, (gold + 1) % 3)
-    return Outcomes("labels", np.stack([gold, found], axis=1), ["go", "stay", "wait"])
+    predicted = np.where(rng.random(rows) < skill, gold, (gold + 1) % 3)
+    return Outcomes("labels", np.stack([gold, predicted], axis=1), ["go", "stay", "wait"])
 
 
 def fake(suite: Suite, out: Path, **changes: Any) -> list[Cell]:
@@ -48,12 +48,12 @@ def fake(suite: Suite, out: Path, **changes: Any) -> list[Cell]:
         family = suite.task(id.task).family
         rng = np.random.default_rng([len(id.task), id.seed, id.adaptation_seed])
         skill = SKILL[id.strategy] + 0.02 * np.random.default_rng(at).standard_normal()
-        found = outcomes(family, skill, rng)
+        outcomes_of_cell = outcomes(family, skill, rng)
         hashes = {"data": id.task} | changes
         cell = Cell(
             id,
             family,
-            found.scores(),
+            outcomes_of_cell.scores(),
             8,
             60,
             1.5,
@@ -65,7 +65,7 @@ def fake(suite: Suite, out: Path, **changes: Any) -> list[Cell]:
             {},
             hashes,
             {},
-            found,
+            outcomes_of_cell,
         )
         save_cell(cell, out)
         cells.append(cell)
@@ -108,16 +108,16 @@ def test_a_comparison_is_that_of_the_differences(suite: Suite, out: Path) -> Non
     comparisons = {each.second: each for each in results.against_each(COLUMN, "tpl")}
     assert list(comparisons) == ["none", "tpl-discarded"]
     by_name = results.complete(COLUMN)
-    for name, one in comparisons.items():
+    for name, comparison in comparisons.items():
         differences = by_name["tpl"] - by_name[name]
         by_task = differences.mean((1, 2))
-        assert one.over_seeds.mean == pytest.approx(by_task.mean())
-        assert one.over_tasks.p == stats.wilcoxon(by_task).pvalue
-        assert one.wins == (2, 0, 0)
-        assert one.detectable is not None
-        assert one.detectable > 0
-    p = sorted(one.over_tasks.p for one in comparisons.values())
-    assert min(one.adjusted_p for one in comparisons.values()) == min(1, 2 * p[0])
+        assert comparison.over_seeds.mean == pytest.approx(by_task.mean())
+        assert comparison.over_tasks.p == stats.wilcoxon(by_task).pvalue
+        assert comparison.wins == (2, 0, 0)
+        assert comparison.detectable is not None
+        assert comparison.detectable > 0
+    p = sorted(comparison.over_tasks.p for comparison in comparisons.values())
+    assert min(comparison.adjusted_p for comparison in comparisons.values()) == min(1, 2 * p[0])
 
 
 def test_what_lacks_a_cell_is_not_compared(suite: Suite, out: Path) -> None:
@@ -137,11 +137,11 @@ def test_a_difference_on_rows_is_that_of_the_scores(
     suite = make_suite(adapters=["linear"])  # one seed of each kind: nothing is averaged
     results = Results(suite, fake(suite, tmp_path))
     column = Column(family, "8-rows", "linear")
-    (found,) = results.by_task(column, "tpl", "none")
+    (difference,) = results.by_task(column, "tpl", "none")
     scores = results.complete(column)
     expected = (scores["tpl"] - scores["none"]).item()
-    assert found.over_rows.difference == pytest.approx(expected)
-    assert found.over_rows.low < expected < found.over_rows.high
+    assert difference.over_rows.difference == pytest.approx(expected)
+    assert difference.over_rows.low < expected < difference.over_rows.high
 
 
 def test_other_versions_or_data_are_told(suite: Suite, out: Path) -> None:
@@ -214,14 +214,14 @@ def test_the_report_is_one_file_with_everything(suite: Suite, out: Path, tmp_pat
 def test_the_verb_needs_neither_data_nor_recipe(out: Path, corpora: Path) -> None:
     (corpora / "recipe.yaml").unlink()
     shutil.rmtree(corpora / "ner")
-    given = ["report", str(corpora / "suite.yaml"), "--out", str(out)]
-    result = CliRunner().invoke(app, given)
+    arguments = ["report", str(corpora / "suite.yaml"), "--out", str(out)]
+    result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
     assert (out / "report/report.html").exists()
-    result = CliRunner().invoke(app, given)
+    result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 2
     assert "already exists" in result.output
-    result = CliRunner().invoke(app, [*given, "--overwrite", "--strategy", "tlp"])
+    result = CliRunner().invoke(app, [*arguments, "--overwrite", "--strategy", "tlp"])
     assert result.exit_code == 2
     assert "'tpl'" in result.output
     assert (out / "report/report.html").exists()

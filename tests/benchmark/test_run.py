@@ -54,14 +54,14 @@ def files(out: Path) -> dict[str, tuple[int, bytes]]:
 def test_from_suite_to_cells_and_again(
     make_suite: MakeSuite, tmp_path: Path, fits: list[Any]
 ) -> None:
-    suite, out, told = make_suite(), tmp_path / "out", []
-    cells = run_suite(suite, out, lambda *arguments: told.append(arguments))
+    suite, out, progress = make_suite(), tmp_path / "out", []
+    cells = run_suite(suite, out, lambda *arguments: progress.append(arguments))
     assert len(cells) == len(fits) == 3 * 2 * 2
     assert {path.name for path in (out / "backbones").iterdir()} == {"none.0", "tpl.0"}
     assert (out / "cells/tpl/who/8-rows.lora.seed0.adapt0.json").exists()
     assert [cell.id for cell in load_cells(out)] == sorted(cell.id for cell in cells)
-    assert told[-1] == ("", 12, 12)
-    assert [done for _, done, _ in told] == sorted(done for _, done, _ in told)
+    assert progress[-1] == ("", 12, 12)
+    assert [done for _, done, _ in progress] == sorted(done for _, done, _ in progress)
     for cell in cells:
         assert cell.outcomes is not None
         assert cell.outcomes.scores() == cell.scores
@@ -69,8 +69,8 @@ def test_from_suite_to_cells_and_again(
         assert (cell.train_rows, cell.test_rows) == (8, 12)
         # The strategies of one backbone are scored together.
         assert cell.test_apps == (2 if cell.id.strategy == "none" else 4)
-        own = cell.trainable_parameters
-        assert cell.adapter_bytes == 4 * own or cell.id.strategy == "tpl"
+        parameters = cell.trainable_parameters
+        assert cell.adapter_bytes == 4 * parameters or cell.id.strategy == "tpl"
     by_id = {cell.id: cell for cell in cells}
     for adapter in ("linear", "lora"):
         ids = [CellId(name, "who", "8-rows", adapter, 0, 0) for name in ("tpl", "tpl-discarded")]
@@ -129,11 +129,11 @@ def test_one_pass_is_each_app_alone(
     alone = run_suite(suite, tmp_path / "alone")
     assert {cell.test_apps for cell in alone} == {1}
     assert {cell.test_apps for cell in together} == {4}
-    for one, other in zip(together, alone, strict=True):
-        assert (one.id, one.scores) == (other.id, other.scores)
-        assert one.outcomes is not None
-        assert other.outcomes is not None
-        assert (one.outcomes.values == other.outcomes.values).all()
+    for cell, alone_cell in zip(together, alone, strict=True):
+        assert (cell.id, cell.scores) == (alone_cell.id, alone_cell.scores)
+        assert cell.outcomes is not None
+        assert alone_cell.outcomes is not None
+        assert (cell.outcomes.values == alone_cell.outcomes.values).all()
 
 
 def test_a_killed_run_goes_on(
@@ -150,12 +150,12 @@ def test_a_killed_run_goes_on(
     with pytest.raises(KeyboardInterrupt):
         run_suite(suite, out)
     (first,) = load_cells(out)
-    kept = first.id.file(out).read_bytes()
+    content = first.id.file(out).read_bytes()
     monkeypatch.setattr(run, "save_cell", save)
     fits.clear()
     assert len(run_suite(suite, out)) == 4
     assert len(fits) == 3
-    assert first.id.file(out).read_bytes() == kept
+    assert first.id.file(out).read_bytes() == content
 
 
 def test_two_processes_share_the_work(
@@ -198,10 +198,10 @@ def test_two_processes_share_the_work(
 
 def reasons(suite: Suite, out: Path) -> dict[str, set[str]]:
     """By task, why its cells are stale."""
-    found: dict[str, set[str]] = {}
+    by_task: dict[str, set[str]] = {}
     for id, why in survey(suite, out).reasons.items():
-        found.setdefault(id.task, set()).update(why)
-    return found
+        by_task.setdefault(id.task, set()).update(why)
+    return by_task
 
 
 def test_each_kind_of_staleness_is_named(
@@ -266,9 +266,9 @@ def test_ready_backbones_are_used_where_they_lie(make_suite: MakeSuite, tmp_path
         seeds=[0, 1],
         adapters=["linear"],
     )
-    found = run_suite(ready, tmp_path / "other")
-    assert [cell.scores for cell in found] == [cell.scores for cell in made]
-    assert {cell.id.strategy for cell in found} == {"mine"}
+    cells = run_suite(ready, tmp_path / "other")
+    assert [cell.scores for cell in cells] == [cell.scores for cell in made]
+    assert {cell.id.strategy for cell in cells} == {"mine"}
     assert not (tmp_path / "other/backbones").exists()
 
 

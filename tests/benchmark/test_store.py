@@ -54,9 +54,9 @@ CELLS = [
 ]
 
 
-def as_text(one: Cell) -> str:
+def as_text(each: Cell) -> str:
     """Everything in a cell, with types and the order of keys aside."""
-    values = one.as_dict()
+    values = each.as_dict()
     outcomes = values.pop("outcomes")
     if outcomes is not None:
         shown = (outcomes.kind, outcomes.labels, outcomes.values.tolist(), outcomes.values.dtype)
@@ -67,8 +67,8 @@ def as_text(one: Cell) -> str:
 
 
 def test_packing_loses_nothing(tmp_path: Path) -> None:
-    for one in CELLS:
-        save_cell(one, tmp_path)
+    for each in CELLS:
+        save_cell(each, tmp_path)
     loose = load_cells(tmp_path)
     assert list(map(as_text, loose)) == list(map(as_text, sorted(CELLS, key=lambda c: c.id)))
     assert pack_cells(tmp_path) == len(CELLS)
@@ -76,19 +76,19 @@ def test_packing_loses_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "cells").exists()
     packed = load_cells(tmp_path)
     assert list(map(as_text, packed)) == list(map(as_text, loose))
-    for one in packed:
-        outcomes = one.outcomes
+    for each in packed:
+        outcomes = each.outcomes
         assert outcomes is None or len(outcomes.scores()) == 3
     before = (tmp_path / TABLE).read_bytes()
     assert pack_cells(tmp_path) == len(CELLS)  # there is nothing new
     assert (tmp_path / TABLE).read_bytes() == before
 
 
-@pytest.mark.parametrize("one", CELLS)
-def test_a_single_cell_of_each_kind(tmp_path: Path, one: Cell) -> None:
-    save_cell(one, tmp_path)
+@pytest.mark.parametrize("each", CELLS)
+def test_a_single_cell_of_each_kind(tmp_path: Path, each: Cell) -> None:
+    save_cell(each, tmp_path)
     pack_cells(tmp_path)
-    assert as_text(load_cells(tmp_path)[0]) == as_text(one)
+    assert as_text(load_cells(tmp_path)[0]) == as_text(each)
 
 
 def test_a_file_counts_before_the_table(tmp_path: Path) -> None:
@@ -102,10 +102,12 @@ def test_a_file_counts_before_the_table(tmp_path: Path) -> None:
     newer = cells.get(CELLS[0].id)
     assert newer is not None
     assert (
-        [one.fit_seconds for one in load_cells(tmp_path)] == [newer.fit_seconds, 1.25] == [9, 1.25]
+        [each.fit_seconds for each in load_cells(tmp_path)]
+        == [newer.fit_seconds, 1.25]
+        == [9, 1.25]
     )
     pack_cells(tmp_path)
-    assert [one.fit_seconds for one in load_cells(tmp_path)] == [9, 1.25]
+    assert [each.fit_seconds for each in load_cells(tmp_path)] == [9, 1.25]
     again = cells.get(CELLS[0].id)
     assert again is not None
     assert again.fit_seconds == 9
@@ -126,7 +128,7 @@ def test_a_file_that_changes_while_packing_stays(
     assert pack_cells(tmp_path) == 2
     (file,) = CellStore(tmp_path).files()
     assert load_cell(file).fit_seconds == 9
-    assert [one.fit_seconds for one in load_cells(tmp_path)] == [9, 1.25]
+    assert [each.fit_seconds for each in load_cells(tmp_path)] == [9, 1.25]
 
 
 def test_a_kill_while_packing_loses_nothing(
@@ -135,8 +137,8 @@ def test_a_kill_while_packing_loses_nothing(
     def killed(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    for one in CELLS:
-        save_cell(one, tmp_path)
+    for each in CELLS:
+        save_cell(each, tmp_path)
     monkeypatch.setattr(pq, "write_table", killed)
     with pytest.raises(KeyboardInterrupt):
         pack_cells(tmp_path)

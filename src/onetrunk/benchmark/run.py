@@ -139,7 +139,7 @@ class _Run:
                 )
                 save_cell(cell, self.out)
                 self.finished.add(cell.id)
-            tell(f"{folder.name} {task}: {len(cells)} cells written")
+            tell(f"{folder.name} {task} written")
 
     def _backbone(self, folder: Path) -> Backbone:
         """Load a backbone; the last one is kept, since jobs of one lie side by side."""

@@ -67,7 +67,7 @@ def benchmark(
     loaded = load_suite(suite, files=not pack, encoder=encoder)
     if pack:
         count = pack_cells(out)
-        console.print(f"{out / TABLE} holds {count:,} cells", markup=False)
+        console.print(f"{out / TABLE} holds {count:,} cell{'s' * (count != 1)}", markup=False)
         return
     if threads is not None:
         import torch
