@@ -57,18 +57,18 @@ def _onetrunk(job: dict[str, Any]) -> dict[str, Any]:
     from peers.timing import peak_mib
 
     backbone, family, data, test = _task(job)
-    seen = MatrixProducts() if job["products"] else None
+    products = MatrixProducts() if job["products"] else None
     settings = AdaptSettings(
         k=K, rank=RANK, alpha=2.0 * RANK, epochs=job["epochs"], batch_size=BATCH, max_length=LENGTH,
         head_layers=1,  # as the peer's head
     )  # fmt: skip
     start = time.perf_counter()
-    with seen or nullcontext():
+    with products or nullcontext():
         app = fit(backbone, family, data, settings)
-    found = {"seconds": time.perf_counter() - start, "peak_mib": peak_mib()}
-    if seen is not None:
-        return {"gflop": seen.flops / 1e9, "matrix_products_seconds": seen.seconds()}
-    return found | _score(job, backbone, app, test)
+    result = {"seconds": time.perf_counter() - start, "peak_mib": peak_mib()}
+    if products is not None:
+        return {"gflop": products.flops / 1e9, "matrix_products_seconds": products.seconds()}
+    return result | _score(job, backbone, app, test)
 
 
 def _peft(job: dict[str, Any]) -> dict[str, Any]:
@@ -83,10 +83,10 @@ def _peft(job: dict[str, Any]) -> dict[str, Any]:
         backbone.encoder.model.save_pretrained(f"{folder}/encoder")
         start = time.perf_counter()
         head = train(Path(folder), backbone, family, data, job)
-        found = {"seconds": time.perf_counter() - start, "peak_mib": peak_mib()}
+        result = {"seconds": time.perf_counter() - start, "peak_mib": peak_mib()}
         adapter = load_peft(Path(folder), backbone.encoder)
     app = App(family, data.labels, head, adapter, NONE, LENGTH, backbone.fingerprint)
-    return found | _score(job, backbone, app, test)
+    return result | _score(job, backbone, app, test)
 
 
 def _together(job: dict[str, Any]) -> dict[str, Any]:
@@ -96,16 +96,16 @@ def _together(job: dict[str, Any]) -> dict[str, Any]:
     from peers.timing import peak_mib
     from strategies import SUITE
 
-    wanted = {}
+    to_fit = {}
     for kind, names in SUITE.items():
         family = family_named(kind)
         for name in names.split():
             if name != LEFT_OUT:
                 rows, labels = _drawn(Path(job["data"]) / kind / name, family, job["rows"])
-                wanted[name] = family, Data(labels, rows), AdaptSettings(k=2)
+                to_fit[name] = family, Data(labels, rows), AdaptSettings(k=2)
     backbone = _backbone()
     start = time.perf_counter()
-    groups = [wanted] if job["at_once"] else [{name: one} for name, one in wanted.items()]
+    groups = [to_fit] if job["at_once"] else [{name: parts} for name, parts in to_fit.items()]
     apps = [app for group in groups for app in fit_together(backbone, group).values()]
     return {
         "apps": len(apps),
@@ -138,9 +138,9 @@ def _drawn(folder: Path, family: Any, rows: int) -> tuple[list[Any], list[str]]:
     from onetrunk.adaptation.draws import Draw, draw_rows
     from onetrunk.data.sources import find_file
 
-    every = family.read(find_file(folder, "train"))
-    ids = draw_rows(every, family, Draw(rows=min(rows, len(every))), 0, "")
-    return [every[row] for row in ids], family.label_set(every)
+    rows_of_file = family.read(find_file(folder, "train"))
+    ids = draw_rows(rows_of_file, family, Draw(rows=min(rows, len(rows_of_file))), 0, "")
+    return [rows_of_file[row] for row in ids], family.label_set(rows_of_file)
 
 
 def _score(job: dict[str, Any], backbone: Any, app: Any, test: Path) -> dict[str, Any]:
@@ -155,9 +155,9 @@ def _score(job: dict[str, Any], backbone: Any, app: Any, test: Path) -> dict[str
 
 def in_process(job: dict[str, Any], **more: Any) -> dict[str, Any]:
     """Do one job in a process of its own."""
-    found = isolated.in_process(__file__, {**job, **more})
-    print(f"  {more} {found.get('seconds', 0):.1f} s", file=sys.stderr)
-    return found
+    result = isolated.in_process(__file__, {**job, **more})
+    print(f"  {more} {result.get('seconds', 0):.1f} s", file=sys.stderr)
+    return result
 
 
 def compare(job: dict[str, Any], task: str, repeats: int) -> dict[str, Any]:
@@ -172,8 +172,8 @@ def compare(job: dict[str, Any], task: str, repeats: int) -> dict[str, Any]:
             best, way = seconds, way | change
     turns: dict[str, list[dict[str, Any]]] = {"onetrunk": [], "peft": []}
     for repeat in range(repeats):
-        for side, found in turns.items():
-            found.append(in_process(job, what=side, way=way, score=repeat == 0))
+        for side, measured in turns.items():
+            measured.append(in_process(job, what=side, way=way, score=repeat == 0))
     products = in_process(job, what="onetrunk", products=True)
     ours = median(turn["seconds"] for turn in turns["onetrunk"])
     ratios = [
@@ -181,11 +181,11 @@ def compare(job: dict[str, Any], task: str, repeats: int) -> dict[str, Any]:
     ]
     return {
         side: {
-            "seconds": round(median(turn["seconds"] for turn in found), 2),
-            "peak_mib": round(median(turn["peak_mib"] for turn in found)),
-            found[0]["metric"]: round(found[0]["score"], 2),
+            "seconds": round(median(turn["seconds"] for turn in measured), 2),
+            "peak_mib": round(median(turn["peak_mib"] for turn in measured)),
+            measured[0]["metric"]: round(measured[0]["score"], 2),
         }
-        for side, found in turns.items()
+        for side, measured in turns.items()
     } | {
         "peft_over_onetrunk": round(median(ratios), 2),
         "peft_over_onetrunk_each": [round(ratio, 2) for ratio in ratios],
@@ -204,8 +204,8 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="to see that it works")
     parser.add_argument("--out", type=Path, default=Path("results/adapt-vs-peft.json"))
     options = isolated.parse(parser, measure)
-    from matrix import ENCODER, environment
     from onetrunk.storage import write_json
+    from shared import ENCODER, environment
 
     job = {
         "data": str(options.data.resolve()), "threads": options.threads,

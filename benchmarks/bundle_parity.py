@@ -4,11 +4,10 @@
         [--out results/bundle-parity.json]
 
 Six apps with a LoRA of rank 16 on the last 3 layers, three of each family, are fitted on ``--rows``
-drawn rows. The fp32 bundle is held against PyTorch on 1,000 texts made to be difficult: the largest
-difference of a logit, and how many answers differ at all. Both bundles are scored on ``--test``
-rows of each test set, as PyTorch is; so are bundles that are smaller still: in four bits, with
-fewer word pieces (those of all training texts of the six, and the most frequent of these), and with
-both.
+drawn rows. The fp32 and int8 bundles are compared with PyTorch on 1,000 texts made to be difficult:
+the largest difference of a logit, and how many answers differ at all. Both bundles are scored on
+``--test`` rows of each test set, as PyTorch is. So are smaller bundles: in four bits, with fewer
+word pieces (those of all training texts of the six, and the most frequent of these), and with both.
 """
 
 from __future__ import annotations
@@ -23,7 +22,6 @@ from typing import Any
 
 import torch
 
-from matrix import ENCODER, drawn, environment
 from onetrunk.adaptation.fit import fit
 from onetrunk.adaptation.task import AdaptSettings
 from onetrunk.apps.engine import Engine
@@ -36,6 +34,7 @@ from onetrunk.data.sources import find_file
 from onetrunk.families import family as family_named
 from onetrunk.model.backbone import Backbone, load_backbone
 from onetrunk.storage import write_json
+from shared import ENCODER, drawn, environment
 
 TASKS = {
     "conll2003": "ner", "wnut17": "ner", "mit_restaurant": "ner",
@@ -46,12 +45,12 @@ PIECES = (None, 10_000, 5_000)
 
 def answers(results: list[dict[str, Any]], name: str) -> list[Any]:
     """An app's labels or spans, without their probabilities."""
-    found = [result["apps"][name] for result in results]
+    predictions = [result["apps"][name] for result in results]
     return [
-        one["labels"]
-        if "labels" in one
-        else [(e["start"], e["end"], e["type"]) for e in one["entities"]]
-        for one in found
+        prediction["labels"]
+        if "labels" in prediction
+        else [(e["start"], e["end"], e["type"]) for e in prediction["entities"]]
+        for prediction in predictions
     ]
 
 
@@ -77,35 +76,37 @@ def main() -> None:
     texts = hostile_texts(1000, seed=7)
     scores: dict[str, dict[str, float]] = {}
     seconds: dict[str, float] = {}
-    found: dict[str, Any] = {}
+    against_pytorch: dict[str, Any] = {}
     engine = Engine(loaded, apps)
     with tempfile.TemporaryDirectory() as name:
-        wanted = engine.predict(texts)
+        expected = engine.predict(texts)
         predict = {"pytorch": engine.predict_examples}
         plain: tuple[Precision, ...] = ("fp32", "int8")
         for precision in plain:
             export_bundle(loaded, apps, Path(name) / precision, precision)
             runtime = Runtime(Path(name) / precision)
             predict[precision] = runtime.predict_examples
-            given = runtime.predict(texts)
-            found[precision] = {
+            predictions = runtime.predict(texts)
+            against_pytorch[precision] = {
                 "largest_difference_in_standard_deviations": difference(engine, runtime, texts),
                 "texts": len(texts),
                 "answers_that_differ": {
                     task: sum(
                         a != b
-                        for a, b in zip(answers(given, task), answers(wanted, task), strict=True)
+                        for a, b in zip(
+                            answers(predictions, task), answers(expected, task), strict=True
+                        )
                     )
                     for task in TASKS
                 },
             }
-        every = [family.text(row) for family, rows in read.values() for row in rows]
+        texts_of_tasks = [family.text(row) for family, rows in read.values() for row in rows]
         smaller: list[tuple[str, Precision, Backbone | None]] = [("int4", "int4", None)]
         for pieces in PIECES:
-            few = with_vocabulary_of(loaded, every, pieces)
+            few = with_vocabulary_of(loaded, texts_of_tasks, pieces)
             count = few.encoder.token_embedding.num_embeddings
             smaller.append((f"int8, {count:,} pieces", "int8", few))
-        few = with_vocabulary_of(loaded, every, PIECES[1])
+        few = with_vocabulary_of(loaded, texts_of_tasks, PIECES[1])
         smaller.append((f"int4, {PIECES[1]:,} pieces", "int4", few))
         for side, precision, small in smaller:
             export_bundle(loaded, apps, Path(name) / side, precision, smaller=small)
@@ -114,17 +115,19 @@ def main() -> None:
             folder.name: round(sum(f.stat().st_size for f in folder.rglob("*.*")) / 1e6, 2)
             for folder in Path(name).iterdir()
         }
-        for side, one in predict.items():
+        for side, predict_examples in predict.items():
             start = time.perf_counter()
             for task, kind in TASKS.items():
                 family = family_named(kind)
-                score = family.score(tests[task], one(task, tests[task]))[family.metric]
+                score = family.score(tests[task], predict_examples(task, tests[task]))[
+                    family.metric
+                ]
                 scores.setdefault(task, {})[side] = round(score, 2)
             seconds[side] = round(time.perf_counter() - start, 1)
     result = {
         "what": f"six LoRA apps of {options.rows} rows, {options.test} test rows each",
         "encoder": ENCODER,
-        "against_pytorch": found,
+        "against_pytorch": against_pytorch,
         "scores": scores,
         "mean_change": {
             side: round(mean(of[side] - of["pytorch"] for of in scores.values()), 3)

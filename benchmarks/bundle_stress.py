@@ -1,13 +1,13 @@
 """A bundle's runtime under change, and with thousands of apps.
 
-    python benchmarks/bundle_stress.py BACKBONE [--seconds 60] [--apps 2000] [--room 64]
+    python benchmarks/bundle_stress.py BACKBONE [--seconds 60] [--apps 2000] [--max-loaded 64]
         [--out results/bundle-stress.json]
 
 Change: eight threads share one runtime. Six ask for four apps over several texts, two replace,
 remove and add two of those. Every answer of an app must be that of one version of it on all texts.
 
 Many: a bundle of so many LoRA apps (random weights, rank 16, last 2 layers, 77 labels), of which
-``--max_loaded`` are in memory at most. Milliseconds of an app's first use
+``--max-loaded`` are in memory at most. Milliseconds of an app's first use
 and of the next, and memory.
 """
 
@@ -32,7 +32,6 @@ import torch
 from torch import nn
 
 from bundle_vs_models import adapter
-from matrix import environment
 from onetrunk.apps.app import App
 from onetrunk.bundle.app import BundledApp
 from onetrunk.bundle.change import add_apps
@@ -42,6 +41,7 @@ from onetrunk.bundle.runtime import Runtime
 from onetrunk.families import FAMILIES
 from onetrunk.model.backbone import Backbone, load_backbone
 from onetrunk.storage import write_json
+from shared import environment
 
 TEXTS = [
     "book a table for four in Oslo on Friday evening",
@@ -99,13 +99,13 @@ def change(loaded: Backbone, folder: Path, seconds: float) -> dict[str, Any]:
             names = None if rng.random() < 0.5 else [*FIXED]
             try:
                 start = time.perf_counter()
-                found = runtime.predict(TEXTS, names)
+                predictions = runtime.predict(TEXTS, names)
                 latencies.append(1000 * (time.perf_counter() - start))
             except Exception as error:
                 problems.append(repr(error))
                 continue
-            for name in found[0]["apps"]:
-                if _labels(found, name) not in answers[name]:
+            for name in predictions[0]["apps"]:
+                if _labels(predictions, name) not in answers[name]:
                     problems.append(f"mixed versions of {name}")
             counts["requests"] += 1
 
@@ -139,8 +139,8 @@ def change(loaded: Backbone, folder: Path, seconds: float) -> dict[str, Any]:
     }
 
 
-def _labels(found: list[dict[str, Any]], name: str) -> list[str]:
-    return [one["apps"][name]["labels"][0] for one in found]
+def _labels(predictions: list[dict[str, Any]], name: str) -> list[str]:
+    return [prediction["apps"][name]["labels"][0] for prediction in predictions]
 
 
 def many(loaded: Backbone, folder: Path, count: int, max_loaded: int) -> dict[str, Any]:
@@ -155,12 +155,12 @@ def many(loaded: Backbone, folder: Path, count: int, max_loaded: int) -> dict[st
         [sys.executable, "-c", MANY, str(folder), str(max_loaded), TEXTS[0], *asked],
         check=True, capture_output=True, text=True,
     )  # fmt: skip
-    found: dict[str, Any] = json.loads(done.stdout)
+    measured: dict[str, Any] = json.loads(done.stdout)
     return {
         "apps": count,
         "room": max_loaded,
         "bundle_mb": round(sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()) / 1e6),
-        **{key: _percentiles(value) if "_ms" in key else value for key, value in found.items()},
+        **{key: _percentiles(value) if "_ms" in key else value for key, value in measured.items()},
     }
 
 
@@ -173,9 +173,9 @@ from onetrunk.bundle.runtime import Runtime
 def mib():
     return int(Path("/proc/self/status").read_text().split("VmRSS:")[1].split()[0]) // 1024
 
-folder, room, text, *names = sys.argv[1:]
+folder, max_loaded, text, *names = sys.argv[1:]
 before, start = mib(), time.perf_counter()
-runtime = Runtime(folder, threads=1, max_loaded=int(room))
+runtime = Runtime(folder, threads=1, max_loaded=int(max_loaded))
 found = {
     "seconds_to_open": round(time.perf_counter() - start, 2),
     "resident_mib_when_open": mib() - before,
@@ -215,7 +215,7 @@ def main() -> None:
     parser.add_argument("backbone")
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--apps", type=int, default=2000)
-    parser.add_argument("--room", type=int, default=64)
+    parser.add_argument("--max-loaded", type=int, default=64)
     parser.add_argument("--out", type=Path, default=Path("results/bundle-stress.json"))
     options = parser.parse_args()
     result = dict(parts(options)) | environment()

@@ -80,8 +80,8 @@ def make_app(loaded: Backbone, number: int, linear: bool = False) -> App:
     head = nn.Linear(loaded.encoder.width, family.classes(labels)).requires_grad_(False)
     if number % 2:
         head.bias[0] += 2  # most words are outside of entities, as they are of trained apps
-    own = None if linear else adapter(loaded.encoder, 100 + number)
-    return App(family, labels, head, own, family.family_of_primary, 128, loaded.fingerprint)
+    lora = None if linear else adapter(loaded.encoder, 100 + number)
+    return App(family, labels, head, lora, family.family_of_primary, 128, loaded.fingerprint)
 
 
 def child(code: str, *arguments: str) -> dict[str, float]:
@@ -107,8 +107,8 @@ print(json.dumps({key: round(value, 3) for key, value in found.items()}))
         [sys.executable, "-c", before + code + after, *arguments],
         check=True, capture_output=True, text=True,
     )  # fmt: skip
-    found: dict[str, float] = json.loads(done.stdout)
-    return found
+    measured: dict[str, float] = json.loads(done.stdout)
+    return measured
 
 
 OF_BUNDLE = """
@@ -190,11 +190,11 @@ def main() -> None:
         f"({ids.shape[1]} tokens), batch 1, {options.threads} thread",
         "milliseconds": {
             name: {
-                "p50": round(median(found), 3),
-                "p95": round(quantiles(found, n=100)[94], 3),
-                "p99": round(quantiles(found, n=100)[98], 3),
+                "p50": round(median(milliseconds), 3),
+                "p95": round(quantiles(milliseconds, n=100)[94], 3),
+                "p99": round(quantiles(milliseconds, n=100)[98], 3),
             }
-            for name, found in times.items()
+            for name, milliseconds in times.items()
         },
         "times_as_fast": {
             f"{way} over separate {precision}": round(
@@ -224,16 +224,16 @@ def main() -> None:
 
 def agree(loaded: Any, apps: Any, sessions: Any, runtime: Runtime, feeds: Any) -> None:
     """All sides compute the same: PyTorch, the separate models and the bundle."""
-    for (name, app), one in zip(sorted(apps.items()), sessions, strict=True):
-        (logits,) = one.run(None, feeds)
+    for (name, app), model in zip(sorted(apps.items()), sessions, strict=True):
+        (logits,) = model.run(None, feeds)
         row = app.family.parse(MESSAGE)
         engine = Engine(loaded, {name: app})
-        (wanted,) = engine.predict_examples(name, [row])
-        (found,) = runtime.predict_examples(name, [row])
+        (expected,) = engine.predict_examples(name, [row])
+        (prediction,) = runtime.predict_examples(name, [row])
         if app.family.name == "tc":
-            assert wanted.labels == found.labels == (app.labels[int(logits.argmax())],)
+            assert expected.labels == prediction.labels == (app.labels[int(logits.argmax())],)
         else:
-            assert wanted.tags == found.tags
+            assert expected.tags == prediction.tags
 
 
 if __name__ == "__main__":

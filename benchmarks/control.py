@@ -40,7 +40,6 @@ from transformers import (
 )
 from transformers.trainer_utils import get_last_checkpoint
 
-from matrix import environment
 from onetrunk.contamination.evaluation_sets import EvaluationSets
 from onetrunk.contamination.index import OverlapSettings
 from onetrunk.contamination.removal import SourceReport, decontaminate
@@ -48,6 +47,7 @@ from onetrunk.data.sources import read_pairs, read_texts
 from onetrunk.model.loading import load_encoder
 from onetrunk.model.precision import choose
 from onetrunk.storage import atomic_folder, read_json, write_json
+from shared import environment
 from strategies import SUITE
 from word_vectors import word_vectors
 
@@ -72,12 +72,12 @@ def blocks(data: Path, tokenizer: Any) -> tuple[np.ndarray, SourceReport]:
     """``(N, BLOCK)`` token ids of shuffled texts, each between [CLS] and [SEP], side by side."""
     patterns = [str(data / kind / task) for kind, tasks in SUITE.items() for task in tasks.split()]
     index, report = EvaluationSets.find(patterns, OverlapSettings()).index, SourceReport()
-    kept = list(decontaminate(texts(data), lambda text: [text], index, report))
-    np.random.default_rng(0).shuffle(kept)
+    clean_texts = list(decontaminate(texts(data), lambda text: [text], index, report))
+    np.random.default_rng(0).shuffle(clean_texts)
     ids: list[np.ndarray] = []
-    for first in range(0, len(kept), 10_000):
-        encoded = tokenizer(kept[first : first + 10_000], truncation=True, max_length=512)
-        ids += [np.array(own, np.uint16) for own in encoded["input_ids"]]
+    for first in range(0, len(clean_texts), 10_000):
+        encoded = tokenizer(clean_texts[first : first + 10_000], truncation=True, max_length=512)
+        ids += [np.array(token_ids, np.uint16) for token_ids in encoded["input_ids"]]
     flat = np.concatenate(ids)
     return flat[: len(flat) // BLOCK * BLOCK].reshape(-1, BLOCK), report
 
@@ -116,12 +116,12 @@ class MaskedTrainer(Trainer):
         self, model: Any, inputs: Any, return_outputs: bool = False, **more: Any
     ) -> Any:
         """Mean cross-entropy of the masked tokens."""
-        wanted = inputs["labels"] != -100
+        masked = inputs["labels"] != -100
         # The Trainer's own autocast is about model.forward, which is not called here.
         with torch.autocast("cpu", torch.bfloat16, enabled=self.args.bf16):
-            states = model.bert(input_ids=inputs["input_ids"]).last_hidden_state[wanted]
+            states = model.bert(input_ids=inputs["input_ids"]).last_hidden_state[masked]
             logits = model.cls(states)
-        loss = F.cross_entropy(logits.float(), inputs["labels"][wanted])
+        loss = F.cross_entropy(logits.float(), inputs["labels"][masked])
         return (loss, {"logits": logits}) if return_outputs else loss
 
 
@@ -135,8 +135,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.report:
         record = read_json(options.out / "mlm.json", "a training record")
-        found = read_json(options.report / "report.json", "a report")
-        write_json(RESULT, {"encoder": record, "comparisons": found["comparisons"]})
+        suite_report = read_json(options.report / "report.json", "a report")
+        write_json(RESULT, {"encoder": record, "comparisons": suite_report["comparisons"]})
         return
     torch.set_num_threads(options.threads)
     out, start = options.out.resolve(), time.perf_counter()

@@ -68,9 +68,9 @@ def told(shares: tuple[float, ...]) -> str:
     return " ".join(f"{share:g}" for share in shares)
 
 
-def summary(found: list[tuple[float, float]]) -> dict[str, Any]:
+def summary(intervals: list[tuple[float, float]]) -> dict[str, Any]:
     """Coverage over the grid, and the cells outside what is wanted."""
-    coverage = [percent for percent, _ in found]
+    coverage = [percent for percent, _ in intervals]
     least, most = int(np.argmin(coverage)), int(np.argmax(coverage))
     return {
         "least": round(coverage[least], 2),
@@ -80,7 +80,7 @@ def summary(found: list[tuple[float, float]]) -> dict[str, Any]:
         "mean": round(float(np.mean(coverage)), 2),
         "cells_below_93": sum(percent < WANTED[0] for percent in coverage),
         "cells_above_97": sum(percent > WANTED[1] for percent in coverage),
-        "median_half_width": round(float(np.mean([half for _, half in found])), 2),
+        "median_half_width": round(float(np.mean([half for _, half in intervals])), 2),
     }
 
 
@@ -105,16 +105,16 @@ def main() -> None:
     for name, draw in draws.items():
         result[name] = {}
         for size in SIZES if name == "normal" else SKEWED_SIZES:
-            found: dict[str, list[tuple[float, float]]] = {method: [] for method in methods}
+            intervals: dict[str, list[tuple[float, float]]] = {method: [] for method in methods}
             for shares in GRID:
                 values = tables(draw, options.replicates, size, shares)
                 for method, error in methods.items():
-                    found[method].append(covered(values, error))
+                    intervals[method].append(covered(values, error))
             result[name][f"{size[0]}x{size[1]}"] = {
-                **{method: summary(cells) for method, cells in found.items()},
+                **{method: summary(cells) for method, cells in intervals.items()},
                 "ours_by_shares": {
                     told(shares): round(percent, 2)
-                    for shares, (percent, _) in zip(GRID, found["ours"], strict=True)
+                    for shares, (percent, _) in zip(GRID, intervals["ours"], strict=True)
                 },
             }
     result["versions"] = {

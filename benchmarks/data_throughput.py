@@ -86,6 +86,7 @@ def map_datasets(file: Path, processes: int) -> dict[str, Any]:
 
 def padding(file: Path) -> dict[str, Any]:
     """Share of padding in the chunks that stage 1 sends through the encoder."""
+    from onetrunk.config import Source
     from onetrunk.corpora.builder import CorpusBuilder
     from onetrunk.data.batching import by_budget
     from onetrunk.families import family
@@ -96,7 +97,7 @@ def padding(file: Path) -> dict[str, Any]:
 
     encoder = load_encoder(ENCODER)
     settings = PairSettings(
-        sources=[{"path": str(file)}], batch_size=BATCH_ROWS, max_length=MAX_LENGTH
+        sources=[Source(path=str(file))], batch_size=BATCH_ROWS, max_length=MAX_LENGTH
     )
     builder = CorpusBuilder(encoder.tokenizer)
     objective = PairObjective(Setup(family("tc"), settings, builder, encoder, "mean", 0))
@@ -118,32 +119,36 @@ def padding(file: Path) -> dict[str, Any]:
     }
 
 
-def measured(what: str, file: Path, cache: Path) -> dict[str, Any]:
+def measured(measurement: str, file: Path, cache: Path) -> dict[str, Any]:
     """Run one measurement in a process of its own."""
     environment = {**os.environ, "ONETRUNK_CACHE": str(cache), "HF_DATASETS_CACHE": str(cache)}
     done = subprocess.run(
-        [sys.executable, __file__, "--measure", what, "--file", str(file)],
+        [sys.executable, __file__, "--measure", measurement, "--file", str(file)],
         env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
     if done.returncode:
-        raise RuntimeError(f"{what} failed: {done.stderr[-2000:]}")
+        raise RuntimeError(f"{measurement} failed: {done.stderr[-2000:]}")
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    print(what, json.dumps(result), file=sys.stderr)
+    print(measurement, json.dumps(result), file=sys.stderr)
     return result
 
 
-def measure(what: str, file: Path) -> None:
-    if what == "padding":
+def measure(measurement: str, file: Path) -> None:
+    if measurement == "padding":
         result = padding(file)
-    elif what == "prepare":
+    elif measurement == "prepare":
         result = prepare(file)
     else:
-        result = map_datasets(file, int(what.removeprefix("map")))
-    own, children = (
+        result = map_datasets(file, int(measurement.removeprefix("map")))
+    own_peak, peak_of_a_child = (
         resource.getrusage(who).ru_maxrss / 1024
         for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     )
-    print(json.dumps({**result, "peak_mb": round(own), "peak_mb_of_a_child": round(children)}))
+    print(
+        json.dumps(
+            {**result, "peak_mb": round(own_peak), "peak_mb_of_a_child": round(peak_of_a_child)}
+        )
+    )
 
 
 def main() -> None:
@@ -164,13 +169,13 @@ def main() -> None:
         runs: dict[str, list[dict[str, Any]]] = {}
         for repeat in range(options.repeats):
             cache = Path(folder) / f"cache{repeat}"
-            for what in ("prepare", "map1", f"map{cores}"):
-                runs.setdefault(what, []).append(measured(what, file, cache))
+            for measurement in ("prepare", "map1", f"map{cores}"):
+                runs.setdefault(measurement, []).append(measured(measurement, file, cache))
         second = [measured("prepare", file, cache) for _ in range(options.repeats)]
         waste = measured("padding", file, cache)
     speed = {
-        what: round(median(run["texts"] / run["seconds"] for run in results))
-        for what, results in runs.items()
+        measurement: round(median(run["texts"] / run["seconds"] for run in results))
+        for measurement, results in runs.items()
     }
     result = {
         "texts": options.rows,
@@ -179,7 +184,10 @@ def main() -> None:
         "ratio_to_the_faster_map": round(
             speed["prepare"] / max(speed["map1"], speed[f"map{cores}"]), 2
         ),
-        "peak_mb": {what: max(run["peak_mb"] for run in results) for what, results in runs.items()},
+        "peak_mb": {
+            measurement: max(run["peak_mb"] for run in results)
+            for measurement, results in runs.items()
+        },
         "second_start_seconds": round(median(run["seconds"] for run in second), 2),
         "padding": waste,
         "repeats": options.repeats,

@@ -22,10 +22,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from onetrunk.cli.console import progress_bar
 from onetrunk.contamination.index import KINDS, EvaluationIndex
 from onetrunk.contamination.removal import SourceReport, decontaminate, decontamination_report
 from onetrunk.data.sources import find_file, read_pairs, read_texts
-from onetrunk.progress import progress_bar
 from onetrunk.storage import write_json
 
 EVALUATION = ("ner", "tc")
@@ -80,13 +80,14 @@ def check_planted(index: EvaluationIndex, plants: Sequence[tuple[str, str]]) -> 
     letters = "abcdefghijklmnopqrstuvwxyz"
     rows = [("generated", generated(rng, letters)) for _ in range(GENERATED)] + list(plants)
     rng.shuffle(rows)
-    kept = list(decontaminate(rows, lambda row: row[1:], index, SourceReport()))
+    rows_left = list(decontaminate(rows, lambda row: row[1:], index, SourceReport()))
     count = {
-        how: sum(row[0] == how for row in rows) for how in dict.fromkeys(how for how, _ in rows)
+        disguise: sum(row[0] == disguise for row in rows)
+        for disguise in dict.fromkeys(disguise for disguise, _ in rows)
     }
     return {
-        how: {"rows": total, "removed": total - sum(row[0] == how for row in kept)}
-        for how, total in sorted(count.items())
+        disguise: {"rows": total, "removed": total - sum(row[0] == disguise for row in rows_left)}
+        for disguise, total in sorted(count.items())
     }
 
 
@@ -115,7 +116,8 @@ def main() -> None:
     if not sets or not sources:
         parser.error(f"{options.data}: no evaluation set or no source of these names")
 
-    index, rng, plants = EvaluationIndex(), random.Random(0), []
+    index, rng = EvaluationIndex(), random.Random(0)
+    plants: list[tuple[str, str]] = []
     reports: dict[str, SourceReport] = {}
     seconds = {"index": 0.0, "check": 0.0}  # without reading the files
     with progress_bar() as bar:
@@ -138,14 +140,14 @@ def main() -> None:
             seconds["check"] += time.perf_counter() - start
             bar.advance(task)
 
-    every = reports.values()
+    checked = reports.values()
     result = {
         "what": "train files of pre-finetuning data against validation and test files",
         "planted": check_planted(index, plants),
-        "rows": sum(source.rows for source in every),
-        "texts": sum(source.texts for source in every),
-        "removed": {kind: sum(source.removed[kind] for source in every) for kind in KINDS},
-        "seconds": {what: round(value, 1) for what, value in seconds.items()},
+        "rows": sum(source.rows for source in checked),
+        "texts": sum(source.texts for source in checked),
+        "removed": {kind: sum(source.removed[kind] for source in checked) for kind in KINDS},
+        "seconds": {phase: round(value, 1) for phase, value in seconds.items()},
         "machine": {"cpu": platform.machine()},
         **decontamination_report(index, reports),
     }

@@ -7,7 +7,7 @@ deep one has taught.
 500 labelled rows of each of four NER sets. ``k = 0`` is a linear app. The taught ones learn what
 the app with a LoRA on every layer answers on 2,000 more texts without labels: of the task's own
 training file, or of stage 1's corpora (``other texts``). Work is shared and resumed as in
-``strategies.py``; scores are kept in ``results/depth``.
+``strategies.py``; scores are kept in ``runs/depth``, then in ``results/depth-parts.json``.
 
 ``--collect`` times what one more app of each k costs in an engine (fp32), so on an idle machine,
 and writes ``results/depth.json``. The cost depends on the backbone's k, too: an app of fewer layers
@@ -29,20 +29,22 @@ from typing import Any
 import numpy as np
 import torch
 
-from matrix import ENCODER, ROWS, Job, drawn, environment, work
 from onetrunk.adaptation.distill import taught
 from onetrunk.adaptation.fit import fit
 from onetrunk.adaptation.task import AdaptSettings, Data
 from onetrunk.apps.engine import Engine
 from onetrunk.apps.windows import Examples
+from onetrunk.benchmark.jobs import work
+from onetrunk.benchmark.measure import draw_data
+from onetrunk.benchmark.suite import DrawnRows
 from onetrunk.data.sources import find_file, read_texts
 from onetrunk.families import family as family_named
 from onetrunk.model.backbone import Backbone, load_backbone
-from onetrunk.storage import read_json, write_json
+from onetrunk.storage import write_json
+from shared import ENCODER, ROWS, Parts, drawn, environment, read
 
 TASKS = ("conll2003", "mit_restaurant", "ncbi_disease", "wnut17")
 CORPORA = ("bionlp13cg", "gmb", "sgd_slots", "wikineural_en")
-CELLS = Path("results/depth")
 TEXTS = 2000
 DRAWS = (0, 1)
 KS = (1, 2, 3)
@@ -55,41 +57,36 @@ def settings(k: int, draw: int) -> AdaptSettings:
     return AdaptSettings(adapter="lora" if k else "linear", k=k or None, seed=draw)
 
 
-def score(data: Path, folder: Path, task: str, draw: int) -> None:
-    """All apps of one task and draw, scored in one pass each over the full test set."""
-    family, backbone = family_named("ner"), load_backbone(folder)
-    rows = drawn(data, "ner", task, draw)
+def score(data: Path, folder: Path, task: str, draw: int) -> dict[str, Any]:
+    """All apps of one task and draw, scored in one pass over the full test set."""
+    family, backbone, whole = family_named("ner"), load_backbone(folder), read(data, "ner", task)
+    rows = draw_data(whole, DrawnRows(rows=ROWS), draw)
     deep = backbone.encoder.depth
     apps = {f"k={k}": fit(backbone, family, rows, settings(k, draw)) for k in (0, *KS, deep)}
     lessons = {
-        OWN: _own_texts(data, task, rows, draw),
+        OWN: _own_texts(whole.train, rows, draw),
         OTHER: _other_texts(data, draw),
     }
     for name, texts in lessons.items():
         lesson = taught(apps[f"k={deep}"], backbone, rows, [family.parse(t) for t in texts])
         for k in SHALLOW:
             apps[name.format(k)] = fit(backbone, family, lesson, settings(k, draw))
-    test_file = find_file(data / "ner" / task, "test")
-    engine = Engine(backbone, apps, "auto")
-    scores = engine.score_all(list(apps), family.read(test_file), str(test_file))
-    write_json(
-        cell_file(task, draw),
-        {
-            name: {
-                "f1": round(scores[name]["f1"], 2),
-                "fit_seconds": app.record["seconds"],
-                "unlabelled_rows": app.record["unlabelled_rows"],
-            }
-            for name, app in apps.items()
-        },
-    )
+    scores = Engine(backbone, apps, "auto").score_all(list(apps), whole.test, whole.place)
+    return {
+        name: {
+            "f1": round(scores[name]["f1"], 2),
+            "fit_seconds": app.record["seconds"],
+            "unlabelled_rows": app.record["unlabelled_rows"],
+        }
+        for name, app in apps.items()
+    }
 
 
-def _own_texts(data: Path, task: str, rows: Data, draw: int) -> list[str]:
+def _own_texts(train: list[Any], rows: Data, draw: int) -> list[str]:
     """Texts of the training file that were not drawn."""
     seen = {row.text for row in rows.train}
-    every = dict.fromkeys(row.text for row in family_named("ner").read(data / "ner" / task))
-    return _some([text for text in every if text not in seen], draw)
+    texts = dict.fromkeys(row.text for row in train)
+    return _some([text for text in texts if text not in seen], draw)
 
 
 def _other_texts(data: Path, draw: int) -> list[str]:
@@ -99,10 +96,6 @@ def _other_texts(data: Path, draw: int) -> list[str]:
 def _some(texts: list[str], draw: int) -> list[str]:
     order = np.random.default_rng(draw).permutation(len(texts))
     return [texts[at] for at in order[:TEXTS]]
-
-
-def cell_file(task: str, draw: int) -> Path:
-    return CELLS / f"{task}.{draw}.json"
 
 
 def costs(data: Path, backbone: Backbone) -> dict[str, float]:
@@ -123,7 +116,7 @@ def costs(data: Path, backbone: Backbone) -> dict[str, float]:
         k: fit(backbone, family, few, replace(settings(k, 0), epochs=1))
         for k in (0, *KS, backbone.encoder.depth)
     }
-    found: dict[int, list[float]] = {k: [] for k in apps}
+    percent_by_k: dict[int, list[float]] = {k: [] for k in apps}
     for _ in range(REPEATS):
         engine = Engine(backbone, {"app": apps[0]})
         whole = min(seconds(engine) for _ in range(2))
@@ -132,8 +125,8 @@ def costs(data: Path, backbone: Backbone) -> dict[str, float]:
             for count in (1, 1 + MORE_APPS):
                 engine = Engine(backbone, {str(at): app for at in range(count)})
                 taken.append(min(seconds(engine) for _ in range(2)))
-            found[k].append(100 * (taken[1] - taken[0]) / MORE_APPS / whole)
-    return {f"k={k}": round(median(each), 1) for k, each in found.items()}
+            percent_by_k[k].append(100 * (taken[1] - taken[0]) / MORE_APPS / whole)
+    return {f"k={k}": round(median(each), 1) for k, each in percent_by_k.items()}
 
 
 def curve(cells: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
@@ -161,21 +154,21 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("results/depth.json"))
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    data, wanted = options.data.resolve(), [(task, draw) for draw in DRAWS for task in TASKS]
+    data, parts = options.data.resolve(), Parts("depth")
+    jobs = {
+        f"{task}.{draw}": partial(score, data, options.backbone[0], task, draw)
+        for draw in DRAWS
+        for task in TASKS
+    }
     if not options.collect:
-        work(
-            [
-                Job(cell_file(task, draw), partial(score, data, options.backbone[0], task, draw))
-                for task, draw in wanted
-            ]
-        )
+        work([parts.job(name, make) for name, make in jobs.items()])
         return
     backbones = [load_backbone(folder) for folder in options.backbone]
-    found = {one: read_json(file, "a cell") for one in wanted if (file := cell_file(*one)).exists()}
-    cells = [*found.values()]
+    scores_by_part = {name: parts[name] for name in jobs if name in parts}
+    cells = [*scores_by_part.values()]
     result = {
         "what": f"apps of {ROWS} rows on four NER sets, full test sets, {len(cells)} of "
-        f"{len(wanted)} tasks and draws; taught ones: {TEXTS} more texts",
+        f"{len(jobs)} tasks and draws; taught ones: {TEXTS} more texts",
         "encoder": ENCODER,
         "curve": curve(cells),
         "cost_of_one_more_app_in_percent_of_a_pass": {
@@ -184,16 +177,22 @@ def main() -> None:
         "by_task": {
             task: {
                 name: round(
-                    mean(cell[name]["f1"] for (of, _), cell in found.items() if of == task), 2
+                    mean(
+                        c[name]["f1"]
+                        for of, c in scores_by_part.items()
+                        if of.startswith(f"{task}.")
+                    ),
+                    2,
                 )
                 for name in cells[0]
             }
-            for task in dict.fromkeys(task for task, _ in found)
+            for task in dict.fromkeys(name.split(".")[0] for name in scores_by_part)
         },
         "backbone": {key: backbones[0].record["recipe"][key] for key in ("strategy", "steps", "k")},
         **environment(),
     }
     write_json(options.out, result)
+    parts.pack()
     print(json.dumps(result, indent=2))
 
 

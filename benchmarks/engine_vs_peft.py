@@ -30,7 +30,6 @@ from peft import PeftModel
 from torch import Tensor, nn
 from transformers import AutoModel
 
-from matrix import environment
 from onetrunk.apps.app import App
 from onetrunk.apps.engine import Engine
 from onetrunk.data.alignment import encode
@@ -44,6 +43,7 @@ from onetrunk.model.peft_format import save_peft
 from onetrunk.model.precision import Chosen, autocast
 from onetrunk.storage import write_json
 from peers.turns import turns
+from shared import environment
 
 COUNTS, TEXTS, RANK, K, LABELS = (10, 50), 8, 16, 2, 5
 MORE = 8
@@ -116,8 +116,8 @@ def compare(backbone: Backbone, count: int, precision: Chosen, repeats: int) -> 
         return heads(torch.cat(states))
 
     def mixed(model: PeftModel) -> Tensor:
-        found = model(input_ids=many_ids, attention_mask=many_mask, adapter_names=row_names)
-        return heads(found.last_hidden_state)
+        output = model(input_ids=many_ids, attention_mask=many_mask, adapter_names=row_names)
+        return heads(output.last_hidden_state)
 
     def under_autocast(way: Callable[[PeftModel], Tensor], model: PeftModel) -> Tensor:
         with autocast(precision, torch.device("cpu")):
@@ -140,9 +140,10 @@ def compare(backbone: Backbone, count: int, precision: Chosen, repeats: int) -> 
             return torch.stack([*engine.logits(list(apps), texts, units).values()]).float()
 
         ways = {"onetrunk": onetrunk, **peers}
-        wanted = onetrunk()
+        reference = onetrunk()
         difference = {
-            name: float((way() - wanted).abs().max() / wanted.std()) for name, way in ways.items()
+            name: float((way() - reference).abs().max() / reference.std())
+            for name, way in ways.items()
         }
         milliseconds = turns(ways, repeats)
     ratios = {
@@ -163,7 +164,7 @@ def compare(backbone: Backbone, count: int, precision: Chosen, repeats: int) -> 
 def costs(backbone: Backbone, precision: Chosen, repeats: int) -> dict[str, float]:
     """What one more app adds, in percent of a pass of the whole encoder for one linear app."""
     texts, units = token_ids(backbone), {"tc": [[0]] * TEXTS}
-    found = {}
+    percent = {}
     for kind, linear in (("lora", False), ("linear", True)):
         first = apps_on(backbone, 1, linear=True)
         more = {f"more {name}": app for name, app in apps_on(backbone, MORE, linear).items()}
@@ -176,9 +177,9 @@ def costs(backbone: Backbone, precision: Chosen, repeats: int) -> dict[str, floa
                 },
                 5 * repeats,
             )
-        one, every = (median(milliseconds[name]) for name in ("one", "all"))
-        found[kind] = round(100 * (every - one) / MORE / one, 2)
-    return found
+        first_app, all_apps = (median(milliseconds[name]) for name in ("one", "all"))
+        percent[kind] = round(100 * (all_apps - first_app) / MORE / first_app, 2)
+    return percent
 
 
 def main() -> None:

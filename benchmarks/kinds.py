@@ -12,7 +12,8 @@
 scikit-learn reads the pooled states of the bare backbone, standardised and not: one-vs-rest
 logistic regression, ridge regression and nearest neighbours, each over a grid. The linear apps read
 the same states, but for those of several layers; the LoRA apps change them. Work is shared and
-resumed as in ``strategies.py``; parts are kept in ``results/kinds``.
+resumed as in ``strategies.py``; parts are kept in ``runs/kinds``, then in
+``results/kinds-parts.json``.
 """
 
 from __future__ import annotations
@@ -38,21 +39,21 @@ from sklearn.preprocessing import StandardScaler
 import many_labels
 from embedding import embed
 from many_labels import ALPHAS, Mentions
-from matrix import ENCODER, environment, work, written
+from onetrunk.benchmark.jobs import work
 from onetrunk.estimator import TextEstimator
 from onetrunk.model.backbone import Backbone, load_backbone
-from onetrunk.storage import read_json, write_json
+from onetrunk.storage import write_json
+from shared import ENCODER, Parts, environment
 
 ROWS = 1000
-PARTS = Path("results/kinds")
 RATINGS = {
     "sst5": ["very negative", "negative", "neutral", "positive", "very positive"],
     "yelp5_subset": ["1 stars", "2 stars", "3 stars", "4 stars", "5 stars"],
 }
 MANY = ("banking77", "clinc150")
 WAYS = {
-    "linear": {"adapter": "linear", "reads": 1},
-    "linear, neighbours": {"adapter": "linear", "reads": 1, "neighbours": True},
+    "linear": {"adapter": "linear", "head_layers": 1},
+    "linear, neighbours": {"adapter": "linear", "head_layers": 1, "neighbours": True},
     "linear, more states": {"adapter": "linear"},
     "lora": {"adapter": "lora"},
     "lora, neighbours": {"adapter": "lora", "neighbours": True},
@@ -65,27 +66,27 @@ def read(path: Path, label: Callable[[str], Any] = str) -> Answers:
     return [row["text"] for row in rows], [label(row["label"]) for row in rows]
 
 
-def drawn(given: Answers, seed: int, rows: int = ROWS) -> Answers:
-    order = np.random.default_rng(seed).permutation(len(given[0]))[:rows]
-    return [given[0][at] for at in order], [given[1][at] for at in order]
+def drawn(rows_and_labels: Answers, seed: int, rows: int = ROWS) -> Answers:
+    order = np.random.default_rng(seed).permutation(len(rows_and_labels[0]))[:rows]
+    return [rows_and_labels[0][at] for at in order], [rows_and_labels[1][at] for at in order]
 
 
 def ratings(backbone: Backbone, folder: Path, order: list[str], seeds: int) -> dict[str, Any]:
-    every, test = (read(folder / f"{s}.parquet", order.index) for s in ("train", "test"))
-    found: dict[str, list[float]] = {}
+    train_file, test = (read(folder / f"{s}.parquet", order.index) for s in ("train", "test"))
+    scores: dict[str, list[float]] = {}
     x_test = embed(backbone, test[0])
     for seed in range(seeds):
-        train = drawn(every, seed)
+        train = drawn(train_file, seed)
         for name, way in WAYS.items():
             if name == "lora, neighbours":  # needs validation rows
                 continue
             app = TextEstimator(backbone, "rating", seed=seed, **way).fit(*train)
-            found.setdefault(f"onetrunk, {name}", []).append(_rho(test[1], app.predict(test[0])))
+            scores.setdefault(f"onetrunk, {name}", []).append(_rho(test[1], app.predict(test[0])))
         x = embed(backbone, train[0])
         for name, model in _rating_peers().items():
             guess = model.fit(x, train[1]).predict(x_test)
-            found.setdefault(f"scikit-learn, {name}", []).append(_rho(test[1], guess))
-    return _means(found)
+            scores.setdefault(f"scikit-learn, {name}", []).append(_rho(test[1], guess))
+    return _means(scores)
 
 
 def _rating_peers() -> dict[str, Any]:
@@ -107,22 +108,22 @@ def _rho(gold: Any, guess: Any) -> float:
 
 
 def many(backbone: Backbone, folder: Path, seeds: int) -> dict[str, Any]:
-    every, test = (read(folder / f"{s}.parquet") for s in ("train", "test"))
-    found: dict[str, list[float]] = {}
+    train_file, test = (read(folder / f"{s}.parquet") for s in ("train", "test"))
+    scores: dict[str, list[float]] = {}
     x_test = embed(backbone, test[0])
     for seed in range(seeds):
-        train = drawn(every, seed)
+        train = drawn(train_file, seed)
         known = set(train[1])
         for name in ("linear", "linear, neighbours", "linear, more states"):
             app = TextEstimator(backbone, "tc", seed=seed, **WAYS[name]).fit(*train)
             right = np.mean(app.predict(test[0]) == np.array(test[1]))
-            found.setdefault(f"onetrunk, {name}", []).append(100 * float(right))
+            scores.setdefault(f"onetrunk, {name}", []).append(100 * float(right))
         x = embed(backbone, train[0])
         for name, model in _label_peers().items():
             right = np.mean(model.fit(x, train[1]).predict(x_test) == np.array(test[1]))
-            found.setdefault(f"scikit-learn, {name}", []).append(100 * float(right))
-        found.setdefault("labels drawn", []).append(len(known))
-    return _means(found)
+            scores.setdefault(f"scikit-learn, {name}", []).append(100 * float(right))
+        scores.setdefault("labels drawn", []).append(len(known))
+    return _means(scores)
 
 
 def _label_peers() -> dict[str, Any]:
@@ -139,18 +140,18 @@ def _label_peers() -> dict[str, Any]:
     }
 
 
-def _means(found: dict[str, list[float]]) -> dict[str, Any]:
+def _means(values_by_name: dict[str, list[float]]) -> dict[str, Any]:
     result = {
         name: {"mean": round(mean(values), 2), "by_seed": [round(value, 2) for value in values]}
-        for name, values in found.items()
+        for name, values in values_by_name.items()
     }
     for name, scores in result.items():
         _say(name, scores)
     return result
 
 
-def _say(name: str, found: Any) -> None:
-    print(name, json.dumps(found), flush=True)
+def _say(name: str, scores: Any) -> None:
+    print(name, json.dumps(scores), flush=True)
 
 
 def main() -> None:
@@ -163,7 +164,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     backbone, seeds = load_backbone(options.backbone), options.seeds
-    parts: dict[str, dict[str, Callable[[], Any]]] = {
+    makers: dict[str, dict[str, Callable[[], Any]]] = {
         "ratings (Spearman's rho)": {
             name: partial(ratings, backbone, options.data / "tc" / name, order, seeds)
             for name, order in RATINGS.items()
@@ -173,28 +174,23 @@ def main() -> None:
         },
     }
     many_types = Mentions(backbone, options.data / "pre_ner/ufet_crowd")
+    parts = Parts("kinds")
     work(
-        [written(_file(name), make) for of in parts.values() for name, make in of.items()]
-        + many_labels.jobs(many_types, WAYS, PARTS)
+        [parts.job(name, make) for of in makers.values() for name, make in of.items()]
+        + many_labels.jobs(many_types, WAYS, parts)
     )
     result = {
         "backbone": options.backbone,
         "encoder": ENCODER,
         "rows": ROWS,
         "seeds": seeds,
-        **{
-            kind: {name: read_json(_file(name), "a part") for name in of}
-            for kind, of in parts.items()
-        },
-        "types, several a mention (F1)": many_labels.collected(many_types, WAYS, PARTS),
+        **{kind: {name: parts[name] for name in of} for kind, of in makers.items()},
+        "types, several a mention (F1)": many_labels.collected(many_types, WAYS, parts),
         **environment(),
     }
     write_json(options.out, result)
+    parts.pack()
     print(json.dumps(result, indent=2))
-
-
-def _file(name: str) -> Path:
-    return PARTS / f"{name}.json"
 
 
 if __name__ == "__main__":

@@ -26,12 +26,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MultiLabelBinarizer, StandardScaler
 
 from embedding import embed
-from matrix import Job, written
+from onetrunk.benchmark.jobs import Job
 from onetrunk.estimator import TextEstimator
 from onetrunk.families.multi_label import best_thresholds
 from onetrunk.families.scores import label_scores
 from onetrunk.model.backbone import Backbone
-from onetrunk.storage import read_json
+from shared import Parts
 
 ALPHAS = np.logspace(-1, 5, 13)
 Labelled = tuple[list[str], list[list[str]]]
@@ -79,8 +79,8 @@ class Mentions:
     def embedded(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Pooled states of train, validation and test, each ``(N, D)``."""
         parts = (self.train, self.held_out, self.test)
-        found = [embed(self.backbone, texts) for texts, _ in parts]
-        return found[0], found[1], found[2]
+        states = [embed(self.backbone, texts) for texts, _ in parts]
+        return states[0], states[1], states[2]
 
     def about(self) -> dict[str, Any]:
         known = set(self.labels)
@@ -93,18 +93,18 @@ class Mentions:
         }
 
 
-def by_example(gold: list[list[str]], found: list[list[str]]) -> float:
+def by_example(gold: list[list[str]], predicted: list[list[str]]) -> float:
     """F1 of macro-averaged precision and recall, as this data set is usually scored."""
-    pairs = [(set(g), set(f)) for g, f in zip(gold, found, strict=True)]
-    precision = mean(len(g & f) / len(f) for g, f in pairs if f) if any(found) else 0.0
+    pairs = [(set(g), set(f)) for g, f in zip(gold, predicted, strict=True)]
+    precision = mean(len(g & f) / len(f) for g, f in pairs if f) if any(predicted) else 0.0
     recall = mean(len(g & f) / len(g) for g, f in pairs)
     return 200 * precision * recall / max(precision + recall, 1e-9)
 
 
-def scores(gold: list[list[str]], found: list[list[str]]) -> dict[str, float]:
+def scores(gold: list[list[str]], predicted: list[list[str]]) -> dict[str, float]:
     return {
-        "micro_f1": label_scores(gold, found)["micro_f1"],
-        "example_f1": by_example(gold, found),
+        "micro_f1": label_scores(gold, predicted)["micro_f1"],
+        "example_f1": by_example(gold, predicted),
     }
 
 
@@ -114,27 +114,27 @@ def ours(data: Mentions, way: Mapping[str, Any]) -> dict[str, Any]:
     app = TextEstimator(data.backbone, "multi-label", **way)
     app.fit(*data.train, validation=data.held_out)
     seconds = time.process_time() - start
-    kept = app.app_.neighbours
+    neighbours = app.app_.neighbours
     return {
         **scores(data.test[1], app.predict(data.test[0])),
         "fit_seconds": seconds,
-        "neighbours": kept
-        and {name: getattr(kept, name) for name in ("count", "temperature", "share")},
+        "neighbours": neighbours
+        and {name: getattr(neighbours, name) for name in ("count", "temperature", "share")},
     }
 
 
 def peer(data: Mentions, model: Any) -> dict[str, Any]:
     """One setting of one of scikit-learn's models, and the processor's seconds of fitting it."""
-    (x, x_held_out, x_test), (_, gold), (_, asked) = data.embedded, data.held_out, data.test
+    (x, x_held_out, x_test), (_, gold), (_, gold_of_test) = data.embedded, data.held_out, data.test
     binarizer = MultiLabelBinarizer(classes=data.labels)
     y, start = binarizer.fit_transform(data.train[1]), time.process_time()
     model.fit(x, y)
     seconds = time.process_time() - start
-    judged, found = (_probabilities(model, part) for part in (x_held_out, x_test))
-    cuts = best_thresholds(judged - 0.5, binarizer.transform(gold) > 0) + 0.5
+    held_out, test = (_probabilities(model, part) for part in (x_held_out, x_test))
+    cuts = best_thresholds(held_out - 0.5, binarizer.transform(gold) > 0) + 0.5
     return {
-        "validation": label_scores(gold, _chosen(judged >= cuts, data.labels))["micro_f1"],
-        **scores(asked, _chosen(found >= cuts, data.labels)),
+        "validation": label_scores(gold, _chosen(held_out >= cuts, data.labels))["micro_f1"],
+        **scores(gold_of_test, _chosen(test >= cuts, data.labels)),
         "fit_seconds": seconds,
     }
 
@@ -165,43 +165,45 @@ def _probabilities(model: Any, x: np.ndarray) -> np.ndarray:
     """``(N, C)`` of a multi-label model; ridge gives numbers in their place."""
     if not hasattr(model, "predict_proba"):
         return np.asarray(model.predict(x))
-    found = model.predict_proba(x)
-    if isinstance(found, np.ndarray):
-        return found
-    return np.stack([p[:, 1] if p.shape[1] > 1 else np.zeros(len(x)) for p in found], axis=1)
+    probabilities = model.predict_proba(x)
+    if isinstance(probabilities, np.ndarray):
+        return probabilities
+    return np.stack(
+        [p[:, 1] if p.shape[1] > 1 else np.zeros(len(x)) for p in probabilities], axis=1
+    )
 
 
 def _chosen(yes: np.ndarray, labels: list[str]) -> list[list[str]]:
     return [[labels[i] for i in np.flatnonzero(row)] for row in yes]
 
 
-def jobs(data: Mentions, ways: Mapping[str, Mapping[str, Any]], parts: Path) -> list[Job]:
-    """A job an app and one a setting of scikit-learn's."""
-    makers: dict[Path, Callable[[], dict[str, Any]]] = {
-        _own_file(parts, name): partial(ours, data, way) for name, way in ways.items()
+def jobs(data: Mentions, ways: Mapping[str, Mapping[str, Any]], parts: Parts) -> list[Job]:
+    """A job for each app and one for each setting of scikit-learn's."""
+    makers: dict[str, Callable[[], dict[str, Any]]] = {
+        _our_part(name): partial(ours, data, way) for name, way in ways.items()
     } | {
-        _peer_file(parts, kind, name): partial(peer, data, model)
+        _peer_part(kind, name): partial(peer, data, model)
         for kind, models in peers().items()
         for name, model in models.items()
     }
-    return [written(file, make) for file, make in makers.items()]
+    return [parts.job(name, make) for name, make in makers.items()]
 
 
-def collected(data: Mentions, ways: Mapping[str, Any], parts: Path) -> dict[str, Any]:
+def collected(data: Mentions, ways: Mapping[str, Any], parts: Parts) -> dict[str, Any]:
     """What the jobs have made; of each of scikit-learn's kinds the setting that is best on
     validation rows."""
     best = {}
     for kind, models in peers().items():
-        found = {name: read_json(_peer_file(parts, kind, name), "a part") for name in models}
-        name = max(found, key=lambda name: float(found[name]["validation"]))
-        best[kind] = {"setting": name, **found[name]}
-    own = {name: read_json(_own_file(parts, name), "a part") for name in ways}
-    return {**data.about(), "onetrunk": own, "scikit-learn": best}
+        settings = {name: parts[_peer_part(kind, name)] for name in models}
+        name = max(settings, key=lambda name: float(settings[name]["validation"]))
+        best[kind] = {"setting": name, **settings[name]}
+    apps = {name: parts[_our_part(name)] for name in ways}
+    return {**data.about(), "onetrunk": apps, "scikit-learn": best}
 
 
-def _own_file(parts: Path, name: str) -> Path:
-    return parts / f"ufet_crowd.onetrunk, {name}.json"
+def _our_part(name: str) -> str:
+    return f"ufet_crowd.onetrunk, {name}"
 
 
-def _peer_file(parts: Path, kind: str, name: str) -> Path:
-    return parts / f"ufet_crowd.scikit-learn, {f'{kind} {name}'.strip()}.json"
+def _peer_part(kind: str, name: str) -> str:
+    return f"ufet_crowd.scikit-learn, {f'{kind} {name}'.strip()}"

@@ -28,11 +28,11 @@ from mteb.abstasks.task_metadata import TaskMetadata
 from mteb.models.abs_encoder import AbsEncoder
 
 from embedding import embed
-from matrix import environment
 from onetrunk.data.sources import find_file
 from onetrunk.model.backbone import Backbone, load_backbone
 from onetrunk.model.lora import NONE
 from onetrunk.storage import write_json
+from shared import environment
 
 TASKS = ("sst2", "trec6", "subj", "cr", "banking77", "sms_spam", "tweeteval_emotion",
          "tweeteval_offensive", "stackoverflow20", "clinc150")  # fmt: skip
@@ -94,13 +94,15 @@ def main() -> None:
     scores: dict[str, dict[str, Any]] = {}
     for name in options.backbones:
         encoder = Frozen(load_backbone(name))
-        found = scores[Path(name).name] = {}
+        by_task = scores[Path(name).name] = {}
         for task, local in tasks.items():
-            (one,) = local.evaluate(encoder, "test", encode_kwargs={"batch_size": 256}).values()
-            each = [100 * draw["accuracy"] for draw in one["scores_per_experiment"]]
-            found[task] = {"accuracy": round(mean(each), 2), "sd": round(stdev(each), 2)}
-            print(name, task, found[task], flush=True)
-        found["mean"] = round(mean(one["accuracy"] for one in found.values()), 2)
+            (result_of_task,) = local.evaluate(
+                encoder, "test", encode_kwargs={"batch_size": 256}
+            ).values()
+            draws = [100 * draw["accuracy"] for draw in result_of_task["scores_per_experiment"]]
+            by_task[task] = {"accuracy": round(mean(draws), 2), "sd": round(stdev(draws), 2)}
+            print(name, task, by_task[task], flush=True)
+        by_task["mean"] = round(mean(each["accuracy"] for each in by_task.values()), 2)
     result = {
         "what": "8 rows a label, 10 draws, logistic regression on frozen embeddings, local copies",
         "scores": scores,

@@ -97,10 +97,10 @@ def tune(job: dict[str, Any], strategy: str) -> tuple[dict[str, Any], list[dict[
     tried = []
 
     def speed(way: dict[str, Any]) -> float:
-        found = in_process(job, what="peer", strategy=strategy, way=way)
-        tried.append({**way, "tokens_a_second": round(found["tokens_a_second"])})
+        measured = in_process(job, what="peer", strategy=strategy, way=way)
+        tried.append({**way, "tokens_a_second": round(measured["tokens_a_second"])})
         print(f"  {PEERS[strategy]} {tried[-1]}", file=sys.stderr)
-        return found["tokens_a_second"]
+        return measured["tokens_a_second"]
 
     best = dict(WAY)
     fastest = speed(best)
@@ -108,9 +108,9 @@ def tune(job: dict[str, Any], strategy: str) -> tuple[dict[str, Any], list[dict[
         if name == "ungrouped" and strategy != "ner":
             continue
         way = best | change
-        found = speed(way)
-        if found > fastest:
-            best, fastest = way, found
+        tokens_a_second = speed(way)
+        if tokens_a_second > fastest:
+            best, fastest = way, tokens_a_second
     return best, tried
 
 
@@ -125,9 +125,9 @@ def compare(job: dict[str, Any], repeats: int, ways: dict[str, Any]) -> dict[str
     for repeat in range(repeats):
         for name, side in sides.items():
             turns[name].append(in_process(job, **side))
-            found = turns[name][-1]["tokens_a_second"]
-            print(f"  turn {repeat + 1} {name} {found:.0f}", file=sys.stderr)
-    result: dict[str, Any] = {name: summary(found) for name, found in turns.items()}
+            speed = turns[name][-1]["tokens_a_second"]
+            print(f"  turn {repeat + 1} {name} {speed:.0f}", file=sys.stderr)
+    result: dict[str, Any] = {name: summary(measured) for name, measured in turns.items()}
     for name, side in sides.items():
         result[name] |= {
             key: round(value, 4)
@@ -139,11 +139,11 @@ def compare(job: dict[str, Any], repeats: int, ways: dict[str, Any]) -> dict[str
         alone = in_process(job, what="peer", strategy=name, way=DEFAULTS)
         result[f"{peer} {name}, defaults"] = summary([alone])
     for name, peer in PEERS.items():
-        ours, theirs = turns[f"onetrunk {name}"], turns[f"{peer} {name}"]
+        ours, peers = turns[f"onetrunk {name}"], turns[f"{peer} {name}"]
         faster = [
-            a["tokens_a_second"] / b["tokens_a_second"] for a, b in zip(ours, theirs, strict=True)
+            a["tokens_a_second"] / b["tokens_a_second"] for a, b in zip(ours, peers, strict=True)
         ]
-        memory = [a["peak_mib"] / b["peak_mib"] for a, b in zip(ours, theirs, strict=True)]
+        memory = [a["peak_mib"] / b["peak_mib"] for a, b in zip(ours, peers, strict=True)]
         result[f"onetrunk over {peer}, {name}"] = {
             "tokens_a_second": round(median(faster), 2),
             "tokens_a_second_each": [round(value, 2) for value in faster],
@@ -157,30 +157,32 @@ def large_batch(job: dict[str, Any], repeats: int, size: int) -> dict[str, Any]:
     ways = {"plain": 10**9, "cached": None}  # None: as the recipe has it
     turns: dict[str, list[dict[str, Any]]] = {name: [] for name in ways}
     for _ in range(repeats):
-        for name, kept in ways.items():
-            found = in_process(
-                job, what="gradient", name=name, size=size, graph_tokens=kept,
+        for name, graph_tokens in ways.items():
+            measured = in_process(
+                job, what="gradient", name=name, size=size, graph_tokens=graph_tokens,
                 compare=name != "plain",
             )  # fmt: skip
-            turns[name].append(found)
-            print(f"  gradient {name} {found['seconds']:.1f} s", file=sys.stderr)
+            turns[name].append(measured)
+            print(f"  gradient {name} {measured['seconds']:.1f} s", file=sys.stderr)
     slower = [a["seconds"] / b["seconds"] for a, b in zip(*reversed(turns.values()), strict=True)]
-    found = {name: summary(of) for name, of in turns.items()}
+    medians = {name: summary(measured) for name, measured in turns.items()}
     difference = turns["cached"][0]["largest_difference_over_largest_gradient"]
-    found["cached"]["largest_difference_over_largest_gradient"] = difference
-    return {"pairs": size, **found, "time_cached_over_plain": round(median(slower), 3)}
+    medians["cached"]["largest_difference_over_largest_gradient"] = difference
+    return {"pairs": size, **medians, "time_cached_over_plain": round(median(slower), 3)}
 
 
 def summary(turns: list[dict[str, Any]]) -> dict[str, Any]:
     """Medians of every number; the best of what other work on the machine can only worsen."""
-    found = {
+    medians = {
         key: round(median(turn[key] for turn in turns), 4)
         for key, value in turns[0].items()
         if not isinstance(value, str)
     }
-    if "tokens_a_second" in found:
-        found["tokens_a_second_fastest"] = round(max(turn["tokens_a_second"] for turn in turns), 1)
-    return found | {key: value for key, value in turns[0].items() if isinstance(value, str)}
+    if "tokens_a_second" in medians:
+        medians["tokens_a_second_fastest"] = round(
+            max(turn["tokens_a_second"] for turn in turns), 1
+        )
+    return medians | {key: value for key, value in turns[0].items() if isinstance(value, str)}
 
 
 def main() -> None:

@@ -81,10 +81,10 @@ def metered(meter: dict[str, float]) -> type[Any]:
         def call(self: Processes, *arguments: Any) -> Any:
             start = time.perf_counter()
             self.wait()
-            met = time.perf_counter()
+            all_arrived = time.perf_counter()
             result = getattr(Processes, name)(self, *arguments)
-            meter["waiting"] += met - start
-            meter["exchange"] += time.perf_counter() - met
+            meter["waiting"] += all_arrived - start
+            meter["exchange"] += time.perf_counter() - all_arrived
             return result
 
         return call
@@ -112,8 +112,13 @@ def draw() -> None:
                 objective.draw(step, 0, GPUS)
             seconds.append(time.process_time() - before)
             texts = [o.texts(o.draw(step)) for o in trainer.objectives.values()]
-            tokens.append(sum(len(ids) for own in texts for ids in own))
-            distinct.append(sum(len({int(i) for ids in own for i in ids}) for own in texts))
+            tokens.append(sum(len(ids) for texts_of_family in texts for ids in texts_of_family))
+            distinct.append(
+                sum(
+                    len({int(i) for ids in texts_of_family for i in ids})
+                    for texts_of_family in texts
+                )
+            )
         batches.append({
             "rows": {name: times * size for name, size in sizes.items()},
             "tokens": round(median(tokens)),
@@ -168,8 +173,8 @@ def summary(rounds: list[dict[str, Any]]) -> dict[str, Any]:
 def computed(drawn: dict[str, Any]) -> dict[str, Any]:
     """A step on several GPUs: its arithmetic, and its exchange over three kinds of wire."""
     parameters, families = drawn["parameters"], drawn["families"]
-    own = parameters["LoRAs and objectives"]
-    dense = families * (parameters["backbone"] - parameters["token_embeddings"]) + own
+    lora_parameters = parameters["LoRAs and objectives"]
+    dense = families * (parameters["backbone"] - parameters["token_embeddings"]) + lora_parameters
     steps = []
     for batch in drawn["batches"]:
         flop = batch["tokens"] * ASSUMED["flop_a_token"]
@@ -191,10 +196,12 @@ def computed(drawn: dict[str, Any]) -> dict[str, Any]:
         "assumed": ASSUMED,
         "steps": steps,
         "megabytes_if_all_token_embeddings_travelled": round(
-            4 * (families * parameters["backbone"] + own) / 1e6, 1
+            4 * (families * parameters["backbone"] + lora_parameters) / 1e6, 1
         ),
         # Weights, a gradient for each family, AdamW's two moments.
-        "state_megabytes": round(4 * ((3 + families) * parameters["backbone"] + 4 * own) / 1e6),
+        "state_megabytes": round(
+            4 * ((3 + families) * parameters["backbone"] + 4 * lora_parameters) / 1e6
+        ),
         "hours_on_2_cores": {
             f"{rows:,} rows": {
                 "prepare": round(rows / texts["prepare"] / 3600, 2),

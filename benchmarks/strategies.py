@@ -21,15 +21,16 @@ from typing import Any
 
 import torch
 
-from matrix import ENCODER, ROWS, Job, cell, environment, public, work
 from onetrunk.adaptation.task import AdaptSettings
+from onetrunk.benchmark.jobs import Job, work
 from onetrunk.config import Recipe, load_recipe
 from onetrunk.families import family as family_named
-from onetrunk.model.backbone import Backbone, load_backbone
+from onetrunk.model.backbone import load_backbone
 from onetrunk.prefinetuning.log import read_conflicts
 from onetrunk.prefinetuning.plot import plot_conflicts
 from onetrunk.prefinetuning.run import prefinetune
 from onetrunk.storage import read_json, write_json
+from shared import ENCODER, ROWS, environment, file_job, json_job, public, scores_of
 
 RECIPE, MUPPET = Path("recipes/tpl.yaml"), Path("recipes/muppet.yaml")
 RUN = Path("runs/strategies")
@@ -78,18 +79,13 @@ def cell_file(row: str, task: str, seed: int) -> Path:
     return RUN / "cells" / f"{row}.{task}.{seed}.json"
 
 
-def score(data: Path, row: str, task: str, seed: int) -> None:
+def score(data: Path, row: str, task: str, seed: int) -> dict[str, Any]:
     """The seed of stage 1 draws the labelled rows, too."""
-    loaded = _loaded("tpl" if row == DISCARDED else row, seed)
+    loaded = load_backbone(backbone_folder("tpl" if row == DISCARDED else row, seed))
     if row == DISCARDED:
         loaded = replace(loaded, primary_loras={})
     adapters = {adapter: AdaptSettings(adapter=adapter, seed=seed) for adapter in ADAPTERS}
-    found = cell(loaded, data, TASKS[task], task, seed, adapters)
-    write_json(cell_file(row, task, seed), found)
-
-
-def _loaded(strategy: str, seed: int) -> Backbone:
-    return load_backbone(backbone_folder(strategy, seed))
+    return scores_of(loaded, data, TASKS[task], task, adapters)
 
 
 def rows_of(strategy: str) -> list[str]:
@@ -99,16 +95,16 @@ def rows_of(strategy: str) -> list[str]:
 
 def jobs(data: Path) -> list[Job]:
     """Each backbone, then its cells."""
-    found: list[Job] = []
+    listed: list[Job] = []
     for strategy, seed in BACKBONES:
         folder = backbone_folder(strategy, seed)
-        found.append(Job(folder, partial(_train, data, strategy, seed)))
-        found += [
-            Job(cell_file(row, task, seed), partial(score, data, row, task, seed), folder)
+        listed.append(file_job(folder, partial(_train, data, strategy, seed)))
+        listed += [
+            json_job(cell_file(row, task, seed), partial(score, data, row, task, seed), folder)
             for row in rows_of(strategy)
             for task in TASKS
         ]
-    return found
+    return listed
 
 
 def _train(data: Path, strategy: str, seed: int) -> None:
@@ -121,18 +117,18 @@ def table(seeds: Sequence[int]) -> dict[str, Any]:
     for adapter in ADAPTERS:
         for row in ROWS_OF_TABLE:
             files = {seed: [cell_file(row, task, seed) for task in TASKS] for seed in seeds}
-            complete = [s for s, own in files.items() if all(file.exists() for file in own)]
+            complete = [s for s in seeds if all(file.exists() for file in files[s])]
             if not complete:
                 continue
             cells = [[read_json(f, "a cell")[adapter] for f in files[s]] for s in complete]
             scores = {
-                task: [found[i][family_named(kind).metric] for found in cells]
+                task: [of_seed[i][family_named(kind).metric] for of_seed in cells]
                 for i, (task, kind) in enumerate(TASKS.items())
             }
             means: dict[str, Any] = {t: round(mean(values), 2) for t, values in scores.items()}
             for kind in ("ner", "tc"):
-                own = [scores[task] for task in TASKS if TASKS[task] == kind]
-                by_seed = [round(mean(values), 2) for values in zip(*own, strict=True)]
+                of_kind = [scores[task] for task in TASKS if TASKS[task] == kind]
+                by_seed = [round(mean(values), 2) for values in zip(*of_kind, strict=True)]
                 means[f"{kind}_mean"], means[f"{kind}_by_seed"] = round(mean(by_seed), 2), by_seed
             tables.setdefault(adapter, {})[row] = {"seeds": complete, **means}
     return tables
@@ -144,8 +140,8 @@ def collect(data: Path) -> dict[str, Any]:
         folder = backbone_folder(strategy, seed)
         if folder.exists():
             record = read_json(folder / "onetrunk.json", "a backbone")
-            kept = ("steps", "useful_tokens", "padding_waste", "seconds", "precision")
-            records[f"{strategy}.{seed}"] = {key: record[key] for key in kept}
+            keys = ("steps", "useful_tokens", "padding_waste", "seconds", "precision")
+            records[f"{strategy}.{seed}"] = {key: record[key] for key in keys}
     return {
         "what": f"{STEPS} steps of stage 1 by every strategy, then {ROWS} labelled rows a task. "
         "The draw of rows goes with the seed of stage 1; tables of seed 0 compare like with like",
@@ -162,9 +158,9 @@ def collect(data: Path) -> dict[str, Any]:
 def heat_maps(path: Path) -> None:
     """Draw the conflict of every finished strategy whose families share the backbone, seed 0."""
     folders = {name: backbone_folder(name, seed) for name, seed in BACKBONES if seed == 0}
-    found = read_conflicts(folders)
-    if found:
-        plot_conflicts(found, path, f"gradient conflict by layer, {STEPS} steps")
+    conflicts = read_conflicts(folders)
+    if conflicts:
+        plot_conflicts(conflicts, path, f"gradient conflict by layer, {STEPS} steps")
 
 
 def main() -> None:

@@ -6,8 +6,8 @@ One key is changed at a time from k = 3, rank 16, weight 0.2, in ``recipes/tpl.y
 as many steps as in ``strategies.py``: eleven minutes of one core with bf16 instructions. k of the
 primary LoRA and k of the app's LoRA are told apart: every backbone of the k sweep gets apps of
 every depth. Work is shared and resumed as in ``strategies.py``; backbones are kept in
-``runs/sweep``, scores in ``results/sweep``; a point whose scores are there is not trained again.
-``--collect`` writes ``results/sweep.json`` from what is finished.
+``runs/sweep``, scores in ``results/sweep-parts.json``; a point whose scores are there is not
+trained again. ``--collect`` writes ``results/sweep.json`` from what is finished.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from typing import Any
 
 import torch
 
-from matrix import ENCODER, ROWS, Job, cell, environment, public, work
 from onetrunk.adaptation.task import AdaptSettings
+from onetrunk.benchmark.jobs import Job, work
 from onetrunk.config import Recipe
 from onetrunk.families import family as family_named
 from onetrunk.model.backbone import load_backbone
 from onetrunk.prefinetuning.run import prefinetune
-from onetrunk.storage import read_json, write_json
+from onetrunk.storage import write_json
+from shared import ENCODER, ROWS, Parts, environment, file_job, public, scores_of
 from strategies import STEPS, TASKS
 from strategies import recipe_of as full_recipe
 
 RUN = Path("runs/sweep")
-CELLS = Path("results/sweep")
 DRAW = 0
 DEPTHS = (1, 2, 3, 6)
 
@@ -84,49 +84,43 @@ def adapters(point: Point) -> dict[str, AdaptSettings]:
     }
 
 
-def cell_file(point: Point, task: str) -> Path:
-    return CELLS / f"{point.name}.{task}.json"
+def part(point: Point, task: str) -> str:
+    return f"{point.name}.{task}"
 
 
-def score(data: Path, point: Point, task: str) -> None:
-    loaded = load_backbone(point.folder)
-    write_json(cell_file(point, task), cell(loaded, data, TASKS[task], task, DRAW, adapters(point)))
+def score(data: Path, point: Point, task: str) -> dict[str, Any]:
+    return scores_of(load_backbone(point.folder), data, TASKS[task], task, adapters(point))
 
 
-def jobs(data: Path) -> list[Job]:
+def jobs(data: Path, parts: Parts) -> list[Job]:
     listed = []
     for point in points():
-        if all(cell_file(point, task).exists() for task in TASKS):
+        if all(part(point, task) in parts for task in TASKS):
             continue
-        listed.append(
-            Job(
-                point.folder,
-                partial(prefinetune, recipe_of(data, point), point.folder, resume=True),
-            )
-        )
+        train = partial(prefinetune, recipe_of(data, point), point.folder, resume=True)
+        listed.append(file_job(point.folder, train))
         listed += [
-            Job(cell_file(point, task), partial(score, data, point, task), point.folder)
+            parts.job(part(point, task), partial(score, data, point, task), point.folder)
             for task in TASKS
         ]
     return listed
 
 
-def row(point: Point) -> dict[str, Any] | None:
+def row(point: Point, parts: Parts) -> dict[str, Any] | None:
     """Means over the tasks of each family, by app; None while cells are missing."""
-    files = {task: cell_file(point, task) for task in TASKS}
-    if not all(file.exists() for file in files.values()):
+    if not all(part(point, task) in parts for task in TASKS):
         return None
-    cells = {task: read_json(file, "a cell") for task, file in files.items()}
-    found: dict[str, Any] = {}
+    cells = {task: parts[part(point, task)] for task in TASKS}
+    rows: dict[str, Any] = {}
     for adapter in adapters(point):
         scores = {
             task: cells[task][adapter][family_named(kind).metric] for task, kind in TASKS.items()
         }
-        found[adapter] = {
+        rows[adapter] = {
             f"{kind}_mean": round(mean(scores[t] for t in TASKS if TASKS[t] == kind), 2)
             for kind in ("ner", "tc")
         } | scores
-    return found
+    return rows
 
 
 def main() -> None:
@@ -137,22 +131,23 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("results/sweep.json"))
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    data = options.data.resolve()
+    data, parts = options.data.resolve(), Parts("sweep")
     if not options.collect:
-        work(jobs(data))
+        work(jobs(data, parts))
     result = {
         "what": f"tpl, {STEPS} steps of stage 1, one seed; then {ROWS} labelled rows a task, one "
         "draw; one key changed at a time",
         "encoder": ENCODER,
         "centre": CENTRE.__dict__,
         "sweeps": {
-            key: {point.name: row(point) for point in sweep if row(point)}
+            key: {point.name: scores for point in sweep if (scores := row(point, parts))}
             for key, sweep in SWEEPS.items()
         },
         "recipe": public(recipe_of(data, CENTRE)),
         **environment(),
     }
     write_json(options.out, result)
+    parts.pack()
     means = {
         key: {
             name: {app: (v["ner_mean"], v["tc_mean"]) for app, v in apps.items()}

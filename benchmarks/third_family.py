@@ -23,20 +23,22 @@ from typing import Any
 
 import torch
 
-from matrix import ENCODER, ROWS, Job, cell, environment, public, work
 from onetrunk.adaptation.task import AdaptSettings
+from onetrunk.benchmark.jobs import Job, work
 from onetrunk.config import Recipe, load_recipe
 from onetrunk.families import FAMILIES
 from onetrunk.families import family as family_named
 from onetrunk.model.backbone import load_backbone
+from onetrunk.prefinetuning.objectives import OBJECTIVES
 from onetrunk.prefinetuning.run import prefinetune
 from onetrunk.storage import atomic_folder, read_json, write_json
+from shared import ENCODER, ROWS, environment, file_job, json_job, public, scores_of
 
 EXAMPLE = Path("examples/inference_family")
 sys.path.insert(0, str(EXAMPLE))
 
 import weak_data  # noqa: E402
-from onetrunk_nli import Inference  # noqa: E402
+from onetrunk_nli import Inference, InferenceObjective  # noqa: E402
 
 RECIPE = Path("recipes/tpl.yaml")
 RUN = Path("runs/third-family")
@@ -81,20 +83,20 @@ def cell_file(arm: str, task: str, seed: int) -> Path:
     return RUN / "cells" / f"{arm}.{task}.{seed}.json"
 
 
-def score(data: Path, arm: str, task: str, seed: int) -> None:
+def score(data: Path, arm: str, task: str, seed: int) -> dict[str, Any]:
     loaded = load_backbone(backbone_folder(arm))
     adapters = {adapter: AdaptSettings(adapter=adapter, seed=seed) for adapter in ADAPTERS}
     root = THIRD if TASKS[task] == "nli" else data
-    write_json(cell_file(arm, task, seed), cell(loaded, root, TASKS[task], task, seed, adapters))
+    return scores_of(loaded, root, TASKS[task], task, adapters)
 
 
 def jobs(data: Path, steps: int) -> list[Job]:
-    listed = [Job(THIRD, partial(build, data))]
+    listed = [file_job(THIRD, partial(build, data))]
     for arm in ARMS:
         folder = backbone_folder(arm)
-        listed.append(Job(folder, partial(train, arm, steps), THIRD))
+        listed.append(file_job(folder, partial(train, arm, steps), THIRD))
         listed += [
-            Job(cell_file(arm, task, seed), partial(score, data, arm, task, seed), folder)
+            json_job(cell_file(arm, task, seed), partial(score, data, arm, task, seed), folder)
             for seed in SEEDS
             for task in TASKS
         ]
@@ -128,8 +130,8 @@ def table() -> dict[str, Any]:
                 for task, kind in TASKS.items()
             }
             for kind in dict.fromkeys(TASKS.values()):
-                own = [row[task] for task in TASKS if TASKS[task] == kind]
-                row[f"{kind} mean"] = round(mean(own), 2)
+                scores = [row[task] for task in TASKS if TASKS[task] == kind]
+                row[f"{kind} mean"] = round(mean(scores), 2)
             tables.setdefault(adapter, {})[arm] = row
     return tables
 
@@ -173,7 +175,8 @@ def main() -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     if Inference.name not in FAMILIES:  # it is if the example was installed
-        FAMILIES.add(Inference())
+        FAMILIES.add(Inference.name, Inference())
+        OBJECTIVES.add(Inference.name, InferenceObjective)
     work(jobs(options.data, options.steps))
     collect(options.out, options.steps)
 

@@ -24,7 +24,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from matrix import ROWS, cell
 from onetrunk.adaptation.task import AdaptSettings
 from onetrunk.config import Recipe, load_recipe
 from onetrunk.data.sources import read_pairs, stream_texts
@@ -34,6 +33,7 @@ from onetrunk.label.run import label, survey
 from onetrunk.model.backbone import load_backbone
 from onetrunk.prefinetuning.run import prefinetune
 from onetrunk.storage import read_json, write_json
+from shared import ROWS, scores_of
 from strategies import ADAPTERS, RECIPE
 from strategies import TASKS as EIGHT
 
@@ -82,10 +82,8 @@ def main() -> None:
         for task in TASKS:
             file = RUN / f"{arm}.{task}.{seed}.json"
             if not file.exists():
-                settings = {
-                    adapter: AdaptSettings(adapter=adapter, seed=seed) for adapter in ADAPTERS
-                }
-                write_json(file, cell(loaded, options.data, TASKS[task], task, seed, settings))
+                ways = {adapter: AdaptSettings(adapter=adapter, seed=seed) for adapter in ADAPTERS}
+                write_json(file, scores_of(loaded, options.data, TASKS[task], task, ways))
             cells[f"{arm}/{task}/{seed}"] = read_json(file, "a cell")
     summary = {
         f"{adapter}/{arm}": {

@@ -24,7 +24,6 @@ from typing import Any
 import torch
 
 from bundle_parity import answers
-from matrix import drawn, environment
 from onetrunk.adaptation.fit import fit
 from onetrunk.adaptation.task import AdaptSettings
 from onetrunk.bundle.export import export_bundle
@@ -35,6 +34,7 @@ from onetrunk.families import family as family_named
 from onetrunk.model.backbone import load_backbone
 from onetrunk.storage import write_json
 from peers.browser import in_chromium
+from shared import drawn, environment
 
 WEB = Path(__file__).parents[1] / "web"
 APPS = {
@@ -74,55 +74,57 @@ export default async function run() {
 def in_utf16(results: list[dict[str, Any]]) -> None:
     """Make offsets of characters those of UTF-16 code units, as JavaScript counts."""
     for result in results:
-        for found in result["apps"].values():
-            for entity in found.get("entities", []):
+        for answer in result["apps"].values():
+            for entity in answer.get("entities", []):
                 for end in ("start", "end"):
                     before = result["text"][: entity[end]]
                     entity[end] = len(before.encode("utf-16-le", "surrogatepass")) // 2
 
 
-def gap(one: dict[str, Any], other: dict[str, Any]) -> float:
+def gap(first: dict[str, Any], second: dict[str, Any]) -> float:
     """Largest difference of a probability."""
-    if "labels" in one:
-        theirs = other["probabilities"]
-        return max(abs(p - theirs[label]) for label, p in one["probabilities"].items())
-    pairs = zip(one["entities"], other["entities"], strict=False)
+    if "labels" in first:
+        probabilities = second["probabilities"]
+        return max(abs(p - probabilities[label]) for label, p in first["probabilities"].items())
+    pairs = zip(first["entities"], second["entities"], strict=False)
     return max((abs(a["score"] - b["score"]) for a, b in pairs), default=0.0)
 
 
 def compare(bundle: Path, texts: list[str]) -> dict[str, Any]:
     """One bundle in both runtimes."""
     runtime = Runtime(bundle, threads=1)
-    wanted = runtime.predict(texts)
+    predictions = runtime.predict(texts)
     times = []
     for _ in range(REPEATS):
         start = time.perf_counter()
         runtime.predict([MESSAGE])
         times.append(1000 * (time.perf_counter() - start))
-    said = in_chromium(
+    answer = in_chromium(
         SCRIPT.replace("REPEATS", str(REPEATS)),
         {"web": WEB, "ort": WEB / "node_modules/onnxruntime-web/dist", "bundle": bundle},
         {"/texts.json": json.dumps(texts), "/message.json": json.dumps(MESSAGE)},
     )
-    in_utf16(wanted)
+    in_utf16(predictions)
     differ, gaps = dict.fromkeys(APPS, 0), []
-    given = said["found"]["predictions"]
+    of_browser = answer["found"]["predictions"]
     for name in APPS:
-        pairs = zip(answers(wanted, name), answers(given, name), strict=True)
-        for number, (one, other) in enumerate(pairs):
-            if one != other:
+        pairs = zip(answers(predictions, name), answers(of_browser, name), strict=True)
+        for number, (ours, browsers) in enumerate(pairs):
+            if ours != browsers:
                 differ[name] += 1
             else:
-                gaps.append(gap(wanted[number]["apps"][name], given[number]["apps"][name]))
+                gaps.append(
+                    gap(predictions[number]["apps"][name], of_browser[number]["apps"][name])
+                )
     return {
         "answers": len(texts) * len(APPS),
         "answers_that_differ": sum(differ.values()),
         "by_app": {name: count for name, count in differ.items() if count},
         "largest_difference_of_a_probability": round(max(gaps), 5),
-        "ms_browser": round(median(said["found"]["times"]), 2),
+        "ms_browser": round(median(answer["found"]["times"]), 2),
         "ms_python": round(median(times), 2),
-        "cold_start_ms_browser": round(said["found"]["cold"]),
-        "browser": said["browser"],
+        "cold_start_ms_browser": round(answer["found"]["cold"]),
+        "browser": answer["browser"],
     }
 
 

@@ -76,7 +76,18 @@ def test_a_stream_answers_as_predict_does(model: Model) -> None:
         (pd.Series(["a", float("nan")]), "item 1 is nan"),
         ([["a", "b"]], "item 0 is"),
     ],
-    ids=str,
+    ids=[
+        "none",
+        "nan",
+        "bytes",
+        "set",
+        "frame",
+        "arrow",
+        "dict",
+        "none-in-list",
+        "nan-in-series",
+        "nested",
+    ],
 )
 def test_what_is_no_text_is_refused(model: Model, ask: str, texts: Any, why: str) -> None:
     with pytest.raises(UserError) as refused:

@@ -40,10 +40,10 @@ class _Handler(SimpleHTTPRequestHandler):
         super().__init__(*args)
 
     def do_GET(self) -> None:
-        if (found := self.texts.get(self.path)) is None:
+        if (text := self.texts.get(self.path)) is None:
             return super().do_GET()
         kinds = {"js": "text/javascript", "json": "application/json"}
-        content = found.encode()
+        content = text.encode()
         self.send_response(200)
         self.send_header("Content-Type", kinds.get(self.path.rsplit(".", 1)[-1], "text/html"))
         self.send_header("Content-Length", str(len(content)))
@@ -94,13 +94,13 @@ def in_chromium(
             stderr=subprocess.DEVNULL,
         )  # fmt: skip
         try:
-            found = results.get(timeout=timeout)
+            answer = results.get(timeout=timeout)
         except Empty:
             raise RuntimeError(f"the browser said nothing in {timeout:.0f} s") from None
         finally:
             browser.kill()
             browser.wait()
             server.shutdown()
-    if "error" in found:
-        raise RuntimeError(found["error"])
-    return found
+    if "error" in answer:
+        raise RuntimeError(answer["error"])
+    return answer

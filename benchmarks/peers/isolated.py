@@ -25,8 +25,8 @@ def in_process(script: str, job: dict[str, Any]) -> dict[str, Any]:
     )
     if done.returncode:
         raise SystemExit(f"{job}\n{done.stderr}")
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
 
 
 def parse(

@@ -40,7 +40,7 @@ class Timing:
         seconds = self.ends[-1] - self.ends[self.warmup - 1]
         steps = len(self.ends) - self.warmup
         tokens, padded = sum(self.tokens[self.warmup :]), sum(self.padded[self.warmup :])
-        found = {
+        result = {
             "seconds_a_step": seconds / steps,
             # Of all threads: less disturbed by other work on the machine.
             "cpu_seconds_a_step": (self.cpu[-1] - self.cpu[self.warmup - 1]) / steps,
@@ -51,12 +51,12 @@ class Timing:
         }
         if products is not None:
             alone = products.seconds() / steps
-            found |= {
+            result |= {
                 "gflop_a_step": products.flops / steps / 1e9,
                 "matrix_products_seconds_a_step": alone,
-                "share_of_matrix_product_rate": alone / found["seconds_a_step"],
+                "share_of_matrix_product_rate": alone / result["seconds_a_step"],
             }
-        return found
+        return result
 
 
 def peak_mib() -> float:

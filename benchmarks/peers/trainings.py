@@ -28,13 +28,13 @@ def onetrunk(recipe: Any, warmup: int, steps: int, products: bool) -> dict[str, 
     for step in range(warmup + steps):
         record = trainer.step(step)
         timing.end(record.tokens, record.padded)
-    found = timing.summary() | {"precision": trainer.precision}
+    result = timing.summary() | {"precision": trainer.precision}
     if products:
         with MatrixProducts() as seen:
             for step in range(warmup, warmup + steps):
                 trainer.step(step)
-        found |= timing.summary(seen)
-    return found
+        result |= timing.summary(seen)
+    return result
 
 
 def gradient(
@@ -51,7 +51,7 @@ def gradient(
     trainer = Trainer(recipe)
     start = time.perf_counter(), time.process_time()
     _, tokens = trainer.backward("tc", 0)
-    found = {
+    result = {
         "seconds": time.perf_counter() - start[0],
         "cpu_seconds": time.process_time() - start[1],
         "tokens": tokens,
@@ -61,11 +61,11 @@ def gradient(
     gradients = {name: p.grad for name, p in trainer.shared.items() if p.grad is not None}
     save_file(gradients, file)
     if plain is not None:
-        want = load_file(plain)
-        largest = max(float(gradient.abs().max()) for gradient in want.values())
-        apart = max(float((gradients[name] - want[name]).abs().max()) for name in want)
-        found["largest_difference_over_largest_gradient"] = apart / largest
-    return found
+        reference = load_file(plain)
+        largest = max(float(gradient.abs().max()) for gradient in reference.values())
+        apart = max(float((gradients[name] - reference[name]).abs().max()) for name in reference)
+        result["largest_difference_over_largest_gradient"] = apart / largest
+    return result
 
 
 def pairs(folder: Path, way: Way, warmup: int, steps: int, products: bool) -> dict[str, Any]:
@@ -205,9 +205,9 @@ def trained(
         }
         watch = Watch()
         make(arguments, watch).train()
-        found = watch.timing.summary()
+        result = watch.timing.summary()
         if products:
             seen = MatrixProducts()
             make(arguments, Watch(seen)).train()
-            found |= watch.timing.summary(seen)
-    return found
+            result |= watch.timing.summary(seen)
+    return result

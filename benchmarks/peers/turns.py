@@ -12,11 +12,11 @@ def turns(
     ways: Mapping[str, Callable[[], Any]], repeats: int, warm_up: int = 1
 ) -> dict[str, list[float]]:
     """Milliseconds of each way, of every turn after the first ``warm_up``."""
-    found: dict[str, list[float]] = {name: [] for name in ways}
+    milliseconds: dict[str, list[float]] = {name: [] for name in ways}
     for turn in range(warm_up + repeats):
         for name, way in ways.items():
             start = time.perf_counter()
             way()
             if turn >= warm_up:
-                found[name].append(1000 * (time.perf_counter() - start))
-    return found
+                milliseconds[name].append(1000 * (time.perf_counter() - start))
+    return milliseconds

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from onetrunk.benchmark.suite import Suite, load_suite
+from onetrunk.benchmark.suite import Suite
+from onetrunk.benchmark.suite_file import load_suite
 
 MakeSuite = Callable[..., Suite]
 
@@ -45,9 +46,9 @@ def suite_file(corpora: Path, tiny_encoder_folder: Any) -> Callable[..., Path]:
                 {"name": "verb", "family": "tc", "data": "tc/app", "metric": "macro_f1"},
             ],
         }
-        kept = {key: value for key, value in (content | changes).items() if value is not None}
+        content = {key: value for key, value in (content | changes).items() if value is not None}
         path = corpora / "suite.yaml"
-        path.write_text(yaml.safe_dump(kept, sort_keys=False))
+        path.write_text(yaml.safe_dump(content, sort_keys=False))
         return path
 
     return make

@@ -7,9 +7,8 @@ from sklearn.metrics import accuracy_score, f1_score
 from onetrunk.benchmark import bootstrap as module
 from onetrunk.benchmark.bootstrap import (
     accuracy,
+    f1,
     label_counts,
-    macro_f1,
-    micro_f1,
     paired_bootstrap,
 )
 from onetrunk.families.scores import entity_scores
@@ -27,36 +26,36 @@ def test_metrics_equal_scikit_learn_on_resampled_rows(seed: int) -> None:
     rng = np.random.default_rng(seed)
     gold, guess = rng.integers(0, 6, (2, 12))  # so few that some labels are only guessed
     drawn = rng.integers(0, 12, 12)
-    truth, found = gold[drawn], guess[drawn]
+    truth, predicted = gold[drawn], guess[drawn]
     means = label_counts(gold, guess, 6)[drawn].mean(0)[None]
-    expected = 100 * f1_score(truth, found, average="macro", zero_division=0)
-    assert macro_f1(means)[0] == pytest.approx(expected)
-    right = (truth == found).astype(float)
+    expected = 100 * f1_score(truth, predicted, average="macro", zero_division=0)
+    assert f1(means)[0] == pytest.approx(expected)
+    right = (truth == predicted).astype(float)
     assert accuracy(right[:, None].mean(0)[None])[0] == pytest.approx(
-        100 * accuracy_score(truth, found)
+        100 * accuracy_score(truth, predicted)
     )
     ones = np.ones(12)
-    assert micro_f1(np.stack([ones, ones, right], 1).mean(0)[None])[0] == pytest.approx(
-        100 * f1_score(truth, found, average="micro")
+    assert f1(np.stack([ones, ones, right], 1).mean(0)[None])[0] == pytest.approx(
+        100 * f1_score(truth, predicted, average="micro")
     )
 
 
-def test_micro_f1_equals_entity_scores() -> None:
+def test_f1_of_one_class_equals_entity_scores() -> None:
     gold = [["B-A", "I-A", "O"], ["B-B"], ["O", "O"]]
     guess = [["B-A", "O", "B-B"], ["B-B"], ["O", "O"]]
     counts = np.array([[1, 2, 0], [1, 1, 1], [0, 0, 0]], dtype=float)
-    assert micro_f1(counts.mean(0)[None])[0] == pytest.approx(entity_scores(gold, guess)["f1"])
-    assert micro_f1(np.zeros((1, 3)))[0] == 0
+    assert f1(counts.mean(0)[None])[0] == pytest.approx(entity_scores(gold, guess)["f1"])
+    assert f1(np.zeros((1, 3)))[0] == 0
 
 
 def test_the_interval_is_that_of_paired_proportions() -> None:
     first, second = systems(1500)
-    found = paired_bootstrap(first, second, accuracy)
-    assert found.difference == pytest.approx(100 * (first - second).mean())
+    result = paired_bootstrap(first, second, accuracy)
+    assert result.difference == pytest.approx(100 * (first - second).mean())
     half = 1.96 * 100 * (first - second).std() / 1500**0.5
-    assert found.high - found.difference == pytest.approx(half, rel=0.05)
-    assert found.difference - found.low == pytest.approx(half, rel=0.05)
-    assert found.p == pytest.approx(1 / 10_001)
+    assert result.high - result.difference == pytest.approx(half, rel=0.05)
+    assert result.difference - result.low == pytest.approx(half, rel=0.05)
+    assert result.p == pytest.approx(1 / 10_001)
 
 
 def test_p_values_are_right_where_nothing_differs() -> None:
@@ -72,18 +71,18 @@ def test_p_values_are_right_where_nothing_differs() -> None:
 def test_a_system_does_not_differ_from_itself() -> None:
     rng = np.random.default_rng(7)
     rows = label_counts(rng.integers(0, 9, 200), rng.integers(0, 9, 200), 9)
-    found = paired_bootstrap(rows, rows, macro_f1, resamples=500)
-    assert (found.difference, found.low, found.high, found.p) == (0, 0, 0, 1)
+    result = paired_bootstrap(rows, rows, f1, resamples=500)
+    assert (result.difference, result.low, result.high, result.p) == (0, 0, 0, 1)
 
 
 def test_swapping_the_systems_turns_the_sign() -> None:
     first, second = systems(200)
-    one, other = (
+    forward, backward = (
         paired_bootstrap(first, second, accuracy),
         paired_bootstrap(second, first, accuracy, seed=1),
     )
-    assert one.difference == -other.difference
-    assert (one.low, one.high) == pytest.approx((-other.high, -other.low), abs=0.6)
+    assert forward.difference == -backward.difference
+    assert (forward.low, forward.high) == pytest.approx((-backward.high, -backward.low), abs=0.6)
 
 
 def test_kinds_of_row_are_resampled_as_rows_are(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,22 +91,22 @@ def test_kinds_of_row_are_resampled_as_rows_are(monkeypatch: pytest.MonkeyPatch)
     gold = rng.integers(1, 5, 120).astype(float)
     right = rng.binomial(gold.astype(int), [[0.7], [0.6]])
     noise = rng.random((2, 120))  # of predicted counts, so that no two rows are alike
-    one, two = (np.stack([gold, gold + noise[at], right[at]], 1) for at in (0, 1))
+    first, second = (np.stack([gold, gold + noise[at], right[at]], 1) for at in (0, 1))
     monkeypatch.setattr(module, "_CHUNK_NUMBERS", 120 * 700)
-    found = paired_bootstrap(one, two, micro_f1, resamples=4000)
+    result = paired_bootstrap(first, second, f1, resamples=4000)
     drawn = rng.integers(0, 120, (4000, 120))
-    expected = micro_f1(one[drawn].mean(1)) - micro_f1(two[drawn].mean(1))
-    assert (found.low, found.high) == pytest.approx(
+    expected = f1(first[drawn].mean(1)) - f1(second[drawn].mean(1))
+    assert (result.low, result.high) == pytest.approx(
         tuple(np.quantile(expected, (0.025, 0.975))), abs=0.4
     )
 
 
 def test_seeds_and_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = systems(100)
-    found = [paired_bootstrap(first, second, accuracy, 999, seed) for seed in (0, 0, 1)]
-    assert found[0] == found[1] != found[2]
+    result = [paired_bootstrap(first, second, accuracy, 999, seed) for seed in (0, 0, 1)]
+    assert result[0] == result[1] != result[2]
     monkeypatch.setattr(module, "_CHUNK_NUMBERS", 40)
-    assert paired_bootstrap(first, second, accuracy, 999) == found[0]
+    assert paired_bootstrap(first, second, accuracy, 999) == result[0]
 
 
 def test_other_rows_are_refused() -> None:

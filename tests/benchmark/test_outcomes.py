@@ -54,21 +54,23 @@ def test_scores_from_outcomes_are_the_familys() -> None:
     rng = np.random.default_rng(0)
     pairs = [tagged(rng, words) for words in rng.integers(1, 9, 60)]
     rows = [TaggedText.from_words(["w"] * len(gold), gold) for gold, _ in pairs]
-    found = [Tagged(predicted, [0.5] * len(predicted)) for _, predicted in pairs]
+    tagged_rows = [Tagged(predicted, [0.5] * len(predicted)) for _, predicted in pairs]
     labels = ["x", "y", "z", "never"]
     texts = [LabelledText("t", (str(rng.choice(labels[:3])),)) for _ in range(50)]
     answers = [Labelled((str(rng.choice(labels[:3])),), {}) for _ in range(50)]
     cases: list[tuple[str, list[Any], list[Any], list[str]]] = [
-        ("ner", rows, found, ["a", "b"]), ("tc", texts, answers, labels)
+        ("ner", rows, tagged_rows, ["a", "b"]), ("tc", texts, answers, labels)
     ]  # fmt: skip
-    for name, given, predictions, classes in cases:
-        outcomes = outcomes_of(family(name), given, predictions, classes)
+    for name, examples, predictions, classes in cases:
+        outcomes = outcomes_of(family(name), examples, predictions, classes)
         assert outcomes is not None
         back = Outcomes.from_json(outcomes.as_json())
-        assert back.scores() == outcomes.scores() == family(name).score(given, predictions)
+        assert back.scores() == outcomes.scores() == family(name).score(examples, predictions)
         # Any resample, too: that is what they are for.
-        chosen = rng.integers(0, len(given), 30)
-        expected = family(name).score([given[i] for i in chosen], [predictions[i] for i in chosen])
+        chosen = rng.integers(0, len(examples), 30)
+        expected = family(name).score(
+            [examples[i] for i in chosen], [predictions[i] for i in chosen]
+        )
         assert back.take(chosen).scores() == expected
 
 
@@ -83,7 +85,7 @@ def test_nothing_is_packed_for_other_predictions() -> None:
     "change", [{"kind": "words"}, {"shape": [2, 3]}, {"labels": ["a"]}, {"data": None}]
 )
 def test_damaged_outcomes_are_refused(change: dict[str, Any]) -> None:
-    given = Outcomes("labels", np.array([[0, 1], [1, 1], [0, 0]]), ["a", "b"]).as_json()
-    Outcomes.from_json(given)
+    content = Outcomes("labels", np.array([[0, 1], [1, 1], [0, 0]]), ["a", "b"]).as_json()
+    Outcomes.from_json(content)
     with pytest.raises((ValueError, KeyError, TypeError)):
-        Outcomes.from_json(given | change)
+        Outcomes.from_json(content | change)

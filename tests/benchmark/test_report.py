@@ -1,5 +1,6 @@
 """A report from cells with known scores: what it compares, leaves out, and writes."""
 
+import io
 import re
 import shutil
 from collections.abc import Callable, Sequence
@@ -8,20 +9,24 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 from scipy import stats
 from typer.testing import CliRunner
 
-from onetrunk.benchmark.cells import Cell, CellId, every_id, load_cells, save_cell
-from onetrunk.benchmark.comparison import Results
+from onetrunk.benchmark.cells import Cell, CellId, every_id, save_cell
+from onetrunk.benchmark.comparison import Column, Results
 from onetrunk.benchmark.outcomes import Outcomes
-from onetrunk.benchmark.page import Section, Table, html_page, markdown
+from onetrunk.benchmark.page import html_page, table
 from onetrunk.benchmark.report import write_report
-from onetrunk.benchmark.suite import Suite, load_suite
+from onetrunk.benchmark.store import load_cells
+from onetrunk.benchmark.suite import Suite
+from onetrunk.benchmark.suite_file import load_suite
 from onetrunk.cli import app
+from onetrunk.cli.benchmark import means_table
 from onetrunk.errors import UserError
 from onetrunk.storage import read_json, write_json
 
-COLUMN = ("ner", "8-rows", "linear")
+COLUMN = Column("ner", "8-rows", "linear")
 SKILL = {"none": 0.5, "tpl": 0.8, "tpl-discarded": 0.65}
 
 
@@ -32,8 +37,8 @@ def outcomes(family: str, skill: float, rng: np.random.Generator) -> Outcomes:
         right = np.where(rng.random(rows) < skill, gold, 0)
         return Outcomes("entities", np.stack([gold, gold, right], axis=1))
     gold = rng.integers(0, 3, rows)
-    found = np.where(rng.random(rows) < skill, gold, (gold + 1) % 3)
-    return Outcomes("labels", np.stack([gold, found], axis=1), ["go", "stay", "wait"])
+    predicted = np.where(rng.random(rows) < skill, gold, (gold + 1) % 3)
+    return Outcomes("labels", np.stack([gold, predicted], axis=1), ["go", "stay", "wait"])
 
 
 def fake(suite: Suite, out: Path, **changes: Any) -> list[Cell]:
@@ -43,12 +48,12 @@ def fake(suite: Suite, out: Path, **changes: Any) -> list[Cell]:
         family = suite.task(id.task).family
         rng = np.random.default_rng([len(id.task), id.seed, id.adaptation_seed])
         skill = SKILL[id.strategy] + 0.02 * np.random.default_rng(at).standard_normal()
-        found = outcomes(family, skill, rng)
-        hashes = {"code": "c", "data": id.task} | changes
+        outcomes_of_cell = outcomes(family, skill, rng)
+        hashes = {"data": id.task} | changes
         cell = Cell(
             id,
             family,
-            found.scores(),
+            outcomes_of_cell.scores(),
             8,
             60,
             1.5,
@@ -60,7 +65,7 @@ def fake(suite: Suite, out: Path, **changes: Any) -> list[Cell]:
             {},
             hashes,
             {},
-            found,
+            outcomes_of_cell,
         )
         save_cell(cell, out)
         cells.append(cell)
@@ -88,31 +93,31 @@ def out(suite: Suite, tmp_path: Path) -> Path:
 
 def test_scores_are_by_task_and_seeds(suite: Suite, out: Path) -> None:
     results = Results(suite, load_cells(out))
-    scores = results.of(COLUMN, suite.strategy("tpl"))
+    scores = results.scores(COLUMN, suite.strategy("tpl"))
     assert scores is not None
     assert scores.shape == (2, 2, 3)
     file = CellId("tpl", "where", "8-rows", "linear", 1, 2).file(out)
     assert scores[1, 1, 2] == read_json(file, "a cell")["scores"]["f1"]
-    fixed = results.of(COLUMN, suite.strategy("none"))
+    fixed = results.scores(COLUMN, suite.strategy("none"))
     assert fixed is not None
     assert fixed.shape == (2, 1, 3)
 
 
 def test_a_comparison_is_that_of_the_differences(suite: Suite, out: Path) -> None:
     results = Results(suite, load_cells(out))
-    found = {one.second: one for one in results.against_each(COLUMN, "tpl")}
-    assert list(found) == ["none", "tpl-discarded"]
+    comparisons = {each.second: each for each in results.against_each(COLUMN, "tpl")}
+    assert list(comparisons) == ["none", "tpl-discarded"]
     by_name = results.complete(COLUMN)
-    for name, one in found.items():
+    for name, comparison in comparisons.items():
         differences = by_name["tpl"] - by_name[name]
         by_task = differences.mean((1, 2))
-        assert one.over_seeds.mean == pytest.approx(by_task.mean())
-        assert one.over_tasks.p == stats.wilcoxon(by_task).pvalue
-        assert one.wins == (2, 0, 0)
-        assert one.detectable is not None
-        assert one.detectable > 0
-    p = sorted(one.over_tasks.p for one in found.values())
-    assert min(one.adjusted_p for one in found.values()) == min(1, 2 * p[0])
+        assert comparison.over_seeds.mean == pytest.approx(by_task.mean())
+        assert comparison.over_tasks.p == stats.wilcoxon(by_task).pvalue
+        assert comparison.wins == (2, 0, 0)
+        assert comparison.detectable is not None
+        assert comparison.detectable > 0
+    p = sorted(comparison.over_tasks.p for comparison in comparisons.values())
+    assert min(comparison.adjusted_p for comparison in comparisons.values()) == min(1, 2 * p[0])
 
 
 def test_what_lacks_a_cell_is_not_compared(suite: Suite, out: Path) -> None:
@@ -121,7 +126,7 @@ def test_what_lacks_a_cell_is_not_compared(suite: Suite, out: Path) -> None:
     assert "none" not in results.complete(COLUMN)
     assert [one.second for one in results.against_each(COLUMN, "tpl")] == ["tpl-discarded"]
     assert not results.against_each(COLUMN, "none")
-    assert "none" in results.complete(("ner", "8-rows", "lora"))
+    assert "none" in results.complete(COLUMN._replace(adapter="lora"))
     assert {d.task for d in results.by_task(COLUMN, "tpl", "none")} == {"where"}
 
 
@@ -131,21 +136,51 @@ def test_a_difference_on_rows_is_that_of_the_scores(
 ) -> None:
     suite = make_suite(adapters=["linear"])  # one seed of each kind: nothing is averaged
     results = Results(suite, fake(suite, tmp_path))
-    column = (family, "8-rows", "linear")
-    (found,) = results.by_task(column, "tpl", "none")
+    column = Column(family, "8-rows", "linear")
+    (difference,) = results.by_task(column, "tpl", "none")
     scores = results.complete(column)
     expected = (scores["tpl"] - scores["none"]).item()
-    assert found.over_rows.difference == pytest.approx(expected)
-    assert found.over_rows.low < expected < found.over_rows.high
+    assert difference.over_rows.difference == pytest.approx(expected)
+    assert difference.over_rows.low < expected < difference.over_rows.high
 
 
-def test_other_code_or_data_is_told(suite: Suite, out: Path) -> None:
+def test_other_versions_or_data_are_told(suite: Suite, out: Path) -> None:
     assert not Results(suite, load_cells(out)).mixed()
+    for place, change in (("task", "data"), ("family", "package")):
+        cells = load_cells(out)
+        if change == "data":
+            cells[0].hashes["data"] = "other"
+        else:
+            cells[0].versions["onetrunk"] = "other"
+        (line,) = Results(suite, cells).mixed()
+        assert (cells[0].id.task if place == "task" else cells[0].family) in line
+        assert change in line
+
+
+def test_a_mean_is_over_the_same_cells_or_not_given(suite: Suite, out: Path) -> None:
     cells = load_cells(out)
-    cells[0].hashes["data"] = "other"
-    (line,) = Results(suite, cells).mixed()
-    assert cells[0].id.task in line
-    assert "data" in line
+    strategy, column = suite.strategy("none"), Column("tc", "4-rows", "lora")
+    scores = [
+        cell.scores[suite.task(cell.id.task).score]
+        for cell in cells
+        if (cell.id.strategy, cell.family, *cell.id.file(out).name.split(".")[:2])
+        == ("none", "tc", "4-rows", "lora")
+    ]
+    complete = Results(suite, cells).scores(column, strategy)
+    assert complete is not None
+    assert complete.mean() == pytest.approx(sum(scores) / len(scores))
+    assert len(scores) == 2 * 3
+    gone = next(cell for cell in cells if cell.id.strategy == "none" and cell.family == "tc")
+    results = Results(suite, [cell for cell in cells if cell is not gone])
+    column = Column("tc", gone.id.draw, gone.id.adapter)
+    assert results.scores(column, strategy) is None
+    console = Console(width=200, file=io.StringIO())
+    console.print(means_table(suite, list(results.cells.values())))
+    printed = console.file.getvalue()  # type: ignore[attr-defined]
+    (line,) = (line for line in printed.splitlines() if line.startswith("none"))
+    assert line.endswith("47 of 48")
+    assert line.count("5 of 6") == 1
+    assert len(line.split()) == 1 + 7 + 3 + 3
 
 
 def numbers(table: Sequence[str]) -> list[float]:
@@ -179,14 +214,14 @@ def test_the_report_is_one_file_with_everything(suite: Suite, out: Path, tmp_pat
 def test_the_verb_needs_neither_data_nor_recipe(out: Path, corpora: Path) -> None:
     (corpora / "recipe.yaml").unlink()
     shutil.rmtree(corpora / "ner")
-    given = ["report", str(corpora / "suite.yaml"), "--out", str(out)]
-    result = CliRunner().invoke(app, given)
+    arguments = ["report", str(corpora / "suite.yaml"), "--out", str(out)]
+    result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
     assert (out / "report/report.html").exists()
-    result = CliRunner().invoke(app, given)
+    result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 2
     assert "already exists" in result.output
-    result = CliRunner().invoke(app, [*given, "--overwrite", "--strategy", "tlp"])
+    result = CliRunner().invoke(app, [*arguments, "--overwrite", "--strategy", "tlp"])
     assert result.exit_code == 2
     assert "'tpl'" in result.output
     assert (out / "report/report.html").exists()
@@ -210,9 +245,11 @@ def test_an_encoder_s_folder_is_told_from_here(
 
 
 def test_text_is_escaped(tmp_path: Path) -> None:
-    sections = [Section("<b>", ["**bold** & <i>"], [Table(["a|b"], [["<td>"]])])]
-    page = html_page("t", sections, tmp_path)
-    assert "<b>bold</b> &amp; &lt;i&gt;" in page
+    text = f"## <b>\n\n**bold** & <i>\n\n{table(['a|b'], [['<td>']])}\n"
+    page = html_page("<t>", text, tmp_path)
+    assert "<title>&lt;t&gt;</title>" in page
+    assert "<strong>bold</strong> &amp; &lt;i&gt;" in page
     assert "<h2>&lt;b&gt;</h2>" in page
     assert "<td>&lt;td&gt;</td>" in page
-    assert "| a\\|b |" in markdown("t", sections)
+    assert "<th>a|b</th>" in page
+    assert "| a\\|b |" in text

@@ -1,6 +1,6 @@
 """A suite end to end: what is computed, kept, shared, and computed again."""
 
-import io
+import logging
 import multiprocessing
 import os
 import shutil
@@ -10,14 +10,15 @@ from typing import Any
 
 import datasets
 import pytest
-from rich.console import Console
 
-from onetrunk.benchmark import code, measure, run
-from onetrunk.benchmark.cells import Cell, CellId, load_cells
+from onetrunk.benchmark import jobs, measure, run, staleness
+from onetrunk.benchmark.cells import Cell, CellId, load_cell, save_cell
 from onetrunk.benchmark.report import write_report
-from onetrunk.benchmark.run import run_suite, survey
+from onetrunk.benchmark.run import run_suite
+from onetrunk.benchmark.staleness import survey
+from onetrunk.benchmark.store import load_cells, pack_cells
 from onetrunk.benchmark.suite import Suite
-from onetrunk.benchmark.table import means_table, rows_of
+from onetrunk.benchmark.versions import package_version
 from onetrunk.errors import UserError
 from onetrunk.families import FAMILIES
 from onetrunk.model.backbone import load_backbone
@@ -53,14 +54,14 @@ def files(out: Path) -> dict[str, tuple[int, bytes]]:
 def test_from_suite_to_cells_and_again(
     make_suite: MakeSuite, tmp_path: Path, fits: list[Any]
 ) -> None:
-    suite, out, told = make_suite(), tmp_path / "out", []
-    cells = run_suite(suite, out, lambda *given: told.append(given))
+    suite, out, progress = make_suite(), tmp_path / "out", []
+    cells = run_suite(suite, out, lambda *arguments: progress.append(arguments))
     assert len(cells) == len(fits) == 3 * 2 * 2
     assert {path.name for path in (out / "backbones").iterdir()} == {"none.0", "tpl.0"}
     assert (out / "cells/tpl/who/8-rows.lora.seed0.adapt0.json").exists()
     assert [cell.id for cell in load_cells(out)] == sorted(cell.id for cell in cells)
-    assert told[-1] == ("", 12, 12)
-    assert [done for _, done, _ in told] == sorted(done for _, done, _ in told)
+    assert progress[-1] == ("", 12, 12)
+    assert [done for _, done, _ in progress] == sorted(done for _, done, _ in progress)
     for cell in cells:
         assert cell.outcomes is not None
         assert cell.outcomes.scores() == cell.scores
@@ -68,8 +69,8 @@ def test_from_suite_to_cells_and_again(
         assert (cell.train_rows, cell.test_rows) == (8, 12)
         # The strategies of one backbone are scored together.
         assert cell.test_apps == (2 if cell.id.strategy == "none" else 4)
-        own = cell.trainable_parameters
-        assert cell.adapter_bytes == 4 * own or cell.id.strategy == "tpl"
+        parameters = cell.trainable_parameters
+        assert cell.adapter_bytes == 4 * parameters or cell.id.strategy == "tpl"
     by_id = {cell.id: cell for cell in cells}
     for adapter in ("linear", "lora"):
         ids = [CellId(name, "who", "8-rows", adapter, 0, 0) for name in ("tpl", "tpl-discarded")]
@@ -128,11 +129,11 @@ def test_one_pass_is_each_app_alone(
     alone = run_suite(suite, tmp_path / "alone")
     assert {cell.test_apps for cell in alone} == {1}
     assert {cell.test_apps for cell in together} == {4}
-    for one, other in zip(together, alone, strict=True):
-        assert (one.id, one.scores) == (other.id, other.scores)
-        assert one.outcomes is not None
-        assert other.outcomes is not None
-        assert (one.outcomes.values == other.outcomes.values).all()
+    for cell, alone_cell in zip(together, alone, strict=True):
+        assert (cell.id, cell.scores) == (alone_cell.id, alone_cell.scores)
+        assert cell.outcomes is not None
+        assert alone_cell.outcomes is not None
+        assert (cell.outcomes.values == alone_cell.outcomes.values).all()
 
 
 def test_a_killed_run_goes_on(
@@ -149,12 +150,12 @@ def test_a_killed_run_goes_on(
     with pytest.raises(KeyboardInterrupt):
         run_suite(suite, out)
     (first,) = load_cells(out)
-    kept = first.id.file(out).read_bytes()
+    content = first.id.file(out).read_bytes()
     monkeypatch.setattr(run, "save_cell", save)
     fits.clear()
     assert len(run_suite(suite, out)) == 4
     assert len(fits) == 3
-    assert first.id.file(out).read_bytes() == kept
+    assert first.id.file(out).read_bytes() == content
 
 
 def test_two_processes_share_the_work(
@@ -176,7 +177,7 @@ def test_two_processes_share_the_work(
 
     monkeypatch.setattr(run, "save_cell", saved)
     monkeypatch.setattr(run, "prefinetune", trained)
-    monkeypatch.setattr(run, "WAIT", 0.05)
+    monkeypatch.setattr(jobs, "WAIT", 0.05)
     fork = multiprocessing.get_context("fork")
     processes = [fork.Process(target=run_suite, args=(suite, out), name=name) for name in "ab"]
     for process in processes:
@@ -197,10 +198,10 @@ def test_two_processes_share_the_work(
 
 def reasons(suite: Suite, out: Path) -> dict[str, set[str]]:
     """By task, why its cells are stale."""
-    found: dict[str, set[str]] = {}
+    by_task: dict[str, set[str]] = {}
     for id, why in survey(suite, out).reasons.items():
-        found.setdefault(id.task, set()).update(why)
-    return found
+        by_task.setdefault(id.task, set()).update(why)
+    return by_task
 
 
 def test_each_kind_of_staleness_is_named(
@@ -209,7 +210,7 @@ def test_each_kind_of_staleness_is_named(
     corpora: Path,
     monkeypatch: pytest.MonkeyPatch,
     fits: list[Any],
-    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     suite, out = make_suite(strategies=["tpl"], adapters=["linear"]), tmp_path / "out"
     run_suite(suite, out)
@@ -220,8 +221,9 @@ def test_each_kind_of_staleness_is_named(
     assert reasons(slower, out) == {"who": why, "verb": why}
 
     with monkeypatch.context() as patch:
-        patch.setattr(code, "_normal", lambda file: "x = 1")
-        assert reasons(suite, out) == {"who": {"code"}, "verb": {"code"}}
+        patch.setattr(staleness, "package_version", lambda: "0.2.0")
+        why = {f"version (was {package_version()}, now 0.2.0)"}
+        assert reasons(suite, out) == {"who": why, "verb": why}
 
     ner = out / "backbones/tpl.0/primary/ner/adapter_model.safetensors"
     before = ner.read_bytes()
@@ -234,12 +236,12 @@ def test_each_kind_of_staleness_is_named(
     assert reasons(suite, out) == {"verb": {"data"}}
     fits.clear()
     old = files(out)
-    capsys.readouterr()
+    caplog.set_level(logging.WARNING, "onetrunk")
     run_suite(suite, out, keep_stale=True)
-    assert "tpl, verb: 1 cell stale: data: kept" in capsys.readouterr().err
+    assert "tpl, verb: 1 cell stale: data: kept" in caplog.messages
     assert files(out) == old
     run_suite(suite, out)
-    assert "tpl, verb: 1 cell stale: data\n" in capsys.readouterr().err
+    assert "tpl, verb: 1 cell stale: data" in caplog.messages
     changed = {name for name, content in files(out).items() if old[name] != content}
     assert changed == {"cells/tpl/verb/8-rows.linear.seed0.adapt0.json"}
     assert len(fits) == 1
@@ -264,9 +266,9 @@ def test_ready_backbones_are_used_where_they_lie(make_suite: MakeSuite, tmp_path
         seeds=[0, 1],
         adapters=["linear"],
     )
-    found = run_suite(ready, tmp_path / "other")
-    assert [cell.scores for cell in found] == [cell.scores for cell in made]
-    assert {cell.id.strategy for cell in found} == {"mine"}
+    cells = run_suite(ready, tmp_path / "other")
+    assert [cell.scores for cell in cells] == [cell.scores for cell in made]
+    assert {cell.id.strategy for cell in cells} == {"mine"}
     assert not (tmp_path / "other/backbones").exists()
 
 
@@ -294,18 +296,40 @@ def test_a_damaged_cell_is_refused_by_its_name(make_suite: MakeSuite, tmp_path: 
         load_cells(tmp_path / "nowhere")
 
 
-def test_a_mean_is_over_the_same_cells_or_not_given(make_suite: MakeSuite, tmp_path: Path) -> None:
-    suite, out = make_suite(strategies=ONE, adaptation_seeds=[0, 1]), tmp_path / "out"
-    cells = run_suite(suite, out)
-    (row,) = rows_of(suite, cells)
-    column = ("tc", "8-rows", "lora")
-    own = [c.scores["macro_f1"] for c in cells if c.family == "tc" and c.id.adapter == "lora"]
-    assert row.mean(column) == sum(own) / 2
-    (part,) = rows_of(suite, cells[1:])
-    assert [part.mean(each) is None for each in part.wanted] == [True, False, False, False]
-    console = Console(width=200, file=io.StringIO())
-    console.print(means_table(suite, cells[1:]))
-    printed = console.file.getvalue()  # type: ignore[attr-defined]
-    *_, line = printed.splitlines()
-    assert line.split()[:4] == ["none", "1", "of", "2"]
-    assert line.endswith("7 of 8")
+def test_cells_of_before_commits_were_recorded_are_stale(
+    make_suite: MakeSuite, tmp_path: Path, fits: list[Any]
+) -> None:
+    suite, out = make_suite(strategies=ONE, adapters=["linear"]), tmp_path / "out"
+    for cell in run_suite(suite, out):
+        cell.hashes["code"] = "c" * 64
+        save_cell(cell, out)
+    why = {f"version (was {package_version()} with code {'c' * 12}, now {package_version()})"}
+    assert reasons(suite, out) == {"who": why, "verb": why}
+    fits.clear()
+    run_suite(suite, out, keep_stale=True)
+    assert not fits
+    run_suite(suite, out)
+    assert len(fits) == 2
+    assert reasons(suite, out) == {}
+
+
+def test_packed_cells_are_done_and_a_newer_file_counts(
+    make_suite: MakeSuite, tmp_path: Path, fits: list[Any]
+) -> None:
+    suite, out = make_suite(strategies=["tpl"], adapters=["linear"]), tmp_path / "out"
+    made = run_suite(suite, out)
+    assert pack_cells(out) == 2
+    assert not list(out.rglob("*.json.lock"))
+    assert not (out / "cells").exists()
+    fits.clear()
+    assert [cell.scores for cell in run_suite(suite, out)] == [cell.scores for cell in made]
+    assert not fits
+
+    slower = make_suite(strategies=["tpl"], adapters=["linear"], adapt={"epochs": 2, "rank": 4})
+    assert len(survey(slower, out).reasons) == 2
+    run_suite(slower, out)
+    assert len(fits) == 2
+    assert [load_cell(cell.id.file(out)).settings["epochs"] for cell in made] == [2, 2]
+    assert not survey(slower, out).reasons
+    assert pack_cells(out) == 2
+    assert [cell.settings["epochs"] for cell in load_cells(out)] == [2, 2]

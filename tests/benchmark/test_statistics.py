@@ -62,63 +62,65 @@ def test_two_seeds_are_not_trusted(size: tuple[int, int]) -> None:
 @pytest.mark.parametrize("shape", [(1, 3), (5, 1)])
 def test_one_kind_of_seed_is_a_t_interval(shape: tuple[int, int]) -> None:
     values = np.random.default_rng(1).normal(2, 3, shape)
-    found = seed_interval(values)
+    result = seed_interval(values)
     expected = stats.ttest_1samp(values.ravel(), 0).confidence_interval(0.95)
-    assert (found.low, found.high) == pytest.approx(tuple(expected))
-    assert found.df == values.size - 1
-    assert (found.over_stage1, found.over_adaptation) == (shape[0] > 1, shape[1] > 1)
-    assert found.components is None
+    assert (result.low, result.high) == pytest.approx(tuple(expected))
+    assert result.df == values.size - 1
+    assert (result.stage1_seeds, result.adaptation_seeds) == shape
+    assert not result.over_both
+    assert result.components is None
 
 
 def test_one_run_has_no_interval() -> None:
-    found = seed_interval([[3.0]])
-    assert (found.mean, found.low, found.high, found.standard_error) == (3, None, None, None)
-    assert not found.over_stage1
-    assert not found.over_adaptation
+    result = seed_interval([[3.0]])
+    assert (result.mean, result.low, result.high, result.standard_error) == (3, None, None, None)
+    assert (result.stage1_seeds, result.adaptation_seeds) == (1, 1)
+    assert not result.over_both
 
 
 def test_the_mean_squares_estimate_the_variances() -> None:
     p, a, e = 4.0, 2.0, 1.0
     shares = (p / 3, a / 5, e / 15)
-    found = [square.mean() for square in mean_squares(tables((3, 5), shares, 40_000))]
-    assert found == pytest.approx([e + 5 * p, e + 3 * a, e], rel=0.03)
+    result = [square.mean() for square in mean_squares(tables((3, 5), shares, 40_000))]
+    assert result == pytest.approx([e + 5 * p, e + 3 * a, e], rel=0.03)
 
 
 def test_without_noise_the_error_is_that_of_the_two_means() -> None:
     rows, columns = np.array([[1.0], [4.0], [-2.0]]), np.array([[0.0, 1.0, 5.0, 2.0]])
-    found = seed_interval(rows + columns)
+    result = seed_interval(rows + columns)
     by_row, by_column = rows.var(ddof=1), columns.var(ddof=1)
-    assert found.components == pytest.approx((by_row, by_column, 0), abs=1e-9)
-    assert found.standard_error == pytest.approx((by_row / 3 + by_column / 4) ** 0.5)
+    assert result.components == pytest.approx((by_row, by_column, 0), abs=1e-9)
+    assert result.standard_error == pytest.approx((by_row / 3 + by_column / 4) ** 0.5)
 
 
 def test_components_below_zero_do_not_shrink_the_error() -> None:
     values = np.array([[0.0, 1, 2], [1, 2, 0], [2, 0, 1]])  # equal means: both are below zero
-    found = seed_interval(values + np.array([[0.0], [0.0], [0.3]]))
-    assert found.components is not None
-    assert found.components[:2] == (0, 0)
+    result = seed_interval(values + np.array([[0.0], [0.0], [0.3]]))
+    assert result.components is not None
+    assert result.components[:2] == (0, 0)
     by_stage1, by_adaptation, rest = mean_squares(values + np.array([[0.0], [0.0], [0.3]]))
     assert by_stage1 + by_adaptation - rest < 0 < by_stage1
-    assert found.standard_error == pytest.approx((max(by_stage1, by_adaptation) / 9) ** 0.5)
+    assert result.standard_error == pytest.approx((max(by_stage1, by_adaptation) / 9) ** 0.5)
 
 
 def test_intervals_follow_scale_shift_and_kind_of_seed() -> None:
     values = np.random.default_rng(2).normal(size=(3, 5)) + np.array([[0], [2], [-1]])
-    found, moved, turned = map(seed_interval, (values, 10 * values + 7, values.T))
-    assert found.low is not None
-    assert found.high is not None
-    assert (moved.low, moved.high) == pytest.approx((10 * found.low + 7, 10 * found.high + 7))
-    assert (turned.low, turned.high) == pytest.approx((found.low, found.high))
+    result, moved, turned = map(seed_interval, (values, 10 * values + 7, values.T))
+    assert result.low is not None
+    assert result.high is not None
+    assert result.over_both
+    assert (moved.low, moved.high) == pytest.approx((10 * result.low + 7, 10 * result.high + 7))
+    assert (turned.low, turned.high) == pytest.approx((result.low, result.high))
     assert turned.components == pytest.approx(
-        tuple(np.array(found.components or ())[[1, 0, 2]].tolist())
+        tuple(np.array(result.components or ())[[1, 0, 2]].tolist())
     )
 
 
 def test_equal_values_have_no_width() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = seed_interval(np.full((3, 3), 1.5))
-    assert (found.low, found.high) == (1.5, 1.5)
+        result = seed_interval(np.full((3, 3), 1.5))
+    assert (result.low, result.high) == (1.5, 1.5)
 
 
 @pytest.mark.parametrize(
@@ -150,10 +152,10 @@ def test_signed_rank_equals_scipy() -> None:
     rng = np.random.default_rng(3)
     for n in (4, 8, 21):
         differences = rng.normal(0.5, 1, n)
-        found = signed_rank(differences)
+        result = signed_rank(differences)
         exact = stats.wilcoxon(differences, method="exact").pvalue
-        assert found.p == pytest.approx(exact)
-        assert found.smallest_p == pytest.approx(
+        assert result.p == pytest.approx(exact)
+        assert result.smallest_p == pytest.approx(
             stats.wilcoxon(np.arange(1, n + 1), method="exact").pvalue
         )
 
@@ -204,24 +206,24 @@ def test_critical_differences_are_the_published_ones(strategies: int) -> None:
 
 def test_ranks_and_friedman_equal_scipy() -> None:
     scores = np.random.default_rng(5).integers(0, 6, (12, 4)).astype(float)  # with ties
-    found = compare_ranks(scores)
+    result = compare_ranks(scores)
     expected = stats.friedmanchisquare(*scores.T)
-    assert (found.statistic, found.p) == pytest.approx((expected.statistic, expected.pvalue))
-    assert sum(found.ranks) == pytest.approx(4 * 5 / 2)
+    assert (result.statistic, result.p) == pytest.approx((expected.statistic, expected.pvalue))
+    assert sum(result.ranks) == pytest.approx(4 * 5 / 2)
     best = scores + np.array([0, 0, 100, 0])
     assert compare_ranks(best).ranks[2] == 1
 
 
 def test_groups_are_what_the_critical_difference_joins() -> None:
     order = [0, 1, 2, 3, 4]
-    found = compare_ranks([order] * 20)  # ranks 5 to 1; the critical difference is 1.36
-    assert found.groups == ((4, 3), (3, 2), (2, 1), (1, 0))
+    result = compare_ranks([order] * 20)  # ranks 5 to 1; the critical difference is 1.36
+    assert result.groups == ((4, 3), (3, 2), (2, 1), (1, 0))
     assert compare_ranks([order] * 200).groups == ()
     assert compare_ranks([order, order[::-1]]).groups == ((0, 1, 2, 3, 4),)
 
 
 def test_all_tied_is_no_difference() -> None:
-    found = compare_ranks(np.ones((5, 3)))
-    assert (found.statistic, found.p, found.ranks) == (0, 1, (2, 2, 2))
+    result = compare_ranks(np.ones((5, 3)))
+    assert (result.statistic, result.p, result.ranks) == (0, 1, (2, 2, 2))
     with pytest.raises(ValueError, match="3 strategies"):
         compare_ranks(np.ones((5, 2)))

@@ -9,7 +9,8 @@ import pytest
 
 from onetrunk.adaptation.draws import Draw
 from onetrunk.benchmark.cells import every_id
-from onetrunk.benchmark.suite import DrawnRows, Suite, load_suite
+from onetrunk.benchmark.suite import DrawnRows, Suite
+from onetrunk.benchmark.suite_file import load_suite
 from onetrunk.config import parse, read_yaml
 from onetrunk.data.locate import Located
 from onetrunk.data.rows import LabelledText, TaggedText
@@ -76,6 +77,11 @@ def test_stage_1_is_kept_from_the_tasks(make_suite: MakeSuite, corpora: Path) ->
     assert far.located()["test"] == expected
     plain = make_suite(decontaminate=False)
     assert plain.recipe_of(plain.strategy("tpl"), 0).decontaminate is None
+
+
+def test_a_setting_has_its_older_name_in_files(make_suite: MakeSuite) -> None:
+    for key in ("reads", "head_layers"):
+        assert make_suite(adapt={key: 2}).settings("linear", 0).head_layers == 2
 
 
 def test_families_say_the_metrics_they_have() -> None:

@@ -1,6 +1,7 @@
 """``onetrunk benchmark`` as a user meets it."""
 
 import json
+import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -47,12 +48,14 @@ def words(printed: str) -> list[list[str]]:
     return [line.split() for line in printed.splitlines()]
 
 
-def test_what_would_be_done_then_done_then_kept(run: Run, suite: Path, tmp_path: Path) -> None:
+def test_what_would_be_done_then_done_then_kept(
+    run: Run, suite: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     out = tmp_path / "out"
-    code, printed, said = run(suite, "--out", out, "--dry-run")
+    code, printed, errors = run(suite, "--out", out, "--dry-run")
     assert (code, out.exists()) == (0, False)
     assert words(printed) == [["task", "none"], ["verb", "0/0/1"], ["done/stale/missing"]]
-    assert "backbones to train: none.0" in said
+    assert "backbones to train: none.0" in errors
 
     code, printed, _ = run(suite, "--out", out)
     assert code == 0
@@ -64,12 +67,12 @@ def test_what_would_be_done_then_done_then_kept(run: Run, suite: Path, tmp_path:
     before = file.read_bytes()
     content = yaml.safe_load(suite.read_text()) | {"adapt": {"l2": 0.5}}
     suite.write_text(yaml.safe_dump(content))
-    _, printed, said = run(suite, "--out", out, "--dry-run", "--keep-stale")
+    _, printed, errors = run(suite, "--out", out, "--dry-run", "--keep-stale")
     assert ["verb", "0/1/0"] in words(printed)
-    assert "none, verb: 1 cell stale: settings (l2 was null, now 0.5): would be kept" in said
-    _, printed, said = run(suite, "--out", out, "--keep-stale", "--threads", 1)
+    assert "none, verb: 1 cell stale: settings (l2 was null, now 0.5): would be kept" in errors
+    _, printed, errors = run(suite, "--out", out, "--keep-stale", "--threads", 1)
     assert "stale cells kept: 1" in printed
-    assert "l2 was null, now 0.5): kept" in said
+    assert "l2 was null, now 0.5): kept" in errors + caplog.text
     assert file.read_bytes() == before
     assert run(suite, "--out", out)[0] == 0
     assert file.read_bytes() != before
@@ -78,13 +81,30 @@ def test_what_would_be_done_then_done_then_kept(run: Run, suite: Path, tmp_path:
 def test_another_encoder(run: Run, suite: Path, tmp_path: Path, tiny_encoder_folder: Any) -> None:
     """For all that is trained, named as a folder; a backbone of the first one is refused."""
     other, out = tiny_encoder_folder("distilbert"), tmp_path / "out"
-    code, _, said = run(suite, "--encoder", other, "--out", out)
-    assert code == 0, said
+    code, _, errors = run(suite, "--encoder", other, "--out", out)
+    assert code == 0, errors
     record = json.loads((out / "backbones/none.0/onetrunk.json").read_text())
     assert record["recipe"]["encoder"] == str(other)
-    code, _, said = run(suite, "--out", out)
+    code, _, errors = run(suite, "--out", out)
     assert code == 2
-    assert "trained by another recipe: encoder was" in said
+    assert "trained by another recipe: encoder was" in errors
+
+
+def test_packing_needs_neither_data_nor_recipe(run: Run, suite: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    code, _, alive = run(suite, "--out", out)
+    assert code == 0
+    assert "1 of 1 cells, none.0 verb written" in alive  # off a terminal
+    shutil.rmtree(suite.parent / "tc")
+    (suite.parent / "recipe.yaml").unlink()
+    code, _, errors = run(suite, "--out", out, "--pack")
+    assert code == 0
+    assert f"{out / 'cells.parquet'} holds 1 cell\n" in errors
+    assert not list(out.rglob("*.adapt0.json"))
+    assert run(suite, "--out", out, "--pack")[0] == 0
+    assert run(suite, "--out", out, "--pack", "--dry-run")[0] == 2
+    code, _, errors = run(suite, "--out", tmp_path / "nowhere", "--pack")
+    assert (code, "no such folder" in errors) == (2, True)
 
 
 def test_errors_are_one_line(run: Run, suite: Path, tmp_path: Path) -> None:
@@ -92,10 +112,10 @@ def test_errors_are_one_line(run: Run, suite: Path, tmp_path: Path) -> None:
         ((tmp_path / "no.yaml", "--out", tmp_path / "out"), "no such suite"),
         ((suite, "--out", suite), "is a file; a folder is written here"),
     ):
-        code, printed, said = run(*arguments)
+        code, printed, errors = run(*arguments)
         assert (code, printed) == (2, "")
-        assert said.startswith("error: ")
-        assert message in said
+        assert errors.startswith("error: ")
+        assert message in errors
 
 
 def test_ctrl_c_says_that_cells_are_kept(
@@ -105,6 +125,6 @@ def test_ctrl_c_says_that_cells_are_kept(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(running, "prefinetune", interrupted)
-    code, _, said = run(suite, "--out", tmp_path / "out")
+    code, _, errors = run(suite, "--out", tmp_path / "out")
     assert code == 130
-    assert "finished cells are kept; the same command goes on" in said
+    assert "finished cells are kept; the same command goes on" in errors

@@ -1,9 +1,10 @@
-"""A cell: one app's scores, whose they are, and what they follow from; a JSON file each."""
+"""A cell of a benchmark: the scores of one app, what they cost and what they follow from."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ FOLDER = "cells"
 
 @dataclass(frozen=True, order=True)
 class CellId:
-    """Which cell of a benchmark."""
+    """The place of a cell in the benchmark."""
 
     strategy: str
     task: str
@@ -26,93 +27,92 @@ class CellId:
     """:attr:`onetrunk.benchmark.suite.DrawnRows.name`"""
     adapter: str
     seed: int
-    """Of stage 1."""
+    """Seed of stage 1."""
     adaptation_seed: int
 
     def file(self, out: Path) -> Path:
-        """Its file in the benchmark's folder."""
+        """The file of the cell in the benchmark's folder, as long as it is not packed."""
         name = f"{self.draw}.{self.adapter}.seed{self.seed}.adapt{self.adaptation_seed}.json"
         return out / FOLDER / self.strategy / self.task / name
 
 
 @dataclass
 class Cell:
-    """What was measured, and the hashes that say whether it still holds."""
+    """The measurements of a cell, and the hashes that say whether they still hold."""
 
     id: CellId
     family: str
     scores: dict[str, float]
     """Every score of the family, in percent."""
     train_rows: int
-    """Really drawn."""
+    """Number of labelled rows that were drawn."""
     test_rows: int
     fit_seconds: float
     test_seconds: float
-    """Of the one pass over the test set that gave this cell and ``test_apps - 1`` others."""
+    """Duration of the pass over the test set that this cell shares with others."""
     test_apps: int
+    """Number of cells that share the pass."""
     trainable_parameters: int
     adapter_bytes: int
-    """Of the tensors that an app adds to the backbone: its head and its LoRA."""
+    """Size of the tensors that an app adds to the backbone: its head and its LoRA."""
     precision: str
-    """That the test set was read in: fp32 or bf16, as was measured to be faster there."""
+    """Precision of the pass over the test set: fp32 or bf16."""
     settings: dict[str, Any]
+    """Settings of the app (JSON values), beside those that the id gives."""
     hashes: dict[str, str]
-    """Of code, data and backbone: :class:`~onetrunk.benchmark.staleness.Provenance`."""
+    """SHA-256 of ``data`` and ``backbone``. Older cells also have one of ``code``."""
     versions: dict[str, str]
+    """Versions of Python, of this package and of libraries."""
     outcomes: Outcomes | None
-    """Row by row; None for a family whose predictions are neither tags nor one label."""
+    """Right and wrong by test row; None for a family that predicts neither tags nor one label."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields of the id and those of the cell side by side."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {**asdict(values.pop("id")), **values}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any], file: Path) -> Cell:
+        """Undo :meth:`as_dict`. Raises :class:`UserError` with the name of ``file`` if damaged."""
+        try:
+            id = CellId(**{field.name: values.pop(field.name) for field in fields(CellId)})
+            outcomes = values.pop("outcomes")
+            if isinstance(outcomes, dict):
+                outcomes = Outcomes.from_json(outcomes)
+            cell = cls(id, outcomes=outcomes, **values)
+            if not all(isinstance(score, int | float) for score in cell.scores.values()):
+                raise ValueError("a score is no number")
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            reason = f"it has no {error}" if isinstance(error, KeyError) else error
+            raise UserError(f"{file} is damaged: {reason}") from None
+        return cell
 
 
 def save_cell(cell: Cell, out: Path) -> None:
-    """Write the cell's file, whole or not at all."""
+    """Write the file of a cell, whole or not at all."""
     file = cell.id.file(out)
     file.parent.mkdir(parents=True, exist_ok=True)
-    content = {field.name: getattr(cell, field.name) for field in fields(cell)}
-    del content["id"]
-    content["outcomes"] = cell.outcomes and cell.outcomes.as_json()
-    write_json(file, {"format": FORMAT, **asdict(cell.id), **content})
+    values = cell.as_dict()
+    values["outcomes"] = cell.outcomes and cell.outcomes.as_json()
+    write_json(file, {"format": FORMAT, **values})
 
 
 def load_cell(file: Path) -> Cell:
-    """Read a cell. Raises :class:`UserError` with the file's name if it is damaged."""
-    found = read_json(file, "a folder of cells")
-    if found.pop("format", None) != FORMAT:
+    """Read the file of a cell. Raises :class:`UserError` with the file's name if it is damaged."""
+    values = read_json(file, "a folder of cells")
+    if values.pop("format", None) != FORMAT:
         raise UserError(f"{file} is not a cell of format {FORMAT}")
-    try:
-        id = CellId(**{field.name: found.pop(field.name) for field in fields(CellId)})
-        found["outcomes"] = found["outcomes"] and Outcomes.from_json(found["outcomes"])
-        cell = Cell(id, **found)
-        if not all(isinstance(score, int | float) for score in cell.scores.values()):
-            raise ValueError("a score is no number")
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        why = f"it has no {error}" if isinstance(error, KeyError) else error
-        raise UserError(f"{file} is damaged: {why}") from None
-    if id.file(Path()).parts[-3:] != file.parts[-3:]:
-        raise UserError(f"{file} was moved: it is {id.file(Path())}")
+    cell = Cell.from_dict(values, file)
+    if cell.id.file(Path()).parts[-3:] != file.parts[-3:]:
+        raise UserError(f"{file} was moved: it is {cell.id.file(Path())}")
     return cell
 
 
-def load_cells(out: Path) -> list[Cell]:
-    """All cells of a benchmark's folder, in the order of their ids.
-
-    Raises :class:`UserError` with the file's name if one is damaged, or if there is no such folder.
-    """
-    if not out.is_dir():
-        raise UserError(f"no such folder: {out}")
-    cells = map(load_cell, (out / FOLDER).glob("*/*/*.json"))
-    return sorted(cells, key=lambda cell: cell.id)
-
-
 def every_id(suite: Suite) -> Iterator[CellId]:
-    """Every cell of a suite: those of one backbone and task together, first seeds first."""
-    for seed in suite.seeds:
-        for strategy in suite.strategies:
-            if seed not in suite.seeds_of(strategy):
-                continue
-            for task in suite.tasks:
-                for draw in suite.draws:
-                    for adaptation_seed in suite.adaptation_seeds:
-                        for adapter in suite.adapters:
-                            yield CellId(
-                                strategy.name, task.name, draw.name, adapter, seed, adaptation_seed
-                            )
+    """Every cell of a suite: first seeds first, the cells of a backbone and task together."""
+    for seed, strategy in product(suite.seeds, suite.strategies):
+        if seed in suite.seeds_of(strategy):
+            for task, draw, adaptation_seed, adapter in product(
+                suite.tasks, suite.draws, suite.adaptation_seeds, suite.adapters
+            ):
+                yield CellId(strategy.name, task.name, draw.name, adapter, seed, adaptation_seed)

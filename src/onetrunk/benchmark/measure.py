@@ -1,12 +1,10 @@
-"""The work behind cells: fit apps on one backbone and task, score them in one pass."""
+"""Making cells: read a task, draw rows, fit apps on a backbone, score them in one pass."""
 
 from __future__ import annotations
 
-import platform
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from typing import Any
 
 from onetrunk.adaptation.draws import draw_rows
@@ -17,44 +15,46 @@ from onetrunk.apps.engine import Engine
 from onetrunk.benchmark.cells import Cell, CellId
 from onetrunk.benchmark.outcomes import outcomes_of
 from onetrunk.benchmark.suite import BenchmarkTask, DrawnRows
+from onetrunk.benchmark.versions import versions
 from onetrunk.data.notes import Notes
 from onetrunk.errors import UserError, nearest
 from onetrunk.families import family as family_named
 from onetrunk.families.base import Family
 from onetrunk.model.backbone import Backbone
 from onetrunk.model.precision import Precision
+from onetrunk.progress import Progress, silent
 
-LIBRARIES = ("onetrunk", "torch", "transformers", "tokenizers", "numpy")
-# Every app with a LoRA is one more group of rows in the pass: a bound on its memory.
 PASS_APPS = 16
+"""Most apps in one pass over a test set: every app with a LoRA adds to its memory."""
 
 
 @dataclass(frozen=True)
-class Rows:
-    """A task, read."""
+class TaskRows:
+    """The rows of a task, and the labels of its whole training file."""
 
     task: BenchmarkTask
     family: Family[Any, Any]
     labels: list[str]
     train: list[Any]
     test: list[Any]
-    where: str
+    place: str
+    """Where the training rows come from, for messages."""
 
 
 @dataclass(frozen=True)
-class Wanted:
+class AppPlan:
     """How the app of a cell is made."""
 
     draw: DrawnRows
     settings: AdaptSettings
-    discard_primary: bool
+    discard_primary: bool = False
 
 
-def read_task(task: BenchmarkTask, notes: Notes | None = None) -> Rows:
+def read_task(task: BenchmarkTask, notes: Notes | None = None) -> TaskRows:
     """Read both splits of a task.
 
-    Raises :class:`UserError` for what the reader or the family refuses, or a label in test that
-    never occurs in train.
+    Raises :class:`UserError` for rows that the reader or the family refuses, and for a label in
+    test that never occurs in train.
     """
     family, splits = family_named(task.family), task.located()
     train, test = (family.read(splits[split], notes) for split in ("train", "test"))
@@ -62,57 +62,63 @@ def read_task(task: BenchmarkTask, notes: Notes | None = None) -> Rows:
         family.check_rows(rows, str(splits[split]))
     labels = family.label_set(train)
     family.check_labels(test, labels, str(splits["test"]))
-    return Rows(task, family, labels, train, test, str(splits["train"]))
+    return TaskRows(task, family, labels, train, test, str(splits["train"]))
+
+
+def draw_data(rows: TaskRows, draw: DrawnRows, seed: int) -> Data:
+    """The labelled rows of one draw, with the labels of the whole training file."""
+    ids = draw_rows(rows.train, rows.family, draw.of(len(rows.train)), seed, "")
+    return Data(rows.labels, [rows.train[row] for row in ids])
 
 
 def measure(
     backbone: Backbone,
-    rows: Rows,
-    wanted: Mapping[CellId, Wanted],
-    note: Callable[[str], None] = lambda what: None,
-) -> Iterator[Cell]:
-    """The cells that are wanted of one backbone and task; their settings and hashes are empty.
+    rows: TaskRows,
+    plans: Mapping[CellId, AppPlan],
+    progress: Progress = silent,
+) -> Iterator[list[Cell]]:
+    """Make the cells of one backbone and task; their settings and hashes are left empty.
 
-    Apps are fitted one after the other and scored together, so that the trunk runs once over the
-    test set; cells are yielded when their pass is done. ``note`` is told what is going on.
+    Apps are fitted one after the other. Up to :data:`PASS_APPS` of them are scored together, so
+    that the trunk runs over the test set once; the cells of each such pass are yielded.
     """
-    every = list(wanted)
-    for first in range(0, len(every), PASS_APPS):
-        ids, apps = every[first : first + PASS_APPS], {}
-        for id in ids:
-            note(f"{id.strategy} {id.task}: {id.draw}, {id.adapter}")
-            apps[id] = _fit(backbone, rows, wanted[id])
-        note(f"{ids[0].strategy} {rows.task.name}: test, {len(rows.test)} rows")
-        yield from _score(backbone, rows, apps, wanted[ids[0]].settings.precision)
+    ids = list(plans)
+    for first in range(0, len(ids), PASS_APPS):
+        apps = {}
+        for at, id in enumerate(ids[first : first + PASS_APPS], first):
+            progress(f"{id.strategy} {id.task}: {id.draw}, {id.adapter}", at, len(ids))
+            apps[id] = _fit(backbone, rows, plans[id])
+        test = f"{ids[first].strategy} {rows.task.name}: test, {len(rows.test)} rows"
+        progress(test, first + len(apps), len(ids))
+        yield _score(backbone, rows, apps, plans[ids[first]].settings.precision)
 
 
-def _fit(backbone: Backbone, rows: Rows, wanted: Wanted) -> App:
-    draw = wanted.draw.of(len(rows.train))
-    drawn = draw_rows(rows.train, rows.family, draw, wanted.settings.seed, "")
-    data = Data(rows.labels, [rows.train[row] for row in drawn])
-    if wanted.discard_primary:
+def _fit(backbone: Backbone, rows: TaskRows, plan: AppPlan) -> App:
+    if plan.discard_primary:
         backbone = replace(backbone, primary_loras={})
+    data = draw_data(rows, plan.draw, plan.settings.seed)
     try:
-        return fit(backbone, rows.family, data, wanted.settings)
+        return fit(backbone, rows.family, data, plan.settings)
     except UserError as error:
-        raise UserError(f"{rows.where}, {wanted.draw.name}: {error}") from None
+        raise UserError(f"{rows.place}, {plan.draw.name}: {error}") from None
 
 
 def _score(
-    backbone: Backbone, rows: Rows, apps: Mapping[CellId, App], precision: Precision
-) -> Iterator[Cell]:
+    backbone: Backbone, rows: TaskRows, apps: Mapping[CellId, App], precision: Precision
+) -> list[Cell]:
     names = {id: str(at) for at, id in enumerate(apps)}
     start = time.perf_counter()
     engine = Engine(backbone, {names[id]: app for id, app in apps.items()}, precision)
-    predictions = engine.predict_all(list(names.values()), rows.test)
+    predictions_of = engine.predict_all(list(names.values()), rows.test)
     seconds = round(time.perf_counter() - start, 3)
+    cells = []
     for id, app in apps.items():
-        found = predictions[names[id]]
-        scores = rows.family.score(rows.test, found)
+        predictions = predictions_of[names[id]]
+        scores = rows.family.score(rows.test, predictions)
         if rows.task.score not in scores:
             hint = nearest(rows.task.score, scores)
             raise UserError(f"task {rows.task.name!r}: unknown metric {rows.task.score!r}; {hint}")
-        yield Cell(
+        cell = Cell(
             id=id,
             family=rows.family.name,
             scores=scores,
@@ -126,12 +132,11 @@ def _score(
             precision=engine.precision,
             settings={},
             hashes={},
-            versions={
-                "python": platform.python_version(),
-                **{name: version(name) for name in LIBRARIES},
-            },
-            outcomes=outcomes_of(rows.family, rows.test, found, app.labels),
+            versions=versions(),
+            outcomes=outcomes_of(rows.family, rows.test, predictions, app.labels),
         )
+        cells.append(cell)
+    return cells
 
 
 def _bytes(app: App) -> int:

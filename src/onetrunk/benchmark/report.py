@@ -1,4 +1,4 @@
-"""The report of a suite: scores, comparisons, pictures and costs, from its cells alone."""
+"""The report of a suite: scores, comparisons, pictures and costs, made from its cells."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import Any
 
-from onetrunk.benchmark.cells import every_id, load_cells
-from onetrunk.benchmark.comparison import Results, TaskDifference
+from onetrunk.benchmark.cells import every_id
+from onetrunk.benchmark.comparison import Column, Results, TaskDifference
 from onetrunk.benchmark.figures import plot_curves, plot_differences, plot_ranks
-from onetrunk.benchmark.page import Picture, Section, html_page, markdown
+from onetrunk.benchmark.page import html_page
 from onetrunk.benchmark.report_tables import (
     comparison_table,
     cost_table,
@@ -22,13 +21,13 @@ from onetrunk.benchmark.report_tables import (
     title_of,
 )
 from onetrunk.benchmark.statistics import SeedInterval, seed_interval
+from onetrunk.benchmark.store import load_cells
 from onetrunk.benchmark.suite import Suite
 from onetrunk.model.backbone import RECORD
 from onetrunk.prefinetuning.log import read_conflicts
 from onetrunk.prefinetuning.plot import plot_conflicts
+from onetrunk.progress import Progress, silent
 from onetrunk.storage import atomic_folder, read_json, write_json, write_text
-
-Progress = Callable[[str], None]
 
 FIGURES = "figures"
 
@@ -39,25 +38,31 @@ def write_report(
     to: Path,
     strategy: str,
     overwrite: bool = False,
-    progress: Progress = lambda what: None,
+    progress: Progress = silent,
 ) -> Results:
-    """Write the report of the cells in ``out`` to the folder ``to``: ``report.html`` (all in one
-    file), ``report.md`` with ``figures/``, and ``report.json`` (the comparisons).
+    """Write a report of the cells in ``out`` to the folder ``to``.
 
-    ``strategy`` is the one that is held against each other one. Neither data nor backbones are
-    needed, only conflict heat maps are drawn of the logs of backbones that are there.
+    It is ``report.html`` (one file), ``report.md`` with ``figures/``, and ``report.json`` (the
+    comparisons). ``strategy`` is compared with each other one. Neither data nor backbones are
+    needed; conflict heat maps are drawn for the backbones that exist.
 
-    Raises :class:`UserError` for an unknown strategy, a damaged cell, a folder without cells.
+    Raises :class:`UserError` for an unknown strategy, a damaged cell, or a folder without cells.
     """
     suite.strategy(strategy)
     results = Results(suite, load_cells(out))
+    title = f"Benchmark: {strategy} and its alternatives"
     with atomic_folder(to, overwrite) as folder:
         (folder / FIGURES).mkdir()
         report = _Report(results, out, folder, strategy, progress)
-        sections, title = list(report.sections()), f"Benchmark: {strategy} and its alternatives"
-        write_text(folder / "report.md", markdown(title, sections))
-        write_text(folder / "report.html", html_page(title, sections, folder))
-        write_json(folder / "report.json", report.content())
+        text = "\n\n".join([f"# {title}", *report.blocks()]) + "\n"
+        write_text(folder / "report.md", text)
+        write_text(folder / "report.html", html_page(title, text, folder))
+        content = {
+            "strategy": strategy,
+            "encoder": report.encoder(),
+            "comparisons": [asdict(comparison) for comparison in report.comparisons],
+        }
+        write_json(folder / "report.json", content)
     return results
 
 
@@ -68,130 +73,130 @@ class _Report:
         self.results, self.out, self.folder = results, out, folder
         self.strategy, self.progress = strategy, progress
         self.suite = results.suite
+        self.families = list(dict.fromkeys(column.family for column in results.columns))
         self.comparisons = [
             comparison
             for column in results.columns
             for comparison in results.against_each(column, strategy)
         ]
 
-    def content(self) -> dict[str, Any]:
-        """For machines."""
-        return {
-            "strategy": self.strategy,
-            "encoder": self._encoder(),
-            "comparisons": [asdict(comparison) for comparison in self.comparisons],
-        }
-
-    def sections(self) -> Iterator[Section]:
-        """The page, top to bottom. Pictures are drawn on the way."""
-        yield self._what()
+    def blocks(self) -> Iterator[str]:
+        """The paragraphs, tables and pictures from top to bottom. Pictures are drawn on the way."""
+        yield from self._overview()
         if self.comparisons:
-            yield self._claims()
-        for family in dict.fromkeys(column[0] for column in self.results.columns):
-            yield self._scores(family)
-        for section in (self._curves(), self._ranks(), self._differences(), self._conflict()):
-            if section is not None:
-                yield section
-        yield self._costs()
+            yield from self._claims()
+        for family in self.families:
+            yield from self._scores(family)
+        yield from self._curves()
+        yield from self._ranks()
+        yield from self._differences()
+        yield from self._conflict()
+        yield "## Cost of an app"
+        yield (
+            "Medians over strategies, tasks and seeds: seconds of training on the machine of the "
+            "cells, trainable parameters, and size of what is added to the backbone (fp32)."
+        )
+        yield cost_table(self.results)
 
-    def _what(self) -> Section:
-        suite, results = self.suite, self.results
-        ids = list(every_id(suite))
-        there = [results.cells[id] for id in ids if id in results.cells]
-        texts = [
+    def encoder(self) -> str:
+        """The encoder in the recipe; a folder relative to here, because a report travels."""
+        for strategy in self.suite.strategies:
+            record = self.suite.backbone(strategy, self.suite.seeds[0], self.out) / RECORD
+            if record.exists():
+                encoder = str(read_json(record, "a backbone").get("recipe", {}).get("encoder", ""))
+                return os.path.relpath(encoder) if os.path.isabs(encoder) else encoder
+        return ""
+
+    def _overview(self) -> Iterator[str]:
+        suite, ids = self.suite, list(every_id(self.suite))
+        cells = [self.results.cells[id] for id in ids if id in self.results.cells]
+        yield "## What was run"
+        yield (
             f"{len(suite.tasks)} tasks, {len(suite.strategies)} strategies, {len(suite.seeds)} "
             f"seed{'s' * (len(suite.seeds) > 1)} of stage 1 and {len(suite.adaptation_seeds)} of "
             "adaptation (draw of labelled rows, LoRA start, batch order). "
-            f"{len(there):,} of {len(ids):,} cells are there. "
-            f"Encoder: {self._encoder() or 'not known, for no backbone is there'}."
-        ]
-        texts += [f"**Note:** {line}." for line in results.mixed()]
-        for versions in sorted({tuple(cell.versions.items()) for cell in there}):
-            texts.append("Made with " + ", ".join(" ".join(one) for one in versions) + ".")
-        return Section("What was run", texts)
-
-    def _claims(self) -> Section:
-        families = dict.fromkeys(one.column[0] for one in self.comparisons)
-        tables = [
-            comparison_table([one for one in self.comparisons if one.column[0] == family])
-            for family in families
-        ]
-        return Section(
-            f"{self.strategy} against each",
-            [
-                "Mean over tasks of the difference in points, with a 95 % interval over both kinds "
-                "of seed (same rows, same seeds for both); † marks an interval over one kind only. "
-                "p: Wilcoxon's signed-rank test over tasks; beside it Holm's correction for the "
-                "comparisons of the same rows and app. Detectable: the true difference that these "
-                "seeds would have shown as significant with 80 % probability; less than that could "
-                "not have been seen."
-            ],
-            tables,
+            f"{len(cells):,} of {len(ids):,} cells are there. "
+            f"Encoder: {self.encoder() or 'not known, for no backbone is there'}."
         )
+        for line in self.results.mixed():
+            yield f"**Note:** {line}."
+        for versions in sorted({tuple(cell.versions.items()) for cell in cells}):
+            yield "Made with " + ", ".join(map(" ".join, versions)) + "."
 
-    def _scores(self, family: str) -> Section:
-        columns = [column for column in self.results.columns if column[0] == family]
+    def _claims(self) -> Iterator[str]:
+        yield f"## {self.strategy} against each"
+        yield (
+            "Mean over tasks of the difference in points, with a 95 % interval over both kinds "
+            "of seed (same rows, same seeds for both); † marks an interval over one kind only. "
+            "p: Wilcoxon's signed-rank test over tasks; beside it Holm's correction for the "
+            "comparisons of the same rows and app. Detectable: the true difference that these "
+            "seeds would have shown as significant with 80 % probability; less than that could "
+            "not have been seen."
+        )
+        for family in self.families:
+            if comparisons := [each for each in self.comparisons if each.column.family == family]:
+                yield f"{name_of(family)}: {self.strategy} less …"
+                yield comparison_table(comparisons)
+
+    def _scores(self, family: str) -> Iterator[str]:
+        columns = [column for column in self.results.columns if column.family == family]
         metrics = sorted({task.score for task in self.results.tasks(columns[0])})
-        text = (
+        yield f"## {name_of(family)}: scores"
+        yield (
             f"Test sets whole, in percent ({', '.join(metrics)}); mean over seeds, that over "
             "tasks with its 95 % interval. Bold: best of the row."
         )
-        tables = [score_table(self.results, column) for column in columns]
-        return Section(f"{name_of(family)}: scores", [text], tables)
+        for column in columns:
+            yield score_table(self.results, column)
 
-    def _curves(self) -> Section | None:
-        if len(self.suite.draws) < 2:
-            return None
-        curves: dict[str, Any] = {}
-        for family, adapter in dict.fromkeys((c[0], c[2]) for c in self.results.columns):
-            by_strategy: dict[str, list[tuple[float, SeedInterval]]] = {}
-            for draw in self.suite.draws:
-                column = (family, draw.name, adapter)
-                for name, scores in self.results.complete(column).items():
-                    cells = self.results.of_column(column, self.suite.strategy(name))
-                    rows = median(cell.train_rows for cell in cells)
-                    point = (rows, seed_interval(scores.mean(0)))
-                    by_strategy.setdefault(name, []).append(point)
-            if by_strategy:
-                ordered = {n: sorted(p, key=lambda one: one[0]) for n, p in by_strategy.items()}
-                curves[f"{name_of(family)}, {adapter}"] = ordered
+    def _curves(self) -> Iterator[str]:
+        curves: dict[str, dict[str, list[tuple[float, SeedInterval]]]] = {}
+        for column in self.results.columns if len(self.suite.draws) > 1 else ():
+            title = f"{name_of(column.family)}, {column.adapter}"
+            for name, scores in self.results.complete(column).items():
+                cells = self.results.cells_of(column, self.suite.strategy(name))
+                rows = median(cell.train_rows for cell in cells if cell)
+                points = curves.setdefault(title, {}).setdefault(name, [])
+                points.append((rows, seed_interval(scores.mean(0))))
+                points.sort(key=lambda point: point[0])
         text = "Mean over the tasks of a family against labelled rows; 95 % intervals over seeds."
-        return self._picture(
-            "Learning curves", "curves", text, partial(plot_curves, curves), curves
-        )
+        if curves:
+            yield from self._picture(
+                "Learning curves", "curves", text, partial(plot_curves, curves)
+            )
 
-    def _ranks(self) -> Section | None:
+    def _ranks(self) -> Iterator[str]:
         scores = {}
         for column in self.results.columns:
-            found = {name: own.mean((1, 2)) for name, own in self.results.complete(column).items()}
-            if len(found) > 2 and len(self.results.tasks(column)) > 1:
-                scores[title_of(column)] = found
+            means = {name: s.mean((1, 2)) for name, s in self.results.complete(column).items()}
+            if len(means) > 2 and len(self.results.tasks(column)) > 1:
+                scores[title_of(column)] = means
         text = (
             "Average rank over tasks, 1 is best. Strategies joined by a bar are closer than "
             "Nemenyi's critical difference: these tasks do not tell them apart."
         )
-        return self._picture("Ranks", "ranks", text, partial(plot_ranks, scores), scores)
+        if scores:
+            yield from self._picture("Ranks", "ranks", text, partial(plot_ranks, scores))
 
-    def _differences(self) -> Section | None:
-        panels = {}
-        others = [one.name for one in self.suite.strategies if one.name != self.strategy]
-        for column in self.results.columns:
-            found: list[TaskDifference] = []
-            for other in others:
-                self.progress(f"bootstrap: {title_of(column)}, less {other}")
-                found += self.results.by_task(column, self.strategy, other)
-            if found:
-                panels[title_of(column)] = found
+    def _differences(self) -> Iterator[str]:
+        panels: dict[str, list[TaskDifference]] = {}
+        others = [each.name for each in self.suite.strategies if each.name != self.strategy]
+        pairs: list[tuple[Column, str]] = [(c, o) for c in self.results.columns for o in others]
+        for done, (column, other) in enumerate(pairs):
+            self.progress(f"bootstrap: {title_of(column)}, less {other}", done, len(pairs))
+            if differences := list(self.results.by_task(column, self.strategy, other)):
+                panels.setdefault(title_of(column), []).extend(differences)
+        self.progress("", len(pairs), len(pairs))
         text = (
             f"{self.strategy} less each other strategy on the test rows of each task, outcomes "
             "averaged over seeds; 95 % intervals of the paired bootstrap. They speak of other test "
             "rows, not of other seeds."
         )
-        return self._picture(
-            "By task", "differences", text, partial(plot_differences, panels), panels
-        )
+        if panels:
+            draw = partial(plot_differences, panels)
+            yield from self._picture("By task", "differences", text, draw)
 
-    def _conflict(self) -> Section | None:
+    def _conflict(self) -> Iterator[str]:
         suite = self.suite
         runs = read_conflicts(
             {
@@ -204,30 +209,14 @@ class _Report:
             "Cosine of the families' gradients by layer and step of stage 1, first seed: red is "
             "conflict, blue agreement."
         )
-        draw = partial(plot_conflicts, runs, title="")
-        return self._picture("Conflict in stage 1", "conflict", text, draw, runs)
+        if runs:
+            draw = partial(plot_conflicts, runs, title="")
+            yield from self._picture("Conflict in stage 1", "conflict", text, draw)
 
     def _picture(
-        self, title: str, name: str, text: str, draw: Callable[[Path], None], what: Any
-    ) -> Section | None:
-        if not what:
-            return None
+        self, title: str, name: str, text: str, draw: Callable[[Path], None]
+    ) -> Iterator[str]:
         draw(self.folder / FIGURES / f"{name}.svg")
-        return Section(title, [text], pictures=[Picture(f"{FIGURES}/{name}.svg", title)])
-
-    def _costs(self) -> Section:
-        text = (
-            "Medians over strategies, tasks and seeds: seconds of training on the machine of the "
-            "cells, trainable parameters, and size of what is added to the backbone (fp32)."
-        )
-        return Section("Cost of an app", [text], [cost_table(self.results)])
-
-    def _encoder(self) -> str:
-        """As the recipe names it; of a folder, from here: a report travels."""
-        for strategy in self.suite.strategies:
-            folder = self.suite.backbone(strategy, self.suite.seeds[0], self.out)
-            if (folder / RECORD).exists():
-                recipe = read_json(folder / RECORD, "a backbone").get("recipe", {})
-                encoder = str(recipe.get("encoder", ""))
-                return os.path.relpath(encoder) if os.path.isabs(encoder) else encoder
-        return ""
+        yield f"## {title}"
+        yield text
+        yield f"![{title}]({FIGURES}/{name}.svg)"

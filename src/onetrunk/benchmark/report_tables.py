@@ -1,74 +1,81 @@
-"""The tables of a report."""
+"""The tables of a report, in Markdown."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from statistics import median
 
-from onetrunk.benchmark.comparison import Comparison, Results
-from onetrunk.benchmark.page import Table
+from onetrunk.benchmark.comparison import Column, Comparison, Results
+from onetrunk.benchmark.page import table
 from onetrunk.benchmark.statistics import SeedInterval, seed_interval
-from onetrunk.benchmark.suite import BenchmarkTask
-from onetrunk.benchmark.table import Column
 
 NAMES = {"ner": "Named entities", "tc": "Text classification"}
 
 
 def name_of(family: str) -> str:
-    """A family in headings."""
+    """The name of a family in headings."""
     return NAMES.get(family, family)
 
 
 def title_of(column: Column) -> str:
-    """A column in headings."""
-    return f"{name_of(column[0])}, {column[1]}, {column[2]}"
+    """The name of a column in headings."""
+    return f"{name_of(column.family)}, {column.draw}, {column.adapter}"
 
 
-def comparison_table(comparisons: Sequence[Comparison]) -> Table:
-    """A row a comparison; all of one family and one first strategy."""
+def comparison_table(comparisons: Sequence[Comparison]) -> str:
+    """A row for each comparison."""
     header = (
         "rows, app", "less", "mean difference", "p", "p (Holm)", "won/tied/lost", "detectable",
     )  # fmt: skip
     rows = [
         (
-            ", ".join(one.column[1:]), one.second, _interval(one.over_seeds), _p(one.over_tasks.p),
-            _p(one.adjusted_p), "/".join(map(str, one.wins)),
-            "–" if one.detectable is None else f"{one.detectable:.2f}",
+            f"{each.column.draw}, {each.column.adapter}",
+            each.second,
+            _interval(each.over_seeds),
+            _p(each.over_tasks.p),
+            _p(each.adjusted_p),
+            "/".join(map(str, each.wins)),
+            "–" if each.detectable is None else f"{each.detectable:.2f}",
         )
-        for one in comparisons
-    ]  # fmt: skip
-    family = comparisons[0].column[0]
-    return Table(header, rows, f"{name_of(family)}: {comparisons[0].first} less …")
-
-
-def score_table(results: Results, column: Column) -> Table:
-    """A row a task, a column a strategy, their mean below; the best of a row is bold."""
-    tasks, found = results.tasks(column), results.complete(column)
-    names = [strategy.name for strategy in results.suite.strategies]
-    # Rounded: what is shown as equal is equally bold.
-    means = {name: found[name].mean((1, 2)).round(1) for name in found}
-    rows = [
-        [_task(task), *_row({name: f"{means[name][at]:.1f}" for name in found}, names)]
-        for at, task in enumerate(tasks)
+        for each in comparisons
     ]
-    halves = {name: _half(seed_interval(scores.mean(0))) for name, scores in found.items()}
-    last = _row({name: f"{scores.mean():.2f}" for name, scores in found.items()}, names)
-    for at, name in enumerate(names):
-        if name not in found:
-            there = len(results.of_column(column, results.suite.strategy(name)))
-            last[at] = f"{there} cells"
-    rows.append(
-        ["mean", *(text + halves.get(name, "") for text, name in zip(last, names, strict=True))]
-    )
-    return Table([", ".join(column[1:]), *names], rows)
+    return table(header, rows)
 
 
-def cost_table(results: Results) -> Table:
+def score_table(results: Results, column: Column) -> str:
+    """A row for each task, a column for each strategy, the mean below; the best is bold."""
+    scores = results.complete(column)
+    strategies = results.suite.strategies
+    # Rounded first: scores that are shown as equal are equally bold.
+    means = {name: values.mean((1, 2)).round(1) for name, values in scores.items()}
+    rows = []
+    for at, task in enumerate(results.tasks(column)):
+        shown = _bold_best({name: f"{values[at]:.1f}" for name, values in means.items()})
+        name = f"{task.name} ({task.metric})" if task.metric else task.name
+        rows.append([name, *(shown.get(strategy.name, "–") for strategy in strategies)])
+    shown = _bold_best({name: f"{values.mean():.2f}" for name, values in scores.items()})
+    last = ["mean"]
+    for strategy in strategies:
+        if strategy.name in scores:
+            interval = seed_interval(scores[strategy.name].mean(0))
+            last.append(shown[strategy.name] + _half_width(interval))
+        else:
+            count = sum(cell is not None for cell in results.cells_of(column, strategy))
+            last.append(f"{count} cells")
+    header = [f"{column.draw}, {column.adapter}", *(strategy.name for strategy in strategies)]
+    return table(header, [*rows, last])
+
+
+def cost_table(results: Results) -> str:
     """Medians by column over strategies, tasks and seeds."""
     rows = []
     for column in results.columns:
-        strategies = results.suite.strategies
-        cells = [cell for one in strategies for cell in results.of_column(column, one)]
+        cells = [
+            cell
+            for strategy in results.suite.strategies
+            for cell in results.cells_of(column, strategy)
+            if cell
+        ]
         if cells:
             rows.append(
                 [
@@ -79,22 +86,16 @@ def cost_table(results: Results) -> Table:
                     f"{median(cell.adapter_bytes for cell in cells) / 1e6:.3f}",
                 ]
             )
-    header = ["family, rows, app", "labelled rows", "seconds", "parameters", "MB"]
-    return Table(header, rows)
+    return table(["family, rows, app", "labelled rows", "seconds", "parameters", "MB"], rows)
 
 
-def _task(task: BenchmarkTask) -> str:
-    return f"{task.name} ({task.metric})" if task.metric else task.name
+def _bold_best(numbers: Mapping[str, str]) -> dict[str, str]:
+    """The numbers by strategy, the highest in bold."""
+    best = max(map(float, numbers.values()), default=0.0)
+    return {name: f"**{n}**" if float(n) == best else n for name, n in numbers.items()}
 
 
-def _row(shown: Mapping[str, str], names: Sequence[str]) -> list[str]:
-    """The numbers by strategy, the highest bold, a dash where there is none."""
-    best = max(map(float, shown.values()), default=0.0)
-    bold = {name: f"**{text}**" if float(text) == best else text for name, text in shown.items()}
-    return [bold.get(name, "–") for name in names]
-
-
-def _half(interval: SeedInterval) -> str:
+def _half_width(interval: SeedInterval) -> str:
     if interval.high is None:
         return ""
     return f" ± {interval.high - interval.mean:.2f}{_dagger(interval)}"
@@ -107,8 +108,8 @@ def _interval(interval: SeedInterval) -> str:
 
 
 def _dagger(interval: SeedInterval) -> str:
-    """Marks an interval over one kind of seed only."""
-    return "" if interval.over_stage1 and interval.over_adaptation else " †"
+    """Marks an interval over only one kind of seed."""
+    return "" if interval.over_both else " †"
 
 
 def _p(value: float) -> str:

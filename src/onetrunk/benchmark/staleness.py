@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -11,9 +12,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from onetrunk.adaptation.task import AdaptSettings
-from onetrunk.benchmark.cells import Cell, CellId, every_id, load_cell
-from onetrunk.benchmark.code import code_sha256
+from onetrunk.benchmark.cells import Cell, CellId, every_id
+from onetrunk.benchmark.store import CellStore
 from onetrunk.benchmark.suite import Suite
+from onetrunk.benchmark.versions import package_version
 from onetrunk.config import Recipe
 from onetrunk.errors import UserError
 from onetrunk.families import family as family_named
@@ -21,46 +23,42 @@ from onetrunk.model.backbone import RECORD
 from onetrunk.prefinetuning.resume import differences
 from onetrunk.storage import read_json, sha256_of_files
 
-State = Literal["done", "stale", "missing"]
-
 
 @dataclass
 class Survey:
     """The state of every cell of a suite, and of its backbones."""
 
-    states: dict[CellId, State] = field(default_factory=dict)
+    states: dict[CellId, Literal["done", "stale", "missing"]] = field(default_factory=dict)
     reasons: dict[CellId, list[str]] = field(default_factory=dict)
-    """Of stale cells: ``code``, ``data``, ``backbone``, ``settings (…)``."""
+    """For stale cells: ``data``, ``backbone``, ``version (…)``, ``settings (…)``."""
     untrained: list[str] = field(default_factory=list)
-    """Backbones that are not there and have cells to fill."""
-
-    def count(self, strategy: str, task: str) -> Counter[State]:
-        """How many cells of a strategy and a task are in each state."""
-        return Counter(
-            state for id, state in self.states.items() if (id.strategy, id.task) == (strategy, task)
-        )
+    """Backbones that do not exist and that cells have yet to be made on."""
 
     def lines(self) -> list[str]:
-        """Stale cells in words: a line for each strategy, task and reason."""
-        why = Counter(
+        """One line about stale cells for each strategy, task and reason."""
+        counts = Counter(
             (id.strategy, id.task, ", ".join(reasons)) for id, reasons in self.reasons.items()
         )
         return [
             f"{strategy}, {task}: {count} cell{'s' * (count > 1)} stale: {reasons}"
-            for (strategy, task, reasons), count in sorted(why.items())
+            for (strategy, task, reasons), count in sorted(counts.items())
         ]
 
 
-class Provenance:
-    """What the cells of a suite must follow from to be kept.
+def survey(suite: Suite, out: Path) -> Survey:
+    """The cells that :func:`~onetrunk.benchmark.run.run_suite` would find done, stale, missing."""
+    return Provenance(suite, out).survey()
 
-    Hashes of data and code are those of the moment they are first asked for.
+
+class Provenance:
+    """What the cells of a suite follow from now; a cell that followed from anything else is stale.
+
+    Hashes of data and backbones are computed once.
     """
 
     def __init__(self, suite: Suite, out: Path) -> None:
-        self.suite, self.out = suite, out
+        self.suite, self.out, self.store = suite, out, CellStore(out)
         self._data: dict[str, str] = {}
-        self._code: dict[str, str] = {}
         self._backbones: dict[tuple[str, int, str], str] = {}
 
     def folder(self, id: CellId) -> Path:
@@ -68,81 +66,78 @@ class Provenance:
         return self.suite.backbone(self.suite.strategy(id.strategy), id.seed, self.out)
 
     def settings(self, id: CellId) -> dict[str, Any]:
-        """How the cell is made, besides what its id says (JSON values)."""
-        suite, own = self.suite, asdict(AdaptSettings(**self.suite.adapt))
+        """How the cell is made, beside what its id says (JSON values)."""
+        suite, settings = self.suite, asdict(AdaptSettings(**self.suite.adapt))
+        settings = {"reads" if key == "head_layers" else key: v for key, v in settings.items()}
         return {
             "family": suite.task(id.task).family,
             "draw": suite.draw(id.draw).model_dump(exclude_none=True),
             "discard_primary": suite.strategy(id.strategy).discard_primary,
-            **{key: value for key, value in own.items() if key not in ("adapter", "seed")},
+            **{key: value for key, value in settings.items() if key not in ("adapter", "seed")},
         }
 
     def hashes(self, id: CellId) -> dict[str, str]:
-        """Of code, data and backbone; without the last where there is no backbone yet."""
-        family = self.suite.task(id.task).family
-        if family not in self._code:
-            self._code[family] = code_sha256(family_named(family))
+        """SHA-256 of ``data`` and ``backbone``, without the latter as long as it is not trained."""
         if id.task not in self._data:
-            located = self.suite.task(id.task).located().values()
-            self._data[id.task] = _sha256([split.sha256() for split in located])
-        hashes = {"code": self._code[family], "data": self._data[id.task]}
-        if there := self._backbone(id, family):
-            hashes["backbone"] = there
+            splits = self.suite.task(id.task).located().values()
+            self._data[id.task] = _sha256([split.sha256() for split in splits])
+        hashes = {"data": self._data[id.task]}
+        if backbone := self._backbone(id):
+            hashes["backbone"] = backbone
         return hashes
 
-    def state(self, id: CellId) -> tuple[State, list[str]]:
-        """How a cell stands, and why it is stale.
+    def reasons(self, id: CellId) -> list[str] | None:
+        """Why a cell is stale; empty if it still holds, None if it is missing.
 
         As long as there is no backbone, it is taken to be the one that the cell was made on.
-        Raises :class:`UserError` if its file is damaged.
+        Raises :class:`UserError` if the cell is damaged.
         """
-        file = id.file(self.out)
-        if not file.exists():
-            return "missing", []
-        reasons = self._reasons(load_cell(file))
-        return ("stale" if reasons else "done"), reasons
+        cell = self.store.get(id)
+        if cell is None:
+            return None
+        hashes = self.hashes(id)
+        reasons = [key for key, value in hashes.items() if cell.hashes.get(key) != value]
+        if (version := measured_by(cell)) != package_version():
+            reasons.append(f"version (was {version}, now {package_version()})")
+        changes = [
+            f"{key} was {before}, now {now}"
+            for key, before, now in differences(cell.settings, self.settings(id))
+        ]
+        return [*reasons, *([f"settings ({'; '.join(changes)})"] if changes else [])]
 
     def survey(self) -> Survey:
         """The state of every cell."""
-        found = Survey()
+        survey = Survey()
+        untrained: dict[str, None] = {}
         for id in every_id(self.suite):
-            found.states[id], reasons = self.state(id)
+            reasons = self.reasons(id)
+            survey.states[id] = "missing" if reasons is None else "stale" if reasons else "done"
             if reasons:
-                found.reasons[id] = reasons
-            if found.states[id] != "done" and not (self.folder(id) / RECORD).exists():
-                found.untrained.append(self.folder(id).name)
-        found.untrained = list(dict.fromkeys(found.untrained))
-        return found
+                survey.reasons[id] = reasons
+            if survey.states[id] != "done" and not (self.folder(id) / RECORD).exists():
+                untrained[self.folder(id).name] = None
+        survey.untrained = list(untrained)
+        return survey
 
     def check_backbones(self) -> None:
-        """Raise :class:`UserError` if a backbone here was trained by another recipe."""
+        """Raise :class:`UserError` if a backbone in the folder was trained by another recipe."""
         for strategy in self.suite.strategies:
             for seed in self.suite.seeds_of(strategy) if not strategy.folder else ():
                 folder = self.suite.backbone(strategy, seed, self.out)
                 if not (folder / RECORD).exists():
                     continue
-                was = read_json(folder / RECORD, "a backbone folder").get("recipe")
-                for key, before, now in differences(
-                    _portable(was), _portable(self.suite.recipe_of(strategy, seed).model_dump())
-                ):
+                trained = read_json(folder / RECORD, "a backbone folder").get("recipe")
+                recipe = self.suite.recipe_of(strategy, seed).model_dump()
+                for key, before, now in differences(_portable(trained), _portable(recipe)):
                     raise UserError(
                         f"{folder} was trained by another recipe: {key} was {before}, now {now}; "
                         "delete it, choose another --out, or pass --keep-stale to use it"
                     )
 
-    def _reasons(self, cell: Cell) -> list[str]:
-        now = self.hashes(cell.id)
-        reasons = [key for key, value in now.items() if cell.hashes.get(key) != value]
-        changed = [
-            f"{key} was {before}, now {after}"
-            for key, before, after in differences(cell.settings, self.settings(cell.id))
-        ]
-        return [*reasons, *([f"settings ({'; '.join(changed)})"] if changed else [])]
-
-    def _backbone(self, id: CellId, family: str) -> str:
-        """Hash of the weights that an app of a family starts from; empty: not trained yet."""
-        key = (id.strategy, id.seed, family)
-        folder = self.folder(id)
+    def _backbone(self, id: CellId) -> str:
+        """Hash of the weights that an app of the task's family starts from; empty: none yet."""
+        family = self.suite.task(id.task).family
+        key, folder = (id.strategy, id.seed, family), self.folder(id)
         if key not in self._backbones and (folder / RECORD).exists():
             record = read_json(folder / RECORD, "a backbone folder")
             primary = folder / "primary" / family_named(family).family_of_primary
@@ -153,24 +148,28 @@ class Provenance:
         return self._backbones.get(key, "")
 
 
+def measured_by(cell: Cell) -> str:
+    """The version of this package that a cell was measured by.
+
+    Cells from before versions named a commit have a hash of code instead.
+    """
+    version, code = cell.versions.get("onetrunk", "unknown"), cell.hashes.get("code")
+    return f"{version} with code {code[:12]}" if code else version
+
+
 def _sha256(parts: Sequence[Any]) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def _portable(recipe: Any) -> Any:
-    """A recipe as JSON, with defaults of keys that it is too old for, and the ends of its paths:
-    machines that share a folder may find it, and the data, at different places."""
+    """A recipe as JSON that can be compared with one from another time and machine.
+
+    Keys that it is too old for have their defaults. Of paths only the ends are kept: machines that
+    share a folder may find it, and the data, at different places.
+    """
     try:
-        content = Recipe.model_validate(recipe).model_dump(mode="json")
+        content = Recipe.model_validate(recipe).model_dump_json()
     except ValueError:
         return recipe
-    content["threads"] = None  # how fast, not what
-    return _ends(content)
-
-
-def _ends(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _ends(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_ends(each) for each in value]
-    return "/".join(Path(value).parts[-2:]) if isinstance(value, str) and "/" in value else value
+    ends_of_paths = re.sub(r'"[^"]*/([^"/]+/[^"/]+)"', r'"\1"', content)
+    return json.loads(ends_of_paths) | {"threads": None}  # which change the speed, not the result

@@ -1,14 +1,13 @@
-"""What a benchmark of strategies × tasks × seeds shows, and what it cannot show.
+"""Intervals and tests for a benchmark of strategies x tasks x seeds.
 
-There are two kinds of seed: of stage 1 (P backbones) and of adapting (A draws of labelled rows).
-They are crossed: adaptation seed a draws the same rows whatever the backbone. `seed_interval` is
-an interval over both, `minimum_detectable_difference` says what those seeds could not have shown.
-`signed_rank`, `holm`, `wins` and `compare_ranks` are over tasks. Test rows are in `bootstrap.py`.
+There are two kinds of seed: P seeds of stage 1 (backbones) and A seeds of adaptation (draws of
+labelled rows). They are crossed: an adaptation seed draws the same rows on every backbone.
+`seed_interval` speaks of both kinds of seed. `signed_rank`, `holm`, `wins` and `compare_ranks`
+speak of tasks. For test rows see `bootstrap.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,34 +29,29 @@ class SeedInterval:
     mean: float
     low: float | None
     high: float | None
-    """None with one seed of either kind: nothing is known of the spread."""
+    """None with one seed of either kind, which says nothing of the spread."""
     standard_error: float | None
     df: float | None
     stage1_seeds: int
     adaptation_seeds: int
     components: tuple[float, float, float] | None
-    """Variance by stage-1 seed, by adaptation seed and of the rest; None unless there are two of
-    each. Estimates below zero are told as zero."""
+    """Variance by stage-1 seed, by adaptation seed and of the rest; negative estimates are zero.
+    None unless there are two seeds of each kind."""
 
     @property
-    def over_stage1(self) -> bool:
-        """Whether the interval speaks of other backbones than these."""
-        return self.stage1_seeds > 1
-
-    @property
-    def over_adaptation(self) -> bool:
-        """Whether the interval speaks of other draws of labelled rows than these."""
-        return self.adaptation_seeds > 1
+    def over_both(self) -> bool:
+        """Whether the interval speaks of other backbones and of other draws of labelled rows."""
+        return min(self.stage1_seeds, self.adaptation_seeds) > 1
 
 
 def seed_interval(values: ArrayLike) -> SeedInterval:
-    """95 % t interval for the mean of ``(P, A)``: P stage-1 seeds by A adaptation seeds.
+    """95 % t interval for the mean of ``(P, A)`` values: P stage-1 by A adaptation seeds.
 
-    The values are scores or, for a comparison, differences of two strategies paired by seeds,
-    either way averaged over tasks first. The error is that of `mean_error`, whose docstring tells
-    the coverage. With P = 1 or A = 1 it is the usual t interval over the seeds there are, and says
-    nothing of the other kind: see ``over_stage1`` and ``over_adaptation``. Raises ValueError for
-    another shape and for values that are missing or not finite.
+    The values are scores, or differences of two strategies paired by seeds, averaged over tasks
+    first. The standard error is that of :func:`mean_error`. With P = 1 or A = 1 it is the usual t
+    interval, and says nothing of the kind of seed that there is one of.
+
+    Raises ValueError for another shape and for values that are missing or not finite.
     """
     table = _finite(values)
     if table.ndim != 2 or not table.size:
@@ -82,7 +76,7 @@ def seed_interval(values: ArrayLike) -> SeedInterval:
 def mean_squares(values: Floats) -> tuple[Floats, Floats, Floats]:
     """Mean squares by stage-1 seed, by adaptation seed and of the rest, ``(…, P, A)`` -> ``(…)``.
 
-    Two-way random effects, one value a cell: with variances p, a, e their expectations are
+    Two-way random effects with one value in each cell. With variances p, a, e the expectations are
     e + A p, e + P a and e, on P - 1, A - 1 and (P - 1)(A - 1) degrees of freedom.
     """
     stage1, adaptation = values.shape[-2:]
@@ -99,11 +93,12 @@ def mean_squares(values: Floats) -> tuple[Floats, Floats, Floats]:
 def mean_error(values: Floats) -> tuple[Floats, Floats]:
     """Standard error of the mean over both kinds of seed, and degrees of freedom of its t interval.
 
-    ``(…, P, A)`` -> two of ``(…)``; one of P and A may be 1.
+    ``(…, P, A)`` -> two of ``(…)``; P or A may be 1.
 
     The unbiased variance is (MS_P + MS_A - MS_E) / PA with Satterthwaite's (1946) degrees of
-    freedom. At three seeds it is often near zero or below, and so plain Satterthwaite covers as
-    little as 74 % at 3 × 3. Three changes, found by simulation:
+    freedom. At three seeds it is often near zero or below, and a 95 % interval covers as little as
+    74 % at 3 x 3. Three changes, found by simulation, bring coverage to 93 - 99 % at three to ten
+    seeds of each kind (`benchmarks/coverage.py`; the numbers are in `results/coverage.json`):
 
     - the variance is at least that over either kind of seed alone,
       max(MS_P, MS_A, MS_P + MS_A - MS_E) / PA: a component below zero takes nothing off;
@@ -112,21 +107,8 @@ def mean_error(values: Floats) -> tuple[Floats, Floats]:
       the share (1 - smaller / larger)²;
     - they are at least m and at most m², m = min(P, A) - 1: an m of 1 or 2 is soon overestimated.
 
-    Coverage of 95 % intervals with normal effects, least and most over 74 divisions of the mean's
-    variance into p/P, a/A and e/PA (`benchmarks/coverage.py`, standard error 0.13 %):
-
-    ======  ===========  ======  ===========  ======  ===========
-    P × A   coverage     P × A   coverage     P × A   coverage
-    ======  ===========  ======  ===========  ======  ===========
-    3 × 3   94.1 - 98.3  4 × 4   94.3 - 98.0  2 × 2   94.6 - 99.6
-    3 × 5   93.3 - 98.4  5 × 5   94.5 - 97.7  2 × 3   95.2 - 100
-    5 × 3   93.5 - 98.3  3 × 10  93.2 - 99.0  2 × 5   95.1 - 100
-    ======  ===========  ======  ===========  ======  ===========
-
-    From 3 × 3 to 5 × 5 it is above 97 % mostly where the rest is half of that variance or more, up
-    to the most where there is nothing else. With two seeds of a kind it nearly always is, and the
-    interval is very wide (t on one degree of freedom). Skewed effects are covered less, as by any t
-    interval: exponential ones 88 - 96 % at 3 × 3 and 3 × 5.
+    With two seeds of a kind the interval is very wide (t on one degree of freedom). Skewed effects
+    are covered less, as by any t interval: exponential ones 88 - 96 % at 3 x 3 and 3 x 5.
     """
     stage1, adaptation = values.shape[-2:]
     cells = stage1 * adaptation
@@ -148,8 +130,8 @@ def minimum_detectable_difference(
 ) -> float:
     """The true difference that a two-sided t test at ``alpha`` finds with probability ``power``.
 
-    In the unit of the standard error; by the noncentral t distribution. The chance of finding it
-    with the wrong sign, below 1e-6 at the defaults, is left out.
+    It is in the unit of the standard error, by the noncentral t distribution. The chance of finding
+    it with the wrong sign, below 1e-6 at the defaults, is left out.
     """
     critical = stats.t.ppf(1 - alpha / 2, df)
     return float(standard_error * special.nctdtrinc(df, 1 - power, critical))
@@ -161,9 +143,9 @@ class SignedRank:
 
     p: float
     tasks: int
-    """Tasks with a difference."""
+    """Number of tasks with a difference."""
     smallest_p: float
-    """What p would be if all these tasks agreed. Above 0.05 with fewer than six."""
+    """The value of p if all these tasks agreed. It is above 0.05 with fewer than six."""
 
 
 def signed_rank(differences: ArrayLike) -> SignedRank:
@@ -173,19 +155,19 @@ def signed_rank(differences: ArrayLike) -> SignedRank:
     13 if two differences are of equal size, and from the normal approximation beyond that.
     """
     rounded = _finite(differences).round(DECIMALS)
-    left = rounded[rounded != 0]
-    if not left.size:
+    nonzero = rounded[rounded != 0]
+    if not nonzero.size:
         return SignedRank(1.0, 0, 1.0)
-    return SignedRank(float(stats.wilcoxon(left).pvalue), left.size, min(1.0, 2 ** (1 - left.size)))
+    p = float(stats.wilcoxon(nonzero).pvalue)
+    return SignedRank(p, nonzero.size, min(1.0, 2 ** (1 - nonzero.size)))
 
 
 def holm(p_values: ArrayLike) -> Floats:
     """p-values ``(m,)`` adjusted for m comparisons (Holm 1979): reject those at or below α."""
     p = _finite(p_values)
     order = np.argsort(p)
-    steps = np.maximum.accumulate(p[order] * np.arange(p.size, 0, -1))
     adjusted = np.empty_like(p)
-    adjusted[order] = np.minimum(steps, 1)
+    adjusted[order] = np.maximum.accumulate(p[order] * np.arange(p.size, 0, -1)).clip(max=1)
     return adjusted
 
 
@@ -207,7 +189,7 @@ class RankComparison:
     """Friedman's χ² and its p-value: whether any two strategies differ."""
     critical_difference: float
     groups: tuple[tuple[int, ...], ...]
-    """Columns, best first, that are not told apart: the plot's bars. They can overlap."""
+    """Columns, best first, that do not differ: the plot's bars. They can overlap."""
 
 
 def compare_ranks(scores: ArrayLike, alpha: float = ALPHA) -> RankComparison:
@@ -227,20 +209,14 @@ def compare_ranks(scores: ArrayLike, alpha: float = ALPHA) -> RankComparison:
         statistic, p = map(float, stats.friedmanchisquare(*table.T))
     quantile = stats.studentized_range.ppf(1 - alpha, strategies, np.inf) / np.sqrt(2)
     critical = float(quantile * np.sqrt(strategies * (strategies + 1) / (6 * tasks)))
-    groups = _groups(ranks.tolist(), critical)
-    return RankComparison(tuple(ranks.tolist()), statistic, p, critical, groups)
-
-
-def _groups(ranks: Sequence[float], critical: float) -> tuple[tuple[int, ...], ...]:
-    """The longest runs in order of rank whose ends are within the critical difference."""
-    order = sorted(range(len(ranks)), key=lambda column: ranks[column])
-    groups, reached = [], 1
+    order, groups, reached = np.argsort(ranks, kind="stable").tolist(), [], 1
     for start, best in enumerate(order):
+        # The longest run in order of rank whose ends are within the critical difference.
         run = [column for column in order[start:] if ranks[column] - ranks[best] <= critical]
         if len(run) > 1 and start + len(run) > reached:
             groups.append(tuple(run))
             reached = start + len(run)
-    return tuple(groups)
+    return RankComparison(tuple(ranks.tolist()), statistic, p, critical, tuple(groups))
 
 
 def _finite(values: ArrayLike) -> Floats:

@@ -20,36 +20,37 @@ def report(
     ] = None,
     strategy: Annotated[
         str | None,
-        typer.Option(help="Held against each other one. Default: tpl, or the suite's last."),
+        typer.Option(help="Compared with each other one. Default: tpl, or the suite's last."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the report.")] = False,
 ) -> None:
     """What a benchmark shows: scores, comparisons with intervals and p-values, plots, costs.
 
     Writes [bold]report.html[/] (one file, no network), [bold]report.md[/] with its pictures and
-    [bold]report.json[/], from the cells that are there. The suite's data and backbones are not
-    needed; conflict heat maps are drawn of the backbones that are there. It does not look for stale
-    cells ([bold]benchmark --dry-run[/] does), but says where cells of different code or data would
-    be compared.
+    [bold]report.json[/], from the cells that exist. The suite's data and backbones are not needed;
+    conflict heat maps are drawn for the backbones that exist. It does not look for stale cells
+    ([bold]benchmark --dry-run[/] does), but says where cells of different versions or data would be
+    compared.
 
     Example: [cyan]onetrunk report recipes/suite21.yaml --out runs/suite21[/]
     """
     from onetrunk.benchmark.report import write_report
-    from onetrunk.benchmark.suite import load_suite
+    from onetrunk.benchmark.suite_file import load_suite
     from onetrunk.cli.console import console, progress_bar
     from onetrunk.storage import refuse_existing
 
     to = to or out / "report"
     refuse_existing(to, overwrite)
     loaded = load_suite(suite, files=False)
-    names = [one.name for one in loaded.strategies]
+    names = [each.name for each in loaded.strategies]
     chosen = strategy or (OURS if OURS in names else names[-1])
     with progress_bar() as bar:
         task = bar.add_task("report", total=None, note="")
-        results = write_report(
-            loaded, out, to, chosen, overwrite, lambda what: bar.update(task, note=what)
-        )
-        bar.update(task, total=1, completed=1, note="")
+
+        def watch(what: str, done: int, total: int | None) -> None:
+            bar.update(task, completed=done, total=total, note=what)
+
+        results = write_report(loaded, out, to, chosen, overwrite, watch)
     for line in results.mixed():
         console.print(f"note: {line}", markup=False)
     console.print(f"[bold green]wrote[/] {to / 'report.html'}, report.md, report.json")
