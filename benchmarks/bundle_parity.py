@@ -32,7 +32,7 @@ from onetrunk.bundle.runtime import Runtime
 from onetrunk.bundle.vocabulary import with_vocabulary_of
 from onetrunk.data.sources import find_file
 from onetrunk.families import family as family_named
-from onetrunk.model.backbone import Backbone, load_backbone
+from onetrunk.model.backbone import Backbone
 from onetrunk.storage import write_json
 from shared import ENCODER, drawn, environment
 
@@ -65,7 +65,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
-    loaded = load_backbone(options.backbone)
+    loaded = Backbone.load(options.backbone)
     apps, tests, read = {}, {}, {}
     for task, kind in TASKS.items():
         family = family_named(kind)

@@ -39,7 +39,7 @@ from onetrunk.bundle.contents import bundled_app
 from onetrunk.bundle.export import export_bundle
 from onetrunk.bundle.runtime import Runtime
 from onetrunk.families import FAMILIES
-from onetrunk.model.backbone import Backbone, load_backbone
+from onetrunk.model.backbone import Backbone
 from onetrunk.storage import write_json
 from shared import environment
 
@@ -204,7 +204,7 @@ def _percentiles(values: list[float]) -> dict[str, float]:
 
 def parts(options: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]:
     """Each measurement, by name."""
-    loaded = load_backbone(options.backbone)
+    loaded = Backbone.load(options.backbone)
     with tempfile.TemporaryDirectory() as folder:
         yield "change", change(loaded, Path(folder) / "change", options.seconds)
         yield "many", many(loaded, Path(folder) / "many", options.apps, options.max_loaded)

@@ -39,7 +39,7 @@ from onetrunk.benchmark.measure import draw_data
 from onetrunk.benchmark.suite import DrawnRows
 from onetrunk.data.sources import find_file, read_texts
 from onetrunk.families import family as family_named
-from onetrunk.model.backbone import Backbone, load_backbone
+from onetrunk.model.backbone import Backbone
 from onetrunk.storage import write_json
 from shared import ENCODER, ROWS, Parts, drawn, environment, read
 
@@ -59,7 +59,7 @@ def settings(k: int, draw: int) -> AdaptSettings:
 
 def score(data: Path, folder: Path, task: str, draw: int) -> dict[str, Any]:
     """All apps of one task and draw, scored in one pass over the full test set."""
-    family, backbone, whole = family_named("ner"), load_backbone(folder), read(data, "ner", task)
+    family, backbone, whole = family_named("ner"), Backbone.load(folder), read(data, "ner", task)
     rows = draw_data(whole, DrawnRows(rows=ROWS), draw)
     deep = backbone.encoder.depth
     apps = {f"k={k}": fit(backbone, family, rows, settings(k, draw)) for k in (0, *KS, deep)}
@@ -163,7 +163,7 @@ def main() -> None:
     if not options.collect:
         work([parts.job(name, make) for name, make in jobs.items()])
         return
-    backbones = [load_backbone(folder) for folder in options.backbone]
+    backbones = [Backbone.load(folder) for folder in options.backbone]
     scores_by_part = {name: parts[name] for name in jobs if name in parts}
     cells = [*scores_by_part.values()]
     result = {

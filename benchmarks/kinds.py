@@ -41,7 +41,7 @@ from embedding import embed
 from many_labels import ALPHAS, Mentions
 from onetrunk.benchmark.jobs import work
 from onetrunk.estimator import TextEstimator
-from onetrunk.model.backbone import Backbone, load_backbone
+from onetrunk.model.backbone import Backbone
 from onetrunk.storage import write_json
 from shared import ENCODER, Parts, environment
 
@@ -163,7 +163,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("results/kinds.json"))
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    backbone, seeds = load_backbone(options.backbone), options.seeds
+    backbone, seeds = Backbone.load(options.backbone), options.seeds
     makers: dict[str, dict[str, Callable[[], Any]]] = {
         "ratings (Spearman's rho)": {
             name: partial(ratings, backbone, options.data / "tc" / name, order, seeds)

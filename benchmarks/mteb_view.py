@@ -29,7 +29,7 @@ from mteb.models.abs_encoder import AbsEncoder
 
 from embedding import embed
 from onetrunk.data.sources import find_file
-from onetrunk.model.backbone import Backbone, load_backbone
+from onetrunk.model.backbone import Backbone
 from onetrunk.model.lora import NONE
 from onetrunk.storage import write_json
 from shared import environment
@@ -93,7 +93,7 @@ def main() -> None:
     tasks = {name: task_of(name, options.data / "tc" / name) for name in options.tasks}
     scores: dict[str, dict[str, Any]] = {}
     for name in options.backbones:
-        encoder = Frozen(load_backbone(name))
+        encoder = Frozen(Backbone.load(name))
         by_task = scores[Path(name).name] = {}
         for task, local in tasks.items():
             (result_of_task,) = local.evaluate(

@@ -25,7 +25,7 @@ from onetrunk.adaptation.task import AdaptSettings
 from onetrunk.benchmark.jobs import Job, work
 from onetrunk.config import Recipe, load_recipe
 from onetrunk.families import family as family_named
-from onetrunk.model.backbone import load_backbone
+from onetrunk.model.backbone import Backbone
 from onetrunk.prefinetuning.log import read_conflicts
 from onetrunk.prefinetuning.plot import plot_conflicts
 from onetrunk.prefinetuning.run import prefinetune
@@ -81,7 +81,7 @@ def cell_file(row: str, task: str, seed: int) -> Path:
 
 def score(data: Path, row: str, task: str, seed: int) -> dict[str, Any]:
     """The seed of stage 1 draws the labelled rows, too."""
-    loaded = load_backbone(backbone_folder("tpl" if row == DISCARDED else row, seed))
+    loaded = Backbone.load(backbone_folder("tpl" if row == DISCARDED else row, seed))
     if row == DISCARDED:
         loaded = replace(loaded, primary_loras={})
     adapters = {adapter: AdaptSettings(adapter=adapter, seed=seed) for adapter in ADAPTERS}

@@ -26,7 +26,7 @@ from onetrunk.adaptation.task import AdaptSettings
 from onetrunk.benchmark.jobs import Job, work
 from onetrunk.config import Recipe
 from onetrunk.families import family as family_named
-from onetrunk.model.backbone import load_backbone
+from onetrunk.model.backbone import Backbone
 from onetrunk.prefinetuning.run import prefinetune
 from onetrunk.storage import write_json
 from shared import ENCODER, ROWS, Parts, environment, file_job, public, scores_of
@@ -89,7 +89,7 @@ def part(point: Point, task: str) -> str:
 
 
 def score(data: Path, point: Point, task: str) -> dict[str, Any]:
-    return scores_of(load_backbone(point.folder), data, TASKS[task], task, adapters(point))
+    return scores_of(Backbone.load(point.folder), data, TASKS[task], task, adapters(point))
 
 
 def jobs(data: Path, parts: Parts) -> list[Job]:

@@ -28,7 +28,7 @@ from onetrunk.benchmark.jobs import Job, work
 from onetrunk.config import Recipe, load_recipe
 from onetrunk.families import FAMILIES
 from onetrunk.families import family as family_named
-from onetrunk.model.backbone import load_backbone
+from onetrunk.model.backbone import Backbone
 from onetrunk.prefinetuning.objectives import OBJECTIVES
 from onetrunk.prefinetuning.run import prefinetune
 from onetrunk.storage import atomic_folder, read_json, write_json
@@ -84,7 +84,7 @@ def cell_file(arm: str, task: str, seed: int) -> Path:
 
 
 def score(data: Path, arm: str, task: str, seed: int) -> dict[str, Any]:
-    loaded = load_backbone(backbone_folder(arm))
+    loaded = Backbone.load(backbone_folder(arm))
     adapters = {adapter: AdaptSettings(adapter=adapter, seed=seed) for adapter in ADAPTERS}
     root = THIRD if TASKS[task] == "nli" else data
     return scores_of(loaded, root, TASKS[task], task, adapters)

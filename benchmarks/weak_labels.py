@@ -30,7 +30,7 @@ from onetrunk.data.sources import read_pairs, stream_texts
 from onetrunk.families import family as family_named
 from onetrunk.label.labelers.spacy_pipeline import SpacyLabeler
 from onetrunk.label.run import label, survey
-from onetrunk.model.backbone import load_backbone
+from onetrunk.model.backbone import Backbone
 from onetrunk.prefinetuning.run import prefinetune
 from onetrunk.storage import read_json, write_json
 from shared import ROWS, scores_of
@@ -78,7 +78,7 @@ def main() -> None:
         folder = RUN / arm
         if not (folder / "onetrunk.json").exists():
             prefinetune(recipe_of(arm, weak), folder, resume=True)
-        loaded = load_backbone(folder)
+        loaded = Backbone.load(folder)
         for task in TASKS:
             file = RUN / f"{arm}.{task}.{seed}.json"
             if not file.exists():

@@ -31,7 +31,7 @@ from onetrunk.bundle.parity import hostile_texts
 from onetrunk.bundle.runtime import Runtime
 from onetrunk.data.sources import find_file
 from onetrunk.families import family as family_named
-from onetrunk.model.backbone import load_backbone
+from onetrunk.model.backbone import Backbone
 from onetrunk.storage import write_json
 from peers.browser import in_chromium
 from shared import drawn, environment
@@ -138,7 +138,7 @@ def main() -> None:
     options = parser.parse_args()
     load = os.getloadavg()[0]
     torch.set_num_threads(1)
-    backbone = load_backbone(options.backbone)
+    backbone = Backbone.load(options.backbone)
     apps, texts = {}, hostile_texts(options.texts // 2, seed=11)
     share = -(-(options.texts - len(texts)) // len(APPS))
     for task, (kind, adapter) in APPS.items():

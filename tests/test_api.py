@@ -156,5 +156,5 @@ def test_wrong_options_name_the_nearest(desk: Path) -> None:
         onetrunk.adapt(encoder, "tc", train="intent.csv")
     with pytest.raises(UserError, match="apps/none"):
         onetrunk.load("apps/none")
-    with pytest.raises(UserError, match="no app to load"):
+    with pytest.raises(UserError, match="no apps: pass app folders"):
         onetrunk.load()

@@ -18,7 +18,7 @@ from onetrunk.data.rows import LabelledText
 from onetrunk.errors import UserError
 from onetrunk.estimator import TextEstimator
 from onetrunk.families import family
-from onetrunk.model.backbone import Backbone, save_backbone
+from onetrunk.model.backbone import Backbone
 from onetrunk.storage import atomic_folder
 
 
@@ -126,7 +126,7 @@ def test_several_labels_and_ratings(tiny_backbone: Backbone) -> None:
 
 def test_saved_apps_are_apps(tiny_backbone: Backbone, texts: Any, tmp_path: Path) -> None:
     with atomic_folder(tmp_path / "backbone") as folder:
-        save_backbone(tiny_backbone, folder)
+        tiny_backbone.write(folder)
     X, y = texts
     made = TextEstimator(tmp_path / "backbone", adapter="linear").fit(X, y)
     made.save(tmp_path / "apps/verbs")

@@ -1,7 +1,5 @@
 """Recipes: the settings of a stage-1 run as typed models. An unknown key is an error."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args

@@ -4,8 +4,6 @@ Logits are ``(u, C)`` float32: one row for each unit of a text that the tokenize
 A unit is a word, or a window of a whole text.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

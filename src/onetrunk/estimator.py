@@ -36,7 +36,7 @@ from onetrunk.estimator_rows import (
 )
 from onetrunk.families import family as family_named
 from onetrunk.families.base import Family
-from onetrunk.model.backbone import Backbone, load_backbone
+from onetrunk.model.backbone import Backbone
 from onetrunk.model.precision import Precision
 from onetrunk.progress import Progress, silent
 
@@ -257,4 +257,4 @@ def _flat(family: Family[Any, Any], answers: list[Any]) -> list[Any]:
 
 @lru_cache(maxsize=2)
 def _loaded(name: str) -> Backbone:
-    return load_backbone(name)
+    return Backbone.load(name)

@@ -1,7 +1,5 @@
 """From scikit-learn's ``X`` and ``y`` to a family's examples, and from predictions to ``y``."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What :class:`~onetrunk.apps.engine.Engine` and the device's Runtime have in common."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol, overload
 

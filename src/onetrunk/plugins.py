@@ -1,7 +1,5 @@
 """Registries: onetrunk's own entries, and those that installed packages add by entry points."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar

@@ -1,7 +1,5 @@
 """How long work tells whoever waits for it. Only the command line draws bars and prints."""
 
-from __future__ import annotations
-
 from typing import Protocol
 
 

@@ -1,7 +1,5 @@
 """Folders and files that appear whole or not at all, and hashes of what they hold."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -21,7 +21,7 @@ from onetrunk.benchmark.suite import Suite
 from onetrunk.benchmark.versions import package_version
 from onetrunk.errors import UserError
 from onetrunk.families import FAMILIES
-from onetrunk.model.backbone import load_backbone
+from onetrunk.model.backbone import Backbone
 from onetrunk.storage import read_json
 
 MakeSuite = Callable[..., Suite]
@@ -77,7 +77,7 @@ def test_from_suite_to_cells_and_again(
         assert by_id[ids[0]].hashes["backbone"] != by_id[ids[1]].hashes["backbone"]
 
     write_report(suite, out, tmp_path / "report", "tpl")
-    encoder = load_backbone(out / "backbones/tpl.0").record["recipe"]["encoder"]
+    encoder = Backbone.load(out / "backbones/tpl.0").record["recipe"]["encoder"]
     assert f"Encoder: {os.path.relpath(encoder)}." in (tmp_path / "report/report.md").read_text()
 
     before = files(out)

@@ -32,7 +32,7 @@ from onetrunk.data.rows import LabelledText, TaggedText
 from onetrunk.errors import UserError
 from onetrunk.families.classification import Classification
 from onetrunk.families.ner import Ner
-from onetrunk.model.backbone import Backbone, save_backbone
+from onetrunk.model.backbone import Backbone
 from onetrunk.model.encoder import TARGETS
 from onetrunk.model.lora_stack import LoraStack
 
@@ -310,7 +310,7 @@ def test_an_encoder_alone_has_no_lora(
 @pytest.fixture
 def folders(tiny_backbone: Backbone, apps: dict[str, App], tmp_path: Path) -> list[Path]:
     """App folders beside their backbone, which they name."""
-    save_backbone(tiny_backbone, tmp_path / "backbone")
+    tiny_backbone.write(tmp_path / "backbone")
     written = [tmp_path / "apps" / name for name in ("spam", "calendar")]
     for folder in written:
         folder.mkdir(parents=True)
@@ -379,7 +379,7 @@ def test_what_is_wrong_with_apps_is_said_before_the_work(
     tiny_backbone: Backbone, apps: dict[str, App], folders: list[Path], tmp_path: Path
 ) -> None:
     out, spam = tmp_path / "bundle", {"spam": apps["spam"]}
-    with pytest.raises(UserError, match="apps: pass app folders"):
+    with pytest.raises(UserError, match="no apps: pass app folders"):
         export([], out)
     with pytest.raises(UserError, match="where their backbone is: pass backbone"):
         export(spam, out)
@@ -392,7 +392,7 @@ def test_what_is_wrong_with_apps_is_said_before_the_work(
     with pytest.raises(UserError, match="a dictionary of apps by name"):
         export([apps["spam"]], out, backbone=tiny_backbone)  # type: ignore[list-item]
     shutil.rmtree(tmp_path / "backbone")
-    with pytest.raises(UserError, match="backbone, which is gone: pass backbone"):
+    with pytest.raises(UserError, match="backbone, which is gone: pass --backbone"):
         export(folders, out)
     assert not out.exists()
 

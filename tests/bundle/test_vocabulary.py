@@ -22,7 +22,7 @@ from onetrunk.bundle.vocabulary import with_vocabulary_of
 from onetrunk.cli import app as cli
 from onetrunk.data.rows import LabelledText
 from onetrunk.errors import UserError
-from onetrunk.model.backbone import Backbone, save_backbone
+from onetrunk.model.backbone import Backbone
 
 TEXTS = ["call mum in new york", "the bank is open", "a café in zurich, now!"]
 
@@ -99,7 +99,7 @@ def test_what_is_refused(tiny_backbone: Backbone) -> None:
 
 
 def test_the_command(tiny_backbone: Backbone, apps: dict[str, App], tmp_path: Path) -> None:
-    save_backbone(tiny_backbone, tmp_path / "backbone")
+    tiny_backbone.write(tmp_path / "backbone")
     (tmp_path / "spam").mkdir()
     save_app(apps["spam"], tiny_backbone, tmp_path / "spam")
     (tmp_path / "texts.txt").write_text("\n".join(TEXTS))

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from onetrunk.model.backbone import load_backbone
+from onetrunk.model.backbone import Backbone
 from onetrunk.prefinetuning.loop import Trainer
 
 ODD_TEXTS = [
@@ -438,7 +438,7 @@ def test_killed_and_resumed(run: Run, recipe: Path, corpora: Path) -> None:
     assert not out.exists()
     assert run(*options, "--resume").code == 0
     assert run("prefinetune", recipe, "--out", corpora / "whole").code == 0
-    results = [load_backbone(folder) for folder in (out, corpora / "whole")]
+    results = [Backbone.load(folder) for folder in (out, corpora / "whole")]
     assert results[0].fingerprint == results[1].fingerprint
     for family, adapter in results[0].primary_loras.items():
         for place, pair in adapter.matrices.items():

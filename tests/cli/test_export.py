@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from onetrunk.model.backbone import Backbone, save_backbone
+from onetrunk.model.backbone import Backbone
 
 Run = Callable[..., Any]
 TEXT = "Call mum in New York, now!"
@@ -18,7 +18,7 @@ TEXT = "Call mum in New York, now!"
 @pytest.fixture
 def folders(tiny_backbone: Backbone, corpora: Path, run: Run) -> tuple[Path, Path, Path]:
     """A backbone and an app of each family on it."""
-    save_backbone(tiny_backbone, corpora / "backbone")
+    tiny_backbone.write(corpora / "backbone")
     for family in ("ner", "tc"):
         data = corpora / family / "app"
         assert run(

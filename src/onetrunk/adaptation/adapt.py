@@ -1,7 +1,5 @@
 """``onetrunk.adapt``: from labelled rows to an app. Read, check, draw, train, score."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -22,7 +20,7 @@ from onetrunk.data.sources import read_texts
 from onetrunk.errors import UserError, nearest
 from onetrunk.families import family as family_named
 from onetrunk.families.base import Family
-from onetrunk.model.backbone import Backbone, load_backbone
+from onetrunk.model.backbone import Backbone
 from onetrunk.progress import Progress, silent
 
 
@@ -74,7 +72,7 @@ def adapt(
     test_rows = [] if test is None else read_labelled(kind, test, "test", notes, data.labels)
     if unlabelled is not None:
         data.unlabelled = read_unlabelled(kind, unlabelled, notes)
-    backbone = backbone if isinstance(backbone, Backbone) else load_backbone(backbone)
+    backbone = backbone if isinstance(backbone, Backbone) else Backbone.load(backbone)
     if settings.k is not None and settings.k > backbone.encoder.depth:
         raise UserError(f"--k {settings.k}: the encoder has {backbone.encoder.depth} layers")
     tutor = None if teacher is None else _load_teacher(teacher, kind)

@@ -4,8 +4,6 @@ A linear app costs next to nothing beside others on the device, a LoRA app k lay
 costlier one must be better by more than the noise of the rows that judge it.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace

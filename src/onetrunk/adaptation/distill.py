@@ -5,8 +5,6 @@ An app with a LoRA on every layer is better than one on the last few, most of al
 but it shares no trunk with other apps. What it knows can be taught to one that does.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any

@@ -1,7 +1,5 @@
 """Which rows of a training file an app learns from; kept as row ids beside the app."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

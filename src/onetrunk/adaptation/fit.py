@@ -5,8 +5,6 @@ LoRA and from the linear app's head, then trains both by AdamW: a head that alre
 distort the LoRA with the gradients of a random one (Kumar et al. 2022, arXiv 2202.10054).
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Mapping
 from dataclasses import replace

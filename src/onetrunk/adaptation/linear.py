@@ -1,7 +1,5 @@
 """The best linear head on fixed features, and how strongly to hold it back."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import numpy as np

@@ -4,8 +4,6 @@ The head's answer is interpolated with the votes of the nearest training texts (
 2020, arXiv 1911.00172, section 2). It pays where there are many labels and few rows of each.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple

@@ -1,10 +1,8 @@
 """What one app is trained for and from: its settings, rows, targets, and the head on top."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +14,7 @@ from onetrunk.apps.app import AdapterKind, App
 from onetrunk.apps.neighbours import Neighbours
 from onetrunk.apps.top import Top
 from onetrunk.apps.windows import Examples
-from onetrunk.errors import UserError
+from onetrunk.errors import UserError, nearest
 from onetrunk.families.base import Family
 from onetrunk.model.backbone import Backbone
 from onetrunk.model.precision import Precision
@@ -56,6 +54,17 @@ class AdaptSettings:
     precision: Precision = "auto"
     """Of the frozen layers' products. auto: bf16 where it is measured to be faster here."""
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raise :class:`UserError` for a choice that there is not, and for a number below one."""
+        for name, kind in (("adapter", AdapterKind), ("precision", Precision)):
+            if (choice := getattr(self, name)) not in get_args(kind):
+                raise UserError(
+                    f"--{name} {choice!r} is unknown; {nearest(str(choice), get_args(kind))}"
+                )
+        for name in ("k", "rank", "epochs", "batch_size", "max_length", "head_layers"):
+            if (number := getattr(self, name)) is not None and number < 1:
+                raise UserError(f"--{name.replace('_', '-')} {number}: must be at least 1")
 
 
 DEFAULTS = AdaptSettings()

@@ -7,8 +7,6 @@
 An app's loss reaches its own slot and head alone, so each is trained as if it were trained alone.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 

@@ -4,8 +4,6 @@ LoRA sits on the last k layers, so what enters them never changes while an app t
 trunk cached, each epoch costs k layers instead of L. Texts lie side by side, without padding.
 """
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """An app: one downstream task as a head, its labels and usually a LoRA; and the app's folder."""
 
-from __future__ import annotations
-
 import os
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Embeddings of whole texts, as the text classification family sees them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

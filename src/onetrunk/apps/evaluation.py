@@ -1,7 +1,5 @@
 """How good an app is on labelled rows: scores, scores of each label, and the rows it got wrong."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field

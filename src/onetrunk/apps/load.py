@@ -1,13 +1,11 @@
 """Load apps by their folders, and the backbone that they were trained on."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 
 from onetrunk.apps.app import App, load_app, read_record
 from onetrunk.errors import UserError
-from onetrunk.model.backbone import Backbone, load_backbone
+from onetrunk.model.backbone import Backbone
 
 
 def load_apps_and_backbone(
@@ -20,11 +18,11 @@ def load_apps_and_backbone(
     """
     paths = [Path(folder) for folder in folders]
     if not paths:
-        raise UserError("no app to load: name at least one app folder")
+        raise UserError("no apps: pass app folders")
     for path in paths:  # before the backbone, which takes longer
         read_record(path)
     if not isinstance(backbone, Backbone):
-        backbone = load_backbone(backbone or backbone_of(paths[0]))
+        backbone = Backbone.load(backbone or backbone_of(paths[0]))
     return backbone, load_apps(paths, backbone)
 
 

@@ -1,7 +1,5 @@
 """Labelled rows of a family, read from whatever a user has, and checked."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

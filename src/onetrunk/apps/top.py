@@ -1,7 +1,5 @@
 """The last k layers of an encoder, under a stack's adapters, and what enters them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from torch import Tensor

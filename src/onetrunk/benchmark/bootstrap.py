@@ -5,8 +5,6 @@ accuracy, counts of entities for F1. A metric turns their means over the rows, `
 scores ``(B,)`` in percent, for B resamples at once.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

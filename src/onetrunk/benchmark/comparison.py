@@ -1,7 +1,5 @@
 """What the cells of a suite show: scores by strategy, and one strategy compared with the others."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product

@@ -1,7 +1,5 @@
 """Pictures of a benchmark: ranks, learning curves, differences by task."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any

@@ -4,8 +4,6 @@ Each process works on the first job that is neither done nor taken. A job is tak
 file, which the system releases when the process ends, however it ends.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager

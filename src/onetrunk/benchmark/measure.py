@@ -1,7 +1,5 @@
 """Making cells: read a task, draw rows, fit apps on a backbone, score them in one pass."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """A page in Markdown beside its pictures, and the same page as one self-contained HTML file."""
 
-from __future__ import annotations
-
 import base64
 import html
 import re

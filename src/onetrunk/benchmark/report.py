@@ -1,7 +1,5 @@
 """The report of a suite: scores, comparisons, pictures and costs, made from its cells."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict

@@ -1,7 +1,5 @@
 """The tables of a report, in Markdown."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from statistics import median
 

@@ -4,8 +4,6 @@ A job trains one backbone, or makes all cells of one backbone and task. Several 
 the same suite into the same folder; they share the jobs (:mod:`onetrunk.benchmark.jobs`).
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,7 +17,7 @@ from onetrunk.benchmark.staleness import Provenance
 from onetrunk.benchmark.suite import Suite
 from onetrunk.config import Recipe
 from onetrunk.data.notes import Notes
-from onetrunk.model.backbone import RECORD, Backbone, load_backbone
+from onetrunk.model.backbone import RECORD, Backbone
 from onetrunk.prefinetuning.run import prefinetune
 from onetrunk.progress import Progress, silent
 
@@ -144,5 +142,5 @@ class _Run:
     def _backbone(self, folder: Path) -> Backbone:
         """Load a backbone; the last one is kept, since jobs of one lie side by side."""
         if self.loaded is None or self.loaded[0] != folder:
-            self.loaded = (folder, load_backbone(folder))
+            self.loaded = (folder, Backbone.load(folder))
         return self.loaded[1]

@@ -1,7 +1,5 @@
 """Which cells of a suite are done, stale or missing, and why."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

@@ -6,8 +6,6 @@ labelled rows). They are crossed: an adaptation seed draws the same rows on ever
 speak of tasks. For test rows see `bootstrap.py`.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

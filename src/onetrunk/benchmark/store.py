@@ -4,8 +4,6 @@
 row and a file, the file counts: it is newer.
 """
 
-from __future__ import annotations
-
 import json
 import os
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """A suite: the description of a benchmark, as typed models. An unknown key is an error."""
 
-from __future__ import annotations
-
 import glob
 from pathlib import Path
 from typing import Any, TypeVar

@@ -1,7 +1,5 @@
 """Reading a suite from its YAML file, and checking it."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """The versions that a measurement was made with."""
 
-from __future__ import annotations
-
 import platform
 import subprocess
 from functools import cache

@@ -4,8 +4,6 @@ If fewer apps than there are may be in memory, an app is read at its first use a
 that was used least recently.
 """
 
-from __future__ import annotations
-
 import itertools
 import threading
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """Put apps into a bundle on disk, or take them out, without writing its graphs again."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections.abc import Mapping, Sequence

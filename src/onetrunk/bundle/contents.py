@@ -1,7 +1,5 @@
 """From a backbone and apps in PyTorch to the contents of a bundle's files."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 

@@ -4,8 +4,6 @@ Each number of apps is compared with what it replaces: a whole pass of the same 
 app, as separate models would need.
 """
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

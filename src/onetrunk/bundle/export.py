@@ -1,7 +1,5 @@
 """Backbone and apps -> a bundle, which is compared with PyTorch before it is kept."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -34,7 +32,7 @@ from onetrunk.bundle.vocabulary import with_vocabulary_of
 from onetrunk.data.notes import Notes
 from onetrunk.data.sources import read_texts
 from onetrunk.errors import UserError, nearest
-from onetrunk.model.backbone import Backbone, load_backbone
+from onetrunk.model.backbone import Backbone
 from onetrunk.progress import Progress, silent
 from onetrunk.storage import atomic_folder, refuse_existing, write_json
 
@@ -219,8 +217,11 @@ def _load(
     """Apps by name on their backbone. Raises :class:`UserError` if no backbone is named or an app
     was trained on another."""
     if not isinstance(apps, Mapping):
-        return load_apps_and_backbone([apps] if isinstance(apps, str | Path) else apps, backbone)
+        folders = [apps] if isinstance(apps, str | Path) else list(apps)
+        if not all(isinstance(folder, str | Path) for folder in folders):
+            raise UserError("no apps: pass app folders, or a dictionary of apps by name")
+        return load_apps_and_backbone(folders, backbone)
     backbone = backbone or next((app.backbone for app in apps.values() if app.backbone), None)
     if backbone is None:
         raise UserError("these apps do not say where their backbone is: pass backbone")
-    return (backbone if isinstance(backbone, Backbone) else load_backbone(backbone)), apps
+    return (backbone if isinstance(backbone, Backbone) else Backbone.load(backbone)), apps

@@ -1,7 +1,5 @@
 """What an export wrote, and how far it is from PyTorch."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from pathlib import Path
 

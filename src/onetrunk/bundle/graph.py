@@ -14,8 +14,6 @@ which is every linear map of the input to the top's first layer.
 Attention is ONNX Runtime's fused operator; all other operators are standard ONNX.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import Any

@@ -6,8 +6,6 @@ faster, and not every build rounds, so a browser's answers would differ from a p
 in floating point.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -9,8 +9,6 @@
 LoRA stays in floating point: it is an input of the graph.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import numpy as np

@@ -7,8 +7,6 @@ primary/FAMILY.safetensors   task-primary LoRAs, for apps that are a linear head
 apps/NAME.safetensors     head and LoRA of one app; the file's metadata says what the app is
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 from pathlib import Path

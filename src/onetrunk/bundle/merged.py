@@ -4,8 +4,6 @@ Its LoRA (or its primary LoRA) is merged into the weights, so ONNX Runtime runs 
 encoder. Several such models share nothing.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path

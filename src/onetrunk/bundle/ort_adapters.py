@@ -5,8 +5,6 @@ to a run, and do not stack LoRAs themselves. Such a run has one adapter: ``slots
 inputs ``layer_L.TARGET.a`` and ``.b`` of ``top.onnx`` come from the file.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import onnxruntime

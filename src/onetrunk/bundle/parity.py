@@ -1,7 +1,5 @@
 """How far a bundle's logits are from PyTorch's, on texts made to be difficult."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Sequence
 from typing import Protocol

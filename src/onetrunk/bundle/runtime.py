@@ -6,8 +6,6 @@ The interface is :class:`onetrunk.interface.Model`; the answers are those of
 :class:`onetrunk.apps.engine.Engine`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import chain, pairwise

@@ -1,7 +1,5 @@
 """The two graphs of a bundle, run by onnxruntime, and what heads read from their states."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from itertools import chain
 

@@ -5,8 +5,6 @@ of the given texts are kept, so these texts are tokenised exactly as before. All
 character are kept, too: any other word is then spelt in smaller pieces, and none is lost.
 """
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """The command line: one module a verb. Heavy imports wait until a verb runs."""
 
-from __future__ import annotations
-
 import functools
 import inspect
 import io
@@ -17,7 +15,7 @@ from onetrunk import __version__
 from onetrunk.cli import bundle
 from onetrunk.cli.adapt import adapt
 from onetrunk.cli.benchmark import benchmark
-from onetrunk.cli.console import print_notes
+from onetrunk.cli.console import printed_notes
 from onetrunk.cli.demo import demo
 from onetrunk.cli.evaluate import evaluate
 from onetrunk.cli.export import export
@@ -102,7 +100,6 @@ def _options(
         False, "--version", callback=_version, is_eager=True, help="Print the version and exit."
     ),
 ) -> None:
-    print_notes()
     if isinstance(sys.stdout, io.TextIOWrapper):  # JSON is UTF-8, whatever the terminal's code page
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
 
@@ -112,4 +109,5 @@ def main() -> None:
     # The libraries below draw bars and print advice of their own; ours is enough.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    app()
+    with printed_notes():
+        app()

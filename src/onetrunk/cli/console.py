@@ -1,11 +1,8 @@
 """What the command line prints: results, notes, and a bar for everything that takes long."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from rich import progress as rich_progress
 from rich.console import Console
@@ -75,15 +72,13 @@ class _Notes(logging.Handler):
         console.print(f"{lead}{escape(record.getMessage())}")
 
 
-def print_notes() -> None:
-    """Print what the library logs: what reading changed or found odd, a line a kind."""
-    logger = logging.getLogger("onetrunk")
-    if not any(isinstance(handler, _Notes) for handler in logger.handlers):
-        logger.addHandler(_Notes())
-        logger.setLevel(logging.INFO)
-        logger.propagate = False
-
-
-def say(notes: Any) -> None:
-    """Print the notes of one reading."""
-    notes.log()
+@contextmanager
+def printed_notes() -> Iterator[None]:
+    """Inside, what the library logs is printed: a warning as a note, anything else as it is."""
+    logger, handler = logging.getLogger("onetrunk"), _Notes()
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)

@@ -1,7 +1,5 @@
 """``onetrunk label``"""
 
-from __future__ import annotations
-
 import os
 from functools import partial
 from pathlib import Path

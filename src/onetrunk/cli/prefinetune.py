@@ -1,7 +1,5 @@
 """``onetrunk prefinetune``"""
 
-from __future__ import annotations
-
 import re
 import time
 from contextlib import closing

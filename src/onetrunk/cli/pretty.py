@@ -1,7 +1,5 @@
 """Predictions as a person reads them."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -12,8 +12,6 @@ Near texts are found by MinHash (Broder 1997) and locality-sensitive hashing, an
 Short texts ("thank you") occur everywhere and are no leak: they are counted, but not judged.
 """
 
-from __future__ import annotations
-
 import hashlib
 import platform
 import unicodedata

@@ -1,7 +1,5 @@
 """Remove the rows of a pre-finetuning source that evaluation sets hold too, and report them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice

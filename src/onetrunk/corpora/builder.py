@@ -4,8 +4,6 @@ A source is located, its rows are read, those that evaluation sets hold are left
 is tokenised into a store of the cache.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice

@@ -4,8 +4,6 @@ They are float16 and lie in shards: stores of consecutive rows. A build that was
 after its last whole shard, and a damaged shard is computed again alone.
 """
 
-from __future__ import annotations
-
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from functools import partial

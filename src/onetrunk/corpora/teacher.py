@@ -5,8 +5,6 @@ offsets (:func:`onetrunk.data.alignment.align_tokens`): a student token gets the
 tokens that it overlaps, weighted by the number of characters that the two share.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ All rows of an array lie one after another; a second array says where each begin
 memory-mapped, so a corpus may be larger than memory, and a second run starts at once.
 """
 
-from __future__ import annotations
-
 import copy
 import hashlib
 from array import array

@@ -4,8 +4,6 @@ A window is a tokenised sentence with tags, or a part of one that is too long
 (:func:`onetrunk.data.alignment.encode_windows`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any, TypeVar

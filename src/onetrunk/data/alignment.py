@@ -3,8 +3,6 @@
 Everything goes by character offsets, so it works with any fast tokenizer.
 """
 
-from __future__ import annotations
-
 import math
 import re
 import threading

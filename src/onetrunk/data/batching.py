@@ -1,7 +1,5 @@
 """Batches: rows of similar length together, and the rows of a pre-finetuning step."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby, islice
 from typing import TypeVar

@@ -1,7 +1,5 @@
 """Oddities of rows that are not errors: they are counted while reading, and nothing is changed."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

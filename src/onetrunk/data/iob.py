@@ -4,8 +4,6 @@ The type is everything after the first hyphen. An ``I-type`` continues an entity
 before it is ``B-type`` or ``I-type`` of the same type. Anywhere else it is an orphan.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 

@@ -1,7 +1,5 @@
 """Finding a source: a file, the files of a split in a folder, a data set of the hub, or memory."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Iterable, Sequence

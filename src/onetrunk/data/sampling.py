@@ -4,8 +4,6 @@ All that counts of a row are its labels: one for classification, any number for 
 and for NER the type of each mention. Row ids count from zero.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import ROUND_HALF_UP, Decimal

@@ -10,8 +10,6 @@ and BILOU it has an ``E``, ``S``, ``L`` or ``U``. All tags that follow must fit 
 one pass over the source is enough, and nothing is guessed.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 from onetrunk.data.formats.table import show

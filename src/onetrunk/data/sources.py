@@ -11,8 +11,6 @@ that is missing or there twice, a value of another type (null included), and a l
 more or fewer cells than the header. The message is one line with the source, the place, the value.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path

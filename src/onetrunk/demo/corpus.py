@@ -1,7 +1,5 @@
 """The corpus: how many rows each part has, from which templates, and how they lie on disk."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace

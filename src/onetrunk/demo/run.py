@@ -1,7 +1,5 @@
 """The steps of ``onetrunk demo``: commands that a person would type, and the plot at the end."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,5 @@
 """Makes a value for every kind of slot: from closed lists, from Faker, or digit by digit."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Sequence
 from typing import Any

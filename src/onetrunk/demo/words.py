@@ -1,7 +1,5 @@
 """The words of the corpus, read from the YAML files under ``templates/`` (notation: its README)."""
 
-from __future__ import annotations
-
 from importlib.resources import files
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Writes one text: puts words around a template, fills its slots, makes the outcome less tidy."""
 
-from __future__ import annotations
-
 import random
 import re
 from collections.abc import Sequence

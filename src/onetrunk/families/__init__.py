@@ -8,8 +8,6 @@ A plug-in adds a family. It is an installed package with an entry point in the g
     nli = "inference:Inference"
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from onetrunk.errors import UserError, nearest

@@ -1,7 +1,5 @@
 """What a task family is: the head, labels, decoding and metric of its apps."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Generic, TypeVar

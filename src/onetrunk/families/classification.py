@@ -1,7 +1,5 @@
 """Text classification: one head on a pooled text, and its scores."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 

@@ -1,7 +1,5 @@
 """Any number of labels for a text: another head on the states of text classification."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 

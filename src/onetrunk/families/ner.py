@@ -1,7 +1,5 @@
 """Named entity recognition: a head on each word, strict IOB2 tags."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 

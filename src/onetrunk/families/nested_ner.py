@@ -4,8 +4,6 @@ In "the Bank of England" one entity is all of it and another is "England". Entit
 not overlap each other.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 

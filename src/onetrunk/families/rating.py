@@ -4,8 +4,6 @@ Ordinal scales are numbers too: with few labelled rows it pays more to know the 
 than to leave their distances free.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, ClassVar
 

@@ -1,7 +1,5 @@
 """Scores in percent: strict entities for NER, labels for classification."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 
 from sklearn.metrics import accuracy_score, f1_score

@@ -1,7 +1,5 @@
 """The interface of a labeler: it takes texts and gives one answer for each, in the same order."""
 
-from __future__ import annotations
-
 from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol

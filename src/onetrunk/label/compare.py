@@ -1,7 +1,5 @@
 """How far two labelers agree on a sample of the texts."""
 
-from __future__ import annotations
-
 import random
 from collections import Counter
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """Tables with named columns, and hashes of files and folders."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path

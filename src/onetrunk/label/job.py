@@ -5,8 +5,6 @@ then renamed, so it is whole or absent. Whatever kills a run, the next one sees 
 is left to do.
 """
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager

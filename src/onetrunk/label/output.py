@@ -1,7 +1,5 @@
 """From finished shards to the files of the output folder."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -5,8 +5,6 @@ by Weakly-Supervised Contrastive Pre-training"): a title and its body, a questio
 neighbouring passages, and a text and the name of its label.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The report of a labelling run, for a person to judge: report.json, report.md and types.png."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path

@@ -4,8 +4,6 @@ The texts are read twice, first to count and hash them and then to label them, s
 into memory. Shards are saved when they are finished.
 """
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing

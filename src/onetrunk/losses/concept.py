@@ -7,8 +7,6 @@ are cosines with a scale and a bias that may be learned, as in the sigmoid loss 
 al. 2023, arXiv 2303.15343).
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

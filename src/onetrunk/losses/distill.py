@@ -5,8 +5,6 @@ et al. 2015, arXiv 1412.6550). Relations between tokens need no projection (rela
 distillation: Park et al. 2019, arXiv 1904.05068).
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 import torch

@@ -6,8 +6,6 @@ embeddings E = f(θ, x) and a loss L(E), the gradient is the sum over chunks c o
 embed chunk after chunk once more with a graph (Gao et al. 2021, arXiv 2101.06983).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 

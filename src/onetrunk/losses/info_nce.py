@@ -1,7 +1,5 @@
 """Contrastive learning on weak text pairs, as in E5 (Wang et al. 2022, arXiv 2212.03533)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

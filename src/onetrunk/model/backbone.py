@@ -112,13 +112,3 @@ def _check_record(record: dict[str, Any], file: Path) -> None:
     if record["pooling"] not in get_args(Pooling):
         hint = nearest(str(record["pooling"]), get_args(Pooling))
         raise UserError(f"{file}: pooling {record['pooling']!r} is unknown; {hint}")
-
-
-def load_backbone(name: str | Path) -> Backbone:
-    """:meth:`Backbone.load`."""
-    return Backbone.load(name)
-
-
-def save_backbone(backbone: Backbone, folder: Path) -> None:
-    """:meth:`Backbone.save`."""
-    backbone.save(folder)

@@ -1,7 +1,5 @@
 """Token embeddings that are gathered once for a batch, although several chunks read them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 

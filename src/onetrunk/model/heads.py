@@ -1,7 +1,5 @@
 """Pooling of token states, and linear heads on disk."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """Where encoders come from: a local folder, a hub, or an installed package that carries one."""
 
-from __future__ import annotations
-
 import importlib.util
 import os
 import re

@@ -10,8 +10,6 @@ Several packs in one batch have texts of the same lengths: they are the same tex
 adapters.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import islice
 from typing import Any, NamedTuple

@@ -1,7 +1,5 @@
 """Token ids of several texts as one padded batch."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

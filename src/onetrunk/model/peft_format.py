@@ -3,8 +3,6 @@
 PEFT stores A as ``(r, d_in)`` and B as ``(d_out, r)``, the transposes of ours.
 """
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Any

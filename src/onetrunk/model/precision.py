@@ -3,8 +3,6 @@
 A CPU with AMX multiplies bf16 several times faster than fp32; one without can be far slower.
 """
 
-from __future__ import annotations
-
 import time
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache

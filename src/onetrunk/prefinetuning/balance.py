@@ -1,7 +1,5 @@
 """The factor on each family's loss: fixed, or adapted step by step."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Literal
 

@@ -7,8 +7,6 @@ Learning rates, batches and random numbers are functions of the step (:meth:`Tra
 seed), so no scheduler, sampler or random generator is stored.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from dataclasses import dataclass

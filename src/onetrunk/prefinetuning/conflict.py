@@ -5,8 +5,6 @@ CAGrad, IMTL-G and UPGrad each compute weights α(G), and the backbone steps alo
 weights come from TorchJD (Quinton and Rey 2024, arXiv 2406.16232).
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from itertools import combinations

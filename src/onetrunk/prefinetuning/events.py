@@ -1,7 +1,5 @@
 """The training curves of a stage-1 run as TensorBoard event files."""
 
-from __future__ import annotations
-
 import importlib.util
 import shutil
 from collections.abc import Iterator, Sequence

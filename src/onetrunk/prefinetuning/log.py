@@ -1,7 +1,5 @@
 """``training.jsonl``: the log of a run, with a line of JSON for every step."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Mapping, Sequence

@@ -7,8 +7,6 @@ the backbone Î¸ with the gradients of all families, and each task-primary LoRA Ï
 of its own family only.
 """
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """AdamW with a learning rate for each kind of parameter, and its schedule."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

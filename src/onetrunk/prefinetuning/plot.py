@@ -1,7 +1,5 @@
 """Figures of stage-1 runs: losses, and the conflict of the families' gradients by layer."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any

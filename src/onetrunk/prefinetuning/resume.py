@@ -5,8 +5,6 @@ OUT.checkpoints/run.json         recipe and data of the run
                 step-000200/     the newest two checkpoints
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import re

@@ -1,7 +1,5 @@
 """A stage-1 run from recipe to backbone folder, with progress, a log and checkpoints."""
 
-from __future__ import annotations
-
 import logging
 import shutil
 import time

@@ -1,7 +1,5 @@
 """Strategies: what the families of a stage-1 run share, and what each has to itself."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

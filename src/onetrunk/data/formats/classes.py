@@ -1,7 +1,5 @@
 """The integers of a Hugging Face ``ClassLabel`` become the names that they stand for."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any

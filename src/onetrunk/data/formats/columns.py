@@ -4,8 +4,6 @@ A reader takes a :class:`Stream` and returns its blocks, with a function that ma
 index of a block into a :mod:`row of onetrunk <onetrunk.data.rows>`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial

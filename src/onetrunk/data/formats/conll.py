@@ -1,7 +1,5 @@
 """CoNLL files: a token and its tag on each line, and a blank line after each sentence."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path

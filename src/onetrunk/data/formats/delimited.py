@@ -1,7 +1,5 @@
 """CSV and TSV files with a header row."""
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Iterator, Sequence
 from itertools import islice

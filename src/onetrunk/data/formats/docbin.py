@@ -1,7 +1,5 @@
 """spaCy's binary ``.spacy`` files (``DocBin``)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any

@@ -3,8 +3,6 @@
 ``datasets`` takes long to import. So this is done when a data set is opened.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterator, Sequence

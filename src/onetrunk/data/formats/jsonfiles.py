@@ -1,7 +1,5 @@
 """JSON Lines, and JSON files that hold an array of objects or one object after the other."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator

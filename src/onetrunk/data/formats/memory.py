@@ -5,8 +5,6 @@ They become the same streams that files become. So the same checks apply, and me
 class of what it made, so none of them is imported here.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence

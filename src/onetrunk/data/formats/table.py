@@ -1,7 +1,5 @@
 """Blocks of rows that know where each row comes from, and the messages about wrong values."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice

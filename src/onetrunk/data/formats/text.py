@@ -1,7 +1,5 @@
 """Text files, compressed or not, line by line; bytes that are not UTF-8 are named by place."""
 
-from __future__ import annotations
-
 import bz2
 import gzip
 import lzma

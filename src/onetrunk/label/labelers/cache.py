@@ -1,7 +1,5 @@
 """A file of paid answers: whatever happens to a run, no answer is paid for twice."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import sqlite3

@@ -5,8 +5,6 @@ Data"): the model is not given types. It extracts every entity that it sees and 
 each. This module then looks the entities up in the text, so only words of the text get labels.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections import Counter, deque

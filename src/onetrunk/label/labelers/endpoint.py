@@ -5,8 +5,6 @@ again after an exponential back-off with full jitter ("Exponential Backoff And J
 Architecture Blog, 2015). ``Retry-After`` holds all requests, not only the one that it answered.
 """
 
-from __future__ import annotations
-
 import threading
 import time
 from collections import Counter

@@ -4,8 +4,6 @@ GLiNER scores spans against the names of any types (Zaratiana et al. 2024, "GLiN
 for Named Entity Recognition using Bidirectional Transformer").
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version

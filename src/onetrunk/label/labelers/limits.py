@@ -1,7 +1,5 @@
 """How fast and how often an endpoint may be asked."""
 
-from __future__ import annotations
-
 import threading
 import time
 

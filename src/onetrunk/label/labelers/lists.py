@@ -1,7 +1,5 @@
 """Labelers that are a list in a file: names (a gazetteer) or regular expressions, with types."""
 
-from __future__ import annotations
-
 from collections.abc import Generator, Iterable
 
 import regex

@@ -1,7 +1,5 @@
 """Where names occur in a text: every occurrence at word borders, and the longest of overlaps."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 from unicodedata import normalize

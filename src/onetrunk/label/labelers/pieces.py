@@ -1,7 +1,5 @@
 """Long texts: cut them into pieces that a labeler can take, and join the answers."""
 
-from __future__ import annotations
-
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing

@@ -1,7 +1,5 @@
 """Entities of a spaCy pipeline, with its own type names."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Generator, Iterable, Iterator
 from importlib.metadata import packages_distributions

@@ -8,8 +8,6 @@ A plug-in's family may have one too. It is a subclass of
     nli = "onetrunk_nli:InferenceObjective"
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from onetrunk.config import FamilySettings

@@ -1,7 +1,5 @@
 """What a stage-1 objective is: the batches and the loss of one task family."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Entity types as concepts: a readable name for each type, and the name's embedding."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Labelled sets of any family as prepared corpora, from which supervised pre-finetuning draws."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path

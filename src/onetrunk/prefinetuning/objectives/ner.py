@@ -1,7 +1,5 @@
 """Stage 1 of the NER family: token states learn concept names, or a teacher's states, or both."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
@@ -34,7 +32,7 @@ class ConceptSettings(BaseModel, extra="forbid", allow_inf_nan=False):
     projection: int = Field(256, ge=1)
     """Width of the space in which token states are compared with concept names."""
     negatives: int = Field(256, ge=1)
-    """The largest number of concepts of a closed corpus, whose tokens are compared with all of them.
+    """The largest number of concepts of a closed corpus; its tokens are compared with all of them.
     A corpus with more concepts is open: each step draws this number of them, in addition to those
     that occur in the batch."""
     synonyms: float = Field(0.4, gt=0, le=1)

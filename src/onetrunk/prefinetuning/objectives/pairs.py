@@ -1,7 +1,5 @@
 """Stage 1 of the classification family: InfoNCE on weak text pairs, in batches of any size."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass

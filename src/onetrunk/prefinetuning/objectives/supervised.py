@@ -6,8 +6,6 @@ costs 1 in every set, and sets with many classes do not outweigh those with few.
 thrown away after stage 1.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass

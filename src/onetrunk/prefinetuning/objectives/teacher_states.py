@@ -1,7 +1,5 @@
 """A teacher's states of the windows of prepared corpora, computed live or read from the cache."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np
