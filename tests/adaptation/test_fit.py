@@ -27,6 +27,7 @@ from onetrunk.apps.engine import Engine
 from onetrunk.apps.top import Top
 from onetrunk.apps.windows import Examples
 from onetrunk.data.rows import LabelledText, TaggedText
+from onetrunk.decoding import softmax
 from onetrunk.errors import UserError
 from onetrunk.families import family
 from onetrunk.families.base import Family
@@ -292,13 +293,13 @@ def test_the_linear_head_equals_scikit_learn(classes: int) -> None:
     x = rng.normal(size=(120, 6)) * rng.uniform(0.1, 10, 6) + rng.normal(size=6)
     y = (x @ rng.normal(size=(6, classes)) + rng.gumbel(size=(120, classes))).argmax(1)
     l2 = 0.03
-    head = solve_linear(torch.tensor(x).float(), torch.tensor(y), classes, l2)
+    head = solve_linear(x, y, classes, l2)
     # Two classes: softmax with two weight vectors w, -w has the penalty of one with half as much.
     strength = (2 if classes == 2 else 1) / (l2 * len(x))
     reference = LogisticRegression(C=strength, tol=1e-8, max_iter=5000)
     scaled = StandardScaler().fit_transform(x)
     want = reference.fit(scaled, y).predict_proba(scaled)
-    got = head(torch.tensor(x).float()).softmax(-1).detach().numpy()
+    got = softmax(head(x))
     np.testing.assert_allclose(got, want, atol=2e-3)
 
 
@@ -308,11 +309,11 @@ def test_fewer_rows_than_features_have_the_same_head(classes: int) -> None:
     solves it in all of them."""
     rng = np.random.default_rng(3)
     x, y = rng.normal(size=(30, 50)), np.arange(30) % classes
-    head = solve_linear(torch.tensor(x).float(), torch.tensor(y), classes, 0.05)
+    head = solve_linear(x, y, classes, 0.05)
     scaler = StandardScaler().fit(x)
     model = LogisticRegression(C=1 / (0.05 * 30), tol=1e-10, max_iter=10**4)
     model.fit(scaler.transform(x), y)
-    got = head(torch.tensor(x).float()).softmax(-1).numpy()
+    got = softmax(head(x))
     np.testing.assert_allclose(got, model.predict_proba(scaler.transform(x)), atol=2e-4)
 
 
@@ -329,11 +330,11 @@ def test_a_head_reads_what_helps(tiny_backbone: Backbone, corpora: Path) -> None
         slot = AppTask(tiny_backbone, kind, data, replace(settings, head_layers=head_layers), "tc")
         stack = LoraStack(tiny_backbone.encoder, {"tc": tiny_backbone.primary_loras["tc"]})
         slot.read(Top(tiny_backbone.encoder, stack, tiny_backbone.k), cache=False)
-        features = torch.cat(unit_features(slot.trunk, kind, tiny_backbone.pooling))
+        features = torch.cat(unit_features(slot.trunk, kind, tiny_backbone.pooling)).numpy()
         assert features.shape[1] == head_layers * tiny_backbone.encoder.width
         groups, classes = slot.train.example_of, len(data.labels)
         _, losses[head_layers] = choose_penalty(
-            features, torch.cat(slot.targets), groups, classes, penalties=[0.1]
+            features, torch.cat(slot.targets).numpy(), groups, classes, penalties=[0.1]
         )
     chosen = fit(tiny_backbone, kind, data, settings).head_layers
     assert chosen == min(losses, key=lambda head_layers: losses[head_layers])
@@ -345,10 +346,11 @@ def test_the_linear_head_is_an_optimum_for_many_labels() -> None:
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(80, 5, generator=generator)
     y = (torch.rand(80, 3, generator=generator) > 0.5).float()
-    head = solve_linear(x, y, 3, l2=0.1)
+    solved = solve_linear(x.numpy(), y.numpy(), 3, l2=0.1)
+    head_weight, head_bias = map(torch.from_numpy, solved)
     std, mean = x.std(0, correction=0), x.mean(0)
-    weight = (head.weight * std).detach().requires_grad_()
-    bias = (head.bias + head.weight @ mean).detach().requires_grad_()
+    weight = (head_weight * std).requires_grad_()
+    bias = (head_bias + head_weight @ mean).requires_grad_()
     loss = cross_entropy((x - mean) / std @ weight.T + bias, y) + 0.05 * weight.square().sum()
     loss.backward()
     assert weight.grad is not None
@@ -367,9 +369,9 @@ def test_linear_features_are_those_of_the_primary(corpora: Path, tiny_backbone: 
     targets = torch.cat(
         [kind.targets(r, u, data.labels) for r, u in zip(data.train, examples.units)]  # noqa: B905
     )
-    want = solve_linear(inputs, targets, kind.classes(data.labels), 1e-2)
+    want = solve_linear(inputs.numpy(), targets.numpy(), kind.classes(data.labels), 1e-2)
     got = fit(tiny_backbone, kind, data, AdaptSettings(adapter="linear", head_layers=1)).head
-    torch.testing.assert_close(got.weight, want.weight, atol=1e-5, rtol=0)
+    torch.testing.assert_close(got.weight, torch.from_numpy(want.weight), atol=1e-5, rtol=0)
 
 
 def test_the_penalty_is_that_of_the_best_cross_validation() -> None:
@@ -379,10 +381,9 @@ def test_the_penalty_is_that_of_the_best_cross_validation() -> None:
     rule = (x[:, :4].sum(1) > 0).astype(int)
     noise = rng.integers(0, 2, 120)
     groups = list(range(120))
-    inputs = torch.tensor(x).float()
     chosen = {}
     for name, y in (("rule", rule), ("noise", noise)):
-        chosen[name], loss = choose_penalty(inputs, torch.tensor(y), groups, 2)
+        chosen[name], loss = choose_penalty(x, y, groups, 2)
         order = np.random.default_rng(0).permutation(120)
         losses = []
         for l2 in PENALTIES:
@@ -402,10 +403,10 @@ def test_the_penalty_is_that_of_the_best_cross_validation() -> None:
 def test_rows_of_a_group_are_held_out_together() -> None:
     """A copy of each row in training would make any penalty look too strong."""
     rng = np.random.default_rng(1)
-    x, y = torch.tensor(rng.normal(size=(40, 30))).float(), torch.tensor(rng.integers(0, 2, 40))
-    twice, groups = torch.cat([x, x]), [*range(40), *range(40)]
-    together, _ = choose_penalty(twice, torch.cat([y, y]), groups, 2)
-    apart, _ = choose_penalty(twice, torch.cat([y, y]), list(range(80)), 2)
+    x, y = rng.normal(size=(40, 30)), rng.integers(0, 2, 40)
+    twice, groups = np.concatenate([x, x]), [*range(40), *range(40)]
+    together, _ = choose_penalty(twice, np.concatenate([y, y]), groups, 2)
+    apart, _ = choose_penalty(twice, np.concatenate([y, y]), list(range(80)), 2)
     assert together >= 10 * apart
     assert choose_penalty(x[:1], y[:1], [0], 2) == (PENALTY, float("inf"))
 

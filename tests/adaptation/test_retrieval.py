@@ -22,6 +22,7 @@ from onetrunk.data.rows import LabelledText
 from onetrunk.errors import UserError
 from onetrunk.families import family
 from onetrunk.model.backbone import Backbone
+from onetrunk.model.heads import linear_head
 from onetrunk.storage import read_json, write_json
 
 
@@ -92,7 +93,9 @@ def test_neighbours_are_chosen_where_they_help() -> None:
     found = choose(kind, Neighbours.of(states, kind.soft_targets(labels, 2), 1, 1.0, 0.5), judges)
     assert found is not None
     asked, truth = spots(1)
-    head = solve_linear(states, labels, 2, 0.01)
+    head = linear_head(
+        *map(torch.from_numpy, solve_linear(states.numpy(), labels.numpy(), 2, 0.01))
+    )
     blended = kind.blend(head(asked), torch.from_numpy(found.votes(asked)), found.share)
     assert (head(asked).argmax(-1) == truth).float().mean() < 0.8
     assert (blended.argmax(-1) == truth).float().mean() == 1

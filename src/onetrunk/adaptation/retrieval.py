@@ -15,6 +15,7 @@ from torch import Tensor
 from onetrunk.adaptation.linear import held_out_folds, solve_linear
 from onetrunk.apps.neighbours import Neighbours
 from onetrunk.families.base import Family
+from onetrunk.model.heads import linear_head
 
 COUNTS = (4, 16, 64)
 TEMPERATURES = (0.02, 0.05, 0.1, 0.2)
@@ -46,8 +47,11 @@ def cross_judges(
     """Training units ``(U, D)``, each judged by a head and neighbours from the other folds."""
     everyone = Neighbours.of(features, family.soft_targets(targets, classes), max(COUNTS), 1.0, 0.5)
     judges = []
-    for held_out in held_out_folds(groups, len(features), classes):
-        head = solve_linear(features[~held_out], targets[~held_out], classes, l2, family.loss)
+    for mask in held_out_folds(groups, len(features), classes):
+        solved = solve_linear(
+            features.numpy()[~mask], targets.numpy()[~mask], classes, l2, family.head_loss
+        )
+        head, held_out = linear_head(*map(torch.from_numpy, solved)), torch.from_numpy(mask)
         judges.append(
             judge(head, everyone, features[held_out], targets[held_out], without=held_out)
         )

@@ -17,6 +17,7 @@ from onetrunk.apps.windows import Examples
 from onetrunk.errors import UserError, nearest
 from onetrunk.families.base import Family
 from onetrunk.model.backbone import Backbone
+from onetrunk.model.heads import linear_head
 from onetrunk.model.precision import Precision
 
 
@@ -139,29 +140,28 @@ class AppTask:
     def solve_head(self) -> tuple[nn.Linear, dict[str, Any]]:
         """The best linear head on the states as they are now; from here on they are read as it
         reads them."""
-        features, targets = torch.cat(self._features(self.trunk)), torch.cat(self.targets)
-        loss = self.family.loss
+        features = torch.cat(self._features(self.trunk)).numpy()
+        targets, loss = torch.cat(self.targets).numpy(), self.family.head_loss
         classes, l2 = self.family.classes(self.data.labels), self.settings.l2
         l2 = self.family.penalty if l2 is None else l2
         (head_layers, *others), width = self._choices(), self.backbone.encoder.width
         if l2 is None or others:
             penalties, groups = PENALTIES if l2 is None else (l2,), self._groups()
-            found = {
+            penalty_and_loss = {
                 count: choose_penalty(
                     features[:, -count * width :], targets, groups, classes, loss, penalties
                 )
                 for count in (head_layers, *others)
             }
-            head_layers = min(
-                found, key=lambda count: found[count][1]
-            )  # the fewest, if they are equal
-            l2 = found[head_layers][0]
+            # The fewest layers, if several have the same loss.
+            head_layers = min(penalty_and_loss, key=lambda count: penalty_and_loss[count][1])
+            l2 = penalty_and_loss[head_layers][0]
         self.trunk.head_layers = self._held_out.head_layers = head_layers
         # With a LoRA the training goes on from here.
         tolerance = ROUGH if self.settings.adapter == "lora" else EXACT
-        head = solve_linear(
-            features[:, -head_layers * width :], targets, classes, l2, loss, tolerance
-        )
+        features = features[:, -head_layers * width :]
+        solved = solve_linear(features, targets, classes, l2, loss, tolerance)
+        head = linear_head(*map(torch.from_numpy, solved))
         details = {"l2": l2}
         if self.data.validation:
             details["validation"] = round(self.score(head), 2)

@@ -15,6 +15,7 @@ from onetrunk.data.rows import Span
 from onetrunk.data.sources import Spec
 from onetrunk.decoding import DECODERS, Decoder
 from onetrunk.errors import UserError, nearest
+from onetrunk.losses.head import HeadLoss, cross_entropy
 from onetrunk.model.heads import Pooling, pool
 
 Example = TypeVar("Example")
@@ -175,6 +176,22 @@ class Family(ABC, Generic[Example, Prediction]):
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Mean loss of logits ``(U, C)``: by default cross-entropy."""
         return F.cross_entropy(logits, targets)
+
+    @property
+    def head_loss(self) -> HeadLoss:
+        """:meth:`loss` and its gradient in numpy, for the solver of linear heads.
+
+        A family with a loss of its own may name one of :mod:`onetrunk.losses.head` here; if it does
+        not, PyTorch computes the gradient.
+        """
+        return cross_entropy if type(self).loss is Family.loss else self._torch_head_loss
+
+    @torch.enable_grad()
+    def _torch_head_loss(self, logits: np.ndarray, targets: np.ndarray) -> tuple[float, np.ndarray]:
+        at = torch.from_numpy(logits).requires_grad_()
+        loss = self.loss(at, torch.from_numpy(targets))
+        (gradient,) = torch.autograd.grad(loss, at)
+        return float(loss.detach()), gradient.numpy()
 
     def calibrate(
         self, pairs: Iterable[tuple[Example, Tensor]], labels: Sequence[str]

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from onetrunk.data.rows import LabelledText
 from onetrunk.families.classification import Classification
+from onetrunk.losses.head import HeadLoss, binary_cross_entropy
 
 
 class MultiLabel(Classification):
@@ -37,6 +38,11 @@ class MultiLabel(Classification):
         """Binary cross-entropy: the sum over labels, the mean over units. Each label is then
         learned and regularised as if it were the only one."""
         return F.binary_cross_entropy_with_logits(logits, targets, reduction="sum") / len(logits)
+
+    @property
+    def head_loss(self) -> HeadLoss:
+        """:meth:`loss` in numpy."""
+        return binary_cross_entropy
 
     def soft_targets(self, targets: Tensor, classes: int) -> Tensor:
         """``(U, C)``: 1 for each label that a text has."""

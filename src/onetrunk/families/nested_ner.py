@@ -17,6 +17,7 @@ from onetrunk.data.sources import Spec, read_nested
 from onetrunk.decoding import Nested
 from onetrunk.families.ner import Ner, PerWord
 from onetrunk.families.scores import scores_of_counts
+from onetrunk.losses.head import HeadLoss, cross_entropy_of_tags
 
 TAGS = 3
 """O, B and I of a type."""
@@ -55,6 +56,11 @@ class NestedNer(PerWord[NestedText, Nested]):
         if targets.is_floating_point():  # soft targets
             return F.cross_entropy(by_type, targets.reshape(-1, TAGS))
         return F.cross_entropy(by_type, targets.flatten())
+
+    @property
+    def head_loss(self) -> HeadLoss:
+        """:meth:`loss` in numpy."""
+        return cross_entropy_of_tags
 
     def soft_targets(self, targets: Tensor, classes: int) -> Tensor:
         """``(U, 3 types)``: 1 for each type's tag and 0 for its others."""

@@ -17,6 +17,7 @@ from torch import Tensor
 from onetrunk.data.rows import LabelledText
 from onetrunk.errors import UserError
 from onetrunk.families.classification import Classification, WholeText
+from onetrunk.losses.head import HeadLoss, squared_error
 
 
 class Rating(WholeText[float]):
@@ -66,6 +67,11 @@ class Rating(WholeText[float]):
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Mean squared error; the length of the scale is 1."""
         return F.mse_loss(logits, targets)
+
+    @property
+    def head_loss(self) -> HeadLoss:
+        """:meth:`loss` in numpy."""
+        return squared_error
 
     def soft_targets(self, targets: Tensor, classes: int) -> Tensor:
         """The value itself: the vote of neighbours is the mean of their values."""

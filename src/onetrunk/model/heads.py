@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Literal
 
 import safetensors
-import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -51,8 +50,12 @@ def load_head(folder: Path, classes: int, width: int) -> nn.Linear:
         raise UserError(
             f"{path} holds {shapes}, expected weight {(classes, width)} and bias {(classes,)}"
         )
-    head = nn.Linear(width, classes)
-    with torch.no_grad():
-        head.weight.copy_(tensors["weight"])
-        head.bias.copy_(tensors["bias"])
+    return linear_head(tensors["weight"], tensors["bias"])
+
+
+def linear_head(weight: Tensor, bias: Tensor) -> nn.Linear:
+    """A frozen head of weights ``(C, D)`` and biases ``(C,)``."""
+    head = nn.Linear(weight.shape[1], weight.shape[0])
+    head.weight.data.copy_(weight)
+    head.bias.data.copy_(bias)
     return head.requires_grad_(False)
