@@ -4,9 +4,9 @@
         [--out results/engine-vs-peft.json]
 
 PEFT ``switch`` runs the batch once for each adapter (``set_adapter``). PEFT ``mixed`` runs one
-batch of apps x texts rows with ``adapter_names``. In bf16 PEFT runs under autocast, and with its weights
-in bf16; the faster one counts. All ways give the same logits; the largest difference is printed
-with the times. They take turns, so that a machine whose speed drifts slows them alike.
+batch of apps x texts rows with ``adapter_names``. In bf16 PEFT runs under autocast, and with its
+weights in bf16; the faster one counts. All ways give the same logits; the largest difference is
+printed with the times. They take turns, so that a machine whose speed drifts slows them alike.
 
 Then what one more app costs, in percent of a pass of the whole encoder: eight more with a LoRA, and
 eight more that are a head alone. Prints JSON: medians in milliseconds, and ratios by pair.
