@@ -3,12 +3,13 @@
     python benchmarks/bundle_stress.py BACKBONE [--seconds 60] [--apps 2000] [--max-loaded 64]
         [--out results/bundle-stress.json]
 
-Change: eight threads share one runtime. Six ask for four apps over several texts, two replace,
-remove and add two of those. Every answer of an app must be that of one version of it on all texts.
+Change: eight threads share one runtime. Six ask for four apps over several texts; two replace,
+remove and add two of these apps. An app may change between two requests, but all answers to one
+request must come from the same version of it.
 
-Many: a bundle of so many LoRA apps (random weights, rank 16, last 2 layers, 77 labels), of which
-``--max-loaded`` are in memory at most. Milliseconds of an app's first use
-and of the next, and memory.
+Many: a bundle of ``--apps`` LoRA apps (random weights, rank 16, last 2 layers, 77 labels). At most
+``--max-loaded`` of them are in memory. Measured: milliseconds of an app's first use and of the
+next, and memory.
 """
 
 from __future__ import annotations

@@ -2,10 +2,10 @@
 
     python benchmarks/coverage.py [--replicates 30000] [--out results/coverage.json]
 
-Tables of P stage-1 by A adaptation seeds are drawn with a known mean, for shares of the variance of
-the mean that the two kinds of seed and the rest have, zero and one included. Beside our interval
-stands plain ANOVA with Satterthwaite's degrees of freedom. Skewed tables, which no t interval
-promises to cover, have exponential in place of normal effects. Prints JSON.
+Tables of P stage-1 by A adaptation seeds are drawn with a known mean. The variance of the mean is
+divided among the two kinds of seed and the rest in many ways, zero and one included. Our interval
+is compared with plain ANOVA with Satterthwaite's degrees of freedom. Skewed tables, which no t
+interval promises to cover, have exponential in place of normal effects. Prints JSON.
 """
 
 from __future__ import annotations

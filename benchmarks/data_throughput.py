@@ -45,7 +45,7 @@ def generate(file: Path, texts: int) -> None:
 
 
 def prepare(file: Path) -> dict[str, Any]:
-    """What stage 1 does with a source, first or second time."""
+    """Prepare a source as stage 1 does, for the first or the second time."""
     from onetrunk.config import Source
     from onetrunk.corpora.builder import CorpusBuilder
     from onetrunk.model.loading import load_encoder

@@ -61,7 +61,7 @@ def source_rows(data: Path, name: str) -> list[tuple[str, ...]]:
 
 
 def planted(texts: Sequence[str], rng: random.Random) -> Iterator[tuple[str, str]]:
-    """How a text was disguised, and the text: three of an evaluation set, if it has as many."""
+    """Three texts of an evaluation set, if it has three: how each was disguised, and the text."""
     long = [text for text in texts if len(set(text.split())) >= LONG]
     if len(long) < 3:
         return
@@ -75,7 +75,7 @@ def planted(texts: Sequence[str], rng: random.Random) -> Iterator[tuple[str, str
 
 
 def check_planted(index: EvaluationIndex, plants: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    """How many planted rows there are of each disguise and how many are found."""
+    """For each disguise, the number of planted rows and the number that is removed."""
     rng = random.Random(0)
     letters = "abcdefghijklmnopqrstuvwxyz"
     rows = [("generated", generated(rng, letters)) for _ in range(GENERATED)] + list(plants)

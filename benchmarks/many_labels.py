@@ -70,7 +70,7 @@ class Mentions:
 
     @cached_property
     def held_out(self) -> Labelled:
-        """Of the validation rows, the labels that can be known."""
+        """The validation rows, with only those labels that occur in train."""
         texts, types = mentions(self.folder / "validation.parquet")
         known = set(self.labels)
         return texts, [[label for label in row if label in known] for row in types]
@@ -190,7 +190,7 @@ def jobs(data: Mentions, ways: Mapping[str, Mapping[str, Any]], parts: Parts) ->
 
 
 def collected(data: Mentions, ways: Mapping[str, Any], parts: Parts) -> dict[str, Any]:
-    """What the jobs have made; of each of scikit-learn's kinds the setting that is best on
+    """The results of the jobs. Each kind of scikit-learn's models has the setting that is best on
     validation rows."""
     best = {}
     for kind, models in peers().items():

@@ -138,7 +138,7 @@ def draw() -> None:
 
 
 def launched(world: int, *arguments: str) -> Any:
-    """What this file prints when so many processes run it."""
+    """Run this file in ``world`` processes; returns the JSON that it prints."""
     launcher = ["-m", "torch.distributed.run", "--nproc-per-node", str(world)]
     done = subprocess.run(
         [sys.executable, *launcher, __file__, *arguments],

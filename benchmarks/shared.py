@@ -1,5 +1,5 @@
-"""What several benchmarks share, beyond :mod:`onetrunk.benchmark`: tasks of the data folder, the
-summary of a pass, and the parts of a result."""
+"""Code that several benchmarks share: tasks in the data folder, scores of apps on them, the parts
+of a result. The work itself is done by :mod:`onetrunk.benchmark`."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def in_chromium(
     chromium: str = "chromium",
     timeout: float = 1800,
 ) -> dict[str, Any]:
-    """What the default export of a module gives, run in a page of its own.
+    """Run the default export of a module in a page of its own; returns its result.
 
     ``folders`` are served under their names; ``ort`` has to be the dist folder of onnxruntime-web.
     Raises RuntimeError with the browser's error, or if it says nothing within ``timeout`` seconds.

@@ -15,8 +15,8 @@ from typing import Any
 
 
 def in_process(script: str, job: dict[str, Any]) -> dict[str, Any]:
-    """What ``python SCRIPT --job JOB`` prints as its last line, JSON, with ``job["threads"]``
-    threads. Ends this process with the other's messages if that fails."""
+    """Run ``python SCRIPT --job JOB`` with ``job["threads"]`` threads; returns the JSON in the last
+    line that it prints. If it fails, this process ends with its messages."""
     done = subprocess.run(
         [sys.executable, script, "--job", json.dumps(job)],
         env={**os.environ, "OMP_NUM_THREADS": str(job["threads"])},

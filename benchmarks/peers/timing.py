@@ -12,7 +12,7 @@ from peers.matrix_products import MatrixProducts
 
 @dataclass
 class Timing:
-    """What is known of a training's steps. The first ``warmup`` of them do not count."""
+    """Times and tokens of a training's steps. The first ``warmup`` steps do not count."""
 
     warmup: int
     ends: list[float] = field(default_factory=list)

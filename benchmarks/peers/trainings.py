@@ -40,8 +40,10 @@ def onetrunk(recipe: Any, warmup: int, steps: int, products: bool) -> dict[str, 
 def gradient(
     recipe: Any, graph_tokens: int | None, file: Path, plain: Path | None
 ) -> dict[str, Any]:
-    """One gradient of a batch of pairs with so many tokens' graphs kept (None: by default), and how
-    it differs from the one in ``plain``."""
+    """One gradient of a batch of pairs, and how it differs from the one in ``plain``.
+
+    ``graph_tokens``: the number of tokens whose graphs are kept; None: the recipe's default.
+    """
     from safetensors.torch import load_file, save_file
 
     from onetrunk.prefinetuning.loop import Trainer
@@ -142,7 +144,7 @@ def ner(folder: Path, way: Way, warmup: int, steps: int, products: bool) -> dict
 
 
 def dropout(rate: float) -> dict[str, float]:
-    """What BERT's configuration calls it."""
+    """The dropout settings of a BERT configuration."""
     return {"hidden_dropout_prob": rate, "attention_probs_dropout_prob": rate}
 
 

@@ -1,4 +1,4 @@
-"""What all sides train on: onetrunk's own batches, written down so that peers read the same."""
+"""The batches that all sides train on: those of onetrunk, written to files for the peers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def recipe(data: Path, strategy: str, rows: int, **changes: Any) -> Recipe:
 
 
 SHORT_TEXTS = ("opentriviaqa", "wordnet_lemma_gloss")
-# The sampler that batches by length looks at so many batches at a time.
+# Number of batches that the sampler by length looks at together.
 POOL = 4 * 50
 
 

@@ -211,6 +211,19 @@ def test_the_report_is_one_file_with_everything(suite: Suite, out: Path, tmp_pat
     assert numbers([row]) == pytest.approx(means, abs=0.051)
 
 
+def test_the_report_says_what_is_missing_or_mixed(suite: Suite, out: Path, tmp_path: Path) -> None:
+    CellId("none", "who", "8-rows", "linear", 0, 1).file(out).unlink()
+    cell = load_cells(out)[0]
+    cell.hashes["data"] = "other"
+    save_cell(cell, out)
+    write_report(suite, out, tmp_path / "a", "tpl")
+    text = (tmp_path / "a/report.md").read_text()
+    assert f"**Note:** the cells of {cell.id.task} were made with 2 versions of their data." in text
+    (line,) = (line for line in text.splitlines() if "5 cells" in line)
+    assert line.startswith("| mean | 5 cells |")
+    assert "| where | – |" in text
+
+
 def test_the_verb_needs_neither_data_nor_recipe(out: Path, corpora: Path) -> None:
     (corpora / "recipe.yaml").unlink()
     shutil.rmtree(corpora / "ner")

@@ -7,32 +7,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from onetrunk.benchmark.bootstrap import (
-    Metric,
-    PairedBootstrap,
-    accuracy,
-    f1,
-    label_counts,
-    paired_bootstrap,
-)
+from onetrunk.benchmark import bootstrap, statistics
 from onetrunk.benchmark.cells import Cell, CellId
 from onetrunk.benchmark.outcomes import Outcomes
 from onetrunk.benchmark.staleness import measured_by
-from onetrunk.benchmark.statistics import (
-    Floats,
-    SeedInterval,
-    SignedRank,
-    holm,
-    minimum_detectable_difference,
-    seed_interval,
-    signed_rank,
-    wins,
-)
+from onetrunk.benchmark.statistics import Floats
 from onetrunk.benchmark.suite import BenchmarkTask, Strategy, Suite
 
 RESAMPLES = 2000
 """Resamples of the test rows for the interval of one task in a plot."""
-METRICS: dict[str, Metric] = {"f1": f1, "accuracy": accuracy, "macro_f1": f1}
+METRICS = {"f1": bootstrap.f1, "accuracy": bootstrap.accuracy, "macro_f1": bootstrap.f1}
 """By the name of a score, the function that computes it from means over rows."""
 
 
@@ -51,9 +35,9 @@ class Comparison:
     column: Column
     first: str
     second: str
-    over_seeds: SeedInterval
+    over_seeds: statistics.SeedInterval
     """The mean over tasks, with its interval over seeds."""
-    over_tasks: SignedRank
+    over_tasks: statistics.SignedRank
     """The test of the tasks' means over seeds."""
     adjusted_p: float
     """p of ``over_tasks`` after Holm's correction for the comparisons of this column."""
@@ -70,7 +54,7 @@ class TaskDifference:
 
     task: str
     second: str
-    over_rows: PairedBootstrap
+    over_rows: bootstrap.PairedBootstrap
 
 
 class Results:
@@ -122,14 +106,15 @@ class Results:
         if first_scores is None or not scores:
             return []
         differences = {name: first_scores - other for name, other in scores.items()}
-        tests = [signed_rank(values.mean((1, 2))) for values in differences.values()]
-        adjusted = holm([test.p for test in tests])
+        tests = [statistics.signed_rank(values.mean((1, 2))) for values in differences.values()]
+        adjusted = statistics.holm([test.p for test in tests])
         comparisons = []
         for (second, values), test, p in zip(differences.items(), tests, adjusted, strict=True):
-            interval, detectable = seed_interval(values.mean(0)), None
-            if interval.standard_error and interval.df:
-                detectable = minimum_detectable_difference(interval.standard_error, interval.df)
-            tally = wins(values.mean((1, 2)))
+            interval, detectable = statistics.seed_interval(values.mean(0)), None
+            error, df = interval.standard_error, interval.df
+            if error and df:
+                detectable = statistics.minimum_detectable_difference(error, df)
+            tally = statistics.wins(values.mean((1, 2)))
             comparisons.append(
                 Comparison(column, first, second, interval, test, float(p), tally, detectable)
             )
@@ -144,7 +129,9 @@ class Results:
         for task in self.tasks(column):
             rows = [self._rows(column, self.suite.strategy(name), task) for name in (first, second)]
             if rows[0] is not None and rows[1] is not None:
-                over_rows = paired_bootstrap(rows[0], rows[1], METRICS[task.score], RESAMPLES)
+                over_rows = bootstrap.paired_bootstrap(
+                    rows[0], rows[1], METRICS[task.score], RESAMPLES
+                )
                 yield TaskDifference(task.name, second, over_rows)
 
     def mixed(self) -> list[str]:
@@ -178,4 +165,4 @@ def _counts(outcomes: Outcomes, score: str) -> Floats:
     gold, predicted = outcomes.values.T
     if score == "accuracy":
         return (gold == predicted).astype(np.float64)[:, None]
-    return label_counts(gold, predicted, len(outcomes.labels))
+    return bootstrap.label_counts(gold, predicted, len(outcomes.labels))

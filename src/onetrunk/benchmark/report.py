@@ -4,20 +4,16 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import partial
+from itertools import product
 from pathlib import Path
 from statistics import median
+from typing import Any
 
+from onetrunk.benchmark import figures, report_tables
 from onetrunk.benchmark.cells import every_id
-from onetrunk.benchmark.comparison import Column, Results, TaskDifference
-from onetrunk.benchmark.figures import plot_curves, plot_differences, plot_ranks
+from onetrunk.benchmark.comparison import Results, TaskDifference
 from onetrunk.benchmark.page import html_page
-from onetrunk.benchmark.report_tables import (
-    comparison_table,
-    cost_table,
-    name_of,
-    score_table,
-    title_of,
-)
+from onetrunk.benchmark.report_tables import name_of, title_of
 from onetrunk.benchmark.statistics import SeedInterval, seed_interval
 from onetrunk.benchmark.store import load_cells
 from onetrunk.benchmark.suite import Suite
@@ -94,7 +90,7 @@ class _Report:
             "Medians over strategies, tasks and seeds: seconds of training on the machine of the "
             "cells, trainable parameters, and size of what is added to the backbone (fp32)."
         )
-        yield cost_table(self.results)
+        yield report_tables.cost_table(self.results)
 
     def encoder(self) -> str:
         """The encoder in the recipe; a folder relative to here, because a report travels."""
@@ -134,7 +130,7 @@ class _Report:
         for family in self.families:
             if comparisons := [each for each in self.comparisons if each.column.family == family]:
                 yield f"{name_of(family)}: {self.strategy} less …"
-                yield comparison_table(comparisons)
+                yield report_tables.comparison_table(comparisons)
 
     def _scores(self, family: str) -> Iterator[str]:
         columns = [column for column in self.results.columns if column.family == family]
@@ -145,7 +141,7 @@ class _Report:
             "tasks with its 95 % interval. Bold: best of the row."
         )
         for column in columns:
-            yield score_table(self.results, column)
+            yield report_tables.score_table(self.results, column)
 
     def _curves(self) -> Iterator[str]:
         curves: dict[str, dict[str, list[tuple[float, SeedInterval]]]] = {}
@@ -158,10 +154,7 @@ class _Report:
                 points.append((rows, seed_interval(scores.mean(0))))
                 points.sort(key=lambda point: point[0])
         text = "Mean over the tasks of a family against labelled rows; 95 % intervals over seeds."
-        if curves:
-            yield from self._picture(
-                "Learning curves", "curves", text, partial(plot_curves, curves)
-            )
+        yield from self._picture("Learning curves", "curves", text, figures.plot_curves, curves)
 
     def _ranks(self) -> Iterator[str]:
         scores = {}
@@ -173,13 +166,12 @@ class _Report:
             "Average rank over tasks, 1 is best. Strategies joined by a bar are closer than "
             "Nemenyi's critical difference: these tasks do not tell them apart."
         )
-        if scores:
-            yield from self._picture("Ranks", "ranks", text, partial(plot_ranks, scores))
+        yield from self._picture("Ranks", "ranks", text, figures.plot_ranks, scores)
 
     def _differences(self) -> Iterator[str]:
         panels: dict[str, list[TaskDifference]] = {}
         others = [each.name for each in self.suite.strategies if each.name != self.strategy]
-        pairs: list[tuple[Column, str]] = [(c, o) for c in self.results.columns for o in others]
+        pairs = list(product(self.results.columns, others))
         for done, (column, other) in enumerate(pairs):
             self.progress(f"bootstrap: {title_of(column)}, less {other}", done, len(pairs))
             if differences := list(self.results.by_task(column, self.strategy, other)):
@@ -190,9 +182,7 @@ class _Report:
             "averaged over seeds; 95 % intervals of the paired bootstrap. They speak of other test "
             "rows, not of other seeds."
         )
-        if panels:
-            draw = partial(plot_differences, panels)
-            yield from self._picture("By task", "differences", text, draw)
+        yield from self._picture("By task", "differences", text, figures.plot_differences, panels)
 
     def _conflict(self) -> Iterator[str]:
         suite = self.suite
@@ -207,14 +197,15 @@ class _Report:
             "Cosine of the families' gradients by layer and step of stage 1, first seed: red is "
             "conflict, blue agreement."
         )
-        if runs:
-            draw = partial(plot_conflicts, runs, title="")
-            yield from self._picture("Conflict in stage 1", "conflict", text, draw)
+        draw = partial(plot_conflicts, title="")
+        yield from self._picture("Conflict in stage 1", "conflict", text, draw, runs)
 
     def _picture(
-        self, title: str, name: str, text: str, draw: Callable[[Path], None]
+        self, title: str, name: str, text: str, draw: Callable[[Any, Path], None], data: Any
     ) -> Iterator[str]:
-        draw(self.folder / FIGURES / f"{name}.svg")
-        yield f"## {title}"
-        yield text
-        yield f"![{title}]({FIGURES}/{name}.svg)"
+        """A section with a picture; nothing if there are no data for it."""
+        if data:
+            draw(data, self.folder / FIGURES / f"{name}.svg")
+            yield f"## {title}"
+            yield text
+            yield f"![{title}]({FIGURES}/{name}.svg)"
