@@ -109,6 +109,15 @@ def test_a_bundle_is_predicted_without_torch_and_fast() -> None:
     assert json.loads(out.splitlines()[0])["text"] == "call dora"
 
 
+def test_the_engine_loads_no_data_libraries() -> None:
+    code = (
+        "import sys, onetrunk.apps.engine;"
+        "heavy = ('pyarrow', 'pandas', 'datasets', 'sklearn', 'rensa');"
+        "print([name for name in heavy if name in sys.modules])"
+    )
+    assert python(code).strip().splitlines()[-1] == "[]"
+
+
 def test_rows_come_from_files_lists_and_tables(desk: Path) -> None:
     backbone = onetrunk.prefinetune("recipe.yaml", out="runs/tpl")
     frame = pd.read_csv("intents.csv")
@@ -158,3 +167,61 @@ def test_wrong_options_name_the_nearest(desk: Path) -> None:
         onetrunk.load("apps/none")
     with pytest.raises(UserError, match="no apps: pass app folders"):
         onetrunk.load()
+
+
+def test_only_what_onetrunk_wrote_is_replaced(desk: Path) -> None:
+    encoder = yaml.safe_load((desk / "recipe.yaml").read_text())["encoder"]
+    app = onetrunk.adapt(encoder, "tc", train="intents.csv", adapter="linear", precision="fp32")
+    (desk / "precious").mkdir()
+    (desk / "precious/thesis.txt").write_text("years of work")
+    for write in (app.save, lambda path, overwrite: onetrunk.export({"a": app}, path, **overwrite)):
+        more = True if write == app.save else {"overwrite": True}
+        with pytest.raises(UserError, match="onetrunk did not write it and does not replace it"):
+            write("precious", more)  # type: ignore[operator]
+    assert (desk / "precious/thesis.txt").read_text() == "years of work"
+    app.save("apps/verbs")
+    with pytest.raises(UserError, match="already exists"):
+        app.save("apps/verbs")
+    app.save("apps/verbs", overwrite=True)
+    with pytest.raises(UserError, match="is a file, so .* cannot be a folder in it"):
+        app.save("intents.csv/app")
+    with pytest.raises(UserError, match="the folder that you are in"):
+        app.save(".", overwrite=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"head_lr": float("nan")}, "head_lr nan: must be a number, 0 or more"),
+        ({"l2": -1.0}, "l2 -1.0: must be a number"),
+        ({"max_length": 2}, "--max-length 2: must be at least 8"),
+        ({"epochs": 2.5}, "--epochs 2.5: must be a whole number"),
+        ({"seed": "x"}, "--seed 'x': must be a whole number"),
+        ({"adapter": "lorra"}, "did you mean 'lora'"),
+    ],
+)
+def test_settings_that_cannot_train_are_refused(options: dict[str, Any], why: str) -> None:
+    with pytest.raises(UserError, match=why):
+        onetrunk.adapt("nowhere", "tc", [("a", "x"), ("b", "y")], **options)
+
+
+def test_ratings_are_numbers_in_every_format(desk: Path) -> None:
+    encoder = yaml.safe_load((desk / "recipe.yaml").read_text())["encoder"]
+    rows = [("call a", 1.25), ("play b", 4.123456789), ("call c", 1.25), ("play d", 4.0)] * 3
+    frame = pd.DataFrame(rows, columns=["text", "label"])
+    frame.to_csv("ratings.csv", index=False)
+    frame.to_json("ratings.jsonl", orient="records", lines=True, double_precision=12)
+    frame.to_parquet("ratings.parquet")
+    options: dict[str, Any] = {"adapter": "linear", "precision": "fp32"}
+    sources = [rows, frame, "ratings.csv", "ratings.jsonl", "ratings.parquet"]
+    apps = [onetrunk.adapt(encoder, "rating", source, **options) for source in sources]
+    assert all(app.labels == ["1.25", "4.123456789"] for app in apps)
+    with pytest.raises(UserError, match="a string or an integer"):
+        onetrunk.adapt(encoder, "tc", rows)
+
+
+def test_rows_that_are_learnt_and_judged_are_noted(desk: Path, caplog: Any) -> None:
+    encoder = yaml.safe_load((desk / "recipe.yaml").read_text())["encoder"]
+    options: dict[str, Any] = {"adapter": "linear", "precision": "fp32"}
+    onetrunk.adapt(encoder, "tc", "intents.csv", test="intents.csv", **options)
+    assert "test texts that are training texts, too: scores on them mean little: 16" in caplog.text

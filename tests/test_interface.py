@@ -61,7 +61,7 @@ def test_a_stream_answers_as_predict_does(model: Model) -> None:
     assert list(model.stream(TEXTS[0])) == [model.predict(TEXTS[0])]
 
 
-@pytest.mark.parametrize("ask", ["predict", "embed"])
+@pytest.mark.parametrize("ask", ["predict", "embed", "stream"])
 @pytest.mark.parametrize(
     ("texts", "why"),
     [
@@ -91,7 +91,7 @@ def test_a_stream_answers_as_predict_does(model: Model) -> None:
 )
 def test_what_is_no_text_is_refused(model: Model, ask: str, texts: Any, why: str) -> None:
     with pytest.raises(UserError) as refused:
-        getattr(model, ask)(texts)
+        list(getattr(model, ask)(texts))
     assert why in str(refused.value)
 
 

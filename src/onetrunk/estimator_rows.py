@@ -22,7 +22,7 @@ def items_of(X: Any) -> list[Any]:
     """The items of X: texts, or lists of words. One string is one text."""
     if isinstance(X, str):
         return [X]
-    if hasattr(X, "columns") or isinstance(X, bytes | dict) or not _iterable(X):
+    if hasattr(X, "columns") or isinstance(X, bytes | dict | set | frozenset) or not _iterable(X):
         listed(X, "X")  # raises, and says what to pass
     return _sequence(X)
 

@@ -1,7 +1,7 @@
 """What :class:`~onetrunk.apps.engine.Engine` and the device's Runtime have in common."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Protocol, overload
+from typing import Any, Protocol, cast, overload
 
 import numpy as np
 
@@ -45,6 +45,19 @@ class Model(Protocol):
         """
 
 
+def streamed(texts: Any) -> Iterable[Any]:
+    """What :meth:`Model.stream` goes through: one string is one text; a table is refused."""
+    if isinstance(texts, str):
+        return [texts]
+    if (
+        hasattr(texts, "columns")
+        or isinstance(texts, bytes | dict | set | frozenset)
+        or not _iterable(texts)
+    ):
+        return listed(texts)  # which says what to pass
+    return cast(Iterable[Any], texts)
+
+
 def listed(texts: Any, what: str = "texts") -> list[str]:
     """A list of the texts in ``texts``: one string, or any ordered collection of strings.
 
@@ -56,13 +69,17 @@ def listed(texts: Any, what: str = "texts") -> list[str]:
     if hasattr(texts, "columns") or isinstance(texts, dict):
         names = ", ".join(map(str, texts if isinstance(texts, dict) else texts.columns))
         raise UserError(f"{what}: pass one column of the table, not all of it: {names[:80]}")
-    if isinstance(texts, bytes | set | frozenset) or not hasattr(texts, "__iter__"):
+    if isinstance(texts, bytes | set | frozenset) or not _iterable(texts):
         raise UserError(f"{what}: pass a string or a list of strings, not {_shown(texts)}")
     every = list(texts)
     for place, text in enumerate(every):
         if not isinstance(text, str):
             raise UserError(f"{what}: item {place} is {_shown(text)}; every text must be a string")
     return every
+
+
+def _iterable(texts: Any) -> bool:
+    return hasattr(texts, "__iter__") and getattr(texts, "ndim", 1) > 0
 
 
 def _shown(value: Any) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from onetrunk.bundle.layout import MANIFEST
-from onetrunk.errors import UserError
+from onetrunk.errors import UserError, nearest
 
 if TYPE_CHECKING:
     from onetrunk.apps.engine import Engine
@@ -23,6 +23,11 @@ def load(*folders: str | Path, backbone: str | Path | None = None) -> Engine | R
     backbone, or for a bundle beside anything else.
     """
     paths = [Path(folder) for folder in folders]
+    for path in paths:
+        if not path.is_dir():
+            siblings = path.parent.iterdir() if path.parent.is_dir() else []
+            names = [str(folder) for folder in siblings if folder.is_dir()]
+            raise UserError(f"no such folder: {path}; {nearest(str(path), names)}")
     bundles = [path for path in paths if (path / MANIFEST).exists()]
     if not bundles:
         from onetrunk.apps.engine import Engine

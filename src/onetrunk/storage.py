@@ -14,14 +14,14 @@ from onetrunk.errors import UserError
 
 
 @contextmanager
-def atomic_folder(path: Path, overwrite: bool = False) -> Iterator[Path]:
+def atomic_folder(path: Path, overwrite: bool = False, record: str = "") -> Iterator[Path]:
     """Yield an empty folder beside ``path`` that takes its name when the block succeeds.
 
     An exception (Ctrl-C included) removes the temporary folder and leaves ``path`` as it was.
-    Raises :class:`UserError` if ``path`` exists and ``overwrite`` is false.
+    Raises :class:`UserError` as :func:`refuse_existing` does.
     """
     path = Path(path)
-    refuse_existing(path, overwrite)
+    refuse_existing(path, overwrite, record)
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
     try:
@@ -35,12 +35,26 @@ def atomic_folder(path: Path, overwrite: bool = False) -> Iterator[Path]:
         shutil.rmtree(beside, ignore_errors=True)
 
 
-def refuse_existing(path: Path, overwrite: bool = False) -> None:
-    """Raise :class:`UserError` now rather than after the work, if ``path`` is taken."""
+def refuse_existing(path: Path, overwrite: bool = False, record: str = "") -> None:
+    """Raise :class:`UserError` now rather than after the work, if ``path`` is taken.
+
+    A folder that holds anything is replaced only if ``overwrite`` is true and the file ``record``,
+    if one is named, is in it: what onetrunk did not write is never deleted.
+    """
+    for folder in path.absolute().parents:
+        if folder.is_file():
+            raise UserError(f"{folder} is a file, so {path} cannot be a folder in it")
     if path.is_file():
         raise UserError(f"{path} is a file; a folder is written here: choose another name")
     if not overwrite and path.is_dir() and any(path.iterdir()):
         raise UserError(f"{path} already exists: choose another name or pass --overwrite")
+    if path.is_dir() and path.resolve() == Path.cwd():
+        raise UserError(f"{path} is the folder that you are in: choose another name")
+    if record and path.is_dir() and any(path.iterdir()) and not (path / record).exists():
+        raise UserError(
+            f"{path} has no {record}, so onetrunk did not write it and does not replace it: "
+            "choose another name"
+        )
 
 
 def _replace(source: Path, target: Path) -> None:

@@ -70,6 +70,7 @@ def adapt(
     notes = Notes()
     data, subset = read_data(kind, train, validation, draw, settings.seed, notes)
     test_rows = [] if test is None else read_labelled(kind, test, "test", notes, data.labels)
+    _note_shared(kind, data, test_rows, notes)
     if unlabelled is not None:
         data.unlabelled = read_unlabelled(kind, unlabelled, notes)
     backbone = backbone if isinstance(backbone, Backbone) else Backbone.load(backbone)
@@ -155,6 +156,16 @@ def read_data(
     if validation is not None:
         held_out = read_labelled(family, validation, "validation", notes, labels)
     return Data(labels, rows, held_out), subset
+
+
+def _note_shared(family: Family[Any, Any], data: Data, test_rows: list[Any], notes: Notes) -> None:
+    """Note texts that the app learns from and is judged by."""
+    learnt = {family.text(row) for row in data.train}
+    for role, rows in (("validation", data.validation), ("test", test_rows)):
+        shared = [number for number, row in enumerate(rows, 1) if family.text(row) in learnt]
+        if shared:
+            what = f"{role} texts that are training texts, too: scores on them mean little"
+            notes.add(what, f"row {shared[0]}", len(shared))
 
 
 def _check_drawn(

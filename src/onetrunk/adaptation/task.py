@@ -1,5 +1,6 @@
 """What one app is trained for and from: its settings, rows, targets, and the head on top."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, get_args
@@ -19,6 +20,9 @@ from onetrunk.families.base import Family
 from onetrunk.model.backbone import Backbone
 from onetrunk.model.heads import linear_head
 from onetrunk.model.precision import Precision
+
+# Two special tokens and a few others: shorter windows read next to nothing.
+SHORTEST_WINDOW = 8
 
 
 @dataclass(frozen=True)
@@ -64,8 +68,18 @@ class AdaptSettings:
                     f"--{name} {choice!r} is unknown; {nearest(str(choice), get_args(kind))}"
                 )
         for name in ("k", "rank", "epochs", "batch_size", "max_length", "head_layers"):
-            if (number := getattr(self, name)) is not None and number < 1:
-                raise UserError(f"--{name.replace('_', '-')} {number}: must be at least 1")
+            number, option = getattr(self, name), f"--{name.replace('_', '-')}"
+            if number is not None and not isinstance(number, int):
+                raise UserError(f"{option} {number!r}: must be a whole number")
+            least = SHORTEST_WINDOW if name == "max_length" else 1
+            if number is not None and number < least:
+                raise UserError(f"{option} {number}: must be at least {least}")
+        for name in ("alpha", "lora_lr", "head_lr", "l2"):
+            number = getattr(self, name)
+            if number is not None and not (0 <= number < math.inf):
+                raise UserError(f"{name} {number!r}: must be a number, 0 or more")
+        if not isinstance(self.seed, int):
+            raise UserError(f"--seed {self.seed!r}: must be a whole number")
 
 
 DEFAULTS = AdaptSettings()

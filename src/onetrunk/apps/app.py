@@ -53,17 +53,17 @@ class App:
     the bare backbone.
     """
 
-    family: Family[Any, Any]
+    family: Family[Any, Any] = field(repr=False)
     labels: list[str]
-    head: nn.Linear
-    adapter: LoraAdapter | None
+    head: nn.Linear = field(repr=False)
+    adapter: LoraAdapter | None = field(repr=False)
     family_of_primary: str
     max_length: int
     fingerprint: str
     head_layers: int = 1
     """The head reads the states of so many layers side by side, the last one and those before."""
-    record: dict[str, Any] = field(default_factory=dict)
-    neighbours: Neighbours | None = None
+    record: dict[str, Any] = field(default_factory=dict, repr=False)
+    neighbours: Neighbours | None = field(default=None, repr=False)
     """Labelled texts whose votes are blended with the head's answer."""
     backbone: Backbone | None = field(default=None, repr=False, compare=False)
     """The backbone it was trained on or loaded for; :meth:`evaluate` and :meth:`save` need it."""
@@ -118,7 +118,7 @@ class App:
         """
         folder, backbone = Path(folder), self._backbone()
         self.record["backbone"] = backbone_from(folder, backbone.encoder.source)
-        with atomic_folder(folder, overwrite) as partial:
+        with atomic_folder(folder, overwrite, RECORD) as partial:
             save_app(self, backbone, partial)
 
     def _engine(self) -> Engine:

@@ -22,7 +22,7 @@ from onetrunk.apps.windows import Examples
 from onetrunk.data.batching import STREAM_TEXTS, TokenIds, by_tokens, in_turn
 from onetrunk.errors import UserError, nearest
 from onetrunk.families.base import Family
-from onetrunk.interface import listed
+from onetrunk.interface import listed, streamed
 from onetrunk.model.backbone import Backbone
 from onetrunk.model.lora import NONE
 from onetrunk.model.lora_stack import LoraStack
@@ -90,6 +90,9 @@ class Engine:
         other._hold(apps)
         return other
 
+    def __repr__(self) -> str:
+        return f"Engine of {', '.join(self.names) or 'no apps'} on {self.backbone.encoder.source}"
+
     @property
     def names(self) -> list[str]:
         """The apps' names."""
@@ -146,9 +149,7 @@ class Engine:
         self, texts: Iterable[str], apps: Sequence[str] | None = None
     ) -> Iterator[dict[str, Any]]:
         """:meth:`predict` for texts without end: of :data:`STREAM_TEXTS` at a time, in order."""
-        if isinstance(texts, str):
-            texts = [texts]
-        for batch in in_turn(texts, STREAM_TEXTS):
+        for batch in in_turn(streamed(texts), STREAM_TEXTS):
             yield from self._results(listed(batch), apps)
 
     def predict_examples(self, name: str, rows: Sequence[Any]) -> list[Any]:

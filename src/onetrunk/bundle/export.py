@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from onetrunk import __version__
 from onetrunk.apps.app import App
@@ -72,12 +72,17 @@ def export(
     Prints nothing; print what it returns. Raises :class:`UserError`, and leaves nothing behind, if
     the apps do not fit the backbone, cannot run on a device, or lose more than they may.
     """
-    refuse_existing(Path(out), overwrite)
+    refuse_existing(Path(out), overwrite, "" if merged else layout.MANIFEST)
+    if precision not in get_args(Precision):
+        hint = nearest(str(precision), get_args(Precision))
+        raise UserError(f"precision {precision!r} is unknown; {hint}")
     if pieces is not None and vocabulary is None:
         raise UserError("pieces limits the vocabulary of some texts: pass vocabulary, too")
     loaded, named = _load(apps, backbone)
     notes = Notes()
     checks = {}
+    if check is not None and not isinstance(check, Mapping):
+        raise UserError("check: pass labelled rows by app, such as {'news': 'test.conll'}")
     for name, rows in (check or {}).items():
         _check_known(name, named)
         app = named[name]
@@ -216,6 +221,8 @@ def _load(
 ) -> tuple[Backbone, Mapping[str, App]]:
     """Apps by name on their backbone. Raises :class:`UserError` if no backbone is named or an app
     was trained on another."""
+    if isinstance(apps, App):
+        raise UserError("pass apps by name, such as {'news': app}, or app folders")
     if not isinstance(apps, Mapping):
         folders = [apps] if isinstance(apps, str | Path) else list(apps)
         if not all(isinstance(folder, str | Path) for folder in folders):

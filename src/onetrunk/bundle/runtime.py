@@ -24,7 +24,7 @@ from onetrunk.data.batching import STREAM_TEXTS, by_budget, in_turn
 from onetrunk.data.rows import Span, TaggedText
 from onetrunk.decoding import DECODERS, Decoder
 from onetrunk.errors import UserError
-from onetrunk.interface import listed
+from onetrunk.interface import listed, streamed
 
 BATCH_TOKENS = 8192
 """Tokens times LoRAs that go through the top together; this bounds memory."""
@@ -127,7 +127,7 @@ class Runtime:
         :data:`STREAM_TEXTS` are read ahead. Apps that are added, replaced or removed meanwhile
         count from the next ones on.
         """
-        for some in in_turn([texts] if isinstance(texts, str) else texts, STREAM_TEXTS):
+        for some in in_turn(streamed(texts), STREAM_TEXTS):
             yield from self.predict(some, apps)
 
     def embed(self, texts: str | Sequence[str]) -> np.ndarray:

@@ -65,6 +65,10 @@ def _guarded(verb: Callable[..., None]) -> Callable[..., None]:
             errors.print("[bold red]error:[/]", end=" ")
             errors.print(str(error), markup=False)
             raise typer.Exit(USER_ERROR) from None
+        except ModuleNotFoundError as error:
+            errors.print("[bold red]error:[/]", end=" ")
+            errors.print(f"this needs {error.name}: pip install 'onetrunk[train]'", markup=False)
+            raise typer.Exit(USER_ERROR) from None
         except KeyboardInterrupt as stop:
             errors.print("[bold]interrupted:[/]", end=" ")
             errors.print(str(stop) or "nothing was written", markup=False)

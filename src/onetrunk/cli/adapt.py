@@ -120,10 +120,11 @@ def adapt(
     Example: [cyan]onetrunk adapt runs/tpl --family tc --train banking.csv --out apps/banking[/]
     """
     from onetrunk.adaptation import adapt as library
+    from onetrunk.apps.app import RECORD
     from onetrunk.cli.console import watched
     from onetrunk.storage import refuse_existing
 
-    refuse_existing(out, overwrite)
+    refuse_existing(out, overwrite, RECORD)
     options = {
         "adapter": adapter, "rows": rows, "fraction": fraction, "shots": shots, "subset": subset,
         "seed": seed, "k": k, "rank": rank, "head_layers": head_layers, "epochs": epochs,

@@ -87,7 +87,7 @@ def stream_nested(
 
 
 def stream_classification(
-    spec: Spec, notes: Notes | None = None, split: str = "train"
+    spec: Spec, notes: Notes | None = None, split: str = "train", numbers: bool = False
 ) -> Iterator[LabelledText]:
     """Yield the labelled texts of a source.
 
@@ -95,11 +95,13 @@ def stream_classification(
     a list of them for multi-label data) or ``labels`` (a list). Items of a list in memory may be
     ``(text, label)``. An integer becomes its decimal string, or the name that a ``ClassLabel``
     gives it. A list may be empty if no label applies, and a text may be empty. Exports of Label
-    Studio have choices. ``.spacy`` files have ``cats``; those of 0.5 or more become labels.
+    Studio have choices. ``.spacy`` files have ``cats``; those of 0.5 or more become labels. With
+    ``numbers`` a label may be a float, too, and keeps all its digits.
 
     Raises UserError also for a source with both label columns, and an empty or repeated label.
     """
-    return _stream(spec, notes, split, _CLASSIFICATION, columns.labelled)
+    rows = partial(columns.labelled, numbers=numbers)
+    return _stream(spec, notes, split, _CLASSIFICATION, rows)
 
 
 def stream_pairs(spec: Spec, notes: Notes | None = None, split: str = "train") -> Iterator[Pair]:
@@ -185,10 +187,10 @@ def read_nested(spec: Spec, notes: Notes | None = None, split: str = "train") ->
 
 
 def read_classification(
-    spec: Spec, notes: Notes | None = None, split: str = "train"
+    spec: Spec, notes: Notes | None = None, split: str = "train", numbers: bool = False
 ) -> list[LabelledText]:
     """Return the rows of :func:`stream_classification` in a list."""
-    return list(stream_classification(spec, notes, split))
+    return list(stream_classification(spec, notes, split, numbers))
 
 
 def read_pairs(spec: Spec, notes: Notes | None = None, split: str = "train") -> list[Pair]:

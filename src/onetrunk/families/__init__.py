@@ -51,4 +51,4 @@ def family(name: str) -> Family[Any, Any]:
     try:
         return FAMILIES[name]
     except KeyError:
-        raise UserError(f"unknown task family {name!r}; {nearest(name, FAMILIES)}") from None
+        raise UserError(f"unknown task family {name!r}; {nearest(str(name), FAMILIES)}") from None

@@ -10,11 +10,11 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.stats import spearmanr
-from sklearn.metrics import cohen_kappa_score
 from torch import Tensor
 
+from onetrunk.data.notes import Notes
 from onetrunk.data.rows import LabelledText
+from onetrunk.data.sources import Spec, read_classification
 from onetrunk.errors import UserError
 from onetrunk.families.classification import Classification, WholeText
 from onetrunk.losses.head import HeadLoss, squared_error
@@ -29,6 +29,10 @@ class Rating(WholeText[float]):
     metric: ClassVar[str] = "spearman"
     metrics: ClassVar[tuple[str, ...]] = ("spearman", "pearson", "mae", "accuracy", "kappa")
     starts_from: ClassVar[str | None] = Classification.name
+
+    def read(self, path: Spec, notes: Notes | None = None) -> list[LabelledText]:
+        """Texts and numbers, whole or not."""
+        return read_classification(path, notes, numbers=True)
 
     def check_rows(self, examples: Sequence[LabelledText], where: str) -> None:
         """Every row has exactly one label, a finite number."""
@@ -47,7 +51,7 @@ class Rating(WholeText[float]):
     def label_set(self, examples: Any) -> list[str]:
         """The ends of the scale."""
         values = [value for example in examples for value in map(float, example.labels)]
-        return [f"{end:g}" for end in (min(values), max(values))] if values else []
+        return [_written(end) for end in (min(values), max(values))] if values else []
 
     def check_labels(
         self, examples: Sequence[LabelledText], labels: Sequence[str], where: str
@@ -87,6 +91,10 @@ class Rating(WholeText[float]):
         """Rank and linear correlation in percent (0 if all predictions are equal) and the mean
         absolute error. Where all values are whole numbers, predictions are also rounded and scored
         by accuracy and quadratic kappa."""
+        # Not at the top: running apps takes neither.
+        from scipy.stats import spearmanr
+        from sklearn.metrics import cohen_kappa_score
+
         gold = np.array([float(example.labels[0]) for example in examples])
         guess = np.array(predictions)
         varied = bool(np.ptp(gold) > 0 and np.ptp(guess) > 0)
@@ -101,3 +109,8 @@ class Rating(WholeText[float]):
             scores["accuracy"] = 100 * float((whole == gold).mean())
             scores["kappa"] = 100 * float(np.nan_to_num(kappa))
         return scores
+
+
+def _written(value: float) -> str:
+    """A number with all its digits; a whole one without a point."""
+    return str(int(value)) if value.is_integer() else repr(value)

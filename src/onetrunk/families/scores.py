@@ -2,9 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 
-from sklearn.metrics import accuracy_score, f1_score
-from sklearn.preprocessing import MultiLabelBinarizer
-
 from onetrunk.data.iob import entities
 
 
@@ -49,6 +46,10 @@ def label_scores(
 ) -> dict[str, float]:
     """Accuracy (every label of a text right), macro-F1 over labels seen in gold or predicted,
     and micro-F1."""
+    # Not at the top: running apps takes no scikit-learn.
+    from sklearn.metrics import accuracy_score, f1_score
+    from sklearn.preprocessing import MultiLabelBinarizer
+
     binarizer = MultiLabelBinarizer().fit([*gold, *predicted])
     truth, guess = binarizer.transform(gold), binarizer.transform(predicted)
     return {

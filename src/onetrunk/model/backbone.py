@@ -28,11 +28,11 @@ class Backbone:
     about the run: recipe, data hashes and more.
     """
 
-    encoder: Encoder
+    encoder: Encoder = field(repr=False)
     k: int
-    primary_loras: dict[str, LoraAdapter] = field(default_factory=dict)
+    primary_loras: dict[str, LoraAdapter] = field(default_factory=dict, repr=False)
     pooling: Pooling = "mean"
-    record: dict[str, Any] = field(default_factory=dict)
+    record: dict[str, Any] = field(default_factory=dict, repr=False)
     fingerprint: str = ""
 
     def __post_init__(self) -> None:
@@ -78,7 +78,7 @@ class Backbone:
 
         Raises :class:`UserError` if the folder exists and ``overwrite`` is false.
         """
-        with atomic_folder(Path(folder), overwrite) as partial:
+        with atomic_folder(Path(folder), overwrite, RECORD) as partial:
             self.write(partial)
         self.encoder.source = str(folder)
 

@@ -90,8 +90,8 @@ def _tagged_words(table: Table, row: int, converter: Converter, notes: Notes) ->
     return TaggedText.from_words(words, converted)
 
 
-def labelled(stream: Stream, notes: Notes) -> Rows[LabelledText]:
-    """Read texts with a label, or with a list of labels."""
+def labelled(stream: Stream, notes: Notes, numbers: bool = False) -> Rows[LabelledText]:
+    """Read texts with a label, or with a list of labels; with ``numbers`` they may be floats."""
     stream = plain_columns(stream, notes)
     columns = [name for name in ("label", "labels") if name in stream.names]
     columns = columns or [name for name in ("choices", "cats") if name in stream.names]
@@ -100,11 +100,13 @@ def labelled(stream: Stream, notes: Notes) -> Rows[LabelledText]:
     column = columns[0] if columns else "label"
     return (
         stream.tables("text", column),
-        lambda table, row: LabelledText(string(table, "text", row), _labels(table, column, row)),
+        lambda table, row: LabelledText(
+            string(table, "text", row), _labels(table, column, row, numbers)
+        ),
     )
 
 
-def _labels(table: Table, name: str, row: int) -> tuple[str, ...]:
+def _labels(table: Table, name: str, row: int, numbers: bool) -> tuple[str, ...]:
     value, where = table.columns[name][row], table.at(row)
     if name == "cats":
         if not isinstance(value, dict) or not set(map(type, value.values())) <= {int, float, bool}:
@@ -116,8 +118,10 @@ def _labels(table: Table, name: str, row: int) -> tuple[str, ...]:
     labels: list[str] = []
     for number, item in enumerate(value if is_list else [value], 1):
         what = f"{name!r} item {number}" if is_list else repr(name)
+        if type(item) is float and numbers:
+            item = repr(item)  # with all its digits
         if type(item) not in (str, int):  # not isinstance, which takes True for an integer
-            raise wrong(where, what, item, "a string or an integer")
+            raise wrong(where, what, item, f"a string or {'a number' if numbers else 'an integer'}")
         label = str(item)
         if not label.strip():
             raise UserError(f"{where}: {what} is an empty string")
