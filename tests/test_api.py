@@ -183,7 +183,7 @@ def test_only_what_onetrunk_wrote_is_replaced(desk: Path) -> None:
     with pytest.raises(UserError, match="already exists"):
         app.save("apps/verbs")
     app.save("apps/verbs", overwrite=True)
-    with pytest.raises(UserError, match="is a file, so .* cannot be a folder in it"):
+    with pytest.raises(UserError, match=r"is a file, so .* cannot be a folder in it"):
         app.save("intents.csv/app")
     with pytest.raises(UserError, match="the folder that you are in"):
         app.save(".", overwrite=True)
