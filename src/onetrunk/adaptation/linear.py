@@ -1,6 +1,6 @@
 """The best linear head on fixed features, and how strong its penalty should be.
 
-It needs numpy alone, so that a device without PyTorch can solve the same problem.
+This needs numpy alone, so that a device without PyTorch can solve the same problem.
 """
 
 from collections import deque
@@ -18,24 +18,26 @@ MANY_UNITS, MANY_LOGITS = 4000, 1_000_000
 # The penalty where no fold can be held out.
 PENALTY = 0.1
 
-# A solve ends when the next step would lower the loss by less than this share of the loss that a
-# head of zeros has. EXACT leaves errors of about 1e-3 in the logits of the hardest problems, and
-# 1e-4 in others. ROUGH is enough to compare penalties, and to start a training.
-EXACT, ROUGH = 1e-11, 1e-6
-# The curvature at zero is a poor guide later on, so it is measured again at this tolerance.
+# A solve ends when the next step promises to lower the objective by less than this share of the
+# loss of a head of zeros. EXACT leaves errors below 1e-4 in the logits, or a few times that where
+# the penalty is weak. ROUGH leaves errors of about 0.1: enough to compare penalties, and to start a
+# training.
+EXACT, ROUGH = 1e-12, 1e-6
+# The curvature at zero is a poor guide later on. It is measured again at this tolerance.
 COARSE = 1e-3
-# Steps that L-BFGS remembers, and limits that only a problem without an optimum meets.
+# The steps that L-BFGS remembers; the most steps of a descent; the most trials along a line.
 HISTORY, STEPS, TRIALS = 10, 500, 20
-# Keeps the step along the biases finite where all units have one label.
-BIAS_L2 = 1e-9
-# A step along a line ends where the slope is between these shares of the first slope's size.
-STEEPEST_DESCENT, STEEPEST_ASCENT = 0.7, 0.5
-# Rounding may raise the loss by this share.
+# A search along a line ends where the slope is between these multiples of the slope at its start.
+STILL_STEEP, TOO_FAR = 0.7, -0.5
+# Rounding may change the loss by this share of the loss of a head of zeros.
 NOISE = 1e-7
+# The bias has no penalty, except for this: without it the bias of a label that no unit has would
+# run to minus infinity. It moves other logits by less than 1e-4.
+BIAS_L2 = 1e-9
 
 
 class LinearHead(NamedTuple):
-    """``features @ weight.T + bias``."""
+    """A linear map from features to logits."""
 
     weight: np.ndarray
     """``(C, D)``"""
@@ -44,7 +46,8 @@ class LinearHead(NamedTuple):
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
         """Features ``(U, D)`` -> logits ``(U, C)``."""
-        return features @ self.weight.T + self.bias
+        logits: np.ndarray = features @ self.weight.T + self.bias
+        return logits
 
 
 def solve_linear(
@@ -57,8 +60,9 @@ def solve_linear(
 ) -> LinearHead:
     """The head that minimises mean loss + l2/2 · |W|² over standardised features ``(U, D)``.
 
-    The bias has no penalty. Standardisation makes one ``l2`` mean the same on every encoder; it is
-    folded into the weights. Features are float32, or float64 for a more exact result.
+    Standardisation makes one ``l2`` mean the same on every encoder; it is folded into the weights
+    of the result. The bias has no penalty. Features are float32, or float64 for smaller errors; the
+    head has the same type. The result depends on nothing but the arguments.
     """
     return _Problem(features, targets, classes, loss).solve(l2, tolerance)
 
@@ -73,16 +77,16 @@ def choose_penalty(
 ) -> tuple[float, float]:
     """The penalty with the lowest mean loss on held-out units (5 folds), and that loss.
 
-    ``penalties`` are tried from the first, the strongest, until two in a row are no better. Units
-    of one group (the windows of a text) are held out together. The best penalty differs a
+    ``penalties`` are tried in order, from the strongest on, until two in a row are no better. Units
+    of one group (the windows of one text) are held out together. The best penalty differs a
     hundredfold between tasks, so no default would do.
     """
     folds = held_out_folds(groups, len(features), classes)
     if not folds:
         return (PENALTY if len(penalties) > 1 else penalties[0]), float("inf")
-    axes: Axes | None = None
     units, width = features.shape
-    if units >= width and _pays(units, width, classes, len(folds)):
+    axes = None  # those of all units serve every fold
+    if units >= width and _axes_pay(units, width, classes, len(folds)):
         axes = _principal_axes(_standardised(features)[0])
     problems = [
         _Problem(features[~held_out], targets[~held_out], classes, loss, axes) for held_out in folds
@@ -103,32 +107,32 @@ def choose_penalty(
 
 
 def held_out_folds(groups: Sequence[int], units: int, classes: int) -> list[np.ndarray]:
-    """Masks ``(U,)`` of units to hold out, those of one group together.
+    """Boolean masks ``(U,)`` of units to hold out, those of one group together.
 
-    There is one mask of very many units or logits, and none of a single group.
+    There is a single mask if there are very many units or logits, and none if there is one group.
     """
     names = sorted(set(groups))
     folds = min(FOLDS, len(names))
     if folds < 2:
         return []
     place = dict(zip(names, np.random.default_rng(0).permutation(len(names)).tolist(), strict=True))
-    fold = np.array([place[group] % folds for group in groups])
+    fold_of_unit = np.array([place[group] % folds for group in groups])
     many = units > MANY_UNITS or units * classes > MANY_LOGITS
-    return [fold == number for number in range(1 if many else folds)]
+    return [fold_of_unit == fold for fold in range(1 if many else folds)]
 
 
 Axes = tuple[np.ndarray, np.ndarray]
-"""Principal axes ``(D, r)`` of features, and the mean square along each, ``(r,)``."""
+"""Principal axes ``(D, D)`` of features, and their mean square along each, ``(D,)``."""
 
 
 class _Problem:
     """One problem, solved for one penalty after another, each from the last optimum on.
 
-    L-BFGS (Nocedal & Wright 2006, algorithm 7.5), in coordinates in which the loss curves about
-    equally in every direction: a class's weights along the principal axes of the features, each
-    in units of 1 / sqrt(curvature there). The spread along the axes and the frequency of the
-    classes differ by orders of magnitude, and steps in plain weights would have to learn that.
-    The optimum is the same.
+    L-BFGS seeks the weights in coordinates in which the objective curves about equally in every
+    direction: a class's weights along the principal axes of the features, in units of
+    1 / sqrt(curvature). The spread along the axes and the frequency of the classes differ by orders
+    of magnitude, which steps in plain weights would have to learn. The optimum is the same. Without
+    axes (:func:`_axes_pay`) only the frequency of the classes is known beforehand.
     """
 
     def __init__(
@@ -142,43 +146,69 @@ class _Problem:
         self.x, self.mean, self.std = _standardised(features)
         self.targets, self.loss = targets, loss
         units, width = features.shape
-        if axes is None and _pays(units, width, classes, 1):
+        if axes is None and units >= width and _axes_pay(units, width, classes):
             axes = _principal_axes(self.x)
-        self.axes: np.ndarray | None = None
         self.spread = np.ones(width, features.dtype)
+        self.axes: np.ndarray | None = None
+        self.turn: np.ndarray | None = None  # the axes that weights are turned to in each step
+        self.rows: np.ndarray | None = None  # those that ``x`` describes by their combinations
         if axes is not None:
             self.axes, self.spread = axes
-        # Of many classes it is cheaper to turn the features once than the weights at each step.
-        self.turned = self.axes is not None and (units < width or units < 200 * classes)
-        if self.turned:
-            self.x = self.x @ self.axes
+            # To turn the features once takes as long as to turn the weights in some hundred steps.
+            if units > 200 * classes:
+                self.turn = self.axes
+            else:
+                self.x = self.x @ self.axes
+        elif units < width:
+            self._span_of_rows()
         # Weights along the axes and, in the last column, the bias.
         self.point = np.zeros((classes, len(self.spread) + 1), features.dtype)
         self.scale = loss(np.zeros((units, classes), features.dtype), targets)[0]
 
+    def _span_of_rows(self) -> None:
+        """Describe U rows of more features by their U axes: the optimum is a combination of rows.
+
+        The axes follow from the eigenvectors of the rows' products ``(U, U)``, of which float32
+        would lose the smaller ones.
+        """
+        self.rows = self.x.astype(np.float64)
+        spread, vectors = np.linalg.eigh(self.rows @ self.rows.T / len(self.rows))
+        spans = spread > 1e-11 * spread[-1]
+        root = np.sqrt(spread[spans] * len(self.rows))
+        self.combinations = vectors[:, spans] / root
+        self.x = (vectors[:, spans] * root).astype(self.x.dtype)
+        self.spread = spread[spans].astype(self.x.dtype)
+
     def solve(self, l2: float, tolerance: float) -> LinearHead:
         """The head with the least loss + l2/2 · |W|²."""
-        for limit in (max(COARSE, tolerance), tolerance):
-            self._descend(l2, limit * self.scale)
+        if not self.point.any():
+            self._descend(l2, max(COARSE, tolerance) * self.scale)
+        self._descend(l2, tolerance * self.scale)
         weight, bias = self.point[:, :-1], self.point[:, -1]
-        weight = (weight if self.axes is None else weight @ self.axes.T) / self.std
+        if self.rows is not None:
+            weight = (weight @ self.combinations.T @ self.rows).astype(bias.dtype)
+        elif self.axes is not None:
+            weight = weight @ self.axes.T
+        weight = weight / self.std
         return LinearHead(weight, bias - weight @ self.mean)
 
     def _descend(self, l2: float, tolerance: float) -> None:
-        """Move ``point`` to where the next step promises to gain less than ``tolerance``."""
+        """L-BFGS (Nocedal & Wright 2006, algorithm 7.5) from ``point`` on, until a step promises to
+        gain less than ``tolerance``."""
         ridge = np.append(np.full_like(self.spread, l2), self.spread.dtype.type(BIAS_L2))
         self.logits = self._logits(self.point)
         self.value, by_logits = self.loss(self.logits, self.targets)
         unit = 1 / np.sqrt(self._curvature(by_logits) + ridge)
         gradient = self._gradient(by_logits, ridge) * unit
         history: History = deque(maxlen=HISTORY)
-        best, since = np.inf, 0
+        least, steps_since = self.scale, 0
         for _ in range(STEPS):
             direction = -_times_inverse_hessian(gradient, history)
             slope = _dot(direction, gradient)
-            since = 0 if -slope < best or best > NOISE * self.scale else since + 1
-            best = min(best, -slope)
-            if -slope <= tolerance or since > 4 * HISTORY:
+            steps_since = 0 if -slope < least else steps_since + 1
+            least = min(least, -slope)
+            lost_in_noise = least < NOISE * self.scale and steps_since > 4 * HISTORY
+            if -slope <= tolerance or lost_in_noise:
                 return
             step = direction * unit
             pull, bend = _dot(self.point * ridge, step), _dot(step * ridge, step)
@@ -186,19 +216,20 @@ class _Problem:
             if not length:
                 return
             self.point = self.point + length * step
-            last, gradient = gradient, self._gradient(by_logits, ridge) * unit
-            history.append((length * direction, gradient - last))
+            previous, gradient = gradient, self._gradient(by_logits, ridge) * unit
+            history.append((length * direction, gradient - previous))
 
     def _search(
         self, along: np.ndarray, slope: float, pull: float, bend: float
     ) -> tuple[float, np.ndarray]:
-        """Move ``logits`` on by a multiple of ``along``; that multiple, and the new gradient.
+        """Move ``logits`` by a multiple of ``along`` ``(U, C)``. Returns the multiple and the
+        loss's gradient there; the multiple is 0 if rounding leaves nothing to gain.
 
-        ``slope`` is the objective's, ``pull`` and ``bend`` are the first and second derivative of
-        the penalty. Logits are linear in the weights, so a trial costs no product of matrices. The
-        conditions are the approximate Wolfe conditions (Hager & Zhang 2005, SIAM J. Optim. 16),
-        which hold up where a difference of two losses is lost in rounding. The multiple is 0 if
-        rounding leaves nothing to gain.
+        ``slope`` is the objective's first derivative at 0; ``pull`` and ``bend`` are the first and
+        second derivative of the penalty. Logits are linear in the weights, so that a trial needs no
+        product of matrices. It is accepted by the approximate Wolfe conditions (Hager & Zhang 2005,
+        SIAM J. Optim. 16, section 4), which need no difference of two losses that rounding makes
+        equal.
         """
         length, low, high = 1.0, (0.0, slope), None
         for _ in range(TRIALS):
@@ -206,40 +237,40 @@ class _Problem:
             value, by_logits = self.loss(logits, self.targets)
             steepness = _dot(by_logits, along) + pull + length * bend
             rise = value - self.value + length * (pull + 0.5 * length * bend)
-            if steepness > -STEEPEST_ASCENT * slope or rise > NOISE * self.scale:
+            if steepness > TOO_FAR * slope or rise > NOISE * self.scale:
                 high = length, steepness
-            elif steepness < STEEPEST_DESCENT * slope:
+            elif steepness < STILL_STEEP * slope:
                 low = length, steepness
             else:
-                self.logits, self.value = logits, self.value - rise if False else value
+                self.logits, self.value = logits, value
                 return length, by_logits
             length = 4 * length if high is None else _between(low, high)
         return 0.0, by_logits
 
     def _curvature(self, by_logits: np.ndarray) -> np.ndarray:
-        """The second derivative by each weight and bias, roughly, ``(C, r + 1)``.
+        """The objective's second derivative by each weight and bias, roughly, ``(C, r + 1)``.
 
-        Random signs times the change of the gradient that they cause have the diagonal of the
-        second derivative as their mean (Bekas et al. 2007, Appl. Numer. Math. 57).
+        Add small random signs to the logits: the change of the gradient times the signs has the
+        diagonal of the second derivative as its mean (Bekas et al. 2007, Appl. Numer. Math. 57).
         """
         signs = np.random.default_rng(0).integers(0, 2, self.logits.shape, np.int8) * 2 - 1
         change = (0.01 * signs).astype(self.logits.dtype)
         response = self.loss(self.logits + change, self.targets)[1] - by_logits
-        of_class = np.maximum(np.einsum("uc,uc->c", response, change) / 1e-4, 1e-8)
+        of_class = np.maximum(np.einsum("uc,uc->c", response, change) / 0.01**2, 1e-8)
         return of_class[:, None] * np.append(self.spread, self.spread.dtype.type(1))
 
     def _logits(self, point: np.ndarray) -> np.ndarray:
         weight = point[:, :-1]
-        if self.axes is not None and not self.turned:
-            weight = weight @ self.axes.T
-        logits = self.x @ weight.T
+        if self.turn is not None:
+            weight = weight @ self.turn.T
+        logits: np.ndarray = self.x @ weight.T
         logits += point[:, -1]
         return logits
 
     def _gradient(self, by_logits: np.ndarray, ridge: np.ndarray) -> np.ndarray:
         by_weight = by_logits.T @ self.x
-        if self.axes is not None and not self.turned:
-            by_weight = by_weight @ self.axes
+        if self.turn is not None:
+            by_weight = by_weight @ self.turn
         return np.column_stack([by_weight, by_logits.sum(0)]) + self.point * ridge
 
 
@@ -262,10 +293,11 @@ def _times_inverse_hessian(gradient: np.ndarray, history: History) -> np.ndarray
 
 
 def _between(low: tuple[float, float], high: tuple[float, float]) -> float:
-    """Where the slope is about zero, from two (place, slope); not too close to either."""
-    width = high[0] - low[0]
-    share = -low[1] / (high[1] - low[1]) if high[1] > low[1] else 0.0
-    return low[0] + width * min(max(share, 0.1), 0.5)
+    """Where the slope is about zero, from two (place, slope); beyond the middle it would be slow to
+    close in on a minimum that lies near ``low``."""
+    rise = high[1] - low[1]
+    share = -low[1] / rise if rise > 0 else 0.0
+    return low[0] + (high[0] - low[0]) * min(max(share, 0.1), 0.5)
 
 
 def _dot(a: np.ndarray, b: np.ndarray) -> float:
@@ -273,7 +305,7 @@ def _dot(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _standardised(features: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Features of mean 0 and variance 1, their mean and standard deviation before."""
+    """Features of mean 0 and variance 1, and the mean and deviation that they had."""
     units = len(features)
     mean = np.full(units, 1 / units, features.dtype) @ features
     x = features - mean
@@ -282,17 +314,12 @@ def _standardised(features: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndar
     return x, mean, std
 
 
-def _pays(units: int, width: int, classes: int, solves: int) -> bool:
-    """Whether principal axes save more time than they cost: about forty steps in a solve.
-
-    The numbers are of a processor with two cores; few classes are bound by memory.
-    """
-    return min(units, width) ** 3 < 50 * solves * units * width * max(classes, 12)
+def _axes_pay(units: int, width: int, classes: int, solves: int = 1) -> bool:
+    """Whether principal axes save more time than they take. They cost about as much as 50 steps
+    where this is an equality; products with few classes take as long as with twelve."""
+    return width**2 < 50 * solves * units * max(classes, 12)
 
 
 def _principal_axes(x: np.ndarray) -> Axes:
-    """Of what the rows ``(U, D)`` span: r is the lesser of U and D. The optimum lies there."""
-    span = np.linalg.qr(x.T)[0] if len(x) < x.shape[1] else None
-    x = x if span is None else x @ span
     spread, axes = np.linalg.eigh(x.T @ x / len(x))
-    return (axes if span is None else span @ axes), np.maximum(spread, 0)
+    return axes, np.maximum(spread, 0)

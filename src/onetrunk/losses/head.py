@@ -1,4 +1,4 @@
-"""Losses of a linear head, in numpy alone, so that the solver of stage 2 runs without PyTorch.
+"""Losses of a linear head, in numpy alone: the solver of stage 2 must run without torch.
 
 Each takes logits ``(U, C)`` of U units and their targets. It returns the mean loss over the units
 and the gradient of that mean by the logits, ``(U, C)`` in the logits' precision. All are convex.
@@ -28,7 +28,7 @@ def cross_entropy(logits: np.ndarray, targets: np.ndarray) -> tuple[float, np.nd
         of_target = gradient[place].sum(dtype=np.float64)
         total: np.ndarray | float = 1.0
     else:
-        of_target = np.vdot(targets, gradient)
+        of_target = (targets * gradient).sum(dtype=np.float64)
         total = targets.sum(1, keepdims=True)
     np.exp(gradient, out=gradient)
     sums = gradient.sum(1, keepdims=True)
@@ -54,12 +54,11 @@ def binary_cross_entropy(logits: np.ndarray, targets: np.ndarray) -> tuple[float
     """Yes or no for each output, ``(U, C)`` from 0 to 1: a mean over units of the sum of losses."""
     units = len(logits)
     small = np.exp(-np.abs(logits))
-    value = (np.maximum(logits, 0) + np.log1p(small)).sum(dtype=np.float64)
-    value -= np.vdot(targets, logits)
+    value = np.maximum(logits, 0) - targets * logits + np.log1p(small)
     gradient = np.where(logits >= 0, 1, small) / (1 + small)
     gradient -= targets
     gradient /= units
-    return float(value) / units, gradient
+    return float(value.sum(dtype=np.float64)) / units, gradient
 
 
 def squared_error(logits: np.ndarray, targets: np.ndarray) -> tuple[float, np.ndarray]:
