@@ -1,7 +1,7 @@
 """From logits to answers, with numpy alone: task families and the device's runtime share this.
 
-Logits are ``(u, C)`` float32: one row for each unit of a text that the tokenizer kept something of.
-A unit is a word, or a window of a whole text.
+Logits are ``(u, C)`` float32: one row for each unit of a text. A unit is a word
+(:mod:`onetrunk.data.units`), or a window of a whole text.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,19 +12,12 @@ import numpy as np
 
 from onetrunk.data.iob import entities
 from onetrunk.data.rows import Entity, Span
+from onetrunk.data.units import in_characters
 
 
 @dataclass(frozen=True)
-class Tagged:
-    """One IOB2 tag and its probability for each word."""
-
-    tags: list[str]
-    scores: list[float]
-
-
-@dataclass(frozen=True)
-class Nested:
-    """Entities that may overlap, in order, and the probability of each one's least certain word."""
+class Entities:
+    """The entities of a text, in order, and the probability of each one's least certain unit."""
 
     entities: list[Entity]
     scores: list[float]
@@ -46,11 +39,11 @@ class Decoder:
     """Whether units are words, read at their first token; else a unit is a whole, pooled window."""
     classes: Callable[[Sequence[str]], int]
     """``labels -> C``: the number of outputs of a head."""
-    decode: Callable[[np.ndarray, Sequence[int], Sequence[str]], Any]
-    """``(logits, units, labels) -> prediction`` for one text. ``units[word]`` is -1 for a word
-    without a row of logits; decoders of whole texts do not look at ``units``."""
-    render: Callable[[str, Sequence[Span], Any], dict[str, Any]]
-    """``(text, words, prediction) -> JSON``; decoders of whole texts do not look at ``words``."""
+    decode: Callable[[np.ndarray, Sequence[Span], Sequence[str]], Any]
+    """``(logits, units, labels) -> prediction`` for one text. ``units`` are the characters of each
+    unit; decoders of whole texts do not look at them."""
+    render: Callable[[str, Any], dict[str, Any]]
+    """``(text, prediction) -> JSON``"""
     blend: Callable[[np.ndarray, np.ndarray, float], np.ndarray] | None = None
     """``(logits, votes, share) -> logits (U, C)``, in which the votes of labelled neighbours have
     ``share`` and the head's answer has the rest. None: such apps have no neighbours."""
@@ -98,63 +91,63 @@ def best_valid_path(log_probs: np.ndarray) -> np.ndarray:
     return path
 
 
-def decode_tags(logits: np.ndarray, units: Sequence[int], labels: Sequence[str]) -> Tagged:
-    """The most probable valid IOB2 sequence. A word without a row of logits is O with score 0."""
+def decode_entities(logits: np.ndarray, units: Sequence[Span], labels: Sequence[str]) -> Entities:
+    """The entities of the most probable valid IOB2 sequence."""
     log_probs = logits - np.logaddexp.reduce(logits, -1, keepdims=True)
     path = best_valid_path(log_probs)
-    probabilities = np.exp(log_probs[np.arange(len(path)), path])
+    probabilities = np.exp(log_probs[np.arange(len(path)), path]).tolist()
     names = tag_names(labels)
-    read = zip([names[tag] for tag in path.tolist()], probabilities.tolist(), strict=True)
-    words = [next(read) if token >= 0 else ("O", 0.0) for token in units]
-    return Tagged([tag for tag, _ in words], [score for _, score in words])
+    ranges = entities([names[tag] for tag in path.tolist()])
+    return Entities(
+        in_characters(ranges, units),
+        [min(probabilities[first:stop]) for first, stop, _ in ranges],
+    )
 
 
-def decode_nested(logits: np.ndarray, units: Sequence[int], labels: Sequence[str]) -> Nested:
-    """Each type by itself: three columns of ``(u, 3 types)`` are its O, B and I."""
-    scored = []
+def decode_nested(logits: np.ndarray, units: Sequence[Span], labels: Sequence[str]) -> Entities:
+    """Each type by itself: three columns of ``(u, 3 types)`` are its O, B and I. Of entities that
+    begin together the longest comes first."""
+    scored: list[tuple[Entity, float]] = []
     for number, label in enumerate(labels):
-        tagged = decode_tags(logits[:, 3 * number : 3 * number + 3], units, [label])
-        scored += _scored_entities(tagged)
-    scored.sort()
-    return Nested([entity for entity, _ in scored], [score for _, score in scored])
+        of_type = decode_entities(logits[:, 3 * number : 3 * number + 3], units, [label])
+        scored += zip(of_type.entities, of_type.scores, strict=True)
+    scored.sort(key=lambda pair: (pair[0][0], -pair[0][1], pair[0][2]))
+    return Entities([entity for entity, _ in scored], [score for _, score in scored])
 
 
-def decode_label(logits: np.ndarray, units: Sequence[int], labels: Sequence[str]) -> Labelled:
+def decode_label(logits: np.ndarray, units: Sequence[Span], labels: Sequence[str]) -> Labelled:
     """The most probable label by the mean logits of a text's windows."""
     mean = logits.mean(0)
     probabilities = dict(zip(labels, softmax(mean).tolist(), strict=True))
     return Labelled((labels[int(mean.argmax())],), probabilities)
 
 
-def decode_labels(logits: np.ndarray, units: Sequence[int], labels: Sequence[str]) -> Labelled:
+def decode_labels(logits: np.ndarray, units: Sequence[Span], labels: Sequence[str]) -> Labelled:
     """Every label whose probability is at least one half by the mean logits of the windows."""
     probabilities = dict(zip(labels, sigmoid(logits.mean(0)).tolist(), strict=True))
     chosen = tuple(label for label, p in probabilities.items() if p >= 0.5)
     return Labelled(chosen, probabilities)
 
 
-def decode_rating(logits: np.ndarray, units: Sequence[int], labels: Sequence[str]) -> float:
+def decode_rating(logits: np.ndarray, units: Sequence[Span], labels: Sequence[str]) -> float:
     """The mean value of a text's windows, kept between the two ``labels``, the scale's ends."""
     low, high = map(float, labels)
     return low + (high - low) * min(1.0, max(0.0, float(logits.mean())))
 
 
-def render_tags(text: str, words: Sequence[Span], prediction: Tagged) -> dict[str, Any]:
-    """Entities with character offsets; the score is that of the least certain word."""
-    scored = _scored_entities(prediction)
-    return {"entities": [_entity(text, words, entity, score) for entity, score in scored]}
+def render_entities(text: str, prediction: Entities) -> dict[str, Any]:
+    """Entities with character offsets; the score is that of the least certain unit."""
+    scored = zip(prediction.entities, prediction.scores, strict=True)
+    return {
+        "entities": [
+            {"start": start, "end": end, "text": text[start:end], "type": kind}
+            | {"score": round(score, 4)}
+            for (start, end, kind), score in scored
+        ]
+    }
 
 
-def render_nested(text: str, words: Sequence[Span], prediction: Nested) -> dict[str, Any]:
-    """Entities with character offsets, the outer before the inner."""
-    scored = sorted(
-        zip(prediction.entities, prediction.scores, strict=True),
-        key=lambda pair: (pair[0][0], -pair[0][1], pair[0][2]),
-    )
-    return {"entities": [_entity(text, words, entity, score) for entity, score in scored]}
-
-
-def render_labels(text: str, words: Sequence[Span], prediction: Labelled) -> dict[str, Any]:
+def render_labels(text: str, prediction: Labelled) -> dict[str, Any]:
     """Chosen labels, and all probabilities from the highest down."""
     ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
     return {
@@ -163,7 +156,7 @@ def render_labels(text: str, words: Sequence[Span], prediction: Labelled) -> dic
     }
 
 
-def render_rating(text: str, words: Sequence[Span], prediction: float) -> dict[str, Any]:
+def render_rating(text: str, prediction: float) -> dict[str, Any]:
     """The value."""
     return {"value": round(prediction, 4)}
 
@@ -184,23 +177,9 @@ def blend_rating(logits: np.ndarray, votes: np.ndarray, share: float) -> np.ndar
     return (1 - share) * logits + share * votes
 
 
-def _scored_entities(tagged: Tagged) -> list[tuple[Entity, float]]:
-    return [
-        ((first, stop, kind), min(tagged.scores[first:stop]))
-        for first, stop, kind in entities(tagged.tags)
-    ]
-
-
-def _entity(text: str, words: Sequence[Span], entity: Entity, score: float) -> dict[str, Any]:
-    first, stop, kind = entity
-    start, end = words[first][0], words[stop - 1][1]
-    shown = {"start": start, "end": end, "text": text[start:end], "type": kind}
-    return shown | {"score": round(score, 4)}
-
-
 DECODERS: Mapping[str, Decoder] = {
-    "ner": Decoder(True, lambda labels: 1 + 2 * len(labels), decode_tags, render_tags),
-    "nested-ner": Decoder(True, lambda labels: 3 * len(labels), decode_nested, render_nested),
+    "ner": Decoder(True, lambda labels: 1 + 2 * len(labels), decode_entities, render_entities),
+    "nested-ner": Decoder(True, lambda labels: 3 * len(labels), decode_nested, render_entities),
     "tc": Decoder(False, len, decode_label, render_labels, blend_label),
     "multi-label": Decoder(False, len, decode_labels, render_labels, blend_labels),
     "rating": Decoder(False, lambda labels: 1, decode_rating, render_rating, blend_rating),

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import column_or_1d
 
-from onetrunk.data.iob import entities
-from onetrunk.data.rows import LabelledText, NestedText, TaggedText
+from onetrunk.data.iob import tags_of_words
+from onetrunk.data.rows import AnnotatedText, LabelledText
 from onetrunk.errors import UserError
 from onetrunk.families.base import Family
 from onetrunk.interface import listed
@@ -49,7 +49,7 @@ def unlabelled_rows(family: Family[Any, Any], X: Any) -> list[Any]:
     rows = []
     for number, item in enumerate(items_of(X), start=1):
         if family.name == "ner" and not isinstance(item, str) and _iterable(item):
-            rows.append(TaggedText.from_words(_words(item, number)))
+            rows.append(AnnotatedText(" ".join(_words(item, number))))
         else:
             rows.append(family.parse(_text(item, number)))
     return rows
@@ -79,10 +79,9 @@ def labelled_rows(family: Family[Any, Any], X: Any, answers: list[Any], where: s
 def answer_of(family: Family[Any, Any], item: Any, row: Any, prediction: Any) -> Any:
     """A prediction in the form that ``y`` has for this item of X; labels are strings."""
     if family.name == "ner" and not isinstance(item, str):
-        return prediction.tags
+        return tags_of_words(item, prediction.entities)
     if family.name in WORD_FAMILIES:
-        spans = entities(prediction.tags) if family.name == "ner" else prediction.entities
-        return [(row.words[a][0], row.words[b - 1][1], name) for a, b, name in spans]
+        return prediction.entities
     if family.name == "rating":
         return prediction
     return list(prediction.labels)
@@ -100,9 +99,7 @@ def _with_labels(family: Family[Any, Any], item: Any, answer: Any, number: int) 
     return LabelledText(_text(item, number), tuple(str(label) for label in labels))
 
 
-def _with_entities(
-    family: Family[Any, Any], item: Any, answer: Any, number: int
-) -> TaggedText | NestedText:
+def _with_entities(family: Family[Any, Any], item: Any, answer: Any, number: int) -> AnnotatedText:
     if isinstance(item, str):
         for span in answer:
             if len(span) != 3 or not 0 <= span[0] < span[1] <= len(item):
@@ -110,8 +107,7 @@ def _with_entities(
                     f"y, row {number}: {span!r} is no (start, end, type) of the text"
                 )
         spans = sorted((int(start), int(end), str(name)) for start, end, name in answer)
-        kind = TaggedText if family.name == "ner" else NestedText
-        return kind.from_spans(item, spans)
+        return AnnotatedText(item, tuple(spans))
     words = _words(item, number)
     if family.name != "ner":
         raise InvalidInput(f"X, row {number}: family {family.name!r} takes texts, not words")
@@ -122,7 +118,7 @@ def _with_entities(
     for tag in answer:
         if tag != "O" and tag[:2] not in ("B-", "I-"):
             raise InvalidInput(f"tag {tag!r} is not IOB2: O, B-TYPE or I-TYPE")
-    return TaggedText.from_words(words, answer)
+    return AnnotatedText.from_words(words, answer)
 
 
 def _text(item: Any, number: int) -> str:

@@ -9,13 +9,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from torch import Tensor
-
 from onetrunk.adaptation.fit import fit
 from onetrunk.adaptation.task import AdaptSettings, Data
 from onetrunk.adaptation.training import Progress
 from onetrunk.apps.app import App
 from onetrunk.apps.engine import Engine
+from onetrunk.apps.windows import OfUnits
 from onetrunk.errors import UserError
 from onetrunk.families.base import Family
 from onetrunk.model.backbone import Backbone
@@ -64,7 +63,8 @@ def taught(
     return replace(data, unlabelled=list(unlabelled), soft_targets=soft_targets)
 
 
-def _mixed(family: Family[Any, Any], row: Any, answer: Tensor, labels: Sequence[str]) -> Tensor:
-    """The answer ``(units, C)``, half of it the row's labels."""
-    gold = family.soft_targets(family.targets(row, range(len(answer)), labels), answer.shape[1])
-    return LABEL_SHARE * gold + (1 - LABEL_SHARE) * answer
+def _mixed(family: Family[Any, Any], row: Any, answer: OfUnits, labels: Sequence[str]) -> OfUnits:
+    """The answer, half of it the row's labels."""
+    targets = family.targets(row, answer.units, labels)
+    gold = family.soft_targets(targets, answer.values.shape[1])
+    return answer._replace(values=LABEL_SHARE * gold + (1 - LABEL_SHARE) * answer.values)

@@ -140,7 +140,6 @@ def _record(task: AppTask, app: App, seconds: float, details: dict[str, Any]) ->
         "unlabelled_rows": len(task.data.unlabelled),
         "validation_rows": len(task.data.validation),
         "train_long": task.train.long,
-        "train_unread": len(task.train.unread()),
         "seed": task.settings.seed,
         "trainable_parameters": _trainable(app, task.backbone.encoder.depth - task.k),
         "seconds": seconds,

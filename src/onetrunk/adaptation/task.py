@@ -14,7 +14,8 @@ from onetrunk.adaptation.trunk_cache import TrunkCache, unit_features
 from onetrunk.apps.app import AdapterKind, App
 from onetrunk.apps.neighbours import Neighbours
 from onetrunk.apps.top import Top
-from onetrunk.apps.windows import Examples
+from onetrunk.apps.windows import Examples, OfUnits
+from onetrunk.data.rows import Span
 from onetrunk.errors import UserError, nearest
 from onetrunk.families.base import Family
 from onetrunk.model.backbone import Backbone
@@ -94,9 +95,9 @@ class Data:
     validation: list[Any] = field(default_factory=list)
     unlabelled: list[Any] = field(default_factory=list)
     """More examples to train on, from ``soft_targets`` alone."""
-    soft_targets: list[Tensor] | None = None
-    """By example of ``train`` and ``unlabelled``, what is to be learned in place of labels:
-    ``(units, C)`` in the form of :meth:`Family.soft_targets`."""
+    soft_targets: list[OfUnits] | None = None
+    """By example of ``train`` and ``unlabelled``, what is to be learned in place of labels, in the
+    form of :meth:`Family.soft_targets`."""
 
 
 class AppTask:
@@ -146,9 +147,9 @@ class AppTask:
 
     def loss(self, head: nn.Linear, windows: list[int], states: Tensor, mask: Tensor) -> Tensor:
         """Mean loss of the units of some training windows, given their final states."""
-        units = [self.train.units[window] for window in windows]
+        tokens = [self.train.tokens[window] for window in windows]
         targets = torch.cat([self.targets[window] for window in windows]).to(states.device)
-        gathered = self.family.gather(states, mask, units, self.backbone.pooling)
+        gathered = self.family.gather(states, mask, tokens, self.backbone.pooling)
         return self.family.loss(head(gathered), targets)
 
     def solve_head(self) -> tuple[nn.Linear, dict[str, Any]]:
@@ -193,8 +194,8 @@ class AppTask:
     def score(self, head: nn.Linear) -> float:
         """The family's metric on the validation rows, in percent."""
         predictions = [
-            self.family.decode(part, row, units, self.data.labels)
-            for row, part, units in self._judged(head)
+            self.family.decode(logits, units, self.data.labels)
+            for _, logits, units in self._held_out_logits(head)
         ]
         return self.family.score(self.validation.rows, predictions)[self.family.metric]
 
@@ -216,36 +217,35 @@ class AppTask:
         """Shift an app's decisions to what its family finds best on the validation rows."""
         if not self.data.validation:
             return
-        judged = ((row, part) for row, part, _ in self._judged(app.logits))
-        if (shift := self.family.calibrate(judged, self.data.labels)) is not None:
+        pairs = ((row, logits) for row, logits, _ in self._held_out_logits(app.logits))
+        if (shift := self.family.calibrate(pairs, self.data.labels)) is not None:
             app.shift(shift)
 
     @torch.no_grad()
-    def _judged(
+    def _held_out_logits(
         self, answer: Callable[[Tensor], Tensor]
-    ) -> Iterator[tuple[Any, Tensor, list[int]]]:
-        """By validation example: itself, its logits and which units they are of. Nothing is
-        computed before the first is asked for."""
-        parts = self._features(self._held_out)
-        yield from self.validation.joined([answer(part) for part in parts])
+    ) -> Iterator[tuple[Any, Tensor, Sequence[Span]]]:
+        """By validation example: itself, its logits and its units. Nothing is computed before the
+        first is asked for."""
+        features = self._features(self._held_out)
+        yield from self.validation.joined([answer(of_window) for of_window in features])
 
     def _features(self, trunk: TrunkCache) -> list[Tensor]:
         return unit_features(trunk, self.family, self.backbone.pooling)
 
     def _targets(
-        self, examples: Examples, soft_targets: Sequence[Tensor] | None = None
+        self, examples: Examples, soft_targets: Sequence[OfUnits] | None = None
     ) -> list[Tensor]:
         """By window: from the labels of its example, or from what is said instead."""
-        windows = zip(examples.example_of, examples.units, strict=True)
         if soft_targets is not None:
-            return [
-                soft_targets[example][[unit for unit, at in enumerate(units) if at >= 0]]
-                for example, units in windows
+            every = zip(soft_targets, examples.units, strict=True)
+            return examples.by_window([soft.of(units) for soft, units in every])
+        return examples.by_window(
+            [
+                self.family.targets(row, units, self.data.labels)
+                for row, units in zip(examples.rows, examples.units, strict=True)
             ]
-        return [
-            self.family.targets(examples.rows[example], units, self.data.labels)
-            for example, units in windows
-        ]
+        )
 
     def _groups(self) -> list[int]:
         """By training unit, which example it is of."""

@@ -85,9 +85,9 @@ def unit_features(trunk: TrunkCache, family: Family[Any, Any], pooling: Pooling)
     features = [torch.empty(0)] * len(examples.encoded)
     for windows in by_tokens(trunk.lengths, CHUNK_TOKENS):
         ((states, mask),) = top_states(trunk.top, [(trunk, windows)])
-        units = [examples.units[window] for window in windows]
-        gathered = family.gather(states, mask, units, pooling).cpu()
-        for window, part in zip(windows, gathered.split(examples.visible(windows)), strict=True):
+        tokens = [examples.tokens[window] for window in windows]
+        gathered = family.gather(states, mask, tokens, pooling).cpu()
+        for window, part in zip(windows, gathered.split(examples.counts(windows)), strict=True):
             features[window] = part
     return features
 

@@ -18,8 +18,9 @@ from torch import Tensor
 
 from onetrunk.apps.embedding import embed
 from onetrunk.apps.top import CHUNK_TOKENS, Top
-from onetrunk.apps.windows import Examples
+from onetrunk.apps.windows import Examples, OfUnits
 from onetrunk.data.batching import STREAM_TEXTS, TokenIds, by_tokens, in_turn
+from onetrunk.data.rows import Span
 from onetrunk.errors import UserError, nearest
 from onetrunk.families.base import Family
 from onetrunk.interface import listed, streamed
@@ -153,28 +154,35 @@ class Engine:
             yield from self._results(listed(batch), apps)
 
     def predict_examples(self, name: str, rows: Sequence[Any]) -> list[Any]:
-        """One app's predictions for examples of its family (NER: for the words they come with)."""
+        """One app's predictions for examples of its family."""
         return self.predict_all([name], rows)[name]
 
     def predict_all(self, names: Sequence[str], rows: Sequence[Any]) -> dict[str, list[Any]]:
         """:meth:`predict_examples` of several apps, by app; in one pass where they read windows of
         one length. Raises :class:`UserError` unless they are of one family."""
-        found: dict[str, list[Any]] = {}
+        predictions: dict[str, list[Any]] = {}
         if len(families := {self.app(name).family.name for name in names}) > 1:
             raise UserError(f"these apps are of several families: {', '.join(sorted(families))}")
         for max_length in sorted({self.app(name).max_length for name in names}):
             group = [name for name in names if self.apps[name].max_length == max_length]
             family = self.apps[group[0]].family
-            found |= self._run(group, {family.name: self._examples(family, rows, max_length)})
-        return {name: found[name] for name in names}
+            predictions |= self._run(group, {family.name: self._examples(family, rows, max_length)})
+        return {name: predictions[name] for name in names}
 
-    def unit_probabilities(self, name: str, rows: Sequence[Any]) -> list[Tensor]:
-        """What an app says of examples of its family before it decides: of each
-        ``(units, C)`` fp32 on the CPU, as :meth:`Family.unit_probabilities` has it."""
+    def unit_probabilities(self, name: str, rows: Sequence[Any]) -> list[OfUnits]:
+        """What an app says of examples of its family before it decides: of each example
+        :meth:`Family.probabilities` ``(u, C)`` fp32 on the CPU. A whole text has one row, the mean
+        over its windows."""
         app = self.app(name)
         examples = {app.family.name: self._examples(app.family, rows, app.max_length)}
-        found = self._judged([name], examples)[name]
-        return [app.family.unit_probabilities(logits.float(), units) for _, logits, units in found]
+        answered = self._logits_by_example([name], examples)[name]
+        probabilities = []
+        for _, logits, units in answered:
+            of_windows = app.family.probabilities(logits.float())
+            whole = len(of_windows) != len(units)
+            values = of_windows.mean(0, keepdim=True) if whole else of_windows
+            probabilities.append(OfUnits(units, values))
+        return probabilities
 
     def score(self, name: str, rows: Sequence[Any], where: str) -> dict[str, float]:
         """Metrics of an app on labelled examples. Raises :class:`UserError` for an unseen label."""
@@ -197,40 +205,42 @@ class Engine:
     def _run(self, names: Sequence[str], examples: Mapping[str, Examples]) -> dict[str, list[Any]]:
         """Predictions by app. ``examples`` holds the same texts once for each family."""
         predictions = {}
-        for name, found in self._judged(names, examples).items():
+        for name, answered in self._logits_by_example(names, examples).items():
             family, labels = self.apps[name].family, self.apps[name].labels
-            predictions[name] = [family.decode(part, row, at, labels) for row, part, at in found]
+            predictions[name] = [
+                family.decode(logits, units, labels) for _, logits, units in answered
+            ]
         return predictions
 
-    def _judged(
+    def _logits_by_example(
         self, names: Sequence[str], examples: Mapping[str, Examples]
-    ) -> dict[str, list[tuple[Any, Tensor, list[int]]]]:
-        """By app and example: itself, its logits ``(u, C)`` and which units they are of."""
+    ) -> dict[str, list[tuple[Any, Tensor, Sequence[Span]]]]:
+        """By app and example: itself, its logits ``(u, C)`` and its units."""
         shared = next(iter(examples.values()))
-        own = {name: examples[self.apps[name].family.name] for name in names}
+        of_app = {name: examples[self.apps[name].family.name] for name in names}
         parts: dict[str, list[Any]] = {name: [None] * len(shared.encoded) for name in names}
         for windows in by_tokens(shared.lengths, CHUNK_TOKENS):
-            units = {
-                kind: [of_family.units[window] for window in windows]
+            tokens = {
+                kind: [of_family.tokens[window] for window in windows]
                 for kind, of_family in examples.items()
             }
-            logits = self.logits(names, [shared.encoded[w].ids for w in windows], units)
+            logits = self.logits(names, [shared.encoded[w].ids for w in windows], tokens)
             for name in names:
-                split = logits[name].cpu().split(own[name].visible(windows))
+                split = logits[name].cpu().split(of_app[name].counts(windows))
                 for window, part in zip(windows, split, strict=True):
                     parts[name][window] = part
-        return {name: own[name].joined(parts[name]) for name in names}
+        return {name: of_app[name].joined(parts[name]) for name in names}
 
     @torch.inference_mode()
     def logits(
         self,
         names: Sequence[str],
         texts: Sequence[TokenIds],
-        units: Mapping[str, Sequence[Sequence[int]]],
+        tokens: Mapping[str, Sequence[Sequence[int]]],
     ) -> dict[str, Tensor]:
         """One pass over token ids: by app, logits ``(U, C)`` of its units.
 
-        ``units[family]`` gives the token positions of each text's units.
+        ``tokens[family]`` gives the token positions of each text's units.
         """
         users: dict[str, list[str]] = {}
         for name in names:
@@ -245,12 +255,12 @@ class Engine:
         logits: dict[str, Tensor] = {}
         at_once = max(1, CHUNK_TOKENS // sum(lengths))  # more are no faster, and take memory
         for first in range(0, len(slots), at_once):
-            own = slots[first : first + at_once]
-            with self._stack.route(self._stack.slots(own), shared_input=start):
-                states = top.run(hidden.expand(len(own), -1, -1), lengths, most)
+            group = slots[first : first + at_once]
+            with self._stack.route(self._stack.slots(group), shared_input=start):
+                states = top.run(hidden.expand(len(group), -1, -1), lengths, most)
             padded, mask = unpack(states, lengths)
-            for slot, seen in zip(own, padded, strict=True):
-                logits |= self._heads(users[slot], seen, mask, units)
+            for slot, of_slot in zip(group, padded, strict=True):
+                logits |= self._heads(users[slot], of_slot, mask, tokens)
         return {name: logits[name] for name in names}
 
     def _heads(
@@ -258,7 +268,7 @@ class Engine:
         names: Sequence[str],
         states: Tensor,
         mask: Tensor,
-        units: Mapping[str, Sequence[Sequence[int]]],
+        tokens: Mapping[str, Sequence[Sequence[int]]],
     ) -> dict[str, Tensor]:
         """Logits of the apps that read the same states ``(B, T, head_layers D)``."""
         gathered: dict[str, Tensor] = {}  # apps of one family share this too
@@ -267,6 +277,8 @@ class Engine:
             app = self.apps[name]
             kind = app.family.name
             if kind not in gathered:
-                gathered[kind] = app.family.gather(states, mask, units[kind], self.backbone.pooling)
+                gathered[kind] = app.family.gather(
+                    states, mask, tokens[kind], self.backbone.pooling
+                )
             logits[name] = app.logits(gathered[kind][:, -app.head_layers * self._encoder.width :])
         return logits

@@ -5,9 +5,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from onetrunk.data.iob import entities
-from onetrunk.data.rows import LabelledText, NestedText, TaggedText
-from onetrunk.decoding import Labelled, Nested, Tagged
+from onetrunk.data.rows import AnnotatedText, LabelledText
+from onetrunk.decoding import Entities, Labelled
 from onetrunk.errors import nearest
 from onetrunk.families.base import Family
 
@@ -93,7 +92,7 @@ def evaluation_of(
     """Score predictions for labelled ``rows``; ``labels`` are those that the app knows."""
     scores = family.score(rows, predictions)
     pairs = [
-        (_expected(row), _predicted(row, prediction))
+        (_expected(row), _predicted(prediction))
         for row, prediction in zip(rows, predictions, strict=True)
     ]
     per_label: dict[str, LabelScore] = {}
@@ -141,25 +140,17 @@ def _ordered(answers: Collection[Answer]) -> tuple[Answer, ...]:
 
 def _expected(row: Any) -> set[Answer] | None:
     match row:
-        case TaggedText():
-            return _spans(row, entities(row.tags))
-        case NestedText():
-            return _spans(row, row.entities)
+        case AnnotatedText():
+            return set(row.entities)
         case LabelledText():
             return set(row.labels)
     return None
 
 
-def _predicted(row: Any, prediction: Any) -> set[Answer] | None:
+def _predicted(prediction: Any) -> set[Answer] | None:
     match prediction:
-        case Tagged():
-            return _spans(row, entities(prediction.tags))
-        case Nested():
-            return _spans(row, prediction.entities)
+        case Entities():
+            return set(prediction.entities)
         case Labelled():
             return set(prediction.labels)
     return None
-
-
-def _spans(row: TaggedText | NestedText, found: Sequence[tuple[int, int, str]]) -> set[Answer]:
-    return {(row.words[first][0], row.words[stop - 1][1], kind) for first, stop, kind in found}

@@ -2,32 +2,58 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from onetrunk.data.alignment import Encoded, encode_windows
+from onetrunk.data.notes import Notes
+from onetrunk.data.rows import Span
 from onetrunk.families.base import Family
 from onetrunk.model.encoder import Encoder
+
+
+class OfUnits(NamedTuple):
+    """Numbers for the units of one example."""
+
+    units: Sequence[Span]
+    """The characters of each unit; empty for a whole text."""
+    values: Tensor
+    """``(u, C)``, or ``(1, C)`` for a whole text."""
+
+    def of(self, units: Sequence[Span]) -> Tensor:
+        """The values for the units of another tokenizer: each has those of the unit here that its
+        first character is in, and zeros if that is in none."""
+        if list(units) == list(self.units):
+            return self.values
+        ends = [end for _, end in self.units]
+        values = self.values.new_zeros(len(units), self.values.shape[1])
+        for number, (start, _) in enumerate(units):
+            at = bisect_right(ends, start)
+            if at < len(ends) and self.units[at][0] <= start:
+                values[number] = self.values[at]
+        return values
 
 
 @dataclass
 class Examples:
     """Examples of one family, tokenised. A long text is several windows, read one by one.
 
-    Window w belongs to example ``example_of[w]`` (ascending) and reads the units of it whose token
-    positions ``units[w]`` gives.
+    Window ``w`` belongs to example ``example_of[w]`` (ascending) and reads units of it at its
+    tokens ``tokens[w]``. ``units[e]`` are the characters of each unit of example ``e``.
     """
 
     rows: list[Any]
     encoded: list[Encoded]
     example_of: list[int]
-    units: list[list[int]]
+    tokens: list[list[int]]
+    units: list[Sequence[Span]]
 
     @classmethod
     def prepare(
@@ -38,7 +64,10 @@ class Examples:
         windows = encode_windows(encoder.tokenizer, texts, min(max_length, encoder.max_length))
         units = [family.units(row, parts) for row, parts in zip(rows, windows, strict=True)]
         example_of = [i for i, parts in enumerate(windows) for _ in parts]
-        return cls(list(rows), [*chain(*windows)], example_of, [*chain(*units)])
+        tokens = [of_window for of_row in units for of_window in of_row.tokens]
+        return cls(
+            list(rows), [*chain(*windows)], example_of, tokens, [of_row.spans for of_row in units]
+        )
 
     @property
     def lengths(self) -> list[int]:
@@ -50,34 +79,41 @@ class Examples:
         """How many examples are longer than a window."""
         return sum(count > 1 for count in Counter(self.example_of).values())
 
-    def unread(self) -> list[tuple[int, int]]:
-        """Units that no window reads, as (example, unit): the tokenizer keeps nothing of them."""
-        parts = [torch.empty(0)] * len(self.encoded)
+    def counts(self, windows: Sequence[int]) -> list[int]:
+        """How many units each of these windows reads: its rows of logits."""
+        return [len(self.tokens[window]) for window in windows]
+
+    def by_window(self, values: Sequence[Tensor]) -> list[Tensor]:
+        """Divide the rows of each example among its windows.
+
+        ``values[e]`` has a row for each unit of the example, or one row for the whole text, which
+        each of its windows gets.
+        """
+        parts: list[Tensor] = []
+        for windows, of_example in zip(self._windows(), values, strict=True):
+            counts = self.counts(windows)
+            whole = len(of_example) != sum(counts)
+            parts += [of_example] * len(windows) if whole else of_example.split(counts)
+        return parts
+
+    def joined(self, parts: Sequence[Tensor]) -> list[tuple[Any, Tensor, Sequence[Span]]]:
+        """Undo :meth:`by_window`: each example, its windows' rows of ``parts``, and its units."""
         return [
-            (example, unit)
-            for example, (_, _, units) in enumerate(self.joined(parts))
-            for unit, at in enumerate(units)
-            if at < 0
+            (row, torch.cat([parts[window] for window in windows]), units)
+            for row, windows, units in zip(self.rows, self._windows(), self.units, strict=True)
         ]
 
-    def visible(self, windows: Sequence[int]) -> list[int]:
-        """How many units each of these windows reads: its rows of logits."""
-        return [sum(at >= 0 for at in self.units[window]) for window in windows]
+    def note_cut_entities(self, where: str, notes: Notes) -> None:
+        """Note the entities that begin or end inside a unit: no answer can be right about them."""
+        for row, (example, units) in enumerate(zip(self.rows, self.units, strict=True), start=1):
+            starts, ends = {start for start, _ in units}, {end for _, end in units}
+            for start, end, _ in getattr(example, "entities", ()):
+                if start not in starts or end not in ends:
+                    place = f"{where}, row {row}: {example.text[start:end]!r}"
+                    notes.add("entities that begin or end inside a unit, counted as missed", place)
 
-    def joined(self, parts: Sequence[Tensor]) -> list[tuple[Any, Tensor, list[int]]]:
-        """By example: itself, its windows' rows of ``parts`` in order, and which units they are of.
-
-        ``parts[w]`` is ``(u_w, …)``. Every unit is read by one window at most, and windows keep the
-        order of units, so the rows of an example are in order too.
-        """
+    def _windows(self) -> list[list[int]]:
         of_example: list[list[int]] = [[] for _ in self.rows]
         for window, example in enumerate(self.example_of):
             of_example[example].append(window)
-        return [
-            (
-                row,
-                torch.cat([parts[window] for window in windows]),
-                [max(at) for at in zip(*(self.units[window] for window in windows), strict=True)],
-            )
-            for row, windows in zip(self.rows, of_example, strict=True)
-        ]
+        return of_example

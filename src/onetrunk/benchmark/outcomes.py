@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from onetrunk.decoding import Labelled, Tagged
+from onetrunk.decoding import Entities, Labelled
 from onetrunk.families.base import Family
 from onetrunk.families.scores import entity_counts, label_scores, scores_of_counts
 
@@ -69,8 +69,10 @@ def outcomes_of(
 
     None for rows that have not exactly one label and for families that predict anything else.
     """
-    if all(isinstance(prediction, Tagged) for prediction in predictions):
-        counts = entity_counts([row.tags for row in rows], [tagged.tags for tagged in predictions])
+    if all(isinstance(prediction, Entities) for prediction in predictions):
+        counts = entity_counts(
+            [row.entities for row in rows], [found.entities for found in predictions]
+        )
         return Outcomes("entities", np.array(counts, np.int64).reshape(-1, 3))
     if not all(isinstance(prediction, Labelled) for prediction in predictions):
         return None

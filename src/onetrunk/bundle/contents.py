@@ -10,7 +10,6 @@ from onetrunk.apps.app import App
 from onetrunk.bundle import int4, int8
 from onetrunk.bundle.app import BundledApp, Lora, a_name, b_name
 from onetrunk.bundle.layout import check_name
-from onetrunk.data.rows import TaggedText
 from onetrunk.decoding import DECODERS
 from onetrunk.errors import UserError
 from onetrunk.families.base import Family
@@ -52,12 +51,8 @@ def bundled_app(name: str, app: App, backbone: Backbone) -> BundledApp:
 def _decoder(name: str, family: Family[Any, Any]) -> str:
     """The family's decoder, if a device can do all that the family does."""
     methods = family.own_methods or (["decoder"] if family.decoder is None else [])
-    if not methods:
-        example = family.parse(_PROBE)
-        if family.text(example) != _PROBE:
-            methods = ["text"]
-        elif family.per_word and tuple(example.words) != TaggedText.from_text(_PROBE).words:
-            methods = ["words"]
+    if not methods and family.text(family.parse(_PROBE)) != _PROBE:
+        methods = ["text"]
     if family.decoder is None or methods:
         raise UserError(
             f"app {name}: family {family.name!r} has its own {', '.join(methods)}, which a device "

@@ -51,11 +51,11 @@ def difference(engine: Engine, runtime: GivesLogits, texts: Sequence[str] | None
         of_engine, of_runtime = [], []
         for first in range(0, len(examples.encoded), 32):
             windows = range(first, min(first + 32, len(examples.encoded)))
-            units = [examples.units[window] for window in windows]
+            tokens = [examples.tokens[window] for window in windows]
             ids = [examples.encoded[window].ids for window in windows]
-            logits = engine.logits([name], ids, {app.family.name: units})[name]
+            logits = engine.logits([name], ids, {app.family.name: tokens})[name]
             of_engine.append(logits.float().cpu())
-            of_runtime += runtime.logits([name], ids, units)[name]
+            of_runtime += runtime.logits([name], ids, tokens)[name]
         expected = torch.cat(of_engine).numpy()
         if len(expected):
             gap = np.abs(np.concatenate(of_runtime) - expected).max()

@@ -8,7 +8,7 @@ The interface is :class:`onetrunk.interface.Model`; the answers are those of
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from itertools import chain, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, overload
 
@@ -19,9 +19,9 @@ from onetrunk.bundle.app import BundledApp
 from onetrunk.bundle.app_cache import AppCache, Loaded
 from onetrunk.bundle.layout import TOKENIZER, Bundle
 from onetrunk.bundle.sessions import Sessions, first_tokens
-from onetrunk.data.alignment import Encoded, encode_windows, window_units
+from onetrunk.data.alignment import Encoded, encode_windows
 from onetrunk.data.batching import STREAM_TEXTS, by_budget, in_turn
-from onetrunk.data.rows import Span, TaggedText
+from onetrunk.data.units import Units, units_of
 from onetrunk.decoding import DECODERS, Decoder
 from onetrunk.errors import UserError
 from onetrunk.interface import listed, streamed
@@ -94,7 +94,6 @@ class Runtime:
         """
         every = _readable(texts)
         names = [*dict.fromkeys(self.names if apps is None else listed(apps, "apps"))]
-        words: list[tuple[Span, ...]] = [()] * len(every)
         predictions: dict[str, list[Any]] = {}
         decoders: dict[str, Decoder] = {}
         at_once = self._app_cache.max_loaded or max(1, len(names))  # more take several passes
@@ -103,14 +102,12 @@ class Runtime:
             loaded = self._app_cache.having(group, some=apps is None)
             group = [name for name in group if name in loaded.apps]
             decoders |= {name: DECODERS[loaded.apps[name].decoder] for name in group}
-            if not any(words) and any(loaded.apps[name].per_word for name in group):
-                words = [TaggedText.from_text(text).words for text in every]
-            predictions |= self._predictions(loaded, group, every, words)
+            predictions |= self._predictions(loaded, group, every)
         results = [
             {
                 "text": text,
                 "apps": {
-                    name: decoders[name].render(text, words[number], predictions[name][number])
+                    name: decoders[name].render(text, predictions[name][number])
                     for name in names
                     if name in predictions
                 },
@@ -151,22 +148,21 @@ class Runtime:
         return means[0] if isinstance(texts, str) else means
 
     def predict_examples(self, name: str, rows: Sequence[Any]) -> list[Any]:
-        """One app's predictions for rows of its family (NER: for the words they come with)."""
+        """One app's predictions for rows of its family."""
         loaded = self._app_cache.having([name])
-        words = [getattr(row, "words", ()) for row in rows]
-        return self._predictions(loaded, [name], [row.text for row in rows], words)[name]
+        return self._predictions(loaded, [name], [row.text for row in rows])[name]
 
     def logits(
         self,
         names: Sequence[str],
         ids: Sequence[Sequence[int]],
-        units: Sequence[Sequence[int]],
+        tokens: Sequence[Sequence[int]],
         loaded: Loaded | None = None,
     ) -> dict[str, list[np.ndarray]]:
         """One pass over the token ids of B windows: by app, logits ``(u, C)`` of each window.
 
-        ``units``: the token positions of each window's words, -1 where a word is not read there;
-        apps of whole texts do not look at them. ``loaded``: the state with these apps, by default
+        ``tokens``: the positions at which each window reads words; apps of whole texts do not look
+        at them. ``loaded``: the state with these apps, by default
         the present one.
         """
         loaded = loaded or self._app_cache.having(names)
@@ -175,7 +171,6 @@ class Runtime:
         most = max(app.head_layers for app in apps.values())
         numbers = [loaded.slots[slot] for slot in slots]
         states, mask = self._sessions.states(ids, numbers, loaded.stacked, most)
-        tokens = [[token for token in row if token >= 0] for row in units]
         gathered: dict[tuple[bool, str, int], np.ndarray] = {}  # shared by the apps of a slot
         logits = {}
         for name, app in apps.items():
@@ -195,13 +190,9 @@ class Runtime:
         return self._app_cache.stack_primary(EMBEDDING_FAMILY)
 
     def _predictions(
-        self,
-        loaded: Loaded,
-        names: Sequence[str],
-        texts: Sequence[str],
-        words: Sequence[Sequence[Span]],
+        self, loaded: Loaded, names: Sequence[str], texts: Sequence[str]
     ) -> dict[str, list[Any]]:
-        """Predictions by app for texts and, for apps that read each word, their words."""
+        """Predictions by app."""
         predictions: dict[str, list[Any]] = {}
         for max_length in sorted({loaded.apps[name].max_length for name in names}):
             apps = [loaded.apps[name] for name in names]
@@ -209,18 +200,17 @@ class Runtime:
             limit = min(max_length, self.bundle.max_length)
             windows = encode_windows(self._tokenizer, texts, limit)
             ids = [window.ids for parts in windows for window in parts]
-            units: list[list[int]] = [[] for _ in ids]
+            units = [Units((), [[] for _ in parts]) for parts in windows]
             if any(app.per_word for app in apps):
-                units = [*chain.from_iterable(map(window_units, words, windows))]
-            logits = self._logits_of_windows(loaded, [app.name for app in apps], ids, units)
+                units = [*map(units_of, texts, windows)]
+            tokens = [of_window for of_text in units for of_window in of_text.tokens]
+            logits = self._logits_of_windows(loaded, [app.name for app in apps], ids, tokens)
             for app in apps:
-                predictions[app.name] = []
-            for first, after in _ranges(windows):
-                tokens = [max(of_word) for of_word in zip(*units[first:after], strict=True)]
-                for app in apps:
-                    of_text = np.concatenate(logits[app.name][first:after])
-                    prediction = DECODERS[app.decoder].decode(of_text, tokens, app.labels)
-                    predictions[app.name].append(prediction)
+                decode = DECODERS[app.decoder].decode
+                predictions[app.name] = [
+                    decode(np.concatenate(logits[app.name][first:after]), of_text.spans, app.labels)
+                    for (first, after), of_text in zip(_ranges(windows), units, strict=True)
+                ]
         return predictions
 
     def _logits_of_windows(
@@ -228,7 +218,7 @@ class Runtime:
         loaded: Loaded,
         names: Sequence[str],
         ids: Sequence[Sequence[int]],
-        units: Sequence[Sequence[int]],
+        tokens: Sequence[Sequence[int]],
     ) -> dict[str, list[np.ndarray]]:
         """:meth:`logits` for any number of windows, in batches of similar length."""
         logits: dict[str, list[Any]] = {name: [None] * len(ids) for name in names}
@@ -237,7 +227,7 @@ class Runtime:
             of_batch = self.logits(
                 names,
                 [ids[window] for window in batch],
-                [units[window] for window in batch],
+                [tokens[window] for window in batch],
                 loaded,
             )
             for name in names:

@@ -156,10 +156,6 @@ def _report(app: App, out: Path, neighbours: bool) -> None:
         console.print(f"  {tried}: {auto['why']}", markup=False)
     if texts := record["unlabelled_rows"]:
         console.print(f"  taught by {record['teacher']} on {texts} more texts", markup=False)
-    if unread := record["train_unread"]:
-        console.print(
-            f"  {unread} training words have no token of this encoder: nothing is learned"
-        )
     if long := record["train_long"]:
         console.print(
             f"  {long} of {rows} training texts are longer than {app.max_length} tokens "

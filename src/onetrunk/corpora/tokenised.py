@@ -20,7 +20,7 @@ import xxhash
 from onetrunk.corpora.store import Prepared, Writer
 from onetrunk.corpora.windows import LazyRows, TextWriter, window_labels
 from onetrunk.data.alignment import encode, encodings, set_length, window_stride
-from onetrunk.data.rows import Pair, TaggedText
+from onetrunk.data.rows import AnnotatedText, Pair
 from onetrunk.errors import UserError
 
 # Rows that are tokenised together: enough for the tokenizer to share among its threads, few enough
@@ -117,13 +117,17 @@ def tokenizer_sha256(tokenizer: Any) -> str:
 
 
 def write_ner(
-    rows: Iterable[TaggedText], tokenizer: Any, max_length: int, writer: Writer, texts: bool = False
+    rows: Iterable[AnnotatedText],
+    tokenizer: Any,
+    max_length: int,
+    writer: Writer,
+    texts: bool = False,
 ) -> dict[str, Any]:
     """Tokenise sentences into a store that :class:`NerCorpus` reads; returns what to record.
 
-    A token has the entity type of the word that it overlaps; of several words, of the first.
-    Sentences of more than ``max_length`` tokens become windows that overlap by a quarter. Words of
-    entities for which there is no token are counted in the writer's notes. With ``texts``, the
+    A token has the type of the entity that it overlaps; of several entities, of the first.
+    Sentences of more than ``max_length`` tokens become windows that overlap by a quarter. Entities
+    for which there is no token are counted in the writer's notes. With ``texts``, the
     windows' texts are stored too.
     """
     text_writer = TextWriter(writer) if texts else None
@@ -138,10 +142,9 @@ def write_ner(
         row_of = np.repeat(np.arange(len(chunk)), [len(parts) for parts in windows_of_row])
         lengths = np.array([len(window) for window in windows], np.int64)
         labels, lost = window_labels(chunk, types, windows, np.repeat(row_of, lengths))
-        for row, word in lost:
-            first, last = chunk[row].words[word]
+        for row, (first, last, _) in lost:
             where = f"row {done + row + 1}: {chunk[row].text[first:last]!r}"
-            writer.notes.add("entity words that no token stands for", where)
+            writer.notes.add("entities that no token stands for", where)
         writer.append("tokens", _flat(window.ids for window in windows))
         writer.append("labels", labels)
         if text_writer is not None:

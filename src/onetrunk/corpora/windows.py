@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from onetrunk.corpora.store import Writer
-from onetrunk.data.rows import TaggedText
+from onetrunk.data.rows import AnnotatedText, Entity
 
 OUTSIDE, SPECIAL = -1, -2
 """In place of an entity type: a token outside all entities, and a special token."""
@@ -20,45 +20,32 @@ _T = TypeVar("_T")
 
 
 def window_labels(
-    rows: Sequence[TaggedText], types: dict[str, int], windows: Sequence[Any], row_of: np.ndarray
-) -> tuple[np.ndarray, list[tuple[int, int]]]:
+    rows: Sequence[AnnotatedText], types: dict[str, int], windows: Sequence[Any], row_of: np.ndarray
+) -> tuple[np.ndarray, list[tuple[int, Entity]]]:
     """Label every token of the windows of some rows.
 
     ``types`` numbers the entity types, and takes in new ones. ``row_of (tokens,)`` says to which
-    row each token belongs. Returns the labels ``(tokens,)`` int32 and, as (row, word), the words of
-    entities that have no token of their own. A token has the type of the word that it overlaps; of
-    several words, of the first.
+    row each token belongs. Returns the labels ``(tokens,)`` int32 and, with the index of its row,
+    each entity that no token stands for. A token has the type of the entity that it overlaps; of
+    several entities, of the first.
     """
     # All rows lie side by side on one axis, with a gap between them: one search serves all.
     base = np.cumsum([0, *(len(row.text) + 1 for row in rows[:-1])])
-    words = np.array([span for row in rows for span in row.words], np.int64).reshape(-1, 2)
-    words += np.repeat(base, [len(row.words) for row in rows])[:, None]
-    type_of_word = np.array(
-        [
-            OUTSIDE if tag == "O" else types.setdefault(tag[2:], len(types))
-            for row in rows
-            for tag in row.tags
-        ],
-        np.int32,
-    )
+    entities = [(row, entity) for row, of_row in enumerate(rows) for entity in of_row.entities]
+    spans = np.array([(start, end) for _, (start, end, _) in entities], np.int64).reshape(-1, 2)
+    spans += base[np.array([row for row, _ in entities], np.int64)][:, None]
+    type_of = np.array([types.setdefault(e[2], len(types)) for _, e in entities], np.int32)
     offsets = np.array([span for w in windows for span in w.offsets], np.int64).reshape(-1, 2)
     special = np.fromiter(chain.from_iterable(w.special_tokens_mask for w in windows), bool)
     start, end = (offsets + base[row_of][:, None]).T
-    word = words[:, 1].searchsorted(start, side="right")  # the first word that ends after the start
-    exists = word < len(words)
-    word[~exists] = 0
-    overlaps = exists & (start < end)
-    if len(words):
-        overlaps &= words[word, 0] < end
+    entity = spans[:, 1].searchsorted(start, side="right")  # the first that ends after the start
+    inside = np.flatnonzero((entity < len(spans)) & (start < end))
+    inside = inside[spans[entity[inside], 0] < end[inside]]
     labels = np.full(len(offsets), OUTSIDE, np.int32)
-    labels[overlaps] = type_of_word[word[overlaps]]
+    labels[inside] = type_of[entity[inside]]
     labels[special] = SPECIAL
-    lost = type_of_word != OUTSIDE
-    lost[word[overlaps]] = False
-    first_word = np.cumsum([0, *(len(row.words) for row in rows)])
-    row_of_lost = first_word.searchsorted(np.flatnonzero(lost), side="right") - 1
-    places = zip(row_of_lost.tolist(), np.flatnonzero(lost).tolist(), strict=True)
-    return labels, [(row, number - int(first_word[row])) for row, number in places]
+    lost = np.setdiff1d(np.arange(len(entities)), entity[inside])
+    return labels, [entities[number] for number in lost.tolist()]
 
 
 class TextWriter:

@@ -1,12 +1,10 @@
-"""Tokenising texts, and relating tokens to words or to the tokens of another tokenizer.
+"""Tokenising texts, and relating tokens to those of another tokenizer.
 
 Everything goes by character offsets, so it works with any fast tokenizer.
 """
 
-import math
 import re
 import threading
-from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -93,51 +91,6 @@ def encodings(backend: Any, texts: Sequence[str], offsets: bool = True) -> list[
     # it, so the offsets of what follows stay right.
     valid = [_SURROGATE.sub("\ufffd", text) for text in texts]
     return backend.encode_batch(valid) if offsets else backend.encode_batch_fast(valid)
-
-
-def first_tokens(words: Sequence[Span], offsets: Sequence[Span]) -> list[int]:
-    """Return the index of the first token that overlaps each word, or -1 if no token does.
-
-    A word has no token if the text was cut before it, or if the tokenizer deletes its characters
-    (a zero-width joiner that stands alone, for example). Words and tokens must each be in
-    ascending order of position.
-    """
-    firsts, token = [], 0
-    for start, end in words:
-        while token < len(offsets) and (
-            offsets[token][1] <= start or offsets[token][0] == offsets[token][1]
-        ):
-            token += 1
-        overlaps = token < len(offsets) and offsets[token][0] < end
-        firsts.append(token if overlaps else -1)
-    return firsts
-
-
-def window_units(words: Sequence[Span], windows: Sequence[Encoded]) -> list[list[int]]:
-    """Return one list for each window: the token that represents each word there, -1 for none.
-
-    A word is represented by its first token, in one window only, even where several overlap. It is
-    the window that shows most context: where the token is furthest from a border of the window
-    that is not also a border of the text. Windows keep the order of the words.
-    """
-    if len(windows) == 1:
-        return [first_tokens(words, windows[0].offsets)]
-    units = [[-1] * len(words) for _ in windows]
-    best: dict[int, tuple[float, int]] = {}  # word -> (tokens of context, window)
-    starts, ends = [start for start, _ in words], [end for _, end in words]
-    for index, window in enumerate(windows):
-        spans = [span for span in window.offsets if span[0] < span[1]]
-        first = bisect_right(ends, spans[0][0]) if spans else 0
-        stop = bisect_left(starts, spans[-1][1]) if spans else 0
-        for word, token in enumerate(first_tokens(words[first:stop], window.offsets), first):
-            left = token if index > 0 else math.inf
-            right = len(window.ids) - 1 - token if index < len(windows) - 1 else math.inf
-            context, owner = best.get(word, (-1.0, index))
-            if token >= 0 and min(left, right) > context:
-                units[owner][word] = -1
-                units[index][word] = token
-                best[word] = (min(left, right), index)
-    return units
 
 
 class TokenPairs(NamedTuple):

@@ -6,12 +6,12 @@ import numpy as np
 
 from onetrunk.data.formats.table import Table
 from onetrunk.data.notes import Notes
-from onetrunk.data.rows import LabelledText, NestedText, Pair, TaggedText
+from onetrunk.data.rows import AnnotatedText, LabelledText, Pair
 
 RECENT = 2**20
 """How many hashes are kept in a set, which is fast, before they are sorted into an array."""
 
-Row = TaggedText | NestedText | LabelledText | Pair | str | tuple[str, ...]
+Row = AnnotatedText | LabelledText | Pair | str | tuple[str, ...]
 
 
 class Findings:
@@ -41,9 +41,7 @@ class Findings:
 def _parts(row: Row) -> tuple[Sequence[str], Sequence[str], set[str]]:
     """Return the texts of a row, its annotations as strings, and the labels that they name."""
     match row:
-        case TaggedText():
-            return [row.text], row.tags, {tag[2:] for tag in set(row.tags) - {"O"}}
-        case NestedText():
+        case AnnotatedText():
             return [row.text], list(map(str, row.entities)), {kind for _, _, kind in row.entities}
         case LabelledText():
             return [row.text], row.labels, set(row.labels)

@@ -32,7 +32,7 @@ from onetrunk.data.locate import find_file as find_file
 from onetrunk.data.locate import locate as locate
 from onetrunk.data.locate import missing
 from onetrunk.data.notes import Notes
-from onetrunk.data.rows import LabelledText, NestedText, Pair, TaggedText
+from onetrunk.data.rows import AnnotatedText, LabelledText, Pair
 from onetrunk.data.schemes import Converter
 from onetrunk.errors import UserError, nearest
 
@@ -54,13 +54,13 @@ _TEXTS: _Formats = {**_CLASSIFICATION, **_CONLL, ".txt": plain}
 
 def stream_ner(
     spec: Spec, notes: Notes | None = None, split: str = "train", scheme: str = "auto"
-) -> Iterator[TaggedText]:
-    """Yield the tagged sentences of a source.
+) -> Iterator[AnnotatedText]:
+    """Yield the texts of a source with their entities, none of which overlap.
 
     Sources with columns (Parquet, Arrow, JSON Lines, JSON, data sets of the hub, tables and lists
     in memory) have ``tokens`` and ``ner_tags`` (lists of strings), or ``text`` and a list of spans
     in ``spans``, ``entities``, ``label`` or ``labels``
-    (:func:`~onetrunk.data.formats.annotations.tagged_text`). They may also be exports of Label
+    (:func:`~onetrunk.data.formats.annotations.annotated_text`). They may also be exports of Label
     Studio or spaCy. Items of a list may be ``(tokens, tags)``. A ``.spacy`` file has entities.
     Other text files are :func:`CoNLL <onetrunk.data.formats.conll.conll>`.
 
@@ -73,17 +73,19 @@ def stream_ner(
     not fit the text.
     """
     converter = Converter(scheme)
-    return _stream(spec, notes, split, _NER, partial(columns.tagged, converter=converter))
+    return _stream(spec, notes, split, _NER, partial(columns.annotated, converter=converter))
 
 
 def stream_nested(
     spec: Spec, notes: Notes | None = None, split: str = "train"
-) -> Iterator[NestedText]:
+) -> Iterator[AnnotatedText]:
     """Yield what :func:`stream_ner` does, and keep spans that overlap.
 
     If spans of the same type overlap, the longest is kept, and ``notes`` counts the others.
     """
-    return _stream(spec, notes, split, _NER, partial(columns.nested, converter=Converter()))
+    return _stream(
+        spec, notes, split, _NER, partial(columns.annotated, converter=Converter(), nested=True)
+    )
 
 
 def stream_classification(
@@ -176,12 +178,14 @@ def _stream(
 
 def read_ner(
     spec: Spec, notes: Notes | None = None, split: str = "train", scheme: str = "auto"
-) -> list[TaggedText]:
+) -> list[AnnotatedText]:
     """Return the rows of :func:`stream_ner` in a list."""
     return list(stream_ner(spec, notes, split, scheme))
 
 
-def read_nested(spec: Spec, notes: Notes | None = None, split: str = "train") -> list[NestedText]:
+def read_nested(
+    spec: Spec, notes: Notes | None = None, split: str = "train"
+) -> list[AnnotatedText]:
     """Return the rows of :func:`stream_nested` in a list."""
     return list(stream_nested(spec, notes, split))
 

@@ -10,7 +10,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from onetrunk.data.rows import TaggedText
+from onetrunk.data.iob import cut_at_spans
+from onetrunk.data.rows import AnnotatedText
+from onetrunk.data.words import words_of
 from onetrunk.demo import words
 from onetrunk.demo.values import make_fakers
 from onetrunk.demo.writer import Row, Writer
@@ -113,11 +115,12 @@ def _distinct(size: int, streams: Sequence[Iterator[Row]], part: str) -> list[Ro
     return rows
 
 
-def tagged(row: Row, part: str) -> TaggedText:
-    """Tag the values of a row of part "pre_ner" or of an NER app, by ``words.CONCEPTS[part]``."""
+def annotated(row: Row, part: str) -> AnnotatedText:
+    """The values of a row of part "pre_ner" or of an NER app as entities, by
+    ``words.CONCEPTS[part]``."""
     concepts = words.CONCEPTS[part]
     spans = [(v.start, v.end, concepts[v.kind]) for v in row.values if v.kind in concepts]
-    return TaggedText.from_spans(row.text, spans)
+    return AnnotatedText(row.text, tuple(sorted(spans)))
 
 
 def write_corpus(
@@ -156,6 +159,6 @@ def _files(corpus: Corpus) -> Iterator[tuple[str, list[dict[str, Any]]]]:
 
 
 def _ner_record(row: Row, part: str) -> dict[str, Any]:
-    sentence = tagged(row, part)
-    tokens = [row.text[start:end] for start, end in sentence.words]
-    return {"tokens": tokens, "ner_tags": list(sentence.tags)}
+    entities = annotated(row, part).entities
+    tokens, tags = cut_at_spans(row.text, words_of(row.text), entities)
+    return {"tokens": tokens, "ner_tags": tags}

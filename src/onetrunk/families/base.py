@@ -9,10 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from onetrunk.data.alignment import Encoded, window_units
+from onetrunk.data.alignment import Encoded
 from onetrunk.data.notes import Notes
 from onetrunk.data.rows import Span
 from onetrunk.data.sources import Spec
+from onetrunk.data.units import Units, units_of
 from onetrunk.decoding import DECODERS, Decoder
 from onetrunk.errors import UserError, nearest
 from onetrunk.losses.head import HeadLoss, cross_entropy
@@ -98,9 +99,10 @@ class Family(ABC, Generic[Example, Prediction]):
         """The labels of an example; for NER the type of each entity, once for each entity."""
 
     @abstractmethod
-    def targets(self, example: Example, units: Sequence[int], labels: Sequence[str]) -> Tensor:
+    def targets(self, example: Example, units: Sequence[Span], labels: Sequence[str]) -> Tensor:
         """Targets ``(u, …)`` of one example's units in the form that :meth:`loss` takes: by default
-        int64 ``(u,)``, the class of each unit."""
+        int64 ``(u,)``, the class of each unit. Of a whole text there is one row, which all its
+        windows share."""
 
     @abstractmethod
     def score(
@@ -114,43 +116,36 @@ class Family(ABC, Generic[Example, Prediction]):
         """The number of outputs of a head for these labels."""
         return self._decoder.classes(labels)
 
-    def units(self, example: Example, windows: Sequence[Encoded]) -> list[list[int]]:
-        """For each window, the token index of each unit: -1 where the unit is not read there.
+    def units(self, example: Example, windows: Sequence[Encoded]) -> Units:
+        """The units of an example, and the token at which each window reads each of its own.
 
-        A word is read at its first token, in the window that shows most around it. A unit that no
-        window reads (the tokenizer deletes its characters) has no row of logits. A whole text has
-        one unit in each window, at the first token.
+        Words are those of :mod:`onetrunk.data.units`. A whole text has one unit in each window, at
+        the first token.
         """
         if self.per_word:
-            return window_units(_words(example), windows)
-        return [[0] for _ in windows]
+            return units_of(self.text(example), windows)
+        return Units((), [[0] for _ in windows])
 
     def gather(
-        self, states: Tensor, mask: Tensor, units: Sequence[Sequence[int]], pooling: Pooling
+        self, states: Tensor, mask: Tensor, tokens: Sequence[Sequence[int]], pooling: Pooling
     ) -> Tensor:
-        """States ``(B, T, D)`` and mask ``(B, T)`` -> head input ``(U, D)``: the states of words'
-        first tokens, in order, without units of -1; or one pooled vector for each window."""
+        """States ``(B, T, D)`` and mask ``(B, T)`` -> head input ``(U, D)``: the states at the
+        ``tokens`` of each window, in order; or one pooled vector for each window."""
         if not self.per_word:
             return pool(states, mask, pooling)
-        places = [
-            (row, token) for row, tokens in enumerate(units) for token in tokens if token >= 0
-        ]
+        places = [(window, token) for window, of_window in enumerate(tokens) for token in of_window]
         index = torch.tensor(places, dtype=torch.int64, device=states.device).view(-1, 2)
         return states[index[:, 0], index[:, 1]]
 
-    def decode(
-        self, logits: Tensor, example: Example, units: Sequence[int], labels: Sequence[str]
-    ) -> Prediction:
-        """One example's logits ``(u, C)``, those of its windows in a row -> its prediction.
-
-        ``units`` says which units have a row: those that are not -1.
-        """
+    def decode(self, logits: Tensor, units: Sequence[Span], labels: Sequence[str]) -> Prediction:
+        """One example's logits ``(u, C)``, those of its windows in a row, and the characters of its
+        units -> its prediction."""
         prediction: Prediction = self._decoder.decode(_array(logits), units, labels)
         return prediction
 
     def render(self, example: Example, prediction: Prediction) -> dict[str, Any]:
         """A prediction as JSON."""
-        return self._decoder.render(self.text(example), _words(example), prediction)
+        return self._decoder.render(self.text(example), prediction)
 
     def blend(self, logits: Tensor, votes: Tensor, share: float) -> Tensor:
         """Logits ``(U, C)`` in which the votes of labelled neighbours ``(U, C)`` have ``share`` and
@@ -212,13 +207,6 @@ class Family(ABC, Generic[Example, Prediction]):
         """Logits in the form of :meth:`soft_targets`: by default the softmax."""
         return logits.softmax(-1)
 
-    def unit_probabilities(self, logits: Tensor, units: Sequence[int]) -> Tensor:
-        """:meth:`probabilities` of all units of one example with logits ``(u, C)``:
-        ``(len(units), C)``. Where ``units`` is -1 they are zeros, from which no loss comes."""
-        every = logits.new_zeros(len(units), logits.shape[1])
-        every[[unit for unit, token in enumerate(units) if token >= 0]] = self.probabilities(logits)
-        return every
-
     def label_set(self, examples: Iterable[Example]) -> list[str]:
         """All labels that occur, sorted."""
         return sorted({label for example in examples for label in self.labels_of(example)})
@@ -246,9 +234,3 @@ class Family(ABC, Generic[Example, Prediction]):
 def _array(logits: Tensor) -> np.ndarray:
     array: np.ndarray = logits.detach().float().cpu().numpy()
     return array
-
-
-def _words(example: Any) -> Sequence[Span]:
-    """The words of an example; examples of whole texts have none."""
-    words: Sequence[Span] = getattr(example, "words", ())
-    return words

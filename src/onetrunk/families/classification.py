@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from onetrunk.data.notes import Notes
-from onetrunk.data.rows import LabelledText
+from onetrunk.data.rows import LabelledText, Span
 from onetrunk.data.sources import Spec, read_classification
 from onetrunk.decoding import Labelled
 from onetrunk.errors import UserError
@@ -52,7 +52,9 @@ class Classification(WholeText[Labelled]):
                     "if a text may have any number, its family is multi-label"
                 )
 
-    def targets(self, example: LabelledText, units: Sequence[int], labels: Sequence[str]) -> Tensor:
+    def targets(
+        self, example: LabelledText, units: Sequence[Span], labels: Sequence[str]
+    ) -> Tensor:
         """``(1,)`` int64: the index of the label."""
         return torch.tensor([labels.index(label) for label in example.labels])
 

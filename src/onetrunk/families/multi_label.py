@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from onetrunk.data.rows import LabelledText
+from onetrunk.data.rows import LabelledText, Span
 from onetrunk.families.classification import Classification
 from onetrunk.losses.head import HeadLoss, binary_cross_entropy
 
@@ -28,7 +28,9 @@ class MultiLabel(Classification):
         """One label is enough: a text has it or not."""
         return bool(labels)
 
-    def targets(self, example: LabelledText, units: Sequence[int], labels: Sequence[str]) -> Tensor:
+    def targets(
+        self, example: LabelledText, units: Sequence[Span], labels: Sequence[str]
+    ) -> Tensor:
         """``(1, C)`` zeros and ones."""
         target = torch.zeros(1, len(labels))
         target[0, [labels.index(label) for label in example.labels]] = 1.0

@@ -7,15 +7,16 @@ import torch
 from torch import Tensor
 
 from onetrunk.data.notes import Notes
-from onetrunk.data.rows import TaggedText
+from onetrunk.data.rows import AnnotatedText, Span
 from onetrunk.data.sources import Spec, read_ner
-from onetrunk.decoding import Tagged, tag_names
-from onetrunk.families.base import Example, Family, Prediction
+from onetrunk.data.units import in_units
+from onetrunk.decoding import Entities
+from onetrunk.families.base import Family
 from onetrunk.families.scores import entity_scores
 
 
-class PerWord(Family[Example, Prediction]):
-    """What families with a head on each word have in common. Their examples have ``words``."""
+class PerWord(Family[AnnotatedText, Entities]):
+    """What families with a head on each word have in common."""
 
     metric: ClassVar[str] = "f1"
     metrics: ClassVar[tuple[str, ...]] = ("f1", "precision", "recall")
@@ -25,35 +26,40 @@ class PerWord(Family[Example, Prediction]):
     # The last layers are made for whole texts; the layers below say more clearly what a word is.
     deep_head: ClassVar[bool | None] = True
 
+    def parse(self, text: str) -> AnnotatedText:
+        """A text without entities."""
+        return AnnotatedText(text)
 
-class Ner(PerWord[TaggedText, Tagged]):
-    """Entities in text, scored on words and whole entities."""
+    def labels_of(self, example: AnnotatedText) -> Iterable[str]:
+        """The type of each entity."""
+        return [kind for _, _, kind in example.entities]
+
+    def score(
+        self, examples: Sequence[AnnotatedText], predictions: Sequence[Entities]
+    ) -> dict[str, float]:
+        """Precision, recall and micro-F1 of entities; the characters and the type must be right."""
+        return entity_scores(
+            [example.entities for example in examples],
+            [prediction.entities for prediction in predictions],
+        )
+
+
+class Ner(PerWord):
+    """Entities in text that do not overlap."""
 
     name: ClassVar[str] = "ner"
     decoder: ClassVar[str | None] = "ner"
 
-    def read(self, path: Spec, notes: Notes | None = None) -> list[TaggedText]:
-        """Words and tags from any source of :func:`~onetrunk.data.sources.stream_ner`."""
+    def read(self, path: Spec, notes: Notes | None = None) -> list[AnnotatedText]:
+        """Entities from any source of :func:`~onetrunk.data.sources.stream_ner`."""
         return read_ner(path, notes)
 
-    def parse(self, text: str) -> TaggedText:
-        """Split raw text into words."""
-        return TaggedText.from_text(text)
-
-    def labels_of(self, example: TaggedText) -> Iterable[str]:
-        """The type of each entity."""
-        return [tag[2:] for tag in example.tags if tag.startswith("B-")]
-
-    def targets(self, example: TaggedText, units: Sequence[int], labels: Sequence[str]) -> Tensor:
-        """``(u,)`` int64: the index of each visible word's tag in ``tag_names(labels)``."""
-        index = {tag: number for number, tag in enumerate(tag_names(labels))}
-        tags = [index[tag] for tag, token in zip(example.tags, units, strict=True) if token >= 0]
-        return torch.tensor(tags, dtype=torch.int64)
-
-    def score(
-        self, examples: Sequence[TaggedText], predictions: Sequence[Tagged]
-    ) -> dict[str, float]:
-        """Strict entity-level precision, recall and micro-F1."""
-        return entity_scores(
-            [example.tags for example in examples], [predicted.tags for predicted in predictions]
-        )
+    def targets(
+        self, example: AnnotatedText, units: Sequence[Span], labels: Sequence[str]
+    ) -> Tensor:
+        """``(u,)`` int64: the index of each unit's tag in :func:`~onetrunk.decoding.tag_names`."""
+        tags = torch.zeros(len(units), dtype=torch.int64)
+        for first, stop, kind in in_units(example.entities, units):
+            tags[first:stop] = 2 + 2 * labels.index(kind)
+            tags[first] -= 1
+        return tags

@@ -4,7 +4,7 @@ In "the Bank of England" one entity is all of it and another is "England". Entit
 not overlap each other.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
@@ -12,43 +12,38 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from onetrunk.data.notes import Notes
-from onetrunk.data.rows import NestedText, TaggedText
+from onetrunk.data.rows import AnnotatedText, Span
 from onetrunk.data.sources import Spec, read_nested
-from onetrunk.decoding import Nested
+from onetrunk.data.units import in_units
 from onetrunk.families.ner import Ner, PerWord
-from onetrunk.families.scores import scores_of_counts
 from onetrunk.losses.head import HeadLoss, cross_entropy_of_tags
 
 TAGS = 3
 """O, B and I of a type."""
 
 
-class NestedNer(PerWord[NestedText, Nested]):
+class NestedNer(PerWord):
     """O, B or I for each type and word. Apps start from the primary LoRA of NER."""
 
     name: ClassVar[str] = "nested-ner"
     decoder: ClassVar[str | None] = "nested-ner"
     starts_from: ClassVar[str | None] = Ner.name
 
-    def read(self, path: Spec, notes: Notes | None = None) -> list[NestedText]:
-        """Spans (or tags) from any source of :func:`~onetrunk.data.sources.stream_nested`."""
+    def read(self, path: Spec, notes: Notes | None = None) -> list[AnnotatedText]:
+        """Entities from any source of :func:`~onetrunk.data.sources.stream_nested`."""
         return read_nested(path, notes)
 
-    def parse(self, text: str) -> NestedText:
-        """Split raw text into words."""
-        return NestedText.of(TaggedText.from_text(text))
-
-    def labels_of(self, example: NestedText) -> Iterable[str]:
-        """The type of each entity."""
-        return [kind for _, _, kind in example.entities]
-
-    def targets(self, example: NestedText, units: Sequence[int], labels: Sequence[str]) -> Tensor:
-        """``(u, types)`` int64: 0, 1, 2 for O, B, I of each visible word and type."""
-        target = torch.zeros(len(example.words), len(labels), dtype=torch.int64)
-        for first, stop, kind in example.entities:
-            target[first, labels.index(kind)] = 1
-            target[first + 1 : stop, labels.index(kind)] = 2
-        return target[[word for word, token in enumerate(units) if token >= 0]]
+    def targets(
+        self, example: AnnotatedText, units: Sequence[Span], labels: Sequence[str]
+    ) -> Tensor:
+        """``(u, types)`` int64: 0, 1, 2 for O, B, I of each unit and type."""
+        target = torch.zeros(len(units), len(labels), dtype=torch.int64)
+        for number, label in enumerate(labels):
+            of_type = [entity for entity in example.entities if entity[2] == label]
+            for first, stop, _ in in_units(of_type, units):
+                target[first, number] = 1
+                target[first + 1 : stop, number] = 2
+        return target
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Cross-entropy of each type's three classes, a mean over words and types."""
@@ -69,13 +64,3 @@ class NestedNer(PerWord[NestedText, Nested]):
     def probabilities(self, logits: Tensor) -> Tensor:
         """``(U, 3 types)``: a softmax over each type's three classes."""
         return logits.unflatten(1, (-1, TAGS)).softmax(-1).flatten(1)
-
-    def score(
-        self, examples: Sequence[NestedText], predictions: Sequence[Nested]
-    ) -> dict[str, float]:
-        """Precision, recall and micro-F1 of entities; an entity's words and type must be right."""
-        counts = []
-        for example, prediction in zip(examples, predictions, strict=True):
-            truth, guess = set(example.entities), set(prediction.entities)
-            counts.append((len(truth), len(guess), len(truth & guess)))
-        return scores_of_counts(counts)

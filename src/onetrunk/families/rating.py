@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from onetrunk.data.notes import Notes
-from onetrunk.data.rows import LabelledText
+from onetrunk.data.rows import LabelledText, Span
 from onetrunk.data.sources import Spec, read_classification
 from onetrunk.errors import UserError
 from onetrunk.families.classification import Classification, WholeText
@@ -63,7 +63,9 @@ class Rating(WholeText[float]):
         """The ends must differ."""
         return len(set(labels)) > 1
 
-    def targets(self, example: LabelledText, units: Sequence[int], labels: Sequence[str]) -> Tensor:
+    def targets(
+        self, example: LabelledText, units: Sequence[Span], labels: Sequence[str]
+    ) -> Tensor:
         """``(1, 1)`` float: 0 at the low end of the scale, 1 at the high one."""
         low, high = map(float, labels)
         return torch.tensor([[(float(example.labels[0]) - low) / (high - low)]])

@@ -2,38 +2,32 @@
 
 from collections.abc import Iterable, Sequence
 
-from onetrunk.data.iob import entities
+from onetrunk.data.rows import Entity
 
 
 def entity_scores(
-    gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]
+    gold: Sequence[Sequence[Entity]], predicted: Sequence[Sequence[Entity]]
 ) -> dict[str, float]:
-    """Entity-level precision, recall and micro-F1 of IOB2 tags, one sequence for each sentence.
+    """Precision, recall and micro-F1 of the entities of texts.
 
-    An entity counts if its first word, last word and type are all right, as in seqeval's strict
-    mode. Raises ValueError if a sentence does not have as many predicted as gold tags.
+    An entity counts if its first and last character and its type are all right. So these are the
+    scores of seqeval's strict mode, with characters in place of words.
     """
     return scores_of_counts(entity_counts(gold, predicted))
 
 
 def entity_counts(
-    gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]
+    gold: Sequence[Sequence[Entity]], predicted: Sequence[Sequence[Entity]]
 ) -> list[tuple[int, int, int]]:
-    """For each sentence, the number of gold entities, of predicted ones, and of right ones.
-
-    Raises ValueError if a sentence does not have as many predicted as gold tags.
-    """
-    counts = []
-    for gold_tags, predicted_tags in zip(gold, predicted, strict=True):
-        if len(gold_tags) != len(predicted_tags):
-            raise ValueError(f"{len(predicted_tags)} predicted tags for {len(gold_tags)} words")
-        truth, guess = set(entities(gold_tags)), set(entities(predicted_tags))
-        counts.append((len(truth), len(guess), len(truth & guess)))
-    return counts
+    """For each text, the number of gold entities, of predicted ones, and of right ones."""
+    return [
+        (len(truth), len(guess), len(truth & guess))
+        for truth, guess in zip(map(set, gold), map(set, predicted), strict=True)
+    ]
 
 
 def scores_of_counts(counts: Iterable[tuple[int, int, int]]) -> dict[str, float]:
-    """Precision, recall and micro-F1 of the sentences of :func:`entity_counts`."""
+    """Precision, recall and micro-F1 of the texts of :func:`entity_counts`."""
     gold, predicted, right = map(sum, zip((0, 0, 0), *counts, strict=True))
     precision = right / predicted if predicted else 0.0
     recall = right / gold if gold else 0.0

@@ -7,7 +7,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from onetrunk.data.rows import TaggedText
+from onetrunk.data.iob import cut_at_spans
+from onetrunk.data.words import visible, words_of
 from onetrunk.label.base import Entity
 from onetrunk.label.job import Job
 from onetrunk.label.report import Tally, write_report
@@ -37,17 +38,17 @@ def write_output(job: Job, about: Mapping[str, Any]) -> dict[str, Any]:
                 columns: dict[str, list[Any]] = {name: [] for name in _SCHEMA.names}
                 for row in job.read(shard):
                     entities, blank = trimmed(row.text, row.answer.entities)
-                    tagged = TaggedText.from_spans(row.text, entities)
+                    tokens, tags = cut_at_spans(row.text, words_of(row.text), entities)
                     counts = {**row.answer.counts, BLANK: blank}
-                    tally.add(tagged, entities, counts, row.answer.error)
-                    error = row.answer.error or ("" if tagged.words else NO_WORDS)
+                    tally.add(row.text, len(tokens), entities, counts, row.answer.error)
+                    error = row.answer.error or ("" if tokens else NO_WORDS)
                     if error:
                         record = {"source_row": row.source_row, "error": error, "text": row.text}
                         failed.write(json.dumps(record, ensure_ascii=False) + "\n")
                         continue
                     columns["source_row"].append(row.source_row)
-                    columns["tokens"].append([row.text[a:b] for a, b in tagged.words])
-                    columns["ner_tags"].append(list(tagged.tags))
+                    columns["tokens"].append(tokens)
+                    columns["ner_tags"].append(tags)
                 writer.write_table(pa.Table.from_pydict(columns, schema=_SCHEMA))
         if not tally.failed and not tally.without_words:
             (folder / "failed.jsonl").unlink()
@@ -64,10 +65,6 @@ def write_output(job: Job, about: Mapping[str, Any]) -> dict[str, Any]:
 
 def trimmed(text: str, entities: Sequence[Entity]) -> tuple[list[Entity], int]:
     """Cut white space off the ends of entities; also return how many were nothing else."""
-    trimmed = []
-    for start, end, type in entities:
-        words = text[start:end].strip()
-        if words:
-            start += text[start:end].index(words)
-            trimmed.append(Entity(start, start + len(words), type))
-    return trimmed, len(entities) - len(trimmed)
+    trimmed = [Entity(*visible(text, start, end), type) for start, end, type in entities]
+    shown = [entity for entity in trimmed if entity.start < entity.end]
+    return shown, len(entities) - len(shown)

@@ -17,9 +17,9 @@ import regex
 from onetrunk.data.formats.table import Stream, blocks, show
 from onetrunk.data.notes import Notes
 from onetrunk.data.rows import Pair
+from onetrunk.data.words import words_of
 from onetrunk.errors import UserError, nearest
 from onetrunk.label.files import read_columns, text_rows
-from onetrunk.label.labelers.pieces import words_of
 from onetrunk.storage import atomic_folder, write_json
 
 KINDS = ("title-body", "question-answer", "adjacent", "label-synonyms")

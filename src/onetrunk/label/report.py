@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from onetrunk.data.rows import TaggedText
 from onetrunk.label.base import Entity
 from onetrunk.storage import write_json
 
@@ -27,24 +26,30 @@ class Tally:
         self.examples: dict[str, list[str]] = {}
 
     def add(
-        self, tagged: TaggedText, entities: Sequence[Entity], counts: Mapping[str, int], error: str
+        self,
+        text: str,
+        words: int,
+        entities: Sequence[Entity],
+        counts: Mapping[str, int],
+        error: str,
     ) -> None:
-        """Count a text. With an ``error`` or without words it is no training row."""
+        """Count a text of ``words`` words. With an ``error`` or without words it is no training
+        row."""
         self.counts.update(counts)
         if error:
             self.failed += 1
             return
-        if not tagged.words:
+        if not words:
             self.without_words += 1
             return
         self.rows += 1
-        self.words += len(tagged.words)
+        self.words += words
         self.entities += len(entities)
         self.without_entities += not entities
         for start, end, type in entities:
             self.types[type] += 1
             examples = self.examples.setdefault(type, [])
-            example = " ".join(tagged.text[start:end].split())
+            example = " ".join(text[start:end].split())
             if len(examples) < EXAMPLES and example not in examples:
                 examples.append(example)
 

@@ -2,7 +2,7 @@
 
 They are recognised by their keys: ``data`` and ``annotations`` are tasks of Label Studio,
 ``paragraphs`` is the training JSON of spaCy. Text with character spans may have any form that
-:func:`tagged_text` takes (Doccano, Prodigy, spaCy's simple training data, Label Studio's short
+:func:`annotated_text` takes (Doccano, Prodigy, spaCy's simple training data, Label Studio's short
 export).
 """
 
@@ -13,42 +13,44 @@ from typing import Any, NamedTuple
 
 from onetrunk.data.formats.table import Stream, Table, show, wrong
 from onetrunk.data.notes import Notes
-from onetrunk.data.rows import NestedText, TaggedText
+from onetrunk.data.rows import AnnotatedText, Entity
+from onetrunk.data.words import inside_word, visible
 from onetrunk.errors import UserError
-
-_LabelledSpan = tuple[int, int, str]
 
 _STARTS, _ENDS, _LABELS = ("start", "start_offset"), ("end", "end_offset"), ("label", "labels")
 _MARKS = ("spans", "choices")
 _A_SPAN = "[start, end, label] or an object with start, end and label"
 
 
-def tagged_text(text: str, values: Any, what: str, where: str, notes: Notes) -> TaggedText:
+def annotated_text(
+    text: str, values: Any, what: str, where: str, notes: Notes, nested: bool = False
+) -> AnnotatedText:
     """Return a text with the entities of a list of spans, which messages call ``what``.
 
     A span is ``[start, end, label]``, or an object with ``start`` (or ``start_offset``), ``end``
     (or ``end_offset``) and ``label`` (or ``labels``, a list). An object may also hold the ``text``
     of the span, which is compared. Offsets that fit only as UTF-16 units, in which JavaScript
-    counts, are converted. White space at the edges of a span is left out of it. If spans overlap,
-    the longest is kept. ``notes`` counts all three.
+    counts, are converted. White space and
+    invisible characters at the edges of a span are left out of it. If spans overlap,
+    or with ``nested`` those of one type, the longest is kept. ``notes`` counts all three, and the
+    spans that begin or end inside a word.
 
     Raises UserError for a value that is not a span, and for a span that is empty or not inside
     the text.
     """
-    spans = _spans(text, values, what, where, notes)
-    return TaggedText.from_spans(text, _longest(spans, len(text), where, notes))
-
-
-def nested_text(text: str, values: Any, what: str, where: str, notes: Notes) -> NestedText:
-    """Like :func:`tagged_text`, but spans of different types may overlap."""
-    by_type: dict[str, list[_LabelledSpan]] = {}
+    groups: dict[str, list[Entity]] = {}
     for span in _spans(text, values, what, where, notes):
-        by_type.setdefault(span[2], []).append(span)
-    longest = [_longest(spans, len(text), where, notes) for spans in by_type.values()]
-    return NestedText.from_spans(text, [span for spans in longest for span in spans])
+        groups.setdefault(span[2] if nested else "", []).append(span)
+    longest = [_longest(spans, len(text), where, notes) for spans in groups.values()]
+    entities = sorted(span for spans in longest for span in spans)
+    for start, end, _ in entities:
+        if inside_word(text, start) or inside_word(text, end):
+            place = f"{where}: {show(text[start:end])}"
+            notes.add("spans that begin or end inside a word", place)
+    return AnnotatedText(text, tuple(entities))
 
 
-def _spans(text: str, values: Any, what: str, where: str, notes: Notes) -> list[_LabelledSpan]:
+def _spans(text: str, values: Any, what: str, where: str, notes: Notes) -> list[Entity]:
     """Check a list of spans and take white space away from their edges."""
     if not isinstance(values, list):
         raise wrong(where, what, values, "a list of spans")
@@ -63,11 +65,10 @@ def _spans(text: str, values: Any, what: str, where: str, notes: Notes) -> list[
     for item, (mark, value) in enumerate(zip(marks, values, strict=True), 1):
         if why := mark.fault(text):
             raise UserError(f"{where}: {what} item {item} {why}: {show(value)}")
-        covered = text[mark.start : mark.end]
-        if covered != covered.strip():
+        start, end = visible(text, mark.start, mark.end)
+        if (start, end) != (mark.start, mark.end):
             notes.add("spans with white space at an edge, which is left out", where)
-        start = mark.start + len(covered) - len(covered.lstrip())
-        spans += [(start, start + len(covered.strip()), label) for label in mark.labels]
+        spans += [(start, end, label) for label in mark.labels]
     return spans
 
 
@@ -101,7 +102,7 @@ class _Mark(NamedTuple):
             return f"is not inside the text, which has {len(text)} characters"
         if not self.fits(text):
             return f"is not what stands there, {show(text[self.start : self.end])}"
-        if not text[self.start : self.end].strip():
+        if len({*visible(text, self.start, self.end)}) == 1:
             return "holds only white space"
         if not all(label.strip() for label in self.labels):
             return "has an empty label"
@@ -127,9 +128,7 @@ def _either(value: dict[str, Any], keys: Sequence[str]) -> Any:
     return next((value[key] for key in keys if key in value), None)
 
 
-def _longest(
-    spans: Sequence[_LabelledSpan], length: int, where: str, notes: Notes
-) -> list[_LabelledSpan]:
+def _longest(spans: Sequence[Entity], length: int, where: str, notes: Notes) -> list[Entity]:
     """Keep the longest of overlapping spans, and the first of equally long ones; sort them."""
     covered = bytearray(length)
     longest = []

@@ -5,14 +5,13 @@ index of a block into a :mod:`row of onetrunk <onetrunk.data.rows>`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from onetrunk.data.formats.annotations import nested_text, plain_columns, tagged_text
+from onetrunk.data.formats.annotations import annotated_text, plain_columns
 from onetrunk.data.formats.table import Stream, Table, no_column, show, string, string_list, wrong
 from onetrunk.data.notes import Notes
-from onetrunk.data.rows import LabelledText, NestedText, Pair, TaggedText
+from onetrunk.data.rows import AnnotatedText, LabelledText, Pair
 from onetrunk.data.schemes import Converter
 from onetrunk.errors import UserError
 
@@ -20,38 +19,27 @@ _Row = TypeVar("_Row")
 Rows = tuple[Iterator[Table], Callable[[Table, int], _Row]]
 
 
-def tagged(stream: Stream, notes: Notes, converter: Converter) -> Rows[TaggedText]:
-    """Read text with spans, or words with tags, which the converter makes IOB2."""
-    return _entity_rows(stream, notes, converter, tagged_text, lambda tagged: tagged)
+def annotated(
+    stream: Stream, notes: Notes, converter: Converter, nested: bool = False
+) -> Rows[AnnotatedText]:
+    """Read text with spans, or words with tags, which the converter makes IOB2.
 
-
-def nested(stream: Stream, notes: Notes, converter: Converter) -> Rows[NestedText]:
-    """Read what :func:`tagged` does, and keep spans of different types that overlap."""
-    return _entity_rows(stream, notes, converter, nested_text, NestedText.of)
-
-
-def _entity_rows(
-    stream: Stream,
-    notes: Notes,
-    converter: Converter,
-    from_spans: Callable[[str, Any, str, str, Notes], _Row],
-    from_tags: Callable[[TaggedText], _Row],
-) -> Rows[_Row]:
+    With ``nested``, spans of different types may overlap.
+    """
     stream = plain_columns(stream, notes)
     column = _span_column(stream)
     if column is None:
         return (
             stream.tables("tokens", "ner_tags"),
-            lambda table, row: from_tags(_tagged_words(table, row, converter, notes)),
+            lambda table, row: _tagged_words(table, row, converter, notes),
         )
-
-    def spanned(table: Table, row: int) -> _Row:
-        text, spans = string(table, "text", row), table.columns[column][row]
-        built = from_spans(text, spans, repr(column), table.at(row), notes)
-        original = table.originals[row] if table.originals else None
-        return original if isinstance(original, type(built)) else built
-
-    return stream.tables("text", column), spanned
+    return (
+        stream.tables("text", column),
+        lambda table, row: annotated_text(
+            string(table, "text", row), table.columns[column][row], repr(column), table.at(row),
+            notes, nested,
+        ),
+    )  # fmt: skip
 
 
 def _span_column(stream: Stream) -> str | None:
@@ -70,7 +58,7 @@ def _span_column(stream: Stream) -> str | None:
     return choices[0]
 
 
-def _tagged_words(table: Table, row: int, converter: Converter, notes: Notes) -> TaggedText:
+def _tagged_words(table: Table, row: int, converter: Converter, notes: Notes) -> AnnotatedText:
     words = string_list(table, "tokens", row)
     tags = string_list(table, "ner_tags", row)
     if not words:
@@ -85,9 +73,7 @@ def _tagged_words(table: Table, row: int, converter: Converter, notes: Notes) ->
         changed = [item for item, tag in enumerate(tags) if tag != converted[item]]
         what = f"{str(converter.scheme).upper()} tags converted to IOB2"
         notes.add(what, table.at(row, changed[0]), len(changed))
-    if table.originals and isinstance(table.originals[row], TaggedText):
-        return replace(table.originals[row], tags=tuple(converted))
-    return TaggedText.from_words(words, converted)
+    return AnnotatedText.from_words(words, converted)
 
 
 def labelled(stream: Stream, notes: Notes, numbers: bool = False) -> Rows[LabelledText]:

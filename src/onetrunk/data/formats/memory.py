@@ -14,7 +14,7 @@ from typing import Any
 from onetrunk.data.formats.columnar import arrow_table
 from onetrunk.data.formats.hub import dataset
 from onetrunk.data.formats.table import Stream, Table, record_stream, show, wrong
-from onetrunk.data.rows import LabelledText, NestedText, Pair, TaggedText
+from onetrunk.data.rows import AnnotatedText, LabelledText, Pair
 from onetrunk.errors import UserError
 
 
@@ -46,7 +46,7 @@ class InMemory:
                 yield number, _record(row, names, f"{source}, row {number}")
 
         if isinstance(rows, list | tuple):
-            return record_stream(source, records, originals=rows)
+            return record_stream(source, records)
         if "pandas.DataFrame" in classes:
             return _frame_stream(source, rows)
         if classes & {"datasets.Dataset", "datasets.IterableDataset"}:
@@ -102,10 +102,8 @@ def _record(row: Any, names: Sequence[str], where: str) -> dict[str, Any]:
     match row:
         case str():
             return {"text": row}
-        case TaggedText():
-            return {"text": row.text, "tokens": _words(row, where), "ner_tags": list(row.tags)}
-        case NestedText():
-            return {"text": row.text, "spans": _spans(row, where)}
+        case AnnotatedText():
+            return {"text": row.text, "spans": [list(entity) for entity in row.entities]}
         case LabelledText():
             return {"text": row.text, "labels": list(row.labels)}
         case Pair(query, positive, negatives):
@@ -123,27 +121,6 @@ def _record(row: Any, names: Sequence[str], where: str) -> dict[str, Any]:
     raise wrong(
         where, "the row", row, f"a string, a mapping of columns or a tuple ({', '.join(names)})"
     )
-
-
-def _words(row: TaggedText | NestedText, where: str) -> list[str]:
-    before = 0
-    for start, end in row.words:
-        if not before <= start < end <= len(row.text):
-            why = "is not after the word before it and inside the text"
-            raise UserError(f"{where}: the word at characters {(start, end)} {why}")
-        before = end
-    return [row.text[start:end] for start, end in row.words]
-
-
-def _spans(row: NestedText, where: str) -> list[list[Any]]:
-    words = _words(row, where)
-    ends: dict[str, int] = {}  # of the last entity of each type
-    for first, after, kind in sorted(row.entities):
-        if not ends.get(kind, 0) <= first < after <= len(words):
-            why = f"is empty, overlaps one of its type or is not inside the {len(words)} words"
-            raise UserError(f"{where}: entity {(first, after, kind)} {why}")
-        ends[kind] = after
-    return [[row.words[i][0], row.words[after - 1][1], kind] for i, after, kind in row.entities]
 
 
 def _plain(value: Any) -> Any:

@@ -24,8 +24,6 @@ class Table:
     in_lines: bool = False
     item_lines: Sequence[Sequence[int]] = ()
     """The line of each item of each row, in formats where every item has a line of its own."""
-    originals: Sequence[Any] = ()
-    """The rows as the caller has them, where the source is a list in memory."""
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -73,7 +71,6 @@ def record_stream(
     source: str,
     records: Callable[[], Iterable[tuple[int, dict[str, Any]]]],
     in_lines: bool = False,
-    originals: Sequence[Any] = (),
 ) -> Stream:
     """Return a stream of objects with their numbers; the keys of the first one name the columns.
 
@@ -84,8 +81,7 @@ def record_stream(
         for block in blocks(records()):
             numbers = [number for number, _ in block]
             columns = {name: [row.get(name) for _, row in block] for name in (*names, *optional)}
-            rows = originals[numbers[0] - 1 : numbers[-1]]
-            table = Table(source, columns, numbers, in_lines, originals=rows)
+            table = Table(source, columns, numbers, in_lines)
             for index, (_, row) in enumerate(block):
                 for name in names:
                     if name not in row:

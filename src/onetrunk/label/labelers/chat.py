@@ -15,11 +15,12 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from onetrunk.data.words import words_of
 from onetrunk.label.base import Answer, Entity, Unfinished
 from onetrunk.label.labelers.cache import AnswerCache, key_of
 from onetrunk.label.labelers.endpoint import Endpoint, NoAnswer
 from onetrunk.label.labelers.matching import Matcher, longest_first
-from onetrunk.label.labelers.pieces import label_in_pieces, words_of
+from onetrunk.label.labelers.pieces import label_in_pieces
 
 PROMPT = """\
 You annotate text for training an entity recogniser. Extract every entity of the text with its \

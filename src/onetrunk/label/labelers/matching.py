@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 from unicodedata import normalize
 
 from onetrunk.data.rows import Span
-from onetrunk.label.labelers.pieces import words_of
+from onetrunk.data.words import words_of
 
 _Labelled = TypeVar("_Labelled", bound=tuple[int, int, Any])
 _END = ""  # this key of a trie node holds the names that end there; no word is empty

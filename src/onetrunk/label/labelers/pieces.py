@@ -4,16 +4,11 @@ from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 
-from onetrunk.data.rows import Span, TaggedText
+from onetrunk.data.words import Span, words_of
 from onetrunk.label.base import Answer, Entity
 
 _SENTENCE_ENDS = frozenset(".!?。！？…")
 IN_PIECES = "texts read in pieces"
-
-
-def words_of(text: str) -> Sequence[Span]:
-    """Split a text into the words that training rows have."""
-    return TaggedText.from_text(text).words
 
 
 def pieces(text: str, limit: int, split: Callable[[str], Sequence[Span]] = words_of) -> list[Span]:

@@ -81,29 +81,26 @@ def _write(
         chunk = rows[start : start + CHUNK]
         encoded = encode(tokenizer, [family.text(example) for _, example in chunk], max_length)
         tokens: list[int] = []
-        units: list[int] = []
+        read_at: list[int] = []
         targets: list[int] = []
         for (where, example), text in zip(chunk, encoded, strict=True):
-            (unit_tokens,) = family.units(example, [text])
-            visible = [token for token in unit_tokens if token >= 0]
-            classes = family.targets(example, unit_tokens, labels).tolist()
-            if len(classes) != len(visible):
+            spans, (unit_tokens,) = family.units(example, [text])
+            classes = family.targets(example, spans, labels).tolist()
+            if len(classes) != len(unit_tokens):
                 raise UserError(
-                    f"{where}: {len(classes)} labels for {len(visible)} units; "
+                    f"{where}: {len(classes)} labels for {len(unit_tokens)} units; "
                     "supervised pre-finetuning takes sets in which each has exactly one"
                 )
-            if not text.truncated and (unread := len(unit_tokens) - len(visible)):
-                writer.notes.add("units that no token stands for", where, unread)
-            if not visible:
+            if not unit_tokens:
                 writer.notes.add("rows left out: nothing of them is read", where)
                 continue
             tokens += text.ids
-            units += visible
+            read_at += unit_tokens
             targets += classes
             token_counts.append(len(text.ids))
-            unit_counts.append(len(visible))
+            unit_counts.append(len(unit_tokens))
             cut.append(text.truncated)
-        for name, values in (("tokens", tokens), ("units", units), ("targets", targets)):
+        for name, values in (("tokens", tokens), ("units", read_at), ("targets", targets)):
             writer.append(name, np.array(values, np.int32))
     writer.append("starts", np.cumsum(token_counts, dtype=np.int64))
     writer.append("unit_starts", np.cumsum(unit_counts, dtype=np.int64))

@@ -1,0 +1,124 @@
+"""The units of a text: what named entity recognition gives a tag.
+
+Units come from the text and the tokenizer alone, by one rule in training, scoring and prediction,
+in Python and in the browser (``web/src/units.js``). A file's own tokens say where its entities are,
+and never what the units are: a device reads raw text, and has no such tokens.
+
+A unit is a word of the text (:mod:`onetrunk.data.words`), but it never ends inside a token: words
+that share a token are one unit, and a word without a token belongs to the unit beside it. So every
+unit has a state of its own.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from onetrunk.data.rows import Entity
+from onetrunk.data.words import Span, words_of
+
+if TYPE_CHECKING:
+    from onetrunk.data.alignment import Encoded
+
+
+class Units(NamedTuple):
+    """The units of a text, and where each is read."""
+
+    spans: Sequence[Span]
+    """``spans[u]`` are the characters of unit ``u``; empty for families of whole texts."""
+    tokens: list[list[int]]
+    """For each window, the positions of the tokens at which it reads units. In a row, those of all
+    windows are the positions of units 0, 1, 2 and so on."""
+
+
+def unit_spans(text: str, tokens: Sequence[Span]) -> list[Span]:
+    """The units of a text whose tokens have these characters.
+
+    ``tokens`` are in ascending order; those of a special token are empty. What the tokenizer keeps
+    nothing of (a broken character) and touches no unit belongs to none.
+    """
+    units: list[Span] = []
+    alone: Span | None = None  # words without a token that touch no unit so far
+    token, before = 0, -1  # the first token that reaches into the word; the end of the word before
+    for start, end in words_of(text):
+        while token < len(tokens) and (
+            tokens[token][1] <= start or tokens[token][0] == tokens[token][1]
+        ):
+            token += 1
+        if token == len(tokens) or tokens[token][0] >= end:
+            if units and alone is None and _touch(text, units[-1][1], start):
+                units[-1] = units[-1][0], end
+            else:
+                alone = (alone[0] if alone and _touch(text, alone[1], start) else start), end
+        elif units and alone is None and tokens[token][0] < before:
+            units[-1] = units[-1][0], end
+        else:
+            units.append((alone[0] if alone and _touch(text, alone[1], start) else start, end))
+            alone = None
+        before = end
+    return units
+
+
+def _touch(text: str, end: int, start: int) -> bool:
+    return not any(character.isspace() for character in text[end:start])
+
+
+def units_of(text: str, windows: Sequence[Encoded]) -> Units:
+    """The units of a text that was tokenised into ``windows``.
+
+    A unit is read at its first token, in one window only, even where several overlap. It is the
+    window that shows most context: where the token is furthest from a border of the window that is
+    not also a border of the text.
+    """
+    if len(windows) == 1:
+        spans = unit_spans(text, windows[0].offsets)
+        return Units(spans, [_first_tokens(spans, windows[0].offsets)])
+    spans = unit_spans(text, sorted({span for window in windows for span in window.offsets}))
+    best = [(-1.0, 0, 0)] * len(spans)  # of each unit: tokens of context, window, token
+    starts, ends = [start for start, _ in spans], [end for _, end in spans]
+    for index, window in enumerate(windows):
+        visible = [span for span in window.offsets if span[0] < span[1]]
+        first = bisect_right(ends, visible[0][0]) if visible else 0
+        stop = bisect_left(starts, visible[-1][1]) if visible else 0
+        for unit, token in enumerate(_first_tokens(spans[first:stop], window.offsets), first):
+            left = token if index > 0 else math.inf
+            right = len(window.ids) - 1 - token if index < len(windows) - 1 else math.inf
+            if min(left, right) > best[unit][0]:
+                best[unit] = min(left, right), index, token
+    tokens: list[list[int]] = [[] for _ in windows]
+    for _, index, token in best:
+        tokens[index].append(token)
+    return Units(spans, tokens)
+
+
+def _first_tokens(units: Sequence[Span], offsets: Sequence[Span]) -> list[int]:
+    """The index of the first token that reaches into each unit."""
+    firsts, token = [], 0
+    for start, _ in units:
+        while offsets[token][1] <= start or offsets[token][0] == offsets[token][1]:
+            token += 1
+        firsts.append(token)
+    return firsts
+
+
+def in_units(entities: Sequence[Entity], spans: Sequence[Span]) -> list[Entity]:
+    """Entities as ranges of units: ``(first unit, unit after the last, type)``.
+
+    An entity has the units that it shares a character with, and that no entity before it has; one
+    that is left without units is left out. ``entities`` are in order and do not overlap.
+    """
+    starts, ends = [start for start, _ in spans], [end for _, end in spans]
+    ranges, free = [], 0
+    for start, end, kind in entities:
+        first, stop = max(free, bisect_right(ends, start)), bisect_left(starts, end)
+        if first < stop:
+            ranges.append((first, stop, kind))
+            free = stop
+    return ranges
+
+
+def in_characters(ranges: Sequence[Entity], spans: Sequence[Span]) -> list[Entity]:
+    """Undo :func:`in_units`, if each entity begins and ends where a unit does."""
+    return [(spans[first][0], spans[stop - 1][1], kind) for first, stop, kind in ranges]
