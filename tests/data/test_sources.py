@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onetrunk.data.rows import LabelledText, Pair, TaggedText
+from onetrunk.data.rows import AnnotatedText, LabelledText, Pair
 from onetrunk.data.sources import (
     read_classification,
     read_ner,
@@ -84,7 +84,7 @@ def test_ner_formats_agree(sentences: list[list[tuple[str, str]]]) -> None:
     for pairs in sentences:
         tokens, ner_tags = [list(side) for side in zip(*pairs, strict=True)]
         rows.append({"tokens": tokens, "ner_tags": ner_tags})
-    want = [TaggedText.from_words(row["tokens"], row["ner_tags"]) for row in rows]
+    want = [AnnotatedText.from_words(row["tokens"], row["ner_tags"]) for row in rows]
     with tempfile.TemporaryDirectory() as folder:
         at = Path(folder)
         assert read_ner(write_parquet(at / "a.parquet", rows)) == want
@@ -144,7 +144,7 @@ def test_text_formats_agree(lines: list[str]) -> None:
 def test_no_break_and_ideographic_spaces_stay_in_a_token(tmp_path: Path) -> None:
     file = tmp_path / "a.conll"
     file.write_text("10\u00a0000 B-N\n\u3000 O", encoding="utf-8")
-    assert read_ner(file) == [TaggedText.from_words(["10\u00a0000", "\u3000"], ["B-N", "O"])]
+    assert read_ner(file) == [AnnotatedText.from_words(["10\u00a0000", "\u3000"], ["B-N", "O"])]
 
 
 def test_tab_separated_tokens_may_hold_spaces(tmp_path: Path) -> None:

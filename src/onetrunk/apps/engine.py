@@ -171,17 +171,16 @@ class Engine:
 
     def unit_probabilities(self, name: str, rows: Sequence[Any]) -> list[OfUnits]:
         """What an app says of examples of its family before it decides: of each example
-        :meth:`Family.probabilities` ``(u, C)`` fp32 on the CPU. A whole text has one row, the mean
-        over its windows."""
+        :meth:`Family.probabilities` ``(u, C)`` fp32 on the CPU. A whole text has one row, from
+        the mean logits of its windows."""
         app = self.app(name)
         examples = {app.family.name: self._examples(app.family, rows, app.max_length)}
         answered = self._logits_by_example([name], examples)[name]
         probabilities = []
         for _, logits, units in answered:
-            of_windows = app.family.probabilities(logits.float())
-            whole = len(of_windows) != len(units)
-            values = of_windows.mean(0, keepdim=True) if whole else of_windows
-            probabilities.append(OfUnits(units, values))
+            if len(logits) != len(units):  # a row for each window of a whole text
+                logits = logits.mean(0, keepdim=True)
+            probabilities.append(OfUnits(units, app.family.probabilities(logits.float())))
         return probabilities
 
     def score(self, name: str, rows: Sequence[Any], where: str) -> dict[str, float]:

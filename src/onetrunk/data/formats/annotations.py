@@ -102,7 +102,7 @@ class _Mark(NamedTuple):
             return f"is not inside the text, which has {len(text)} characters"
         if not self.fits(text):
             return f"is not what stands there, {show(text[self.start : self.end])}"
-        if len({*visible(text, self.start, self.end)}) == 1:
+        if not text[self.start : self.end].strip():
             return "holds only white space"
         if not all(label.strip() for label in self.labels):
             return "has an empty label"
