@@ -20,6 +20,7 @@ from onetrunk.apps.embedding import embed
 from onetrunk.apps.top import CHUNK_TOKENS, Top
 from onetrunk.apps.windows import Examples, OfUnits
 from onetrunk.data.batching import STREAM_TEXTS, TokenIds, by_tokens, in_turn
+from onetrunk.data.notes import Notes
 from onetrunk.data.rows import Span
 from onetrunk.errors import UserError, nearest
 from onetrunk.families.base import Family
@@ -183,6 +184,12 @@ class Engine:
             probabilities.append(OfUnits(units, app.family.probabilities(logits.float())))
         return probabilities
 
+    def note_cut_entities(self, name: str, rows: Sequence[Any], where: str, notes: Notes) -> None:
+        """Note entities of labelled examples that no answer can be right about:
+        :meth:`~onetrunk.apps.windows.Examples.note_cut_entities`."""
+        app = self.app(name)
+        self._examples(app.family, rows, app.max_length).note_cut_entities(where, notes)
+
     def score(self, name: str, rows: Sequence[Any], where: str) -> dict[str, float]:
         """Metrics of an app on labelled examples. Raises :class:`UserError` for an unseen label."""
         return self.score_all([name], rows, where)[name]
@@ -195,6 +202,9 @@ class Engine:
             family = self.app(name).family
             family.check_rows(rows, where)
             family.check_labels(rows, self.apps[name].labels, where)
+        notes = Notes()
+        self.note_cut_entities(names[0], rows, where, notes)
+        notes.log()
         predictions = self.predict_all(names, rows)
         return {name: self.apps[name].family.score(rows, predictions[name]) for name in names}
 

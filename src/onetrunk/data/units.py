@@ -11,16 +11,34 @@ unit has a state of its own.
 
 from __future__ import annotations
 
+import logging
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from onetrunk.data.rows import Entity
 from onetrunk.data.words import Span, words_of
 
 if TYPE_CHECKING:
     from onetrunk.data.alignment import Encoded
+
+
+RULE = "text and tokenizer"
+"""Files of apps say by which rule their units were made. Those of 0.1.0 do not say it."""
+
+
+def warn_of_old_units(record: Mapping[str, Any], where: str) -> None:
+    """Log a warning if an app for words was trained on a file's own tokens, as 0.1.0 did.
+
+    It answers as before: raw texts are split as then, but for texts with invisible characters and
+    tokens of several words.
+    """
+    if record.get("units") != RULE:
+        logging.getLogger("onetrunk").warning(
+            f"{where} was trained by onetrunk 0.1.0 on the tokens of its file, which raw texts do "
+            "not have. It answers as before; `onetrunk adapt` makes it anew, on units of raw text"
+        )
 
 
 class Units(NamedTuple):
