@@ -163,8 +163,9 @@ def _stream(
     def rows() -> Iterator[_Read]:
         findings = None if notes is None else Findings(notes)
         is_empty = True
+        noted = Notes() if notes is None else notes
         for stream in streams:
-            tables, row_of = reader(stream, Notes() if notes is None else notes)
+            tables, row_of = reader(stream, noted)
             for table in tables:
                 for index in range(len(table)):
                     row = row_of(table, index)
@@ -172,10 +173,9 @@ def _stream(
                         findings.check(row, table, index)
                     is_empty = False
                     yield row
-            if notes is not None:
-                notes.update(stream.notes)
+            noted.update(stream.notes)
         if is_empty:
-            raise UserError(f"{located} has no rows")
+            raise UserError("; ".join([f"{located} has no rows", *noted.lines()]))
 
     return rows()
 
