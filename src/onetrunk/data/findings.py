@@ -23,7 +23,7 @@ class Findings:
         self._notes = notes
         self._rows = Seen()
         self._texts = Seen()
-        self._spellings: dict[str, str] = {}  # as it looks, without case and space -> as it first occurred
+        self._spellings: dict[str, str] = {}  # as it looks, without case -> as it first occurred
         self._labels: set[str] = set()
 
     def check(self, row: Row, table: Table, index: int) -> None:

@@ -61,8 +61,8 @@ def stream_ner(
     in memory) have ``tokens`` and ``ner_tags`` (lists of strings), or ``text`` and a list of spans
     in ``spans``, ``entities``, ``label`` or ``labels``
     (:func:`~onetrunk.data.formats.annotations.annotated_text`). They may also be exports of Label
-    Studio, Prodigy, Doccano or spaCy. Items of a list may be ``(tokens, tags)``. A ``.spacy`` file has entities.
-    Other text files are :func:`CoNLL <onetrunk.data.formats.conll.conll>`.
+    Studio, Prodigy, Doccano or spaCy. Items of a list may be ``(tokens, tags)``. A ``.spacy``
+    file has entities. Other text files are :func:`CoNLL <onetrunk.data.formats.conll.conll>`.
 
     Tags in IOB1, BIOES, BMES or BILOU are converted to IOB2, which ``notes`` counts. With
     ``scheme="auto"``, the first entity shows the scheme; another value

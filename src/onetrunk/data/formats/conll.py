@@ -145,7 +145,9 @@ def _by_content(file: Path, layout: _Layout, rows: Sequence[_Line], notes: Notes
     sentences = _runs(rows)
     counts = len(sentences) < len(rows) and all(map(_counts, sentences))
     if counts and layout.width == 2 and len(sentences) > 1:
-        raise UserError(f"{where}: the first column counts words, none holds them; write token, tag")
+        raise UserError(
+            f"{where}: the first column counts words, none holds them; write token, tag"
+        )
     if counts and layout.width > 2:
         layout = layout._replace(id=0, token=1)
         rows = [row for row in rows if row[1][0].isdecimal()]

@@ -54,11 +54,11 @@ def _answered(stream: Stream, notes: Notes) -> Stream:
                     notes.add(f"rows with the answer {answer!r}, left out", table.at(row))
                 else:
                     rows.append(row)
-            columns = {name: [column[row] for row in rows] for name, column in table.columns.items()}
+            columns = {
+                name: [column[row] for row in rows] for name, column in table.columns.items()
+            }
             columns["spans"] = [[] if spans is None else spans for spans in columns["spans"]]
-            yield Table(
-                table.source, columns, [table.numbers[row] for row in rows], table.in_lines
-            )
+            yield Table(table.source, columns, [table.numbers[row] for row in rows], table.in_lines)
 
     return Stream(stream.source, stream.names, read)
 

@@ -179,7 +179,9 @@ def _read(
         if not isinstance(picked, list | None):
             raise wrong(where, "'choices'", picked, "a list of strings")
         if isinstance(paths := value.get("taxonomy"), list):
-            picked = ["/".join(map(str, path)) if isinstance(path, list) else path for path in paths]
+            picked = [
+                "/".join(map(str, path)) if isinstance(path, list) else path for path in paths
+            ]
         labels = next((value[name] for name in _LABELS if value.get(name)), None)
         kind = item.get("type") or next((key for key in value if isinstance(value[key], list)), "?")
         if picked is not None and "start" not in value:
