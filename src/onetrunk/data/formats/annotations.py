@@ -56,7 +56,8 @@ class Counting:
     def hint(self) -> str:
         """What may be wrong with offsets that do not fit, in brackets; empty if unknown."""
         best = min(_SHIFTS, key=lambda hint: self._against[hint])
-        return f" ({best})" if 2 * self._against[best] < self._against[_AS_WRITTEN] else ""
+        wrong_now = self._against[_AS_WRITTEN]
+        return f" ({best})" if wrong_now > 1 and 2 * self._against[best] < wrong_now else ""
 
 
 def annotated_text(

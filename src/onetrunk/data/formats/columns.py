@@ -152,8 +152,7 @@ def _labels(
         case dict() if name == "cats" and set(map(type, value.values())) <= {int, float, bool}:
             value = [label for label, score in value.items() if score >= 0.5]
     if name == "cats" and not isinstance(value, list):
-        wanted = "an object of labels with numbers, nor a list of labels"
-        raise wrong(where, "'cats'", value, wanted)
+        raise wrong(where, "'cats'", value, "an object of labels with numbers")
     is_list = isinstance(value, list)
     if name == "labels" and not is_list:
         raise wrong(where, "'labels'", value, "a list of strings")

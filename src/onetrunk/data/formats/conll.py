@@ -19,7 +19,7 @@ _METADATA = re.compile(r"#+\s+[\w:.-]+\s*=")
 _TOKEN = ("FORM", "TOKEN", "TOKENS", "WORD", "WORDS")
 _TAG = ("NER", "NER_TAG", "NER_TAGS", "TAG", "TAGS", "LABEL", "NE-COARSE-LIT")
 _CONLL_U_WIDTH = 10
-_HEAD = 10_000
+_HEAD = 1000
 """How many lines show the layout of a file."""
 
 _Line = tuple[int, list[str]]

@@ -187,9 +187,10 @@ def _read(
         if picked is not None and "start" not in value:
             choices += picked
             questions.add(str(item.get("from_name")))
-        elif picked is not None or ("start" not in value and labels is None):
-            what = "of a region" if picked is not None else "which are not read"
-            notes.add(f"annotations of the type {kind!r}, {what}, left out", where)
+        elif picked is not None:
+            notes.add("choices for a region, not for the text, left out", where)
+        elif labels is None and ("start" not in value or str(kind) in value):
+            notes.add(f"annotations of the type {kind!r}, which are not read", where)
         elif (place := _place(value, paragraphs)) is None:
             notes.add("regions that have no place in a text, left out", where)
         elif labels is None:
@@ -210,13 +211,18 @@ def _read(
 
 def _place(value: dict[str, Any], paragraphs: list[str]) -> tuple[int, int] | None:
     """Return the offsets of a region in the joined paragraphs, or None if it has none."""
+    in_paragraphs = all(
+        isinstance(value.get(edge), str) and value[edge].isdecimal() for edge in ("start", "end")
+    )
     match value:
+        case {"channel": _}:  # seconds of a recording
+            return None
         case {"start": int() as start, "end": int() as end} | {
             "globalOffsets": {"start": int() as start, "end": int() as end}
-        } if not _in_paragraphs(value):
+        } if not in_paragraphs:
             return start, end
         case {"start": str(), "startOffset": int() as start, "endOffset": int() as end}:
-            if _in_paragraphs(value):
+            if in_paragraphs:
                 first, last = int(value["start"]), int(value["end"])
                 if max(first, last) >= len(paragraphs):
                     return None
@@ -226,8 +232,3 @@ def _place(value: dict[str, Any], paragraphs: list[str]) -> tuple[int, int] | No
             if value["start"] == value.get("end") and isinstance(value.get("text"), str):
                 return start, end
     return None
-
-
-def _in_paragraphs(value: dict[str, Any]) -> bool:
-    return all(str(value.get(edge)).isdecimal() and isinstance(value[edge], str)
-               for edge in ("start", "end"))  # fmt: skip
