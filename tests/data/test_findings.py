@@ -42,6 +42,7 @@ def test_what_is_noted() -> None:
     for index, row in enumerate(rows):
         findings.check(row, table, index)
     assert notes.lines() == [
+        "rows whose text occurs before with other labels: 4 (F:2, F:10, F:11, …)",
         "labels that differ from another only by case or space: 2 "
         "(F:2: 'x ' and 'X', F:10: 'newyork' and 'New York')",
         "duplicate rows (same text and labels): 3 (F:3, F:5, F:13)",

@@ -149,7 +149,10 @@ def test_label_studio_choices_and_skipped_tasks(tmp_path: Path) -> None:
         LabelledText("e", ("x",)),
     ]
     assert notes.lines() == [
+        f"annotations of the type 'relation', which are not read: 3 "
+        f"({file}, row 1, {file}, row 4, {file}, row 5)",
         f"tasks without an annotation, left out: 2 ({file}, row 2, {file}, row 3)",
+        f"annotations that skip a task, left out: 1 ({file}, row 3)",
         f"tasks with several annotations, of which the first is read: 1 ({file}, row 4)",
     ]
     assert read_texts(file) == ["a", "b", "c", "d", "e"]

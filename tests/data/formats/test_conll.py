@@ -72,7 +72,7 @@ def test_schemes_of_one_source(tmp_path: Path) -> None:
     files[1].write_text("a O\n\nb B-X\n")
     message = (
         "2.conll:3: tag 1 'B-X' follows no entity of its type; IOB1 writes I-X; the tags are IOB1 "
-        "by 1.conll:1 (tag 1 'I-X'): write one scheme, or set scheme (iob1, iob2, bioes, bilou)"
+        "by 1.conll:1 (tag 1 'I-X'); write all tags in one scheme"
     )
     with pytest.raises(UserError) as caught:
         read_ner(tmp_path)
