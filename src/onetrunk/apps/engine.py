@@ -23,7 +23,7 @@ from onetrunk.data.batching import STREAM_TEXTS, TokenIds, by_tokens, in_turn
 from onetrunk.data.rows import Span
 from onetrunk.errors import UserError, nearest
 from onetrunk.families.base import Family
-from onetrunk.interface import listed, streamed
+from onetrunk.interface import listed, stream_results, streamed
 from onetrunk.model.backbone import Backbone
 from onetrunk.model.lora import NONE
 from onetrunk.model.lora_stack import LoraStack
@@ -147,11 +147,11 @@ class Engine:
         return embeddings[0] if isinstance(texts, str) else embeddings
 
     def stream(
-        self, texts: Iterable[str], apps: Sequence[str] | None = None
+        self, texts: Iterable[str | UserError], apps: Sequence[str] | None = None
     ) -> Iterator[dict[str, Any]]:
-        """:meth:`predict` for texts without end: of :data:`STREAM_TEXTS` at a time, in order."""
-        for batch in in_turn(streamed(texts), STREAM_TEXTS):
-            yield from self._results(listed(batch), apps)
+        """:meth:`onetrunk.interface.Model.stream`; it reads :data:`STREAM_TEXTS` ahead."""
+        batches = in_turn(streamed(texts), STREAM_TEXTS)
+        yield from stream_results(batches, lambda batch: self._results(batch, apps))
 
     def predict_examples(self, name: str, rows: Sequence[Any]) -> list[Any]:
         """One app's predictions for examples of its family."""
