@@ -41,10 +41,10 @@ def backbone_of(folder: Path) -> str:
     """The backbone that an app folder names: a folder's path, or the name of an encoder."""
     named = read_record(folder).get("backbone")
     if not named:
-        raise UserError(f"{folder}/app.json names no backbone: pass --backbone")
+        raise UserError(f"{folder}/app.json names no backbone: pass one as backbone")
     local = (folder / named).resolve()
     if local.is_dir():
         return str(local)
     if named.startswith("."):
-        raise UserError(f"{folder} was trained on {local}, which is gone: pass --backbone")
+        raise UserError(f"{folder} was trained on {local}, which is gone: pass another place as backbone")
     return str(named)
