@@ -50,7 +50,9 @@ def draw_rows(
     subset of another file.
     """
     if len(draw.what()) > 1:
-        raise UserError(f"{' and '.join(draw.what())} exclude each other: rows are drawn in one way")
+        raise UserError(
+            f"{' and '.join(draw.what())} exclude each other: rows are drawn in one way"
+        )
     if draw.subset is not None:
         ids = load_subset(draw.subset, sha256)
         if ids and max(ids) >= len(every):

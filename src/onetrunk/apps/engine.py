@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -75,16 +76,20 @@ class Engine:
         if self.precision == "bf16":
             self._stack.in_bf16()
 
-    def with_apps(self, apps: Mapping[str, App]) -> Engine:
-        """An engine with these apps, too, in place of those of the same names. It shares the
-        encoder with this one, which stays as it is."""
-        return self._with({**self.apps, **apps})
+    def with_apps(self, apps: Mapping[str, App | str | Path]) -> Engine:
+        """An engine with these apps, too, in place of those of the same names; an app may be given
+        as its folder. The engine shares the encoder with this one, which stays as it is."""
+        from onetrunk.apps.load import opened
 
-    def without(self, *names: str) -> Engine:
-        """:meth:`with_apps`, the other way round. Raises :class:`UserError` for an unknown app."""
-        for name in names:
+        return self._with({**self.apps, **opened(apps, self.backbone)})
+
+    def without(self, *names: str | Sequence[str]) -> Engine:
+        """:meth:`with_apps`, the other way round: an engine without the apps of these names, or of
+        this list of names. Raises :class:`UserError` for an unknown app."""
+        gone = [name for given in names for name in listed(given, "names of apps")]
+        for name in gone:
             self.app(name)
-        return self._with({name: app for name, app in self.apps.items() if name not in names})
+        return self._with({name: app for name, app in self.apps.items() if name not in gone})
 
     def _with(self, apps: Mapping[str, App]) -> Engine:
         other = copy(self)

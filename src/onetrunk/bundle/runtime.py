@@ -56,6 +56,9 @@ class Runtime:
         names = self.bundle.apps if apps is None else listed(apps, "apps")
         self._app_cache = AppCache(self.bundle, self._sessions.shapes, names, max_loaded)
 
+    def __repr__(self) -> str:
+        return f"Runtime of {', '.join(self.names) or 'no apps'} in {self.bundle.folder}"
+
     @property
     def names(self) -> list[str]:
         """Names of all apps, in memory or not."""
