@@ -31,7 +31,7 @@ def nearest(value: str, choices: Iterable[str]) -> str:
     if not names:
         return "there is nothing to choose from"
     closest = sorted(names, key=lambda name: _likeness(value, name), reverse=True)
-    hint = f"did you mean {closest[0]!r}? " if _likeness(value, closest[0]) >= ALIKE else ""
+    hint = f"did you mean {closest[0]!r}? " if alike(value, closest[0]) else ""
     if len(names) > LISTED:
         names = [*closest[:CLOSEST], f"… ({len(names)} in all)"]
     return f"{hint}valid: {', '.join(names)}"
@@ -53,6 +53,11 @@ def nearest_path(path: Path, candidates: Iterable[Path]) -> str:
 
     best = max(candidates, key=likeness, default=None)
     return "" if best is None or likeness(best)[0] < ALIKE else f"; did you mean {best}?"
+
+
+def alike(one: str, other: str) -> bool:
+    """Whether one name may have been meant by the other."""
+    return _likeness(one, other) >= ALIKE
 
 
 def _likeness(one: str, other: str) -> float:

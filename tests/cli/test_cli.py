@@ -362,7 +362,7 @@ def test_an_existing_folder_is_not_overwritten_unasked(
 ) -> None:
     assert adapt(run, backbone, corpora).code == 0
     before = (corpora / "apps/tc/app.json").read_bytes()
-    refused(adapt(run, backbone, corpora), "already exists", "--overwrite")
+    refused(adapt(run, backbone, corpora), "already exists", "set overwrite")
     assert (corpora / "apps/tc/app.json").read_bytes() == before
     assert adapt(run, backbone, corpora, "tc", "--overwrite", "--rows", 10).code == 0
     assert json.loads((corpora / "apps/tc/app.json").read_text())["train_rows"] == 10
@@ -397,7 +397,7 @@ def test_control_c_in_training_says_how_to_go_on(
     assert result.err.splitlines()[-1] == (
         f"interrupted: {checkpoint} is kept; the same run with resume goes on from there"
     )
-    refused(run("prefinetune", recipe, "--out", out), checkpoint, "--resume", "--overwrite")
+    refused(run("prefinetune", recipe, "--out", out), checkpoint, "set resume", "overwrite")
     refused(
         run("prefinetune", recipe, "--out", out, "--resume", "--steps", 3), "steps was 2, now 3"
     )

@@ -364,7 +364,7 @@ def test_an_interrupted_step_is_finished_and_kept(
     out = tmp_path / "out"
     handlers = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
     before(2, lambda: os.kill(os.getpid(), number))
-    with pytest.raises(KeyboardInterrupt, match=r"step-000003 is kept; the same command with --r"):
+    with pytest.raises(KeyboardInterrupt, match=r"step-000003 is kept; the same run with resume"):
         prefinetune(recipe, out)
     assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == handlers
     before(2, lambda: None)
