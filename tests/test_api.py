@@ -194,9 +194,9 @@ def test_only_what_onetrunk_wrote_is_replaced(desk: Path) -> None:
     [
         ({"head_lr": float("nan")}, "head_lr nan: must be a number, 0 or more"),
         ({"l2": -1.0}, "l2 -1.0: must be a number"),
-        ({"max_length": 2}, "--max-length 2: must be at least 8"),
-        ({"epochs": 2.5}, "--epochs 2.5: must be a whole number"),
-        ({"seed": "x"}, "--seed 'x': must be a whole number"),
+        ({"max_length": 2}, "max_length 2: must be at least 8"),
+        ({"epochs": 2.5}, "epochs 2.5: must be a whole number"),
+        ({"seed": "x"}, "seed 'x': must be a whole number"),
         ({"adapter": "lorra"}, "did you mean 'lora'"),
     ],
 )

@@ -61,6 +61,36 @@ def test_a_stream_answers_as_predict_does(model: Model) -> None:
     assert list(model.stream(TEXTS[0])) == [model.predict(TEXTS[0])]
 
 
+@pytest.mark.parametrize("item", [None, float("nan"), 3, b"x", ["a", "b"], UserError("row 2: no")])
+def test_a_stream_goes_on_after_what_is_no_text(model: Model, item: Any) -> None:
+    """Invariant: one bad text does not lose the others, and every item has its result."""
+    first, bad, last = model.stream([TEXTS[0], item, TEXTS[1]])
+    assert [first, last] == model.predict(TEXTS[:2])
+    assert set(bad) == {"text", "error"}
+    assert bad["text"] is None
+    if isinstance(item, UserError):
+        assert bad["error"] == "row 2: no"
+    else:
+        assert f"({type(item).__name__}) is no text" in bad["error"]
+    assert [set(result) for result in model.stream([item])] == [{"text", "error"}]
+
+
+def test_a_stream_goes_on_after_a_text_too_long_for_a_device() -> None:
+    model, long = onetrunk.load(FOLDER / "bundle"), "x" * 200_001
+    results = list(model.stream([TEXTS[0], long, TEXTS[1]]))
+    assert [results[0], results[2]] == model.predict(TEXTS[:2])
+    assert results[1]["text"] == long
+    assert results[1]["error"].startswith("200,001 characters; at most 200,000 are read")
+    with pytest.raises(UserError, match="text 1 has 200,001 characters"):
+        model.predict([TEXTS[0], long])
+
+
+def test_half_a_surrogate_pair_is_answered(model: Model) -> None:
+    (result,) = model.stream(["call \ud83d ann"])
+    assert result["text"] == "call \ud83d ann"
+    assert set(result["apps"]) == set(APPS)
+
+
 @pytest.mark.parametrize("ask", ["predict", "embed", "stream"])
 @pytest.mark.parametrize(
     ("texts", "why"),
@@ -72,27 +102,30 @@ def test_a_stream_answers_as_predict_does(model: Model) -> None:
         (pd.DataFrame({"message": ["a"]}), "pass one column of the table, not all of it: message"),
         (pa.table({"message": ["a"]}), "pass one column of the table"),
         ({"text": "a"}, "pass one column of the table, not all of it: text"),
+    ],
+    ids=["none", "nan", "bytes", "set", "frame", "arrow", "dict"],
+)
+def test_what_holds_no_texts_is_refused(model: Model, ask: str, texts: Any, why: str) -> None:
+    with pytest.raises(UserError) as refused:
+        list(getattr(model, ask)(texts))
+    assert why in str(refused.value)
+
+
+@pytest.mark.parametrize("ask", ["predict", "embed"])
+@pytest.mark.parametrize(
+    ("texts", "why"),
+    [
         (["a", None], "item 1 is None"),
         (pd.Series(["a", float("nan")]), "item 1 is nan"),
         ([["a", "b"]], "item 0 is"),
     ],
-    ids=[
-        "none",
-        "nan",
-        "bytes",
-        "set",
-        "frame",
-        "arrow",
-        "dict",
-        "none-in-list",
-        "nan-in-series",
-        "nested",
-    ],
+    ids=["none-in-list", "nan-in-series", "nested"],
 )
-def test_what_is_no_text_is_refused(model: Model, ask: str, texts: Any, why: str) -> None:
-    with pytest.raises(UserError) as refused:
-        list(getattr(model, ask)(texts))
-    assert why in str(refused.value)
+def test_a_list_of_texts_is_answered_whole_or_not(
+    model: Model, ask: str, texts: Any, why: str
+) -> None:
+    with pytest.raises(UserError, match=why):
+        getattr(model, ask)(texts)
 
 
 def test_embeddings_are_those_of_sentence_transformers(model: Model, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """The one exception a user is meant to see, and the wording of its suggestions."""
 
 from collections.abc import Iterable
-from difflib import SequenceMatcher, get_close_matches
+from difflib import SequenceMatcher
 from pathlib import Path
 
 
@@ -12,20 +12,29 @@ class UserError(Exception):
     """
 
 
+ALIKE = 0.65
+"""How like two names must be for one to be suggested: two letters of three in the same order."""
+LISTED, CLOSEST = 12, 5
+"""Up to so many choices are listed whole; of more, so many are."""
+
+
 def nearest(value: str, choices: Iterable[str]) -> str:
-    """Return a suggestion to append to an error message: nearest choice, then what is valid.
+    """Return a suggestion to append to an error message: a choice that is alike, if there is one,
+    then what is valid.
 
     >>> nearest("tcp", ["ner", "tc"])
     "did you mean 'tc'? valid: ner, tc"
+    >>> nearest("speech", ["ner", "tc"])
+    'valid: ner, tc'
     """
     names = sorted(map(str, choices))
     if not names:
         return "there is nothing to choose from"
-    folded = {name.casefold(): name for name in names}
-    close = get_close_matches(value.casefold(), list(folded), n=1, cutoff=0.5)
-    shown = ", ".join(names[:12]) + (f", … ({len(names)} in all)" if len(names) > 12 else "")
-    hint = f"did you mean {folded[close[0]]!r}? " if close else ""
-    return f"{hint}valid: {shown}"
+    closest = sorted(names, key=lambda name: _likeness(value, name), reverse=True)
+    hint = f"did you mean {closest[0]!r}? " if alike(value, closest[0]) else ""
+    if len(names) > LISTED:
+        names = [*closest[:CLOSEST], f"… ({len(names)} in all)"]
+    return f"{hint}valid: {', '.join(names)}"
 
 
 def nearest_path(path: Path, candidates: Iterable[Path]) -> str:
@@ -38,12 +47,18 @@ def nearest_path(path: Path, candidates: Iterable[Path]) -> str:
     '; did you mean runs/demo/tpl?'
     """
 
-    def ratio(one: str, other: str) -> float:
-        return SequenceMatcher(None, one.casefold(), other.casefold()).ratio()
-
     def likeness(candidate: Path) -> tuple[float, float]:
-        names = max(ratio(path.name, name) for name in (candidate.name, candidate.stem))
-        return names, ratio(str(path), str(candidate))
+        names = max(_likeness(path.name, name) for name in (candidate.name, candidate.stem))
+        return names, _likeness(str(path), str(candidate))
 
     best = max(candidates, key=likeness, default=None)
-    return "" if best is None or likeness(best)[0] < 0.6 else f"; did you mean {best}?"
+    return "" if best is None or likeness(best)[0] < ALIKE else f"; did you mean {best}?"
+
+
+def alike(one: str, other: str) -> bool:
+    """Whether one name may have been meant by the other."""
+    return _likeness(one, other) >= ALIKE
+
+
+def _likeness(one: str, other: str) -> float:
+    return SequenceMatcher(None, one.casefold(), other.casefold()).ratio()

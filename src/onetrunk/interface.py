@@ -1,6 +1,6 @@
 """What :class:`~onetrunk.apps.engine.Engine` and the device's Runtime have in common."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol, cast, overload
 
 import numpy as np
@@ -33,9 +33,14 @@ class Model(Protocol):
         """
 
     def stream(
-        self, texts: Iterable[str], apps: Sequence[str] | None = None
+        self, texts: Iterable[str | UserError], apps: Sequence[str] | None = None
     ) -> Iterator[dict[str, Any]]:
-        """:meth:`predict` for any number of texts, one result at a time, in order."""
+        """:meth:`predict` for any number of texts, one result at a time, in order.
+
+        What cannot be answered does not end the stream: its result holds ``text`` (None if it is no
+        string) and ``error``, in place of ``apps``. An item may be a :class:`UserError`, for a text
+        that could not be read.
+        """
 
     def embed(self, texts: str | Sequence[str]) -> np.ndarray:
         """The text classification family's embedding of each text, ``(N, D)`` float32.
@@ -56,6 +61,43 @@ def streamed(texts: Any) -> Iterable[Any]:
     ):
         return listed(texts)  # which says what to pass
     return cast(Iterable[Any], texts)
+
+
+def stream_results(
+    batches: Iterable[Sequence[Any]],
+    predict: Callable[[list[str]], list[dict[str, Any]]],
+    longest: int | None = None,
+) -> Iterator[dict[str, Any]]:
+    """What :meth:`Model.stream` yields, given :meth:`Model.predict` and batches of what it read.
+
+    ``longest``: the most characters that a text may have.
+    """
+    for batch in batches:
+        faults = [_fault(item, longest) for item in batch]
+        answers = iter(
+            predict([item for item, fault in zip(batch, faults, strict=True) if not fault])
+        )
+        for item, fault in zip(batch, faults, strict=True):
+            text = item if isinstance(item, str) else None
+            yield {"text": text, "error": fault} if fault else next(answers)
+
+
+def _fault(text: Any, longest: int | None) -> str:
+    """Why a text cannot be answered; empty if it can."""
+    if isinstance(text, UserError):
+        return str(text)
+    if not isinstance(text, str):
+        return f"{_shown(text)} is no text: every text must be a string"
+    return too_long(text, longest)
+
+
+def too_long(text: str, longest: int | None) -> str:
+    """What is wrong with a text of more than ``longest`` characters; empty for others."""
+    if longest is None or len(text) <= longest:
+        return ""
+    return (
+        f"{len(text):,} characters; at most {longest:,} are read at once: cut the text into parts"
+    )
 
 
 def listed(texts: Any, what: str = "texts") -> list[str]:

@@ -43,7 +43,7 @@ class Processes:
             return cls()
         if ":" in device:
             raise UserError(
-                f"--device {device!r}: each of several processes takes a device of its own; "
+                f"device {device!r}: each of several processes takes a device of its own; "
                 f"pass {device.split(':')[0]}"
             )
         from accelerate import PartialState

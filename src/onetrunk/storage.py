@@ -47,7 +47,7 @@ def refuse_existing(path: Path, overwrite: bool = False, record: str = "") -> No
     if path.is_file():
         raise UserError(f"{path} is a file; a folder is written here: choose another name")
     if not overwrite and path.is_dir() and any(path.iterdir()):
-        raise UserError(f"{path} already exists: choose another name or pass --overwrite")
+        raise UserError(f"{path} already exists: choose another name, or set overwrite")
     if path.is_dir() and path.resolve() == Path.cwd():
         raise UserError(f"{path} is the folder that you are in: choose another name")
     if record and path.is_dir() and any(path.iterdir()) and not (path / record).exists():

@@ -29,9 +29,9 @@ def test_rows_at_random() -> None:
     assert ids == drawn(Draw(rows=20), seed=3) != drawn(Draw(rows=20), seed=4)
     assert len(set(ids)) == 20
     assert drawn(Draw(rows=50), seed=3)[:20] == ids
-    with pytest.raises(UserError, match="--rows 101: the training file has 100 rows"):
+    with pytest.raises(UserError, match="rows 101: the training file has 100 rows"):
         drawn(Draw(rows=101))
-    with pytest.raises(UserError, match="--rows and --shots exclude each other"):
+    with pytest.raises(UserError, match="rows and shots exclude each other"):
         drawn(Draw(rows=5, shots=1))
 
 

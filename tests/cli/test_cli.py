@@ -102,7 +102,7 @@ def test_apps_find_their_backbone_from_anywhere(
     assert run("predict", corpora / "apps/tc", "--text", "play").code == 0
     backbone.rename(corpora / "moved")
     gone = run("predict", corpora / "apps/tc", "--text", "play")
-    refused(gone, "which is gone: pass --backbone")
+    refused(gone, "which is gone: pass another place as backbone")
     moved = run("predict", corpora / "apps/tc", "--text", "x", "--backbone", corpora / "moved")
     assert moved.code == 0
 
@@ -183,9 +183,9 @@ def test_a_teacher_answers_texts_without_labels(run: Run, backbone: Path, corpor
     assert "taught by" in result.err
     assert "teacher on 2 more texts" in " ".join(result.err.split())
     refused(adapt(run, backbone, corpora, "tc", *given), "is of family 'ner', not 'tc'")
-    refused(adapt(run, backbone, corpora, "tc", *given[2:]), "pass --unlabelled")
+    refused(adapt(run, backbone, corpora, "tc", *given[2:]), "pass some as unlabelled")
     more = ("--train", corpora / "tc/app/train.parquet", "--out", corpora / "apps/tc", "--auto")
-    refused(run("adapt", backbone, "--family", "tc", *more, *given[:2]), "--auto judges by labels")
+    refused(run("adapt", backbone, "--family", "tc", *more, *given[:2]), "auto judges by labels")
 
 
 # ------------------------------------------------------------------------------------ help
@@ -335,11 +335,11 @@ def test_unknown_encoders(run: Run, corpora: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "parts"),
     [
-        (("--adapter", "lroa"), ["--adapter 'lroa' is unknown", "did you mean 'lora'?"]),
-        (("--rows", 1000), ["--rows 1000: the training file has 24 rows"]),
-        (("--epochs", 0), ["--epochs 0: must be at least 1"]),
-        (("--k", 9, "--adapter", "lora"), ["--k 9: the encoder has 3 layers"]),
-        (("--k", 0, "--adapter", "lora"), ["--k 0: must be at least 1"]),
+        (("--adapter", "lroa"), ["adapter 'lroa' is unknown", "did you mean 'lora'?"]),
+        (("--rows", 1000), ["rows 1000: the training file has 24 rows"]),
+        (("--epochs", 0), ["epochs 0: must be at least 1"]),
+        (("--k", 9, "--adapter", "lora"), ["k 9: the encoder has 3 layers"]),
+        (("--k", 0, "--adapter", "lora"), ["k 0: must be at least 1"]),
     ],
 )
 def test_bad_options(
@@ -362,7 +362,7 @@ def test_an_existing_folder_is_not_overwritten_unasked(
 ) -> None:
     assert adapt(run, backbone, corpora).code == 0
     before = (corpora / "apps/tc/app.json").read_bytes()
-    refused(adapt(run, backbone, corpora), "already exists", "--overwrite")
+    refused(adapt(run, backbone, corpora), "already exists", "set overwrite")
     assert (corpora / "apps/tc/app.json").read_bytes() == before
     assert adapt(run, backbone, corpora, "tc", "--overwrite", "--rows", 10).code == 0
     assert json.loads((corpora / "apps/tc/app.json").read_text())["train_rows"] == 10
@@ -395,9 +395,9 @@ def test_control_c_in_training_says_how_to_go_on(
     assert result.code == 130
     checkpoint = f"{out}.checkpoints/step-000001"
     assert result.err.splitlines()[-1] == (
-        f"interrupted: {checkpoint} is kept; the same command with --resume goes on from there"
+        f"interrupted: {checkpoint} is kept; the same run with resume goes on from there"
     )
-    refused(run("prefinetune", recipe, "--out", out), checkpoint, "--resume", "--overwrite")
+    refused(run("prefinetune", recipe, "--out", out), checkpoint, "set resume", "overwrite")
     refused(
         run("prefinetune", recipe, "--out", out, "--resume", "--steps", 3), "steps was 2, now 3"
     )

@@ -176,7 +176,7 @@ def test_wrong_use() -> None:
         nested_subsets([["a"]], [0.5, 1.5])
     with pytest.raises(UserError, match="fraction nan"):
         nested_subsets([["a"]], [float("nan")])
-    with pytest.raises(UserError, match="k = 0"):
+    with pytest.raises(UserError, match="shots 0: must be at least 1"):
         k_shot([["a"]], 0)
     with pytest.raises(UserError, match="row 2: 'b' is a string"):
         k_shot([["a"], "b"], 1)

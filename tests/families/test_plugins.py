@@ -105,7 +105,7 @@ def test_a_plugin_is_imported_when_it_is_asked_for(install: Install, families: A
         ),
         (
             GOOD + "    decoder = 'lable'\n",
-            "TypeError: Mood: unknown decoder 'lable'; did you mean 'multi-label'",
+            "TypeError: Mood: unknown decoder 'lable'; valid: ",
         ),
         ("Mood = dict", "is no Family: dict"),
         (GOOD.replace('"mood"', '"moot"'), "calls itself 'moot': the entry point must too"),

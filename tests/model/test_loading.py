@@ -11,7 +11,16 @@ from typing import Any
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import AutoModel, AutoTokenizer
+from safetensors.torch import load_file, save_file
+from transformers import (
+    AutoModel,
+    AutoModelForMaskedLM,
+    AutoModelForQuestionAnswering,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    BertForPreTraining,
+    ElectraForPreTraining,
+)
 
 from onetrunk.corpora.teacher import load_teacher
 from onetrunk.errors import UserError
@@ -112,7 +121,7 @@ def test_a_hub_is_asked_once_and_the_error_says_both(
 def test_what_cannot_be_a_name_of_a_hub_is_not_asked_for(
     here: Path, asked: list[str], name: str
 ) -> None:
-    with pytest.raises(UserError, match=r"no such folder: |has no config\.json"):
+    with pytest.raises(UserError, match=r"no such folder: |it is empty"):
         load_encoder(name)
     assert asked == []
 
@@ -143,13 +152,19 @@ def test_what_the_hubs_cache_holds_needs_no_network(
 def test_a_folder_without_a_model_is_named(here: Path, asked: list[str]) -> None:
     model_folder(here / "runs/tpl")
     model_folder(here / "apps/dish", "app.json")
-    with pytest.raises(UserError, match=r"^runs is no encoder folder: it has no config\.json"):
-        load_encoder("runs")
-    with pytest.raises(UserError, match=r"^apps/dish is no encoder folder: it has no config\.json"):
-        Backbone.load("apps/dish")
+    model_folder(here / "phone", "bundle.json")
+    (here / "empty").mkdir()
     (here / "file").touch()
-    with pytest.raises(UserError, match=r"^no such folder: file$"):
-        load_encoder("file")
+    for name, what in {
+        "runs": r"runs is no encoder folder: it has no config\.json",
+        "apps/dish": r"apps/dish is no encoder folder: it is an app; onetrunk\.load opens it",
+        "phone": "phone is no encoder folder: it is a bundle, .*onetrunk.load opens it",
+        "empty": "empty is no encoder folder: it is empty$",
+        "file": "file is a file: name the folder that holds the encoder$",
+    }.items():
+        for load in (load_encoder, Backbone.load):
+            with pytest.raises(UserError, match=f"^{what}"):
+                load(name)
     assert asked == []
 
 
@@ -203,3 +218,173 @@ def test_a_tokenizer_with_more_entries_than_the_embedding_is_refused(
     model.resize_token_embeddings(rows + 5)  # a larger embedding is no fault
     model.save_pretrained(copy)
     assert load_encoder(str(copy)).token_embedding.num_embeddings == rows + 5
+
+
+# ----------------------------------------------------------------- weights and their config
+
+
+def edit_json(file: Path, **changes: Any) -> None:
+    content = json.loads(file.read_text()) | changes
+    file.write_text(json.dumps({k: value for k, value in content.items() if value is not ...}))
+
+
+def edit_weights(folder: Path, edit: Callable[[dict[str, torch.Tensor]], object]) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    edit(tensors)
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def refused(folder: Path, *parts: str) -> None:
+    """Every way to load says all of ``parts`` on one line."""
+    for load in (load_encoder, Backbone.load):
+        with pytest.raises(UserError) as error:
+            load(str(folder))
+        said = str(error.value)
+        assert "\n" not in said
+        for part in parts:
+            assert part in said, said
+
+
+def test_weights_without_a_place_are_refused(copy: Path) -> None:
+    edit_weights(copy, lambda t: t.update({"tower.gate.weight": torch.zeros(3)}))
+    refused(copy, "weights that would be left out (1, such as 'tower.gate.weight')", "bert model")
+    with pytest.raises(UserError, match=r"'tower\.gate\.weight'"):
+        load_teacher(str(copy))
+
+
+def test_layers_that_the_config_does_not_count_are_refused(copy: Path) -> None:
+    edit_json(copy / "config.json", num_hidden_layers=2)
+    refused(copy, "(16, such as 'encoder.layer.2.attention.output.LayerNorm.bias')")
+
+
+@pytest.mark.parametrize(
+    ("kind", "task"),
+    [
+        ("bert", BertForPreTraining),
+        ("bert", AutoModelForSequenceClassification),
+        ("roberta", AutoModelForMaskedLM),
+        ("electra", AutoModelForMaskedLM),
+        ("electra", ElectraForPreTraining),
+        ("distilbert", AutoModelForMaskedLM),
+        ("distilbert", AutoModelForQuestionAnswering),
+        ("distilbert", AutoModelForSequenceClassification),
+    ],
+)
+def test_heads_of_other_tasks_are_no_fault(
+    tiny_encoder_folder: Any, tmp_path: Path, kind: str, task: Any
+) -> None:
+    folder = shutil.copytree(tiny_encoder_folder(kind), tmp_path / "copy")
+    whole = load_encoder(str(folder)).fingerprint()
+    task.from_pretrained(folder).save_pretrained(folder)
+    positions = {f"{kind}.embeddings.position_ids": torch.arange(66)[None]}  # older files have it
+    edit_weights(folder, lambda t: t.update(positions))
+    assert load_encoder(str(folder)).fingerprint() == whole
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("is_decoder", True),
+        ("add_cross_attention", True),
+        ("position_embedding_type", "relative_key"),
+        ("position_embedding_type", "relative_key_query"),
+        ("quantization_config", {"quant_method": "bitsandbytes", "load_in_4bit": True}),
+        ("quantization_config", {"quant_method": "nobodys"}),
+    ],
+)
+def test_what_is_not_computed_is_refused(copy: Path, key: str, value: Any) -> None:
+    edit_json(copy / "config.json", **{key: value})
+    refused(copy, f"config.json has {key} {value!r:.80}", "not run")
+
+
+def test_absolute_positions_are_computed(copy: Path) -> None:
+    edit_json(copy / "config.json", position_embedding_type="absolute", is_decoder=False)
+    assert load_encoder(str(copy)).depth == 3
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_weights_that_are_no_numbers_are_refused(copy: Path, value: float) -> None:
+    key = "encoder.layer.1.output.dense.weight"
+    edit_weights(copy, lambda t: t[key].__setitem__((3, 3), value))
+    refused(copy, f"weight '{key}' holds NaN or infinity")
+
+
+def test_large_weights_are_numbers(copy: Path) -> None:
+    edit_weights(copy, lambda t: t["encoder.layer.1.output.dense.weight"].fill_(3e38))
+    assert load_encoder(str(copy)).depth == 3
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "tensor", "stored", "configured"),
+    [
+        ("vocab_size", 50, "embeddings.word_embeddings.weight", "(120, 32)", "(50, 32)"),
+        ("intermediate_size", 64, "encoder.layer.0.intermediate.dense.bias", "(48,)", "(64,)"),
+        ("max_position_embeddings", 20, "position_embeddings.weight", "(66, 32)", "(20, 32)"),
+    ],
+)
+def test_sizes_that_contradict_the_weights(
+    copy: Path, key: str, value: int, tensor: str, stored: str, configured: str
+) -> None:
+    edit_json(copy / "config.json", **{key: value})
+    refused(copy, tensor, f"it is {stored} in the file, and {configured} by config.json")
+
+
+@pytest.mark.parametrize(
+    ("changes", "part"),
+    [
+        ({"num_hidden_layers": 4}, "no usable weight for 'encoder.layer.3."),
+        ({"num_hidden_layers": "3"}, "num_hidden_layers"),
+        ({"num_attention_heads": 5}, "not a multiple of the number of attention heads"),
+        ({"num_attention_heads": 0}, "no model can be made from config.json"),
+        ({"hidden_act": "gleu"}, "'gleu'"),
+        ({"pad_token_id": 1000}, "Padding_idx must be within num_embeddings"),
+        ({"pad_token_id": None}, "config.json has no pad_token_id"),
+        ({"model_type": ...}, "model_type"),
+        ({"model_type": "brt"}, "config.json cannot be read"),
+        ({"dtype": "float33"}, "float33"),
+    ],
+)
+def test_a_config_that_describes_no_model(copy: Path, changes: Any, part: str) -> None:
+    edit_json(copy / "config.json", **changes)
+    refused(copy, part)
+
+
+@pytest.mark.parametrize("size", [0, 8, 3000, -100])
+def test_truncated_weights(copy: Path, size: int) -> None:
+    file = copy / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:size])
+    refused(copy, "model.safetensors is damaged")
+
+
+def test_a_pickle_says_how_to_convert_it(copy: Path, tmp_path: Path) -> None:
+    whole = load_encoder(str(copy)).fingerprint()
+    torch.save(load_file(copy / "model.safetensors"), copy / "pytorch_model.bin")
+    (copy / "model.safetensors").unlink()
+    refused(copy, "it has only pytorch_model.bin", "transformers.AutoModel.from_pretrained(")
+    AutoModel.from_pretrained(str(copy)).save_pretrained(tmp_path / "new")  # as it says
+    AutoTokenizer.from_pretrained(copy).save_pretrained(tmp_path / "new")
+    assert load_encoder(str(tmp_path / "new")).fingerprint() == whole
+    (copy / "pytorch_model.bin").unlink()
+    refused(copy, "it has no model.safetensors")
+
+
+def test_a_tokenizer_that_is_missing_or_damaged(copy: Path) -> None:
+    file = copy / "tokenizer.json"
+    content = file.read_text()
+    for damaged in ("[]", "{}", content[:500]):
+        file.write_text(damaged)
+        refused(copy, "tokenizer.json or tokenizer_config.json cannot be read")
+    file.unlink()
+    refused(copy, "has no tokenizer.json: save the tokenizer")
+    file.write_text(content)
+    (copy / "tokenizer_config.json").write_text("{")
+    refused(copy, "tokenizer.json or tokenizer_config.json cannot be read")
+
+
+def test_a_tokenizer_without_special_tokens(copy: Path) -> None:
+    edit_json(copy / "tokenizer_config.json", pad_token=...)
+    refused(copy, "the tokenizer has no pad_token: name it in tokenizer_config.json")
+    edit_json(copy / "tokenizer_config.json", pad_token="[PAD]", cls_token=..., sep_token=...)
+    assert load_encoder(str(copy)).depth == 3  # tokenizer.json puts them around a text by itself
+    edit_json(copy / "tokenizer.json", post_processor=None)
+    refused(copy, "puts no first and last token ([CLS], [SEP]) around a text")

@@ -259,7 +259,7 @@ def test_no_good_checkpoint_is_an_error_and_nothing_is_deleted(
     cut(folder / "step-000003")
     (folder / "step-000004/state.json").unlink()
     there = names(folder)
-    with pytest.raises(UserError, match=r"no checkpoint can be used.*--overwrite.*state.json"):
+    with pytest.raises(UserError, match=r"no checkpoint can be used.*with overwrite.*state.json"):
         prefinetune(recipe, tmp_path / "out", resume=True)
     assert names(folder) == there
 
@@ -307,7 +307,7 @@ def test_checkpoints_are_neither_used_nor_discarded_unasked(
     out = tmp_path / "out"
     folder = stopped(recipe, out, before)
     there = names(folder)
-    with pytest.raises(UserError, match=r"step-000004 was left .* --resume .* --overwrite"):
+    with pytest.raises(UserError, match=r"step-000004 was left .* set resume .* overwrite"):
         prefinetune(recipe, out)
     assert names(folder) == there
     before(1, stop)
@@ -364,7 +364,7 @@ def test_an_interrupted_step_is_finished_and_kept(
     out = tmp_path / "out"
     handlers = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
     before(2, lambda: os.kill(os.getpid(), number))
-    with pytest.raises(KeyboardInterrupt, match=r"step-000003 is kept; the same command with --r"):
+    with pytest.raises(KeyboardInterrupt, match=r"step-000003 is kept; the same run with resume"):
         prefinetune(recipe, out)
     assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == handlers
     before(2, lambda: None)

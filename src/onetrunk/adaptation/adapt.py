@@ -60,13 +60,13 @@ def adapt(
     kind = family_named(family)
     settings, draw = split_options(options)
     if auto_seconds is not None and (unlabelled is not None or teacher is not None):
-        raise UserError("--auto judges by labels, not by a teacher: leave one out")
+        raise UserError("auto judges by labels, not by a teacher: leave one out")
     if auto_seconds is not None and "adapter" in options:
         raise UserError(
-            f"--auto chooses the adapter, and --adapter {settings.adapter} gives it: leave one out"
+            f"auto chooses the adapter, and adapter {settings.adapter!r} gives it: leave one out"
         )
     if teacher is not None and unlabelled is None:
-        raise UserError("--teacher needs texts to answer: pass --unlabelled")
+        raise UserError("teacher needs texts to answer: pass some as unlabelled")
     notes = Notes()
     data, subset = read_data(kind, train, validation, draw, settings.seed, notes)
     test_rows = [] if test is None else read_labelled(kind, test, "test", notes, data.labels)
@@ -75,7 +75,7 @@ def adapt(
         data.unlabelled = read_unlabelled(kind, unlabelled, notes)
     backbone = backbone if isinstance(backbone, Backbone) else Backbone.load(backbone)
     if settings.k is not None and settings.k > backbone.encoder.depth:
-        raise UserError(f"--k {settings.k}: the encoder has {backbone.encoder.depth} layers")
+        raise UserError(f"k {settings.k}: the encoder has {backbone.encoder.depth} layers")
     tutor = None if teacher is None else _load_teacher(teacher, kind)
     notes.log()
     app = train_app(backbone, kind, data, settings, tutor, auto_seconds, progress)

@@ -50,8 +50,9 @@ def draw_rows(
     subset of another file.
     """
     if len(draw.what()) > 1:
-        options = " and ".join(f"--{name}" for name in draw.what())
-        raise UserError(f"{options} exclude each other: rows are drawn in one way")
+        raise UserError(
+            f"{' and '.join(draw.what())} exclude each other: rows are drawn in one way"
+        )
     if draw.subset is not None:
         ids = load_subset(draw.subset, sha256)
         if ids and max(ids) >= len(every):
@@ -59,7 +60,7 @@ def draw_rows(
         return ids
     if draw.rows is not None:
         if not 0 < draw.rows <= len(every):
-            raise UserError(f"--rows {draw.rows}: the training file has {len(every)} rows")
+            raise UserError(f"rows {draw.rows}: the training file has {len(every)} rows")
         return np.random.default_rng(seed).permutation(len(every))[: draw.rows].tolist()
     labels = [list(family.labels_of(row)) for row in every]
     if draw.fraction is not None:

@@ -66,21 +66,21 @@ class AdaptSettings:
         for name, kind in (("adapter", AdapterKind), ("precision", Precision)):
             if (choice := getattr(self, name)) not in get_args(kind):
                 raise UserError(
-                    f"--{name} {choice!r} is unknown; {nearest(str(choice), get_args(kind))}"
+                    f"{name} {choice!r} is unknown; {nearest(str(choice), get_args(kind))}"
                 )
         for name in ("k", "rank", "epochs", "batch_size", "max_length", "head_layers"):
-            number, option = getattr(self, name), f"--{name.replace('_', '-')}"
+            number = getattr(self, name)
             if number is not None and not isinstance(number, int):
-                raise UserError(f"{option} {number!r}: must be a whole number")
+                raise UserError(f"{name} {number!r}: must be a whole number")
             least = SHORTEST_WINDOW if name == "max_length" else 1
             if number is not None and number < least:
-                raise UserError(f"{option} {number}: must be at least {least}")
+                raise UserError(f"{name} {number}: must be at least {least}")
         for name in ("alpha", "lora_lr", "head_lr", "l2"):
             number = getattr(self, name)
             if number is not None and not (0 <= number < math.inf):
                 raise UserError(f"{name} {number!r}: must be a number, 0 or more")
         if not isinstance(self.seed, int):
-            raise UserError(f"--seed {self.seed!r}: must be a whole number")
+            raise UserError(f"seed {self.seed!r}: must be a whole number")
 
 
 DEFAULTS = AdaptSettings()

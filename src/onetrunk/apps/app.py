@@ -54,10 +54,10 @@ class App:
     the bare backbone.
     """
 
-    family: Family[Any, Any] = field(repr=False)
+    family: Family[Any, Any]
     labels: list[str]
-    head: nn.Linear = field(repr=False)
-    adapter: LoraAdapter | None = field(repr=False)
+    head: nn.Linear
+    adapter: LoraAdapter | None
     family_of_primary: str
     max_length: int
     fingerprint: str
@@ -65,13 +65,19 @@ class App:
     """The head reads the states of so many layers side by side, the last one and those before."""
     units: str = RULE
     """The rule by which its units were made; empty for apps of 0.1.0."""
-    record: dict[str, Any] = field(default_factory=dict, repr=False)
-    neighbours: Neighbours | None = field(default=None, repr=False)
+    record: dict[str, Any] = field(default_factory=dict)
+    neighbours: Neighbours | None = None
     """Labelled texts whose votes are blended with the head's answer."""
-    backbone: Backbone | None = field(default=None, repr=False, compare=False)
+    backbone: Backbone | None = field(default=None, compare=False)
     """The backbone it was trained on or loaded for; :meth:`evaluate` and :meth:`save` need it."""
-    subset: Subset | None = field(default=None, repr=False, compare=False)
+    subset: Subset | None = field(default=None, compare=False)
     """The rows that it was trained on, if they were drawn from more."""
+
+    def __repr__(self) -> str:
+        shown = ", ".join(self.labels[:5]) + ", …" * (len(self.labels) > 5)
+        backbone = self.backbone.encoder.source if self.backbone else self.fingerprint[:12]
+        what = f"{self.family.name}, {self.kind}, {len(self.labels)} labels: {shown}"
+        return f"App({what}; backbone {backbone})"
 
     @property
     def kind(self) -> AdapterKind:

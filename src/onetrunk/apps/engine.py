@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -24,7 +25,7 @@ from onetrunk.data.notes import Notes
 from onetrunk.data.rows import Span
 from onetrunk.errors import UserError, nearest
 from onetrunk.families.base import Family
-from onetrunk.interface import listed, streamed
+from onetrunk.interface import listed, stream_results, streamed
 from onetrunk.model.backbone import Backbone
 from onetrunk.model.lora import NONE
 from onetrunk.model.lora_stack import LoraStack
@@ -76,16 +77,20 @@ class Engine:
         if self.precision == "bf16":
             self._stack.in_bf16()
 
-    def with_apps(self, apps: Mapping[str, App]) -> Engine:
-        """An engine with these apps, too, in place of those of the same names. It shares the
-        encoder with this one, which stays as it is."""
-        return self._with({**self.apps, **apps})
+    def with_apps(self, apps: Mapping[str, App | str | Path]) -> Engine:
+        """An engine with these apps, too, in place of those of the same names; an app may be given
+        as its folder. The engine shares the encoder with this one, which stays as it is."""
+        from onetrunk.apps.load import opened
 
-    def without(self, *names: str) -> Engine:
-        """:meth:`with_apps`, the other way round. Raises :class:`UserError` for an unknown app."""
-        for name in names:
+        return self._with({**self.apps, **opened(apps, self.backbone)})
+
+    def without(self, *names: str | Sequence[str]) -> Engine:
+        """:meth:`with_apps`, the other way round: an engine without the apps of these names, or of
+        this list of names. Raises :class:`UserError` for an unknown app."""
+        gone = [name for given in names for name in listed(given, "names of apps")]
+        for name in gone:
             self.app(name)
-        return self._with({name: app for name, app in self.apps.items() if name not in names})
+        return self._with({name: app for name, app in self.apps.items() if name not in gone})
 
     def _with(self, apps: Mapping[str, App]) -> Engine:
         other = copy(self)
@@ -148,11 +153,11 @@ class Engine:
         return embeddings[0] if isinstance(texts, str) else embeddings
 
     def stream(
-        self, texts: Iterable[str], apps: Sequence[str] | None = None
+        self, texts: Iterable[str | UserError], apps: Sequence[str] | None = None
     ) -> Iterator[dict[str, Any]]:
-        """:meth:`predict` for texts without end: of :data:`STREAM_TEXTS` at a time, in order."""
-        for batch in in_turn(streamed(texts), STREAM_TEXTS):
-            yield from self._results(listed(batch), apps)
+        """:meth:`onetrunk.interface.Model.stream`; it reads :data:`STREAM_TEXTS` ahead."""
+        batches = in_turn(streamed(texts), STREAM_TEXTS)
+        yield from stream_results(batches, lambda batch: self._results(batch, apps))
 
     def predict_examples(self, name: str, rows: Sequence[Any]) -> list[Any]:
         """One app's predictions for examples of its family."""

@@ -79,6 +79,8 @@ class Evaluation:
             lines.append(f"{'label':<{width}}  precision  recall     f1  support")
             for label, score in self.per_label.items():
                 columns = f"{score.precision:9.1f}  {score.recall:6.1f}  {score.f1:5.1f}"
+                if not score.support:
+                    columns = f"{'not in these rows':>24}"
                 lines.append(f"{label:<{width}}  {columns}  {score.support:7,}")
             lines.append(f"{len(self.errors):,} of {self.rows:,} rows have a mistake: see .errors")
         return "\n".join(lines)

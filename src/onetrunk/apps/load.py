@@ -1,7 +1,8 @@
 """Load apps by their folders, and the backbone that they were trained on."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from onetrunk.apps.app import App, load_app, read_record
 from onetrunk.errors import UserError
@@ -37,14 +38,31 @@ def load_apps(folders: Sequence[str | Path], backbone: Backbone) -> dict[str, Ap
     return apps
 
 
+def opened(apps: Any, backbone: Backbone) -> dict[str, App]:
+    """Apps by name; one that is given as a folder is loaded. Raises :class:`UserError` for anything
+    else than apps and folders by name."""
+    if not isinstance(apps, Mapping):
+        raise UserError(f"pass apps by name, {{name: app or its folder}}, not {apps!r:.60}")
+    loaded = {}
+    for name, app in apps.items():
+        if isinstance(app, str | Path):
+            app = load_app(Path(app), backbone)
+        if not isinstance(app, App):
+            raise UserError(f"app {name!r}: pass an App or the folder of one, not {app!r:.60}")
+        loaded[name] = app
+    return loaded
+
+
 def backbone_of(folder: Path) -> str:
     """The backbone that an app folder names: a folder's path, or the name of an encoder."""
     named = read_record(folder).get("backbone")
     if not named:
-        raise UserError(f"{folder}/app.json names no backbone: pass --backbone")
+        raise UserError(f"{folder}/app.json names no backbone: pass one as backbone")
     local = (folder / named).resolve()
     if local.is_dir():
         return str(local)
     if named.startswith("."):
-        raise UserError(f"{folder} was trained on {local}, which is gone: pass --backbone")
+        raise UserError(
+            f"{folder} was trained on {local}, which is gone: pass another place as backbone"
+        )
     return str(named)

@@ -24,7 +24,7 @@ from onetrunk.data.batching import STREAM_TEXTS, by_budget, in_turn
 from onetrunk.data.units import Units, units_of
 from onetrunk.decoding import DECODERS, Decoder
 from onetrunk.errors import UserError
-from onetrunk.interface import listed, streamed
+from onetrunk.interface import listed, stream_results, streamed, too_long
 
 BATCH_TOKENS = 8192
 """Tokens times LoRAs that go through the top together; this bounds memory."""
@@ -55,6 +55,9 @@ class Runtime:
         self._tokenizer = Tokenizer.from_buffer(self.bundle.read(TOKENIZER))
         names = self.bundle.apps if apps is None else listed(apps, "apps")
         self._app_cache = AppCache(self.bundle, self._sessions.shapes, names, max_loaded)
+
+    def __repr__(self) -> str:
+        return f"Runtime of {', '.join(self.names) or 'no apps'} in {self.bundle.folder}"
 
     @property
     def names(self) -> list[str]:
@@ -117,15 +120,15 @@ class Runtime:
         return results[0] if isinstance(texts, str) else results
 
     def stream(
-        self, texts: Iterable[str], apps: Sequence[str] | None = None
+        self, texts: Iterable[str | UserError], apps: Sequence[str] | None = None
     ) -> Iterator[dict[str, Any]]:
-        """:meth:`predict` for any number of texts, one result at a time, in order.
+        """:meth:`onetrunk.interface.Model.stream`, for texts of at most :data:`MAX_CHARACTERS`.
 
         :data:`STREAM_TEXTS` are read ahead. Apps that are added, replaced or removed meanwhile
         count from the next ones on.
         """
-        for some in in_turn(streamed(texts), STREAM_TEXTS):
-            yield from self.predict(some, apps)
+        batches = in_turn(streamed(texts), STREAM_TEXTS)
+        yield from stream_results(batches, lambda batch: self.predict(batch, apps), MAX_CHARACTERS)
 
     def embed(self, texts: str | Sequence[str]) -> np.ndarray:
         """The text classification family's embedding of each text, ``(N, D)`` float32.
@@ -239,11 +242,8 @@ class Runtime:
 def _readable(texts: Any) -> list[str]:
     every = listed(texts)
     for number, text in enumerate(every):
-        if len(text) > MAX_CHARACTERS:
-            raise UserError(
-                f"text {number} has {len(text):,} characters; at most {MAX_CHARACTERS:,} are "
-                "read at once: cut it into its parts"
-            )
+        if fault := too_long(text, MAX_CHARACTERS):
+            raise UserError(f"text {number} has {fault}")
     return every
 
 

@@ -9,13 +9,12 @@ from collections.abc import Callable
 from typing import Any
 
 import typer
-from rich.console import Console
 
 from onetrunk import __version__
 from onetrunk.cli import bundle
 from onetrunk.cli.adapt import adapt
 from onetrunk.cli.benchmark import benchmark
-from onetrunk.cli.console import printed_notes
+from onetrunk.cli.console import printed_notes, say
 from onetrunk.cli.demo import demo
 from onetrunk.cli.evaluate import evaluate
 from onetrunk.cli.export import export
@@ -58,20 +57,16 @@ def _guarded(verb: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(verb)
     def run(*arguments: Any, **options: Any) -> None:
-        errors = Console(stderr=True, highlight=False, soft_wrap=True)
         try:
             verb(*arguments, **options)
         except UserError as error:
-            errors.print("[bold red]error:[/]", end=" ")
-            errors.print(str(error), markup=False)
+            say("error:", "bold red", error)
             raise typer.Exit(USER_ERROR) from None
         except ModuleNotFoundError as error:
-            errors.print("[bold red]error:[/]", end=" ")
-            errors.print(f"this needs {error.name}: pip install 'onetrunk[train]'", markup=False)
+            say("error:", "bold red", f"this needs {error.name}: pip install 'onetrunk[train]'")
             raise typer.Exit(USER_ERROR) from None
         except KeyboardInterrupt as stop:
-            errors.print("[bold]interrupted:[/]", end=" ")
-            errors.print(str(stop) or "nothing was written", markup=False)
+            say("interrupted:", "bold", str(stop) or "nothing was written")
             raise typer.Exit(INTERRUPTED) from None
 
     return run

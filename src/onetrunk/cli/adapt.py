@@ -144,18 +144,20 @@ def adapt(
 
 def _report(app: App, out: Path, neighbours: bool) -> None:
     """Say what was written, and what a user should know of it."""
-    from onetrunk.cli.console import console
+    from rich.text import Text
+
+    from onetrunk.cli.console import console, wrote
 
     record, rows = app.record, app.record["train_rows"]
-    console.print(
-        f"[bold green]wrote[/] {out}  {app.family.name}, {app.kind}, {rows} rows, "
+    wrote(
+        f"{out}  {app.family.name}, {app.kind}, {rows} rows, "
         f"{_choices(app)}, {record['trainable_parameters']:,} parameters, {record['seconds']} s"
     )
     if auto := record.get("auto"):
         tried = ", ".join(map(_tried, auto["tried"]))
-        console.print(f"  {tried}: {auto['why']}", markup=False)
+        console.print(f"  {tried}: {auto['why']}")
     if texts := record["unlabelled_rows"]:
-        console.print(f"  taught by {record['teacher']} on {texts} more texts", markup=False)
+        console.print(f"  taught by {record['teacher']} on {texts} more texts")
     if long := record["train_long"]:
         console.print(
             f"  {long} of {rows} training texts are longer than {app.max_length} tokens "
@@ -168,10 +170,8 @@ def _report(app: App, out: Path, neighbours: bool) -> None:
         rest = [
             f"{key} {value:.1f}" for key, value in scores.items() if key not in (metric, "rows")
         ]
-        console.print(
-            f"  test ({scores['rows']} rows): [bold]{metric} {scores[metric]:.1f}[/]  "
-            + "  ".join(rest)
-        )
+        best = Text(f"{metric} {scores[metric]:.1f}", style="bold")
+        console.print(f"  test ({scores['rows']} rows):", best, "", "  ".join(rest))
 
 
 def _tried(way: dict[str, Any]) -> str:

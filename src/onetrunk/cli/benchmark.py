@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from onetrunk.errors import UserError
 
@@ -67,7 +68,7 @@ def benchmark(
     loaded = load_suite(suite, files=not pack, encoder=encoder)
     if pack:
         count = pack_cells(out)
-        console.print(f"{out / TABLE} holds {count:,} cell{'s' * (count != 1)}", markup=False)
+        console.print(f"{out / TABLE} holds {count:,} cell{'s' * (count != 1)}")
         return
     if threads is not None:
         import torch
@@ -78,9 +79,9 @@ def benchmark(
         return
     state = survey(loaded, out)
     for line in state.lines():
-        console.print(line + (": would be kept" if keep_stale else ""), markup=False)
+        console.print(line + (": would be kept" if keep_stale else ""))
     if state.untrained:
-        console.print(f"backbones to train: {', '.join(state.untrained)}", markup=False)
+        console.print(f"backbones to train: {', '.join(state.untrained)}")
     _print(survey_table(loaded, state))
 
 
@@ -99,7 +100,7 @@ def _run(suite: Suite, out: Path, keep_stale: bool) -> None:
                     bar.reset(task, completed=done, total=total)
                 elif done > shown.completed and not console.is_terminal:
                     # Nothing is drawn there: a line shows that the run is alive.
-                    console.print(f"{done:,} of {total:,} cells, {what}", markup=False)
+                    console.print(f"{done:,} of {total:,} cells, {what}")
                 bar.update(task, completed=done, total=total, note=what)
 
             cells = run_suite(suite, out, watch, keep_stale)
@@ -126,15 +127,17 @@ def means_table(suite: Suite, cells: Sequence[Cell], caption: str = "") -> Table
         for column in results.columns:
             cells_of_column = results.cells_of(column, strategy)
             scores = results.scores(column, strategy)
-            means.append(_count(cells_of_column) if scores is None else f"{scores.mean():.2f}")
+            mean = None if scores is None else Text(f"{scores.mean():.2f}")
+            means.append(mean or _count(cells_of_column))
             every += cells_of_column
         table.add_row(strategy.name, *means, _count(every))
     return table
 
 
-def _count(cells: Sequence[Cell | None]) -> str:
+def _count(cells: Sequence[Cell | None]) -> Text:
     exist = sum(cell is not None for cell in cells)
-    return str(exist) if exist == len(cells) else f"[yellow]{exist} of {len(cells)}[/]"
+    all_exist = exist == len(cells)
+    return Text(str(exist)) if all_exist else Text(f"{exist} of {len(cells)}", style="yellow")
 
 
 def survey_table(suite: Suite, survey: Survey) -> Table:
@@ -151,7 +154,7 @@ def survey_table(suite: Suite, survey: Survey) -> Table:
                 counts[strategy.name, task.name, state] for state in ("done", "stale", "missing")
             )
             colour = "yellow" if stale or missing else "green"
-            cells.append(f"[{colour}]{done}/{stale}/{missing}[/]")
+            cells.append(Text(f"{done}/{stale}/{missing}", style=colour))
         table.add_row(task.name, *cells)
     return table
 

@@ -30,11 +30,11 @@ def add(
     """
     from onetrunk.apps.load import load_apps_and_backbone
     from onetrunk.bundle.change import add_apps
-    from onetrunk.cli.console import console
+    from onetrunk.cli.console import wrote
 
     loaded, added = load_apps_and_backbone(apps, backbone)
     add_apps(bundle, loaded, added)
-    console.print(f"[bold green]wrote[/] {bundle}: {', '.join(added)}")
+    wrote(f"{bundle}: {', '.join(added)}")
 
 
 def remove(
@@ -46,10 +46,10 @@ def remove(
     Example: [cyan]onetrunk bundle remove phone dish[/]
     """
     from onetrunk.bundle.change import remove_apps
-    from onetrunk.cli.console import console
+    from onetrunk.cli.console import wrote
 
     remove_apps(bundle, apps)
-    console.print(f"[bold green]wrote[/] {bundle}: without {', '.join(apps)}")
+    wrote(f"{bundle}: without {', '.join(apps)}")
 
 
 def adapters(
@@ -64,10 +64,10 @@ def adapters(
     Example: [cyan]onetrunk bundle adapters phone --out phone-adapters[/]
     """
     from onetrunk.bundle.ort_adapters import write_adapters
-    from onetrunk.cli.console import console
+    from onetrunk.cli.console import wrote
 
     for name in write_adapters(bundle, out, overwrite):
-        console.print(f"[bold green]wrote[/] {out / name}")
+        wrote(out / name)
 
 
 def report(
@@ -86,7 +86,7 @@ def report(
     Example: [cyan]onetrunk bundle report phone[/]
     """
     from onetrunk.bundle.costs import TEXT, measure_costs, plot_costs
-    from onetrunk.cli.console import console, progress_bar, stdout
+    from onetrunk.cli.console import progress_bar, stdout, wrote
     from onetrunk.prefinetuning.plot import save_figure
     from onetrunk.storage import atomic_folder, refuse_existing, write_json
 
@@ -108,7 +108,7 @@ def report(
         with atomic_folder(out, overwrite) as folder:
             write_json(folder / "costs.json", asdict(costs))
             save_figure(plot_costs(costs), folder / "costs.png")
-        console.print(f"[bold green]wrote[/] {out}")
+        wrote(out)
 
 
 def cost_tables(costs: Costs) -> list[Table]:

@@ -6,17 +6,33 @@ from contextlib import contextmanager
 
 from rich import progress as rich_progress
 from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
 from onetrunk.progress import Progress
 
+
+def _console(stderr: bool) -> Console:
+    # What a user wrote is printed as it is, be it "[red]" or ":smile:"; our colours are Text.
+    return Console(stderr=stderr, highlight=False, soft_wrap=True, markup=False, emoji=False)
+
+
 # Results go to stdout; everything a person watches goes to stderr.
-console = Console(stderr=True, highlight=False, soft_wrap=True)
+console = _console(stderr=True)
 
 
 def stdout() -> Console:
     """A console for results."""
-    return Console(highlight=False, soft_wrap=True)
+    return _console(stderr=False)
+
+
+def say(lead: str, style: str, message: object) -> None:
+    """Print a line on stderr that begins with a coloured word."""
+    console.print(Text(lead, style=style), str(message))
+
+
+def wrote(what: object) -> None:
+    """Say what a verb wrote."""
+    say("wrote", "bold green", what)
 
 
 def progress_bar(period: float = 30.0) -> rich_progress.Progress:
@@ -26,13 +42,13 @@ def progress_bar(period: float = 30.0) -> rich_progress.Progress:
     until the end, so that log files stay readable.
     """
     return rich_progress.Progress(
-        rich_progress.TextColumn("[bold]{task.description}"),
+        rich_progress.TextColumn("{task.description}", style="bold", markup=False),
         rich_progress.BarColumn(bar_width=24),
         rich_progress.MofNCompleteColumn(),
         rich_progress.TimeElapsedColumn(),
         rich_progress.TextColumn("ETA"),
         rich_progress.TimeRemainingColumn(),
-        rich_progress.TextColumn("{task.fields[note]}"),
+        rich_progress.TextColumn("{task.fields[note]}", markup=False),
         console=console,
         speed_estimate_period=period,
     )
@@ -68,8 +84,10 @@ def watched(title: str, at_once: str = "", early: str = "") -> Iterator[Progress
 
 class _Notes(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        lead = "[yellow]note:[/] " if record.levelno >= logging.WARNING else ""
-        console.print(f"{lead}{escape(record.getMessage())}")
+        if record.levelno >= logging.WARNING:
+            say("note:", "yellow", record.getMessage())
+        else:
+            console.print(record.getMessage())
 
 
 @contextmanager

@@ -53,7 +53,7 @@ def demo(
     for step in steps(out, seed, overwrite):
         console.rule(step.heading)
         for command in step.commands:
-            console.print(f"\n$ {shlex.join(command)}", style="bold cyan", markup=False)
+            console.print(f"\n$ {shlex.join(command)}", style="bold cyan")
             try:
                 code = run(command)
             except KeyboardInterrupt:
@@ -67,7 +67,6 @@ def demo(
     console.print(
         f"plots: {out}/scores.png, {out}/tpl/losses.png   "
         f"this demo took {time.perf_counter() - start:.0f} s",
-        markup=False,
     )
 
 

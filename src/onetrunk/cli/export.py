@@ -58,7 +58,7 @@ def export(
     --check news=test.conll[/]
     """
     from onetrunk.bundle.export import export as export_apps
-    from onetrunk.cli.console import console, watched
+    from onetrunk.cli.console import console, watched, wrote
 
     if int8 and int4:
         raise UserError("weights are of 8 bits or of 4: give --int8 or --int4")
@@ -87,5 +87,5 @@ def export(
             overwrite=overwrite,
             progress=progress,
         )
-    console.print(str(exported), markup=False)
-    console.print(f"[bold green]wrote[/] {out}")
+    console.print(str(exported))
+    wrote(out)

@@ -88,7 +88,7 @@ def label(
 
     Example: [cyan]onetrunk label news.jsonl --with spacy:en_core_web_sm --out data/news[/]
     """
-    from onetrunk.cli.console import console, stdout, watched
+    from onetrunk.cli.console import say, stdout, watched
     from onetrunk.data.sources import stream_texts
     from onetrunk.label.base import Unfinished
     from onetrunk.label.compare import Sample
@@ -102,7 +102,7 @@ def label(
         if against:
             raise UserError("--against compares labelers of entities; pairs have none")
         report = _pairs(raw, name, out, split, names, overwrite)
-        stdout().print(f"{report['pairs']:,} pairs in {out}", markup=False)
+        stdout().print(f"{report['pairs']:,} pairs in {out}")
         return
     chat = None
     if endpoint:
@@ -134,8 +134,7 @@ def label(
         with watched("label") as progress:
             report = run_label(source, first, out, second, shard_rows, overwrite, progress)
     except Unfinished as stop:
-        console.print("[bold]stopped:[/]", end=" ")
-        console.print(str(stop), markup=False)
+        say("stopped:", "bold", stop)
         raise typer.Exit(UNFINISHED) from None
     except KeyboardInterrupt:
         raise KeyboardInterrupt("finished work is kept; the same command goes on") from None
@@ -197,4 +196,4 @@ def _print(report: dict[str, Any], out: Path) -> None:
             f"same type {agreement['typed_agreement']}"
         )
     for line in lines:
-        stdout().print(line, markup=False)
+        stdout().print(line)

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.progress import TaskID
 
-from onetrunk.cli.console import console, progress_bar
+from onetrunk.cli.console import console, progress_bar, wrote
 from onetrunk.errors import UserError, nearest
 
 # Off a terminal there is no bar. Instead a line is printed after this number of steps.
@@ -72,8 +72,8 @@ def prefinetune(
         backbone = run(settings, out, overwrite, device, resume, every, tensorboard, progress)
     processes, record = Processes.join(device), backbone.record
     if processes.first:
-        console.print(
-            f"[bold green]wrote[/] {out}  strategy {settings.strategy}, {record['steps']} steps, "
+        wrote(
+            f"{out}  strategy {settings.strategy}, {record['steps']} steps, "
             f"{record['useful_tokens']:,} tokens in {record['seconds']['training']} s, "
             f"{record['precision']}, primary LoRAs: {', '.join(backbone.primary_loras) or 'none'}"
         )

@@ -11,7 +11,10 @@ _COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "red")
 def pretty(result: dict[str, Any]) -> Text:
     """One text with what every app found in it: entities marked in place, labels with bars."""
     out = Text()
-    out.append(result["text"] or "(empty text)", style="bold").append("\n")
+    shown = "(no text)" if result["text"] is None else result["text"] or "(empty text)"
+    out.append(shown, style="bold").append("\n")
+    if "error" in result:
+        return out.append(f"  error: {result['error']}\n", style="red")
     width = max(map(len, result["apps"]))
     for name, found in result["apps"].items():
         out.append(f"  {name:>{width}}  ", style="dim")

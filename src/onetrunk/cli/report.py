@@ -34,7 +34,7 @@ def report(
     """
     from onetrunk.benchmark.report import write_report
     from onetrunk.benchmark.suite_file import load_suite
-    from onetrunk.cli.console import console, progress_bar
+    from onetrunk.cli.console import progress_bar, say, wrote
     from onetrunk.storage import refuse_existing
 
     to = to or out / "report"
@@ -50,5 +50,5 @@ def report(
 
         results = write_report(loaded, out, to, chosen, overwrite, watch)
     for line in results.mixed():
-        console.print(f"note: {line}", markup=False)
-    console.print(f"[bold green]wrote[/] {to / 'report.html'}, report.md, report.json")
+        say("note:", "yellow", line)
+    wrote(f"{to / 'report.html'}, report.md, report.json")

@@ -9,6 +9,7 @@ from onetrunk.data.formats.labelstudio import is_address
 from onetrunk.data.formats.table import Table
 from onetrunk.data.notes import Notes
 from onetrunk.data.rows import AnnotatedText, LabelledText, Pair
+from onetrunk.errors import UserError
 
 RECENT = 2**20
 """How many hashes are kept in a set, which is fast, before they are sorted into an array."""
@@ -26,8 +27,10 @@ class Findings:
         self._spellings: dict[str, str] = {}  # as it looks, without case -> as it first occurred
         self._labels: set[str] = set()
 
-    def check(self, row: Row, table: Table, index: int) -> None:
+    def check(self, row: Row | UserError, table: Table, index: int) -> None:
         """Check a row, which was read from the row of a table with this index."""
+        if isinstance(row, UserError):
+            return
         texts, annotations, labels = _parts(row)
         if any(not text or text.isspace() for text in texts):
             self._notes.add("texts that are empty or white space", table.at(index))

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from onetrunk.data.formats.hub import hub_fingerprint, hub_spec
 from onetrunk.data.formats.memory import InMemory
 from onetrunk.data.formats.text import stem_of, suffix_of
-from onetrunk.errors import UserError
+from onetrunk.errors import UserError, alike
 from onetrunk.storage import read_json, sha256_of_files
 
 SUFFIXES = (
@@ -103,6 +103,7 @@ def missing(path: Path) -> NoReturn:
         absent = absent.parent
     names = [entry.name for entry in absent.parent.iterdir()] if absent.parent.is_dir() else []
     close = get_close_matches(absent.name, sorted(names), n=1)
+    close = [name for name in close if alike(absent.stem, Path(name).stem)]  # not by ".txt" alone
     shown = close if absent == path else [str(absent.with_name(name)) for name in close]
     hint = f"; did you mean {shown[0]!r}?" if shown else ""
     raise UserError(f"no such file: {path}{hint}")

@@ -127,7 +127,7 @@ def k_shot(rows_labels: RowLabels, k: int, seed: int = 0, notes: Notes | None = 
     """
     _check_rows(rows_labels)
     if k < 1:
-        raise UserError(f"k = {k}: at least 1 is needed")
+        raise UserError(f"shots {k}: must be at least 1")
     rng = np.random.default_rng(seed)
     rows_with: dict[str, list[int]] = {}
     for row in rng.permutation(len(rows_labels)).tolist():

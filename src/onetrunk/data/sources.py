@@ -36,7 +36,7 @@ from onetrunk.data.rows import AnnotatedText, LabelledText, Pair
 from onetrunk.data.schemes import Converter
 from onetrunk.errors import UserError, nearest
 
-_Read = TypeVar("_Read", bound=Row)
+_Read = TypeVar("_Read", bound=Row | UserError)
 _Formats = Mapping[str, Callable[[Path], Stream]]
 
 _COLUMNS: _Formats = {
@@ -50,6 +50,11 @@ _PAIRS: _Formats = {**_COLUMNS, ".csv": comma_separated, ".tsv": tab_separated}
 _CLASSIFICATION: _Formats = {**_PAIRS, ".spacy": docbin}
 _NER: _Formats = {**_COLUMNS, **_CONLL, ".spacy": docbin, ".tsv": conll, ".txt": conll}
 _TEXTS: _Formats = {**_CLASSIFICATION, **_CONLL, ".txt": plain}
+_TEXTS_OR_FAULTS: _Formats = {
+    **_TEXTS,
+    ".jsonl": partial(jsonl, keep_faults=True),
+    ".json": partial(json_array, keep_faults=True),
+}
 
 
 def stream_ner(
@@ -126,6 +131,17 @@ def stream_texts(spec: Spec, notes: Notes | None = None, split: str = "train") -
     are joined by spaces. A list in memory may hold strings. Annotations are not read.
     """
     return _stream(spec, notes, split, _TEXTS, columns.texts)
+
+
+def stream_texts_or_faults(
+    spec: Spec, notes: Notes | None = None, split: str = "train"
+) -> Iterator[str | UserError]:
+    """Yield what :func:`stream_texts` does, and for a row that cannot be read its error.
+
+    Raises UserError for a source of which nothing more can be read: no row, no column of texts,
+    bytes that are not UTF-8, or a line of a table with more or fewer cells than the header.
+    """
+    return _stream(spec, notes, split, _TEXTS_OR_FAULTS, columns.texts_or_faults)
 
 
 def stream_columns(

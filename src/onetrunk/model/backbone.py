@@ -28,12 +28,16 @@ class Backbone:
     about the run: recipe, data hashes and more.
     """
 
-    encoder: Encoder = field(repr=False)
+    encoder: Encoder
     k: int
-    primary_loras: dict[str, LoraAdapter] = field(default_factory=dict, repr=False)
+    primary_loras: dict[str, LoraAdapter] = field(default_factory=dict)
     pooling: Pooling = "mean"
-    record: dict[str, Any] = field(default_factory=dict, repr=False)
+    record: dict[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
+
+    def __repr__(self) -> str:
+        primary = ", ".join(self.primary_loras) or "none"
+        return f"Backbone({self.encoder.source!r}, k={self.k}, primary LoRAs: {primary})"
 
     def __post_init__(self) -> None:
         self.fingerprint = self.fingerprint or self.encoder.fingerprint()

@@ -9,7 +9,6 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-import safetensors
 import torch
 from huggingface_hub import (
     get_hf_file_metadata,
@@ -21,10 +20,23 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from onetrunk.errors import UserError, nearest_path
+from onetrunk.model.checks import (
+    ADAPTER_CONFIG,
+    CONFIG,
+    TOKENIZER,
+    TOKENIZER_CONFIG,
+    WEIGHTS,
+    carries_adapter,
+    check_config,
+    check_files,
+    check_special_tokens,
+    check_tokenizer,
+    check_weights,
+    explained,
+)
 from onetrunk.model.encoder import Encoder, architecture_of
 from onetrunk.model.packing import ATTENTION
 
-CONFIG, ADAPTER_CONFIG = "config.json", "adapter_config.json"
 # Names of models at a hub: ``owner/name`` or a single word.
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 # The number of folders that are looked at for a suggestion.
@@ -34,11 +46,16 @@ _MOST_FOLDERS = 1000
 def load_encoder(name: str) -> Encoder:
     """Load an encoder in fp32 from a local folder, a hub name or ``package:NAME``.
 
-    Raises :class:`UserError` if its architecture is not supported, and as :func:`load_pretrained`.
+    Raises :class:`UserError` if its architecture is not supported, if it is configured to compute
+    what onetrunk does not, and as :func:`load_pretrained`.
     """
-    model, tokenizer = load_pretrained(
-        name, "encoder", AutoModel, lambda config: architecture_of(config, name)
-    )
+
+    def check(config: Any) -> None:
+        architecture_of(config, name)
+        check_config(config, f"encoder {name!r}")
+
+    model, tokenizer = load_pretrained(name, "encoder", AutoModel, check)
+    check_special_tokens(tokenizer, f"encoder {name!r}")
     model.set_attn_implementation(ATTENTION)
     return Encoder(model, tokenizer, name)
 
@@ -50,66 +67,31 @@ def load_pretrained(
 
     ``loader`` is one of transformers' Auto classes. ``role`` is what messages call the model.
     ``check`` sees the configuration before weights are read. Only safetensors weights are read.
-    Raises :class:`UserError` if the source does not exist; if it lacks a weight (nothing is
-    initialised at random) or a fast tokenizer; if it carries an adapter; and if the tokenizer
-    has entries for which there is no embedding.
+    Raises :class:`UserError` if the source does not exist, if a file is damaged, and for what
+    :mod:`onetrunk.model.checks` refuses (nothing is initialised at random or left out).
     """
-    source = _locate(name, role)
-    try:
-        config = AutoConfig.from_pretrained(source)
-    except (OSError, ValueError) as error:
-        raise UserError(f"cannot load {role} {name!r}: {_first_line(error)}") from None
-    check(config)
-    try:
-        with quiet():
-            model, info = loader.from_pretrained(
-                source,
-                config=config,
-                dtype=torch.float32,
-                use_safetensors=True,
-                ignore_mismatched_sizes=True,  # refused below, in our words
-                output_loading_info=True,
-            )
-        tokenizer = AutoTokenizer.from_pretrained(source)
-    except (OSError, ValueError, safetensors.SafetensorError) as error:
-        raise UserError(f"cannot load {role} {name!r}: {_first_line(error)}") from None
-    _check_weights(model, info, f"{role} {name!r}")
-    _check_tokenizer(model, tokenizer, f"{role} {name!r}")
+    location, source = _locate(name, role), f"{role} {name!r}"
+    with explained(source, f"{CONFIG} cannot be read"):
+        config = AutoConfig.from_pretrained(location)
+        check(config)
+    if Path(location).is_dir():
+        check_files(Path(location), source)
+    with explained(source, f"no model can be made from {CONFIG}"), quiet():
+        model, info = loader.from_pretrained(
+            location,
+            config=config,
+            dtype=torch.float32,
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,  # refused below, in our words
+            output_loading_info=True,
+        )
+    with explained(source, f"{TOKENIZER} or {TOKENIZER_CONFIG} cannot be read"):
+        tokenizer = AutoTokenizer.from_pretrained(location)
+    check_weights(model, info, source)
+    check_tokenizer(model, tokenizer, source)
     if any(key.startswith("pooler.") for key in info["missing_keys"]):
         model.pooler = None
     return model.eval(), tokenizer
-
-
-def _check_weights(model: Any, info: dict[str, Any], source: str) -> None:
-    """Refuse weights that were not in the file, and those of an adapter (from a hub, say)."""
-    missing = sorted(key for key in info["missing_keys"] if not key.startswith("pooler."))
-    mismatched = sorted(str(key[0]) for key in info["mismatched_keys"])  # (key, shape, shape)
-    if missing or mismatched:
-        fault = (missing + mismatched)[0]
-        raise UserError(f"{source} has no usable weight for {fault!r}; refusing random weights")
-    if getattr(model, "_hf_peft_config_loaded", False):
-        raise _carries_adapter(source)
-
-
-def _check_tokenizer(model: Any, tokenizer: Any, source: str) -> None:
-    vocabulary = tokenizer.get_vocab()
-    # Without its files transformers makes up a tokenizer that knows only the special tokens.
-    if not tokenizer.is_fast or set(vocabulary) <= set(tokenizer.all_special_tokens):
-        raise UserError(f"{source} has no tokenizer.json; a fast tokenizer is needed")
-    entries, rows = max(vocabulary.values()) + 1, model.get_input_embeddings().num_embeddings
-    if entries > rows:
-        raise UserError(
-            f"{source}: the tokenizer has {entries} entries, but the embedding only {rows}: a text "
-            "with one of the others could not be read; resize the embedding, or use the tokenizer "
-            "that the model was trained with"
-        )
-
-
-def _carries_adapter(source: str) -> UserError:
-    return UserError(
-        f"{source} carries a PEFT adapter ({ADAPTER_CONFIG}) beside its own weights: merge the "
-        "adapter into the weights, or move its files away"
-    )
 
 
 def _locate(name: str, role: str) -> str:
@@ -123,18 +105,30 @@ def _locate(name: str, role: str) -> str:
     path = Path(name).expanduser()
     if path.is_dir():
         if not (path / CONFIG).exists():
-            hint = nearest_path(path, _model_folders(path))
-            raise UserError(f"{path} is no {role} folder: it has no {CONFIG}{hint}")
+            raise UserError(f"{path} is no {role} folder: {_what_it_is(path)}")
         if (path / ADAPTER_CONFIG).exists():
-            raise _carries_adapter(f"{role} {name!r}")
+            raise carries_adapter(f"{role} {name!r}")
         return str(path)
+    if path.exists():
+        raise UserError(f"{path} is a file: name the folder that holds the {role}")
     hint = nearest_path(path, _model_folders(_existing_parent(path)))
     owner_is_folder = "/" in name and Path(name.split("/")[0]).is_dir()
-    if path.exists() or owner_is_folder or not _HUB_NAME.fullmatch(name):
+    if owner_is_folder or not _HUB_NAME.fullmatch(name):
         raise UserError(f"no such folder: {name}{hint}")
     if fault := _fault_at_hub(name):
         raise UserError(f"no such folder: {name}, nor such a model at the hub ({fault}){hint}")
     return name
+
+
+def _what_it_is(folder: Path) -> str:
+    """What a folder without ``config.json`` is, and what to do."""
+    if not any(folder.iterdir()):
+        return "it is empty"
+    if (folder / "app.json").exists():
+        return "it is an app; onetrunk.load opens it, and its app.json names its backbone"
+    if (folder / "bundle.json").exists():
+        return "it is a bundle, which cannot be trained on; onetrunk.load opens it"
+    return f"it has no {CONFIG}{nearest_path(folder, _model_folders(folder))}"
 
 
 def _fault_at_hub(name: str) -> str:
@@ -159,9 +153,9 @@ def _in_package(package: str, source: str) -> str:
         raise UserError(f"{source}: no installed package {package!r}{hint}")
     root = Path(next(iter(spec.submodule_search_locations)))
     configs = sorted(root.rglob(CONFIG), key=lambda file: len(file.parts))
-    folders = [file.parent for file in configs if (file.parent / "model.safetensors").exists()]
+    folders = [file.parent for file in configs if (file.parent / WEIGHTS).exists()]
     if not folders:
-        raise UserError(f"{source}: package {package!r} holds no model.safetensors")
+        raise UserError(f"{source}: package {package!r} holds no {WEIGHTS}")
     return str(folders[0])
 
 
@@ -194,7 +188,3 @@ def quiet() -> Iterator[None]:
         transformers_logging.set_verbosity(verbosity)
         if bars:
             transformers_logging.enable_progress_bar()
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0]

@@ -106,7 +106,7 @@ def restore_checkpoint(trainer: Trainer, checkpoint: Checkpoint) -> None:
         if name not in tensors or name not in modules or tensors[name].shape != modules[name].shape:
             raise UserError(
                 f"{checkpoint.folder} was written by another version of onetrunk: "
-                f"tensor {name!r} differs; start again with --overwrite"
+                f"tensor {name!r} differs; start again with overwrite"
             )
     with torch.no_grad():
         for name in module_names:

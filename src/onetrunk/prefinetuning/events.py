@@ -18,8 +18,7 @@ def require_tensorboard() -> None:
     """Raise :class:`UserError` if event files cannot be written here."""
     if importlib.util.find_spec("tensorboardX") is None:
         raise UserError(
-            "--tensorboard needs onetrunk's extra 'tensorboard': "
-            "pip install 'onetrunk[tensorboard]'"
+            "tensorboard needs onetrunk's extra 'tensorboard': pip install 'onetrunk[tensorboard]'"
         )
 
 

@@ -85,8 +85,8 @@ class WorkFolder:
         if not resume:
             if paths and not overwrite:
                 raise UserError(
-                    f"{paths[0]} was left by a run that did not end: pass --resume to go on from "
-                    "there, or --overwrite to start again"
+                    f"{paths[0]} was left by a run that did not end: set resume to go on from "
+                    "there, or overwrite to start again"
                 )
             return None
         if not paths:
@@ -96,7 +96,7 @@ class WorkFolder:
         for key, before, now in differences(saved, _json(recipe)):
             raise UserError(
                 f"{self.folder} belongs to another recipe: {key} was {before}, now {now}; change "
-                "it back, choose another --out, or start again with --overwrite"
+                "it back, choose another folder, or start again with overwrite"
             )
         run = sha256_of_files(self.folder / _RUN)
         faults: list[str] = []
@@ -113,7 +113,7 @@ class WorkFolder:
             notes.log()
             logger.info("going on from %s: %d steps are done", path, checkpoint.step)
             return checkpoint
-        raise UserError(f"no checkpoint can be used; start again with --overwrite ({faults[0]})")
+        raise UserError(f"no checkpoint can be used; start again with overwrite ({faults[0]})")
 
     def resume(self, trainer: Trainer, recipe: Recipe, checkpoint: Checkpoint) -> None:
         """Bring a fresh trainer to a checkpoint. Raises :class:`UserError` if data changed."""
@@ -121,7 +121,7 @@ class WorkFolder:
         for key, _, _ in differences(saved, identity(trainer, recipe)["data"]):
             raise UserError(
                 f"the {key} has changed since {checkpoint.folder} was written: change it back, or "
-                "start again with --overwrite"
+                "start again with overwrite"
             )
         restore_checkpoint(trainer, checkpoint)
 
@@ -151,7 +151,7 @@ class WorkFolder:
         saved = self.checkpoints()
         if not saved:
             return ""
-        return f"{saved[0]} is kept; the same command with --resume goes on from there"
+        return f"{saved[0]} is kept; the same run with resume goes on from there"
 
     def discard(self) -> None:
         """Delete the folder."""

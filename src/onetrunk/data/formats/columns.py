@@ -204,6 +204,19 @@ def texts(stream: Stream, notes: Notes) -> Rows[str]:
     return stream.tables("text"), lambda table, row: string(table, "text", row)
 
 
+def texts_or_faults(stream: Stream, notes: Notes) -> Rows[str | UserError]:
+    """Read what :func:`texts` does; the error of a row that cannot be read stands in its place."""
+    tables, text = texts(stream, notes)
+
+    def text_or_fault(table: Table, row: int) -> str | UserError:
+        try:
+            return text(table, row)
+        except UserError as fault:
+            return fault
+
+    return tables, text_or_fault
+
+
 def strings(stream: Stream, notes: Notes, names: Sequence[str]) -> Rows[tuple[str, ...]]:
     """Read columns of strings."""
     return (

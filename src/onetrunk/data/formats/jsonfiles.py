@@ -6,29 +6,28 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from onetrunk.data.formats.table import Stream, record_stream, show, wrong
+from onetrunk.data.formats.table import Record, Stream, record_stream, show, wrong
 from onetrunk.data.formats.text import lines, nul_byte, open_text
 from onetrunk.errors import UserError
 
-_Record = dict[str, Any]
 _NO_SPACE = re.compile(r"[^ \t\r\n]")
 
 
-def jsonl(file: Path) -> Stream:
+def jsonl(file: Path, keep_faults: bool = False) -> Stream:
     """Return a stream of the objects of a JSON Lines file, one a line; blank lines are skipped."""
-    return record_stream(str(file), lambda: _json_lines(file), in_lines=True)
+    return record_stream(str(file), lambda: _json_lines(file), True, keep_faults)
 
 
-def json_array(file: Path) -> Stream:
+def json_array(file: Path, keep_faults: bool = False) -> Stream:
     """Return a stream of the objects of a ``.json`` file, which is held in memory.
 
     Such a file is often one long line, so the place of a row is its number.
     """
     rows = list(_elements(file))
-    return record_stream(str(file), lambda: rows)
+    return record_stream(str(file), lambda: rows, False, keep_faults)
 
 
-def _json_lines(file: Path) -> Iterator[tuple[int, _Record]]:
+def _json_lines(file: Path) -> Iterator[tuple[int, Record]]:
     for number, line in enumerate(lines(file), 1):
         if not line.strip():  # usual at the end of a file
             continue
@@ -36,11 +35,12 @@ def _json_lines(file: Path) -> Iterator[tuple[int, _Record]]:
         try:
             value = _decoder.decode(line.lstrip("\ufeff"))  # a file that was joined to another
         except (ValueError, RecursionError) as error:
-            raise UserError(f"{where}: invalid JSON: {error}") from None
-        yield number, _record(value, where, "the line", "\\u" in line)
+            yield number, UserError(f"{where}: invalid JSON: {error}")
+        else:
+            yield number, _record(value, where, "the line", "\\u" in line)
 
 
-def _elements(file: Path) -> Iterator[tuple[int, _Record]]:
+def _elements(file: Path) -> Iterator[tuple[int, Record]]:
     with open_text(file) as stream:
         text = stream.read()
 
@@ -67,8 +67,8 @@ def _elements(file: Path) -> Iterator[tuple[int, _Record]]:
         yield number, _record(element, f"{file}, row {number}", "the element", "\\u" in text)
 
 
-def _unique_keys(pairs: list[tuple[str, Any]]) -> _Record:
-    record: _Record = {}
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    record: dict[str, Any] = {}
     for key, value in pairs:
         if key in record:  # by default, the last value would win
             raise ValueError(f"the key {show(key)} occurs twice")
@@ -79,16 +79,16 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> _Record:
 _decoder = json.JSONDecoder(object_pairs_hook=_unique_keys)
 
 
-def _record(value: Any, where: str, what: str, has_escapes: bool) -> _Record:
+def _record(value: Any, where: str, what: str, has_escapes: bool) -> Record:
     if has_escapes:
         try:
             json.dumps(value, ensure_ascii=False).encode()
         except UnicodeEncodeError as error:  # half a surrogate pair: no tokenizer takes it
-            raise UserError(f"{where}: invalid JSON: {error}") from None
+            return UserError(f"{where}: invalid JSON: {error}")
     match value:
         case dict():
             return value
         case [str() as text, dict() as annotations]:  # spaCy's simple training data
             return {"text": text, **annotations}
         case _:
-            raise wrong(where, what, value, "a JSON object like {...}")
+            return wrong(where, what, value, "a JSON object like {...}")

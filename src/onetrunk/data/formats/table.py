@@ -9,6 +9,8 @@ from onetrunk.data.notes import Notes
 from onetrunk.errors import UserError, nearest
 
 _T = TypeVar("_T")
+Record = dict[str, Any] | UserError
+"""A row by the names of its columns, or why it could not be read."""
 
 BLOCK = 1000
 """How many rows are held at a time."""
@@ -72,28 +74,47 @@ def _with_columns(table: Table, names: Sequence[str]) -> Table:
 
 def record_stream(
     source: str,
-    records: Callable[[], Iterable[tuple[int, dict[str, Any]]]],
+    records: Callable[[], Iterable[tuple[int, Record]]],
     in_lines: bool = False,
+    keep_faults: bool = False,
 ) -> Stream:
     """Return a stream of objects with their numbers; the keys of the first block are the columns.
 
-    Raises UserError if there are no objects and, while reading, for one without a column.
+    Raises UserError if there are no objects and, while reading, for one that could not be read or
+    lacks a column. With ``keep_faults`` the error becomes the row's cells, and :func:`string`
+    raises it.
     """
 
     def read(names: Sequence[str], optional: Sequence[str]) -> Iterator[Table]:
         for block in blocks(records()):
-            numbers = [number for number, _ in block]
-            columns = {name: [row.get(name) for _, row in block] for name in (*names, *optional)}
-            table = Table(source, columns, numbers, in_lines)
+            columns: dict[str, list[Any]] = {name: [] for name in (*names, *optional)}
+            table = Table(source, columns, [number for number, _ in block], in_lines)
             for index, (_, row) in enumerate(block):
-                for name in names:
-                    if name not in row:
-                        raise no_column(f"{table.at(index)}:", name, list(row))
+                whole = _with_all(row, names, table, index)
+                if isinstance(whole, UserError) and not keep_faults:
+                    raise whole
+                for name, cells in columns.items():
+                    cells.append(whole if isinstance(whole, UserError) else whole.get(name))
             yield table
 
+    faults = []
     for block in blocks(records()):
-        return Stream(source, list(dict.fromkeys(name for _, row in block for name in row)), read)
-    raise UserError(f"{source} has no rows")
+        rows = [row for _, row in block if not isinstance(row, UserError)]
+        faults += [row for _, row in block if isinstance(row, UserError)]
+        if faults and not keep_faults:
+            break
+        if rows:
+            return Stream(source, list(dict.fromkeys(name for row in rows for name in row)), read)
+    raise faults[0] if faults else UserError(f"{source} has no rows")
+
+
+def _with_all(row: Record, names: Sequence[str], table: Table, index: int) -> Record:
+    """The row, or the error if it lacks a column."""
+    if not isinstance(row, UserError):
+        for name in names:
+            if name not in row:
+                return no_column(f"{table.at(index)}:", name, list(row))
+    return row
 
 
 def blocks(rows: Iterable[_T]) -> Iterator[list[_T]]:
@@ -106,6 +127,8 @@ def blocks(rows: Iterable[_T]) -> Iterator[list[_T]]:
 def string(table: Table, name: str, row: int) -> str:
     """Return a cell that must be a string, or raise UserError."""
     value = table.columns[name][row]
+    if isinstance(value, UserError):
+        raise value
     if not isinstance(value, str):
         raise wrong(table.at(row), repr(name), value, "a string")
     return value
@@ -119,6 +142,8 @@ def strings(table: Table, name: str) -> list[str]:
 def string_list(table: Table, name: str, row: int) -> list[str]:
     """Return a cell that must be a list of strings, or raise UserError."""
     values = table.columns[name][row]
+    if isinstance(values, UserError):
+        raise values
     if not isinstance(values, list):
         raise wrong(table.at(row), repr(name), values, "a list of strings")
     for item, value in enumerate(values):

@@ -1,0 +1,64 @@
+"""What a user named or wrote is printed as it is, never read as rich's markup."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.table import Table
+
+from onetrunk.cli.console import console, printed_notes, say, stdout, watched, wrote
+from onetrunk.data.notes import Notes
+
+ODD = ["[red]", "[/]", "[bold]x[/]", "[/bold]", "[link=a]b", ":smile:", "[[x]]", r"\[x]"]
+Run = Callable[..., Any]
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_every_way_to_print(odd: str, capsys: pytest.CaptureFixture[str]) -> None:
+    table = Table("column", odd, title=odd, caption=odd)
+    table.add_row("cell", odd)
+    notes = Notes()
+    notes.add("odd rows", odd)
+    say("error:", "bold red", odd)
+    wrote(odd)
+    console.print(odd)
+    with printed_notes():
+        notes.log()
+    with watched(odd) as progress:
+        progress(odd, 1, 2)
+        progress(odd, 2, 2)
+    stdout().print(table)
+    stdout().rule(odd)
+    captured = capsys.readouterr()
+    *lines, bar = captured.err.splitlines()
+    assert lines == [f"error: {odd}", f"wrote {odd}", odd, f"note: odd rows: 1 ({odd})"]
+    assert bar.startswith(odd)
+    assert bar.count(odd) == 2
+    assert captured.out.count(odd) == 5
+
+
+def test_names_labels_texts_and_files(run: Run, corpora: Path, tiny_encoder_folder: Any) -> None:
+    data = corpora / "[bold]data[/].jsonl"  # a folder that ends in "["
+    data.parent.mkdir()
+    labels = ["[/]", "[red]"]
+    rows = [{"text": f"call {i} [bold]", "label": labels[i % 2]} for i in range(8)]
+    data.write_text("".join(json.dumps(row) + "\n" for row in [*rows, rows[0]]))
+    app = corpora / "[apps]" / "[red]"
+    made = run(
+        *("adapt", tiny_encoder_folder("bert"), "--family", "tc", "--train", data, "--out", app),
+        *("--adapter", "linear", "--test", data),
+    )
+    assert made.code == 0, made.err
+    assert f"wrote {app}  tc, linear" in made.err
+    assert f"{data}:9)" in made.err  # the repeated row
+    read = run("predict", app, "--text", "[bold] [/]", "--format", "pretty")
+    assert read.code == 0, read.err
+    assert read.out.startswith("[bold] [/]\n")
+    assert "  [red]  " in read.out
+    assert all(f"{label} " in read.out for label in labels)
+    for wrong in (corpora / "[apps]" / "[rde]", corpora / "[/]"):
+        refused = run("predict", wrong, "--text", "x")
+        assert refused.code == 2
+        assert f"no such folder: {wrong}" in refused.err
