@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import chain, pairwise
 from typing import Any
 
@@ -22,6 +23,7 @@ exact = settings(
     max_examples=300,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
+SPACE = re.compile(r"\s")
 texts = st.text(
     st.sampled_from(
         "abZé_1\u0301日本か\u3099שם\u0651\u200b\u200d\u00ad\ufe0f\ufffd\ue000😀👍🏽🇳.@-:' \t\x1c"
@@ -73,16 +75,16 @@ def check(text: str, tokens: list[Span]) -> list[Span]:
     for one, other in pairwise(with_tokens):
         together = any(share(one, unit) and share(other, unit) for unit in units)
         assert together == any(share(one, token) and share(other, token) for token in tokens)
-    # Only a word without a token is of no unit, and only if white space parts it from all units.
+    # No white space parts a word without a token from the rest of its unit.
+    for one, other in chain.from_iterable(map(pairwise, members)):
+        assert {one, other} <= set(with_tokens) or not SPACE.search(text, one[1], other[0])
+    # Only such a word is of no unit, and only if white space parts it from all units.
     left_out = [word for word in words if not any(share(word, unit) for unit in units)]
     assert not set(left_out) & set(with_tokens)
     for start, end in left_out:
-        before = max((stop for _, stop in units if stop <= start), default=None)
-        after = min((first for first, _ in units if first >= end), default=None)
-        for gap in ([] if before is None else [text[before:start]]) + (
-            [] if after is None else [text[end:after]]
-        ):
-            assert any(character.isspace() for character in gap)
+        gaps = [(stop, start) for _, stop in units if stop <= start]
+        gaps += [(end, first) for first, _ in units if first >= end]
+        assert all(SPACE.search(text, *gap) for gap in gaps)
     return units
 
 

@@ -13,26 +13,25 @@ const SPACE = /[\p{White_Space}\x1c-\x1f]/u;
 
 /**
  * The spans of a text's units. `tokens` are those of its tokens, in ascending order; that of a
- * special token is empty. What the tokenizer keeps nothing of (a broken character) and touches no
+ * special token is `[0, 0]`. What the tokenizer keeps nothing of (a broken character) and touches no
  * unit belongs to none.
  */
 export function unitSpans(text, tokens) {
-  const touch = (span, start) => span && !SPACE.test(text.slice(span[1], start));
   const units = [];
-  let alone; // words without a token that touch no unit so far
+  let alone; // where words without a token begin that touch no unit so far
   let token = 0; // the first token that reaches into the word
-  let before = -1; // the end of the word before
+  let before = 0; // the end of the word before
   for (const [start, end] of wordsOf(text)) {
+    const touches = !SPACE.test(text.slice(before, start));
+    if (!touches) alone = undefined;
     token = reaching(tokens, token, start);
-    const last = alone ? undefined : units.at(-1);
-    const joined = [touch(alone, start) ? alone[0] : start, end];
     if (token === tokens.length || tokens[token][0] >= end) {
-      if (touch(last, start)) last[1] = end;
-      else alone = joined;
-    } else if (last && tokens[token][0] < before) {
-      last[1] = end;
+      if (touches && units.length && alone === undefined) units.at(-1)[1] = end;
+      else alone ??= start;
+    } else if (tokens[token][0] < before) {
+      units.at(-1)[1] = end;
     } else {
-      units.push(joined);
+      units.push([alone ?? start, end]);
       alone = undefined;
     }
     before = end;
@@ -75,12 +74,7 @@ export function unitsOf(text, parts) {
 
 /** Index of the first token, from `token` on, that ends after the start of a span. */
 function reaching(tokens, token, start) {
-  while (
-    token < tokens.length &&
-    (tokens[token][1] <= start || tokens[token][0] === tokens[token][1])
-  ) {
-    token++;
-  }
+  while (token < tokens.length && tokens[token][1] <= start) token++;
   return token;
 }
 

@@ -19,7 +19,9 @@ const GRAPHEMES = new Intl.Segmenter("en", { granularity: "grapheme" });
 /** The spans `[start, end)` of a text's words, in UTF-16 code units. */
 export function wordsOf(text) {
   const spans = [];
-  const graphemes = GRAPHEMES.segment(text);
+  // Read in turn: to look one up anywhere in a text takes time that grows with the text.
+  const graphemes = GRAPHEMES.segment(text)[Symbol.iterator]();
+  let border = 0; // the end of the last grapheme read
   for (let at = 0; at < text.length; ) {
     RUN.lastIndex = INVISIBLE.lastIndex = at;
     let end;
@@ -29,8 +31,8 @@ export function wordsOf(text) {
       at = INVISIBLE.lastIndex;
       continue;
     } else {
-      const { index, segment } = graphemes.containing(at);
-      end = index + segment.length;
+      while (border <= at) border += graphemes.next().value.segment.length;
+      end = border;
     }
     spans.push([at, end]);
     at = end;

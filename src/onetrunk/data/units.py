@@ -11,7 +11,7 @@ unit has a state of its own.
 
 from __future__ import annotations
 
-import math
+import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -21,6 +21,9 @@ from onetrunk.data.words import Span, words_of
 
 if TYPE_CHECKING:
     from onetrunk.data.alignment import Encoded
+
+
+_SPACE = re.compile(r"\s")
 
 
 class Units(NamedTuple):
@@ -40,53 +43,50 @@ def unit_spans(text: str, tokens: Sequence[Span]) -> list[Span]:
     nothing of (a broken character) and touches no unit belongs to none.
     """
     units: list[Span] = []
-    alone: Span | None = None  # words without a token that touch no unit so far
-    token, before = 0, -1  # the first token that reaches into the word; the end of the word before
+    alone: int | None = None  # where words without a token begin that touch no unit so far
+    token, before = 0, 0  # the first token that reaches into the word; the end of the word before
     for start, end in words_of(text):
+        touches = _SPACE.search(text, before, start) is None
+        if not touches:
+            alone = None
         while token < len(tokens) and (
             tokens[token][1] <= start or tokens[token][0] == tokens[token][1]
         ):
             token += 1
         if token == len(tokens) or tokens[token][0] >= end:
-            if units and alone is None and _touch(text, units[-1][1], start):
+            if touches and units and alone is None:
                 units[-1] = units[-1][0], end
-            else:
-                alone = (alone[0] if alone and _touch(text, alone[1], start) else start), end
-        elif units and alone is None and tokens[token][0] < before:
+            elif alone is None:
+                alone = start
+        elif tokens[token][0] < before:
             units[-1] = units[-1][0], end
         else:
-            units.append((alone[0] if alone and _touch(text, alone[1], start) else start, end))
+            units.append((start if alone is None else alone, end))
             alone = None
         before = end
     return units
 
 
-def _touch(text: str, end: int, start: int) -> bool:
-    return not any(character.isspace() for character in text[end:start])
-
-
 def units_of(text: str, windows: Sequence[Encoded]) -> Units:
     """The units of a text that was tokenised into ``windows``.
 
-    A unit is read at its first token, in one window only, even where several overlap. It is the
-    window that shows most context: where the token is furthest from a border of the window that is
-    not also a border of the text.
+    A unit is read at its first token, in one window only, even where several overlap: the one that
+    shows most context, in which the token is furthest from the window's borders.
     """
     if len(windows) == 1:
         spans = unit_spans(text, windows[0].offsets)
         return Units(spans, [_first_tokens(spans, windows[0].offsets)])
     spans = unit_spans(text, sorted({span for window in windows for span in window.offsets}))
-    best = [(-1.0, 0, 0)] * len(spans)  # of each unit: tokens of context, window, token
+    best = [(-1, 0, 0)] * len(spans)  # of each unit: tokens of context, window, token
     starts, ends = [start for start, _ in spans], [end for _, end in spans]
     for index, window in enumerate(windows):
         visible = [span for span in window.offsets if span[0] < span[1]]
         first = bisect_right(ends, visible[0][0]) if visible else 0
         stop = bisect_left(starts, visible[-1][1]) if visible else 0
         for unit, token in enumerate(_first_tokens(spans[first:stop], window.offsets), first):
-            left = token if index > 0 else math.inf
-            right = len(window.ids) - 1 - token if index < len(windows) - 1 else math.inf
-            if min(left, right) > best[unit][0]:
-                best[unit] = min(left, right), index, token
+            context = min(token, len(window.ids) - 1 - token)
+            if context > best[unit][0]:
+                best[unit] = context, index, token
     tokens: list[list[int]] = [[] for _ in windows]
     for _, index, token in best:
         tokens[index].append(token)
