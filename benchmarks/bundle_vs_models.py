@@ -233,7 +233,7 @@ def agree(loaded: Any, apps: Any, sessions: Any, runtime: Runtime, feeds: Any) -
         if app.family.name == "tc":
             assert expected.labels == prediction.labels == (app.labels[int(logits.argmax())],)
         else:
-            assert expected.tags == prediction.tags
+            assert expected.entities == prediction.entities
 
 
 if __name__ == "__main__":

@@ -34,8 +34,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from onetrunk.data.rows import TaggedText
+from onetrunk.data.iob import cut_at_spans
+from onetrunk.data.rows import AnnotatedText
 from onetrunk.data.sources import stream_ner, stream_pairs
+from onetrunk.data.words import words_of
 from onetrunk.label.labelers.chat import locate
 
 KILLS = 2
@@ -151,22 +153,22 @@ def saved(out: Path) -> int:
     return len(list((out / ".work" / "shards").glob("[0-9]*.parquet")))
 
 
-def check(texts: list[str], out: Path) -> list[TaggedText]:
+def check(texts: list[str], out: Path) -> list[AnnotatedText]:
     """Check that every row is there once, with the words of its text."""
     numbers = pq.read_table(out / "train.parquet", columns=["source_row"])["source_row"].to_pylist()
     assert numbers == list(range(len(texts))), "rows are missing, doubled or out of order"
     rows = list(stream_ner(out / "train.parquet"))
     for text, row in zip(texts, rows, strict=True):
-        words = "".join(text[a:b] for a, b in TaggedText.from_text(text).words)
+        words = "".join(text[a:b] for a, b in words_of(text))
         assert row.text.replace(" ", "") == words, "a row has another text"
     return rows
 
 
-def check_labels(texts: list[str], rows: list[TaggedText]) -> None:
+def check_labels(texts: list[str], rows: list[AnnotatedText]) -> None:
     for text, row in zip(texts, rows, strict=True):
         entities, _ = locate(text, good_answer(text))
-        expected = TaggedText.from_spans(text, entities)
-        assert row.tags == expected.tags, f"other labels than those of good answers: {text[:60]!r}"
+        expected = AnnotatedText.from_words(*cut_at_spans(text, words_of(text), entities))
+        assert row == expected, f"other labels than those of good answers: {text[:60]!r}"
 
 
 def main() -> None:
@@ -186,7 +188,7 @@ def main() -> None:
         raw = Path(folder, "raw.parquet")
         pq.write_table(pa.table({"text": texts}), raw)
 
-        def measure(name: str, *labeler: str) -> list[TaggedText]:
+        def measure(name: str, *labeler: str) -> list[AnnotatedText]:
             out = Path(folder, name)
             command = [str(raw), "--out", str(out), "--shard-rows", str(shard_rows), *labeler]
             seconds, at = killed_twice(command, out, shards, rng)

@@ -2,6 +2,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from sklearn.base import clone
@@ -30,8 +31,8 @@ def texts(corpora: Path) -> tuple[list[str], list[str]]:
 
 @pytest.fixture
 def sentences(corpora: Path) -> tuple[list[list[str]], list[list[str]]]:
-    rows = family("ner").read(corpora / "ner/app/train.parquet")
-    return [[row.text[a:b] for a, b in row.words] for row in rows], [list(r.tags) for r in rows]
+    table = pq.read_table(corpora / "ner/app/train.parquet")
+    return table["tokens"].to_pylist(), table["ner_tags"].to_pylist()
 
 
 @pytest.mark.parametrize("adapter", ["linear", "lora"])

@@ -31,11 +31,18 @@ def close(one: Any, other: Any) -> bool:
 
 
 @pytest.mark.parametrize("name", ["engine", "runtime"])
-def test_what_was_written_before_answers_as_before(name: str) -> None:
+def test_what_was_written_before_answers_as_before(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
     folders = [FOLDER / "bundle"] if name == "runtime" else [FOLDER / "apps" / a for a in APPS]
     model = onetrunk.load(*folders)
     assert isinstance(model, onetrunk.Runtime if name == "runtime" else onetrunk.Engine)
     assert sorted(model.names) == sorted(APPS)
+    warned = [record.getMessage() for record in caplog.records]
+    assert len(warned) == 2  # the apps that read each word
+    for warning, app in zip(warned, ("calendar", "place"), strict=True):
+        assert app in warning
+        assert "was trained by onetrunk 0.1.0 on the tokens of its file" in warning
     results = model.predict([answer["text"] for answer in ANSWERS[name]])
     assert close(results, ANSWERS[name])
 

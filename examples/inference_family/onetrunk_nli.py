@@ -21,10 +21,12 @@ from onetrunk.config import FamilySettings
 from onetrunk.corpora.builder import CorpusBuilder
 from onetrunk.corpora.mixture import Mixture
 from onetrunk.corpora.tokenised import PairCorpus
-from onetrunk.data.alignment import Encoded, window_units
+from onetrunk.data.alignment import Encoded
 from onetrunk.data.batching import TokenIds, shard, step_rng
 from onetrunk.data.notes import Notes
+from onetrunk.data.rows import Span
 from onetrunk.data.sources import stream_columns
+from onetrunk.data.units import Units, first_tokens
 from onetrunk.errors import UserError
 from onetrunk.families.base import Family
 from onetrunk.model.heads import Pooling, pool
@@ -88,29 +90,27 @@ class Inference(Family[TextPair, Judgement]):
         """One for each label."""
         return len(labels)
 
-    def units(self, example: TextPair, windows: Sequence[Encoded]) -> list[list[int]]:
+    def units(self, example: TextPair, windows: Sequence[Encoded]) -> Units:
         """A pair has one unit: the first token of its hypothesis. Of several windows, the pair is
-        read in the one that shows most text around that token."""
-        return window_units([(example.start, len(example.text))], windows)
+        read in the one that shows most text around that token. There is no unit if the tokenizer
+        deletes the hypothesis."""
+        hypothesis = [(example.start, len(example.text))]
+        tokens = first_tokens(hypothesis, windows)
+        return Units(hypothesis if any(tokens) else [], tokens)
 
     def gather(
-        self, states: Tensor, mask: Tensor, units: Sequence[Sequence[int]], pooling: Pooling
+        self, states: Tensor, mask: Tensor, tokens: Sequence[Sequence[int]], pooling: Pooling
     ) -> Tensor:
         """The difference between the two sides of each pair that is read here."""
-        first = torch.tensor([token for (token,) in units], device=states.device)
-        return difference(states[first >= 0], mask[first >= 0], first[first >= 0])
+        windows = [window for window, of_window in enumerate(tokens) if of_window]
+        first = torch.tensor([tokens[window][0] for window in windows], device=states.device)
+        return difference(states[windows], mask[windows], first)
 
-    def targets(self, example: TextPair, units: Sequence[int], labels: Sequence[str]) -> Tensor:
+    def targets(self, example: TextPair, units: Sequence[Span], labels: Sequence[str]) -> Tensor:
         """``(1,)`` index of the label; ``(0,)`` where the pair is not read."""
-        return torch.tensor([labels.index(example.label) for token in units if token >= 0]).long()
+        return torch.tensor([labels.index(example.label)] * len(units)).long()
 
-    def decode(
-        self,
-        logits: Tensor,
-        example: TextPair,
-        units: Sequence[int],
-        labels: Sequence[str],
-    ) -> Judgement:
+    def decode(self, logits: Tensor, units: Sequence[Span], labels: Sequence[str]) -> Judgement:
         """The most probable label."""
         if not len(logits):
             return Judgement(None, {})

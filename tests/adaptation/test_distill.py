@@ -10,7 +10,9 @@ from onetrunk.adaptation.distill import LABEL_SHARE, deep_teacher, taught
 from onetrunk.adaptation.fit import fit
 from onetrunk.adaptation.task import AdaptSettings, Data
 from onetrunk.apps.engine import Engine
-from onetrunk.data.rows import LabelledText, TaggedText
+from onetrunk.apps.windows import OfUnits
+from onetrunk.data.rows import AnnotatedText, LabelledText
+from onetrunk.data.words import words_of
 from onetrunk.errors import UserError
 from onetrunk.families import FAMILIES, family
 from onetrunk.families.base import Family
@@ -37,14 +39,14 @@ def load(corpora: Path, name: str) -> tuple[Family[Any, Any], Data]:
     return kind, Data(kind.label_set(train), train)
 
 
-def gold(kind: Family[Any, Any], data: Data) -> list[torch.Tensor]:
+def gold(kind: Family[Any, Any], data: Data) -> list[OfUnits]:
     """Labels in the form of answers."""
-    classes = kind.classes(data.labels)
-    units = [range(len(row.tags) if isinstance(row, TaggedText) else 1) for row in data.train]
-    return [
-        kind.soft_targets(kind.targets(row, at, data.labels), classes)
-        for row, at in zip(data.train, units, strict=True)
-    ]
+    classes, answers = kind.classes(data.labels), []
+    for row in data.train:
+        units = words_of(row.text) if isinstance(row, AnnotatedText) else []
+        targets = kind.targets(row, units, data.labels)
+        answers.append(OfUnits(units, kind.soft_targets(targets, classes)))
+    return answers
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -52,9 +54,9 @@ def test_the_loss_of_ballots_is_that_of_targets(name: str) -> None:
     kind, labels = family(name), ["0", "1", "2"]
     rows: list[Any] = [LabelledText("a", (label,)) for label in labels]
     if name == "ner":
-        rows = [TaggedText("a", ((0, 1),), (f"B-{label}",)) for label in labels]
+        rows = [AnnotatedText("a", ((0, 1, label),)) for label in labels]
     labels = kind.label_set(rows)
-    targets = torch.cat([kind.targets(row, [0], labels) for row in rows])
+    targets = torch.cat([kind.targets(row, [(0, 1)], labels) for row in rows])
     logits = torch.randn(len(rows), kind.classes(labels))
     soft_targets = kind.soft_targets(targets, logits.shape[1])
     assert soft_targets.shape == logits.shape
@@ -81,24 +83,21 @@ def test_learning_labels_as_answers_is_learning_labels(
 def test_answers_are_what_is_decided_from(
     corpora: Path, tiny_backbone: Backbone, name: str
 ) -> None:
-    """Of texts in several windows and units without a token, too."""
+    """Of texts in several windows, too."""
     kind, data = load(corpora, name)
     app = fit(tiny_backbone, kind, data, replace(LINEAR, max_length=8))
     rows = [kind.parse(text) for text in ("ann met mum in paris", "play mum " * 20, "")]
-    if name == "ner":
-        rows.append(TaggedText.from_words(["call", "\u200b", "bob"], ["O"] * 3))
     engine = Engine(tiny_backbone, {"app": app})
     answers = engine.unit_probabilities("app", rows)
     predictions = engine.predict_examples("app", rows)
-    for row, answer, predicted in zip(rows, answers, predictions, strict=True):
-        units = len(row.words) if name == "ner" else 1
-        assert answer.shape == (units, kind.classes(data.labels))
+    for row, (units, answer), predicted in zip(rows, answers, predictions, strict=True):
+        count = len(words_of(row.text)) if name == "ner" else 1
+        assert answer.shape == (count, kind.classes(data.labels))
         if name == "ner":
-            read = answer.sum(1) > 0
-            assert_close(answer.sum(1)[read], torch.ones(int(read.sum())))
-            assert [tag for tag, seen in zip(predicted.tags, read, strict=True) if not seen] == (
-                ["O"] * int((~read).sum())
-            )
+            assert units == words_of(row.text)
+            assert_close(answer.sum(1), torch.ones(count))
+            decoded = kind.decode(answer.log(), units, data.labels)
+            assert decoded.entities == predicted.entities
         elif name == "tc":
             assert predicted.labels == (data.labels[int(answer.argmax())],)
         elif name == "rating":
@@ -107,8 +106,6 @@ def test_answers_are_what_is_decided_from(
         else:
             chosen = [label for label, p in zip(data.labels, answer[0], strict=True) if p >= 0.5]
             assert sorted(predicted.labels) == chosen
-    if name == "ner":
-        assert answers[-1].sum(1).tolist() == pytest.approx([1, 0, 1])
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -127,7 +124,10 @@ def test_a_taught_app_answers_more_like_its_teacher(
     assert (student.record["train_rows"], student.record["unlabelled_rows"]) == (6, 9)
     apps = {"teacher": teacher, "student": student, "untaught": untaught}
     engine = Engine(tiny_backbone, apps)
-    said = {name: torch.cat(engine.unit_probabilities(name, rows[9:])) for name in apps}
+    said = {
+        name: torch.cat([values for _, values in engine.unit_probabilities(name, rows[9:])])
+        for name in apps
+    }
     assert (said["student"] - said["teacher"]).abs().mean() < (
         said["untaught"] - said["teacher"]
     ).abs().mean()
@@ -144,8 +144,9 @@ def test_labels_are_half_of_what_is_learned_of_labelled_rows(
     said = engine.unit_probabilities("teacher", [*data.train, kind.parse("ann met bob")])
     assert lesson.soft_targets is not None
     for found, answer, label in zip(lesson.soft_targets, said, gold(kind, data), strict=False):
-        assert_close(found, LABEL_SHARE * label + (1 - LABEL_SHARE) * answer)
-    assert_close(lesson.soft_targets[-1], said[-1])
+        assert found.units == answer.units == label.units
+        assert_close(found.values, LABEL_SHARE * label.values + (1 - LABEL_SHARE) * answer.values)
+    assert_close(lesson.soft_targets[-1].values, said[-1].values)
     assert data.soft_targets is None
     fit(tiny_backbone, kind, lesson, LINEAR)  # of another backbone than its teacher
 
@@ -161,3 +162,11 @@ def test_what_cannot_be_taught_is_refused(corpora: Path, tiny_backbone: Backbone
         fit(tiny_backbone, kind, lesson, replace(LINEAR, neighbours=True))
     with pytest.raises(ValueError, match="as many as"):
         fit(tiny_backbone, kind, replace(lesson, train=data.train[1:]), LINEAR)
+
+
+def test_answers_for_units_of_another_tokenizer() -> None:
+    """Each has those of the unit in which it begins; where there is none, no loss comes."""
+    answers = OfUnits([(0, 3), (3, 4), (6, 9)], torch.tensor([[1.0], [2.0], [3.0]]))
+    assert answers.of([(0, 3), (3, 4), (6, 9)]) is answers.values
+    units = [(0, 2), (2, 4), (4, 5), (7, 9), (9, 12)]
+    assert answers.of(units).tolist() == [[1.0], [1.0], [0.0], [3.0], [0.0]]

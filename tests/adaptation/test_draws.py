@@ -12,7 +12,7 @@ from onetrunk.adaptation.adapt import read_data
 from onetrunk.adaptation.draws import Draw, draw_rows
 from onetrunk.apps.app import Subset
 from onetrunk.data.notes import Notes
-from onetrunk.data.rows import LabelledText, TaggedText
+from onetrunk.data.rows import AnnotatedText, LabelledText
 from onetrunk.errors import UserError
 from onetrunk.families import family
 
@@ -45,8 +45,8 @@ def test_a_share_and_shots() -> None:
 
 def test_shots_of_entities_count_mentions() -> None:
     """Two words of one entity are one mention."""
-    rows = [TaggedText.from_words(["new", "york"], ["B-place", "I-place"]) for _ in range(9)]
-    rows += [TaggedText.from_words(["ann"], ["B-who"])]
+    rows = [AnnotatedText.from_words(["new", "york"], ["B-place", "I-place"]) for _ in range(9)]
+    rows += [AnnotatedText.from_words(["ann"], ["B-who"])]
     notes = Notes()
     ids = draw_rows(rows, family("ner"), Draw(shots=2), 0, "hash", notes)
     assert len(ids) == 3

@@ -26,7 +26,7 @@ from onetrunk.apps.app import App
 from onetrunk.apps.engine import Engine
 from onetrunk.apps.top import Top
 from onetrunk.apps.windows import Examples
-from onetrunk.data.rows import LabelledText, TaggedText
+from onetrunk.data.rows import AnnotatedText, LabelledText
 from onetrunk.decoding import softmax
 from onetrunk.errors import UserError
 from onetrunk.families import family
@@ -428,7 +428,7 @@ def test_nothing_to_learn(tiny_backbone: Backbone) -> None:
         fit(tiny_backbone, tc, Data(["a", "b"], []))
     with pytest.raises(UserError, match=r"only the label\(s\) \['a'\]"):
         fit(tiny_backbone, tc, Data(["a"], [LabelledText("x", ("a",))]))
-    unseen = [TaggedText.from_words(["\u200b"], ["B-X"])]
+    unseen = [AnnotatedText("\u200b", ((0, 1, "X"),))]
     with pytest.raises(UserError, match="the tokenizer leaves nothing"):
         fit(tiny_backbone, ner, Data(["X"], unseen))
 

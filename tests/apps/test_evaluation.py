@@ -10,8 +10,8 @@ from seqeval.scheme import IOB2
 from sklearn.metrics import precision_recall_fscore_support
 
 from onetrunk.apps.evaluation import evaluation_of
-from onetrunk.data.rows import LabelledText, TaggedText
-from onetrunk.decoding import Labelled, Tagged
+from onetrunk.data.rows import AnnotatedText, LabelledText
+from onetrunk.decoding import Entities, Labelled
 from onetrunk.families import family
 
 
@@ -30,8 +30,11 @@ def test_entity_types_are_scored_as_seqeval_does() -> None:
     gold = [tags(rng, 9) for _ in range(200)]
     guess = [[tag if rng.random() < 0.7 else "O" for tag in row] for row in gold]
     guess = [[t if t[0] != "I" else "O" for t in row] for row in guess]
-    rows = [TaggedText.from_words(list("abcdefghi"), row) for row in gold]
-    predictions = [Tagged(row, [1.0] * 9) for row in guess]
+    rows = [AnnotatedText.from_words(list("abcdefghi"), row) for row in gold]
+    predictions = [
+        Entities(list(AnnotatedText.from_words(list("abcdefghi"), row).entities), [])
+        for row in guess
+    ]
     evaluation = evaluation_of(family("ner"), ["LOC", "PER"], rows, predictions)
     report = classification_report(
         gold, guess, mode="strict", scheme=IOB2, output_dict=True, zero_division=0
@@ -72,10 +75,10 @@ def test_labels_are_scored_as_scikit_learn_does(kind: str) -> None:
 
 def test_it_prints_as_a_table_and_names_what_it_has() -> None:
     rows = [
-        TaggedText.from_words(["met", "Ann", "in", "Oslo"], ["O", "B-PER", "O", "B-LOC"]),
-        TaggedText.from_words(["nothing", "here"], ["O", "O"]),
+        AnnotatedText.from_words(["met", "Ann", "in", "Oslo"], ["O", "B-PER", "O", "B-LOC"]),
+        AnnotatedText.from_words(["nothing", "here"], ["O", "O"]),
     ]
-    predictions = [Tagged(["O", "B-PER", "O", "O"], [1.0] * 4), Tagged(["B-LOC", "O"], [1.0] * 2)]
+    predictions = [Entities([(4, 7, "PER")], [1.0]), Entities([(0, 7, "LOC")], [1.0])]
     evaluation = evaluation_of(family("ner"), ["LOC", "PER", "TIME"], rows, predictions)
     assert str(evaluation).splitlines() == [
         "f1 50.0  precision 50.0  recall 50.0  (2 rows)",

@@ -41,8 +41,8 @@ def test_metrics_equal_scikit_learn_on_resampled_rows(seed: int) -> None:
 
 
 def test_f1_of_one_class_equals_entity_scores() -> None:
-    gold = [["B-A", "I-A", "O"], ["B-B"], ["O", "O"]]
-    guess = [["B-A", "O", "B-B"], ["B-B"], ["O", "O"]]
+    gold = [[(0, 3, "A")], [(0, 1, "B")], []]
+    guess = [[(0, 1, "A"), (4, 5, "B")], [(0, 1, "B")], []]
     counts = np.array([[1, 2, 0], [1, 1, 1], [0, 0, 0]], dtype=float)
     assert f1(counts.mean(0)[None])[0] == pytest.approx(entity_scores(gold, guess)["f1"])
     assert f1(np.zeros((1, 3)))[0] == 0

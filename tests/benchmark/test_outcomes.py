@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from onetrunk.benchmark.outcomes import Outcomes, outcomes_of, pack, unpack
-from onetrunk.data.rows import LabelledText, TaggedText
-from onetrunk.decoding import Labelled, Tagged
+from onetrunk.data.rows import AnnotatedText, LabelledText
+from onetrunk.decoding import Entities, Labelled
 from onetrunk.families import family
 
 TAGS = ["O", "B-a", "I-a", "B-b", "I-b"]
@@ -53,13 +53,14 @@ def tagged(rng: np.random.Generator, words: int) -> tuple[list[str], list[str]]:
 def test_scores_from_outcomes_are_the_familys() -> None:
     rng = np.random.default_rng(0)
     pairs = [tagged(rng, words) for words in rng.integers(1, 9, 60)]
-    rows = [TaggedText.from_words(["w"] * len(gold), gold) for gold, _ in pairs]
-    tagged_rows = [Tagged(predicted, [0.5] * len(predicted)) for _, predicted in pairs]
+    rows = [AnnotatedText.from_words(["w"] * len(gold), gold) for gold, _ in pairs]
+    answered = [AnnotatedText.from_words(["w"] * len(tags), tags).entities for _, tags in pairs]
+    found = [Entities(list(entities), [0.5] * len(entities)) for entities in answered]
     labels = ["x", "y", "z", "never"]
     texts = [LabelledText("t", (str(rng.choice(labels[:3])),)) for _ in range(50)]
     answers = [Labelled((str(rng.choice(labels[:3])),), {}) for _ in range(50)]
     cases: list[tuple[str, list[Any], list[Any], list[str]]] = [
-        ("ner", rows, tagged_rows, ["a", "b"]), ("tc", texts, answers, labels)
+        ("ner", rows, found, ["a", "b"]), ("tc", texts, answers, labels)
     ]  # fmt: skip
     for name, examples, predictions, classes in cases:
         outcomes = outcomes_of(family(name), examples, predictions, classes)

@@ -13,8 +13,8 @@ from onetrunk.benchmark.suite import DrawnRows, Suite
 from onetrunk.benchmark.suite_file import load_suite
 from onetrunk.config import parse, read_yaml
 from onetrunk.data.locate import Located
-from onetrunk.data.rows import LabelledText, TaggedText
-from onetrunk.decoding import Labelled, Tagged
+from onetrunk.data.rows import AnnotatedText, LabelledText
+from onetrunk.decoding import Entities, Labelled
 from onetrunk.errors import UserError
 from onetrunk.families import FAMILIES
 
@@ -86,7 +86,7 @@ def test_a_setting_has_its_older_name_in_files(make_suite: MakeSuite) -> None:
 
 def test_families_say_the_metrics_they_have() -> None:
     ner, tc = FAMILIES["ner"], FAMILIES["tc"]
-    tagged = ner.score([TaggedText.from_words(["ann"], ["B-x"])], [Tagged(["O"], [1.0])])
+    tagged = ner.score([AnnotatedText("ann", ((0, 3, "x"),))], [Entities([], [])])
     labelled = tc.score([LabelledText("ann", ("x",))], [Labelled(("y",), {})])
     assert set(tagged) == set(ner.metrics)
     assert set(labelled) == set(tc.metrics)

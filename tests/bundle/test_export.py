@@ -28,7 +28,7 @@ from onetrunk.bundle.layout import MANIFEST, Bundle
 from onetrunk.bundle.merged import export_merged
 from onetrunk.bundle.parity import difference, hostile_texts
 from onetrunk.bundle.runtime import Runtime
-from onetrunk.data.rows import LabelledText, TaggedText
+from onetrunk.data.rows import LabelledText
 from onetrunk.errors import UserError
 from onetrunk.families.classification import Classification
 from onetrunk.families.ner import Ner
@@ -269,15 +269,15 @@ def test_what_a_bundle_cannot_hold_is_refused(
     class Lettered(Ner):
         name = "lettered"
 
-        def parse(self, text: str) -> TaggedText:
-            return TaggedText(text, tuple((at, at + 1) for at in range(len(text))))
+        def units(self, *args: Any) -> Any:
+            return super().units(*args)
 
     class Undecoded(Classification):
         name = "undecoded"
         decoder = None
 
     for kind, method in (
-        (Weighted, "gather"), (Prefixed, "text"), (Lettered, "words"), (Undecoded, "decoder"),
+        (Weighted, "gather"), (Prefixed, "text"), (Lettered, "units"), (Undecoded, "decoder"),
     ):  # fmt: skip
         app = replace(apps["spam"], family=kind())
         message = f"family '{kind.name}' has its own {method}, which a device does not have"

@@ -21,7 +21,7 @@ from onetrunk.corpora.tokenised import (
 )
 from onetrunk.corpora.windows import OUTSIDE, SPECIAL
 from onetrunk.data.alignment import encode, encode_windows
-from onetrunk.data.rows import Pair, TaggedText
+from onetrunk.data.rows import AnnotatedText, Pair
 
 exact = settings(derandomize=True, deadline=None, max_examples=30)
 words = st.sampled_from(["new", "york", "mumq", "日本", "x\u200by", "\u200b", "😀👍🏽", "e\u0301"])
@@ -42,14 +42,14 @@ def store(tmp: Path, write: Any, *arguments: Any) -> Prepared:
     return Prepared.open(tmp)
 
 
-def reference(row: TaggedText, offsets: Any, types: list[str]) -> list[int]:
-    """Token by token: the type of the first word that it shares a character with."""
+def reference(row: AnnotatedText, offsets: Any, types: list[str]) -> list[int]:
+    """Token by token: the type of the first entity that it shares a character with."""
     labels = []
     for start, end in offsets:
         label = OUTSIDE
-        for (first, after), tag in zip(row.words, row.tags, strict=True):
+        for first, after, kind in row.entities:
             if start < end and max(start, first) < min(end, after):
-                label = OUTSIDE if tag == "O" else types.index(tag[2:])
+                label = types.index(kind)
                 break
         labels.append(label)
     return labels
@@ -58,7 +58,7 @@ def reference(row: TaggedText, offsets: Any, types: list[str]) -> list[int]:
 @exact
 @given(sentences)
 def test_sentences(tmp_path_factory: Any, tiny_tokenizer: Any, made: list[Any]) -> None:
-    rows = [TaggedText.from_words(*zip(*pairs, strict=True)) for pairs in made]
+    rows = [AnnotatedText.from_words(*zip(*pairs, strict=True)) for pairs in made]
     corpus = NerCorpus("a", store(_folder(tmp_path_factory), write_ner, rows, tiny_tokenizer, 12))
     seen = 0
     long = 0
@@ -148,7 +148,9 @@ def test_the_tokenizer_is_known_by_what_it_does(
 
 
 def test_types_are_numbered_as_they_come(tmp_path: Path, tiny_tokenizer: Any) -> None:
-    rows = [TaggedText.from_words([word], [f"B-{word}"]) for word in ("york", "new", "york", "mum")]
+    rows = [
+        AnnotatedText.from_words([word], [f"B-{word}"]) for word in ("york", "new", "york", "mum")
+    ]
     corpus = NerCorpus("a", store(tmp_path, write_ner, rows, tiny_tokenizer, 12))
     assert corpus.types == ["york", "new", "mum"]
     assert [corpus.labels(i)[1] for i in range(4)] == [0, 1, 0, 2]
@@ -156,10 +158,10 @@ def test_types_are_numbered_as_they_come(tmp_path: Path, tiny_tokenizer: Any) ->
     assert corpus.tokens(0).dtype == np.int32
 
 
-def test_entity_words_without_a_token_are_listed(tmp_path: Path, tiny_tokenizer: Any) -> None:
-    """The tokenizer deletes zero-width characters; one of an entity is missed, one outside not."""
-    rows = [TaggedText.from_words(["new", "york"], ["O", "O"])] * 4
-    rows += [TaggedText.from_words(["\u200b", "new", "\u200b"], ["O", "B-loc", "I-loc"])]
+def test_entities_without_a_token_are_listed(tmp_path: Path, tiny_tokenizer: Any) -> None:
+    """The tokenizer deletes zero-width characters; one is an entity, one is not."""
+    rows = [AnnotatedText.from_words(["new", "york"], ["O", "O"])] * 4
+    rows += [AnnotatedText.from_words(["\u200b", "new", "\u200b"], ["O", "B-loc", "B-loc"])]
     writer = Writer(tmp_path)
     write_ner(rows, tiny_tokenizer, 12, writer)
-    assert writer.notes.lines() == ["entity words that no token stands for: 1 (row 5: '\\u200b')"]
+    assert writer.notes.lines() == ["entities that no token stands for: 1 (row 5: '\\u200b')"]

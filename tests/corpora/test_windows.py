@@ -13,7 +13,7 @@ from onetrunk.corpora.store import Prepared, Writer
 from onetrunk.corpora.tokenised import NerCorpus, write_ner
 from onetrunk.corpora.windows import OUTSIDE, SPECIAL
 from onetrunk.data.alignment import encode_windows
-from onetrunk.data.rows import TaggedText
+from onetrunk.data.rows import AnnotatedText
 
 TEXTS = [
     "new york",
@@ -24,7 +24,9 @@ TEXTS = [
 ]
 
 
-def corpus(folder: Path, tokenizer: Any, rows: list[TaggedText], texts: bool = True) -> NerCorpus:
+def corpus(
+    folder: Path, tokenizer: Any, rows: list[AnnotatedText], texts: bool = True
+) -> NerCorpus:
     writer = Writer(folder)
     writer.close(write_ner(rows, tokenizer, 12, writer, texts=texts))
     return NerCorpus("a", Prepared.open(folder))
@@ -35,8 +37,7 @@ def test_a_window_has_its_part_of_the_text(
     tmp_path: Path, tiny_tokenizer: Any, chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(corpora, "CHUNK", chunk)
-    rows = [TaggedText.from_text(text) for text in TEXTS]
-    rows = [TaggedText(row.text, row.words, ("O",) * len(row.words)) for row in rows]
+    rows = [AnnotatedText(text) for text in TEXTS]
     made = corpus(tmp_path, tiny_tokenizer, rows)
     windows = encode_windows(tiny_tokenizer, TEXTS, 12)
     assert len(windows[1]) > 3
@@ -53,7 +54,7 @@ def test_a_window_has_its_part_of_the_text(
 
 
 def test_texts_are_kept_only_if_they_are_wanted(tmp_path: Path, tiny_tokenizer: Any) -> None:
-    row = TaggedText.from_words(["new", "york"], ["O", "O"])
+    row = AnnotatedText.from_words(["new", "york"], ["O", "O"])
     made = corpus(tmp_path, tiny_tokenizer, [row], texts=False)
     assert set(made.store.arrays) == {"tokens", "labels", "starts"}
 
@@ -63,7 +64,7 @@ def test_a_corpus_may_have_more_types_than_16_bits_count(
 ) -> None:
     types = [f"c{i}" for i in range(40_000)]
     rows = [
-        TaggedText.from_words(["a"] * 8, [f"B-{kind}" for kind in types[at : at + 8]])
+        AnnotatedText.from_words(["a"] * 8, [f"B-{kind}" for kind in types[at : at + 8]])
         for at in range(0, len(types), 8)
     ]
     made = corpus(tmp_path, tiny_tokenizer, rows, texts=False)

@@ -6,7 +6,7 @@ from onetrunk.data import findings
 from onetrunk.data.findings import Findings, Row, Seen
 from onetrunk.data.formats.table import Table
 from onetrunk.data.notes import Notes
-from onetrunk.data.rows import LabelledText, NestedText, Pair, TaggedText
+from onetrunk.data.rows import AnnotatedText, LabelledText, Pair
 
 
 def test_seen_equals_a_set(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,16 +32,17 @@ def test_what_is_noted() -> None:
         Pair("b", "c", ("",)),
         "ab",
         ("a", "b"),
-        TaggedText.from_words(["a", "b"], ["B-New York", "O"]),
-        TaggedText.from_words(["a", "b"], ["B-newyork", "O"]),
-        NestedText("a b", ((0, 1), (2, 3)), ((0, 2, "x "),)),
-        NestedText("a b", ((0, 1), (2, 3)), ((0, 1, "x "),)),
-        NestedText("a b", ((0, 1), (2, 3)), ((0, 2, "x "),)),
+        AnnotatedText.from_words(["a", "b"], ["B-New York", "O"]),
+        AnnotatedText.from_words(["a", "b"], ["B-newyork", "O"]),
+        AnnotatedText("a b", ((0, 3, "x "),)),
+        AnnotatedText("a b", ((0, 1, "x "),)),
+        AnnotatedText("a b", ((0, 3, "x "),)),
     ]
     table = Table("F", {}, range(1, 14), in_lines=True)
     for index, row in enumerate(rows):
         findings.check(row, table, index)
     assert notes.lines() == [
+        "rows whose text occurs before with other labels: 4 (F:2, F:10, F:11, …)",
         "labels that differ from another only by case or space: 2 "
         "(F:2: 'x ' and 'X', F:10: 'newyork' and 'New York')",
         "duplicate rows (same text and labels): 3 (F:3, F:5, F:13)",

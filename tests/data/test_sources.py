@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onetrunk.data.rows import LabelledText, Pair, TaggedText
+from onetrunk.data.rows import AnnotatedText, LabelledText, Pair
 from onetrunk.data.sources import (
     read_classification,
     read_ner,
@@ -84,7 +84,7 @@ def test_ner_formats_agree(sentences: list[list[tuple[str, str]]]) -> None:
     for pairs in sentences:
         tokens, ner_tags = [list(side) for side in zip(*pairs, strict=True)]
         rows.append({"tokens": tokens, "ner_tags": ner_tags})
-    want = [TaggedText.from_words(row["tokens"], row["ner_tags"]) for row in rows]
+    want = [AnnotatedText.from_words(row["tokens"], row["ner_tags"]) for row in rows]
     with tempfile.TemporaryDirectory() as folder:
         at = Path(folder)
         assert read_ner(write_parquet(at / "a.parquet", rows)) == want
@@ -144,7 +144,7 @@ def test_text_formats_agree(lines: list[str]) -> None:
 def test_no_break_and_ideographic_spaces_stay_in_a_token(tmp_path: Path) -> None:
     file = tmp_path / "a.conll"
     file.write_text("10\u00a0000 B-N\n\u3000 O", encoding="utf-8")
-    assert read_ner(file) == [TaggedText.from_words(["10\u00a0000", "\u3000"], ["B-N", "O"])]
+    assert read_ner(file) == [AnnotatedText.from_words(["10\u00a0000", "\u3000"], ["B-N", "O"])]
 
 
 def test_tab_separated_tokens_may_hold_spaces(tmp_path: Path) -> None:
@@ -311,7 +311,7 @@ def test_repeated_and_ambiguous_columns(tmp_path: Path) -> None:
         (
             {"tokens": ["a", "b"], "ner_tags": ["B-Q", "I-P"]},
             "tag 2 'I-P' does not continue an entity; write B-P to start one; the tags are IOB2 "
-            "by HERE1 (tag 1 'B-P'): write one scheme, or set scheme (iob1, iob2, bioes, bilou)",
+            "by HERE1 (tag 1 'B-P'); write all tags in one scheme",
         ),
     ],
 )
@@ -432,14 +432,18 @@ def test_deep_json_is_no_crash(tmp_path: Path) -> None:
 def test_bad_csv(tmp_path: Path) -> None:
     file = tmp_path / "a.csv"
     hint = "put quotes around a field that holds a delimiter or a line end"
+    quotes = (
+        "a quote at the start of a field must be closed at its end; if it belongs to the text, "
+        'put the field in quotes and double those inside: """Wow"" she said"'
+    )
     file.write_bytes(b'text,label\r\n"a\r\nb",x\r\n\r\nc, d,y\r\n')
     fails(read_classification, file, f"F:5: 3 fields but the header has 2; {hint}")
     file.write_text("text,label\na\n")
     fails(read_classification, file, f"F:2: 1 fields but the header has 2; {hint}")
     file.write_text('text,label\na,b\n"c,d\ne,f\n')
-    fails(read_classification, file, "F:3: invalid CSV: unexpected end of data")
+    fails(read_classification, file, f"F:3: invalid CSV: unexpected end of data; {quotes}")
     file.write_text('text,label\n"a"b,c\n')
-    fails(read_classification, file, "F:2: invalid CSV: ',' expected after '\"'")
+    fails(read_classification, file, f"F:2: invalid CSV: ',' expected after '\"'; {quotes}")
 
 
 def test_corrupt_parquet(tmp_path: Path) -> None:

@@ -15,10 +15,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from onetrunk.config import load_recipe
-from onetrunk.data.rows import TaggedText
+from onetrunk.data.rows import AnnotatedText
+from onetrunk.data.words import words_of
 from onetrunk.demo import corpus as demo_corpus
 from onetrunk.demo import words
-from onetrunk.demo.corpus import Sizes, make_corpus, tagged, write_corpus
+from onetrunk.demo.corpus import Sizes, annotated, make_corpus, write_corpus
 from onetrunk.demo.values import ValueMaker, make_fakers
 from onetrunk.demo.words import NER_APPS, TC_APPS
 from onetrunk.demo.writer import Row
@@ -181,50 +182,42 @@ def test_some_values_are_held_out(corpus):
         assert values(held_rows(corpus, ["test"]), kind) - new, kind
 
 
-def tagged_rows(rows, part):
-    return [tagged(row, part) for row in rows]
+def annotated_rows(rows, part):
+    return [annotated(row, part) for row in rows]
 
 
-def test_tags_are_sound_iob2_on_word_spans(corpus):
-    rows = tagged_rows(corpus.pre_ner, "pre_ner")
+def test_entities_are_whole_words(corpus):
+    rows = annotated_rows(corpus.pre_ner, "pre_ner")
     for app in NER_APPS:
         for split in words.SPLITS:
-            rows += tagged_rows(corpus.apps[app][split], app)
+            rows += annotated_rows(corpus.apps[app][split], app)
     for row in rows:
-        assert row.words == TaggedText.from_text(row.text).words
-        assert len(row.tags) == len(row.words) > 0
-        before = "O"
-        for tag in row.tags:
-            assert tag == "O" or tag[:2] in ("B-", "I-")
-            if tag.startswith("I-"):
-                assert before[1:] == tag[1:]
-            before = tag
+        starts, ends = (set(edges) for edges in zip(*words_of(row.text), strict=True))
+        assert all(start in starts and end in ends for start, end, _ in row.entities)
 
 
 def test_entities_are_the_values_that_were_filled_in(corpus):
     concepts = words.CONCEPTS["pre_ner"]
     for row in corpus.pre_ner:
-        sentence = tagged(row, "pre_ner")
-        tagged_words = zip(sentence.words, sentence.tags, strict=True)
-        starts = [(start, tag[2:]) for (start, _), tag in tagged_words if tag[0] == "B"]
-        entities = [value for value in row.values if value.kind in concepts]
-        assert starts == [(value.start, concepts[value.kind]) for value in entities]
-        ends = {end for _, end in sentence.words}
-        assert all(value.end in ends for value in entities)
+        assert list(annotated(row, "pre_ner").entities) == [
+            (value.start, value.end, concepts[value.kind])
+            for value in row.values
+            if value.kind in concepts
+        ]
 
 
 def concepts(rows):
-    return {tag[2:] for row in rows for tag in row.tags if tag != "O"}
+    return {kind for row in rows for _, _, kind in row.entities}
 
 
 def concepts_of_app(corpus, app, split):
-    return concepts(tagged_rows(corpus.apps[app][split], app))
+    return concepts(annotated_rows(corpus.apps[app][split], app))
 
 
 def test_weak_data_has_many_concepts_and_empty_messages(corpus):
-    rows = tagged_rows(corpus.pre_ner, "pre_ner")
+    rows = annotated_rows(corpus.pre_ner, "pre_ner")
     assert len(concepts(rows)) >= 20
-    empty = sum(set(row.tags) == {"O"} for row in rows)
+    empty = sum(not row.entities for row in rows)
     assert 0.03 < empty / len(rows) < 0.3
 
 
@@ -283,18 +276,21 @@ def test_nothing_is_there_twice(corpus):
 def test_parquet_round_trip_and_an_existing_folder_is_refused(tmp_path, small):
     out = tmp_path / "phone"
     write_corpus(out, 3, SMALL)
-    table = pq.read_table(out / "pre_ner/phone/train.parquet").to_pylist()
-    sentences = tagged_rows(small.pre_ner, "pre_ner")
-    assert [tuple(record["ner_tags"]) for record in table] == [row.tags for row in sentences]
-    assert [record["tokens"] for record in table] == [
-        [row.text[start:end] for start, end in row.words] for row in sentences
+    parts = [("pre_ner/phone/train", "pre_ner", small.pre_ner)]
+    parts += [
+        (f"ner/{app}/{split}", app, small.apps[app][split])
+        for app in NER_APPS
+        for split in words.SPLITS
     ]
-    for app in NER_APPS:
-        for split in words.SPLITS:
-            table = pq.read_table(out / "ner" / app / f"{split}.parquet")
-            assert table.schema.names == ["tokens", "ner_tags"]
-            tags = [row.tags for row in tagged_rows(small.apps[app][split], app)]
-            assert [tuple(row_tags) for row_tags in table["ner_tags"].to_pylist()] == tags
+    for name, part, rows in parts:
+        table = pq.read_table(out / f"{name}.parquet")
+        assert table.schema.names == ["tokens", "ner_tags"]
+        for record, row in zip(table.to_pylist(), annotated_rows(rows, part), strict=True):
+            assert record["tokens"] == [row.text[start:end] for start, end in words_of(row.text)]
+            back = AnnotatedText.from_words(record["tokens"], record["ner_tags"])
+            assert [(back.text[a:b].replace(" ", ""), kind) for a, b, kind in back.entities] == [
+                (row.text[a:b].replace(" ", ""), kind) for a, b, kind in row.entities
+            ]
     for app in TC_APPS:
         for split in words.SPLITS:
             table = pq.read_table(out / "tc" / app / f"{split}.parquet").to_pylist()

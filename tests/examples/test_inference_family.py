@@ -144,7 +144,7 @@ def test_a_drawn_pair_is_what_an_app_reads(
         for sides in (("query", "positive"), ("positive", "query")):
             example = nli.parse(" => ".join(row[side] for side in sides))
             (encoded,) = encode(tiny_encoder.tokenizer, [nli.text(example)], 64)
-            read[encoded.ids] = nli.units(example, [encoded])
+            read[encoded.ids] = nli.units(example, [encoded]).tokens
     found = [read[tuple(ids.tolist())] for ids in batch.ids if tuple(ids.tolist()) in read]
     assert len(found) >= 12  # each of six pairs, and turned round
     for ids, first in zip(batch.ids, batch.first, strict=True):
@@ -277,8 +277,8 @@ def test_a_long_pair_is_read_once(nli: Any, tiny_encoder: Encoder) -> None:
     example = nli.parse(f"{'a b c ' * 20}=> {'d e f ' * 20}")
     examples = Examples.prepare(nli, [example], tiny_encoder, 24)
     assert len(examples.encoded) > 3
-    assert sum(examples.visible(range(len(examples.encoded)))) == 1
-    ((window, at),) = [(w, at) for w, (at,) in enumerate(examples.units) if at >= 0]
+    assert sum(examples.counts(range(len(examples.encoded)))) == 1
+    ((window, at),) = [(w, at) for w, tokens in enumerate(examples.tokens) for at in tokens]
     start, end = examples.encoded[window].offsets[at]
     assert example.text[start:end] == "d"
     assert 6 <= at < 24 - 6  # with a part of either side around it
@@ -287,16 +287,16 @@ def test_a_long_pair_is_read_once(nli: Any, tiny_encoder: Encoder) -> None:
 def test_a_hypothesis_that_the_tokenizer_deletes(nli: Any, tiny_encoder: Encoder) -> None:
     example = nli.parse("met a => \u200b")
     examples = Examples.prepare(nli, [example], tiny_encoder, 24)
-    assert examples.unread() == [(0, 0)]
+    assert examples.units == [[]]
     states, mask = torch.ones(1, 9, 32), torch.ones(1, 9, dtype=torch.int64)
-    assert nli.gather(states, mask, examples.units, "mean").shape == (0, 32)
-    judged = nli.decode(torch.empty(0, 2), example, [-1], ["no", "yes"])
+    assert nli.gather(states, mask, examples.tokens, "mean").shape == (0, 32)
+    judged = nli.decode(torch.empty(0, 2), [], ["no", "yes"])
     assert nli.render(example, judged) == {"labels": [], "probabilities": {}}
 
 
 def test_balanced_accuracy(nli: Any) -> None:
     rows = [nli.parse("a => b").__class__("a => b", 5, label) for label in "yyyyyyyyyn"]
-    judged = [nli.decode(torch.tensor([[0.0, 1.0]]), row, [1], ["n", "y"]) for row in rows]
+    judged = [nli.decode(torch.tensor([[0.0, 1.0]]), [(5, 6)], ["n", "y"]) for _ in rows]
     assert nli.score(rows, judged) == pytest.approx({"balanced_accuracy": 50, "accuracy": 90})
 
 

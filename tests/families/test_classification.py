@@ -10,7 +10,7 @@ from onetrunk.families.classification import Classification
 def test_decoding() -> None:
     tc, row = Classification(), LabelledText("x", ("b",))
     logits = torch.tensor([[2.0, 1.0, -1.0]])
-    one = tc.decode(logits, row, [0], ["a", "b", "c"])
+    one = tc.decode(logits, (), ["a", "b", "c"])
     assert one.labels == ("a",)
     assert sum(one.probabilities.values()) == pytest.approx(1)
     assert list(tc.render(row, one)["probabilities"]) == ["a", "b", "c"]
@@ -18,7 +18,7 @@ def test_decoding() -> None:
 
 def test_targets() -> None:
     tc = Classification()
-    assert tc.targets(LabelledText("x", ("b",)), [0], ["a", "b"]).tolist() == [1]
+    assert tc.targets(LabelledText("x", ("b",)), (), ["a", "b"]).tolist() == [1]
 
 
 def test_several_labels_need_multi_label() -> None:

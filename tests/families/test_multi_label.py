@@ -17,9 +17,9 @@ LABELS = ["a", "b", "c"]
 
 def test_targets_and_decoding() -> None:
     kind, row = MultiLabel(), LabelledText("x", ("b", "c"))
-    assert kind.targets(row, [0], LABELS).tolist() == [[0, 1, 1]]
-    assert kind.targets(LabelledText("x", ()), [0], LABELS).tolist() == [[0, 0, 0]]
-    many = kind.decode(torch.tensor([[2.0, 1.0, -1.0]]), row, [0], LABELS)
+    assert kind.targets(row, (), LABELS).tolist() == [[0, 1, 1]]
+    assert kind.targets(LabelledText("x", ()), (), LABELS).tolist() == [[0, 0, 0]]
+    many = kind.decode(torch.tensor([[2.0, 1.0, -1.0]]), (), LABELS)
     assert many.labels == ("a", "b")
     assert many.probabilities["c"] == pytest.approx(float(torch.tensor(-1.0).sigmoid()))
 

@@ -10,10 +10,11 @@ from onetrunk.adaptation.fit import fit
 from onetrunk.adaptation.task import AdaptSettings, Data
 from onetrunk.apps.app import load_app, save_app
 from onetrunk.apps.engine import Engine
-from onetrunk.data.formats.annotations import nested_text, tagged_text
-from onetrunk.data.iob import entities
+from onetrunk.data.formats.annotations import annotated_text
 from onetrunk.data.notes import Notes
-from onetrunk.data.rows import NestedText, TaggedText
+from onetrunk.data.rows import AnnotatedText
+from onetrunk.data.words import words_of
+from onetrunk.decoding import Entities
 from onetrunk.families import family
 from onetrunk.families.ner import Ner
 from onetrunk.families.nested_ner import NestedNer
@@ -29,48 +30,43 @@ def drawn(rng: random.Random, text: str) -> list[list[Any]]:
     for _ in range(rng.randint(0, 5)):
         start = rng.randrange(len(text))
         end = rng.randint(start + 1, len(text))
-        if text[start:end].strip():
+        if text[start:end].strip(" \u200b"):
             found.append([start, end, rng.choice("abc")])
     return found
 
 
-def offsets(row: NestedText) -> list[tuple[int, int, str]]:
-    return [(row.words[a][0], row.words[b - 1][1], kind) for a, b, kind in row.entities]
+def nested_text(text: str, spans: list[list[Any]], notes: Notes | None = None) -> AnnotatedText:
+    return annotated_text(text, spans, "'spans'", "F:1", notes or Notes(), nested=True)
 
 
 def test_overlapping_spans_are_kept() -> None:
-    row = nested_text(TEXT, SPANS, "'spans'", "F:1", Notes())
-    assert sorted(offsets(row)) == sorted(tuple(span) for span in SPANS)
-    assert [TEXT[a:b] for a, b in row.words] == TEXT.split()
+    row = nested_text(TEXT, SPANS)
+    assert list(row.entities) == sorted(tuple(span) for span in SPANS)
     assert KIND.label_set([row]) == ["loc", "org", "word"]
 
 
-def test_any_spans_are_runs_of_whole_words() -> None:
+def test_any_spans_are_kept_without_what_is_invisible_at_their_edges() -> None:
     rng = random.Random(0)
     for _ in range(500):
         text = "".join(
             rng.choice(["a", "bc", " ", "-", "\u200b", "日", "e\u0301"]) for _ in range(9)
         )
         spans, notes = drawn(rng, text), Notes()
-        row = nested_text(text, spans, "'spans'", "F:1", notes)
+        row = nested_text(text, spans, notes)
         left_out = sum("left out: " in line and "overlap" in line for line in notes.lines())
-        stripped = {
-            (a + len(text[a:b]) - len(text[a:b].lstrip()), a + len(text[a:b].rstrip()), kind)
-            for a, b, kind in spans
-        }
-        assert set(offsets(row)) <= stripped
-        assert left_out or set(offsets(row)) == stripped
-        assert all(a < b for a, b in row.words)
-        assert all(b <= c for (_, b), (c, _) in zip(row.words, row.words[1:], strict=False))
-        letters = str.maketrans("", "", " \u200b")
-        visible = "".join(text[a:b] for a, b in row.words)
-        assert visible.translate(letters) == text.translate(letters)
+        stripped = set()
+        for a, b, kind in spans:
+            visible = text[a:b].strip(" \u200b")
+            start = text.index(visible, a)
+            stripped.add((start, start + len(visible), kind))
+        assert set(row.entities) <= stripped
+        assert left_out or set(row.entities) == stripped
 
 
 def test_without_overlap_it_is_the_row_of_ner() -> None:
     for spans in ([], [[4, 23, "org"]], [[0, 3, "x"], [4, 8, "y"]]):
-        flat = tagged_text(TEXT, spans, "'spans'", "F:1", Notes())
-        assert nested_text(TEXT, spans, "'spans'", "F:1", Notes()) == NestedText.of(flat)
+        flat = annotated_text(TEXT, spans, "'spans'", "F:1", Notes())
+        assert nested_text(TEXT, spans) == flat
 
 
 def test_of_one_type_the_longest_is_kept_and_said(tmp_path: Path) -> None:
@@ -78,45 +74,37 @@ def test_of_one_type_the_longest_is_kept_and_said(tmp_path: Path) -> None:
     spans = [[0, 3, "a"], [2, 8, "a"], [0, 8, "b"]]
     file.write_text(json.dumps({"text": "abcdefgh", "spans": spans}))
     (row,) = KIND.read(file, notes)
-    assert offsets(row) == [(0, 8, "b"), (2, 8, "a")]
-    assert notes.lines() == [f"spans that overlap a longer one, left out: 1 ({file}:1)"]
+    assert row.entities == ((0, 8, "b"), (2, 8, "a"))
+    assert notes.lines()[0] == f"spans that overlap a longer one, left out: 1 ({file}:1)"
     tags = tmp_path / "a.conll"
     tags.write_text("a B-X\nb I-X\nc O\n")
-    assert KIND.read(tags)[0].entities == ((0, 2, "X"),)
+    assert KIND.read(tags)[0].entities == ((0, 3, "X"),)
 
 
 def test_what_is_sure_is_decoded_and_scored() -> None:
     rng = random.Random(1)
     labels = ["a", "b", "c"]
-    rows, found = [], []
+    rows, predictions = [], []
     for _ in range(50):
         text = " ".join("xyz"[rng.randrange(3)] for _ in range(6))
-        row = nested_text(text, drawn(rng, text), "'spans'", "F:1", Notes())
-        units = [i if rng.random() < 0.9 else -1 for i in range(len(row.words))]
-        seen = KIND.targets(row, range(len(row.words)), labels)
+        row = nested_text(text, drawn(rng, text))
+        units = words_of(text)
         targets = KIND.targets(row, units, labels)
-        assert torch.equal(targets, seen[[i for i, at in enumerate(units) if at >= 0]])
-        sure = 20 * KIND.soft_targets(seen, KIND.classes(labels))
-        assert float(KIND.loss(sure, seen)) < 1e-6
+        sure = 20 * KIND.soft_targets(targets, KIND.classes(labels))
+        assert float(KIND.loss(sure, targets)) < 1e-6
         rows.append(row)
-        found.append(KIND.decode(sure, row, range(len(row.words)), labels))
-        assert found[-1].entities == list(row.entities)
-        answer = KIND.unit_probabilities(sure[[i for i, at in enumerate(units) if at >= 0]], units)
-        hidden = [i for i, at in enumerate(units) if at < 0]
-        assert float(answer[hidden].sum()) == 0
-    assert KIND.score(rows, found) == {"f1": 100, "precision": 100, "recall": 100}
-    empty = [type(one)([], []) for one in found]
-    assert KIND.score(rows, empty)["recall"] == 0
+        predictions.append(KIND.decode(sure, units, labels))
+        assert sorted(predictions[-1].entities) == list(row.entities)
+    assert KIND.score(rows, predictions) == {"f1": 100, "precision": 100, "recall": 100}
+    assert KIND.score(rows, [Entities([], [])] * len(rows))["recall"] == 0
 
 
 def test_one_type_alone_is_decoded_as_ner_does() -> None:
     torch.manual_seed(0)
+    units = words_of("a b c d e f g")
     for _ in range(100):
-        logits, row = torch.randn(7, 3), TaggedText.from_words(list("abcdefg"))
-        flat = Ner().decode(logits, row, range(7), ["x"])
-        nested = KIND.decode(logits, NestedText.of(row), range(7), ["x"])
-        assert nested.entities == entities(flat.tags)
-        assert Ner().render(row, flat) == KIND.render(NestedText.of(row), nested)
+        logits = torch.randn(7, 3)
+        assert KIND.decode(logits, units, ["x"]) == Ner().decode(logits, units, ["x"])
 
 
 def test_the_loss_is_the_mean_of_each_types(tmp_path: Path) -> None:

@@ -16,9 +16,9 @@ def test_the_scale_is_that_of_the_training_rows() -> None:
     kind = Rating()
     labels = kind.label_set(rows("3", "1", "10", "2.5"))
     assert labels == ["1", "10"]
-    assert kind.targets(rows("5.5")[0], [0], labels).tolist() == [[0.5]]
+    assert kind.targets(rows("5.5")[0], (), labels).tolist() == [[0.5]]
     for logits, value in (([[0.5]], 5.5), ([[2.0]], 10.0), ([[-1.0]], 1.0), ([[0.2], [0.4]], 3.7)):
-        assert kind.decode(torch.tensor(logits), rows("1")[0], [0], labels) == pytest.approx(value)
+        assert kind.decode(torch.tensor(logits), (), labels) == pytest.approx(value)
     assert kind.learnable(labels)
     assert not kind.learnable(kind.label_set(rows("2", "2.0")))
     assert not kind.learnable(kind.label_set([]))

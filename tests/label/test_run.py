@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from onetrunk.data.rows import AnnotatedText
 from onetrunk.data.sources import read_ner
 from onetrunk.errors import UserError
 from onetrunk.label.base import Answer, Entity, Unfinished
@@ -54,7 +55,7 @@ def test_a_run_gives_rows_that_training_reads_and_a_report(tmp_path):
     report = label(source(), Names(), tmp_path / "out", shard_rows=5)
     check_complete(tmp_path / "out")
     rows = read_ner(tmp_path / "out" / "train.parquet")
-    assert rows[0].tags == ("B-who", "O", "O", "O", "O", "O")
+    assert rows[0].entities == ((0, 3, "who"),)
     assert json.loads((tmp_path / "out" / "report.json").read_text()) == report
     assert report["rows"] == 23
     assert report["types"] == [{"type": "who", "count": 23, "examples": ["Ann"]}]
@@ -171,8 +172,7 @@ def test_white_space_around_an_entity_is_no_part_of_it(tmp_path):
     report = label(source([text]), Loose(), tmp_path / "out")
     assert (report["entities"], report["counts"]) == (2, {BLANK: 1})
     (row,) = read_ner(tmp_path / "out" / "train.parquet")
-    assert [row.text[a:b] for a, b in row.words] == ["Ann", "x", "1", "kg"]
-    assert row.tags == ("B-who", "O", "B-unit", "O")
+    assert row == AnnotatedText("Ann x 1 kg", ((0, 3, "who"), (6, 7, "unit")))
 
 
 def test_there_is_nothing_to_label():

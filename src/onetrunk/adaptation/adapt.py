@@ -84,6 +84,9 @@ def adapt(
     app.subset = subset
     if test is not None:
         engine = Engine(backbone, {"app": app})
+        notes = Notes()
+        engine.note_cut_entities("app", test_rows, source_name(test, "test"), notes)
+        notes.log()
         scores = kind.score(test_rows, engine.predict_examples("app", test_rows))
         app.record["test"] = {
             "rows": len(test_rows),

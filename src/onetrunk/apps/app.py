@@ -12,9 +12,10 @@ from onetrunk import __version__
 from onetrunk.apps.engine import Engine
 from onetrunk.apps.evaluation import Evaluation, evaluation_of
 from onetrunk.apps.neighbours import Neighbours, load_neighbours, save_neighbours
-from onetrunk.apps.reading import Source, read_labelled
+from onetrunk.apps.reading import Source, read_labelled, source_name
 from onetrunk.data.notes import Notes
 from onetrunk.data.sampling import save_subset
+from onetrunk.data.units import RULE, warn_of_old_units
 from onetrunk.errors import UserError
 from onetrunk.families import family
 from onetrunk.families.base import Family
@@ -62,6 +63,8 @@ class App:
     fingerprint: str
     head_layers: int = 1
     """The head reads the states of so many layers side by side, the last one and those before."""
+    units: str = RULE
+    """The rule by which its units were made; empty for apps of 0.1.0."""
     record: dict[str, Any] = field(default_factory=dict, repr=False)
     neighbours: Neighbours | None = field(default=None, repr=False)
     """Labelled texts whose votes are blended with the head's answer."""
@@ -107,8 +110,10 @@ class App:
         """
         notes = Notes()
         rows = read_labelled(self.family, data, "test", notes, self.labels)
+        engine = self._engine()
+        engine.note_cut_entities("app", rows, source_name(data, "test"), notes)
         notes.log()
-        predictions = self._engine().predict_examples("app", rows)
+        predictions = engine.predict_examples("app", rows)
         return evaluation_of(self.family, self.labels, rows, predictions)
 
     def save(self, folder: str | Path, overwrite: bool = False) -> None:
@@ -172,6 +177,7 @@ def save_app(app: App, backbone: Backbone, folder: Path) -> None:
             "adapter": app.kind,
             "primary": app.family_of_primary,
             "reads": app.head_layers,
+            "units": app.units,
             "max_length": app.max_length,
             "fingerprint": app.fingerprint,
             **record,
@@ -206,10 +212,13 @@ def load_app(folder: Path, backbone: Backbone) -> App:
         head_layers=record.get("reads", 1),  # before there was a choice: the last state
         max_length=int(record["max_length"]),
         fingerprint=record["fingerprint"],
+        units=record.get("units", ""),
         record=record,
         backbone=backbone,
     )
     app.check(backbone, str(folder))
+    if kind.decoder is not None and kind.per_word:
+        warn_of_old_units(record, str(folder))
     most = backbone.encoder.depth + 1
     if not isinstance(app.head_layers, int) or not 1 <= app.head_layers <= most:
         raise UserError(f"{folder / RECORD}: reads is {app.head_layers!r}, not 1 to {most}")

@@ -20,6 +20,7 @@ from onetrunk.apps.embedding import embed
 from onetrunk.apps.top import CHUNK_TOKENS, Top
 from onetrunk.apps.windows import Examples, OfUnits
 from onetrunk.data.batching import STREAM_TEXTS, TokenIds, by_tokens, in_turn
+from onetrunk.data.notes import Notes
 from onetrunk.data.rows import Span
 from onetrunk.errors import UserError, nearest
 from onetrunk.families.base import Family
@@ -171,18 +172,23 @@ class Engine:
 
     def unit_probabilities(self, name: str, rows: Sequence[Any]) -> list[OfUnits]:
         """What an app says of examples of its family before it decides: of each example
-        :meth:`Family.probabilities` ``(u, C)`` fp32 on the CPU. A whole text has one row, the mean
-        over its windows."""
+        :meth:`Family.probabilities` ``(u, C)`` fp32 on the CPU. A whole text has one row, from
+        the mean logits of its windows."""
         app = self.app(name)
         examples = {app.family.name: self._examples(app.family, rows, app.max_length)}
         answered = self._logits_by_example([name], examples)[name]
         probabilities = []
         for _, logits, units in answered:
-            of_windows = app.family.probabilities(logits.float())
-            whole = len(of_windows) != len(units)
-            values = of_windows.mean(0, keepdim=True) if whole else of_windows
-            probabilities.append(OfUnits(units, values))
+            if len(logits) != len(units):  # a row for each window of a whole text
+                logits = logits.mean(0, keepdim=True)
+            probabilities.append(OfUnits(units, app.family.probabilities(logits.float())))
         return probabilities
+
+    def note_cut_entities(self, name: str, rows: Sequence[Any], where: str, notes: Notes) -> None:
+        """Note entities of labelled examples that no answer can be right about:
+        :meth:`~onetrunk.apps.windows.Examples.note_cut_entities`."""
+        app = self.app(name)
+        self._examples(app.family, rows, app.max_length).note_cut_entities(where, notes)
 
     def score(self, name: str, rows: Sequence[Any], where: str) -> dict[str, float]:
         """Metrics of an app on labelled examples. Raises :class:`UserError` for an unseen label."""
@@ -196,6 +202,9 @@ class Engine:
             family = self.app(name).family
             family.check_rows(rows, where)
             family.check_labels(rows, self.apps[name].labels, where)
+        notes = Notes()
+        self.note_cut_entities(names[0], rows, where, notes)
+        notes.log()
         predictions = self.predict_all(names, rows)
         return {name: self.apps[name].family.score(rows, predictions[name]) for name in names}
 

@@ -17,6 +17,7 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from onetrunk.apps.neighbours import Neighbours
+from onetrunk.data.units import warn_of_old_units
 from onetrunk.decoding import DECODERS
 from onetrunk.errors import UserError
 
@@ -59,6 +60,8 @@ class BundledApp:
     """Empty for a head alone."""
     fingerprint: str = ""
     """Of the backbone it was trained on."""
+    units: str = ""
+    """The rule by which its units were made: :data:`onetrunk.data.units.RULE`."""
     neighbours: Neighbours | None = None
     """Labelled states whose votes are blended with the head's answer."""
 
@@ -88,6 +91,7 @@ class BundledApp:
             "decoder": self.decoder,
             "labels": self.labels,
             "reads": self.head_layers,
+            "units": self.units,
             "max_length": self.max_length,
             "primary": self.family_of_primary,
             "fingerprint": self.fingerprint,
@@ -110,6 +114,8 @@ class BundledApp:
             decoder = record.get("decoder", record["family"])
             if decoder not in DECODERS:
                 raise ValueError(f"unknown decoder {decoder!r}")
+            if DECODERS[decoder].per_word:
+                warn_of_old_units(record, where)
             labels = list(record["labels"])
             classes = DECODERS[decoder].classes(labels)
             if weight.ndim != 2 or not len(weight) == len(bias) == classes:
@@ -136,6 +142,7 @@ class BundledApp:
                 bias=bias,
                 lora=_checked(arrays),
                 fingerprint=record["fingerprint"],
+                units=record.get("units", ""),
                 neighbours=neighbours,
             )
 

@@ -44,6 +44,7 @@ def bundled_app(name: str, app: App, backbone: Backbone) -> BundledApp:
         bias=app.head.bias.detach().cpu().numpy(),
         lora={} if app.adapter is None else lora_of_adapter(app.adapter),
         fingerprint=app.fingerprint,
+        units=app.units,
         neighbours=app.neighbours,
     )
 

@@ -1,9 +1,11 @@
 """Oddities of rows that are not errors: they are counted while reading, and nothing is changed."""
 
+import unicodedata
 from collections.abc import Sequence
 
 import numpy as np
 
+from onetrunk.data.formats.labelstudio import is_address
 from onetrunk.data.formats.table import Table
 from onetrunk.data.notes import Notes
 from onetrunk.data.rows import AnnotatedText, LabelledText, Pair
@@ -20,7 +22,8 @@ class Findings:
     def __init__(self, notes: Notes) -> None:
         self._notes = notes
         self._rows = Seen()
-        self._spellings: dict[str, str] = {}  # without case and space -> as it first occurred
+        self._texts = Seen()
+        self._spellings: dict[str, str] = {}  # as it looks, without case -> as it first occurred
         self._labels: set[str] = set()
 
     def check(self, row: Row, table: Table, index: int) -> None:
@@ -28,14 +31,33 @@ class Findings:
         texts, annotations, labels = _parts(row)
         if any(not text or text.isspace() for text in texts):
             self._notes.add("texts that are empty or white space", table.at(index))
+        if any(map(is_address, texts)):
+            self._notes.add("texts that are only an address, which is not opened", table.at(index))
+        is_new = isinstance(row, Pair | str | tuple) or self._texts.add(row.text)
         if not self._rows.add("\0".join([*texts, "", *annotations])):
             self._notes.add("duplicate rows (same text and labels)", table.at(index))
+        elif not is_new:
+            self._notes.add("rows whose text occurs before with other labels", table.at(index))
         for label in sorted(labels - self._labels):
             self._labels.add(label)
-            first = self._spellings.setdefault("".join(label.casefold().split()), label)
+            first = self._spellings.setdefault(_plain(_visible(label)), label)
             if first != label:
-                where = f"{table.at(index)}: {label!r} and {first!r}"
-                self._notes.add("labels that differ from another only by case or space", where)
+                what, shown = "case or space", repr
+                if _plain(first) != _plain(label):
+                    what, shown = "invisible characters or Unicode form", ascii
+                where = f"{table.at(index)}: {shown(label)} and {shown(first)}"
+                self._notes.add(f"labels that differ from another only by {what}", where)
+
+
+def _plain(label: str) -> str:
+    """Return a label without case and space."""
+    return "".join(label.casefold().split())
+
+
+def _visible(text: str) -> str:
+    """Return a text in NFKC without invisible characters: what looks alike is then equal."""
+    shown = "".join(char for char in text if unicodedata.category(char) != "Cf")
+    return unicodedata.normalize("NFKC", shown)
 
 
 def _parts(row: Row) -> tuple[Sequence[str], Sequence[str], set[str]]:
@@ -44,7 +66,7 @@ def _parts(row: Row) -> tuple[Sequence[str], Sequence[str], set[str]]:
         case AnnotatedText():
             return [row.text], list(map(str, row.entities)), {kind for _, _, kind in row.entities}
         case LabelledText():
-            return [row.text], row.labels, set(row.labels)
+            return [row.text], sorted(row.labels), set(row.labels)
         case Pair():
             return [row.query, row.positive, *row.negatives], (), set()
         case str():

@@ -98,14 +98,14 @@ class Converter:
             return list(tags)
         if fault := find_fault(tags, self.scheme):
             index, why = fault
-            if self._evidence and _is_tag(tags[index]):
-                why += f"; the tags are {self.scheme.upper()} by {self._evidence}: "
-                why += f"write one scheme, or set scheme ({', '.join(SCHEMES)})"
+            if self._evidence and is_tag(tags[index]):
+                why += f"; the tags are {self.scheme.upper()} by {self._evidence}; "
+                why += "write all tags in one scheme"
             raise UserError(f"{at(index)}: {why}")
         return to_iob2(tags, self.scheme)
 
 
-def _is_tag(tag: str) -> bool:
+def is_tag(tag: str) -> bool:
     """Whether the string is a tag in any of the schemes."""
     return tag == "O" or (tag[:1] in {*_BIOES, *_BILOU} and tag[1:2] == "-" and len(tag) > 2)
 
@@ -133,7 +133,7 @@ def _fault_of_marked_ends(tags: Sequence[str], scheme: str) -> tuple[int, str] |
     open_type = ""  # the type of an entity that has begun and not ended
     for index, tag in enumerate([*tags, "O"]):
         letter, kind = letters.get(tag[:1], ""), tag[2:]
-        if tag != "O" and not (letter and _is_tag(tag)):
+        if tag != "O" and not (letter and is_tag(tag)):
             return index, f"tag {index + 1} {tag!r} is not O, {_TAGS[scheme]}"
         continues = letter in ("I", "E")
         if open_type and not (continues and kind == open_type):

@@ -61,8 +61,8 @@ def stream_ner(
     in memory) have ``tokens`` and ``ner_tags`` (lists of strings), or ``text`` and a list of spans
     in ``spans``, ``entities``, ``label`` or ``labels``
     (:func:`~onetrunk.data.formats.annotations.annotated_text`). They may also be exports of Label
-    Studio or spaCy. Items of a list may be ``(tokens, tags)``. A ``.spacy`` file has entities.
-    Other text files are :func:`CoNLL <onetrunk.data.formats.conll.conll>`.
+    Studio, Prodigy, Doccano or spaCy. Items of a list may be ``(tokens, tags)``. A ``.spacy``
+    file has entities. Other text files are :func:`CoNLL <onetrunk.data.formats.conll.conll>`.
 
     Tags in IOB1, BIOES, BMES or BILOU are converted to IOB2, which ``notes`` counts. With
     ``scheme="auto"``, the first entity shows the scheme; another value
@@ -89,8 +89,9 @@ def stream_nested(
 
 
 def stream_classification(
-    spec: Spec, notes: Notes | None = None, split: str = "train", numbers: bool = False
-) -> Iterator[LabelledText]:
+    spec: Spec, notes: Notes | None = None, split: str = "train", numbers: bool = False,
+    several: bool = False,
+) -> Iterator[LabelledText]:  # fmt: skip
     """Yield the labelled texts of a source.
 
     The columns are ``text``, and ``label`` (a string or an integer; where values have types, also
@@ -98,11 +99,12 @@ def stream_classification(
     ``(text, label)``. An integer becomes its decimal string, or the name that a ``ClassLabel``
     gives it. A list may be empty if no label applies, and a text may be empty. Exports of Label
     Studio have choices. ``.spacy`` files have ``cats``; those of 0.5 or more become labels. With
-    ``numbers`` a label may be a float, too, and keeps all its digits.
+    ``numbers`` a label may be a float, too, and keeps all its digits. With ``several`` a string
+    that joins labels (``a#b``, where ``a`` and ``b`` occur in other rows, too) is split.
 
     Raises UserError also for a source with both label columns, and an empty or repeated label.
     """
-    rows = partial(columns.labelled, numbers=numbers)
+    rows = partial(columns.labelled, numbers=numbers, several=several)
     return _stream(spec, notes, split, _CLASSIFICATION, rows)
 
 
@@ -161,8 +163,9 @@ def _stream(
     def rows() -> Iterator[_Read]:
         findings = None if notes is None else Findings(notes)
         is_empty = True
+        noted = Notes() if notes is None else notes
         for stream in streams:
-            tables, row_of = reader(stream, Notes() if notes is None else notes)
+            tables, row_of = reader(stream, noted)
             for table in tables:
                 for index in range(len(table)):
                     row = row_of(table, index)
@@ -170,8 +173,9 @@ def _stream(
                         findings.check(row, table, index)
                     is_empty = False
                     yield row
+            noted.update(stream.notes)
         if is_empty:
-            raise UserError(f"{located} has no rows")
+            raise UserError("; ".join([f"{located} has no rows", *noted.lines()]))
 
     return rows()
 
@@ -191,10 +195,11 @@ def read_nested(
 
 
 def read_classification(
-    spec: Spec, notes: Notes | None = None, split: str = "train", numbers: bool = False
-) -> list[LabelledText]:
+    spec: Spec, notes: Notes | None = None, split: str = "train", numbers: bool = False,
+    several: bool = False,
+) -> list[LabelledText]:  # fmt: skip
     """Return the rows of :func:`stream_classification` in a list."""
-    return list(stream_classification(spec, notes, split, numbers))
+    return list(stream_classification(spec, notes, split, numbers, several))
 
 
 def read_pairs(spec: Spec, notes: Notes | None = None, split: str = "train") -> list[Pair]:

@@ -11,10 +11,12 @@ unit has a state of its own.
 
 from __future__ import annotations
 
+import logging
+import math
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from onetrunk.data.rows import Entity
 from onetrunk.data.words import Span, words_of
@@ -24,6 +26,22 @@ if TYPE_CHECKING:
 
 
 _SPACE = re.compile(r"\s")
+
+RULE = "text and tokenizer"
+"""Files of apps say by which rule their units were made. Those of 0.1.0 do not say it."""
+
+
+def warn_of_old_units(record: Mapping[str, Any], where: str) -> None:
+    """Log a warning if an app for words was trained on a file's own tokens, as 0.1.0 did.
+
+    It answers as before: raw texts are split as then, but for texts with invisible characters and
+    tokens of several words.
+    """
+    if record.get("units") != RULE:
+        logging.getLogger("onetrunk").warning(
+            f"{where} was trained by onetrunk 0.1.0 on the tokens of its file, which raw texts do "
+            "not have. It answers as before; `onetrunk adapt` makes it anew, on units of raw text"
+        )
 
 
 class Units(NamedTuple):
@@ -68,39 +86,47 @@ def unit_spans(text: str, tokens: Sequence[Span]) -> list[Span]:
 
 
 def units_of(text: str, windows: Sequence[Encoded]) -> Units:
-    """The units of a text that was tokenised into ``windows``.
-
-    A unit is read at its first token, in one window only, even where several overlap: the one that
-    shows most context, in which the token is furthest from the window's borders.
-    """
+    """The units of a text that was tokenised into ``windows``."""
     if len(windows) == 1:
         spans = unit_spans(text, windows[0].offsets)
-        return Units(spans, [_first_tokens(spans, windows[0].offsets)])
-    spans = unit_spans(text, sorted({span for window in windows for span in window.offsets}))
-    best = [(-1, 0, 0)] * len(spans)  # of each unit: tokens of context, window, token
-    starts, ends = [start for start, _ in spans], [end for _, end in spans]
+    else:
+        spans = unit_spans(text, sorted({span for window in windows for span in window.offsets}))
+    return Units(spans, first_tokens(spans, windows))
+
+
+def first_tokens(spans: Sequence[Span], windows: Sequence[Encoded]) -> list[list[int]]:
+    """For each window, the positions of the tokens at which it reads ``spans``, in their order.
+
+    A span is read at its first token, in one window only, even where several overlap. It is the
+    window that shows most context: where the token is furthest from a border of the window that is
+    not also a border of the text. A span without a token is not read.
+    """
+    best = [(-1.0, 0, 0)] * len(spans)  # of each span: tokens of context, window, token
     for index, window in enumerate(windows):
-        visible = [span for span in window.offsets if span[0] < span[1]]
-        first = bisect_right(ends, visible[0][0]) if visible else 0
-        stop = bisect_left(starts, visible[-1][1]) if visible else 0
-        for unit, token in enumerate(_first_tokens(spans[first:stop], window.offsets), first):
-            context = min(token, len(window.ids) - 1 - token)
-            if context > best[unit][0]:
-                best[unit] = context, index, token
+        last = len(window.ids) - 1
+        for number, token in _overlaps(spans, window.offsets):
+            left = token if index > 0 else math.inf
+            right = last - token if index < len(windows) - 1 else math.inf
+            if min(left, right) > best[number][0]:
+                best[number] = min(left, right), index, token
     tokens: list[list[int]] = [[] for _ in windows]
-    for _, index, token in best:
-        tokens[index].append(token)
-    return Units(spans, tokens)
+    for context, index, token in best:
+        if context >= 0:
+            tokens[index].append(token)
+    return tokens
 
 
-def _first_tokens(units: Sequence[Span], offsets: Sequence[Span]) -> list[int]:
-    """The index of the first token that reaches into each unit."""
-    firsts, token = [], 0
-    for start, _ in units:
-        while offsets[token][1] <= start or offsets[token][0] == offsets[token][1]:
-            token += 1
-        firsts.append(token)
-    return firsts
+def _overlaps(spans: Sequence[Span], offsets: Sequence[Span]) -> Iterator[tuple[int, int]]:
+    """The number of each span that a token reaches into, and the first such token."""
+    number = 0
+    for token, (start, end) in enumerate(offsets):
+        if start == end:
+            continue
+        while number < len(spans) and spans[number][1] <= start:
+            number += 1
+        while number < len(spans) and spans[number][0] < end:
+            yield number, token
+            number += 1
 
 
 def in_units(entities: Sequence[Entity], spans: Sequence[Span]) -> list[Entity]:

@@ -32,7 +32,7 @@ def inside_word(text: str, at: int) -> bool:
 
 
 def visible(text: str, start: int, end: int) -> Span:
-    """A span without the white space and the invisible characters at its edges."""
+    """A span without the white space and the invisible characters at its edges; as it is, if it
+    holds nothing else."""
     match = _EDGES.fullmatch(text, start, end)
-    assert match is not None  # the pattern matches any text
-    return match.span(1)
+    return match.span(1) if match and match[1] else (start, end)

@@ -8,7 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from onetrunk.data.notes import Notes
 from onetrunk.data.rows import LabelledText, Span
+from onetrunk.data.sources import Spec, read_classification
 from onetrunk.families.classification import Classification
 from onetrunk.losses.head import HeadLoss, binary_cross_entropy
 
@@ -20,6 +22,10 @@ class MultiLabel(Classification):
     decoder: ClassVar[str | None] = "multi-label"
     metric: ClassVar[str] = "micro_f1"
     starts_from: ClassVar[str | None] = Classification.name
+
+    def read(self, path: Spec, notes: Notes | None = None) -> list[LabelledText]:
+        """Texts and labels; a string that joins several labels is split."""
+        return read_classification(path, notes, several=True)
 
     def check_rows(self, examples: Sequence[LabelledText], where: str) -> None:
         """A row may have any number of labels, none included."""

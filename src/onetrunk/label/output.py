@@ -65,6 +65,9 @@ def write_output(job: Job, about: Mapping[str, Any]) -> dict[str, Any]:
 
 def trimmed(text: str, entities: Sequence[Entity]) -> tuple[list[Entity], int]:
     """Cut white space off the ends of entities; also return how many were nothing else."""
-    trimmed = [Entity(*visible(text, start, end), type) for start, end, type in entities]
-    shown = [entity for entity in trimmed if entity.start < entity.end]
-    return shown, len(entities) - len(shown)
+    trimmed = [
+        Entity(*visible(text, start, end), type)
+        for start, end, type in entities
+        if text[start:end].strip()
+    ]
+    return trimmed, len(entities) - len(trimmed)

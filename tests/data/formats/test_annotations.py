@@ -5,10 +5,9 @@ from typing import Any
 
 import pytest
 
-from onetrunk.data.formats.annotations import tagged_text
-from onetrunk.data.iob import entities
+from onetrunk.data.formats.annotations import annotated_text
 from onetrunk.data.notes import Notes
-from onetrunk.data.rows import LabelledText, TaggedText
+from onetrunk.data.rows import AnnotatedText, LabelledText
 from onetrunk.data.sources import read_classification, read_ner, read_texts
 from onetrunk.errors import UserError
 
@@ -25,36 +24,25 @@ def fails(read: Any, file: Path, message: str) -> None:
     assert str(caught.value).replace(str(file), "F") == message
 
 
-def words(row: TaggedText) -> list[tuple[str, str]]:
-    return [(row.text[s:e], tag) for (s, e), tag in zip(row.words, row.tags, strict=True)]
+def read(text: str, spans: list[Any], notes: Notes | None = None) -> AnnotatedText:
+    return annotated_text(text, spans, "'spans'", "F:7", notes or Notes())
 
 
-def spans(text: str, *values: object) -> list[tuple[str, str]]:
-    return words(tagged_text(text, list(values), "'spans'", "F:1", Notes()))
+# Spans
 
 
-# Spans and words
-
-
-def test_words_end_where_spans_do() -> None:
-    found = spans("ex-Yugoslavia, 10km", [3, 13, "LOC"], [17, 19, "UNIT"], [4, 5, "X"])
-    want = "ex O,- O,Yugoslavia B-LOC,\\, O,10 O,km B-UNIT".replace("\\,", "\0").split(",")
-    assert found == [tuple(pair.replace("\0", ",").split(" ")) for pair in want]
-    assert spans("unhappy", [2, 7, "A"]) == [("un", "O"), ("happy", "B-A")]
-    assert spans("a\u200bb", [1, 2, "Z"]) == [("a", "O"), ("\u200b", "B-Z"), ("b", "O")]
-    assert spans("x \u200bab c", [2, 7, "Z"]) == [("x", "O"), ("\u200bab", "B-Z"), ("c", "I-Z")]
-
-
-def test_without_spans_words_are_those_of_the_text() -> None:
-    text = "👩🏽‍💻 שלום e\u0301x 日本 a_b"
-    assert tagged_text(text, [], "", "", Notes()).words == TaggedText.from_text(text).words
+def test_spans_that_cut_words_are_kept_and_said() -> None:
+    notes = Notes()
+    spans = [(3, 13, "LOC"), (15, 16, "X"), (17, 19, "UNIT"), (21, 22, "日")]
+    assert read("ex-Yugoslavia, 10km 日本", [list(s) for s in spans], notes).entities == (*spans,)
+    assert notes.lines() == ["spans that begin or end inside a word: 2 (F:7: '1', F:7: 'km')"]
 
 
 def test_white_space_at_an_edge_is_left_out() -> None:
     notes = Notes()
-    row = tagged_text("a bc\u3000d", [[1, 5, "X"], [0, 1, "Y"]], "'spans'", "F:7", notes)
-    assert words(row) == [("a", "B-Y"), ("bc", "B-X"), ("d", "O")]
-    assert notes.lines() == ["spans with white space at an edge, which is left out: 1 (F:7)"]
+    row = read("a bc\u3000d\u200b", [[1, 5, "X"], [0, 1, "Y"], [5, 7, "Z"]], notes)
+    assert row.entities == ((0, 1, "Y"), (2, 4, "X"), (5, 6, "Z"))
+    assert notes.lines() == ["spans with white space at an edge, which is left out: 2 (F:7, F:7)"]
 
 
 def test_longest_spans_are_kept_against_brute_force() -> None:
@@ -66,12 +54,12 @@ def test_longest_spans_are_kept_against_brute_force() -> None:
             start = rng.randrange(10)
             given.append([start, rng.randint(start + 1, 10), rng.choice("XY")])
         notes = Notes()
-        row = tagged_text(text, given, "'spans'", "F:1", notes)
+        row = annotated_text(text, given, "'spans'", "F:1", notes)
         kept: list[list[Any]] = []
         for span in sorted(given, key=lambda one: (one[0] - one[1], one[0])):
             if all(span[1] <= other[0] or other[1] <= span[0] for other in kept):
                 kept.append(span)
-        found = [[row.words[s][0], row.words[e - 1][1], k] for s, e, k in entities(row.tags)]
+        found = [list(entity) for entity in row.entities]
         assert found == sorted(kept)
         left_out = notes.found.get("spans that overlap a longer one, left out")
         assert (left_out.count if left_out else 0) == len(given) - len(kept)
@@ -131,7 +119,7 @@ def test_it_must_be_clear_what_to_read(
 def test_a_text_and_a_class_beside_tags_do_not_matter(tmp_path: Path) -> None:
     row = {"text": "a", "tokens": ["a"], "ner_tags": ["B-X"], "label": "news"}
     file = written(tmp_path / "a.jsonl", [row])
-    assert read_ner(file) == [TaggedText.from_words(["a"], ["B-X"])]
+    assert read_ner(file) == [AnnotatedText.from_words(["a"], ["B-X"])]
     assert read_classification(file) == [LabelledText("a", ("news",))]
 
 
@@ -161,14 +149,17 @@ def test_label_studio_choices_and_skipped_tasks(tmp_path: Path) -> None:
         LabelledText("e", ("x",)),
     ]
     assert notes.lines() == [
+        f"annotations of the type 'relation', which are not read: 3 "
+        f"({file}, row 1, {file}, row 4, {file}, row 5)",
         f"tasks without an annotation, left out: 2 ({file}, row 2, {file}, row 3)",
+        f"annotations that skip a task, left out: 1 ({file}, row 3)",
         f"tasks with several annotations, of which the first is read: 1 ({file}, row 4)",
     ]
     assert read_texts(file) == ["a", "b", "c", "d", "e"]
     fails(read_ner, file, "F is annotated with choices alone")
     span = {"value": {"start": 0, "end": 1, "labels": ["X"]}}
     file = written(tmp_path / "b.json", [task({"text": "a"}, [span]), task({"text": "b"}, [])])
-    assert [row.tags for row in read_ner(file)] == [("B-X",), ("O",)]
+    assert [row.entities for row in read_ner(file)] == [((0, 1, "X"),), ()]
     fails(read_classification, file, "F is annotated with spans alone")
 
 

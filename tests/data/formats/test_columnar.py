@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from onetrunk.data.formats.table import BLOCK
-from onetrunk.data.rows import LabelledText, Pair, TaggedText
+from onetrunk.data.rows import AnnotatedText, LabelledText, Pair
 from onetrunk.data.sources import (
     read_classification,
     read_ner,
@@ -43,7 +43,7 @@ def test_class_numbers_become_names(tmp_path: Path, feature: object) -> None:
     file = tmp_path / "a.parquet"
     rows = [{"tokens": ["a", "b", "c"], "ner_tags": [0, 1, 2]}]
     pq.write_table(with_features(rows, ner_tags=feature), file)
-    assert read_ner(file) == [TaggedText.from_words(["a", "b", "c"], ["O", "B-X", "I-X"])]
+    assert read_ner(file) == [AnnotatedText.from_words(["a", "b", "c"], ["O", "B-X", "I-X"])]
     rows.append({"tokens": ["a"], "ner_tags": [-1]})
     pq.write_table(with_features(rows, ner_tags=feature), file)
     message = "F, row 2: 'ner_tags' holds class -1, but there are 3 classes, from 0"
@@ -58,7 +58,7 @@ def test_class_numbers_of_labels_and_spans(tmp_path: Path) -> None:
     spans = {"feature": {"start": value, "end": value, "label": names}, "_type": "List"}
     pq.write_table(with_features(rows, label=names, spans=spans), file)
     assert read_classification(file) == [LabelledText("ab", ("pos",))]
-    assert read_ner(file)[0].tags == ("B-neg", "O")
+    assert read_ner(file)[0].entities[0][2] == "neg"
 
 
 def test_places_behind_the_first_block(tmp_path: Path) -> None:

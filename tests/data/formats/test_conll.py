@@ -3,14 +3,14 @@ from pathlib import Path
 import pytest
 
 from onetrunk.data.notes import Notes
-from onetrunk.data.rows import TaggedText
+from onetrunk.data.rows import AnnotatedText
 from onetrunk.data.sources import read_ner, read_texts
 from onetrunk.errors import UserError
 
 PLUS = "# global.columns = ID FORM NER\n"
 
 
-def rows(file: Path, content: str) -> list[TaggedText]:
+def rows(file: Path, content: str) -> list[AnnotatedText]:
     file.write_text(content)
     return read_ner(file)
 
@@ -22,7 +22,7 @@ def fails(file: Path, content: str, message: str) -> None:
 
 
 def test_a_token_may_be_a_number_sign(tmp_path: Path) -> None:
-    want = [TaggedText.from_words(["#", "1"], ["B-X", "O"])]
+    want = [AnnotatedText.from_words(["#", "1"], ["B-X", "O"])]
     assert rows(tmp_path / "a.conll", "# B-X\n1 O\n") == want
     assert rows(tmp_path / "a.conllu", "# a comment\n#\tB-X\n1\tO\n") == want
     assert rows(tmp_path / "b.conll", f"{PLUS}# text = # 1\n1\t#\tB-X\n2\t1\tO\n") == want
@@ -30,7 +30,7 @@ def test_a_token_may_be_a_number_sign(tmp_path: Path) -> None:
 
 def test_words_beside_the_sentence_are_passed_over(tmp_path: Path) -> None:
     content = f"{PLUS}1-2\tzum\t_\n1\tzu\tO\n2\tdem\tB-X\n2.1\tgeht\t_\n\n"
-    want = [TaggedText.from_words(["zu", "dem"], ["O", "B-X"])]
+    want = [AnnotatedText.from_words(["zu", "dem"], ["O", "B-X"])]
     assert rows(tmp_path / "a.conllup", content) == want
     content = f"{PLUS}1-2\tzum\t_\n1\tzu\tO\n2\tdem\tX\n"
     fails(tmp_path / "a.conllup", content, "F:4: tag 2 'X' is not O, B-type or I-type")
@@ -62,8 +62,9 @@ def test_schemes_of_one_source(tmp_path: Path) -> None:
     notes = Notes()
     (tmp_path / "train_1.conll").write_text("a I-X\nb B-X\nc O\n\nd I-X\ne I-Y\n")
     (tmp_path / "train_2.conll").write_text("a O\n\nb I-X\n")
-    found = [row.tags for row in read_ner(tmp_path, notes)]
-    assert found == [("B-X", "B-X", "O"), ("B-X", "B-Y"), ("O",), ("B-X",)]
+    entities = [row.entities for row in read_ner(tmp_path, notes)]
+    x, y = (0, 1, "X"), (2, 3, "Y")
+    assert entities == [(x, (2, 3, "X")), (x, y), (), (x,)]
     files = [tmp_path / f"train_{number}.conll" for number in (1, 2)]
     assert notes.lines() == [
         f"IOB1 tags converted to IOB2: 4 ({files[0]}:1, {files[0]}:5, {files[1]}:3, …)"
@@ -71,7 +72,7 @@ def test_schemes_of_one_source(tmp_path: Path) -> None:
     files[1].write_text("a O\n\nb B-X\n")
     message = (
         "2.conll:3: tag 1 'B-X' follows no entity of its type; IOB1 writes I-X; the tags are IOB1 "
-        "by 1.conll:1 (tag 1 'I-X'): write one scheme, or set scheme (iob1, iob2, bioes, bilou)"
+        "by 1.conll:1 (tag 1 'I-X'); write all tags in one scheme"
     )
     with pytest.raises(UserError) as caught:
         read_ner(tmp_path)

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from onetrunk.data.formats.table import BLOCK
 from onetrunk.data.locate import Located, locate
 from onetrunk.data.notes import Notes
-from onetrunk.data.rows import LabelledText, NestedText, Pair, TaggedText
+from onetrunk.data.rows import AnnotatedText, LabelledText, Pair
 from onetrunk.data.sources import (
     read_classification,
     read_ner,
@@ -112,32 +112,26 @@ def test_rows_of_onetrunk_are_read_as_they_are(pairs: list[tuple[str, list[str]]
     assert read_classification(pairs) == texts
     assert read_texts(texts) == read_texts([text for text, _ in pairs]) == [t for t, _ in pairs]
     tagged = [
-        TaggedText.from_words(text.split(), [f"B-{(names or 'O')[0]}"] * len(text.split()))
+        AnnotatedText.from_words(text.split(), [f"B-{(names or 'O')[0]}"] * len(text.split()))
         for text, names in pairs
     ]
     assert read_ner(tagged) == tagged
-    assert read_ner([(text.text.split(), list(text.tags)) for text in tagged]) == tagged
-    nested = [NestedText.of(row) for row in tagged]
-    assert read_nested(nested) == nested == read_nested(tagged)
+    assert read_nested(tagged) == tagged
     negatives = [Pair(text, text, tuple(names)) for text, names in pairs]
     assert read_pairs(negatives) == negatives
     assert read_pairs([(text, text) for text, _ in pairs]) == [Pair(t, t) for t, _ in pairs]
 
 
-def test_words_of_a_row_need_not_be_joined_by_spaces() -> None:
-    row = TaggedText("don't", ((0, 2), (2, 5)), ("I-X", "O"))
-    notes = Notes()
-    assert read_ner([row], notes) == [TaggedText("don't", ((0, 2), (2, 5)), ("B-X", "O"))]
-    assert notes.lines() == ["IOB1 tags converted to IOB2: 1 (the list given, row 1)"]
-    assert row.tags == ("I-X", "O")
-    nested = NestedText("don't", ((0, 2), (2, 5)), ((0, 1, "X"), (0, 2, "Y")))
-    assert read_nested([nested]) == [nested]
-    assert [row.tags for row in read_ner([nested])] == [("B-Y", "I-Y", "I-Y")]
+def test_entities_that_overlap_are_read_as_a_file_has_them() -> None:
+    row, notes = AnnotatedText("don't", ((0, 2, "X"), (0, 5, "Y"))), Notes()
+    assert read_nested([row]) == [row]
+    assert read_ner([row], notes) == [AnnotatedText("don't", ((0, 5, "Y"),))]
+    assert notes.lines() == ["spans that overlap a longer one, left out: 1 (the list given, row 1)"]
 
 
 def test_text_with_spans_of_every_form() -> None:
     want = read_ner([{"text": "a bc", "spans": [[2, 4, "X"]]}])
-    assert [row.tags for row in want] == [("O", "B-X")]
+    assert [row.entities for row in want] == [((2, 4, "X"),)]
     assert read_ner([("a bc", [(2, 4, "X")])]) == want
     assert read_ner([("a bc", {"entities": [(2, 4, "X")]})]) == want
     assert read_ner([{"text": "a bc", "entities": ({"start": 2, "end": 4, "label": "X"},)}]) == want
@@ -180,7 +174,7 @@ def test_values_of_numpy_and_of_subclasses() -> None:
     assert read_classification(rows) == [LabelledText("a", ("3",)), LabelledText("x", ("x",))]
     assert {type(row.text) for row in read_classification(rows)} == {str}
     tags = [(np.array(["a", "b"]), np.array(["B-X", "O"]))]
-    assert read_ner(tags) == [TaggedText.from_words(["a", "b"], ["B-X", "O"])]
+    assert read_ner(tags) == [AnnotatedText.from_words(["a", "b"], ["B-X", "O"])]
 
 
 @pytest.mark.parametrize("kind", ["pandas", "datasets", "table", "list"])
@@ -266,16 +260,9 @@ def test_columns_of_a_data_frame_by_number_and_twice() -> None:
         (read_ner, [(["a", "b"], ["O"])], "the list given, row 1: 2 tokens but 1 ner_tags"),
         (read_ner, [(["a"], ["B-X"]), (["a"], ["X"])],
          "the list given, row 2: tag 1 'X' is not O, B-type or I-type"),
-        (read_ner, [TaggedText("a b", ((0, 1), (2, 4)), ("O", "O"))],
-         "the list given, row 1: the word at characters (2, 4) is not after the word before it "
-         "and inside the text"),
-        (read_ner, [TaggedText.from_text("a b")], "the list given, row 1: 2 tokens but 0 ner_tags"),
-        (read_nested, [NestedText("a b", ((0, 1), (2, 3)), ((0, 2, "X"), (1, 2, "X")))],
-         "the list given, row 1: entity (1, 2, 'X') is empty, overlaps one of its type or is not "
-         "inside the 2 words"),
-        (read_nested, [NestedText("a", ((0, 1),), ((0, 2, "X"),))], "the list given, row 1: entity "
-         "(0, 2, 'X') is empty, overlaps one of its type or is not inside the 1 words"),
-        (read_nested, [NestedText("a", ((0, 1),), ((0, 1, " "),))],
+        (read_ner, [AnnotatedText("a b", ((2, 4, "X"),))], "the list given, row 1: 'spans' item 1 "
+         "is not inside the text, which has 3 characters: [2, 4, 'X']"),
+        (read_nested, [AnnotatedText("a", ((0, 1, " "),))],
          "the list given, row 1: 'spans' item 1 has an empty label: [0, 1, ' ']"),
         (read_pairs, [("q", "p"), ("q", None)],
          "the list given, row 2: 'positive' is null, not a string"),

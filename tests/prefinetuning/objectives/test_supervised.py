@@ -19,6 +19,8 @@ from onetrunk.corpora.builder import CorpusBuilder
 from onetrunk.data.alignment import Encoded
 from onetrunk.data.batching import by_length
 from onetrunk.data.notes import Notes
+from onetrunk.data.rows import Span
+from onetrunk.data.units import Units
 from onetrunk.errors import UserError
 from onetrunk.families import FAMILIES, family
 from onetrunk.families.base import Family
@@ -118,7 +120,7 @@ def test_rows_are_those_that_an_app_trains_on(of: str, sets: Path, tiny_encoder:
         assert len(data) == len(rows) == len(prepared.encoded)
         for i, row in enumerate(rows):
             assert tuple(data.tokens(i)) == prepared.encoded[i].ids
-            assert data.units(i).tolist() == prepared.units[i]
+            assert data.units(i).tolist() == prepared.tokens[i]
             targets = which.targets(row, prepared.units[i], data.labels)
             assert data.targets(i).tolist() == targets.tolist()
 
@@ -245,7 +247,7 @@ def test_long_texts_are_cut_and_counted(tmp_path: Path, tiny_encoder: Encoder) -
         assert 0.3 < share < 0.7
 
 
-def test_what_no_token_stands_for_is_said(tmp_path: Path, tiny_encoder: Encoder) -> None:
+def test_rows_without_a_token_are_left_out(tmp_path: Path, tiny_encoder: Encoder) -> None:
     deleted = "\u200b"
     words = [["ann", "met"], [deleted], ["bob", deleted]]
     tags = [["B-X", "O"], ["B-X"], ["O", "O"]]
@@ -255,7 +257,6 @@ def test_what_no_token_stands_for_is_said(tmp_path: Path, tiny_encoder: Encoder)
     assert [data.units(row).tolist() for row in range(len(data))] == [[1, 4], [1]]
     found = {what: (note.count, note.places) for what, note in builder.notes.found.items()}
     where = f"{path / 'train.parquet'}, row"
-    assert found["units that no token stands for"] == (2, [f"{where} 2", f"{where} 3"])
     assert found["rows left out: nothing of them is read"] == (1, [f"{where} 2"])
 
 
@@ -392,11 +393,11 @@ class Ends(Family[tuple[str, str], None]):
     def classes(self, labels: Sequence[str]) -> int:
         return 2 * len(labels)
 
-    def units(self, example: tuple[str, str], windows: Sequence[Encoded]) -> list[list[int]]:
-        return [[1, len(window.ids) - 2] for window in windows]
+    def units(self, example: tuple[str, str], windows: Sequence[Encoded]) -> Units:
+        return Units((), [[1, len(window.ids) - 2] for window in windows])
 
     def targets(
-        self, example: tuple[str, str], units: Sequence[int], labels: Sequence[str]
+        self, example: tuple[str, str], units: Sequence[Span], labels: Sequence[str]
     ) -> Tensor:
         return torch.tensor([2 * labels.index(example[1]), 2 * labels.index(example[1]) + 1])
 

@@ -1,36 +1,75 @@
-"""The exports of annotation tools, converted to words with tags or to text with spans.
-
-They are recognised by their keys: ``data`` and ``annotations`` are tasks of Label Studio,
-``paragraphs`` is the training JSON of spaCy. Text with character spans may have any form that
-:func:`annotated_text` takes (Doccano, Prodigy, spaCy's simple training data, Label Studio's short
-export).
-"""
+"""Text with character spans becomes annotated text, whoever wrote the spans."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
-from onetrunk.data.formats.table import Stream, Table, show, wrong
+from onetrunk.data.formats.table import show, wrong
 from onetrunk.data.notes import Notes
 from onetrunk.data.rows import AnnotatedText, Entity
 from onetrunk.data.words import inside_word, visible
 from onetrunk.errors import UserError
 
 _STARTS, _ENDS, _LABELS = ("start", "start_offset"), ("end", "end_offset"), ("label", "labels")
-_MARKS = ("spans", "choices")
 _A_SPAN = "[start, end, label] or an object with start, end and label"
+_AS_WRITTEN, _UTF16 = "as written", "UTF-16 units"
+_SHIFTS = {  # what would mend a start and an end
+    "ends may be inclusive: add 1": (0, 1),
+    "starts may count from 1: subtract 1": (-1, 0),
+    "offsets may count from 1: subtract 1": (-1, -1),
+}
+
+
+class Counting:
+    """How the offsets of a source count. All its spans decide, and are read when this is asked.
+
+    A span speaks against a way of counting if it is then not inside the text, not the text that
+    the file repeats for it, or begins or ends inside a word or with white space.
+    """
+
+    def __init__(self, texts: Callable[[], Iterable[tuple[str, Any, str]]] = tuple) -> None:
+        """``texts`` gives each text, its list of spans, and the place of both."""
+        self._texts = texts
+
+    @cached_property
+    def _against(self) -> Counter[str]:
+        against: Counter[str] = Counter()
+        for text, values, where in self._texts():
+            units = text.encode("utf-16-le")
+            for mark in _marks(values, "the list of spans", where):
+                against[_AS_WRITTEN] += not mark.is_whole(text)
+                against[_UTF16] += not mark.in_characters(units).is_whole(text)
+                for hint, (start, end) in _SHIFTS.items():
+                    shifted = mark._replace(start=mark.start + start, end=mark.end + end)
+                    against[hint] += not shifted.is_whole(text)
+        return against
+
+    @property
+    def in_utf16(self) -> bool:
+        """Whether offsets count UTF-16 units, as JavaScript does, and not characters."""
+        return self._against[_UTF16] < self._against[_AS_WRITTEN]
+
+    @property
+    def hint(self) -> str:
+        """What may be wrong with offsets that do not fit, in brackets; empty if unknown."""
+        best = min(_SHIFTS, key=lambda hint: self._against[hint])
+        wrong_now = self._against[_AS_WRITTEN]
+        return f" ({best})" if wrong_now > 1 and 2 * self._against[best] < wrong_now else ""
 
 
 def annotated_text(
-    text: str, values: Any, what: str, where: str, notes: Notes, nested: bool = False
-) -> AnnotatedText:
+    text: str, values: Any, what: str, where: str, notes: Notes, nested: bool = False,
+    counting: Counting | None = None,
+) -> AnnotatedText:  # fmt: skip
     """Return a text with the entities of a list of spans, which messages call ``what``.
 
     A span is ``[start, end, label]``, or an object with ``start`` (or ``start_offset``), ``end``
     (or ``end_offset``) and ``label`` (or ``labels``, a list). An object may also hold the ``text``
-    of the span, which is compared. Offsets that fit only as UTF-16 units, in which JavaScript
-    counts, are converted. White space and
+    of the span, which is compared. Offsets in UTF-16 units are converted: those that fit this text
+    in no other way, and where spans repeat no text, those that ``counting`` finds. White space and
     invisible characters at the edges of a span are left out of it. If spans overlap,
     or with ``nested`` those of one type, the longest is kept. ``notes`` counts all three, and the
     spans that begin or end inside a word.
@@ -38,38 +77,53 @@ def annotated_text(
     Raises UserError for a value that is not a span, and for a span that is empty or not inside
     the text.
     """
+    counting = counting or Counting()
     groups: dict[str, list[Entity]] = {}
-    for span in _spans(text, values, what, where, notes):
+    for span in _spans(text, values, what, where, notes, counting):
         groups.setdefault(span[2] if nested else "", []).append(span)
     longest = [_longest(spans, len(text), where, notes) for spans in groups.values()]
     entities = sorted(span for spans in longest for span in spans)
     for start, end, _ in entities:
         if inside_word(text, start) or inside_word(text, end):
             place = f"{where}: {show(text[start:end])}"
-            notes.add("spans that begin or end inside a word", place)
+            notes.add(f"spans that begin or end inside a word{counting.hint}", place)
     return AnnotatedText(text, tuple(entities))
 
 
-def _spans(text: str, values: Any, what: str, where: str, notes: Notes) -> list[Entity]:
+def _spans(
+    text: str, values: Any, what: str, where: str, notes: Notes, counting: Counting
+) -> list[Entity]:
     """Check a list of spans and take white space away from their edges."""
-    if not isinstance(values, list):
-        raise wrong(where, what, values, "a list of spans")
-    marks = [_parse(value, f"{what} item {item}", where) for item, value in enumerate(values, 1)]
-    if any(not mark.fits(text) for mark in marks):
+    marks = _marks(values, what, where)
+    if marks and max(text, default="") > "\uffff":
         units = text.encode("utf-16-le")
         converted = [mark.in_characters(units) for mark in marks]
-        if all(mark.fits(text) for mark in converted):
+        if all(mark.repeats is None for mark in marks):
+            is_utf16 = converted != marks and counting.in_utf16
+        else:
+            is_utf16 = not _fit(marks, text) and _fit(converted, text)
+        if is_utf16:
             notes.add("texts with span offsets in UTF-16 units, converted to characters", where)
             marks = converted
     spans = []
     for item, (mark, value) in enumerate(zip(marks, values, strict=True), 1):
         if why := mark.fault(text):
-            raise UserError(f"{where}: {what} item {item} {why}: {show(value)}")
+            raise UserError(f"{where}: {what} item {item} {why}: {show(value)}{counting.hint}")
         start, end = visible(text, mark.start, mark.end)
         if (start, end) != (mark.start, mark.end):
             notes.add("spans with white space at an edge, which is left out", where)
         spans += [(start, end, label) for label in mark.labels]
     return spans
+
+
+def _marks(values: Any, what: str, where: str) -> list[_Mark]:
+    if not isinstance(values, list):
+        raise wrong(where, what, values, "a list of spans")
+    return [_parse(value, f"{what} item {item}", where) for item, value in enumerate(values, 1)]
+
+
+def _fit(marks: Sequence[_Mark], text: str) -> bool:
+    return all(mark.fits(text) for mark in marks)
 
 
 class _Mark(NamedTuple):
@@ -85,6 +139,16 @@ class _Mark(NamedTuple):
         """Whether the span covers the text that the file holds, if it does."""
         inside = 0 <= self.start <= self.end <= len(text)
         return self.repeats is None or (inside and text[self.start : self.end] == self.repeats)
+
+    def is_whole(self, text: str) -> bool:
+        """Whether the span fits and consists of whole words, without white space around them."""
+        return (
+            0 <= self.start < self.end <= len(text)
+            and self.fits(text)
+            and not inside_word(text, self.start)
+            and not inside_word(text, self.end)
+            and visible(text, self.start, self.end) == (self.start, self.end)
+        )
 
     def in_characters(self, units: bytes) -> _Mark:
         """Convert offsets from UTF-16 units to characters; ``units`` is the encoded text."""
@@ -102,7 +166,7 @@ class _Mark(NamedTuple):
             return f"is not inside the text, which has {len(text)} characters"
         if not self.fits(text):
             return f"is not what stands there, {show(text[self.start : self.end])}"
-        if len({*visible(text, self.start, self.end)}) == 1:
+        if not text[self.start : self.end].strip():
             return "holds only white space"
         if not all(label.strip() for label in self.labels):
             return "has an empty label"
@@ -139,107 +203,3 @@ def _longest(spans: Sequence[Entity], length: int, where: str, notes: Notes) -> 
             covered[start:end] = b"\1" * (end - start)
             longest.append((start, end, label))
     return sorted(longest)
-
-
-def plain_columns(stream: Stream, notes: Notes, annotated: bool = True) -> Stream:
-    """Convert the records of a tool to rows of simple columns; return other streams as they are.
-
-    A task of Label Studio becomes a row with ``text``, ``spans`` and ``choices``; of several
-    annotations the first is read. Tasks without annotations are left out if ``annotated``. A
-    sentence of spaCy's training JSON becomes a row with ``tokens`` and ``ner_tags``. ``notes``
-    counts what is left out.
-    """
-    if {"data", "annotations"} <= set(stream.names):
-
-        def tasks(names: Sequence[str], optional: Sequence[str]) -> Iterator[Table]:
-            annotations: set[str] = set()
-            for table in stream.tables("data", "annotations"):
-                rows = _tasks(table, annotated, notes)
-                annotations |= {name for name in _MARKS if any(rows.columns[name])}
-                yield rows
-            if annotations and not annotations & set(names) and set(names) & set(_MARKS):
-                raise UserError(f"{stream.source} is annotated with {annotations.pop()} alone")
-
-        return Stream(stream.source, ["text", *_MARKS], tasks)
-    if "paragraphs" in stream.names:
-
-        def sentences(names: Sequence[str], optional: Sequence[str]) -> Iterator[Table]:
-            yield from map(_sentences, stream.tables("paragraphs"))
-
-        return Stream(stream.source, ["tokens", "ner_tags"], sentences)
-    return stream
-
-
-def _tasks(table: Table, annotated: bool, notes: Notes) -> Table:
-    columns: dict[str, list[Any]] = {name: [] for name in ("text", *_MARKS)}
-    numbers = []
-    for row, data in enumerate(table.columns["data"]):
-        where = table.at(row)
-        results = _results(table.columns["annotations"][row], where) if annotated else []
-        if annotated and not results:
-            notes.add("tasks without an annotation, left out", where)
-            continue
-        if any(result != results[0] for result in results):
-            notes.add("tasks with several annotations, of which the first is read", where)
-        values = [item["value"] for item in results[0] if "value" in item] if results else []
-        columns["text"].append(_task_text(data, where))
-        columns["spans"].append([value for value in values if value.get("labels") is not None])
-        columns["choices"].append(
-            [choice for value in values for choice in value.get("choices") or ()]
-        )
-        numbers.append(table.numbers[row])
-    return Table(table.source, columns, numbers, table.in_lines)
-
-
-def _results(annotations: Any, where: str) -> list[list[dict[str, Any]]]:
-    """Return the result of each annotator who did not skip the task."""
-    annotations = _objects(annotations, where, "'annotations'")
-    results = [
-        _objects(annotation.get("result"), where, "'result'")
-        for annotation in annotations
-        if not annotation.get("was_cancelled")
-    ]
-    for item in (item for result in results for item in result if "value" in item):
-        value = item["value"]
-        if not isinstance(value, dict):
-            raise wrong(where, "'value'", value, "an object")
-        if not isinstance(value.get("choices"), list | None):
-            raise wrong(where, "'choices'", value["choices"], "a list of strings")
-    return results
-
-
-def _objects(value: Any, where: str, what: str) -> list[dict[str, Any]]:
-    if isinstance(value, list) and all(isinstance(item, dict) for item in value):
-        return value
-    raise wrong(where, what, value, "a list of objects")
-
-
-def _task_text(data: Any, where: str) -> str:
-    if not isinstance(data, dict):
-        raise wrong(where, "'data'", data, "an object")
-    texts = {key: value for key, value in data.items() if isinstance(value, str)}
-    if "text" in texts:
-        return texts["text"]
-    if len(texts) != 1:
-        keys = " and ".join(map(repr, texts)) or "no text"
-        raise UserError(f"{where}: 'data' has {keys}; call the one to read 'text'")
-    return next(iter(texts.values()))
-
-
-def _sentences(table: Table) -> Table:
-    columns: dict[str, list[Any]] = {"tokens": [], "ner_tags": []}
-    numbers = []
-    for row, paragraphs in enumerate(table.columns["paragraphs"]):
-        try:
-            sentences = [
-                sentence["tokens"]
-                for paragraph in paragraphs
-                for sentence in paragraph["sentences"]
-            ]
-            columns["tokens"] += [[token["orth"] for token in tokens] for tokens in sentences]
-            columns["ner_tags"] += [[token["ner"] for token in tokens] for tokens in sentences]
-        except (KeyError, TypeError) as error:
-            why = "'paragraphs' is not spaCy's: it wants sentences of tokens with 'orth' and 'ner'"
-            raise UserError(f"{table.at(row)}: {why} ({error})") from None
-        numbers += [table.numbers[row]] * len(sentences)
-    return Table(table.source, columns, numbers, table.in_lines)

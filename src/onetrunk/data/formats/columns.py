@@ -4,11 +4,14 @@ A reader takes a :class:`Stream` and returns its blocks, with a function that ma
 index of a block into a :mod:`row of onetrunk <onetrunk.data.rows>`.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import ast
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from onetrunk.data.formats.annotations import annotated_text, plain_columns
+from onetrunk.data.formats.annotations import Counting, annotated_text
+from onetrunk.data.formats.exports import plain_columns
 from onetrunk.data.formats.table import Stream, Table, no_column, show, string, string_list, wrong
 from onetrunk.data.notes import Notes
 from onetrunk.data.rows import AnnotatedText, LabelledText, Pair
@@ -17,6 +20,8 @@ from onetrunk.errors import UserError
 
 _Row = TypeVar("_Row")
 Rows = tuple[Iterator[Table], Callable[[Table, int], _Row]]
+_Joined = Mapping[str, list[str]]
+_SEPARATORS = "#|;,"
 
 
 def annotated(
@@ -26,20 +31,28 @@ def annotated(
 
     With ``nested``, spans of different types may overlap.
     """
-    stream = plain_columns(stream, notes)
+    source, stream = stream, plain_columns(stream, notes)
     column = _span_column(stream)
     if column is None:
         return (
             stream.tables("tokens", "ner_tags"),
             lambda table, row: _tagged_words(table, row, converter, notes),
         )
-    return (
-        stream.tables("text", column),
-        lambda table, row: annotated_text(
-            string(table, "text", row), table.columns[column][row], repr(column), table.at(row),
-            notes, nested,
-        ),
-    )  # fmt: skip
+
+    def texts() -> Iterator[tuple[str, Any, str]]:
+        for table in plain_columns(source, Notes()).tables("text", column):  # notes count once
+            for row, values in enumerate(table.columns[column]):
+                yield string(table, "text", row), values, table.at(row)
+
+    counting = Counting(texts)
+
+    def annotated(table: Table, row: int) -> AnnotatedText:
+        text, spans, where = string(table, "text", row), table.columns[column][row], table.at(row)
+        if relations := table.columns["relations"][row]:
+            notes.add("relations, which are not read", where, len(relations))
+        return annotated_text(text, spans, repr(column), where, notes, nested, counting)
+
+    return stream.tables("text", column, optional=("relations",)), annotated
 
 
 def _span_column(stream: Stream) -> str | None:
@@ -76,28 +89,70 @@ def _tagged_words(table: Table, row: int, converter: Converter, notes: Notes) ->
     return AnnotatedText.from_words(words, converted)
 
 
-def labelled(stream: Stream, notes: Notes, numbers: bool = False) -> Rows[LabelledText]:
-    """Read texts with a label, or with a list of labels; with ``numbers`` they may be floats."""
-    stream = plain_columns(stream, notes)
+def labelled(
+    stream: Stream, notes: Notes, numbers: bool = False, several: bool = False
+) -> Rows[LabelledText]:
+    """Read texts with a label, or with a list of labels; with ``numbers`` they may be floats.
+
+    With ``several``, a string is split if it joins labels that also occur without each other.
+    """
+    source, stream = stream, plain_columns(stream, notes)
     columns = [name for name in ("label", "labels") if name in stream.names]
     columns = columns or [name for name in ("choices", "cats") if name in stream.names]
+    if {"accept", "options"} <= set(stream.names):  # Prodigy's choices
+        columns = ["accept"]
     if len(columns) > 1:
         raise _both(stream, columns)
     column = columns[0] if columns else "label"
-    return (
-        stream.tables("text", column),
-        lambda table, row: LabelledText(
-            string(table, "text", row), _labels(table, column, row, numbers)
-        ),
-    )
+    joined: _Joined = {}
+    if several:
+        joined = _joined(plain_columns(source, Notes()).tables("text", column), column)
+
+    def row_of(table: Table, row: int) -> LabelledText:
+        labels = _labels(table, column, row, numbers, joined, notes)
+        return LabelledText(string(table, "text", row), labels)
+
+    return stream.tables("text", column), row_of
 
 
-def _labels(table: Table, name: str, row: int, numbers: bool) -> tuple[str, ...]:
+def _joined(tables: Iterator[Table], name: str) -> _Joined:
+    """Return the strings that join labels, with these labels."""
+    values = {value for table in tables for value in table.columns[name] if isinstance(value, str)}
+    joined: dict[str, list[str]] = {}
+    for separator in _SEPARATORS:
+        split = {value: [part.strip() for part in value.split(separator)] for value in values}
+        users = Counter(part for parts in split.values() for part in set(parts))
+        joined |= {
+            value: parts
+            for value, parts in split.items()
+            if len(parts) > 1 and "" not in parts and all(users[part] > 1 for part in parts)
+        }
+    return joined
+
+
+def _listed(value: str) -> Any:
+    """Return the list that a cell of a text file holds, or None."""
+    try:
+        return ast.literal_eval(value) if value[:1] + value[-1:] == "[]" else None
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return None
+
+
+def _labels(
+    table: Table, name: str, row: int, numbers: bool, joined: _Joined, notes: Notes
+) -> tuple[str, ...]:
     value, where = table.columns[name][row], table.at(row)
-    if name == "cats":
-        if not isinstance(value, dict) or not set(map(type, value.values())) <= {int, float, bool}:
-            raise wrong(where, "'cats'", value, "an object of labels with numbers")
-        value = [label for label, score in value.items() if score >= 0.5]
+    match value:
+        case str() if value in joined:
+            value = joined[value]
+            notes.add("cells that join several labels, split", where)
+        case str() if (listed := _listed(value)) is not None:
+            value = listed
+            notes.add("lists of labels written as text, read as lists", where)
+        case dict() if name == "cats" and set(map(type, value.values())) <= {int, float, bool}:
+            value = [label for label, score in value.items() if score >= 0.5]
+    if name == "cats" and not isinstance(value, list):
+        raise wrong(where, "'cats'", value, "an object of labels with numbers")
     is_list = isinstance(value, list)
     if name == "labels" and not is_list:
         raise wrong(where, "'labels'", value, "a list of strings")

@@ -1,113 +1,207 @@
 """CoNLL files: a token and its tag on each line, and a blank line after each sentence."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterator, Sequence
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import NamedTuple
 
 from onetrunk.data.formats.table import Stream, Table, blocks, no_column, show
 from onetrunk.data.formats.text import lines, suffix_of
+from onetrunk.data.notes import Notes
+from onetrunk.data.schemes import is_tag
 from onetrunk.errors import UserError
 
 _DECLARATION = re.compile(r"#\s*global\.columns\s*=(.*)")
-_TOKEN = ("FORM", "TOKEN", "WORD")
-_TAG = ("NER", "NER_TAG", "NER_TAGS")
+_METADATA = re.compile(r"#+\s+[\w:.-]+\s*=")
+_TOKEN = ("FORM", "TOKEN", "TOKENS", "WORD", "WORDS")
+_TAG = ("NER", "NER_TAG", "NER_TAGS", "TAG", "TAGS", "LABEL", "NE-COARSE-LIT")
 _CONLL_U_WIDTH = 10
+_HEAD = 1000
+"""How many lines show the layout of a file."""
+
+_Line = tuple[int, list[str]]
+"""The number of a line and its cells."""
 
 
 class _Layout(NamedTuple):
-    """The cells of a line that are read, and the number of cells (0: that of the first line)."""
+    """Which cells of a line are read, and how many there are (0: not known)."""
 
     token: int = 0
     tag: int = -1
     id: int | None = None
     width: int = 0
+    first: int = 1
+    """The line that shows the width: the others must have as many cells."""
+    header: int = 0
+    """The line that names the cells, if there is one."""
+    tabs: bool = False
 
 
 def conll(file: Path) -> Stream:
     """Return the sentences as the columns ``tokens`` and ``ner_tags``.
 
     The token is in the first cell of a line and the tag in the last. Cells are split at tabs if
-    the line has one, otherwise at spaces. A ``-DOCSTART-`` line ends a sentence, too. A file that
-    begins with ``# global.columns = ...`` (CoNLL-U Plus) names its cells: FORM, TOKEN or WORD for
-    the token, NER (also with a prefix, ``X:NER``) for the tag. In such a file, and in .conllu and
-    .conllup, a line before a sentence that begins with ``#`` is a comment, unless it has cells.
+    the line has one, otherwise at spaces. A ``-DOCSTART-`` line ends a sentence, too.
 
-    By the rules of CoNLL-U, the words of a sentence are the lines with a whole number as ID. Lines
+    A line that begins with ``# global.columns = `` (CoNLL-U Plus), and a first row of names, say
+    what is in the cells: FORM, TOKEN or WORD is the token, NER (also with a prefix, ``X:NER``) the
+    tag. Otherwise the cells do. If the first one counts the words of a sentence, the token is in
+    the next, and the tag in the one after it if that holds tags. If the last one holds no tags,
+    the tag is in the only one that does. The notes of the stream name the cells that are read.
+
+    Other lines that begin with ``#`` are comments: before a sentence, unless they are a token with
+    a tag, and inside one, if the rows have tabs and they have none. By the rules of CoNLL-U, lines
     of multi-word tokens (``1-2``) and of elided words (``1.1``) are skipped.
     """
+    notes = Notes()
+    layout = _layout(file, notes)
 
     def read(names: Sequence[str], optional: Sequence[str]) -> Iterator[Table]:
-        for block in blocks(_sentences(file)):
+        for block in blocks(_sentences(file, layout)):
             columns = {
-                "tokens": [sentence.tokens for sentence in block],
-                "ner_tags": [sentence.tags for sentence in block],
+                "tokens": [[cells[layout.token] for _, cells in rows] for rows in block],
+                "ner_tags": [[cells[layout.tag] for _, cells in rows] for rows in block],
             }
-            item_lines = [sentence.lines for sentence in block]
+            item_lines = [[number for number, _ in rows] for rows in block]
             first_lines = [first for first, *_ in item_lines]
             yield Table(str(file), columns, first_lines, in_lines=True, item_lines=item_lines)
 
-    return Stream(str(file), ["tokens", "ner_tags"], read)
+    return Stream(str(file), ["tokens", "ner_tags"], read, notes)
 
 
-class _Sentence(NamedTuple):
-    tokens: list[str]
-    tags: list[str]
-    lines: list[int]
-
-
-def _sentences(file: Path) -> Iterator[_Sentence]:
-    layout = _Layout()
-    comments = suffix_of(file) in (".conllu", ".conllup")
-    first = 1  # the first line with cells: the others must have as many
-    sentence = _Sentence([], [], [])
+def _sentences(file: Path, layout: _Layout) -> Iterator[list[_Line]]:
+    sentence: list[_Line] = []
     for number, line in enumerate(lines(file), 1):
-        if number == 1 and (declared := _DECLARATION.match(line)):
-            layout, comments = _declared(f"{file}:1", declared[1].split()), True
+        cells = _cells(line)
+        if number == layout.header or _is_comment(line, cells, layout, bool(sentence)):
             continue
-        if comments and line.startswith("#") and not sentence.tokens:
-            # Where no ID comes before it, "#" may be a token.
-            is_row = layout.id is None and "\t" in line
-            if not is_row:
-                continue
-        # str.split() would also split at no-break and ideographic spaces, which are part of tokens.
-        cells = line.split("\t") if "\t" in line else [cell for cell in line.split(" ") if cell]
-        if not line.strip(" \t") or cells[0] == "-DOCSTART-":
-            if sentence.tokens:
+        if not cells or cells[0] == "-DOCSTART-":
+            if sentence:
                 yield sentence
-            sentence = _Sentence([], [], [])
+            sentence = []
             continue
         if len(cells) < 2:
             raise UserError(f"{file}:{number}: one column ({show(line)}); write token, tag")
-        if not layout.width:
-            first, layout = number, layout._replace(width=len(cells))
-            if comments and len(cells) == _CONLL_U_WIDTH:
-                why = f"{len(cells)} columns, of which none is declared to hold NER tags"
-                raise UserError(
-                    f"{file}:{number}: {why}; begin with '# global.columns = ID FORM …'"
-                )
         if len(cells) != layout.width:  # a token with a space would lose its second half
-            why = f"{len(cells)} columns but line {first} has {layout.width} ({show(line)})"
+            why = f"{len(cells)} columns but line {layout.first} has {layout.width} ({show(line)})"
             raise UserError(f"{file}:{number}: {why}")
-        if layout.id is not None and re.search("[-.]", cells[layout.id]):
-            continue
-        sentence.tokens.append(cells[layout.token])
-        sentence.tags.append(cells[layout.tag])
-        sentence.lines.append(number)
-    if sentence.tokens:
+        if layout.id is None or not re.search("[-.]", cells[layout.id]):
+            sentence.append((number, cells))
+    if sentence:
         yield sentence
 
 
-def _declared(where: str, names: list[str]) -> _Layout:
+def _cells(line: str) -> list[str]:
+    if not line.strip(" \t"):
+        return []
+    # str.split() would also split at no-break and ideographic spaces, which are part of tokens.
+    return line.split("\t") if "\t" in line else [cell for cell in line.split(" ") if cell]
+
+
+def _is_comment(line: str, cells: Sequence[str], layout: _Layout, inside: bool) -> bool:
+    if not line.startswith("#"):
+        return False
+    if layout.id is not None:  # a row begins with a number
+        return True
+    has_tabs = layout.tabs and "\t" in line
+    if inside:  # "#" may be a token
+        return layout.tabs and not has_tabs
+    if _METADATA.match(line) or " " in cells[0]:
+        return True
+    if len(cells) == layout.width:
+        return not (has_tabs or is_tag(cells[layout.tag]))
+    return not is_tag(cells[-1])  # otherwise it is a row with too many cells
+
+
+def _layout(file: Path, notes: Notes) -> _Layout:
+    """Find the layout in the first lines of a file."""
+    head = list(islice(enumerate(lines(file), 1), _HEAD))
+    rows = [(number, cells) for number, line in head if (cells := _cells(line))]
+    # A sentence may begin with the token "#", but not every line of a file does.
+    rows = [row for row in rows if row[1][0][0:1] != "#" and row[1][0] != "-DOCSTART-"] or rows
+    tabs = any("\t" in line for number, line in head if not line.startswith("#"))
+    if head and (declared := _DECLARATION.match(head[0][1])):
+        layout = _named(f"{file}:1: 'global.columns' has", declared[1].split())
+        return layout._replace(tabs=tabs)
+    if not rows:
+        return _Layout()
+    first, cells = rows[0]
+    if {cell.upper() for cell in cells} & {*_TOKEN} and not is_tag(cells[-1]):
+        layout = _named(f"{file}:{first}: the row of names has", cells)
+        what = f"files with a row of names, {cells[layout.token]} and {cells[layout.tag]} are read"
+        notes.add(what, f"{file}:{first}")
+        return layout._replace(first=first, header=first, tabs=tabs)
+    layout = _Layout(width=len(cells), first=first, tabs=tabs)
+    rows = [row for row in rows if len(row[1]) == layout.width]
+    return _by_content(file, layout, rows, notes)
+
+
+def _by_content(file: Path, layout: _Layout, rows: Sequence[_Line], notes: Notes) -> _Layout:
+    """Find the cells of the token and of the tag if they are not the first and the last."""
+    where = f"{file}:{layout.first}"
+    sentences = _runs(rows)
+    counts = len(sentences) < len(rows) and all(map(_counts, sentences))
+    if counts and layout.width == 2 and len(sentences) > 1:
+        raise UserError(
+            f"{where}: the first column counts words, none holds them; write token, tag"
+        )
+    if counts and layout.width > 2:
+        layout = layout._replace(id=0, token=1)
+        rows = [row for row in rows if row[1][0].isdecimal()]
+    tagged = [
+        column
+        for column in range(layout.token + 1, layout.width)
+        if 10 * sum(is_tag(cells[column]) for _, cells in rows) >= 9 * len(rows)
+    ]
+    is_conll_u = layout.id is not None or suffix_of(file) in (".conllu", ".conllup")
+    if is_conll_u and layout.width == _CONLL_U_WIDTH and not tagged:
+        why = f"{layout.width} columns, of which none is declared to hold NER tags"
+        raise UserError(f"{where}: {why}; begin with '# global.columns = ID FORM …'")
+    tag = layout.width - 1
+    if layout.id is not None and tagged:  # annotators or nested entities may follow
+        tag = tagged[0] if tagged[0] == layout.token + 1 else tagged[-1]
+    elif len(tagged) == 1:
+        tag = tagged[0]
+    if (layout.token, tag) != (0, layout.width - 1):
+        why = "first column counts words" if layout.id == 0 else "last column holds no tags"
+        read = f"column {layout.token + 1} is read as token and column {tag + 1} as tag"
+        notes.add(f"files whose {why}: {read}", where)
+    return layout._replace(tag=tag)
+
+
+def _runs(rows: Sequence[_Line]) -> list[list[str]]:
+    """Return the first cells of lines that follow each other."""
+    runs: list[list[str]] = []
+    before = 0
+    for number, cells in rows:
+        if not runs or number != before + 1:
+            runs.append([])
+        runs[-1].append(cells[0])
+        before = number
+    return runs
+
+
+def _counts(cells: Sequence[str]) -> bool:
+    """Whether the cells count by one, not regarding ``1-2`` and ``1.1``."""
+    numbers = [cell for cell in cells if not re.fullmatch(r"\d+[-.]\d+", cell)]
+    if not all(cell.isdecimal() for cell in numbers):
+        return False
+    return all(int(one) + 1 == int(other) for one, other in pairwise(numbers))
+
+
+def _named(where: str, names: list[str]) -> _Layout:
     bare = [name.rpartition(":")[2].upper() for name in names]
 
     def position(choices: Sequence[str]) -> int:
         positions = [index for index, name in enumerate(bare) if name in choices]
         if not positions:
-            raise no_column(f"{where}: 'global.columns' has", choices[0], names)
+            raise no_column(where, choices[0], names)
         if len(positions) > 1:
             listed = " and ".join(names[index] for index in positions)
-            raise UserError(f"{where}: 'global.columns' has {listed}; keep one of them")
+            raise UserError(f"{where} {listed}; keep one of them")
         return positions[0]
 
     id_position = bare.index("ID") if "ID" in bare else None

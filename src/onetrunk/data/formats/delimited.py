@@ -9,6 +9,11 @@ from onetrunk.data.formats import text as text_files
 from onetrunk.data.formats.table import Stream, Table, blocks
 from onetrunk.errors import UserError
 
+_HINT = (
+    "a quote at the start of a field must be closed at its end; if it belongs to the text, "
+    'put the field in quotes and double those inside: """Wow"" she said"'
+)
+
 
 def comma_separated(file: Path) -> Stream:
     """Return the columns of a CSV file."""
@@ -36,26 +41,71 @@ def _stream(file: Path, delimiter: str) -> Stream:
 
 
 def _records(file: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield the line on which each record begins, and the fields of the record."""
-    reader = csv.reader(text_files.lines(file, keep_ends=True), delimiter=delimiter, strict=True)
-    number = 1  # line_num is the last line of a record, and a quoted field may have several
-    width = 0
+    """Yield the line on which each record begins, and the fields of the record.
+
+    Raises UserError for what is not CSV, and for a field whose quotes seem to hold other records.
+    """
+    number, width = 1, 0
+    others: list[set[str]] = []
+    for lines, cells in _parsed(file, delimiter):
+        width = width or len(cells)
+        if cells and len(cells) != width:
+            why = f"{len(cells)} fields but the header has {width}"
+            hint = "put quotes around a field that holds a delimiter or a line end"
+            raise UserError(f"{file}:{number}: {why}; {hint}")
+        if rows := _as_rows(lines, delimiter, width):
+            others = others or _values(file, delimiter, width)
+            # Commas are common in texts of several lines, labels at the right place are not.
+            matches = (
+                sum(row[at] in {*others[at], cells[at]} for row in rows) for at in range(width)
+            )
+            if delimiter == "\t" or max(matches) > 1:
+                why = f"a field in quotes runs on to line {number + len(lines) - 1} over other rows"
+                raise UserError(f"{file}:{number}: {why}; {_HINT}")
+        if cells:
+            yield number, cells
+        number += len(lines)
+
+
+def _parsed(file: Path, delimiter: str) -> Iterator[tuple[list[str], list[str]]]:
+    """Yield the lines of each record, and its fields."""
+    lines: list[str] = []
+    first = 1
+
+    def read() -> Iterator[str]:
+        for line in text_files.lines(file, keep_ends=True):
+            lines.append(line)
+            yield line
+
+    reader = csv.reader(read(), delimiter=delimiter, strict=True)
     while True:
         # The default limit refuses long texts. It is a setting of the whole process.
         limit = csv.field_size_limit(text_files.LINE_LIMIT)
         try:
             cells = next(reader, None)
         except csv.Error as error:
-            raise UserError(f"{file}:{number}: invalid CSV: {error}") from None
+            raise UserError(f"{file}:{first}: invalid CSV: {error}; {_HINT}") from None
         finally:
             csv.field_size_limit(limit)
         if cells is None:
             return
-        width = width or len(cells)
-        if cells and len(cells) != width:
-            why = f"{len(cells)} fields but the header has {width}"
-            hint = "put quotes around a field that holds a delimiter or a line end"
-            raise UserError(f"{file}:{number}: {why}; {hint}")
-        if cells:
-            yield number, cells
-        number = reader.line_num + 1
+        yield list(lines), cells
+        first += len(lines)
+        lines.clear()
+
+
+def _as_rows(lines: Sequence[str], delimiter: str, width: int) -> list[list[str]]:
+    """Return the cells of a record's lines, if there are several and each looks like a record."""
+    rows = [line.replace('"', "").rstrip("\r\n").split(delimiter) for line in lines if line.strip()]
+    is_table = len(rows) > 1 < width and all(len(row) == width for row in rows)
+    return rows if is_table else []
+
+
+def _values(file: Path, delimiter: str, width: int) -> list[set[str]]:
+    """Return the values of each column, of the records that take one line."""
+    values: list[set[str]] = [set() for _ in range(width)]
+    for lines, cells in islice(_parsed(file, delimiter), 1, None):
+        if len(lines) == 1:
+            for column, value in zip(values, cells, strict=False):
+                column.add(value)
+    return values

@@ -34,7 +34,7 @@ def _json_lines(file: Path) -> Iterator[tuple[int, _Record]]:
             continue
         where = f"{file}:{number}"
         try:
-            value = _decoder.decode(line)
+            value = _decoder.decode(line.lstrip("\ufeff"))  # a file that was joined to another
         except (ValueError, RecursionError) as error:
             raise UserError(f"{where}: invalid JSON: {error}") from None
         yield number, _record(value, where, "the line", "\\u" in line)

@@ -1,10 +1,11 @@
 """Blocks of rows that know where each row comes from, and the messages about wrong values."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, TypeVar
 
+from onetrunk.data.notes import Notes
 from onetrunk.errors import UserError, nearest
 
 _T = TypeVar("_T")
@@ -47,6 +48,8 @@ class Stream:
     source: str
     names: Sequence[str]
     read: Callable[[Sequence[str], Sequence[str]], Iterator[Table]]
+    notes: Notes = field(default_factory=Notes)
+    """How the source was understood, if that had to be found out."""
 
     def tables(self, *names: str, optional: Sequence[str] = ()) -> Iterator[Table]:
         """Return the blocks with these columns; an optional one that is missing holds ``None``.
@@ -72,7 +75,7 @@ def record_stream(
     records: Callable[[], Iterable[tuple[int, dict[str, Any]]]],
     in_lines: bool = False,
 ) -> Stream:
-    """Return a stream of objects with their numbers; the keys of the first one name the columns.
+    """Return a stream of objects with their numbers; the keys of the first block are the columns.
 
     Raises UserError if there are no objects and, while reading, for one without a column.
     """
@@ -88,8 +91,8 @@ def record_stream(
                         raise no_column(f"{table.at(index)}:", name, list(row))
             yield table
 
-    for _, first in records():
-        return Stream(source, list(first), read)
+    for block in blocks(records()):
+        return Stream(source, list(dict.fromkeys(name for _, row in block for name in row)), read)
     raise UserError(f"{source} has no rows")
 
 

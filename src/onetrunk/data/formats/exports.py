@@ -1,0 +1,82 @@
+"""The exports of annotation tools, converted to rows of simple columns.
+
+They are recognised by their keys: ``data`` and ``annotations`` are tasks of Label Studio,
+``annotator`` beside ``text`` is its short export, ``answer`` stands in the rows of Prodigy, and
+``paragraphs`` is the training JSON of spaCy.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from onetrunk.data.formats.labelstudio import short_tasks, tasks
+from onetrunk.data.formats.table import Stream, Table
+from onetrunk.data.notes import Notes
+from onetrunk.errors import UserError
+
+
+def plain_columns(stream: Stream, notes: Notes, annotated: bool = True) -> Stream:
+    """Convert the records of a tool to rows of simple columns; return other streams as they are.
+
+    A task of Label Studio becomes a row with ``text``, ``spans`` and ``choices``
+    (:func:`~onetrunk.data.formats.labelstudio.tasks`). Rows of Prodigy that were rejected or
+    ignored are left out if ``annotated``. A sentence of spaCy's training JSON becomes a row with
+    ``tokens`` and ``ner_tags``. ``notes`` counts what is left out.
+    """
+    names = set(stream.names)
+    if "data" in names and names & {"annotations", "completions", "predictions"}:
+        column = "completions" if "completions" in names else "annotations"
+        return tasks(stream, column, annotated, notes)
+    if annotated and {"text", "annotator"} <= names and "ner_tags" not in names:
+        return short_tasks(stream, notes)
+    if annotated and "answer" in names:
+        return _answered(stream, notes)
+    if "paragraphs" in names:
+
+        def sentences(names: Sequence[str], optional: Sequence[str]) -> Iterator[Table]:
+            yield from map(_sentences, stream.tables("paragraphs"))
+
+        return Stream(stream.source, ["tokens", "ner_tags"], sentences)
+    return stream
+
+
+def _answered(stream: Stream, notes: Notes) -> Stream:
+    """Leave out the rows of Prodigy that an annotator rejected or ignored.
+
+    A row without ``spans`` in a file that has some is a text without entities.
+    """
+
+    def read(names: Sequence[str], optional: Sequence[str]) -> Iterator[Table]:
+        required = [name for name in names if name != "spans"]
+        for table in stream.tables(*required, optional=(*optional, "spans", "answer")):
+            rows = []
+            for row, answer in enumerate(table.columns["answer"]):
+                if answer in ("reject", "ignore"):
+                    notes.add(f"rows with the answer {answer!r}, left out", table.at(row))
+                else:
+                    rows.append(row)
+            columns = {
+                name: [column[row] for row in rows] for name, column in table.columns.items()
+            }
+            columns["spans"] = [[] if spans is None else spans for spans in columns["spans"]]
+            yield Table(table.source, columns, [table.numbers[row] for row in rows], table.in_lines)
+
+    return Stream(stream.source, stream.names, read)
+
+
+def _sentences(table: Table) -> Table:
+    columns: dict[str, list[Any]] = {"tokens": [], "ner_tags": []}
+    numbers = []
+    for row, paragraphs in enumerate(table.columns["paragraphs"]):
+        try:
+            sentences = [
+                sentence["tokens"]
+                for paragraph in paragraphs
+                for sentence in paragraph["sentences"]
+            ]
+            columns["tokens"] += [[token["orth"] for token in tokens] for tokens in sentences]
+            columns["ner_tags"] += [[token["ner"] for token in tokens] for tokens in sentences]
+        except (KeyError, TypeError) as error:
+            why = "'paragraphs' is not spaCy's: it wants sentences of tokens with 'orth' and 'ner'"
+            raise UserError(f"{table.at(row)}: {why} ({error})") from None
+        numbers += [table.numbers[row]] * len(sentences)
+    return Table(table.source, columns, numbers, table.in_lines)

@@ -1,0 +1,234 @@
+"""Exports of Label Studio: each task holds a text, and the results of its annotators.
+
+A result is a list of items with a type and a ``value``. Regions of a text and choices for it are
+read; items of any other kind are counted in the notes.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from onetrunk.data.formats.table import Stream, Table, show, wrong
+from onetrunk.data.notes import Notes
+from onetrunk.errors import UserError
+
+_MARKS = ("spans", "choices")
+_LABELS = ("labels", "hypertextlabels", "paragraphlabels")
+_MIN_LABELS = ("label", *_LABELS, *_MARKS, "entities")
+_TAG = re.compile("<[a-zA-Z/!][^>]*>")
+_ADDRESS = re.compile(
+    r"(?i)(?:[a-z][a-z0-9+.-]*://|data:\w+/|/data/(?:upload|local-files)\b)\S*"
+    r"|(?:/data/.*|\S+)\.(?:png|jpe?g|gif|webp|bmp|svg|tiff?|pdf|txt|html?|wav|mp[34]|ogg|flac|m4a)"
+)
+
+
+def is_address(text: str) -> bool:
+    """Whether a text is only the address of a file or a page, as tools write for what they load."""
+    return _ADDRESS.fullmatch(text.strip()) is not None
+
+
+def tasks(stream: Stream, column: str, annotated: bool, notes: Notes) -> Stream:
+    """Return tasks as rows with ``text``, ``spans`` and ``choices``.
+
+    ``column`` holds the annotations. Of several, the first is read, or the one that is marked as
+    ground truth. Tasks without annotations are left out if ``annotated``.
+
+    Raises UserError for a task whose text is an address, and for a text that is HTML with regions
+    that count without its tags.
+    """
+
+    def read(names: Sequence[str], optional: Sequence[str]) -> Iterator[Table]:
+        present: set[str] = set()
+        for table in stream.tables("data", optional=(column, "predictions", "drafts")):
+            rows = _tasks(table, column, annotated, notes)
+            present |= {name for name in _MARKS if any(rows.columns[name])}
+            yield rows
+        _check_marks(stream, present, names)
+
+    return Stream(stream.source, ["text", *_MARKS], read)
+
+
+def short_tasks(stream: Stream, notes: Notes) -> Stream:
+    """Return the rows of the short export (JSON-MIN) as :func:`tasks` does.
+
+    A row without a label is a text without entities, if it has an annotator.
+    """
+    column = next((name for name in _MIN_LABELS if name in stream.names), "label")
+
+    def read(names: Sequence[str], optional: Sequence[str]) -> Iterator[Table]:
+        present: set[str] = set()
+        for table in stream.tables("text", "annotator", optional=(column,)):
+            columns: dict[str, list[Any]] = {name: [] for name in ("text", *_MARKS)}
+            numbers = []
+            for row, value in enumerate(table.columns[column]):
+                where, annotator = table.at(row), table.columns["annotator"][row]
+                if value is None and (annotator is None or "choices" in names):
+                    notes.add("tasks without an annotation, left out", where)
+                    continue
+                text = _paragraphs({"text": table.columns["text"][row]}, where)
+                items = value if isinstance(value, list) else [] if value is None else [value]
+                if not all(isinstance(item, dict) for item in items):
+                    items = [{"choices": items}]
+                spans, choices = _read([{"value": item} for item in items], text, where, notes)
+                _append(columns, "\n".join(text), spans, choices)
+                numbers.append(table.numbers[row])
+            present |= {name for name in _MARKS if any(columns[name])}
+            yield Table(table.source, columns, numbers, table.in_lines)
+        _check_marks(stream, present, names)
+
+    return Stream(stream.source, ["text", *_MARKS], read)
+
+
+def _check_marks(stream: Stream, present: set[str], names: Sequence[str]) -> None:
+    asked = set(names) & set(_MARKS)
+    if present and asked and not present & asked:
+        raise UserError(f"{stream.source} is annotated with {present.pop()} alone")
+
+
+def _append(columns: dict[str, list[Any]], *row: Any) -> None:
+    for name, value in zip(("text", *_MARKS), row, strict=True):
+        columns[name].append(value)
+
+
+def _tasks(table: Table, column: str, annotated: bool, notes: Notes) -> Table:
+    columns: dict[str, list[Any]] = {name: [] for name in ("text", *_MARKS)}
+    numbers = []
+    for row, data in enumerate(table.columns["data"]):
+        where = table.at(row)
+        results = []
+        if annotated:
+            for name in ("predictions", "drafts"):
+                if unread := table.columns[name][row]:
+                    count = len(unread) if isinstance(unread, list) else 1
+                    notes.add(f"{name}, which are not read", where, count)
+            results = _results(table.columns[column][row] or [], where, notes)
+            if not results:
+                notes.add("tasks without an annotation, left out", where)
+                continue
+            if any(_values(result) != _values(results[0]) for result in results):
+                notes.add("tasks with several annotations, of which the first is read", where)
+        paragraphs = _paragraphs(data, where)
+        marks = _read(results[0], paragraphs, where, notes) if results else ([], [])
+        _append(columns, "\n".join(paragraphs), *marks)
+        numbers.append(table.numbers[row])
+    return Table(table.source, columns, numbers, table.in_lines)
+
+
+def _values(result: list[dict[str, Any]]) -> list[Any]:
+    return [item.get("value") for item in result]  # each item has an ID of its own beside it
+
+
+def _results(annotations: Any, where: str, notes: Notes) -> list[list[dict[str, Any]]]:
+    """Return the result of each annotator who did not skip the task."""
+    annotations = _objects(annotations, where, "'annotations'")
+    done = [annotation for annotation in annotations if not annotation.get("was_cancelled")]
+    if skipped := len(annotations) - len(done):
+        notes.add("annotations that skip a task, left out", where, skipped)
+    if truths := [annotation for annotation in done if annotation.get("ground_truth")]:
+        if len(truths) < len(done):
+            other = len(done) - len(truths)
+            notes.add("annotations beside a ground truth, left out", where, other)
+        done = truths
+    return [_objects(annotation.get("result"), where, "'result'") for annotation in done]
+
+
+def _objects(value: Any, where: str, what: str) -> list[dict[str, Any]]:
+    if isinstance(value, list) and all(isinstance(item, dict) for item in value):
+        return value
+    raise wrong(where, what, value, "a list of objects")
+
+
+def _paragraphs(data: Any, where: str) -> list[str]:
+    """Return the text of a task; a dialogue has several paragraphs."""
+    if not isinstance(data, dict):
+        raise wrong(where, "'data'", data, "an object")
+    texts: dict[str, list[str]] = {}
+    addresses = {}
+    for key, value in data.items():
+        match value:
+            case str() if is_address(value):
+                addresses[key] = value
+            case str():
+                texts[key] = [value]
+            case [dict(), *_] if all(
+                isinstance(line, dict) and isinstance(line.get("text"), str) for line in value
+            ):
+                texts[key] = [line["text"] for line in value]
+    if "text" in addresses or (addresses and not texts):
+        key = "text" if "text" in addresses else next(iter(addresses))
+        why = "is an address, not text; put the text itself into the task"
+        raise UserError(f"{where}: {key!r} {why}: {show(addresses[key])}")
+    if "text" in texts:
+        return texts["text"]
+    if len(texts) != 1:
+        keys = " and ".join(map(repr, texts)) or "no text"
+        raise UserError(f"{where}: 'data' has {keys}; call the one to read 'text'")
+    return next(iter(texts.values()))
+
+
+def _read(
+    result: list[dict[str, Any]], paragraphs: list[str], where: str, notes: Notes
+) -> tuple[list[dict[str, Any]], list[Any]]:
+    """Return the spans of a result and its choices; ``notes`` counts what is neither."""
+    spans, choices, questions = [], [], set()
+    for item in result:
+        value = item.get("value", {})
+        if not isinstance(value, dict):
+            raise wrong(where, "'value'", value, "an object")
+        picked = value.get("choices")
+        if not isinstance(picked, list | None):
+            raise wrong(where, "'choices'", picked, "a list of strings")
+        if isinstance(paths := value.get("taxonomy"), list):
+            picked = [
+                "/".join(map(str, path)) if isinstance(path, list) else path for path in paths
+            ]
+        labels = next((value[name] for name in _LABELS if value.get(name)), None)
+        kind = item.get("type") or next((key for key in value if isinstance(value[key], list)), "?")
+        if picked is not None and "start" not in value:
+            choices += picked
+            questions.add(str(item.get("from_name")))
+        elif picked is not None:
+            notes.add("choices for a region, not for the text, left out", where)
+        elif labels is None and ("start" not in value or str(kind) in value):
+            notes.add(f"annotations of the type {kind!r}, which are not read", where)
+        elif (place := _place(value, paragraphs)) is None:
+            notes.add("regions that have no place in a text, left out", where)
+        elif labels is None:
+            notes.add("regions without a label, left out", where)
+        else:
+            start, end = place
+            repeats = value.get("text")
+            text = "\n".join(paragraphs)
+            if "hypertextlabels" in value and repeats != text[start:end] and _TAG.search(text):
+                why = "the text is HTML, and its regions count without the tags; write plain text"
+                raise UserError(f"{where}: {why}")
+            spans.append({"start": start, "end": end, "labels": labels, "text": repeats})
+    if len(questions) > 1:
+        names = ", ".join(sorted(questions))
+        notes.add(f"tasks with choices for several questions ({names}), read together", where)
+    return spans, choices
+
+
+def _place(value: dict[str, Any], paragraphs: list[str]) -> tuple[int, int] | None:
+    """Return the offsets of a region in the joined paragraphs, or None if it has none."""
+    in_paragraphs = all(
+        isinstance(value.get(edge), str) and value[edge].isdecimal() for edge in ("start", "end")
+    )
+    match value:
+        case {"channel": _}:  # seconds of a recording
+            return None
+        case {"start": int() as start, "end": int() as end} | {
+            "globalOffsets": {"start": int() as start, "end": int() as end}
+        } if not in_paragraphs:
+            return start, end
+        case {"start": str(), "startOffset": int() as start, "endOffset": int() as end}:
+            if in_paragraphs:
+                first, last = int(value["start"]), int(value["end"])
+                if max(first, last) >= len(paragraphs):
+                    return None
+                begins = [sum(len(text) + 1 for text in paragraphs[:at]) for at in (first, last)]
+                return begins[0] + start, begins[1] + end
+            # An XPath: without the region's text, nothing shows which part of the text it means.
+            if value["start"] == value.get("end") and isinstance(value.get("text"), str):
+                return start, end
+    return None
