@@ -8,6 +8,7 @@ import subprocess
 import unicodedata
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,15 @@ import pytest
 import torch
 
 from onetrunk.apps.app import App
+from onetrunk.apps.engine import Engine
 from onetrunk.apps.neighbours import Neighbours
 from onetrunk.bundle.export import export_bundle
 from onetrunk.bundle.layout import entry
 from onetrunk.bundle.parity import hostile_texts
 from onetrunk.bundle.runtime import Runtime
+from onetrunk.data.alignment import encode_windows
+from onetrunk.data.units import units_of
+from onetrunk.data.words import words_of
 from onetrunk.families.rating import Rating
 from onetrunk.model.backbone import Backbone
 
@@ -54,6 +59,7 @@ const why = async (promise) => {
 };
 const say = (value) => console.log(JSON.stringify(value));
 """
+PREDICT = "say(await (await open(folder)).predict(JSON.parse(await text(process.stdin))));"
 
 
 def node(script: str, *folders: Path, texts: list[str] | None = None) -> Any:
@@ -71,6 +77,14 @@ def node(script: str, *folders: Path, texts: list[str] | None = None) -> Any:
 
 def utf16(text: str, at: int) -> int:
     return len(text[:at].encode("utf-16-le", "surrogatepass")) // 2
+
+
+def offsets_in_utf16(results: list[dict[str, Any]]) -> None:
+    for result in results:
+        for answer in result["apps"].values():
+            for entity in answer.get("entities", []):
+                for key in ("start", "end"):
+                    entity[key] = utf16(result["text"], entity[key])
 
 
 def alike(one: Any, other: Any, gap: float) -> bool:
@@ -103,17 +117,65 @@ def test_answers_are_those_of_python(
     known = [c for c in map(chr, range(0x20, 0x3000)) if unicodedata.category(c) != "Cn"]
     texts = [*hostile_texts(60, seed=3), *("".join(rng.choice(known, 40)) for _ in range(40))]
     wanted = Runtime(tmp_path / "b", threads=1).predict(texts)
-    for row in wanted:
-        for found in row["apps"].values():
-            for entity in found.get("entities", []):
-                for key in ("start", "end"):
-                    entity[key] = utf16(row["text"], entity[key])
-    script = "say(await (await open(folder)).predict(JSON.parse(await text(process.stdin))));"
-    got = node(script, tmp_path / "b", texts=texts)
+    offsets_in_utf16(wanted)
+    got = node(PREDICT, tmp_path / "b", texts=texts)
     for want, have in zip(wanted, got, strict=True):
         assert list(want["apps"]) == list(have["apps"])
         for name, answer in want["apps"].items():
             assert alike(answer, have["apps"][name], gap), (name, want["text"])
+
+
+@pytest.mark.parametrize("max_length", [6, 24, 512])
+def test_units_are_those_of_python(tiny_tokenizer: Any, max_length: int, tmp_path: Path) -> None:
+    """The words, the units, and where each window reads them."""
+    texts = hostile_texts(3000, seed=max_length)
+    wanted = []
+    for text, windows in zip(texts, encode_windows(tiny_tokenizer, texts, max_length), strict=True):
+        units = units_of(text, windows)
+        at = [*accumulate((utf16(c, 1) for c in text), initial=0)]
+        words, spans = (
+            [[at[start], at[end]] for start, end in spans]
+            for spans in (words_of(text), units.spans)
+        )
+        wanted.append([words, spans, units.tokens])
+    (tmp_path / "tokenizer.json").write_text(tiny_tokenizer.backend_tokenizer.to_str())
+    script = f"""
+    const {{ Tokenizer }} = await import("./src/tokenizer.js");
+    const {{ unitsOf }} = await import("./src/units.js");
+    const {{ windows }} = await import("./src/windows.js");
+    const {{ wordsOf }} = await import("./src/words.js");
+    const tokenizer = new Tokenizer(JSON.parse(await readFile(join(folder, "tokenizer.json"))));
+    const units = (text) => unitsOf(text, windows(tokenizer, text, {max_length}));
+    const texts = JSON.parse(await text(process.stdin));
+    say(texts.map((text) => [wordsOf(text), units(text).spans, units(text).tokens]));
+    """
+    for text, want, have in zip(texts, wanted, node(script, tmp_path, texts=texts), strict=True):
+        assert want == have, text
+
+
+def test_engine_bundle_and_browser_find_the_same(
+    tiny_backbone: Backbone, apps: dict[str, App], tmp_path: Path
+) -> None:
+    chosen = {name: apps[name] for name in ("calendar", "nested")}
+    export_bundle(tiny_backbone, chosen, tmp_path / "b", "fp32")
+    texts = hostile_texts(3000, seed=1)
+    of_engine = Engine(tiny_backbone, chosen).predict(texts)
+    of_bundle = Runtime(tmp_path / "b", threads=1).predict(texts)
+    of_browser = node(PREDICT, tmp_path / "b", texts=texts)
+    offsets_in_utf16(of_engine)
+    offsets_in_utf16(of_bundle)
+    for name in chosen:
+        assert sum(len(result["apps"][name]["entities"]) for result in of_engine) > 15_000
+    for engine, bundle, browser in zip(of_engine, of_bundle, of_browser, strict=True):
+        assert spans_of(engine) == spans_of(bundle), engine["text"]
+        assert spans_of(engine) == spans_of(browser), engine["text"]
+
+
+def spans_of(result: dict[str, Any]) -> dict[str, list[tuple[Any, ...]]]:
+    return {
+        name: [(entity["start"], entity["end"], entity["type"]) for entity in answer["entities"]]
+        for name, answer in result["apps"].items()
+    }
 
 
 def test_one_text_or_a_list(tiny_backbone: Backbone, apps: dict[str, App], tmp_path: Path) -> None:
@@ -147,12 +209,11 @@ def test_apps_say_their_decoder_or_are_read_by_their_family(
 
     stars = replace(apps["stars"], family=Mine())
     export_bundle(tiny_backbone, {"stars": apps["stars"], "mine": stars}, tmp_path / "b", "fp32")
-    script = "say(await (await open(folder)).predict(JSON.parse(await text(process.stdin))));"
-    (found,) = node(script, tmp_path / "b", texts=["call mum"])
+    (found,) = node(PREDICT, tmp_path / "b", texts=["call mum"])
     assert found["apps"]["mine"] == found["apps"]["stars"]
     old = Path(__file__).parents[1] / "fixtures" / "format-0.1"
     wanted = json.loads((old / "predictions.json").read_text())["runtime"]
-    got = node(script, old / "bundle", texts=[result["text"] for result in wanted])
+    got = node(PREDICT, old / "bundle", texts=[result["text"] for result in wanted])
     assert alike(got, wanted, 1e-3)
 
 

@@ -1,6 +1,6 @@
 /**
- * From logits to answers. Logits are a list of rows: one for each word that a window reads, or one
- * for each window of a whole text.
+ * From logits to answers. Logits are a list of rows: one for each unit of a text. A unit is a word
+ * (`units.js`), or a window of a whole text.
  */
 
 /**
@@ -8,8 +8,8 @@
  *
  * - `perWord`: whether units are words, read at their first token, or whole, pooled windows;
  * - `classes(labels)`: the number of a head's outputs for a number of labels;
- * - `answer({ rows, labels, text, words, read })`: the `Answer` of `index.d.ts` for one text.
- *   `read[i]` is the word that row i belongs to;
+ * - `answer({ rows, labels, text, spans })`: the `Answer` of `index.d.ts` for one text. `spans[i]`
+ *   are the characters of the unit that row i belongs to; those of whole texts do not look at them;
  * - `blend(logits, votes, share)`: logits in which the votes of labelled neighbours have `share`
  *   and the head's answer has the rest. Decoders without it have no neighbours.
  */
@@ -17,12 +17,12 @@ export const DECODERS = {
   ner: {
     perWord: true,
     classes: (labels) => 1 + 2 * labels,
-    answer: (app) => entities(app, tagged(app.rows, app.read, app.labels)),
+    answer: ({ rows, labels, text, spans }) => rendered(text, tagged(rows, spans, labels)),
   },
   "nested-ner": {
     perWord: true,
     classes: (labels) => 3 * labels,
-    answer: (app) => entities(app, nested(app.rows, app.read, app.labels)),
+    answer: ({ rows, labels, text, spans }) => rendered(text, nested(rows, spans, labels)),
   },
   tc: {
     perWord: false,
@@ -54,41 +54,36 @@ function mixed(answer, votes, share) {
   return answer.map((value, column) => (1 - share) * value + share * votes[column]);
 }
 
-/** Entities `{first, stop, type, score}` of the most probable valid IOB2 sequence, by word. */
-function tagged(rows, read, labels) {
+/** Entities `{start, end, type, score}` of the most probable valid IOB2 sequence. */
+function tagged(rows, spans, labels) {
   const scores = rows.map(logSoftmax);
-  const path = bestValidPath(scores);
-  const spans = [];
-  let last;
-  path.forEach((tag, row) => {
-    const word = read[row];
-    const score = Math.exp(scores[row][tag]);
-    const inside = tag > 0 && tag % 2 === 0;
-    if (inside && last?.stop === word) {
-      last.stop = word + 1;
-      last.score = Math.min(last.score, score);
-    } else if (tag > 0 && !inside) {
-      last = { first: word, stop: word + 1, type: labels[(tag - 1) >> 1], score };
-      spans.push(last);
+  const entities = [];
+  bestValidPath(scores).forEach((tag, unit) => {
+    if (tag === 0) return;
+    const [start, end] = spans[unit];
+    const score = Math.exp(scores[unit][tag]);
+    if (tag % 2) {
+      entities.push({ start, end, type: labels[(tag - 1) / 2], score });
     } else {
-      last = undefined; // O, or I after a word that no window reads, which is O
+      const last = entities.at(-1); // an I follows the B or I of its entity
+      last.end = end;
+      last.score = Math.min(last.score, score);
     }
   });
-  return spans;
+  return entities;
 }
 
-/** Each type by itself: three columns are its O, B and I. The outer entity before the inner. */
-function nested(rows, read, labels) {
+/** Each type by itself: three columns are its O, B and I. Of entities that begin together the
+ * longest comes first. */
+function nested(rows, spans, labels) {
   const every = labels.flatMap((label, number) =>
     tagged(
       rows.map((row) => row.slice(3 * number, 3 * number + 3)),
-      read,
+      spans,
       [label],
     ),
   );
-  return every.sort(
-    (a, b) => a.first - b.first || b.stop - a.stop || (a.type < b.type ? -1 : 1),
-  );
+  return every.sort((a, b) => a.start - b.start || b.end - a.end || (a.type < b.type ? -1 : 1));
 }
 
 /** The most probable tag sequence in which every I-x follows B-x or I-x (Viterbi). */
@@ -130,12 +125,12 @@ function rating(rows, labels) {
   return rounded(low + (high - low) * Math.min(1, Math.max(0, share)));
 }
 
-function entities({ text, words }, spans) {
-  const shown = spans.map(({ first, stop, type, score }) => {
-    const [start, end] = [words[first][0], words[stop - 1][1]];
-    return { start, end, text: text.slice(start, end), type, score: rounded(score) };
-  });
-  return { entities: shown };
+function rendered(text, entities) {
+  return {
+    entities: entities.map(({ start, end, type, score }) => {
+      return { start, end, text: text.slice(start, end), type, score: rounded(score) };
+    }),
+  };
 }
 
 /** The index of the highest of some numbers, the first if there are several. */

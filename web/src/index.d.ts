@@ -8,7 +8,7 @@ export interface Entity {
   end: number;
   text: string;
   type: string;
-  /** Probability of its least certain word. */
+  /** Probability of its least certain unit (a word, mostly). */
   score: number;
 }
 

@@ -1,8 +1,8 @@
 import { Bundle, half } from "./bundle.js";
 import { BundleError, nearest } from "./errors.js";
 import { Tokenizer } from "./tokenizer.js";
-import { windows, windowUnits } from "./windows.js";
-import { words as wordsOf } from "./words.js";
+import { unitsOf } from "./units.js";
+import { windows } from "./windows.js";
 
 /** Tokens times LoRAs that go through the top together; this bounds memory. */
 const BATCH_TOKENS = 4096;
@@ -95,11 +95,9 @@ export class Runtime {
     for (const name of names) if (!loaded.apps.has(name)) throw unknown(name, loaded.apps.keys());
     const answers = every.map(() => ({}));
     const chosen = names.map((name) => loaded.apps.get(name));
-    const perWord = chosen.some((app) => app.decoder.perWord);
-    const words = every.map((text) => (perWord ? wordsOf(text) : []));
     for (const maxLength of new Set(chosen.map((app) => app.maxLength))) {
       const group = chosen.filter((app) => app.maxLength === maxLength);
-      await this.#run(loaded, group, every, words, maxLength, answers);
+      await this.#run(loaded, group, every, maxLength, answers);
     }
     const results = every.map((text, number) => ({
       text,
@@ -115,28 +113,30 @@ export class Runtime {
   }
 
   /** Put each app's answers for some texts into `answers`, by number of the text and name. */
-  async #run(loaded, apps, texts, words, maxLength, answers) {
-    const flat = texts.flatMap((text, number) => {
+  async #run(loaded, apps, texts, maxLength, answers) {
+    const perWord = apps.some((app) => app.decoder.perWord);
+    const prepared = texts.map((text) => {
       const parts = windows(this.#tokenizer, text, maxLength);
-      const units = windowUnits(words[number], parts);
-      return parts.map(({ ids }, i) => ({ text: number, ids, units: units[i], rows: new Map() }));
+      const { spans, tokens } = perWord ? unitsOf(text, parts) : {};
+      return {
+        spans,
+        parts: parts.map(({ ids }, i) => ({ ids, tokens: tokens?.[i], rows: new Map() })),
+      };
     });
     const groups = new Set(apps.map((app) => app.slot)).size;
     const budget = BATCH_TOKENS / groups;
-    const left = [...flat].sort((a, b) => a.ids.length - b.ids.length);
+    const left = prepared.flatMap(({ parts }) => parts);
+    left.sort((a, b) => a.ids.length - b.ids.length);
     while (left.length) {
       let count = 1; // the longest comes last, and all are padded to it
       while (count < left.length && (count + 1) * left[count].ids.length <= budget) count++;
       await this.#batch(loaded, apps, left.splice(0, count));
     }
-    const ofText = texts.map(() => []);
-    for (const window of flat) ofText[window.text].push(window);
-    ofText.forEach((parts, number) => {
-      const read = parts.flatMap((window) => window.units.map(([word]) => word));
+    prepared.forEach(({ spans, parts }, number) => {
+      const text = texts[number];
       for (const { name, decoder, labels } of apps) {
         const rows = parts.flatMap((window) => window.rows.get(name));
-        const [text, spans] = [texts[number], words[number]];
-        answers[number][name] = decoder.answer({ rows, labels, text, words: spans, read });
+        answers[number][name] = decoder.answer({ rows, labels, text, spans });
       }
     });
   }
@@ -185,7 +185,7 @@ export class Runtime {
       batch.forEach((window, row) => {
         const at = read.map(([data, start]) => [data, start + row * length * width]);
         const features = app.decoder.perWord
-          ? window.units.map(([, token]) => vector(at, token, 1, width))
+          ? window.tokens.map((token) => vector(at, token, 1, width))
           : [vector(at, 0, pooling === "cls" ? 1 : window.ids.length, width)];
         window.rows.set(
           app.name,

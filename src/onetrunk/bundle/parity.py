@@ -16,11 +16,16 @@ _PIECES = [
     "👩‍👩‍👧", "🇳🇴", "e\u0301", "\u200b", "\u200d", "\ufeff", "\u202e", "\u0000", "\ud800", "\t",
     "\n", "\u00a0", "x" * 300, "[MASK]", "[PAD]", "</s>", "&amp;", "http://a.b/c?d=e", "#tag",
     "@me", "…", "—", "''", "\\", "%s", "½", "ﬁ", "İ", "ß", "𝔘", "\u0627\u0644", "\U000e0041",
+    "\u00ad", "soft\u00adly", "zero\u200bwidth", "\u2060", "wo\u2060rd", "\ufe0f", "a\ufe0fb",
+    "\ufffd", "bro\ufffdken", "\ue000", "pri\ue000vate", "日\u0301本", "か\u3099", "カ\ufe00",
+    "ann@b-c.org", "9:45pm", "U.S.A.", "12/11/2026", "snake_case", "שָׁלוֹם", "مُحَمَّد", "\u061c",
+    "❤\ufe0f\u200d🔥", "🏳\ufe0f\u200d🌈", "1\ufe0f\u20e3", "#\ufe0f\u20e3", "\u20e3", "\u0301",
+    "\x85", "\x1c",
 ]  # fmt: skip
 
 
 def hostile_texts(count: int, seed: int = 0) -> list[str]:
-    """Texts of 0 to 40 pieces: words, scripts, emoji, controls, half a surrogate pair."""
+    """Texts of 0 to 40 pieces: words, scripts, emoji, what is invisible, half a surrogate pair."""
     rng = random.Random(seed)
     return [
         rng.choice(["", " "]).join(rng.choices(_PIECES, k=rng.choice([0, 1, 2, 5, 12, 40])))

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -23,6 +24,8 @@ from onetrunk.data.words import Span, words_of
 if TYPE_CHECKING:
     from onetrunk.data.alignment import Encoded
 
+
+_SPACE = re.compile(r"\s")
 
 RULE = "text and tokenizer"
 """Files of apps say by which rule their units were made. Those of 0.1.0 do not say it."""
@@ -58,29 +61,28 @@ def unit_spans(text: str, tokens: Sequence[Span]) -> list[Span]:
     nothing of (a broken character) and touches no unit belongs to none.
     """
     units: list[Span] = []
-    alone: Span | None = None  # words without a token that touch no unit so far
-    token, before = 0, -1  # the first token that reaches into the word; the end of the word before
+    alone: int | None = None  # where words without a token begin that touch no unit so far
+    token, before = 0, 0  # the first token that reaches into the word; the end of the word before
     for start, end in words_of(text):
+        touches = _SPACE.search(text, before, start) is None
+        if not touches:
+            alone = None
         while token < len(tokens) and (
             tokens[token][1] <= start or tokens[token][0] == tokens[token][1]
         ):
             token += 1
         if token == len(tokens) or tokens[token][0] >= end:
-            if units and alone is None and _touch(text, units[-1][1], start):
+            if touches and units and alone is None:
                 units[-1] = units[-1][0], end
-            else:
-                alone = (alone[0] if alone and _touch(text, alone[1], start) else start), end
-        elif units and alone is None and tokens[token][0] < before:
+            elif alone is None:
+                alone = start
+        elif tokens[token][0] < before:
             units[-1] = units[-1][0], end
         else:
-            units.append((alone[0] if alone and _touch(text, alone[1], start) else start, end))
+            units.append((start if alone is None else alone, end))
             alone = None
         before = end
     return units
-
-
-def _touch(text: str, end: int, start: int) -> bool:
-    return not any(character.isspace() for character in text[end:start])
 
 
 def units_of(text: str, windows: Sequence[Encoded]) -> Units:
