@@ -117,7 +117,7 @@ TASK = {"name": "who", "family": "ner", "data": "ner/app"}
         ({"recipe": "recpe.yaml"}, "strategy 'none': no such recipe: .*recpe.yaml"),
         ({"tasks": [TASK, TASK]}, "tasks: 'who' comes 2 times"),
         ({"tasks": [{**TASK, "family": "nre"}]}, "task 'who': unknown task family 'nre'.*'ner'"),
-        ({"tasks": [{**TASK, "metric": "f2"}]}, "task 'who': unknown metric 'f2'.*'f1'"),
+        ({"tasks": [{**TASK, "metric": "f2"}]}, "task 'who': unknown metric 'f2'; valid: f1"),
         ({"tasks": [{**TASK, "data": "ner/ap"}]}, "task 'who': no such file: .*; .* mean 'app'"),
         ({"tasks": [{**TASK, "data": None}]}, "task 'who': it has neither data nor hub"),
         (

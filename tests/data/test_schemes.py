@@ -142,5 +142,5 @@ def test_a_given_scheme_is_held_to(scheme: str, tags: list[str], message: str) -
 
 
 def test_unknown_scheme() -> None:
-    with pytest.raises(UserError, match=r"scheme 'bio' is unknown; did you mean 'bioes'\? valid"):
+    with pytest.raises(UserError, match=r"scheme 'bio' is unknown; did you mean 'bilou'\? valid"):
         Converter("bio")
