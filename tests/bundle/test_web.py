@@ -128,7 +128,10 @@ def test_answers_are_those_of_python(
 @pytest.mark.parametrize("max_length", [6, 24, 512])
 def test_units_are_those_of_python(tiny_tokenizer: Any, max_length: int, tmp_path: Path) -> None:
     """The words, the units, and where each window reads them."""
-    texts = hostile_texts(3000, seed=max_length)
+    long = [
+        "." * at + "👩" + "\u200d👩🏽" * 60 + "!" for at in range(5)
+    ]  # a grapheme of 300 code units
+    texts = [*hostile_texts(3000, seed=max_length), *long]
     wanted = []
     for text, windows in zip(texts, encode_windows(tiny_tokenizer, texts, max_length), strict=True):
         units = units_of(text, windows)

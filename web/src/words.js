@@ -19,9 +19,6 @@ const GRAPHEMES = new Intl.Segmenter("en", { granularity: "grapheme" });
 /** The spans `[start, end)` of a text's words, in UTF-16 code units. */
 export function wordsOf(text) {
   const spans = [];
-  // Read in turn: to look one up anywhere in a text takes time that grows with the text.
-  const graphemes = GRAPHEMES.segment(text)[Symbol.iterator]();
-  let border = 0; // the end of the last grapheme read
   for (let at = 0; at < text.length; ) {
     RUN.lastIndex = INVISIBLE.lastIndex = at;
     let end;
@@ -31,11 +28,19 @@ export function wordsOf(text) {
       at = INVISIBLE.lastIndex;
       continue;
     } else {
-      while (border <= at) border += graphemes.next().value.segment.length;
-      end = border;
+      end = graphemeEnd(text, at);
     }
     spans.push([at, end]);
     at = end;
   }
   return spans;
+}
+
+/** The end of the grapheme at a position. The segmenter sees a piece of the text at a time: with the
+ * whole text, each look-up takes time that grows with the text. */
+function graphemeEnd(text, at) {
+  for (let size = 32; ; size *= 2) {
+    const [{ segment }] = GRAPHEMES.segment(text.slice(at, at + size));
+    if (segment.length < size - 1) return at + segment.length; // the next character is whole
+  }
 }
