@@ -1,7 +1,10 @@
 """The words of a text, by a rule that knows the text alone.
 
-A word is a run of letters, digits and underscores, a CJK character, or any other visible character
-with its modifiers, such as a punctuation mark or an emoji. ``web/src/words.js`` has the same rule.
+A word is one of these: an address (``https://…``, ``mia@mail.example``), a name with its sign
+(``@mia``, ``#oslo``), an abbreviation with dots (``U.S.``), letters and digits, which may be joined
+by hyphens (``Jean-Luc``) and between digits by ``. , : /`` (``9:30``, ``1,000``, ``12/11``), a CJK
+character, or any other visible character with its modifiers, such as a punctuation mark or an
+emoji. ``web/src/words.js`` has the same rule.
 """
 
 import regex
@@ -12,13 +15,21 @@ Span = tuple[int, int]
 # Format characters (a soft hyphen, a zero-width space) are invisible: inside a run of letters they
 # are part of it, elsewhere of nothing.
 _CJK = r"\p{Han}\p{Hiragana}\p{Katakana}"
-_LETTERS = rf"[[\p{{L}}\p{{M}}\p{{N}}_\u200c\u200d]--[{_CJK}]]+"
+_LETTER = rf"[[\p{{L}}\p{{M}}\p{{N}}_\u200c\u200d]--[{_CJK}]]"
+_LETTERS = rf"{_LETTER}+(?:\p{{Cf}}+{_LETTER}+)*"
 _INVISIBLE = r"[\s\p{Cf}\p{Cc}]"
-_RUN = regex.compile(rf"(?V1){_LETTERS}")
+_URL = r"(?:[hH][tT][tT][pP][sS]?://|[wW]{3}\.)[^\s<>\"]{0,2000}[^\s<>\"\p{P}]/?"
+# Limits keep time linear in the length of a text, whatever it holds.
+_MAIL = rf"{_LETTER}[[\p{{L}}\p{{M}}\p{{N}}_.+\-]--[{_CJK}]]{{0,63}}@{_LETTERS}(?:[.\-]{_LETTERS})+"
+_ABBREVIATION = r"\p{L}(?:\.\p{L})+(?![\p{L}\p{M}\p{N}])\.?"
+_JOINED = rf"{_LETTERS}(?:(?:-|(?<=\p{{N}})[.,:/](?=\p{{N}})){_LETTERS})*"
+_OTHER = rf"[{_CJK}]\p{{M}}*|(?!{_INVISIBLE})\X"
 _WORD = regex.compile(
-    rf"(?V1)[{_CJK}]\p{{M}}*|{_LETTERS}(?:\p{{Cf}}+{_LETTERS})*|(?!{_INVISIBLE})\X"
+    rf"(?V1){_URL}|{_MAIL}|[@#]{_LETTERS}|{_ABBREVIATION}|{_JOINED}|{_OTHER}"
 )
-_EDGES = regex.compile(rf"(?V1){_INVISIBLE}*+(.*?){_INVISIBLE}*", regex.DOTALL)
+_RUN = regex.compile(rf"(?V1){_LETTERS}|{_OTHER}")
+_PAIR = regex.compile(rf"(?V1){_LETTER}{{2}}")
+_HIDDEN = regex.compile(_INVISIBLE)
 
 
 def words_of(text: str) -> list[Span]:
@@ -26,13 +37,22 @@ def words_of(text: str) -> list[Span]:
     return [match.span() for match in _WORD.finditer(text)]
 
 
+def runs_of(text: str) -> list[Span]:
+    """What words are made of, in order: runs of letters and digits, and single other characters."""
+    return [match.span() for match in _RUN.finditer(text)]
+
+
 def inside_word(text: str, at: int) -> bool:
     """Whether a position of a text lies between two characters of one run of letters."""
-    return 0 < at < len(text) and _RUN.fullmatch(text, at - 1, at + 1) is not None
+    return 0 < at < len(text) and _PAIR.fullmatch(text, at - 1, at + 1) is not None
 
 
 def visible(text: str, start: int, end: int) -> Span:
     """A span without the white space and the invisible characters at its edges; as it is, if it
     holds nothing else."""
-    match = _EDGES.fullmatch(text, start, end)
-    return match.span(1) if match and match[1] else (start, end)
+    first, after = start, end
+    while first < after and _HIDDEN.match(text, first):
+        first += 1
+    while first < after and _HIDDEN.match(text, after - 1):
+        after -= 1
+    return (first, after) if first < after else (start, end)

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from onetrunk.data.iob import cut_at_spans
-from onetrunk.data.words import visible, words_of
+from onetrunk.data.words import visible, runs_of
 from onetrunk.label.base import Entity
 from onetrunk.label.job import Job
 from onetrunk.label.report import Tally, write_report
@@ -38,7 +38,7 @@ def write_output(job: Job, about: Mapping[str, Any]) -> dict[str, Any]:
                 columns: dict[str, list[Any]] = {name: [] for name in _SCHEMA.names}
                 for row in job.read(shard):
                     entities, blank = trimmed(row.text, row.answer.entities)
-                    tokens, tags = cut_at_spans(row.text, words_of(row.text), entities)
+                    tokens, tags = cut_at_spans(row.text, runs_of(row.text), entities)
                     counts = {**row.answer.counts, BLANK: blank}
                     tally.add(row.text, len(tokens), entities, counts, row.answer.error)
                     error = row.answer.error or ("" if tokens else NO_WORDS)

@@ -17,7 +17,7 @@ import regex
 from onetrunk.data.formats.table import Stream, blocks, show
 from onetrunk.data.notes import Notes
 from onetrunk.data.rows import Pair
-from onetrunk.data.words import words_of
+from onetrunk.data.words import runs_of
 from onetrunk.errors import UserError, nearest
 from onetrunk.label.files import read_columns, text_rows
 from onetrunk.storage import atomic_folder, write_json
@@ -99,7 +99,7 @@ def passages(text: str) -> list[str]:
     start = words = at = 0
     breaks = [match.span() for match in _SENTENCE_BREAK.finditer(text)]
     for end, after in [*breaks, (len(text), len(text))]:
-        words += len(words_of(text[at:end]))
+        words += len(runs_of(text[at:end]))
         at = after
         paragraph_ends = text.count("\n", end, after) > 1 or after == len(text)
         if words >= PASSAGE_WORDS or (paragraph_ends and words >= PASSAGE_WORDS // 2):
@@ -137,8 +137,8 @@ def write_pairs(
                 count += len(rows)
                 examples += rows[: EXAMPLES - len(examples)]
                 for _, pair in block:
-                    words["query"] += len(words_of(pair.query))
-                    words["positive"] += len(words_of(pair.positive))
+                    words["query"] += len(runs_of(pair.query))
+                    words["positive"] += len(runs_of(pair.positive))
         if not count:
             why = "; ".join(notes.lines()) or "there are no rows"
             raise UserError(f"no pairs were found: {why}")

@@ -3,7 +3,7 @@ import re
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onetrunk.data.words import words_of
+from onetrunk.data.words import runs_of
 from onetrunk.label.labelers.matching import Matcher, longest_first
 
 QUICK = settings(derandomize=True, max_examples=200, deadline=None)
@@ -31,7 +31,7 @@ def test_occurrences_are_those_of_a_regular_expression_at_word_borders(words, na
 @QUICK
 @given(st.text(alphabet="ab .-东é\u0301\u200b😀\n", max_size=12), st.data())
 def test_any_run_of_whole_words_is_found_where_it_stands(text, data):
-    words = words_of(text)
+    words = runs_of(text)
     if not words:
         return
     first = data.draw(st.integers(0, len(words) - 1))

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from onetrunk.data.words import words_of
+from onetrunk.data.words import runs_of
 from onetrunk.label.base import Answer, Entity, Unfinished
 from onetrunk.label.labelers.cache import AnswerCache, key_of
 from onetrunk.label.labelers.endpoint import Endpoint, NoAnswer
@@ -125,7 +125,7 @@ class ChatLabeler:
                 raise
 
     def _answer(self, text: str) -> Answer:
-        if not words_of(text):  # there is nothing to ask about
+        if not runs_of(text):  # there is nothing to ask about
             return Answer()
         key = key_of(self._model, self._prompt, f"{self._temperature:g}", text)
         extraction = self._cache.get(key)

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 from unicodedata import normalize
 
 from onetrunk.data.rows import Span
-from onetrunk.data.words import words_of
+from onetrunk.data.words import runs_of
 
 _Labelled = TypeVar("_Labelled", bound=tuple[int, int, Any])
 _END = ""  # this key of a trie node holds the names that end there; no word is empty
@@ -52,7 +52,7 @@ class Matcher:
 
     def _words(self, text: str) -> list[tuple[str, Span]]:
         words = []
-        for start, end in words_of(text):
+        for start, end in runs_of(text):
             word = normalize("NFC", text[start:end])
             if self._ignore_case:
                 word = normalize("NFC", word.casefold())

@@ -4,14 +4,14 @@ from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 
-from onetrunk.data.words import Span, words_of
+from onetrunk.data.words import Span, runs_of
 from onetrunk.label.base import Answer, Entity
 
 _SENTENCE_ENDS = frozenset(".!?。！？…")
 IN_PIECES = "texts read in pieces"
 
 
-def pieces(text: str, limit: int, split: Callable[[str], Sequence[Span]] = words_of) -> list[Span]:
+def pieces(text: str, limit: int, split: Callable[[str], Sequence[Span]] = runs_of) -> list[Span]:
     """Cut a text into consecutive spans of at most ``limit`` words, as ``split`` counts them.
 
     A piece ends after the last sentence end in its second half; without one, it is full. Every
@@ -36,7 +36,7 @@ def label_in_pieces(
     texts: Iterable[str],
     limit: int,
     label: Callable[[Iterator[str]], Generator[Answer, None, None]],
-    split: Callable[[str], Sequence[Span]] = words_of,
+    split: Callable[[str], Sequence[Span]] = runs_of,
 ) -> Generator[Answer, None, None]:
     """Give the pieces of all texts to ``label`` as one stream, and yield one answer per text.
 
