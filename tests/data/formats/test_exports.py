@@ -287,7 +287,7 @@ def test_relations_are_counted(tmp_path: Path) -> None:
     row = {"text": "Ada", "entities": [[0, 3, "P"]], "relations": [{"from_id": 1, "to_id": 2}]}
     notes = Notes()
     read_ner(written(tmp_path / "a.jsonl", [row]), notes)
-    assert texts_of(notes) == {"relations, which are not read": 1}
+    assert texts_of(notes) == {"rows with relations, which are not read": 1}
 
 
 def test_files_that_were_joined_with_their_marks(tmp_path: Path) -> None:
