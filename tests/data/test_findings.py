@@ -48,3 +48,36 @@ def test_what_is_noted() -> None:
         "duplicate rows (same text and labels): 3 (F:3, F:5, F:13)",
         "texts that are empty or white space: 3 (F:4, F:5, F:6)",
     ]
+
+
+def test_labels_that_look_alike() -> None:
+    notes = Notes()
+    findings = Findings(notes)
+    labels = ["Zoë", "Zoe\u0308", "zoë", "news", "ne\u200bws", "sport"]
+    table = Table("F", {}, range(1, 7), in_lines=True)
+    for index, label in enumerate(labels):
+        findings.check(LabelledText(str(index), (label,)), table, index)
+    assert notes.lines() == [
+        "labels that differ from another only by invisible characters or Unicode form: 2 "
+        r"(F:2: 'Zoe\u0308' and 'Zo\xeb', F:5: 'ne\u200bws' and 'news')",
+        "labels that differ from another only by case or space: 1 (F:3: 'zoë' and 'Zoë')",
+    ]
+
+
+def test_texts_with_other_labels() -> None:
+    notes = Notes()
+    findings = Findings(notes)
+    rows: list[Row] = [
+        LabelledText("a", ("x", "y")),
+        LabelledText("a", ("y", "x")),
+        LabelledText("a", ("x",)),
+        AnnotatedText("b c", ((0, 1, "P"),)),
+        AnnotatedText("b c", ((2, 3, "P"),)),
+    ]
+    table = Table("F", {}, range(1, 6), in_lines=True)
+    for index, row in enumerate(rows):
+        findings.check(row, table, index)
+    assert notes.lines() == [
+        "duplicate rows (same text and labels): 1 (F:2)",
+        "rows whose text occurs before with other labels: 2 (F:3, F:5)",
+    ]

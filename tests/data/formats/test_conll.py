@@ -79,3 +79,58 @@ def test_schemes_of_one_source(tmp_path: Path) -> None:
     assert str(caught.value).replace(f"{tmp_path}/train_", "") == message
     with pytest.raises(UserError, match=r"train_1\.conll:1: tag 1 'I-X' does not continue"):
         read_ner(tmp_path, scheme="iob2")
+
+
+ADA = AnnotatedText("Ada sang", ((0, 3, "PER"),))
+
+
+@pytest.mark.parametrize(
+    ("content", "note"),
+    [
+        ("1\tAda\tB-PER\n2\tsang\tO\n\n1\tAda\tB-PER\n2\tsang\tO\n", "column 3"),
+        ("#\thttp://a.org\t[2009]\n1\tAda\tB-PER\tO\n2\tsang\tO\tO\n", "column 3"),
+        ("# sent_id = 1\n# text = Ada sang\n1\tAda\tB-PER\t-\tqa\n2\tsang\tO\t-\tqa\n", "column 3"),
+        ("# text = O\n0 Ada NNP B-PER\n1 sang VBD O\n", "column 4"),
+        ("1-2\tAda sang\t_\n1\tAda\tB-PER\n2\tsang\tO\n2.1\tx\t_\n", "column 3"),
+        ("# id 7a-01\tdomain=train\nAda _ _ B-PER\nsang _ _ O\n", ""),
+        ("#begin document (a); part 0\nAda B-PER\nsang O\n", ""),
+        ("-DOCSTART- -X- -X- O\n\nAda NNP B-NP B-PER\nsang VBD B-VP O\n", ""),
+        ("TOKEN\tNE-COARSE-LIT\tMISC\n# a:id = 1\nAda\tB-PER\t_\n# part = 2\nsang\tO\t_\n",
+         "TOKEN and NE-COARSE-LIT"),
+        ("Word Tag\nAda B-PER\nsang O\n", "Word and Tag"),
+        ("Ada B-PER qa\nsang O qa\n", "column 2"),
+    ],
+)  # fmt: skip
+def test_layouts(tmp_path: Path, content: str, note: str) -> None:
+    notes, file = Notes(), tmp_path / "a.conll"
+    file.write_text(content)
+    assert set(read_ner(file, notes)) == {ADA}
+    lines = [line for line in notes.lines() if line.startswith("files ")]
+    assert len(lines) == bool(note)
+    assert note in "".join(lines)
+
+
+def test_number_signs_everywhere(tmp_path: Path) -> None:
+    words = ["#", "#metoo", "#", "a"]
+    for cut in " ", "\t":
+        sentence = "".join(f"{word}{cut}B-X\n" for word in words)
+        for first in range(4):
+            moved = words[first:] + words[:first]
+            content = "".join(f"{word}{cut}B-X\n" for word in moved) + "\n" + sentence
+            assert [row.text for row in rows(tmp_path / "a.conll", content)] == [
+                " ".join(moved), " ".join(words),
+            ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("1 O\n2 O\n\n1 O\n2 B-X\n",
+         "F:1: the first column counts words, none holds them; write token, tag"),
+        ("token\tpos\na\tNN\n", "F:1: the row of names has no column 'NER'; columns: pos, token"),
+        ("a O\n\n# one two O\nb O\n", "F:3: 4 columns but line 1 has 2 ('# one two O')"),
+        ("# only a comment\n", "F has no rows"),
+    ],
+)  # fmt: skip
+def test_bad_layouts(tmp_path: Path, content: str, message: str) -> None:
+    fails(tmp_path / "a.conll", content, message)

@@ -68,11 +68,10 @@ def annotated_text(
 
     A span is ``[start, end, label]``, or an object with ``start`` (or ``start_offset``), ``end``
     (or ``end_offset``) and ``label`` (or ``labels``, a list). An object may also hold the ``text``
-    of the span, which is compared. Offsets in UTF-16 units are converted: those that fit this text
-    in no other way, and where spans repeat no text, those that ``counting`` finds. White space and
-    invisible characters at the edges of a span are left out of it. If spans overlap,
-    or with ``nested`` those of one type, the longest is kept. ``notes`` counts all three, and the
-    spans that begin or end inside a word.
+    of the span, which is compared. Offsets in UTF-16 units are converted if they fit in no other
+    way, or if ``counting`` finds that the source has them. White space and invisible characters at
+    the edges of a span are left out of it. If spans overlap, or with ``nested`` those of one type,
+    the longest is kept. ``notes`` counts all three, and the spans that begin or end inside a word.
 
     Raises UserError for a value that is not a span, and for a span that is empty or not inside
     the text.
@@ -98,11 +97,11 @@ def _spans(
     if marks and max(text, default="") > "\uffff":
         units = text.encode("utf-16-le")
         converted = [mark.in_characters(units) for mark in marks]
-        if all(mark.repeats is None for mark in marks):
-            is_utf16 = converted != marks and counting.in_utf16
-        else:
-            is_utf16 = not _fit(marks, text) and _fit(converted, text)
-        if is_utf16:
+        if (
+            converted != marks
+            and _fit(converted, text)
+            and (not _fit(marks, text) or counting.in_utf16)
+        ):
             notes.add("texts with span offsets in UTF-16 units, converted to characters", where)
             marks = converted
     spans = []

@@ -48,8 +48,8 @@ def annotated(
 
     def annotated(table: Table, row: int) -> AnnotatedText:
         text, spans, where = string(table, "text", row), table.columns[column][row], table.at(row)
-        if relations := table.columns["relations"][row]:
-            notes.add("relations, which are not read", where, len(relations))
+        if table.columns["relations"][row]:
+            notes.add("rows with relations, which are not read", where)
         return annotated_text(text, spans, repr(column), where, notes, nested, counting)
 
     return stream.tables("text", column, optional=("relations",)), annotated

@@ -57,9 +57,11 @@ def _records(file: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
             others = others or _values(file, delimiter, width)
             # Commas are common in texts of several lines, labels at the right place are not.
             matches = (
-                sum(row[at] in {*others[at], cells[at]} for row in rows) for at in range(width)
+                sum(row[at] in {*others[at], cells[at]} for row in rows)
+                for at in range(width)
+                if "\n" not in cells[at] and "\r" not in cells[at]
             )
-            if delimiter == "\t" or max(matches) > 1:
+            if delimiter == "\t" or max(matches, default=0) > 1:
                 why = f"a field in quotes runs on to line {number + len(lines) - 1} over other rows"
                 raise UserError(f"{file}:{number}: {why}; {_HINT}")
         if cells:

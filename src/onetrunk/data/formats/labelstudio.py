@@ -189,7 +189,7 @@ def _read(
             questions.add(str(item.get("from_name")))
         elif picked is not None:
             notes.add("choices for a region, not for the text, left out", where)
-        elif labels is None and ("start" not in value or str(kind) in value):
+        elif labels is None and ("start" not in value or value.get(str(kind))):
             notes.add(f"annotations of the type {kind!r}, which are not read", where)
         elif (place := _place(value, paragraphs)) is None:
             notes.add("regions that have no place in a text, left out", where)

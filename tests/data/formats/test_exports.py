@@ -1,0 +1,296 @@
+"""Exports of annotation tools: nothing that was annotated is lost or turned round in silence."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from onetrunk.data.notes import Notes
+from onetrunk.data.rows import AnnotatedText, LabelledText
+from onetrunk.data.sources import read_classification, read_ner, read_texts
+from onetrunk.errors import UserError
+
+WORDS = ("party", "Ada's", "Köln", "東京", "🎉", "👩🏽‍💻", "x2", "𝔘𝔫𝔦")
+
+
+def written(file: Path, rows: list[Any]) -> Path:
+    data = json.dumps(rows) if file.suffix == ".json" else "\n".join(map(json.dumps, rows))
+    file.write_text(data)
+    return file
+
+
+def texts_of(notes: Notes) -> dict[str, int]:
+    return {what: note.count for what, note in notes.found.items()}
+
+
+def examples(seed: int) -> list[AnnotatedText]:
+    rng = random.Random(seed)
+    rows = []
+    for _ in range(rng.randint(3, 12)):
+        text, entities = "", []
+        for word in rng.choices(WORDS, k=rng.randint(1, 9)):
+            if rng.random() < 0.4:
+                entities.append((len(text), len(text) + len(word), rng.choice(("A", "B"))))
+            text += word + " "
+        rows.append(AnnotatedText(text, tuple(entities)))
+    return rows
+
+
+def units(text: str, at: int) -> int:
+    return len(text[:at].encode("utf-16-le")) // 2
+
+
+def prodigy(row: AnnotatedText) -> dict[str, Any]:
+    spans = [{"start": s, "end": e, "label": k, "token_start": 0} for s, e, k in row.entities]
+    made: dict[str, Any] = {"text": row.text, "tokens": [{"text": row.text, "id": 0}]}
+    return made | ({"spans": spans} if spans else {}) | {"answer": "accept"}
+
+
+def doccano(row: AnnotatedText) -> dict[str, Any]:
+    spans = [[units(row.text, s), units(row.text, e), k] for s, e, k in row.entities]
+    return {"id": 1, "text": row.text, "label": spans}
+
+
+def studio(row: AnnotatedText) -> dict[str, Any]:
+    result = []
+    for number, (start, end, kind) in enumerate(row.entities):
+        text, first, last = row.text[start:end], units(row.text, start), units(row.text, end)
+        result.append({
+            "id": str(number), "value": [
+                {"start": first, "end": last, "text": text, "labels": [kind]},
+                {"start": "/text()[1]", "end": "/text()[1]", "text": text,
+                 "globalOffsets": {"start": first, "end": last}, "hypertextlabels": [kind]},
+                {"start": "0", "end": "0", "startOffset": first, "endOffset": last, "text": text,
+                 "paragraphlabels": [kind]},
+            ][number % 3],
+        })  # fmt: skip
+    return {"data": {"text": row.text}, "annotations": [{"result": result}]}
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10**6))
+def test_exports_of_random_texts_hold_the_same_entities(
+    tmp_path_factory: pytest.TempPathFactory, seed: int
+) -> None:
+    folder, rows = tmp_path_factory.mktemp("exports"), examples(seed)
+    rows.append(AnnotatedText("🎉 Ada", ((2, 5, "A"),)))  # shows what the offsets count
+    for name, export in (("p.jsonl", prodigy), ("d.jsonl", doccano), ("s.json", studio)):
+        assert read_ner(written(folder / name, [export(row) for row in rows])) == rows
+
+
+# Prodigy
+
+
+def test_rows_that_were_not_accepted(tmp_path: Path) -> None:
+    span = {"start": 0, "end": 3, "label": "PER"}
+    rows = [
+        {"text": "Ada", "answer": "accept"},
+        {"text": "Ada", "spans": [span], "answer": "reject"},
+        {"text": "Ada", "spans": [], "answer": "ignore"},
+        {"text": "Ada left", "spans": [span]},
+    ]
+    notes, file = Notes(), written(tmp_path / "a.jsonl", rows)
+    want = [AnnotatedText("Ada"), AnnotatedText("Ada left", ((0, 3, "PER"),))]
+    assert read_ner(file, notes) == want
+    assert notes.lines() == [
+        f"rows with the answer 'reject', left out: 1 ({file}:2)",
+        f"rows with the answer 'ignore', left out: 1 ({file}:3)",
+    ]
+    assert len(read_texts(file)) == 4
+    rows = [{"text": "a", "label": "X", "answer": "reject"}] * 2
+    with pytest.raises(UserError, match="has no rows; rows with the answer 'reject', left out: 2"):
+        read_classification(written(file, rows))
+
+
+def test_choices_and_other_answers(tmp_path: Path) -> None:
+    options = [{"id": "X", "text": "x"}, {"id": "Y", "text": "y"}]
+    rows: list[dict[str, Any]] = [
+        {"text": "a", "options": options, "accept": ["X", "Y"], "answer": "accept"},
+        {"text": "b", "options": options, "accept": ["X"], "answer": "reject"},
+    ]
+    file = written(tmp_path / "a.jsonl", rows)
+    assert read_classification(file) == [LabelledText("a", ("X", "Y"))]
+    rows = [{"text": "the capital?", "label": "geo", "answer": "Paris"}]
+    assert read_classification(written(file, rows)) == [LabelledText("the capital?", ("geo",))]
+
+
+# Label Studio
+
+
+def region(kind: str = "labels", **more: Any) -> dict[str, Any]:
+    return {"type": kind, "value": {"start": 0, "end": 3, "text": "Ada"} | more}
+
+
+def task(*result: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"data": {"text": "Ada and Bo"}, "annotations": [{"result": list(result)}]} | more
+
+
+@pytest.mark.parametrize(
+    ("given", "what"),
+    [
+        (task(region()), "regions without a label, left out"),
+        (task(region(labels=[])), "regions without a label, left out"),
+        (task(region(labels=["X"], start=0.5)), "regions that have no place in a text, left out"),
+        (task(region(labels=["X"], channel=0)), "regions that have no place in a text, left out"),
+        (task(region(choices=["X"])), "choices for a region, not for the text, left out"),
+        (task({"type": "rectanglelabels", "value": {"x": 1, "rectanglelabels": ["X"]}}),
+         "annotations of the type 'rectanglelabels', which are not read"),
+        (task({"type": "textarea", "value": {"text": ["X"]}}),
+         "annotations of the type 'textarea', which are not read"),
+        (task({"type": "relation", "from_id": "1", "to_id": "2"}),
+         "annotations of the type 'relation', which are not read"),
+        (task(predictions=[{"result": []}]), "predictions, which are not read"),
+    ],
+)  # fmt: skip
+def test_what_is_no_span_is_counted(tmp_path: Path, given: dict[str, Any], what: str) -> None:
+    notes = Notes()
+    assert read_ner(written(tmp_path / "a.json", [given]), notes) == [AnnotatedText("Ada and Bo")]
+    assert texts_of(notes) == {what: 1}
+
+
+def test_annotators(tmp_path: Path) -> None:
+    first, second = region(labels=["A"]), region(labels=["B"])
+    same = [{"result": [first | {"id": "1"}]}, {"result": [first | {"id": "2"}]}]
+    truth = [{"result": [first]}, {"result": [second], "ground_truth": True}]
+    skipped = [{"result": [], "was_cancelled": True}, {"result": [first]}]
+    rows = [task(annotations=annotations) for annotations in (same, truth, skipped)]
+    notes = Notes()
+    found = [row.entities[0][2] for row in read_ner(written(tmp_path / "a.json", rows), notes)]
+    assert found == ["A", "B", "A"]
+    assert texts_of(notes) == {
+        "annotations beside a ground truth, left out": 1,
+        "annotations that skip a task, left out": 1,
+        "rows whose text occurs before with other labels": 1,
+        "duplicate rows (same text and labels)": 1,
+    }
+
+
+def test_dialogues_and_taxonomies(tmp_path: Path) -> None:
+    lines = [{"author": "a", "text": "Hi"}, {"author": "b", "text": "Ada here"}]
+    value = {"start": "1", "end": "1", "startOffset": 0, "endOffset": 3, "paragraphlabels": ["P"]}
+    row = task({"value": value}, data={"dialogue": lines, "audio": "s3://bucket/a.wav"})
+    file = written(tmp_path / "a.json", [row])
+    assert read_ner(file) == [AnnotatedText("Hi\nAda here", ((3, 6, "P"),))]
+    row = task({"type": "taxonomy", "value": {"taxonomy": [["Food", "Tea"], ["Trip"]]}})
+    want = [LabelledText("Ada and Bo", ("Food/Tea", "Trip"))]
+    assert read_classification(written(file, [row])) == want
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["/data/upload/3/a-note.txt", "https://example.org/a?b=c", "s3://bucket/a", "pictures/cat.PNG",
+     "data:image/png;base64,AAAA", "/data/local-files/?d=my notes/a b.txt"],
+)  # fmt: skip
+def test_an_address_is_no_text(tmp_path: Path, address: str) -> None:
+    choice = {"type": "choices", "value": {"choices": ["X"]}}
+    for key in ("text", "image"):
+        file = written(tmp_path / "a.json", [task(choice, data={key: address})])
+        for read in (read_classification, read_texts):
+            with pytest.raises(UserError, match=f"row 1: '{key}' is an address, not text"):
+                read(file)
+    notes, row = Notes(), {"text": address, "label": "X"}
+    read_classification(written(tmp_path / "a.jsonl", [row]), notes)
+    assert texts_of(notes) == {"texts that are only an address, which is not opened": 1}
+    row["text"] = f"see {address} for more"
+    notes = Notes()
+    read_classification(written(tmp_path / "a.jsonl", [row]), notes)
+    assert not notes.found
+
+
+def test_regions_of_html(tmp_path: Path) -> None:
+    value = {"start": "/p[1]", "end": "/p[1]", "globalOffsets": {"start": 0, "end": 3},
+             "text": "Ada", "hypertextlabels": ["P"]}  # fmt: skip
+    file = written(tmp_path / "a.json", [task({"value": value}, data={"text": "<p>Ada</p>"})])
+    with pytest.raises(UserError, match="row 1: the text is HTML, and its regions count without"):
+        read_ner(file)
+
+
+def test_short_export(tmp_path: Path) -> None:
+    span = {"start": 0, "end": 3, "text": "Ada", "labels": ["P"]}
+    rows = [
+        {"text": "nobody", "annotator": 1},
+        {"text": "Ada", "annotator": 1, "label": [span]},
+        {"text": "later", "annotator": None},
+    ]
+    notes, file = Notes(), tmp_path / "a.json"
+    want = [AnnotatedText("nobody"), AnnotatedText("Ada", ((0, 3, "P"),))]
+    assert read_ner(written(file, rows), notes) == want
+    assert notes.lines() == [f"tasks without an annotation, left out: 1 ({file}, row 3)"]
+    rows = [
+        {"text": "a", "annotator": 1, "label": "X"},
+        {"text": "b", "annotator": 1, "label": {"choices": ["X", "Y"]}},
+    ]
+    want_labels = [LabelledText("a", ("X",)), LabelledText("b", ("X", "Y"))]
+    assert read_classification(written(file, rows)) == want_labels
+
+
+# Doccano
+
+
+def test_offsets_are_understood_by_all_spans_of_a_file(tmp_path: Path) -> None:
+    rows = [
+        {"text": "🎉 at Ada", "label": [[6, 9, "P"]]},
+        {"text": "🎉 東京", "label": [[3, 5, "L"]]},  # as characters, this would not fit
+        {"text": "東🎉京", "label": [[3, 4, "L"]]},
+        {"text": "Ada", "label": [[0, 3, "P"]]},
+    ]
+    notes, file = Notes(), written(tmp_path / "a.jsonl", rows)
+    found = [row.text[start:end] for row in read_ner(file, notes) for start, end, _ in row.entities]
+    assert found == ["Ada", "東京", "京", "Ada"]
+    assert texts_of(notes) == {
+        "texts with span offsets in UTF-16 units, converted to characters": 3
+    }
+    rows = [{"text": "🎉 at Ada", "label": [[5, 8, "P"]]}] * 2
+    notes = Notes()
+    assert read_ner(written(file, rows), notes)[0].entities == ((5, 8, "P"),)
+    assert list(texts_of(notes)) == ["duplicate rows (same text and labels)"]
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "hint"),
+    [(0, -1, "ends may be inclusive: add 1"), (1, 0, "starts may count from 1: subtract 1"),
+     (1, 1, "offsets may count from 1: subtract 1")],
+)  # fmt: skip
+def test_shifted_offsets(tmp_path: Path, start: int, end: int, hint: str) -> None:
+    rows = [
+        {"text": f"at {name} now", "spans": [[3 + start, 3 + len(name) + end, "P"]]}
+        for name in ("Ada", "Boris", "Cleo")
+    ]
+    notes = Notes()
+    read_ner(written(tmp_path / "a.jsonl", rows), notes)
+    assert notes.found[f"spans that begin or end inside a word ({hint})"].count == 3
+
+
+def test_intents_and_joined_labels(tmp_path: Path) -> None:
+    file = written(tmp_path / "a.jsonl", [{"text": "a", "cats": ["flight"], "entities": []}])
+    assert read_classification(file) == [LabelledText("a", ("flight",))]
+    rows = [("a", "x#y"), ("b", "y"), ("c", "x"), ("d", "C#"), ("e", "F#7"), ("f", "['x', 'y']")]
+    file = tmp_path / "a.csv"
+    file.write_text("text,label\n" + "".join(f'{text},"{label}"\n' for text, label in rows))
+    notes = Notes()
+    found = [row.labels for row in read_classification(file, notes, several=True)]
+    assert found == [("x", "y"), ("y",), ("x",), ("C#",), ("F#7",), ("x", "y")]
+    assert notes.lines() == [
+        f"cells that join several labels, split: 1 ({file}:2)",
+        f"lists of labels written as text, read as lists: 1 ({file}:7)",
+    ]
+    assert read_classification(file)[0].labels == ("x#y",)
+
+
+def test_relations_are_counted(tmp_path: Path) -> None:
+    row = {"text": "Ada", "entities": [[0, 3, "P"]], "relations": [{"from_id": 1, "to_id": 2}]}
+    notes = Notes()
+    read_ner(written(tmp_path / "a.jsonl", [row]), notes)
+    assert texts_of(notes) == {"rows with relations, which are not read": 1}
+
+
+def test_files_that_were_joined_with_their_marks(tmp_path: Path) -> None:
+    line = '\ufeff{"text": "a", "label": "x"}\n'
+    (tmp_path / "a.jsonl").write_text(line * 2)
+    assert read_classification(tmp_path / "a.jsonl") == [LabelledText("a", ("x",))] * 2
