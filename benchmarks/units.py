@@ -10,15 +10,17 @@ punctuation stands where people put it. A score counts an entity if its characte
 Rules:
 
 - ``file tokens``: the rule of 0.1.0. Training and the first score have a file's own tokens; raw
-  text has none, so there words of the text stand in for them.
-- ``words, mean``: words of the text that never end inside a token, read as the mean of their
-  tokens. Ours.
-- ``words, first token``: the same units, read at their first token.
-- ``pre-tokens``: what the tokenizer cuts a text into before it looks for pieces, read at the first.
+  text has none, so there ``runs`` stand in for them.
+- ``words``: words of the text that never end inside a token (onetrunk.data.units), read at their
+  first token. Ours.
+- ``words, mean``: the same units, read as the mean of their tokens.
+- ``runs``: letters and digits in a row, and single other characters.
+- ``pre-tokens``: what the tokenizer cuts a text into before it looks for pieces, each read
+  at its first token.
 - ``pieces``: each token by itself.
 
 FOLDER holds backbones ``joint`` and ``tpl`` of stage 1. On them, and on the bare encoder, the old
-rule and ours are compared on three sets. Parts that are done are kept in runs/units, so that the same
+rule and ours are compared on three sets. Parts that are done are kept in runs/units, so the same
 command goes on where it stopped.
 """
 
@@ -28,6 +30,7 @@ import argparse
 import json
 import re
 import zlib
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
@@ -38,6 +41,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from onetrunk.adaptation.fit import fit
 from onetrunk.adaptation.task import AdaptSettings, Data
@@ -47,18 +51,28 @@ from onetrunk.benchmark.jobs import work
 from onetrunk.data.alignment import Encoded
 from onetrunk.data.iob import cut_at_spans
 from onetrunk.data.rows import AnnotatedText, Span
-from onetrunk.data.units import Units, first_tokens, tokens_of, unit_spans
+from onetrunk.data.units import Units, first_tokens, unit_spans
+from onetrunk.data.words import runs_of
 from onetrunk.demo.corpus import Sizes, annotated, make_corpus
 from onetrunk.families.ner import Ner
 from onetrunk.model.backbone import Backbone
+from onetrunk.model.heads import Pooling
 from onetrunk.storage import write_json
 from shared import ENCODER, Parts
 
 SETS = ("conll2003", "wnut17", "mit_restaurant", "hwu64_slots", "ncbi_disease", "messages")
 ON_BACKBONES = ("conll2003", "mit_restaurant", "messages")
-COMPARED = ("file tokens", "words, mean")
+COMPARED = ("file tokens", "words")
 TRAIN, TEST = 1000, 1000
 SEEDS = {"linear": (0, 1, 2), "lora": (0, 1)}
+
+
+def kept(spans: Sequence[Span], windows: Sequence[Encoded]) -> Units:
+    """The spans that tokens reach into, as units."""
+    tokens = sorted({span for window in windows for span in window.offsets if span[0] < span[1]})
+    starts, ends = [start for start, _ in tokens], [end for _, end in tokens]
+    seen = [(a, b) for a, b in spans if bisect_right(ends, a) < bisect_left(starts, b)]
+    return Units(seen, first_tokens(seen, windows))
 
 
 class FileTokens(Ner):
@@ -66,19 +80,33 @@ class FileTokens(Ner):
 
     def units(self, example: AnnotatedText, windows: Sequence[Encoded]) -> Units:
         """Tokens of which the tokenizer keeps something."""
-        offsets = sorted({span for window in windows for span in window.offsets})
-        spans = [match.span() for match in re.finditer(r"\S+", example.text)]
-        seen = [s for s in spans if any(a < s[1] and b > s[0] for a, b in offsets if a < b)]
-        return Units(seen, first_tokens(tokens_of(seen, windows)))
+        return kept([match.span() for match in re.finditer(r"\S+", example.text)], windows)
 
 
-class FirstToken(Ner):
-    """The units of words, read at their first token."""
+class MeanState(Ner):
+    """Units of words; a state is the mean over the tokens from a unit's first to the next unit."""
+
+    def gather(
+        self, states: Tensor, mask: Tensor, tokens: Sequence[Sequence[int]], pooling: Pooling
+    ) -> Tensor:
+        """``(U, D)``"""
+        means = [states.new_zeros(0, states.shape[-1])]
+        for window, of_window in enumerate(tokens):
+            ends = [*of_window[1:], int(mask[window].sum()) - 1]
+            means += [
+                states[window, first:end].mean(0, keepdim=True)
+                for first, end in zip(of_window, ends, strict=True)
+            ]
+        return torch.cat(means)
+
+
+class Runs(Ner):
+    """Units are runs of letters and digits, and single other characters, as raw text had in
+    0.1.0."""
 
     def units(self, example: AnnotatedText, windows: Sequence[Encoded]) -> Units:
-        """Those of NER, with a token each."""
-        spans, tokens = super().units(example, windows)
-        return Units(spans, first_tokens(tokens))
+        """Those of which the tokenizer keeps something."""
+        return kept(runs_of(example.text), windows)
 
 
 class PreTokens(Ner):
@@ -89,10 +117,7 @@ class PreTokens(Ner):
     def units(self, example: AnnotatedText, windows: Sequence[Encoded]) -> Units:
         """Those of which the tokenizer keeps something."""
         parts = self.tokenizer.pre_tokenizer.pre_tokenize_str(example.text)
-        offsets = sorted({span for window in windows for span in window.offsets})
-        spans = [s for _, s in parts]
-        seen = [s for s in spans if any(a < s[1] and b > s[0] for a, b in offsets if a < b)]
-        return Units(seen, first_tokens(tokens_of(seen, windows)))
+        return kept([span for _, span in parts], windows)
 
 
 class Pieces(Ner):
@@ -101,13 +126,14 @@ class Pieces(Ner):
     def units(self, example: AnnotatedText, windows: Sequence[Encoded]) -> Units:
         """Tokens that are not special."""
         spans = sorted({s for window in windows for s in window.offsets if s[0] < s[1]})
-        return Units(spans, tokens_of(spans, windows))
+        return kept(spans, windows)
 
 
 RULES: dict[str, type[Ner]] = {
     "file tokens": FileTokens,
-    "words, first token": FirstToken,
-    "words, mean": Ner,
+    "words": Ner,
+    "words, mean": MeanState,
+    "runs": Runs,
     "pre-tokens": PreTokens,
     "pieces": Pieces,
 }
@@ -170,7 +196,7 @@ def scores(backbone: Backbone, data: Path, name: str, rule: str, adapter: Any, s
 
     settings = AdaptSettings(adapter=adapter, seed=seed, precision="fp32")
     app = fit(backbone, family, Data(sorted(known), rows), settings)
-    on_text = replace(app, family=FirstToken()) if rule == "file tokens" else app
+    on_text = replace(app, family=Runs()) if rule == "file tokens" else app
     return {
         "tokens": round(f1(backbone, app, of_known(test)), 2),
         "raw": round(f1(backbone, on_text, of_known(raw)), 2),

@@ -1,18 +1,32 @@
 /**
  * The words of a text, by a rule that knows the text alone; that of `onetrunk/data/words.py`.
  *
- * A word is a run of letters, digits and underscores, a CJK character, or any other visible
- * character with its modifiers, such as a punctuation mark or an emoji.
+ * A word is one of these: an address (`https://…`, `mia@mail.example`), a name with its sign
+ * (`@mia`, `#oslo`), an abbreviation with dots (`U.S.`), letters and digits, which may be joined by
+ * `- &` (`Jean-Luc`, `R&D`) and between digits by `. , : /` (`9:30`, `1,000`), the end of an English
+ * contraction (`'s`), a repeated punctuation mark (`...`), a CJK character, or any other visible
+ * character with its modifiers, such as an emoji.
  */
 
 const CJK = String.raw`\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}`;
 // Format characters (a soft hyphen, a zero-width space) are invisible: inside a run of letters they
 // are part of it, elsewhere of nothing.
-const LETTERS = String.raw`[[\p{L}\p{M}\p{N}_\u200c\u200d]--[${CJK}]]+`;
-const RUN = new RegExp(
-  String.raw`[${CJK}]\p{M}*|${LETTERS}(?:\p{Cf}+${LETTERS})*`,
-  "vy",
-);
+const LETTER = String.raw`[[\p{L}\p{M}\p{N}_\u200c\u200d]--[${CJK}]]`;
+const LETTERS = String.raw`${LETTER}+(?:\p{Cf}+${LETTER}+)*`;
+const NO_URL = String.raw`\p{White_Space}\x1c-\x1f<>"`;
+const ALONE = String.raw`[\p{L}--[${CJK}]]`;
+// Limits keep time linear in the length of a text, whatever it holds.
+const KINDS = [
+  String.raw`(?:[hH][tT][tT][pP][sS]?:\/\/|[wW]{3}\.)[^${NO_URL}]{0,2000}[^${NO_URL}\p{P}]\/?`,
+  String.raw`${LETTER}[[\p{L}\p{M}\p{N}_.+\-]--[${CJK}]]{0,63}@${LETTERS}(?:[.\-]${LETTERS})*`,
+  String.raw`[@#]${LETTERS}`,
+  String.raw`${ALONE}(?:\.${ALONE})+(?![\p{L}\p{M}\p{N}])\.?`,
+  String.raw`(?:\+(?=\p{N}))?${LETTERS}(?:(?:[\-\&]|(?<=\p{N})[.,:\/](?=\p{N}))${LETTERS})*`,
+  String.raw`['’](?:[sSdDmMtT]|ll|LL|re|RE|ve|VE)(?![\p{L}\p{M}\p{N}_])`,
+  String.raw`([\p{P}\p{Sm}\p{Sc}\p{Sk}])\1+(?!\p{M})`,
+  String.raw`[${CJK}]\p{M}*`,
+];
+const RUN = new RegExp(KINDS.join("|"), "vy");
 const INVISIBLE = /[\s\p{Cf}\p{Cc}]/uy;
 const GRAPHEMES = new Intl.Segmenter("en", { granularity: "grapheme" });
 

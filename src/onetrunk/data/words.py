@@ -2,9 +2,10 @@
 
 A word is one of these: an address (``https://…``, ``mia@mail.example``), a name with its sign
 (``@mia``, ``#oslo``), an abbreviation with dots (``U.S.``), letters and digits, which may be joined
-by hyphens (``Jean-Luc``) and between digits by ``. , : /`` (``9:30``, ``1,000``, ``12/11``), a CJK
-character, or any other visible character with its modifiers, such as a punctuation mark or an
-emoji. ``web/src/words.js`` has the same rule.
+by ``- &`` (``Jean-Luc``, ``R&D``) and between digits by ``. , : /`` (``9:30``, ``1,000``,
+``12/11``), the end of an English contraction (``'s``), a repeated punctuation mark (``...``), a CJK
+character, or any other visible character with its modifiers, such as an emoji.
+``web/src/words.js`` has the same rule.
 """
 
 import regex
@@ -18,14 +19,19 @@ _CJK = r"\p{Han}\p{Hiragana}\p{Katakana}"
 _LETTER = rf"[[\p{{L}}\p{{M}}\p{{N}}_\u200c\u200d]--[{_CJK}]]"
 _LETTERS = rf"{_LETTER}+(?:\p{{Cf}}+{_LETTER}+)*"
 _INVISIBLE = r"[\s\p{Cf}\p{Cc}]"
-_URL = r"(?:[hH][tT][tT][pP][sS]?://|[wW]{3}\.)[^\s<>\"]{0,2000}[^\s<>\"\p{P}]/?"
+_NO_URL = r"\p{White_Space}\x1c-\x1f<>\""
+_URL = rf"(?:[hH][tT][tT][pP][sS]?://|[wW]{{3}}\.)[^{_NO_URL}]{{0,2000}}[^{_NO_URL}\p{{P}}]/?"
 # Limits keep time linear in the length of a text, whatever it holds.
-_MAIL = rf"{_LETTER}[[\p{{L}}\p{{M}}\p{{N}}_.+\-]--[{_CJK}]]{{0,63}}@{_LETTERS}(?:[.\-]{_LETTERS})+"
-_ABBREVIATION = r"\p{L}(?:\.\p{L})+(?![\p{L}\p{M}\p{N}])\.?"
-_JOINED = rf"{_LETTERS}(?:(?:-|(?<=\p{{N}})[.,:/](?=\p{{N}})){_LETTERS})*"
+_MAIL = rf"{_LETTER}[[\p{{L}}\p{{M}}\p{{N}}_.+\-]--[{_CJK}]]{{0,63}}@{_LETTERS}(?:[.\-]{_LETTERS})*"
+_ALONE = rf"[\p{{L}}--[{_CJK}]]"
+_ABBREVIATION = rf"{_ALONE}(?:\.{_ALONE})+(?![\p{{L}}\p{{M}}\p{{N}}])\.?"
+_JOINED = rf"(?:\+(?=\p{{N}}))?{_LETTERS}(?:(?:[\-&]|(?<=\p{{N}})[.,:/](?=\p{{N}})){_LETTERS})*"
+_CONTRACTION = r"['’](?:[sSdDmMtT]|ll|LL|re|RE|ve|VE)(?![\p{L}\p{M}\p{N}_])"
+_REPEATED = r"([\p{P}\p{Sm}\p{Sc}\p{Sk}])\1+(?!\p{M})"
 _OTHER = rf"[{_CJK}]\p{{M}}*|(?!{_INVISIBLE})\X"
 _WORD = regex.compile(
-    rf"(?V1){_URL}|{_MAIL}|[@#]{_LETTERS}|{_ABBREVIATION}|{_JOINED}|{_OTHER}"
+    rf"(?V1){_URL}|{_MAIL}|[@#]{_LETTERS}|{_ABBREVIATION}|{_JOINED}|{_CONTRACTION}"
+    rf"|{_REPEATED}|{_OTHER}"
 )
 _RUN = regex.compile(rf"(?V1){_LETTERS}|{_OTHER}")
 _PAIR = regex.compile(rf"(?V1){_LETTER}{{2}}")

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from onetrunk.data.iob import cut_at_spans
-from onetrunk.data.words import visible, runs_of
+from onetrunk.data.words import runs_of, visible
 from onetrunk.label.base import Entity
 from onetrunk.label.job import Job
 from onetrunk.label.report import Tally, write_report
