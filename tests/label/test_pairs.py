@@ -6,9 +6,9 @@ import pytest
 from onetrunk.data.notes import Notes
 from onetrunk.data.rows import Pair
 from onetrunk.data.sources import read_pairs
+from onetrunk.data.words import runs_of
 from onetrunk.errors import UserError
 from onetrunk.label.files import open_table
-from onetrunk.label.labelers.pieces import words_of
 from onetrunk.label.pairs import (
     PASSAGE_WORDS,
     adjacent,
@@ -69,9 +69,9 @@ def sentences(words: int, count: int) -> str:
 def test_passages_are_cut_between_sentences_and_hold_all_words():
     text = sentences(30, 9) + "\n\n" + sentences(30, 2) + "\n\nLast one."
     parts = passages(text)
-    assert sum(len(words_of(part)) for part in parts) == len(words_of(text))
+    assert sum(len(runs_of(part)) for part in parts) == len(runs_of(text))
     assert all(part.startswith(("S", "Last")) and part.endswith(".") for part in parts)
-    assert all(len(words_of(part)) >= PASSAGE_WORDS // 2 for part in parts)
+    assert all(len(runs_of(part)) >= PASSAGE_WORDS // 2 for part in parts)
     assert all(part and part.strip() == part for part in parts)
     assert "".join("".join(parts).split()) == "".join(text.split())
     assert passages("") == passages(" \n\n ") == []

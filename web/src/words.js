@@ -2,7 +2,7 @@
  * The words of a text, by a rule that knows the text alone; that of `onetrunk/data/words.py`.
  *
  * A word is one of these: an address (`https://…`, `mia@mail.example`), a name with its sign
- * (`@mia`, `#oslo`), an abbreviation with dots (`U.S.`), letters and digits, which may be joined by
+ * (`@mia`, `#oslo`), an abbreviation with dots (`U.S.`), an initial (`J.` in `J. Smith`), letters and digits, which may be joined by
  * `- &` (`Jean-Luc`, `R&D`) and between digits by `. , : /` (`9:30`, `1,000`), the end of an English
  * contraction (`'s`), a repeated punctuation mark (`...`), a CJK character, or any other visible
  * character with its modifiers, such as an emoji.
@@ -21,6 +21,8 @@ const KINDS = [
   String.raw`${LETTER}[[\p{L}\p{M}\p{N}_.+\-]--[${CJK}]]{0,63}@${LETTERS}(?:[.\-]${LETTERS})*`,
   String.raw`[@#]${LETTERS}`,
   String.raw`${ALONE}(?:\.${ALONE})+(?![\p{L}\p{M}\p{N}])\.?`,
+  // The J. of J. Smith, but not the B of "in room B. Then": there a word in small letters is before it.
+  String.raw`(?<!(?<!\p{L})\p{Ll}\p{L}{0,40} )\p{Lu}\.(?= \p{Lu})`,
   String.raw`(?:\+(?=\p{N}))?${LETTERS}(?:(?:[\-\&]|(?<=\p{N})[.,:\/](?=\p{N}))${LETTERS})*`,
   String.raw`['’](?:[sSdDmMtT]|ll|LL|re|RE|ve|VE)(?![\p{L}\p{M}\p{N}_])`,
   String.raw`([\p{P}\p{Sm}\p{Sc}\p{Sk}])\1+(?!\p{M})`,

@@ -1,8 +1,9 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from onetrunk.data.words import runs_of
 from onetrunk.label.base import Answer, Entity
-from onetrunk.label.labelers.pieces import IN_PIECES, label_in_pieces, pieces, words_of
+from onetrunk.label.labelers.pieces import IN_PIECES, label_in_pieces, pieces
 
 QUICK = settings(derandomize=True, max_examples=200, deadline=None)
 TEXT = st.text(alphabet="ab. 东😀\u0301\n", max_size=40)
@@ -13,9 +14,9 @@ TEXT = st.text(alphabet="ab. 东😀\u0301\n", max_size=40)
 def test_pieces_are_the_text_and_break_no_word(text, limit):
     cut = pieces(text, limit)
     assert "".join(text[start:end] for start, end in cut) == text
-    words = [(start + a, start + b) for start, end in cut for a, b in words_of(text[start:end])]
-    assert words == list(words_of(text))
-    assert all(len(words_of(text[start:end])) <= limit for start, end in cut)
+    words = [(start + a, start + b) for start, end in cut for a, b in runs_of(text[start:end])]
+    assert words == list(runs_of(text))
+    assert all(len(runs_of(text[start:end])) <= limit for start, end in cut)
 
 
 def test_a_piece_ends_with_a_sentence_if_one_ends_in_its_second_half():
@@ -31,7 +32,7 @@ def test_answers_are_put_together_in_order_however_far_the_labeler_reads_ahead(t
     def every_word(stream):
         held = []
         for text in stream:
-            held.append(Answer(tuple(Entity(a, b, "w") for a, b in words_of(text)), {"n": 1}))
+            held.append(Answer(tuple(Entity(a, b, "w") for a, b in runs_of(text)), {"n": 1}))
             if len(held) == ahead:
                 yield from held
                 held = []
@@ -40,7 +41,7 @@ def test_answers_are_put_together_in_order_however_far_the_labeler_reads_ahead(t
     answers = list(label_in_pieces(texts, limit, every_word))
     assert answers == [
         Answer(
-            tuple(Entity(a, b, "w") for a, b in words_of(text)),
+            tuple(Entity(a, b, "w") for a, b in runs_of(text)),
             {"n": 1} if parts == 1 else {"n": parts, IN_PIECES: 1},
         )
         for text, parts in ((text, len(pieces(text, limit))) for text in texts)
