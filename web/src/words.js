@@ -21,7 +21,7 @@ const KINDS = [
   String.raw`${LETTER}[[\p{L}\p{M}\p{N}_.+\-]--[${CJK}]]{0,63}@${LETTERS}(?:[.\-]${LETTERS})*`,
   String.raw`[@#]${LETTERS}`,
   String.raw`${ALONE}(?:\.${ALONE})+(?![\p{L}\p{M}\p{N}])\.?`,
-  // The J. of J. Smith, but not the B of "in room B. Then": there a word in small letters is before it.
+  // The J. of J. Smith, but not the B of "in room B. Then", where a word in small letters is before.
   String.raw`(?<!(?<!\p{L})\p{Ll}\p{L}{0,40} )\p{Lu}\.(?= \p{Lu})`,
   String.raw`(?:\+(?=\p{N}))?${LETTERS}(?:(?:[\-\&]|(?<=\p{N})[.,:\/](?=\p{N}))${LETTERS})*`,
   String.raw`['’](?:[sSdDmMtT]|ll|LL|re|RE|ve|VE)(?![\p{L}\p{M}\p{N}_])`,

@@ -3,8 +3,9 @@
 A word is one of these: an address (``https://…``, ``mia@mail.example``), a name with its sign
 (``@mia``, ``#oslo``), an abbreviation with dots (``U.S.``), an initial (``J.`` in ``J. Smith``),
 letters and digits, which may be joined by ``- &`` (``Jean-Luc``, ``R&D``) and between digits by
-``. , : /`` (``9:30``, ``1,000``, ``12/11``), the end of an English contraction (``'s``), a repeated punctuation mark (``...``), a CJK
-character, or any other visible character with its modifiers, such as an emoji.
+``. , : /`` (``9:30``, ``1,000``, ``12/11``), the end of an English contraction (``'s``), a repeated
+punctuation mark (``...``), a CJK character, or any other visible character with its modifiers, such
+as an emoji.
 ``web/src/words.js`` has the same rule.
 """
 
@@ -25,7 +26,7 @@ _URL = rf"(?:[hH][tT][tT][pP][sS]?://|[wW]{{3}}\.)[^{_NO_URL}]{{0,2000}}[^{_NO_U
 _MAIL = rf"{_LETTER}[[\p{{L}}\p{{M}}\p{{N}}_.+\-]--[{_CJK}]]{{0,63}}@{_LETTERS}(?:[.\-]{_LETTERS})*"
 _ALONE = rf"[\p{{L}}--[{_CJK}]]"
 _ABBREVIATION = rf"{_ALONE}(?:\.{_ALONE})+(?![\p{{L}}\p{{M}}\p{{N}}])\.?"
-# The J. of J. Smith, but not the B of "in room B. Then": there a word in small letters is before it.
+# The J. of J. Smith, but not the B of "in room B. Then", where a word in small letters is before.
 _INITIAL = r"(?<!(?<!\p{L})\p{Ll}\p{L}{0,40} )\p{Lu}\.(?= \p{Lu})"
 _JOINED = rf"(?:\+(?=\p{{N}}))?{_LETTERS}(?:(?:[\-&]|(?<=\p{{N}})[.,:/](?=\p{{N}})){_LETTERS})*"
 _CONTRACTION = r"['’](?:[sSdDmMtT]|ll|LL|re|RE|ve|VE)(?![\p{L}\p{M}\p{N}_])"
