@@ -233,9 +233,7 @@ def plan(backbones: Sequence[str]) -> list[tuple[str, str, str, str, int]]:
         for adapter, seeds in SEEDS.items()
         for name in SETS
         for rule in RULES
-        for seed in (
-            seeds if adapter == "linear" or rule in ("file tokens", "words") else seeds[:1]
-        )
+        for seed in (seeds if rule in COMPARED else seeds[:1])
     ]
     return parts + [
         (backbone, name, rule, adapter, seed)

@@ -18,9 +18,9 @@ _PIECES = [
     "@me", "…", "—", "''", "\\", "%s", "½", "ﬁ", "İ", "ß", "𝔘", "\u0627\u0644", "\U000e0041",
     "\u00ad", "soft\u00adly", "zero\u200bwidth", "\u2060", "wo\u2060rd", "\ufe0f", "a\ufe0fb",
     "\ufffd", "bro\ufffdken", "\ue000", "pri\ue000vate", "日\u0301本", "か\u3099", "カ\ufe00",
-    "ann@b-c.org", "https://t.co/a_b?c=d).", "WWW.x.de", "@ann", "#1", "J. S", "F. ", "B. Th", "AT&T",
-    "don't", "I'LL", "+49-12", "--", "...", "日.本", "9:45pm", "U.S.A.", "12/11/2026", "snake_case",
-    "שָׁלוֹם", "مُحَمَّد", "\u061c",
+    "ann@b-c.org", "https://t.co/a_b?c=d).", "WWW.x.de", "@ann", "#1", "J. S", "F. ", "B. Th",
+    "AT&T", "don't", "I'LL", "+49-12", "--", "...", "日.本", "9:45pm", "U.S.A.", "12/11/2026",
+    "snake_case", "שָׁלוֹם", "مُحَمَّد", "\u061c",
     "❤\ufe0f\u200d🔥", "🏳\ufe0f\u200d🌈", "1\ufe0f\u20e3", "#\ufe0f\u20e3", "\u20e3", "\u0301",
     "\x85", "\x1c",
 ]  # fmt: skip
