@@ -7,7 +7,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from onetrunk.adaptation.auto import FEW_ROWS, _Judged, _parts, choose_adapter
+from onetrunk.adaptation.auto import FEW_ROWS, _parts, _Trials, choose_adapter
 from onetrunk.adaptation.fit import fit
 from onetrunk.adaptation.task import AdaptSettings, Data
 from onetrunk.cli import app as cli
@@ -49,11 +49,11 @@ def test_the_lora_must_be_better_by_more_than_noise(
     tiny_backbone: Backbone, right: tuple[int, int], chosen: str
 ) -> None:
     data = Data(["x", "y"], texts(10), texts(100))
-    judged = _Judged(tiny_backbone, family("tc"), data, 0)
+    judged = _Trials(tiny_backbone, family("tc"), data, 0)
     for name, first in zip(("linear", "lora"), right, strict=True):
         # The rows that both get right are not the same ones.
         order = torch.randperm(100, generator=torch.Generator().manual_seed(first)).tolist()
-        judged.found[name] = [
+        judged.predictions[name] = [
             Labelled(
                 row.labels if order[at] < first else ("x" if row.labels == ("y",) else "y",), {}
             )

@@ -19,7 +19,7 @@ from onetrunk.apps.engine import Engine
 from onetrunk.families.base import Family
 from onetrunk.model.backbone import Backbone
 
-# With fewer rows than this each is judged once, in five folds; with more, a fifth of them is.
+# With fewer rows than this each is trials once, in five folds; with more, a fifth of them is.
 FEW_ROWS = 500
 FOLDS = 5
 RESAMPLES = 100
@@ -59,7 +59,7 @@ def choose_adapter(
 ) -> Choice:
     """Try a linear app and one with a LoRA within ``budget`` seconds, and choose.
 
-    They are judged on the validation rows; without any, on rows of the training set that are held
+    They are trials on the validation rows; without any, on rows of the training set that are held
     out, after which the chosen one is trained on all of them. The linear app is always tried, and
     training the chosen one again comes on top of the budget. The LoRA is chosen if it is better by
     more than one standard error of the difference (bootstrap over the rows).
@@ -74,7 +74,7 @@ def choose_adapter(
             settings, adapter="lora", neighbours=settings.neighbours and bool(data.validation)
         ),
     }
-    judged = _Judged(backbone, family, data, settings.seed)
+    trials = _Trials(backbone, family, data, settings.seed)
     tried: list[Tried] = []
     for name, way in ways.items():
         start = time.perf_counter()
@@ -86,44 +86,44 @@ def choose_adapter(
 
         try:
             watch("trying", 0, 1)
-            score: float | None = judged.fit(name, way, watch)
+            score: float | None = trials.fit(name, way, watch)
         except _OutOfTime:
             score = None
         tried.append(Tried(name, score, round(time.perf_counter() - start, 2)))
-    chosen, why = judged.best(budget)
-    app = judged.apps.get(chosen)
+    chosen, why = trials.best(budget)
+    app = trials.apps.get(chosen)
     if app is None:
         app = fit(backbone, family, data, ways[chosen], progress)
     return Choice(app, chosen, tried, why)
 
 
-class _Judged:
+class _Trials:
     """Predictions of each way for the rows that judge, all of them made without those rows."""
 
     def __init__(self, backbone: Backbone, family: Family[Any, Any], data: Data, seed: int) -> None:
         self.backbone, self.family, self.data = backbone, family, data
         self.parts = list(_parts(data, seed))
         self.rows = [row for part in self.parts for row in part.validation]
-        self.found: dict[str, list[Any]] = {}
+        self.predictions: dict[str, list[Any]] = {}
         self.apps: dict[str, App] = {}  # of those made from all training rows
 
     def fit(self, name: str, settings: AdaptSettings, progress: Progress) -> float:
         """Make the apps; the score of what they predict."""
-        found: list[Any] = []
+        predictions: list[Any] = []
         for part in self.parts:
             # What judges must not stop training, too, unless the user gave it for that.
-            seen = part if self.data.validation else replace(part, validation=[])
-            app = fit(self.backbone, self.family, seen, settings, progress)
+            fold = part if self.data.validation else replace(part, validation=[])
+            app = fit(self.backbone, self.family, fold, settings, progress)
             engine = Engine(self.backbone, {name: app})
-            found += engine.predict_examples(name, part.validation)
-        self.found[name] = found
+            predictions += engine.predict_examples(name, part.validation)
+        self.predictions[name] = predictions
         if self.data.validation:
             self.apps[name] = app
         return round(self._score(range(len(self.rows)), name), 2)
 
     def best(self, budget: float) -> tuple[str, str]:
         """The name of the best way, and why it is."""
-        if "lora" not in self.found:
+        if "lora" not in self.predictions:
             return "linear", f"the LoRA app was not done in {budget:g} s"
         everything = range(len(self.rows))
         gain = self._score(everything, "lora") - self._score(everything, "linear")
@@ -138,8 +138,8 @@ class _Judged:
         return "linear", f"the LoRA app is not better by more than noise: {how}"
 
     def _score(self, rows: Sequence[int] | np.ndarray, name: str) -> float:
-        found = self.found[name]
-        scores = self.family.score([self.rows[i] for i in rows], [found[i] for i in rows])
+        predictions = self.predictions[name]
+        scores = self.family.score([self.rows[i] for i in rows], [predictions[i] for i in rows])
         return scores[self.family.metric]
 
 

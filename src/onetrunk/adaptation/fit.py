@@ -69,19 +69,20 @@ def fit_together(
         task.train.note_cut_entities(f"the training rows{of_app}", notes)
         task.validation.note_cut_entities(f"the validation rows{of_app}", notes)
     notes.log()
-    own = {t.slot: _initial(t) for t in tasks.values() if t.settings.adapter == "lora"}
+    fresh_loras = {t.slot: _initial(t) for t in tasks.values() if t.settings.adapter == "lora"}
     read = {t.slot for t in tasks.values()} & set(backbone.primary_loras)
     stack = LoraStack(
-        backbone.encoder, {**{name: backbone.primary_loras[name] for name in sorted(read)}, **own}
+        backbone.encoder,
+        {**{name: backbone.primary_loras[name] for name in sorted(read)}, **fresh_loras},
     )
     top = Top(backbone.encoder, stack, max(task.k for task in tasks.values()), precision)
     for task in tasks.values():
-        task.read(top, cache=task.settings.cache and task.slot in own)
+        task.read(top, cache=task.settings.cache and task.slot in fresh_loras)
     solved = {name: task.solve_head() for name, task in tasks.items()}
     trainers = {
         name: AppTrainer(task, top, solved[name][0])
         for name, task in tasks.items()
-        if task.slot in own
+        if task.slot in fresh_loras
     }
     train(list(trainers.values()), top, progress)
     seconds = round(time.perf_counter() - start, 2)

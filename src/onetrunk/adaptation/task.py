@@ -204,14 +204,14 @@ class AppTask:
         or without any in cross-validation; that needs states that were not trained on them."""
         features, targets = torch.cat(self._features(self.trunk)), torch.cat(self.targets)
         family, classes = self.family, self.family.classes(self.data.labels)
-        found = Neighbours.of(features, family.soft_targets(targets, classes), 1, 1.0, 0.5)
+        everyone = Neighbours.of(features, family.soft_targets(targets, classes), 1, 1.0, 0.5)
         if self.data.validation:
             held_out = torch.cat(self._features(self._held_out))
             wanted = torch.cat(self._targets(self.validation))
-            judges = [judge(head, found, held_out, wanted)]
+            judges = [judge(head, everyone, held_out, wanted)]
         else:
             judges = cross_judges(family, features, targets, self._groups(), classes, l2)
-        return choose(family, found, judges) if judges else None
+        return choose(family, everyone, judges) if judges else None
 
     def calibrate(self, app: App) -> None:
         """Shift an app's decisions to what its family finds best on the validation rows."""

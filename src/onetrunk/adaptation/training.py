@@ -137,8 +137,8 @@ def _step(batches: Sequence[tuple[AppTrainer, list[int]]], top: Top) -> None:
     states = top_states(top, [(trainer.task.trunk, windows) for trainer, windows in real])
     losses = torch.stack(
         [
-            trainer.task.loss(trainer.head, windows, *found)
-            for (trainer, windows), found in zip(real, states, strict=True)
+            trainer.task.loss(trainer.head, windows, *of_windows)
+            for (trainer, windows), of_windows in zip(real, states, strict=True)
         ]
     )
     losses.sum().backward()
@@ -153,12 +153,12 @@ def _passes(
     group: list[tuple[AppTrainer, list[int]]] = []
     tokens = 0
     for trainer, windows in batches:
-        own = sum(trainer.task.trunk.lengths[window] for window in windows)
-        if group and tokens + own > PASS_TOKENS:
+        tokens_read = sum(trainer.task.trunk.lengths[window] for window in windows)
+        if group and tokens + tokens_read > PASS_TOKENS:
             yield group
             group, tokens = [], 0
         group.append((trainer, windows))
-        tokens += own
+        tokens += tokens_read
     yield group
 
 

@@ -1,4 +1,4 @@
-"""Token states for apps in training: trunk activations, kept, and the layers above them.
+"""Token states for apps in training: trunk activations, stored, and the layers above them.
 
 LoRA sits on the last k layers, so what enters them never changes while an app trains: with the
 trunk cached, each epoch costs k layers instead of L. Texts lie side by side, without padding.
@@ -63,15 +63,15 @@ class TrunkCache:
     def _keep(self) -> Tensor:
         shape = int(self._ends[-1]), self.top.encoder.width
         if 4 * shape[0] * shape[1] <= MEMORY_BYTES:
-            kept = torch.empty(shape)
+            stored = torch.empty(shape)
         else:
             with tempfile.TemporaryFile(prefix="onetrunk-trunk-") as file:  # mapped until forgotten
-                kept = torch.from_numpy(np.memmap(file, np.float32, "w+", shape=shape))
+                stored = torch.from_numpy(np.memmap(file, np.float32, "w+", shape=shape))
         for windows in by_tokens(self.lengths, CHUNK_TOKENS):
             hidden = self._compute(windows).cpu().split([self.lengths[w] for w in windows])
             for window, states in zip(windows, hidden, strict=True):
-                kept[self._place(window)] = states
-        return kept
+                stored[self._place(window)] = states
+        return stored
 
     def _place(self, window: int) -> slice:
         end = int(self._ends[window])
@@ -111,6 +111,6 @@ def top_states(
         states = top.run(torch.cat(hidden), every, max(head_layers))
     width = top.encoder.width
     return [
-        unpack(own[: sum(of), -count * width :], of)
-        for own, of, count in zip(states.split(tokens), lengths, head_layers, strict=True)
+        unpack(of_app[: sum(of), -count * width :], of)
+        for of_app, of, count in zip(states.split(tokens), lengths, head_layers, strict=True)
     ]
