@@ -118,7 +118,9 @@ def test_a_folder_of_answers_is_not_mixed(run: Run, shards: Path, tmp_path: Path
     full = run("predict", BUNDLE, "--input", shards, "--out", tmp_path)
     assert full.code == 2
     assert "already holds other files" in full.err
-    assert "the folder" in run("predict", BUNDLE, "call", "--out", out).err or True
+    no_file = run("predict", BUNDLE, "call", "--out", out)
+    assert no_file.code == 2
+    assert "is a folder, for files of texts; the list given is none" in no_file.err
 
 
 def test_parquet_in_one_file(run: Run, shards: Path, tmp_path: Path) -> None:

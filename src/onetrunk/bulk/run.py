@@ -7,9 +7,9 @@ goes on with the first file that is not there.
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ from onetrunk.data.formats.text import stem_of, suffix_of
 from onetrunk.data.texts import TextBlock, Texts
 from onetrunk.errors import UserError, nearest
 from onetrunk.progress import Progress
-from onetrunk.storage import read_json, refuse_existing, sha256_of_files, write_json
+from onetrunk.storage import fsync, read_json, refuse_existing, sha256_of_files, write_json
 
 if TYPE_CHECKING:
     from onetrunk.apps.engine import Engine
@@ -65,14 +65,12 @@ class Run:
         beside = out.with_name(f".{out.name}.partial")
         out.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with beside.open("wb") as file:
-                writer = WRITERS[out.suffix.lower()](file, sources, decoders_of(self.model))
+            kind = WRITERS[out.suffix.lower()]
+            with closing(kind(beside, sources, decoders_of(self.model))) as writer:
                 for texts in sources:
                     for block, results in self.results(texts):
                         writer.write(block, list(results))
-                writer.close()
-                file.flush()
-                os.fsync(file.fileno())
+            fsync(beside)
             beside.replace(out)
         finally:
             beside.unlink(missing_ok=True)

@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from onetrunk.bulk.columns import (
@@ -36,34 +37,35 @@ class Writer(Protocol):
         """Append a block."""
 
     def close(self) -> None:
-        """Write what is held back."""
+        """Write what is held back, and close the file."""
 
 
 class JsonLines:
     """One object a row: its columns, then ``text`` with ``apps`` or ``error``."""
 
-    def __init__(self, file: IO[bytes], texts: Sequence[Texts], decoders: Decoders) -> None:
-        self._file = file
-        self._source = _named(texts)
+    def __init__(self, path: Path, texts: Sequence[Texts], decoders: Decoders) -> None:
+        self._source = texts[0].name
+        self._file = _open(path)
 
     def write(self, block: TextBlock, results: Results) -> None:
         """Append a block."""
         for row, result in zip(block.rows, results, strict=True):
-            line = json_line(json_row(row, result, self._source))
-            self._file.write(line.encode(errors="backslashreplace") + b"\n")
+            self._file.write(json_line(json_row(row, result, self._source)) + "\n")
 
     def close(self) -> None:
-        """Nothing is held back."""
+        """Close the file."""
+        self._file.close()
 
 
 class Csv:
     """A header and one record a row. What is neither text nor number is JSON in its cell."""
 
-    def __init__(self, file: IO[bytes], texts: Sequence[Texts], decoders: Decoders) -> None:
-        self._decoders, self._source = decoders, _named(texts)
+    def __init__(self, path: Path, texts: Sequence[Texts], decoders: Decoders) -> None:
+        self._decoders, self._source = decoders, texts[0].name
         self._names = _input_names(texts, decoders)
-        self._file = file
-        self._append([*self._names, *answer_names(decoders)])
+        self._file = _open(path)
+        self._csv = csv.writer(self._file, lineterminator="\n")
+        self._csv.writerow([*self._names, *answer_names(decoders)])
 
     def write(self, block: TextBlock, results: Results) -> None:
         """Append a block."""
@@ -71,32 +73,29 @@ class Csv:
             _check_known(row, self._names, self._source)
             columns = {**row, TEXT: result[TEXT]}
             answers = {**answer_cells(self._decoders, result), ERROR: result.get(ERROR)}
-            self._append([*map(columns.get, self._names), *answers.values()])
+            cells = [*map(columns.get, self._names), *answers.values()]
+            self._csv.writerow(map(_cell, cells))
 
     def close(self) -> None:
-        """Nothing is held back."""
-
-    def _append(self, cells: Sequence[Any]) -> None:
-        line = _Line()
-        csv.writer(line, lineterminator="\n").writerow(map(_cell, cells))
-        self._file.write(line.content.encode(errors="backslashreplace"))
+        """Close the file."""
+        self._file.close()
 
 
 class Parquet:
     """The columns of the input in their types, then those of the answers."""
 
-    def __init__(self, file: IO[bytes], texts: Sequence[Texts], decoders: Decoders) -> None:
+    def __init__(self, path: Path, texts: Sequence[Texts], decoders: Decoders) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        self._decoders, self._source = decoders, _named(texts)
+        self._decoders, self._source = decoders, texts[0].name
         types = answer_types(decoders)
         names = _input_names(texts, decoders)
         with _types_fit(self._source):
             columns = pa.unify_schemas([*map(_schema, texts)], promote_options="permissive")
             self._columns: pa.Schema = pa.schema([columns.field(name) for name in names])
             self._schema = pa.schema([*self._columns, *(pa.field(*pair) for pair in types.items())])
-            self._writer = pq.ParquetWriter(file, self._schema)
+            self._writer = pq.ParquetWriter(path, self._schema)
         self._held: list[pa.Table] = []
 
     def write(self, block: TextBlock, results: Results) -> None:
@@ -152,15 +151,16 @@ def json_line(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
-def _named(texts: Sequence[Texts]) -> str:
-    return texts[0].name
+def _open(path: Path) -> IO[str]:
+    # Half a surrogate pair, which no encoding has, can only come from the command line.
+    return path.open("w", encoding="utf-8", errors="backslashreplace", newline="")
 
 
 def _input_names(texts: Sequence[Texts], decoders: Decoders) -> list[str]:
     """The columns of the input, and ``text`` if it has none. Raises :class:`UserError` if one has
     the name of an answer's."""
     names = [*dict.fromkeys(name for one in texts for name in one.columns)]
-    check_free(names, answer_names(decoders), _named(texts))
+    check_free(names, answer_names(decoders), texts[0].name)
     return names if TEXT in names else [*names, TEXT]
 
 
@@ -200,15 +200,6 @@ def _types_fit(source: str) -> Iterator[None]:
         raise UserError(
             f"{source}: the columns do not fit a Parquet file ({why}); write .jsonl"
         ) from None
-
-
-class _Line:
-    """What :mod:`csv` writes a record to."""
-
-    content = ""
-
-    def write(self, content: str) -> None:
-        self.content = content
 
 
 def _cell(value: Any) -> str:
