@@ -60,9 +60,11 @@ def __getattr__(name: str) -> Any:
     try:
         value = getattr(import_module(_MODULES[name]), name)
     except ModuleNotFoundError as error:
-        extra = "runtime" if error.name == "onnxruntime" else "train"
+        from onetrunk.errors import extra_of
+
         raise ModuleNotFoundError(
-            f"onetrunk.{name} needs {error.name}: pip install 'onetrunk[{extra}]'", name=error.name
+            f"onetrunk.{name} needs {error.name}: pip install '{extra_of(error.name)}'",
+            name=error.name,
         ) from error
     globals()[name] = value
     return value

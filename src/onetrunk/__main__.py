@@ -2,13 +2,15 @@
 
 import sys
 
+from onetrunk.errors import extra_of
+
 
 def main() -> None:
     """Run the command line, if what it needs is installed."""
     try:
         from onetrunk.cli import main as run
     except ModuleNotFoundError as error:
-        sys.exit(f"the command line needs {error.name}: pip install 'onetrunk[train]'")
+        sys.exit(f"the command line needs {error.name}: pip install '{extra_of(error.name)}'")
     run()
 
 

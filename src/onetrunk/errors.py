@@ -12,6 +12,20 @@ class UserError(Exception):
     """
 
 
+_EXTRAS = {
+    "onnx": "export",
+    "onnxruntime": "runtime",
+    "pyarrow": "parquet",
+    "rich": "runtime",
+    "typer": "runtime",
+}
+
+
+def extra_of(module: str | None) -> str:
+    """The extra of the package that brings a module, as pip takes it: ``onetrunk[train]``."""
+    return f"onetrunk[{_EXTRAS.get((module or '').partition('.')[0], 'train')}]"
+
+
 ALIKE = 0.65
 """How like two names must be for one to be suggested: two letters of three in the same order."""
 LISTED, CLOSEST = 12, 5

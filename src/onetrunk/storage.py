@@ -27,10 +27,10 @@ def atomic_folder(path: Path, overwrite: bool = False, record: str = "") -> Iter
     try:
         yield beside
         for file in sorted(beside.rglob("*")):
-            _fsync(file)
+            fsync(file)
         beside.chmod(0o755)  # mkdtemp makes it private
         _replace(beside, path)
-        _fsync(path.parent)
+        fsync(path.parent)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 
@@ -74,7 +74,8 @@ def _replace(source: Path, target: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _fsync(path: Path) -> None:
+def fsync(path: Path) -> None:
+    """Wait until a file or a folder is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -86,7 +87,7 @@ def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text, atomically."""
     beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
     beside.write_text(text, encoding="utf-8")
-    _fsync(beside)
+    fsync(beside)
     beside.replace(path)
 
 

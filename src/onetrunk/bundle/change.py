@@ -1,16 +1,20 @@
 """Put apps into a bundle on disk, or take them out, without writing its graphs again."""
 
+from __future__ import annotations
+
 import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from onetrunk.apps.app import App
-from onetrunk.bundle.contents import FLOATS, bundled_app
 from onetrunk.bundle.layout import MANIFEST, Bundle, app_path, entry
 from onetrunk.errors import UserError, nearest
-from onetrunk.model.backbone import Backbone
 from onetrunk.storage import atomic_folder, write_json
+
+if TYPE_CHECKING:
+    from onetrunk.apps.app import App
+    from onetrunk.model.backbone import Backbone
 
 
 def add_apps(bundle: str | Path, backbone: Backbone, apps: Mapping[str, App]) -> None:
@@ -18,6 +22,8 @@ def add_apps(bundle: str | Path, backbone: Backbone, apps: Mapping[str, App]) ->
 
     Raises :class:`UserError`, and changes nothing, if one does not fit.
     """
+    from onetrunk.bundle.contents import FLOATS, bundled_app  # needs PyTorch, remove_apps does not
+
     old = Bundle(bundle)
     contents = {}
     for name, app in apps.items():

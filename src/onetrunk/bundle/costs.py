@@ -4,6 +4,8 @@ Each number of apps is compared with what it replaces: a whole pass of the same 
 app, as separate models would need.
 """
 
+from __future__ import annotations
+
 import json
 import subprocess
 import sys
@@ -11,15 +13,17 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from onetrunk.bundle.layout import APPS, PRIMARY, Bundle
 from onetrunk.bundle.runtime import Runtime
 from onetrunk.errors import UserError
 from onetrunk.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 TEXT = "Hi Ann, could we move our lunch from Friday to next Tuesday at the new place in Oslo? Bob"
 COUNTS = (1, 5, 20, 100)
@@ -158,6 +162,8 @@ def _sizes(bundle: Bundle) -> dict[str, int]:
 
 def plot_costs(costs: Costs) -> Figure:
     """Latency over the number of apps, together and apart, for each number of threads."""
+    from matplotlib.figure import Figure  # not at the top: a device measures without it
+
     figure = Figure(figsize=(6.4, 3.6), layout="constrained")
     axis = figure.subplots()
     for threads, style in ((1, "-"), (0, "--")):

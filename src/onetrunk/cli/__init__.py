@@ -22,7 +22,7 @@ from onetrunk.cli.label import label
 from onetrunk.cli.predict import predict
 from onetrunk.cli.prefinetune import prefinetune
 from onetrunk.cli.report import report
-from onetrunk.errors import UserError
+from onetrunk.errors import UserError, extra_of
 
 USER_ERROR = 2
 INTERRUPTED = 130
@@ -63,7 +63,11 @@ def _guarded(verb: Callable[..., None]) -> Callable[..., None]:
             say("error:", "bold red", error)
             raise typer.Exit(USER_ERROR) from None
         except ModuleNotFoundError as error:
-            say("error:", "bold red", f"this needs {error.name}: pip install 'onetrunk[train]'")
+            say(
+                "error:",
+                "bold red",
+                f"this needs {error.name}: pip install '{extra_of(error.name)}'",
+            )
             raise typer.Exit(USER_ERROR) from None
         except KeyboardInterrupt as stop:
             say("interrupted:", "bold", str(stop) or "nothing was written")

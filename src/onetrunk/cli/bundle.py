@@ -87,10 +87,11 @@ def report(
     """
     from onetrunk.bundle.costs import TEXT, measure_costs, plot_costs
     from onetrunk.cli.console import progress_bar, stdout, wrote
-    from onetrunk.prefinetuning.plot import save_figure
     from onetrunk.storage import atomic_folder, refuse_existing, write_json
 
     if out is not None:
+        from onetrunk.prefinetuning.plot import save_figure
+
         refuse_existing(out, overwrite)
     with progress_bar() as bar:
         task = bar.add_task("measure", total=None, note="")

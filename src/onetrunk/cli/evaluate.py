@@ -6,10 +6,15 @@ from typing import Annotated
 
 import typer
 
+from onetrunk.errors import UserError
+
 
 def evaluate(
-    app: Annotated[Path, typer.Argument(metavar="APP", help="App folder.")],
+    app: Annotated[Path, typer.Argument(metavar="APP", help="App folder, or a bundle.")],
     data: Annotated[Path, typer.Option(help="Labelled rows: Parquet, JSONL, CoNLL or CSV.")],
+    name: Annotated[
+        str | None, typer.Option("--app", help="The app of a bundle, if it holds several.")
+    ] = None,
     backbone: Annotated[
         str | None, typer.Option(help="Instead of the backbone that the app names.")
     ] = None,
@@ -21,11 +26,22 @@ def evaluate(
     are read in overlapping windows.
 
     Example: [cyan]onetrunk evaluate apps/calendar --data test.parquet[/]
+
+    Example: [cyan]onetrunk evaluate phone --app calendar --data test.parquet[/]
     """
     from onetrunk.apps.load import load_apps_and_backbone
+    from onetrunk.bundle.evaluation import evaluate_bundle
+    from onetrunk.bundle.layout import MANIFEST
 
-    _, apps = load_apps_and_backbone([app], backbone)
-    ((name, loaded),) = apps.items()
-    evaluation = loaded.evaluate(data)
+    if (app / MANIFEST).exists():
+        if backbone is not None:
+            raise UserError(f"{app} is a bundle: it runs on its own backbone")
+        name, evaluation = evaluate_bundle(app, data, name)
+    else:
+        if name is not None:
+            raise UserError(f"{app} is an app folder; --app is for bundles")
+        _, apps = load_apps_and_backbone([app], backbone)
+        ((name, loaded),) = apps.items()
+        evaluation = loaded.evaluate(data)
     rounded = {key: round(value, 2) for key, value in evaluation.scores.items()}
     print(json.dumps({"app": name, "rows": evaluation.rows, **rounded}))

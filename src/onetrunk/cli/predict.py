@@ -1,86 +1,149 @@
 """``onetrunk predict``"""
 
-import json
 import logging
-from collections.abc import Iterator
-from itertools import chain, islice
+import os
+import sys
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
 
 from onetrunk.errors import UserError, nearest
 
 logger = logging.getLogger(__name__)
-_T = TypeVar("_T")
 FORMATS = ("auto", "jsonl", "pretty")
+STDIN = "-"
 
 
 def predict(
     apps: Annotated[
-        list[Path], typer.Argument(metavar="APP...", help="App folders, or one bundle.")
+        list[str],
+        typer.Argument(
+            metavar="APP... [TEXT...]",
+            help="App folders; or one bundle, and then texts. - stands for standard input.",
+        ),
     ],
     text: Annotated[
         list[str] | None, typer.Option(help="A text to read; may be given several times.")
     ] = None,
     input: Annotated[
         Path | None,
-        typer.Option(help="A file of texts: .txt (one a line), JSONL, Parquet or CSV."),
+        typer.Option(
+            help="Texts: a file (Parquet, JSONL, CSV, or .txt with one a line), a folder, or -."
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write a .parquet, .jsonl or .csv file; or a folder, one file for each file read."
+        ),
     ] = None,
     backbone: Annotated[
         str | None, typer.Option(help="Instead of the backbone that the first app names.")
     ] = None,
     format: Annotated[
-        str, typer.Option(help="jsonl, pretty, or auto: pretty on a terminal.")
+        str, typer.Option(help="What is printed: jsonl, pretty, or auto: pretty on a terminal.")
     ] = "auto",
+    json_lines: Annotated[bool, typer.Option("--json", help="The same as --format jsonl.")] = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="Stop at the first text that cannot be answered.")
     ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.")] = False,
 ) -> None:
     """Stage 3: run several apps over the same texts in one pass.
 
-    Prints one JSON object a text: entities with character offsets, labels with probabilities. Long
-    texts are read in overlapping windows. A text that cannot be answered, such as a line that is
-    not JSON, has an "error" instead; a note counts them, and the exit code is 0.
+    Prints one JSON object a text: entities with character offsets, labels with probabilities, and
+    all columns of its row. Long texts are read in overlapping windows. A text that cannot be
+    answered, such as a line that is not JSON, has an "error" instead; a note counts them, and the
+    exit code is 0.
+
+    A bundle runs alone, so what follows it is a text. Standard input has one text a line, or JSON
+    Lines if its first line is a JSON object.
+
+    [bold]--out[/] with a folder writes each file beside its place and then renames it. The same
+    command goes on after a kill, and skips the files that are done. CSV and Parquet have a column
+    for each app; [bold]docs/bundle.md[/] lists them.
 
     Example: [cyan]onetrunk predict apps/calendar apps/spam --text "lunch with Ann on Friday"[/]
+
+    Example: [cyan]onetrunk predict phone --input messages/ --out answers/[/]
     """
-    from onetrunk.cli.console import stdout
+    from onetrunk.bulk.columns import json_row
+    from onetrunk.bulk.run import Folder, Run, check_out
+    from onetrunk.bulk.writers import json_line
+    from onetrunk.cli.console import console, stdout, watched, wrote
     from onetrunk.cli.pretty import pretty
+    from onetrunk.data.findings import Findings
     from onetrunk.data.notes import Notes
-    from onetrunk.data.sources import stream_texts_or_faults
+    from onetrunk.data.sources import open_texts
     from onetrunk.opening import load
+    from onetrunk.progress import silent
 
     if format not in FORMATS:
         raise UserError(f"--format {format!r} is unknown; {nearest(format, FORMATS)}")
-    if not text and input is None:
+    folders, given = _folders_and_texts(apps)
+    given = [*(text or []), *given]
+    if STDIN in apps:
+        if input is not None and str(input) != STDIN:
+            raise UserError(f"- and --input {input}: name one of them")
+        input = Path(STDIN)
+    if not given and input is None:
         raise UserError("nothing to read: pass --text or --input")
     notes = Notes()
-    rows = stream_texts_or_faults(input, notes) if input else iter(())
-    first = [*islice(rows, 1)]  # a file that cannot be read is said before anything is loaded
-    broken: list[UserError] = []
-    texts = chain(text or [], first, _until_broken(rows, broken))
-    out, answered, failed = stdout(), 0, 0
-    for result in load(*apps, backbone=backbone).stream(texts):
-        if strict and "error" in result:
-            raise UserError(result["error"])
-        failed += "error" in result
-        answered += "error" not in result
-        if format == "pretty" or (format == "auto" and out.is_terminal):
-            out.print(pretty(result))
-        else:
-            print(json.dumps(result, ensure_ascii=False))
-    notes.log()
-    if failed:
-        of_all = f"{failed:,} of {failed + answered:,} texts"
-        logger.warning("%s could not be answered: see their 'error'", of_all)
-    if broken:
-        raise broken[0]
+    # A file that cannot be read is said before anything is loaded.
+    sources = open_texts(given, Notes()) if given else []
+    sources += [] if input is None else open_texts(input, notes)
+    folder = None
+    if out is not None and check_out(out, overwrite):
+        folder = Folder.open(out, sources, folders, overwrite)
+        sources = folder.pending
+    printed = stdout()
+    shows_bar = console.is_terminal and (out is not None or not printed.is_terminal)
+    counts = [texts.count for texts in sources] if shows_bar else [None]
+    total = None if None in counts else sum(count or 0 for count in counts)
+    model = load(*folders, backbone=backbone)
+    with watched("predict") if shows_bar else nullcontext(silent) as progress:
+        run = Run(model, Findings(notes), progress, total, strict)
+        try:
+            if folder is not None:
+                folder.write(run)
+            elif out is not None:
+                run.write(sources, out)
+            else:
+                is_pretty = not json_lines and (
+                    format == "pretty" or (format == "auto" and printed.is_terminal)
+                )
+                for texts in sources:
+                    for block, results in run.results(texts):
+                        for row, result in zip(block.rows, results, strict=True):
+                            if is_pretty:
+                                printed.print(pretty(result))
+                            else:
+                                print(json_line(json_row(row, result, texts.name)))
+                        sys.stdout.flush()
+        finally:
+            notes.log()
+            if run.failed:
+                of_all = f"{run.failed:,} of {run.failed + run.answered:,} texts"
+                logger.warning("%s could not be answered: see their 'error'", of_all)
+    if out is not None:
+        wrote(f"{out}  {run.answered + run.failed:,} rows")
+    elif not run.answered + run.failed:
+        raise UserError(f"{input} has no rows")
 
 
-def _until_broken(rows: Iterator[_T], broken: list[UserError]) -> Iterator[_T]:
-    """The rows up to one after which the file cannot be read, so that they are answered first."""
-    try:
-        yield from rows
-    except UserError as error:
-        broken.append(error)
+def _folders_and_texts(arguments: list[str]) -> tuple[list[Path], list[str]]:
+    """The folders among the arguments, and the texts after a bundle, which runs alone."""
+    from onetrunk.bundle.layout import MANIFEST
+
+    names = [name for name in arguments if name != STDIN]
+    if not names:
+        raise UserError("no apps: pass app folders, or a bundle")
+    bundle, *texts = names
+    if not (Path(bundle) / MANIFEST).exists() or any(map(os.path.isdir, texts)):
+        return [*map(Path, names)], []
+    for text in texts:
+        if os.path.exists(text):
+            raise UserError(f"{text} is a file: write --input {text} (or --text, if it is a text)")
+    return [Path(bundle)], texts

@@ -120,10 +120,10 @@ def _files(folder: Path, split: str) -> list[Path]:
         if saved != split:
             raise UserError(f"{folder} holds the split {saved!r}, not {split!r}")
         return _saved(folder)
-    data = _data_files(folder)
+    data = data_files(folder)
     whole = [file for file in data if stem_of(file) == split]
     shards = [file for file in data if _shard(file, split)]
-    inside = _data_files(folder / split) if (folder / split).is_dir() else []
+    inside = data_files(folder / split) if (folder / split).is_dir() else []
     forms = [file.name for file in [*whole, *shards[:1]]] + [f"{split}/"] * bool(inside)
     if len(forms) > 1:
         raise UserError(f"{folder} holds {' and '.join(forms)}; name the file to read")
@@ -143,7 +143,7 @@ def _files(folder: Path, split: str) -> list[Path]:
     return whole or shards or inside
 
 
-def _data_files(folder: Path) -> list[Path]:
+def data_files(folder: Path) -> list[Path]:
     """Return the files of a supported format, ``part_2`` before ``part_10``."""
     files = [entry for entry in folder.iterdir() if entry.is_file() and _is_data(entry)]
 

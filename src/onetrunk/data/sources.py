@@ -24,19 +24,21 @@ from onetrunk.data.formats.delimited import comma_separated, tab_separated
 from onetrunk.data.formats.docbin import docbin
 from onetrunk.data.formats.hub import hub
 from onetrunk.data.formats.jsonfiles import json_array, jsonl
+from onetrunk.data.formats.standard_input import standard_input
 from onetrunk.data.formats.table import Stream
 from onetrunk.data.formats.text import plain, suffix_of
 from onetrunk.data.locate import Located as Located
 from onetrunk.data.locate import Spec as Spec
+from onetrunk.data.locate import data_files, missing
 from onetrunk.data.locate import find_file as find_file
 from onetrunk.data.locate import locate as locate
-from onetrunk.data.locate import missing
 from onetrunk.data.notes import Notes
 from onetrunk.data.rows import AnnotatedText, LabelledText, Pair
 from onetrunk.data.schemes import Converter
+from onetrunk.data.texts import Texts
 from onetrunk.errors import UserError, nearest
 
-_Read = TypeVar("_Read", bound=Row | UserError)
+_Read = TypeVar("_Read", bound=Row)
 _Formats = Mapping[str, Callable[[Path], Stream]]
 
 _COLUMNS: _Formats = {
@@ -133,15 +135,23 @@ def stream_texts(spec: Spec, notes: Notes | None = None, split: str = "train") -
     return _stream(spec, notes, split, _TEXTS, columns.texts)
 
 
-def stream_texts_or_faults(
-    spec: Spec, notes: Notes | None = None, split: str = "train"
-) -> Iterator[str | UserError]:
-    """Yield what :func:`stream_texts` does, and for a row that cannot be read its error.
+def open_texts(spec: Spec, notes: Notes, split: str = "train") -> list[Texts]:
+    """Return the files of a source, or the source itself where it is none, open for reading.
 
-    Raises UserError for a source of which nothing more can be read: no row, no column of texts,
-    bytes that are not UTF-8, or a line of a table with more or fewer cells than the header.
+    What :func:`stream_texts` calls a text is one here; each row keeps its other columns, and a row
+    that cannot be read has an error in place of its text. ``-`` is standard input.
+
+    Raises UserError for a source of which nothing can be read.
     """
-    return _stream(spec, notes, split, _TEXTS_OR_FAULTS, columns.texts_or_faults)
+    if isinstance(spec, str | Path) and str(spec) == "-":
+        return [Texts(standard_input(), notes)]
+    located, streams = _opened(spec, split, _TEXTS_OR_FAULTS)
+    files = located.files or (None,)
+    if isinstance(spec, str | Path) and Path(spec).is_dir():
+        for file in data_files(Path(spec)):
+            if file not in located.files:
+                notes.add(f"files that are not of the split {split!r}, not read", str(file))
+    return [Texts(stream, notes, file) for stream, file in zip(streams, files, strict=True)]
 
 
 def stream_columns(
@@ -160,21 +170,7 @@ def _stream(
     names: Sequence[str] = ("text", "label"),
 ) -> Iterator[_Read]:
     """Check a source and return an iterator over its rows; ``names`` are for tuples in a list."""
-    located = locate(spec, split)
-    for file in located.files:
-        suffix = suffix_of(file)
-        if not file.exists():
-            missing(file)
-        if suffix not in formats:
-            hint = nearest(suffix, formats)
-            raise UserError(f"{file}: suffix {suffix!r} is not supported here; {hint}")
-        if file.stat().st_size == 0:
-            raise UserError(f"{file} is empty (0 bytes)")
-    streams: Iterable[Stream] = (formats[suffix_of(file)](file) for file in located.files)
-    if located.memory:
-        streams = [located.memory.stream(names)]
-    elif located.hub:
-        streams = [hub(*located.hub, located.split)]
+    located, streams = _opened(spec, split, formats, names)
 
     def rows() -> Iterator[_Read]:
         findings = None if notes is None else Findings(notes)
@@ -194,6 +190,28 @@ def _stream(
             raise UserError("; ".join([f"{located} has no rows", *noted.lines()]))
 
     return rows()
+
+
+def _opened(
+    spec: Spec, split: str, formats: _Formats, names: Sequence[str] = ("text", "label")
+) -> tuple[Located, Iterable[Stream]]:
+    """Check a source; each of its files is opened when its turn comes."""
+    located = locate(spec, split)
+    for file in located.files:
+        suffix = suffix_of(file)
+        if not file.exists():
+            missing(file)
+        if suffix not in formats:
+            hint = nearest(suffix, formats)
+            raise UserError(f"{file}: suffix {suffix!r} is not supported here; {hint}")
+        if file.stat().st_size == 0:
+            raise UserError(f"{file} is empty (0 bytes)")
+    streams: Iterable[Stream] = (formats[suffix_of(file)](file) for file in located.files)
+    if located.memory:
+        streams = [located.memory.stream(names)]
+    elif located.hub:
+        streams = [hub(*located.hub, located.split)]
+    return located, streams
 
 
 def read_ner(

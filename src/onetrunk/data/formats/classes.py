@@ -20,17 +20,18 @@ def name_classes(table: Table, features: Mapping[str, Any]) -> Table:
             for row, value in enumerate(values)
         ]
         for name, values in table.columns.items()
-        if _has_classes(features.get(name))
+        if has_classes(features.get(name))
     }
     return replace(table, columns=table.columns | named)
 
 
-def _has_classes(feature: Any) -> bool:
+def has_classes(feature: Any) -> bool:
+    """Whether a column, or a part of it, holds class numbers that have names."""
     if isinstance(feature, list):  # the form of a list in older versions
-        return any(map(_has_classes, feature))
+        return any(map(has_classes, feature))
     if not isinstance(feature, dict):
         return False
-    return bool(feature.get("names")) or any(map(_has_classes, feature.values()))
+    return bool(feature.get("names")) or any(map(has_classes, feature.values()))
 
 
 def _named(value: Any, feature: Any, what: str) -> Any:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from onetrunk.data.formats.classes import name_classes
+from onetrunk.data.formats.classes import has_classes, name_classes
 from onetrunk.data.formats.table import BLOCK, Stream, Table, reason
 from onetrunk.errors import UserError
 
@@ -33,9 +33,9 @@ def parquet(file: Path) -> Stream:
         with _errors(file, "Parquet"), pq.ParquetFile(file, **paged) as opened:
             yield from _tables(str(file), schema, opened.iter_batches(BLOCK, columns=columns))
 
-    with _errors(file, "Parquet"):
-        schema = pq.read_schema(file)
-    return Stream(str(file), schema.names, read)
+    with _errors(file, "Parquet"), pq.ParquetFile(file) as opened:
+        schema, count = opened.schema_arrow, opened.metadata.num_rows
+    return Stream(str(file), schema.names, read, schema=_kept(schema), count=count)
 
 
 def arrow(file: Path) -> Stream:
@@ -50,7 +50,7 @@ def arrow(file: Path) -> Stream:
 
     with _errors(file, "Arrow"), pa.memory_map(str(file)) as data:
         schema, _ = _open(file, data)
-    return Stream(str(file), schema.names, read)
+    return Stream(str(file), schema.names, read, schema=_kept(schema))
 
 
 def arrow_table(source: str, rows: Any) -> Stream:
@@ -100,7 +100,7 @@ def _tables(source: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -
             name: _values(values, source, name, first)
             for name, values in zip(batch.schema.names, batch.columns, strict=True)
         }
-        yield name_classes(Table(source, columns, numbers), features)
+        yield name_classes(Table(source, columns, numbers, batch=batch), features)
         first = numbers.stop
 
 
@@ -124,6 +124,13 @@ def _features(schema: pa.Schema) -> dict[str, Any]:
     except (KeyError, ValueError, TypeError):
         return {}
     return features if isinstance(features, dict) else {}
+
+
+def _kept(schema: pa.Schema) -> pa.Schema | None:
+    """Return the schema for rows that are written again; None where class numbers become names."""
+    if any(map(has_classes, _features(schema).values())):
+        return None
+    return schema.remove_metadata()  # which speaks of these columns alone
 
 
 @contextmanager

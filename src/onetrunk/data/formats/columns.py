@@ -196,25 +196,15 @@ def _negatives(table: Table, row: int) -> tuple[str, ...]:
 def texts(stream: Stream, notes: Notes) -> Rows[str]:
     """Read texts, or words joined by spaces."""
     stream = plain_columns(stream, notes, annotated=False)
+    column, text = text_column(stream)
+    return stream.tables(column), text
+
+
+def text_column(stream: Stream) -> tuple[str, Callable[[Table, int], str]]:
+    """Return the column that holds a stream's texts, and what makes a row of it a text."""
     if "tokens" in stream.names and "text" not in stream.names:
-        return (
-            stream.tables("tokens"),
-            lambda table, row: " ".join(string_list(table, "tokens", row)),
-        )
-    return stream.tables("text"), lambda table, row: string(table, "text", row)
-
-
-def texts_or_faults(stream: Stream, notes: Notes) -> Rows[str | UserError]:
-    """Read what :func:`texts` does; the error of a row that cannot be read stands in its place."""
-    tables, text = texts(stream, notes)
-
-    def text_or_fault(table: Table, row: int) -> str | UserError:
-        try:
-            return text(table, row)
-        except UserError as fault:
-            return fault
-
-    return tables, text_or_fault
+        return "tokens", lambda table, row: " ".join(string_list(table, "tokens", row))
+    return "text", lambda table, row: string(table, "text", row)
 
 
 def strings(stream: Stream, notes: Notes, names: Sequence[str]) -> Rows[tuple[str, ...]]:

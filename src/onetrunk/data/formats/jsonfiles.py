@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,11 @@ _NO_SPACE = re.compile(r"[^ \t\r\n]")
 
 def jsonl(file: Path, keep_faults: bool = False) -> Stream:
     """Return a stream of the objects of a JSON Lines file, one a line; blank lines are skipped."""
-    return record_stream(str(file), lambda: _json_lines(file), True, keep_faults)
+
+    def records() -> Iterator[tuple[int, Record]]:
+        return json_lines(enumerate(lines(file), 1), str(file))
+
+    return record_stream(str(file), records, True, keep_faults)
 
 
 def json_array(file: Path, keep_faults: bool = False) -> Stream:
@@ -27,11 +31,17 @@ def json_array(file: Path, keep_faults: bool = False) -> Stream:
     return record_stream(str(file), lambda: rows, False, keep_faults)
 
 
-def _json_lines(file: Path) -> Iterator[tuple[int, Record]]:
-    for number, line in enumerate(lines(file), 1):
+def json_lines(
+    numbered: Iterable[tuple[int, str | UserError]], source: str
+) -> Iterator[tuple[int, Record]]:
+    """Yield the objects in numbered lines; blank lines are skipped, a line's error is kept."""
+    for number, line in numbered:
+        if isinstance(line, UserError):
+            yield number, line
+            continue
         if not line.strip():  # usual at the end of a file
             continue
-        where = f"{file}:{number}"
+        where = f"{source}:{number}"
         try:
             value = _decoder.decode(line.lstrip("\ufeff"))  # a file that was joined to another
         except (ValueError, RecursionError) as error:

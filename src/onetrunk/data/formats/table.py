@@ -27,6 +27,10 @@ class Table:
     in_lines: bool = False
     item_lines: Sequence[Sequence[int]] = ()
     """The line of each item of each row, in formats where every item has a line of its own."""
+    records: Sequence[Record] = ()
+    """The rows as they were read, in formats where each row has keys of its own."""
+    batch: Any = None
+    """The rows as Arrow read them, in its formats."""
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -52,6 +56,12 @@ class Stream:
     read: Callable[[Sequence[str], Sequence[str]], Iterator[Table]]
     notes: Notes = field(default_factory=Notes)
     """How the source was understood, if that had to be found out."""
+    schema: Any = None
+    """Of the batches of its tables, in Arrow's formats."""
+    count: int | None = None
+    """The number of rows, where the source says it."""
+    once: bool = False
+    """Whether the rows can be read only once."""
 
     def tables(self, *names: str, optional: Sequence[str] = ()) -> Iterator[Table]:
         """Return the blocks with these columns; an optional one that is missing holds ``None``.
@@ -87,15 +97,7 @@ def record_stream(
 
     def read(names: Sequence[str], optional: Sequence[str]) -> Iterator[Table]:
         for block in blocks(records()):
-            columns: dict[str, list[Any]] = {name: [] for name in (*names, *optional)}
-            table = Table(source, columns, [number for number, _ in block], in_lines)
-            for index, (_, row) in enumerate(block):
-                whole = _with_all(row, names, table, index)
-                if isinstance(whole, UserError) and not keep_faults:
-                    raise whole
-                for name, cells in columns.items():
-                    cells.append(whole if isinstance(whole, UserError) else whole.get(name))
-            yield table
+            yield record_table(source, block, (*names, *optional), names, in_lines, keep_faults)
 
     faults = []
     for block in blocks(records()):
@@ -106,6 +108,27 @@ def record_stream(
         if rows:
             return Stream(source, list(dict.fromkeys(name for row in rows for name in row)), read)
     raise faults[0] if faults else UserError(f"{source} has no rows")
+
+
+def record_table(
+    source: str,
+    block: Sequence[tuple[int, Record]],
+    names: Sequence[str],
+    required: Sequence[str],
+    in_lines: bool = False,
+    keep_faults: bool = False,
+) -> Table:
+    """Return some columns of a block of objects, as :func:`record_stream` does."""
+    columns: dict[str, list[Any]] = {name: [] for name in names}
+    numbers, records = [number for number, _ in block], [row for _, row in block]
+    table = Table(source, columns, numbers, in_lines, records=records)
+    for index, row in enumerate(records):
+        whole = _with_all(row, required, table, index)
+        if isinstance(whole, UserError) and not keep_faults:
+            raise whole
+        for name, cells in columns.items():
+            cells.append(whole if isinstance(whole, UserError) else whole.get(name))
+    return table
 
 
 def _with_all(row: Record, names: Sequence[str], table: Table, index: int) -> Record:

@@ -1,0 +1,1 @@
+"""Answers to whole files: every row once, in order, with all its columns."""

@@ -1,0 +1,200 @@
+"""From sources of texts to files of answers: one file for all, or one for each in a folder.
+
+A folder is written file by file, each beside its place and then renamed, so a run that was stopped
+goes on with the first file that is not there.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from onetrunk.bulk.columns import ERROR, decoders_of
+from onetrunk.bulk.writers import WRITERS
+from onetrunk.bundle.layout import MANIFEST
+from onetrunk.data.findings import Findings
+from onetrunk.data.formats.text import stem_of, suffix_of
+from onetrunk.data.texts import TextBlock, Texts
+from onetrunk.errors import UserError, nearest
+from onetrunk.progress import Progress
+from onetrunk.storage import fsync, read_json, refuse_existing, sha256_of_files, write_json
+
+if TYPE_CHECKING:
+    from onetrunk.apps.engine import Engine
+    from onetrunk.bundle.runtime import Runtime
+
+logger = logging.getLogger(__name__)
+
+RECORD = ".predict.json"
+"""In a folder of answers: by which apps, to which files."""
+_ENDINGS = {".parquet": ".parquet", ".arrow": ".parquet", ".csv": ".csv", ".tsv": ".csv"}
+"""Of an output by that of its input; others become JSON Lines."""
+
+
+@dataclass
+class Run:
+    """Answers to some sources, counted."""
+
+    model: Engine | Runtime
+    findings: Findings
+    progress: Progress
+    total: int | None
+    """How many rows there are, if it is known."""
+    strict: bool = False
+    """Whether the first row that cannot be answered ends the run."""
+    answered: int = 0
+    failed: int = 0
+
+    def results(self, texts: Texts) -> Iterator[tuple[TextBlock, Iterator[dict[str, Any]]]]:
+        """Yield the blocks of a source, and with each the results of its rows, in order.
+
+        Raises :class:`UserError` where the source breaks off.
+        """
+        self._show()
+        for block in texts.blocks(self.findings):
+            yield block, self._of_block(block)
+            self._show()
+
+    def write(self, sources: Sequence[Texts], out: Path) -> None:
+        """Write the answers to some sources into one file, beside it first."""
+        beside = out.with_name(f".{out.name}.partial")
+        out.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            kind = WRITERS[out.suffix.lower()]
+            with closing(kind(beside, sources, decoders_of(self.model))) as writer:
+                for texts in sources:
+                    for block, results in self.results(texts):
+                        writer.write(block, list(results))
+            fsync(beside)
+            beside.replace(out)
+        finally:
+            beside.unlink(missing_ok=True)
+
+    def _of_block(self, block: TextBlock) -> Iterator[dict[str, Any]]:
+        for result in self.model.stream(block.texts):
+            if self.strict and ERROR in result:
+                raise UserError(result[ERROR])
+            self.failed += ERROR in result
+            self.answered += ERROR not in result
+            yield result
+
+    def _show(self) -> None:
+        self.progress("", self.answered + self.failed, self.total)
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder with one file of answers for each file of texts."""
+
+    path: Path
+    files: Mapping[str, Texts]
+    """What each file in it answers."""
+    finished: Sequence[str]
+    """The files that an earlier run finished."""
+    record: Mapping[str, Any]
+
+    @classmethod
+    def open(
+        cls, path: Path, sources: Sequence[Texts], apps: Sequence[Path], overwrite: bool
+    ) -> Folder:
+        """Check what an earlier run left in the folder. Nothing is written or deleted yet.
+
+        Raises :class:`UserError` if it holds anything else, answers of other apps, or answers to a
+        file that has changed since.
+        """
+        files = {}
+        for texts in sources:
+            if texts.path is None:
+                raise UserError(f"{path} is a folder, for files of texts; {texts.name} is none")
+            ending = _ENDINGS.get(suffix_of(texts.path), ".jsonl")
+            files[stem_of(texts.path) + ending] = texts
+            if texts.path.resolve().parent == path.resolve():
+                raise UserError(f"{path} holds the texts: name another folder for the answers")
+        inputs = {name: _state(texts.path) for name, texts in files.items() if texts.path}
+        record: dict[str, Any] = {
+            "apps": {str(app): _identity(app) for app in apps},
+            "files": inputs,
+        }
+        if overwrite or not path.is_dir() or not any(path.iterdir()):
+            refuse_existing(path, overwrite, RECORD)
+            return cls(path, files, [], record)
+        if not (path / RECORD).exists():
+            raise UserError(f"{path} already holds other files: choose another name")
+        before = read_json(path / RECORD, "a folder of answers")
+        if [*before.get("apps", {}).values()] != [*record["apps"].values()]:
+            raise UserError(
+                f"{path} holds answers of other apps ({', '.join(before.get('apps', {}))}): "
+                "choose another name, or set overwrite"
+            )
+        finished = [name for name in files if (path / name).exists()]
+        for name in finished:
+            if before.get("files", {}).get(name) != inputs[name]:
+                raise UserError(
+                    f"{files[name].path} is not the file that {path / name} answers: "
+                    "choose another name, or set overwrite"
+                )
+        record["files"] = before["files"] | inputs
+        return cls(path, files, finished, record)
+
+    @property
+    def pending(self) -> list[Texts]:
+        """The sources that are not answered yet."""
+        return [texts for name, texts in self.files.items() if name not in self.finished]
+
+    def write(self, run: Run) -> None:
+        """Write the files that are not there."""
+        if not self.finished and self.path.exists():
+            shutil.rmtree(self.path)  # of an earlier run, to be replaced; or empty
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_json(self.path / RECORD, self.record)
+        if self.finished:
+            done = f"{len(self.finished)} of {len(self.files)} files are done and skipped"
+            logger.info("%s: %s", done, ", ".join(self.finished))
+        left = len(self.files) - len(self.finished)
+        for name, texts in self.files.items():
+            if name not in self.finished:
+                try:
+                    run.write([texts], self.path / name)
+                except KeyboardInterrupt:
+                    raise KeyboardInterrupt(
+                        f"{self.path} holds {len(self.files) - left} of {len(self.files)} files: "
+                        "the same command goes on"
+                    ) from None
+                left -= 1
+
+
+def check_out(out: Path, overwrite: bool) -> bool:
+    """Whether answers go to a folder and not to one file, by the ending of its name.
+
+    Raises :class:`UserError` for another ending, and for a file that is there already.
+    """
+    suffix = out.suffix.lower()
+    if out.is_dir() or not suffix:
+        return True
+    if suffix not in WRITERS:
+        raise UserError(
+            f"{out}: answers are not written as {suffix!r}; {nearest(suffix, WRITERS)}, "
+            "or a name without an ending for a folder"
+        )
+    if out.exists() and not overwrite:
+        raise UserError(f"{out} already exists: choose another name, or set overwrite")
+    return False
+
+
+def _state(path: Path) -> list[int]:
+    """What tells that a file has changed."""
+    found = path.stat()
+    return [found.st_size, found.st_mtime_ns]
+
+
+def _identity(folder: Path) -> str:
+    """A hash of an app, or of a bundle, whose manifest holds the hash of each file."""
+    files = [folder / MANIFEST]
+    if not files[0].exists():
+        files = sorted(file for file in folder.iterdir() if file.is_file())
+    return sha256_of_files(*files)

@@ -1,0 +1,210 @@
+"""Files of answered rows: JSON Lines, CSV and Parquet, written block by block."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Protocol
+
+from onetrunk.bulk.columns import (
+    ERROR,
+    TEXT,
+    Decoders,
+    answer_cells,
+    answer_names,
+    answer_types,
+    check_free,
+    json_row,
+)
+from onetrunk.data.texts import TextBlock, Texts
+from onetrunk.errors import UserError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+GROUP_ROWS = 16_384
+"""Rows of a row group of Parquet, and how many are held in memory."""
+Results = Sequence[Mapping[str, Any]]
+
+
+class Writer(Protocol):
+    """Writes the rows of a file and their results."""
+
+    def write(self, block: TextBlock, results: Results) -> None:
+        """Append a block."""
+
+    def close(self) -> None:
+        """Write what is held back, and close the file."""
+
+
+class JsonLines:
+    """One object a row: its columns, then ``text`` with ``apps`` or ``error``."""
+
+    def __init__(self, path: Path, texts: Sequence[Texts], decoders: Decoders) -> None:
+        self._source = texts[0].name
+        self._file = _open(path)
+
+    def write(self, block: TextBlock, results: Results) -> None:
+        """Append a block."""
+        for row, result in zip(block.rows, results, strict=True):
+            self._file.write(json_line(json_row(row, result, self._source)) + "\n")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+class Csv:
+    """A header and one record a row. What is neither text nor number is JSON in its cell."""
+
+    def __init__(self, path: Path, texts: Sequence[Texts], decoders: Decoders) -> None:
+        self._decoders, self._source = decoders, texts[0].name
+        self._names = _input_names(texts, decoders)
+        self._file = _open(path)
+        self._csv = csv.writer(self._file, lineterminator="\n")
+        self._csv.writerow([*self._names, *answer_names(decoders)])
+
+    def write(self, block: TextBlock, results: Results) -> None:
+        """Append a block."""
+        for row, result in zip(block.rows, results, strict=True):
+            _check_known(row, self._names, self._source)
+            columns = {**row, TEXT: result[TEXT]}
+            answers = {**answer_cells(self._decoders, result), ERROR: result.get(ERROR)}
+            cells = [*map(columns.get, self._names), *answers.values()]
+            self._csv.writerow(map(_cell, cells))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+class Parquet:
+    """The columns of the input in their types, then those of the answers."""
+
+    def __init__(self, path: Path, texts: Sequence[Texts], decoders: Decoders) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        self._decoders, self._source = decoders, texts[0].name
+        types = answer_types(decoders)
+        names = _input_names(texts, decoders)
+        with _types_fit(self._source):
+            columns = pa.unify_schemas([*map(_schema, texts)], promote_options="permissive")
+            self._columns: pa.Schema = pa.schema([columns.field(name) for name in names])
+            self._schema = pa.schema([*self._columns, *(pa.field(*pair) for pair in types.items())])
+            self._writer = pq.ParquetWriter(path, self._schema)
+        self._held: list[pa.Table] = []
+
+    def write(self, block: TextBlock, results: Results) -> None:
+        """Append a block."""
+        import pyarrow as pa
+
+        answers = [{**answer_cells(self._decoders, one), ERROR: one.get(ERROR)} for one in results]
+        if block.batch is None:
+            for row in block.rows:
+                _check_known(row, self._columns.names, self._source)
+        with _types_fit(self._source):
+            arrays = [self._column(field, block, results) for field in self._columns]
+            arrays += [
+                pa.array([one[field.name] for one in answers], field.type)
+                for field in list(self._schema)[len(self._columns) :]
+            ]
+            self._held.append(pa.Table.from_arrays(arrays, schema=self._schema))
+        if sum(map(len, self._held)) >= GROUP_ROWS:
+            self._flush()
+
+    def close(self) -> None:
+        """Write what is held back, and the end of the file."""
+        self._flush()
+        self._writer.close()
+
+    def _column(self, field: pa.Field, block: TextBlock, results: Results) -> pa.Array:
+        import pyarrow as pa
+
+        if block.batch is not None and field.name in block.batch.schema.names:
+            return block.batch.column(field.name).cast(field.type)
+        if field.name == TEXT:
+            return pa.array([result[TEXT] for result in results], field.type)
+        return pa.array([row.get(field.name) for row in block.rows], field.type)
+
+    def _flush(self) -> None:
+        import pyarrow as pa
+
+        if self._held:
+            self._writer.write_table(pa.concat_tables(self._held))
+            self._held = []
+
+
+WRITERS: Mapping[str, type[JsonLines] | type[Csv] | type[Parquet]] = {
+    ".jsonl": JsonLines,
+    ".csv": Csv,
+    ".parquet": Parquet,
+}
+"""By the ending of the file."""
+
+
+def json_line(value: Any) -> str:
+    """JSON on one line; what JSON has no form for, such as a date, is written as text."""
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _open(path: Path) -> IO[str]:
+    # Half a surrogate pair, which no encoding has, can only come from the command line.
+    return path.open("w", encoding="utf-8", errors="backslashreplace", newline="")
+
+
+def _input_names(texts: Sequence[Texts], decoders: Decoders) -> list[str]:
+    """The columns of the input, and ``text`` if it has none. Raises :class:`UserError` if one has
+    the name of an answer's."""
+    names = [*dict.fromkeys(name for one in texts for name in one.columns)]
+    check_free(names, answer_names(decoders), texts[0].name)
+    return names if TEXT in names else [*names, TEXT]
+
+
+def _schema(texts: Texts) -> pa.Schema:
+    """Arrow's types of the columns of a source. Where the source has none they are found out."""
+    import pyarrow as pa
+
+    if texts.schema is not None:
+        schema = texts.schema
+        return schema if TEXT in schema.names else schema.append(pa.field(TEXT, pa.string()))
+    others = [name for name in texts.columns if name != TEXT]
+    # A text that is no string has an error, so only strings are written.
+    schema = pa.schema([pa.field(TEXT, pa.string()), *((name, pa.null()) for name in others)])
+    for rows in texts.sample():
+        columns = pa.table({name: [row.get(name) for row in rows] for name in others})
+        schema = pa.unify_schemas([schema, columns.schema], promote_options="permissive")
+    return schema
+
+
+def _check_known(row: Mapping[str, Any], names: Sequence[str], source: str) -> None:
+    for name in row:
+        if name not in names:
+            raise UserError(
+                f"{source}: a row has the column {name!r}, which the first rows lack; "
+                "write .jsonl, which has no fixed columns"
+            )
+
+
+@contextmanager
+def _types_fit(source: str) -> Iterator[None]:
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowException, OverflowError, ValueError) as error:
+        why = str(error).splitlines()[0]
+        raise UserError(
+            f"{source}: the columns do not fit a Parquet file ({why}); write .jsonl"
+        ) from None
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool | int | float | list | dict):
+        return json_line(value)
+    return str(value)

@@ -1,0 +1,32 @@
+"""How good an app of a bundle is on labelled rows, as the device will answer them."""
+
+from pathlib import Path
+
+from onetrunk.apps.evaluation import Evaluation, evaluation_of
+from onetrunk.apps.reading import Source, read_labelled
+from onetrunk.bundle.layout import Bundle
+from onetrunk.bundle.runtime import Runtime
+from onetrunk.data.notes import Notes
+from onetrunk.errors import UserError
+from onetrunk.families import family
+
+
+def evaluate_bundle(
+    folder: str | Path, data: Source, app: str | None = None
+) -> tuple[str, Evaluation]:
+    """Score one app of a bundle (the only one, if ``app`` is None) on labelled rows; of a folder,
+    on its test split. Return the app's name and the scores.
+
+    Raises :class:`UserError` for an unknown app, for rows that cannot be read or used, and for a
+    label that the app does not know.
+    """
+    names = Bundle(folder).apps
+    if app is None and len(names) != 1:
+        raise UserError(f"{folder} has {len(names)} apps ({', '.join(names)}): name one by --app")
+    name = app or names[0]
+    runtime = Runtime(folder, [name])
+    bundled, notes = runtime.apps[name], Notes()
+    kind = family(bundled.family)
+    rows = read_labelled(kind, data, "test", notes, bundled.labels)
+    notes.log()
+    return name, evaluation_of(kind, bundled.labels, rows, runtime.predict_examples(name, rows))

@@ -1,0 +1,53 @@
+"""Texts that another program writes to this one."""
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from itertools import chain
+
+from onetrunk.data.formats.jsonfiles import json_lines
+from onetrunk.data.formats.table import Record, Stream, Table, blocks, record_table
+from onetrunk.errors import UserError
+
+NAME = "standard input"
+
+
+def standard_input() -> Stream:
+    """Return one text a line, or JSON Lines if the first line is a JSON object.
+
+    It can be read once. Raises UserError if there is no line.
+    """
+    numbered = _lines()
+    first = next(numbered, None)
+    if first is None:
+        raise UserError(f"{NAME} is empty")
+    rest = chain([first], numbered)
+    keys = _keys(first[1])
+    records: Iterator[tuple[int, Record]] = (
+        (number, line if isinstance(line, UserError) else {"text": line}) for number, line in rest
+    )
+    if keys is not None:
+        records = json_lines(rest, NAME)
+
+    def read(names: Sequence[str], optional: Sequence[str]) -> Iterator[Table]:
+        for block in blocks(records):
+            yield record_table(NAME, block, (*names, *optional), names, True, keep_faults=True)
+
+    return Stream(NAME, ["text"] if keys is None else keys, read, once=True)
+
+
+def _lines() -> Iterator[tuple[int, str | UserError]]:
+    for number, line in enumerate(sys.stdin.buffer, 1):
+        try:
+            yield number, line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+        except UnicodeDecodeError as error:
+            yield number, UserError(f"{NAME}:{number}: byte {error.start} is not valid UTF-8")
+
+
+def _keys(line: str | UserError) -> list[str] | None:
+    """Return the keys of a JSON object; None for any other line."""
+    try:
+        value = json.loads(line) if isinstance(line, str) else None
+    except (ValueError, RecursionError):
+        return None
+    return [*value] if isinstance(value, dict) else None

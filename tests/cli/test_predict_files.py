@@ -1,0 +1,354 @@
+"""``onetrunk predict`` from files, folders and standard input into files and folders."""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import io
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import onetrunk
+
+BUNDLE = Path(__file__).parents[1] / "fixtures" / "format-0.1" / "bundle"
+ANSWERS = ["calendar", "place", "intent", "intent.probability", "flags", "flags.probability"]
+ANSWERS += ["stars", "error"]
+Run = Callable[..., Any]
+DAY = datetime.datetime(2024, 5, 1, tzinfo=datetime.UTC)
+
+
+@pytest.fixture
+def shards(tmp_path: Path) -> Path:
+    """10,000 rows in four Parquet files, with columns that only Arrow tells apart."""
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    for shard in range(4):
+        ids = range(2500 * shard, 2500 * shard + 2500)
+        columns = {
+            "id": pa.array(ids, pa.int32()),
+            "text": [f"call {'ann' if i % 3 else 'bob'} {i}" for i in ids],
+            "day": pa.array([DAY + datetime.timedelta(i) for i in ids], pa.timestamp("us", "UTC")),
+            "meta": [{"from": f"user {i}", "tags": ["a", None][: i % 3]} for i in ids],
+        }
+        pq.write_table(pa.table(columns), folder / f"part-{shard}.parquet")
+    return folder
+
+
+def read(folder: Path) -> pa.Table:
+    return pa.concat_tables([pq.read_table(file) for file in sorted(folder.glob("*.parquet"))])
+
+
+def test_a_folder_killed_and_resumed_has_every_row_once(
+    run: Run, shards: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "answers"
+    slow = (  # so that it is not over before it is killed
+        "import time; from onetrunk import cli; from onetrunk.bundle.runtime import Runtime;"
+        "predict = Runtime.predict;"
+        "Runtime.predict = lambda self, *more: (time.sleep(0.1), predict(self, *more))[1];"
+        "cli.main()"
+    )
+    command = ["predict", str(BUNDLE), "--input", str(shards), "--out", str(out)]
+    with subprocess.Popen([sys.executable, "-c", slow, *command]) as process:
+        while not (out / "part-0.parquet").exists():
+            assert process.poll() is None
+            time.sleep(0.005)
+        process.kill()
+    finished = {file.name: file.stat().st_mtime_ns for file in out.glob("*.parquet")}
+    assert 1 <= len(finished) < 4
+    result = run(*command)
+    assert result.code == 0, result.err
+    assert result.out == ""
+    assert f"{len(finished)} of 4 files are done and skipped: part-0.parquet" in result.err
+    for name, at in finished.items():
+        assert (out / name).stat().st_mtime_ns == at
+    given, answered = read(shards), read(out)
+    assert answered.column_names == [*given.column_names, *ANSWERS]
+    assert answered.select(given.column_names).equals(given)
+    assert answered["error"].null_count == 10_000
+    expected = onetrunk.load(BUNDLE).predict(given["text"][7000:7003].to_pylist())
+    for row, result in zip(answered[7000:7003].to_pylist(), expected, strict=True):
+        apps = result["apps"]
+        assert row["calendar"] == apps["calendar"]["entities"]
+        assert [row["intent"]] == apps["intent"]["labels"]
+        assert row["intent.probability"] == apps["intent"]["probabilities"][row["intent"]]
+        assert row["flags"] == apps["flags"]["labels"]
+        assert len(row["flags.probability"]) == len(row["flags"])
+        assert row["stars"] == apps["stars"]["value"]
+    assert {file.name for file in out.iterdir()} == {
+        ".predict.json",
+        *(f"part-{shard}.parquet" for shard in range(4)),
+    }
+    again = run(*command)
+    assert again.code == 0
+    assert "4 of 4 files are done and skipped" in again.err
+
+
+def test_a_folder_of_answers_is_not_mixed(run: Run, shards: Path, tmp_path: Path) -> None:
+    for shard in (2, 3):
+        (shards / f"part-{shard}.parquet").unlink()
+    out = tmp_path / "answers"
+    command = ["predict", BUNDLE, "--input", shards, "--out", out]
+    assert run(*command).code == 0
+    app = BUNDLE.parent / "apps" / "intent"
+    other = run("predict", app, "--input", shards, "--out", out)
+    assert other.code == 2
+    assert "holds answers of other apps" in other.err
+    file = shards / "part-1.parquet"
+    pq.write_table(pq.read_table(file)[:5], file)
+    changed = run(*command)
+    assert changed.code == 2
+    assert "part-1.parquet is not the file that" in changed.err
+    assert run(*command, "--overwrite").code == 0
+    assert pq.read_metadata(out / "part-1.parquet").num_rows == 5
+    into_itself = run("predict", BUNDLE, "--input", shards, "--out", shards, "--overwrite")
+    assert into_itself.code == 2
+    assert "holds the texts" in into_itself.err
+    assert pq.read_metadata(file).num_rows == 5
+    full = run("predict", BUNDLE, "--input", shards, "--out", tmp_path)
+    assert full.code == 2
+    assert "already holds other files" in full.err
+    no_file = run("predict", BUNDLE, "call", "--out", out)
+    assert no_file.code == 2
+    assert "is a folder, for files of texts; the list given is none" in no_file.err
+
+
+def test_parquet_in_one_file(run: Run, shards: Path, tmp_path: Path) -> None:
+    out = tmp_path / "all.parquet"
+    assert run("predict", BUNDLE, "--input", shards, "--out", out).code == 0
+    assert pq.read_table(out)["id"].to_pylist() == list(range(10_000))
+    refused = run("predict", BUNDLE, "--input", shards, "--out", out)
+    assert refused.code == 2
+    assert "already exists" in refused.err
+    odd = run("predict", BUNDLE, "--input", shards, "--out", tmp_path / "all.json")
+    assert odd.code == 2
+    assert "did you mean '.jsonl'?" in odd.err
+
+
+def test_csv_keeps_its_columns(run: Run, tmp_path: Path) -> None:
+    table = tmp_path / "texts.csv"
+    table.write_text('id,text,note\n007,"ann, met\nbob",x\n8,,"say ""hi"""\n')
+    result = run("predict", BUNDLE, "--input", table)
+    rows = [json.loads(line) for line in result.out.splitlines()]
+    assert [(row["id"], row["text"], row["note"]) for row in rows] == [
+        ("007", "ann, met\nbob", "x"),
+        ("8", "", 'say "hi"'),
+    ]
+    assert run("predict", BUNDLE, "--input", table, "--out", tmp_path / "out.csv").code == 0
+    written = [*csv.DictReader(io.StringIO((tmp_path / "out.csv").read_text(), newline=""))]
+    assert [*written[0]] == ["id", "text", "note", *ANSWERS]
+    for row, line in zip(written, rows, strict=True):
+        assert (row["id"], row["text"], row["note"]) == (line["id"], line["text"], line["note"])
+        assert json.loads(row["calendar"]) == line["apps"]["calendar"]["entities"]
+        assert row["intent"] == line["apps"]["intent"]["labels"][0]
+        assert row["error"] == ""
+    assert run("predict", BUNDLE, "--input", table, "--out", tmp_path / "folder").code == 0
+    folder = tmp_path / "folder" / "texts.csv"
+    assert folder.read_text() == (tmp_path / "out.csv").read_text()
+
+
+LINES = [
+    '{"id": 1, "text": "ann met bob", "meta": {"a": [1]}}',
+    '{"id": 2, "text": 3}',
+    "not json",
+    '{"id": 4}',
+    '{"id": 5, "text": "call dora", "late": 0.5}',
+]
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet"])
+def test_rows_that_fail_have_an_error_and_their_columns(
+    run: Run, tmp_path: Path, ending: str
+) -> None:
+    texts, out = tmp_path / "texts.jsonl", tmp_path / f"out.{ending}"
+    texts.write_text("\n".join(LINES))
+    result = run("predict", BUNDLE, "--input", texts, "--out", out)
+    assert result.code == 0, result.err
+    assert "note: 3 of 5 texts could not be answered" in result.err
+    match ending:
+        case "jsonl":
+            rows = [json.loads(line) for line in out.read_text().splitlines()]
+            assert rows[0]["meta"] == {"a": [1]}
+            assert "apps" in rows[0]
+            assert "apps" not in rows[1]
+        case "csv":
+            rows = [*csv.DictReader(out.open(newline=""))]
+            assert json.loads(rows[0]["meta"]) == {"a": [1]}
+        case _:
+            rows = pq.read_table(out).to_pylist()
+            assert rows[0]["meta"] == {"a": [1]}
+            assert rows[4]["late"] == 0.5
+    assert [str(row.get("id") or "") for row in rows] == ["1", "2", "", "4", "5"]
+    assert [row["text"] or None for row in rows] == ["ann met bob", None, None, None, "call dora"]
+    assert [bool(row.get("error")) for row in rows] == [False, True, True, True, False]
+    assert "texts.jsonl:2: 'text' is 3 (int), not a string" in rows[1]["error"]
+    strict = run("predict", BUNDLE, "--input", texts, "--out", out, "--strict", "--overwrite")
+    assert strict.code == 2
+    assert {file.name for file in tmp_path.iterdir()} == {"texts.jsonl", out.name}
+
+
+def test_columns_of_class_numbers_become_names(run: Run, tmp_path: Path) -> None:
+    features = {"label": {"names": ["no", "yes"], "_type": "ClassLabel"}}
+    features["text"] = {"dtype": "string", "_type": "Value"}
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+    table = pa.table({"text": ["ann", "bob"], "label": [1, 0]}).replace_schema_metadata(metadata)
+    pq.write_table(table, tmp_path / "a.parquet")
+    out = tmp_path / "out.parquet"
+    assert run("predict", BUNDLE, "--input", tmp_path / "a.parquet", "--out", out).code == 0
+    assert pq.read_table(out)["label"].to_pylist() == ["yes", "no"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "out", "parts"),
+    [
+        ("a.jsonl", '{"text": "a", "apps": 1}', None, ["'apps'", "rename it"]),
+        ("a.csv", "text,intent\na,b\n", "o.csv", ["'intent'", "rename it"]),
+        ("a.csv", "text,error\na,b\n", "o.parquet", ["'error'", "rename it"]),
+        ("a.jsonl", '{"text": "a", "x": 1}\n{"text": "a", "x": "b"}', "o.parquet", [".jsonl"]),
+        ("a.jsonl", '{"text": "a", "x": {}}', "o.parquet", ["a.jsonl", "write .jsonl"]),
+        ("a.csv", "text,id,id\na,b,c\n", None, ["more than one column 'id'"]),
+    ],
+)
+def test_columns_that_cannot_be_written(
+    run: Run, tmp_path: Path, name: str, content: str, out: str | None, parts: list[str]
+) -> None:
+    (tmp_path / name).write_text(content)
+    more = ["--out", tmp_path / out] if out else []
+    result = run("predict", BUNDLE, "--input", tmp_path / name, *more)
+    assert (result.code, result.out) == (2, "")
+    (line,) = [line for line in result.err.splitlines() if not line.startswith("note:")]
+    for part in parts:
+        assert part in line
+    assert [file.name for file in tmp_path.iterdir()] == [name]
+
+
+def piped(content: bytes, *more: object) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "onetrunk", "predict", BUNDLE, *more]
+    return subprocess.run([*map(str, command)], input=content, capture_output=True, check=False)
+
+
+def test_standard_input(tmp_path: Path) -> None:
+    done = piped("ann\n\n日本\n{}\nb\xff\n".encode("latin-1", "ignore") + b"b\xff\n", "-")
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [row["text"] for row in rows][:2] == ["ann", ""]
+    assert "standard input:" in rows[-1]["error"]
+    for more in (["-"], ["--input", "-"]):
+        done = piped("\n".join(LINES).encode(), *more)
+        rows = [json.loads(line) for line in done.stdout.splitlines()]
+        assert [row.get("id") for row in rows] == [1, 2, None, 4, 5]
+        assert rows[4]["late"] == 0.5
+        assert "standard input:3: invalid JSON" in rows[2]["error"]
+    out = tmp_path / "out.parquet"
+    assert piped("\n".join(LINES).encode(), "-", "--out", out).returncode == 0
+    assert pq.read_table(out)["id"].to_pylist() == [1, 2, None, 4, 5]
+    empty = piped(b"", "-")
+    assert empty.returncode == 2
+    assert empty.stderr.splitlines()[-1] == b"error: standard input is empty"
+
+
+def test_a_late_column_of_standard_input_is_not_dropped(tmp_path: Path) -> None:
+    lines = ['{"text": "a"}'] * 1000 + ['{"text": "b", "late": 1}']
+    done = piped("\n".join(lines).encode(), "-", "--out", tmp_path / "out.csv")
+    assert done.returncode == 2
+    assert b"a row has the column 'late', which the first rows lack; write .jsonl" in done.stderr
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_texts_after_a_bundle(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = run("predict", BUNDLE, "book a table", "call", "--text", "ann", "--json")
+    assert result.code == 0
+    texts = [json.loads(line)["text"] for line in result.out.splitlines()]
+    assert texts == ["ann", "book a table", "call"]
+    monkeypatch.chdir(tmp_path)
+    Path("texts.txt").write_text("ann\n")
+    refused = run("predict", BUNDLE, "texts.txt")
+    assert refused.code == 2
+    assert "texts.txt is a file: write --input texts.txt" in refused.err
+    apps = BUNDLE.parent / "apps"
+    for more, part in (
+        ([apps / "intent", apps / "intnet"], "no such folder"),
+        ([BUNDLE, apps / "intent", "--text", "x"], "it runs alone"),
+        (["-"], "no apps"),
+        ([BUNDLE, "-", "--input", "texts.txt"], "name one of them"),
+    ):
+        refused = run("predict", *more, "--text", "x")
+        assert refused.code == 2
+        assert part in refused.err
+
+
+def test_a_split_that_is_not_read_is_noted(run: Run, tmp_path: Path) -> None:
+    for name in ("train", "test"):
+        (tmp_path / f"{name}.txt").write_text("ann\n")
+    result = run("predict", BUNDLE, "--input", tmp_path)
+    assert len(result.out.splitlines()) == 1
+    assert "not of the split 'train', not read: 1 (" in result.err
+    assert "test.txt" in result.err
+
+
+_WITHOUT = """
+import sys
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {blocked!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Blocked())
+from onetrunk.__main__ import main
+main()
+"""
+HEAVY = ("torch", "transformers", "pyarrow", "matplotlib", "sklearn", "scipy", "xxhash", "onnx")
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "part"),
+    [
+        (["predict", BUNDLE, "--text", "call dora"], 0, '{"text": "call dora", "apps": {"calen'),
+        (["predict", BUNDLE, "--input", "a.csv", "--out", "o.jsonl"], 0, "o.jsonl  1 rows"),
+        (["bundle", "report", BUNDLE, "--repeats", "3"], 0, "a pass for each"),
+        (["bundle", "remove", BUNDLE, "nope"], 2, "has no app 'nope'"),
+        (["adapt", "x", "--family", "tc", "--train", "a.csv", "--out", "y"], 2, "[train]"),
+        (["bundle", "add", BUNDLE, "x"], 2, "this needs torch: pip install 'onetrunk[train]'"),
+        (["evaluate", BUNDLE, "--data", "a.csv", "--app", "intent"], 2, "[train]"),
+        (["predict", BUNDLE, "call", "--out", "o.parquet"], 2, "install 'onetrunk[parquet]'"),
+        (["predict", BUNDLE, "--input", "a.parquet"], 2, "install 'onetrunk[parquet]'"),
+    ],
+)
+def test_without_pytorch_and_arrow(
+    tmp_path: Path, command: list[Any], code: int, part: str
+) -> None:
+    (tmp_path / "a.csv").write_text("id,text\n1,ann\n")
+    (tmp_path / "a.parquet").write_bytes(b"PAR1")
+    done = subprocess.run(
+        [sys.executable, "-c", _WITHOUT.format(blocked=HEAVY), *map(str, command)],
+        cwd=tmp_path,
+        env={**os.environ, "COLUMNS": "100"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == code, done.stderr
+    assert part in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_evaluate_a_bundle(run: Run, tmp_path: Path) -> None:
+    data = tmp_path / "test.csv"
+    data.write_text("text,label\nplay music,play\ncall ann,call\ncall bob,call\n")
+    result = run("evaluate", BUNDLE, "--app", "intent", "--data", data)
+    assert result.code == 0, result.err
+    app = run("evaluate", BUNDLE.parent / "apps" / "intent", "--data", data)
+    assert json.loads(result.out) == json.loads(app.out)
+    assert "name one by --app" in run("evaluate", BUNDLE, "--data", data).err
+    assert (
+        "did you mean 'intent'?" in run("evaluate", BUNDLE, "--data", data, "--app", "intend").err
+    )
