@@ -13,7 +13,7 @@ from onetrunk.adaptation.task import AdaptSettings, Data
 from onetrunk.apps.app import App, Subset
 from onetrunk.apps.engine import Engine
 from onetrunk.apps.load import load_apps_and_backbone
-from onetrunk.apps.reading import Source, located, read_labelled, source_name
+from onetrunk.apps.reading import Source, located, named_columns, read_labelled, source_name
 from onetrunk.data.locate import Located
 from onetrunk.data.notes import Notes
 from onetrunk.data.sources import read_texts
@@ -34,6 +34,8 @@ def adapt(
     unlabelled: Source | None = None,
     teacher: str | Path | None = None,
     auto_seconds: float | None = None,
+    text_column: str | None = None,
+    label_column: str | None = None,
     progress: Progress = silent,
     **options: Any,
 ) -> App:
@@ -43,6 +45,9 @@ def adapt(
     ``family`` is ``ner``, ``nested-ner``, ``tc`` (one label a text), ``multi-label``, ``rating`` or
     that of a plug-in. ``train``, ``validation`` and ``test`` are each a file, a folder that holds
     the split of that name, a list of rows, or a pandas, pyarrow or datasets table.
+
+    Columns are called ``text`` and ``label``; ``text_column`` and ``label_column`` name others. If
+    neither is there, a column with a likely name (``Message``, ``Intent``) is read and noted.
 
     Validation rows stop the training early and choose thresholds; scores on the test rows are kept
     in ``app.record["test"]``. ``unlabelled`` are more texts, on which the app learns the answers of
@@ -68,8 +73,11 @@ def adapt(
     if teacher is not None and unlabelled is None:
         raise UserError("teacher needs texts to answer: pass some as unlabelled")
     notes = Notes()
-    data, subset = read_data(kind, train, validation, draw, settings.seed, notes)
-    test_rows = [] if test is None else read_labelled(kind, test, "test", notes, data.labels)
+    columns = named_columns(text_column, label_column)
+    data, subset = read_data(kind, train, validation, draw, settings.seed, notes, columns)
+    test_rows = []
+    if test is not None:
+        test_rows = read_labelled(kind, test, "test", notes, data.labels, columns)
     _note_shared(kind, data, test_rows, notes)
     if unlabelled is not None:
         data.unlabelled = read_unlabelled(kind, unlabelled, notes)
@@ -140,16 +148,17 @@ def read_data(
     draw: Draw,
     seed: int,
     notes: Notes,
+    columns: Mapping[str, str] | None = None,
 ) -> tuple[Data, Subset | None]:
     """The rows that an app learns from, and which of the training rows they are, if not all.
 
     Labels are those of all training rows. A draw that leaves a label without a row is noted.
     """
-    rows = read_labelled(family, train, "train", notes)
+    rows = read_labelled(family, train, "train", notes, columns=columns)
     labels = family.label_set(rows)
     subset = None
     if draw.what():
-        place = located(train, "train")
+        place = located(train, "train", columns)
         sha256 = place.sha256() if isinstance(place, Located) else ""
         ids = draw_rows(rows, family, draw, seed, sha256, notes)
         rows = [rows[row] for row in ids]
@@ -157,7 +166,7 @@ def read_data(
         _check_drawn(family, rows, labels, source_name(train, "train"), notes)
     held_out = []
     if validation is not None:
-        held_out = read_labelled(family, validation, "validation", notes, labels)
+        held_out = read_labelled(family, validation, "validation", notes, labels, columns)
     return Data(labels, rows, held_out), subset
 
 

@@ -29,6 +29,12 @@ def adapt(
         Path | None, typer.Option(help="Rows for early stopping and choosing the penalty.")
     ] = None,
     test: Annotated[Path | None, typer.Option(help="Rows to score the finished app on.")] = None,
+    text_column: Annotated[
+        str | None, typer.Option(help="The column of texts, if it is not called text.")
+    ] = None,
+    label_column: Annotated[
+        str | None, typer.Option(help="The column of labels, if it is not called label.")
+    ] = None,
     adapter: Annotated[
         str | None,
         typer.Option(
@@ -125,7 +131,7 @@ def adapt(
     from onetrunk.storage import refuse_existing
 
     refuse_existing(out, overwrite, RECORD)
-    options = {
+    options: dict[str, Any] = {
         "adapter": adapter, "rows": rows, "fraction": fraction, "shots": shots, "subset": subset,
         "seed": seed, "k": k, "rank": rank, "head_layers": head_layers, "epochs": epochs,
         "batch_size": batch_size, "max_length": max_length, "precision": precision,
@@ -135,7 +141,8 @@ def adapt(
     with watched(f"adapt {out.name}", "linear head", early) as progress:
         app = library.adapt(
             backbone, family, train, validation, test, unlabelled=unlabelled, teacher=teacher,
-            auto_seconds=budget if auto else None, progress=progress,
+            auto_seconds=budget if auto else None, text_column=text_column,
+            label_column=label_column, progress=progress,
             **{name: value for name, value in options.items() if value is not None},
         )  # fmt: skip
     app.save(out, overwrite)

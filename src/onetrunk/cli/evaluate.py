@@ -15,6 +15,12 @@ def evaluate(
     name: Annotated[
         str | None, typer.Option("--app", help="The app of a bundle, if it holds several.")
     ] = None,
+    text_column: Annotated[
+        str | None, typer.Option(help="The column of texts, if it is not called text.")
+    ] = None,
+    label_column: Annotated[
+        str | None, typer.Option(help="The column of labels, if it is not called label.")
+    ] = None,
     backbone: Annotated[
         str | None, typer.Option(help="Instead of the backbone that the app names.")
     ] = None,
@@ -42,6 +48,6 @@ def evaluate(
             raise UserError(f"{app} is an app folder; --app is for bundles")
         _, apps = load_apps_and_backbone([app], backbone)
         ((name, loaded),) = apps.items()
-        evaluation = loaded.evaluate(data)
+        evaluation = loaded.evaluate(data, text_column, label_column)
     rounded = {key: round(value, 2) for key, value in evaluation.scores.items()}
     print(json.dumps({"app": name, "rows": evaluation.rows, **rounded}))

@@ -2,8 +2,8 @@
 
 import os
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
@@ -15,7 +15,7 @@ from onetrunk.errors import UserError, alike
 from onetrunk.storage import read_json, sha256_of_files
 
 SUFFIXES = (
-    ".parquet", ".arrow", ".jsonl", ".json", ".csv", ".tsv", ".spacy", ".txt",
+    ".parquet", ".arrow", ".jsonl", ".json", ".csv", ".tsv", ".xlsx", ".spacy", ".txt",
     ".conll", ".conllu", ".conllup", ".iob", ".iob2", ".bio",
 )  # fmt: skip
 """The files that are looked for in folders; text files may also be compressed (``.gz`` etc.)."""
@@ -35,6 +35,8 @@ class Located:
     hub: tuple[str, str | None] | None = None
     split: str = "train"
     memory: InMemory | None = None
+    columns: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """The columns in place of ``text`` and ``label``: ``{"text": "Message"}``."""
 
     def __str__(self) -> str:
         """Return the name for messages: the file, the folder, or the data set of the hub."""

@@ -22,6 +22,8 @@ from onetrunk.data.formats.columnar import arrow, parquet
 from onetrunk.data.formats.conll import conll
 from onetrunk.data.formats.delimited import comma_separated, tab_separated
 from onetrunk.data.formats.docbin import docbin
+from onetrunk.data.formats.excel import workbook
+from onetrunk.data.formats.headers import with_usual_names
 from onetrunk.data.formats.hub import hub
 from onetrunk.data.formats.jsonfiles import json_array, jsonl
 from onetrunk.data.formats.standard_input import standard_input
@@ -48,9 +50,14 @@ _COLUMNS: _Formats = {
     ".json": json_array,
 }
 _CONLL: _Formats = dict.fromkeys((".conll", ".conllu", ".conllup", ".iob", ".iob2", ".bio"), conll)
-_PAIRS: _Formats = {**_COLUMNS, ".csv": comma_separated, ".tsv": tab_separated}
+_PAIRS: _Formats = {
+    **_COLUMNS, ".csv": comma_separated, ".tsv": tab_separated, ".xlsx": workbook
+}  # fmt: skip
 _CLASSIFICATION: _Formats = {**_PAIRS, ".spacy": docbin}
-_NER: _Formats = {**_COLUMNS, **_CONLL, ".spacy": docbin, ".tsv": conll, ".txt": conll}
+_NER: _Formats = {
+    **_COLUMNS, **_CONLL, ".spacy": docbin, ".tsv": conll, ".txt": conll,
+    ".csv": comma_separated, ".xlsx": workbook,
+}  # fmt: skip
 _TEXTS: _Formats = {**_CLASSIFICATION, **_CONLL, ".txt": plain}
 _TEXTS_OR_FAULTS: _Formats = {
     **_TEXTS,
@@ -80,7 +87,8 @@ def stream_ner(
     not fit the text.
     """
     converter = Converter(scheme)
-    return _stream(spec, notes, split, _NER, partial(columns.annotated, converter=converter))
+    rows = partial(columns.annotated, converter=converter)
+    return _stream(spec, notes, split, _NER, rows, guessed=("text",))
 
 
 def stream_nested(
@@ -90,9 +98,8 @@ def stream_nested(
 
     If spans of the same type overlap, the longest is kept, and ``notes`` counts the others.
     """
-    return _stream(
-        spec, notes, split, _NER, partial(columns.annotated, converter=Converter(), nested=True)
-    )
+    rows = partial(columns.annotated, converter=Converter(), nested=True)
+    return _stream(spec, notes, split, _NER, rows, guessed=("text",))
 
 
 def stream_classification(
@@ -112,7 +119,7 @@ def stream_classification(
     Raises UserError also for a source with both label columns, and an empty or repeated label.
     """
     rows = partial(columns.labelled, numbers=numbers, several=several)
-    return _stream(spec, notes, split, _CLASSIFICATION, rows)
+    return _stream(spec, notes, split, _CLASSIFICATION, rows, guessed=("text", "label"))
 
 
 def stream_pairs(spec: Spec, notes: Notes | None = None, split: str = "train") -> Iterator[Pair]:
@@ -168,8 +175,10 @@ def _stream(
     formats: _Formats,
     reader: Callable[[Stream, Notes], columns.Rows[_Read]],
     names: Sequence[str] = ("text", "label"),
+    guessed: Sequence[str] = (),
 ) -> Iterator[_Read]:
-    """Check a source and return an iterator over its rows; ``names`` are for tuples in a list."""
+    """Check a source and return an iterator over its rows; ``names`` are for tuples in a list, and
+    ``guessed`` are names of columns that are looked for where they are missing."""
     located, streams = _opened(spec, split, formats, names)
 
     def rows() -> Iterator[_Read]:
@@ -177,6 +186,7 @@ def _stream(
         is_empty = True
         noted = Notes() if notes is None else notes
         for stream in streams:
+            stream = with_usual_names(stream, located.columns, guessed, noted)
             tables, row_of = reader(stream, noted)
             for table in tables:
                 for index in range(len(table)):

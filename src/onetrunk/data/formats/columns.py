@@ -5,6 +5,7 @@ index of a block into a :mod:`row of onetrunk <onetrunk.data.rows>`.
 """
 
 import ast
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -12,6 +13,7 @@ from typing import Any, TypeVar
 
 from onetrunk.data.formats.annotations import Counting, annotated_text
 from onetrunk.data.formats.exports import plain_columns
+from onetrunk.data.formats.spreadsheet import spans_of, token_rows, type_columns
 from onetrunk.data.formats.table import Stream, Table, no_column, show, string, string_list, wrong
 from onetrunk.data.notes import Notes
 from onetrunk.data.rows import AnnotatedText, LabelledText, Pair
@@ -31,7 +33,11 @@ def annotated(
 
     With ``nested``, spans of different types may overlap.
     """
+    if stream.by_hand:
+        stream = token_rows(stream) or stream
     source, stream = stream, plain_columns(stream, notes)
+    if _has_type_columns(stream):
+        return _typed(stream, notes, nested)
     column = _span_column(stream)
     if column is None:
         return (
@@ -42,17 +48,37 @@ def annotated(
     def texts() -> Iterator[tuple[str, Any, str]]:
         for table in plain_columns(source, Notes()).tables("text", column):  # notes count once
             for row, values in enumerate(table.columns[column]):
-                yield string(table, "text", row), values, table.at(row)
+                yield string(table, "text", row), _parsed(values), table.at(row)
 
     counting = Counting(texts)
 
     def annotated(table: Table, row: int) -> AnnotatedText:
-        text, spans, where = string(table, "text", row), table.columns[column][row], table.at(row)
+        text, where = string(table, "text", row), table.at(row)
+        spans = _parsed(table.columns[column][row])
         if table.columns["relations"][row]:
             notes.add("rows with relations, which are not read", where)
         return annotated_text(text, spans, repr(column), where, notes, nested, counting)
 
     return stream.tables("text", column, optional=("relations",)), annotated
+
+
+def _has_type_columns(stream: Stream) -> bool:
+    """Whether a spreadsheet has a text, more columns, and none that usually holds spans."""
+    usual = {"spans", "entities", "label", "labels", "ner_tags", "tokens"}
+    names = set(stream.names)
+    return stream.by_hand and "text" in names and len(names) > 1 and not usual & names
+
+
+def _typed(stream: Stream, notes: Notes, nested: bool) -> Rows[AnnotatedText]:
+    """Read texts with a column for each entity type."""
+    types = type_columns(stream, notes)
+
+    def annotated(table: Table, row: int) -> AnnotatedText:
+        text, where = string(table, "text", row), table.at(row)
+        spans = spans_of(text, {kind: table.columns[kind][row] for kind in types}, where)
+        return annotated_text(text, [list(span) for span in spans], "spans", where, notes, nested)
+
+    return stream.tables("text", *types), annotated
 
 
 def _span_column(stream: Stream) -> str | None:
@@ -69,6 +95,16 @@ def _span_column(stream: Stream) -> str | None:
     if not choices:
         raise no_column(f"{stream.source} has", "spans", names)
     return choices[0]
+
+
+def _parsed(cell: Any) -> Any:
+    """The list that a cell of CSV or Excel spells as JSON; anything else as it is."""
+    if isinstance(cell, str) and cell.lstrip().startswith("["):
+        try:
+            return json.loads(cell)
+        except ValueError:
+            return cell
+    return cell
 
 
 def _tagged_words(table: Table, row: int, converter: Converter, notes: Notes) -> AnnotatedText:

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from onetrunk.data.formats import text as text_files
 from onetrunk.data.formats.table import Stream, Table, blocks
+from onetrunk.data.notes import Notes
 from onetrunk.errors import UserError
 
+_DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _HINT = (
     "a quote at the start of a field must be closed at its end; if it belongs to the text, "
     'put the field in quotes and double those inside: """Wow"" she said"'
@@ -16,13 +18,26 @@ _HINT = (
 
 
 def comma_separated(file: Path) -> Stream:
-    """Return the columns of a CSV file."""
-    return _stream(file, ",")
+    """Return the columns of a CSV file, whatever is between its fields: ``, ; |`` or a tab."""
+    return _stream(file, _delimiter(file))
 
 
 def tab_separated(file: Path) -> Stream:
     """Return the columns of a TSV file; fields may be quoted as in CSV."""
     return _stream(file, "\t")
+
+
+def _delimiter(file: Path) -> str:
+    """What is between the fields of the header: a comma if there is one, or else what there is.
+
+    A header of ``a;b,c`` has semicolons, if the lines after it have as many.
+    """
+    first, *rows = islice(text_files.lines(file), 20)
+    present = [sign for sign in _DELIMITERS if sign in first]
+    for sign in present:
+        if all(row.count(sign) >= first.count(sign) for row in rows if row):
+            return sign
+    return present[0] if present else ","
 
 
 def _stream(file: Path, delimiter: str) -> Stream:
@@ -35,8 +50,13 @@ def _stream(file: Path, delimiter: str) -> Stream:
             }
             yield Table(str(file), columns, [number for number, _ in block], in_lines=True)
 
+    notes = Notes()
+    if delimiter != "," and file.suffix.lower() == ".csv":
+        notes.add(f"CSV files with {_DELIMITERS[delimiter]} between fields", str(file))
+    if (encoding := text_files.encoding_of(file)) != text_files.UTF8:
+        notes.add(f"files read as {encoding}", str(file))
     for _, header in _records(file, delimiter):
-        return Stream(str(file), header, read)
+        return Stream(str(file), header, read, notes, by_hand=True)
     raise UserError(f"{file} has no rows")
 
 

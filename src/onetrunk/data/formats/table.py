@@ -60,6 +60,8 @@ class Stream:
     """Of the batches of its tables, in Arrow's formats."""
     count: int | None = None
     """The number of rows, where the source says it."""
+    by_hand: bool = False
+    """Whether people fill such sources in: CSV, Excel, a data frame."""
     once: bool = False
     """Whether the rows can be read only once."""
 

@@ -18,6 +18,15 @@ LINE_LIMIT = 64 * 2**20
 """Maximal characters of a line or a quoted field; a longer one shows a file of another kind."""
 
 _NO_TEXT = re.compile("[\0\udc80-\udcff]")
+UTF8 = "utf-8-sig"
+SAMPLE = 2**20
+"""So many bytes show in which encoding a file is."""
+_SEQUENCE = re.compile(
+    rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}"
+)
+"""A character beyond ASCII in UTF-8."""
+_UNDEFINED = {0x81, 0x8D, 0x8F, 0x90, 0x9D}
+"""Bytes that Windows-1252 does not have."""
 _BINARY = (".parquet", ".arrow", ".spacy")
 
 
@@ -53,6 +62,24 @@ def stem_of(file: Path) -> str:
     return Path(file.stem).stem if file.suffix.lower() in COMPRESSED else file.stem
 
 
+def encoding_of(file: Path) -> str:
+    """UTF-8; UTF-16 if the file begins with its byte order mark; or Windows-1252, for CSV alone.
+
+    Excel writes CSV in Windows-1252. A file is taken for that only if no character beyond ASCII is
+    valid UTF-8: so a single broken byte in UTF-8 is still an error.
+    """
+    with _open_bytes(file) as raw:
+        start = raw.read(2)
+        if start in (b"\xff\xfe", b"\xfe\xff"):
+            return "UTF-16"
+        if suffix_of(file) not in (".csv", ".tsv"):
+            return UTF8
+        content = start + raw.read(SAMPLE)
+    if content.isascii() or _SEQUENCE.search(content) or set(content) & _UNDEFINED:
+        return UTF8
+    return "Windows-1252"
+
+
 @contextmanager
 def open_text(file: Path) -> Iterator[TextIOWrapper]:
     """Open a file for reading characters; line ends are kept, and a byte order mark is left out.
@@ -62,7 +89,7 @@ def open_text(file: Path) -> Iterator[TextIOWrapper]:
     """
     try:
         with _open_bytes(file) as raw:
-            yield TextIOWrapper(raw, encoding="utf-8-sig", newline="")
+            yield TextIOWrapper(raw, encoding=encoding_of(file), newline="")
     except UnicodeDecodeError:
         # The error counts from the start of a buffer: reading once more finds the line.
         raise _not_utf8(file) from None

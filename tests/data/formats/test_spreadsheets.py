@@ -1,0 +1,152 @@
+"""Tables as people keep them: other names for columns, Excel, and entities in cells."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import onetrunk
+from onetrunk.data.notes import Notes
+from onetrunk.data.rows import AnnotatedText, LabelledText
+from onetrunk.data.sources import read_classification, read_ner
+from onetrunk.errors import UserError
+from onetrunk.model.backbone import Backbone
+
+openpyxl = pytest.importorskip("openpyxl")
+
+PRODUCTS, DAYS = ("blue lamp", "desk", "café set", "chair"), ("Monday", "3 May", "Friday")
+
+
+def tickets(count: int = 40) -> list[dict[str, Any]]:
+    rows = []
+    for number in range(count):
+        product, order = PRODUCTS[number % 4], f"A-{100 + number}"
+        day = DAYS[number % 3] if number % 5 else None
+        text = f"The {product} of order {order} did not come" + (f" on {day}" if day else "")
+        rows.append({"id": number, "text": text, "product": product, "order": order, "day": day})
+    return rows
+
+
+def workbook(file: Path, names: list[str], rows: list[list[Any]]) -> Path:
+    book = openpyxl.Workbook()
+    for row in [names, *rows]:
+        book.active.append(row)
+    book.save(file)
+    return file
+
+
+def expected() -> list[AnnotatedText]:
+    rows = []
+    for row in tickets():
+        spans = [(row["text"].index(row[kind]), row[kind], kind) for kind in ("product", "order")]
+        if row["day"]:
+            spans.append((row["text"].index(row["day"]), row["day"], "day"))
+        entities = sorted((start, start + len(word), kind) for start, word, kind in spans)
+        rows.append(AnnotatedText(row["text"], tuple(entities)))
+    return rows
+
+
+def written(folder: Path) -> dict[str, Path]:
+    """The same tickets in each shape that spreadsheets have."""
+    names = ["id", "text", "product", "order", "day"]
+    cells = [[row[name] for name in names] for row in tickets()]
+    files = {"xlsx": workbook(folder / "tickets.xlsx", names, cells)}
+    lines = [";".join("" if cell is None else str(cell) for cell in row) for row in [names, *cells]]
+    files["csv"] = folder / "tickets.csv"
+    files["csv"].write_bytes("\r\n".join(lines).encode("cp1252"))
+    spans = [[row.text, json.dumps([list(e) for e in row.entities])] for row in expected()]
+    files["json"] = workbook(folder / "spans.xlsx", ["text", "spans"], spans)
+    tokens: list[list[Any]] = []
+    for number, row in enumerate(expected()):
+        start = 0
+        for position, word in enumerate(row.text.split(" ")):
+            entity = next((e for e in row.entities if e[0] <= start < e[1]), None)
+            tag = "O" if entity is None else f"{'B' if entity[0] == start else 'I'}-{entity[2]}"
+            tokens.append([f"Sentence: {number}" if position == 0 else None, word, "NN", tag])
+            start += len(word) + 1
+    files["tokens"] = workbook(folder / "tokens.xlsx", ["Sentence #", "Word", "POS", "Tag"], tokens)
+    return files
+
+
+@pytest.mark.parametrize("shape", ["xlsx", "csv", "json", "tokens"])
+def test_entities_of_a_spreadsheet(tmp_path: Path, shape: str) -> None:
+    notes = Notes()
+    assert read_ner(written(tmp_path)[shape], notes) == expected()
+    said = " ".join(notes.lines())
+    assert ("columns without words of the text, not read: 1" in said) == (shape in ("xlsx", "csv"))
+    assert ("files read as Windows-1252" in said) == (shape == "csv")
+    assert ("CSV files with semicolons between fields" in said) == (shape == "csv")
+
+
+def test_every_shape_gives_the_same_app(tiny_backbone: Backbone, tmp_path: Path) -> None:
+    heads = [
+        onetrunk.adapt(tiny_backbone, "ner", file, adapter="linear").head.weight
+        for file in written(tmp_path).values()
+    ]
+    assert all(head.equal(heads[0]) for head in heads[1:])
+
+
+def test_words_that_do_not_occur_are_an_error(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text("text,product\na desk and a lamp,desk | lamp\na chair,table\n")
+    with pytest.raises(UserError, match=r"a.csv:3: 'product' holds 'table', which does not occur"):
+        read_ner(file)
+    file.write_text("text,product\na desk and a lamp at a desk,desk | lamp\n")
+    (row,) = read_ner(file)
+    assert [(row.text[a:b], kind) for a, b, kind in row.entities] == [
+        ("desk", "product"), ("lamp", "product"), ("desk", "product")
+    ]  # fmt: skip
+
+
+def test_columns_by_name_and_by_likely_name(tmp_path: Path) -> None:
+    rows = [LabelledText("hi", ("a",)), LabelledText("bye", ("b",))]
+    file, notes = tmp_path / "a.csv", Notes()
+    file.write_text("Id\tMessage\tIntent\n1\thi\ta\n2\tbye\tb\n")
+    assert read_classification(file, notes) == rows
+    assert notes.lines()[:2] == [
+        f"columns read as 'text': 1 ({file}: 'Message')",
+        f"columns read as 'label': 1 ({file}: 'Intent')",
+    ]
+    frame = pd.DataFrame({"what": ["hi", "bye"], "kind": ["a", "b"], "text": ["x", "y"]})
+    with pytest.raises(UserError, match="no column 'label'"):
+        read_classification(frame)
+    file.write_text("Comment,Review,Intent\nx,y,a\n")
+    with pytest.raises(UserError, match="'Comment' and 'Review'; say which one it is: text_column"):
+        read_classification(file)
+
+
+def test_columns_that_a_user_names(tiny_backbone: Backbone, tmp_path: Path) -> None:
+    rows = [("play music", "a"), ("call mum", "b")] * 5
+    usual = pd.DataFrame(rows, columns=["text", "label"])
+    other = pd.DataFrame([(x, y, "z") for x, y in rows], columns=["what", "kind", "text"])
+    names = {"text_column": "what", "label_column": "kind"}
+    apps = [
+        onetrunk.adapt(tiny_backbone, "tc", usual, adapter="linear"),
+        onetrunk.adapt(tiny_backbone, "tc", other, test=other, adapter="linear", **names),
+    ]
+    assert apps[0].head.weight.equal(apps[1].head.weight)
+    assert apps[1].record["test"]["accuracy"] == 100
+    assert apps[0].evaluate(other, **names).accuracy == 100
+    with pytest.raises(UserError, match="no column 'whta'; did you mean 'what'"):
+        apps[0].evaluate(other, text_column="whta", label_column="kind")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+def test_encodings(tmp_path: Path, encoding: str) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text("text,label\nGrüße aus Köln,a\nça va,b\n", encoding=encoding)
+    assert [row.text for row in read_classification(file)] == ["Grüße aus Köln", "ça va"]
+
+
+def test_a_workbook_that_cannot_be_read(tmp_path: Path) -> None:
+    file = tmp_path / "a.xlsx"
+    file.write_bytes(b"text,label\n")
+    with pytest.raises(UserError, match=r"a.xlsx cannot be read as an Excel file"):
+        read_classification(file)
+    openpyxl.Workbook().save(file)
+    with pytest.raises(UserError, match=r"a.xlsx has no rows"):
+        read_classification(file)
