@@ -139,7 +139,7 @@ def stream_texts(spec: Spec, notes: Notes | None = None, split: str = "train") -
     is in the column ``text``. If there is none, the words in ``tokens`` (or of a CoNLL sentence)
     are joined by spaces. A list in memory may hold strings. Annotations are not read.
     """
-    return _stream(spec, notes, split, _TEXTS, columns.texts)
+    return _stream(spec, notes, split, _TEXTS, columns.texts, guessed=("text",))
 
 
 def open_texts(spec: Spec, notes: Notes, split: str = "train") -> list[Texts]:
@@ -158,7 +158,12 @@ def open_texts(spec: Spec, notes: Notes, split: str = "train") -> list[Texts]:
         for file in data_files(Path(spec)):
             if file not in located.files:
                 notes.add(f"files that are not of the split {split!r}, not read", str(file))
-    return [Texts(stream, notes, file) for stream, file in zip(streams, files, strict=True)]
+    opened = []
+    for stream, file in zip(streams, files, strict=True):
+        if stream.by_hand:
+            stream = with_usual_names(stream, located.columns, ("text",), notes)
+        opened.append(Texts(stream, notes, file))
+    return opened
 
 
 def stream_columns(

@@ -14,7 +14,7 @@ from onetrunk.errors import UserError
 LIKELY: Mapping[str, tuple[str, ...]] = {
     "text": (
         "message", "messages", "sentence", "sentences", "utterance", "content", "body", "review",
-        "comment", "query", "question", "description", "ticket", "document", "tweet", "input",
+        "comment", "query", "question", "description", "tweet",
     ),
     "label": (
         "intent", "category", "class", "topic", "sentiment", "tag", "target", "rating", "score",
