@@ -247,6 +247,10 @@ def test_unknown_suffix(tmp_path: Path) -> None:
     fails(read_ner, file, f"{head}.json, .jsonl, .bio, .iob, .tsv, … (13 in all)")
     fails(read_classification, file, head + ".arrow, .csv, .json, .jsonl, .parquet, .spacy, .tsv")
     fails(read_pairs, file, head + ".arrow, .csv, .json, .jsonl, .parquet, .tsv")
+    file = tmp_path / "a.csv"
+    file.write_text("Word,Tag\nOslo,B-LOC\n")
+    hint = "write it as JSON Lines, with text and spans, or as CoNLL columns"
+    fails(read_ner, file, f"F: suffix '.csv' is not supported here; {hint}")
     file = tmp_path / "a.parquet.gz"
     file.write_bytes(b"x")
     head = "F: suffix '.parquet.gz' is not supported here; did you mean '.parquet'? valid: "
