@@ -196,7 +196,9 @@ def test_only_what_onetrunk_wrote_is_replaced(desk: Path) -> None:
         ({"l2": -1.0}, "l2 -1.0: must be a number"),
         ({"max_length": 2}, "max_length 2: must be at least 8"),
         ({"epochs": 2.5}, "epochs 2.5: must be a whole number"),
-        ({"seed": "x"}, "seed 'x': must be a whole number"),
+        ({"l2": "x"}, "l2 'x': must be a number, 0 or more"),
+        ({"seed": "x"}, "seed 'x': must be a whole number, 0 or more"),
+        ({"seed": -1}, "seed -1: must be a whole number, 0 or more"),
         ({"adapter": "lorra"}, "did you mean 'lora'"),
     ],
 )

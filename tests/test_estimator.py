@@ -5,6 +5,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from scipy.sparse import csr_matrix
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import accuracy_score, f1_score
@@ -119,6 +120,8 @@ def test_several_labels_and_ratings(tiny_backbone: Backbone) -> None:
     assert [sorted(found) for found in many.predict(X)] == [sorted(labels) for labels in y]
     assert many.score(X, y) == 1.0
     grid = np.array([[label in labels for label in many.classes_] for labels in y])
+    of_grid = TextEstimator(tiny_backbone, "multi-label", "linear", l2=1e-3)
+    assert (of_grid.fit(X, csr_matrix(grid.astype(int))).predict(X) == grid).all()
     assert f1_score(grid, many.predict_proba(X) >= 0.5, average="micro") == 1.0
     stars = TextEstimator(tiny_backbone, "rating", "linear").fit(X, [len(labels) for labels in y])
     assert stars.predict(X).shape == (10,)

@@ -30,8 +30,10 @@ def items_of(X: Any) -> list[Any]:
 def answers_of(family: Family[Any, Any], y: Any, where: str) -> tuple[list[Any], list[Any] | None]:
     """``y`` as a list of answers, and the columns' names if it is an indicator matrix.
 
-    A matrix ``(N, C)`` of 0 and 1 gives lists of labels, for the family ``multi-label``.
+    A matrix ``(N, C)`` of 0 and 1, sparse or not, gives lists of labels, for ``multi-label``.
     """
+    if hasattr(y, "toarray"):  # sparse, as MultiLabelBinarizer(sparse_output=True) makes it
+        y = y.toarray()
     if y is None:
         raise InvalidInput(f"{where}: requires y to be passed, but the target y is None")
     if family.name != "multi-label" or getattr(y, "ndim", 1) != 2:

@@ -33,6 +33,10 @@ def test_rows_at_random() -> None:
         drawn(Draw(rows=101))
     with pytest.raises(UserError, match="rows and shots exclude each other"):
         drawn(Draw(rows=5, shots=1))
+    with pytest.raises(UserError, match="rows '5': must be a whole number"):
+        Draw(rows="5")  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=r"subset 3: must be the path of a rows\.json"):
+        Draw(subset=3)  # type: ignore[arg-type]
 
 
 def test_a_share_and_shots() -> None:
@@ -62,6 +66,7 @@ def test_a_draw_is_kept_and_drawn_again(tmp_path: Path) -> None:
     kept = json.loads((tmp_path / "rows.json").read_text())
     assert kept == {"what": {"fraction": 0.1, "seed": 0}, "source_sha256": "hash", "ids": ids}
     assert drawn(Draw(subset=tmp_path / "rows.json"), seed=9) == ids
+    assert drawn(Draw(subset=str(tmp_path / "rows.json"))) == ids
     with pytest.raises(UserError, match="its row ids do not belong here"):
         draw_rows(TEXTS, family("tc"), Draw(subset=tmp_path / "rows.json"), 0, "other")
     with pytest.raises(UserError, match="of a file with 5 rows"):

@@ -84,6 +84,17 @@ def test_a_text_too_long_for_a_bundle(run: Run, tmp_path: Path) -> None:
     assert run("predict", BUNDLE, "--input", texts, "--strict").code == 2
 
 
+@pytest.mark.parametrize("name", ["texts.txt", "texts.jsonl"])
+def test_a_line_that_is_not_utf8(run: Run, tmp_path: Path, name: str) -> None:
+    line = b'{"text": "%b"}\n' if name.endswith("l") else b"%b\n"
+    (tmp_path / name).write_bytes(b"".join(line % text for text in (b"ann", b"b\xf6b", b"cid")))
+    result = run("predict", APP, "--input", tmp_path / name)
+    assert result.code == 0
+    answers = [json.loads(answer) for answer in result.out.splitlines()]
+    assert [answer["text"] for answer in answers] == ["ann", None, "cid"]
+    assert f"{name}:2: byte 0xf6" in answers[1]["error"]
+
+
 def test_a_file_that_breaks_off_has_what_came_before_answered(run: Run, tmp_path: Path) -> None:
     table = tmp_path / "texts.csv"
     table.write_text("text,id\nann,1\nbob,2,3\ncid,4\n")

@@ -18,6 +18,7 @@ texts = st.text(st.sampled_from("aB1_.,:/-&@#'+! \t\u0301æ—¥\u200b\u00ad\ufffdðŸ
         ("(see https://t.co/a?b=c.) www.x.org/", "(|see|https://t.co/a?b=c|.|)|www.x.org/"),
         ("@jenna likes #new_york @ home", "@jenna|likes|#new_york|@|home"),
         ("9:30 1,000.5 12/11/2026 5-3 +49-222 3.", "9:30|1,000.5|12/11/2026|5-3|+49-222|3|."),
+        ("Jean\u2011Luc Jean\u2010Luc", "Jean\u2011Luc|Jean\u2010Luc"),
         ("Jean-Luc -x- AT&T PX-4411/B.3", "Jean-Luc|-|x|-|AT&T|PX-4411|/|B|.|3"),
         ("U.S. e.g. t.co John F. K. Smith B.", "U.S.|e.g.|t|.|co|John|F.|K.|Smith|B|."),
         ("in room B. Then A. Bo", "in|room|B|.|Then|A.|Bo"),

@@ -309,6 +309,14 @@ def test_weights_that_are_no_numbers_are_refused(copy: Path, value: float) -> No
     refused(copy, f"weight '{key}' holds NaN or infinity")
 
 
+def test_weights_that_are_whole_numbers_are_refused(copy: Path) -> None:
+    path, key = copy / "model.safetensors", "encoder.layer.1.output.dense.weight"
+    tensors = load_file(path)
+    save_file({**tensors, key: tensors[key].to(torch.int8)}, path, {"format": "pt"})
+    why = "only weights in fp32, fp16 or bf16 are read"
+    refused(copy, f"weight '{key}' is I8 in model.safetensors; {why}")
+
+
 def test_large_weights_are_numbers(copy: Path) -> None:
     edit_weights(copy, lambda t: t["encoder.layer.1.output.dense.weight"].fill_(3e38))
     assert load_encoder(str(copy)).depth == 3

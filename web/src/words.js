@@ -23,7 +23,7 @@ const KINDS = [
   String.raw`${ALONE}(?:\.${ALONE})+(?![\p{L}\p{M}\p{N}])\.?`,
   // The J. of J. Smith, but not the B of "in room B. Then", where a word in small letters is before.
   String.raw`(?<!(?<!\p{L})\p{Ll}\p{L}{0,40} )\p{Lu}\.(?= \p{Lu})`,
-  String.raw`(?:\+(?=\p{N}))?${LETTERS}(?:(?:[\-\&]|(?<=\p{N})[.,:\/](?=\p{N}))${LETTERS})*`,
+  String.raw`(?:\+(?=\p{N}))?${LETTERS}(?:(?:[\-\u2010\u2011\&]|(?<=\p{N})[.,:\/](?=\p{N}))${LETTERS})*`,
   String.raw`['’](?:[sSdDmMtT]|ll|LL|re|RE|ve|VE)(?![\p{L}\p{M}\p{N}_])`,
   String.raw`([\p{P}\p{Sm}\p{Sc}\p{Sk}])\1+(?!\p{M})`,
   String.raw`[${CJK}]\p{M}*`,

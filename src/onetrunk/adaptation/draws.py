@@ -23,8 +23,18 @@ class Draw:
     """A share, stratified by label. Of 1, 5, 10, 25 and 50 %, each lies within the next."""
     shots: int | None = None
     """So many rows a label; for NER, so many mentions a type at least."""
-    subset: Path | None = None
+    subset: str | Path | None = None
     """The rows of an earlier draw, from its ``rows.json``."""
+
+    def __post_init__(self) -> None:
+        """Raise :class:`UserError` for what is no number."""
+        for name, kind in (("rows", int), ("fraction", float | int), ("shots", int)):
+            number = getattr(self, name)
+            if number is not None and not isinstance(number, kind):
+                what = "a whole number" if kind is int else "a number"
+                raise UserError(f"{name} {number!r}: must be {what}")
+        if not isinstance(self.subset, str | Path | None):
+            raise UserError(f"subset {self.subset!r}: must be the path of a rows.json")
 
     def what(self) -> dict[str, Any]:
         """The choice that was made, for the record."""
@@ -54,7 +64,7 @@ def draw_rows(
             f"{' and '.join(draw.what())} exclude each other: rows are drawn in one way"
         )
     if draw.subset is not None:
-        ids = load_subset(draw.subset, sha256)
+        ids = load_subset(Path(draw.subset), sha256)
         if ids and max(ids) >= len(every):
             raise UserError(f"{draw.subset}: row {max(ids)} of a file with {len(every)} rows")
         return ids

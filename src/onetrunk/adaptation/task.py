@@ -77,10 +77,11 @@ class AdaptSettings:
                 raise UserError(f"{name} {number}: must be at least {least}")
         for name in ("alpha", "lora_lr", "head_lr", "l2"):
             number = getattr(self, name)
-            if number is not None and not (0 <= number < math.inf):
+            fits = isinstance(number, int | float) and 0 <= number < math.inf
+            if number is not None and not fits:
                 raise UserError(f"{name} {number!r}: must be a number, 0 or more")
-        if not isinstance(self.seed, int):
-            raise UserError(f"seed {self.seed!r}: must be a whole number")
+        if not isinstance(self.seed, int) or self.seed < 0:
+            raise UserError(f"seed {self.seed!r}: must be a whole number, 0 or more")
 
 
 DEFAULTS = AdaptSettings()

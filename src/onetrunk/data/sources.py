@@ -61,6 +61,7 @@ _NER: _Formats = {
 _TEXTS: _Formats = {**_CLASSIFICATION, **_CONLL, ".txt": plain}
 _TEXTS_OR_FAULTS: _Formats = {
     **_TEXTS,
+    ".txt": partial(plain, keep_faults=True),
     ".jsonl": partial(jsonl, keep_faults=True),
     ".json": partial(json_array, keep_faults=True),
 }
@@ -218,6 +219,8 @@ def _opened(
             missing(file)
         if suffix not in formats:
             hint = nearest(suffix, formats)
+            if suffix == ".csv":  # to rename the file would not help
+                hint = "write it as JSON Lines, with text and spans, or as CoNLL columns"
             raise UserError(f"{file}: suffix {suffix!r} is not supported here; {hint}")
         if file.stat().st_size == 0:
             raise UserError(f"{file} is empty (0 bytes)")

@@ -28,7 +28,10 @@ _ALONE = rf"[\p{{L}}--[{_CJK}]]"
 _ABBREVIATION = rf"{_ALONE}(?:\.{_ALONE})+(?![\p{{L}}\p{{M}}\p{{N}}])\.?"
 # The J. of J. Smith, but not the B of "in room B. Then", where a word in small letters is before.
 _INITIAL = r"(?<!(?<!\p{L})\p{Ll}\p{L}{0,40} )\p{Lu}\.(?= \p{Lu})"
-_JOINED = rf"(?:\+(?=\p{{N}}))?{_LETTERS}(?:(?:[\-&]|(?<=\p{{N}})[.,:/](?=\p{{N}})){_LETTERS})*"
+_HYPHENS = r"\-\u2010\u2011"  # word processors write the last one
+_JOINED = (
+    rf"(?:\+(?=\p{{N}}))?{_LETTERS}(?:(?:[{_HYPHENS}&]|(?<=\p{{N}})[.,:/](?=\p{{N}})){_LETTERS})*"
+)
 _CONTRACTION = r"['’](?:[sSdDmMtT]|ll|LL|re|RE|ve|VE)(?![\p{L}\p{M}\p{N}_])"
 _REPEATED = r"([\p{P}\p{Sm}\p{Sc}\p{Sk}])\1+(?!\p{M})"
 _OTHER = rf"[{_CJK}]\p{{M}}*|(?!{_INVISIBLE})\X"

@@ -7,7 +7,7 @@ from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 
 from onetrunk.errors import UserError
 
@@ -22,6 +22,7 @@ _NOT_RUN = {
     "position_embedding_type": "only absolute positions are computed",
     "quantization_config": "only weights in fp32, fp16 or bf16 are read",
 }
+_READ = ("F64", "F32", "F16", "BF16")
 # Weights that no state depends on: pooler, heads of other tasks, and counters stored as weights.
 _NOT_NEEDED = re.compile(
     r"(\w+\.)?(pooler|cls|classifier|pre_classifier|qa_outputs|lm_head|vocab_\w+|head|decoder|score"
@@ -103,8 +104,10 @@ def carries_adapter(source: str) -> UserError:
 
 
 def check_files(folder: Path, source: str) -> None:
-    """Refuse a folder without safetensors weights or without a tokenizer, and say what to do."""
-    if not any(folder.glob("*.safetensors")):
+    """Refuse a folder without safetensors weights or without a tokenizer, and say what to do; and
+    weights that are whole numbers, which without their scales mean something else."""
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
         why = f"it has no {WEIGHTS}"
         if (folder / PICKLE).exists():
             convert = f"AutoModel.from_pretrained({str(folder)!r}).save_pretrained(NEW_FOLDER)"
@@ -115,6 +118,15 @@ def check_files(folder: Path, source: str) -> None:
             f"{source} has no {TOKENIZER}: save the tokenizer that it was trained with in its "
             "folder: transformers.AutoTokenizer.from_pretrained(NAME).save_pretrained(FOLDER)"
         )
+    for file in files:
+        with explained(source, f"{WEIGHTS} is damaged"), safe_open(file, "pt") as weights:
+            for key in weights.keys():  # noqa: SIM118 (not a dict)
+                stored = weights.get_slice(key).get_dtype()
+                if stored not in _READ and not _NOT_NEEDED.fullmatch(key):
+                    raise UserError(
+                        f"{source}: weight {key!r} is {stored} in {file.name}; "
+                        f"{_NOT_RUN['quantization_config']}"
+                    )
 
 
 @contextmanager

@@ -47,3 +47,10 @@ def test_a_text_that_begins_with_a_quote(tmp_path: Path) -> None:
         read_classification(file)
     file.write_text('text\tlabel\n"""wow"" she said"\tx\nsize 24"\ty\n')
     assert [row.text for row in read_classification(file)] == ['"wow" she said', 'size 24"']
+
+
+def test_files_that_were_joined_with_their_headers(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text("text,label\nhi,good\ntext,label\nbye,bad\n")
+    with pytest.raises(UserError, match=r":3: the header again; the file was joined from several"):
+        read_classification(file)

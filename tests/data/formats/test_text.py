@@ -9,7 +9,7 @@ import pytest
 from pyarrow import compress
 
 from onetrunk.data.formats import text
-from onetrunk.data.formats.text import lines
+from onetrunk.data.formats.text import lines, lines_or_faults
 from onetrunk.data.sources import read_classification, read_ner, read_pairs, read_texts
 from onetrunk.errors import UserError
 
@@ -145,3 +145,14 @@ def test_long_json_arrays(tmp_path: Path) -> None:
         assert [pair.positive for pair in read_pairs(tmp_path / "a.json")] == [
             row["positive"] for row in rows
         ]
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+def test_a_line_that_is_not_utf8_is_kept_as_its_error(tmp_path: Path, end: bytes) -> None:
+    file = tmp_path / "a.txt.gz"
+    file.write_bytes(
+        gzip.compress(end.join([b"\xef\xbb\xbfone", b"tw\xc3\xa9\xff", b"three", b""]))
+    )
+    (_, one), (_, bad), (number, three) = lines_or_faults(file)
+    assert (one, number, three) == ("one", 3, "three")
+    assert str(bad) == f"{file}:2: byte 0xff at offset 4 of the line is not valid UTF-8"

@@ -63,9 +63,11 @@ def _stream(file: Path, delimiter: str) -> Stream:
 def _records(file: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """Yield the line on which each record begins, and the fields of the record.
 
-    Raises UserError for what is not CSV, and for a field whose quotes seem to hold other records.
+    Raises UserError for what is not CSV, for a second header, and for a field whose quotes seem to
+    hold other records.
     """
     number, width = 1, 0
+    header: list[str] = []
     others: list[set[str]] = []
     for lines, cells in _parsed(file, delimiter):
         width = width or len(cells)
@@ -84,6 +86,10 @@ def _records(file: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
             if delimiter == "\t" or max(matches, default=0) > 1:
                 why = f"a field in quotes runs on to line {number + len(lines) - 1} over other rows"
                 raise UserError(f"{file}:{number}: {why}; {_HINT}")
+        if cells == header and width > 1:
+            why = "the header again; the file was joined from several: remove the line"
+            raise UserError(f"{file}:{number}: {why}")
+        header = header or cells
         if cells:
             yield number, cells
         number += len(lines)

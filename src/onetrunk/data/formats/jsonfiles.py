@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from onetrunk.data.formats.table import Record, Stream, record_stream, show, wrong
-from onetrunk.data.formats.text import lines, nul_byte, open_text
+from onetrunk.data.formats.text import lines, lines_or_faults, nul_byte, open_text
 from onetrunk.errors import UserError
 
 _NO_SPACE = re.compile(r"[^ \t\r\n]")
@@ -17,7 +17,8 @@ def jsonl(file: Path, keep_faults: bool = False) -> Stream:
     """Return a stream of the objects of a JSON Lines file, one a line; blank lines are skipped."""
 
     def records() -> Iterator[tuple[int, Record]]:
-        return json_lines(enumerate(lines(file), 1), str(file))
+        numbered = lines_or_faults(file) if keep_faults else enumerate(lines(file), 1)
+        return json_lines(numbered, str(file))
 
     return record_stream(str(file), records, True, keep_faults)
 

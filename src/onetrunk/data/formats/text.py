@@ -81,7 +81,7 @@ def encoding_of(file: Path) -> str:
 
 
 @contextmanager
-def open_text(file: Path) -> Iterator[TextIOWrapper]:
+def open_text(file: Path, errors: str = "strict") -> Iterator[TextIOWrapper]:
     """Open a file for reading characters; line ends are kept, and a byte order mark is left out.
 
     Raises UserError if the file cannot be read or unpacked and, in the block, for bytes that are
@@ -89,7 +89,7 @@ def open_text(file: Path) -> Iterator[TextIOWrapper]:
     """
     try:
         with _open_bytes(file) as raw:
-            yield TextIOWrapper(raw, encoding=encoding_of(file), newline="")
+            yield TextIOWrapper(raw, encoding=encoding_of(file), errors=errors, newline="")
     except UnicodeDecodeError:
         # The error counts from the start of a buffer: reading once more finds the line.
         raise _not_utf8(file) from None
@@ -97,14 +97,14 @@ def open_text(file: Path) -> Iterator[TextIOWrapper]:
         raise _unreadable(file, error) from None
 
 
-def lines(file: Path, keep_ends: bool = False) -> Iterator[str]:
+def lines(file: Path, keep_ends: bool = False, errors: str = "strict") -> Iterator[str]:
     """Yield the lines of a text file.
 
     Raises UserError as :func:`open_text` does, and for a NUL byte or an endless line.
     """
     number = 0
     # splitlines() would also split at characters such as U+2028, which a text may contain.
-    with open_text(file) as stream:
+    with open_text(file, errors) as stream:
         while line := stream.readline(LINE_LIMIT + 1):
             number += 1
             if len(line) > LINE_LIMIT:
@@ -117,11 +117,24 @@ def lines(file: Path, keep_ends: bool = False) -> Iterator[str]:
             yield line if keep_ends else line.rstrip("\r\n")
 
 
-def plain(file: Path) -> Stream:
+def lines_or_faults(file: Path) -> Iterator[tuple[int, str | UserError]]:
+    """Yield the numbered lines of a text file; a line that is not UTF-8 becomes its error."""
+    for number, line in enumerate(lines(file, errors="surrogateescape"), 1):
+        if match := _NO_TEXT.search(line):
+            byte = f"byte 0x{ord(match[0]) - 0xDC00:02x}"
+            at = len(line[: match.start()].encode())
+            where = f"{file}:{number}: {byte} at offset {at} of the line"
+            yield number, UserError(f"{where} is not valid UTF-8")
+        else:
+            yield number, line
+
+
+def plain(file: Path, keep_faults: bool = False) -> Stream:
     """Return the lines of a file as the column ``text``; a blank line is an empty text."""
 
     def read(names: object, optional: object) -> Iterator[Table]:
-        for block in blocks(enumerate(lines(file), 1)):
+        numbered = lines_or_faults(file) if keep_faults else enumerate(lines(file), 1)
+        for block in blocks(numbered):
             numbers, texts = map(list, zip(*block, strict=True))
             yield Table(str(file), {"text": texts}, numbers, in_lines=True)
 
