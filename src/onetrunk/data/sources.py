@@ -160,10 +160,10 @@ def open_texts(spec: Spec, notes: Notes, split: str = "train") -> list[Texts]:
             if file not in located.files:
                 notes.add(f"files that are not of the split {split!r}, not read", str(file))
     opened = []
-    for stream, file in zip(streams, files, strict=True):
+    for stream, path in zip(streams, files, strict=True):
         if stream.by_hand:
             stream = with_usual_names(stream, located.columns, ("text",), notes)
-        opened.append(Texts(stream, notes, file))
+        opened.append(Texts(stream, notes, path))
     return opened
 
 
@@ -219,8 +219,6 @@ def _opened(
             missing(file)
         if suffix not in formats:
             hint = nearest(suffix, formats)
-            if suffix == ".csv":  # to rename the file would not help
-                hint = "write it as JSON Lines, with text and spans, or as CoNLL columns"
             raise UserError(f"{file}: suffix {suffix!r} is not supported here; {hint}")
         if file.stat().st_size == 0:
             raise UserError(f"{file} is empty (0 bytes)")
