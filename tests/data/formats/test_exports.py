@@ -211,6 +211,12 @@ def test_regions_of_html(tmp_path: Path) -> None:
         read_ner(file)
 
 
+def test_a_region_of_several_lines(tmp_path: Path) -> None:
+    value = {"start": 0, "end": 7, "text": "New\\nYor", "labels": ["L"]}
+    file = written(tmp_path / "a.json", [task({"value": value}, data={"text": "New\nYor k"})])
+    assert read_ner(file) == [AnnotatedText("New\nYor k", ((0, 7, "L"),))]
+
+
 def test_short_export(tmp_path: Path) -> None:
     span = {"start": 0, "end": 3, "text": "Ada", "labels": ["P"]}
     rows = [

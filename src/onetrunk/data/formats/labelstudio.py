@@ -199,6 +199,8 @@ def _read(
             start, end = place
             repeats = value.get("text")
             text = "\n".join(paragraphs)
+            if isinstance(repeats, str) and "\\n" not in text:  # the tool writes line ends so
+                repeats = repeats.replace("\\n", "\n")
             if "hypertextlabels" in value and repeats != text[start:end] and _TAG.search(text):
                 why = "the text is HTML, and its regions count without the tags; write plain text"
                 raise UserError(f"{where}: {why}")
