@@ -5,19 +5,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.metrics import log_loss
+from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
-from torch.nn.functional import cross_entropy
 
 from onetrunk.adaptation import training, trunk_cache
 from onetrunk.adaptation.fit import fit, fit_together
 from onetrunk.adaptation.linear import (
-    FOLDS,
-    PENALTIES,
-    PENALTY,
     choose_penalty,
-    held_out_folds,
     solve_linear,
 )
 from onetrunk.adaptation.task import AdaptSettings, AppTask, Data
@@ -27,7 +21,6 @@ from onetrunk.apps.engine import Engine
 from onetrunk.apps.top import Top
 from onetrunk.apps.windows import Examples
 from onetrunk.data.rows import AnnotatedText, LabelledText
-from onetrunk.decoding import softmax
 from onetrunk.errors import UserError
 from onetrunk.families import family
 from onetrunk.families.base import Family
@@ -287,36 +280,6 @@ def test_the_best_epoch_on_validation_is_kept(corpora: Path, tiny_backbone: Back
     assert score == pytest.approx(app.record["validation"], abs=0.01)
 
 
-@pytest.mark.parametrize("classes", [2, 4])
-def test_the_linear_head_equals_scikit_learn(classes: int) -> None:
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(120, 6)) * rng.uniform(0.1, 10, 6) + rng.normal(size=6)
-    y = (x @ rng.normal(size=(6, classes)) + rng.gumbel(size=(120, classes))).argmax(1)
-    l2 = 0.03
-    head = solve_linear(x, y, classes, l2)
-    # Two classes: softmax with two weight vectors w, -w has the penalty of one with half as much.
-    strength = (2 if classes == 2 else 1) / (l2 * len(x))
-    reference = LogisticRegression(C=strength, tol=1e-8, max_iter=5000)
-    scaled = StandardScaler().fit_transform(x)
-    want = reference.fit(scaled, y).predict_proba(scaled)
-    got = softmax(head(x))
-    np.testing.assert_allclose(got, want, atol=2e-3)
-
-
-@pytest.mark.parametrize("classes", [3, 15])
-def test_fewer_rows_than_features_have_the_same_head(classes: int) -> None:
-    """Solved in the rows' own coordinates, of many classes on their principal axes; scikit-learn
-    solves it in all of them."""
-    rng = np.random.default_rng(3)
-    x, y = rng.normal(size=(30, 50)), np.arange(30) % classes
-    head = solve_linear(x, y, classes, 0.05)
-    scaler = StandardScaler().fit(x)
-    model = LogisticRegression(C=1 / (0.05 * 30), tol=1e-10, max_iter=10**4)
-    model.fit(scaler.transform(x), y)
-    got = softmax(head(x))
-    np.testing.assert_allclose(got, model.predict_proba(scaler.transform(x)), atol=2e-4)
-
-
 def test_a_head_reads_what_helps(tiny_backbone: Backbone, corpora: Path) -> None:
     """What a text is, is told by its words: where the last state has lost them, more are read."""
     kind, data = load(corpora, "tc")
@@ -342,23 +305,6 @@ def test_a_head_reads_what_helps(tiny_backbone: Backbone, corpora: Path) -> None
         fit(tiny_backbone, kind, data, AdaptSettings("linear", head_layers=5))
 
 
-def test_the_linear_head_is_an_optimum_for_many_labels() -> None:
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(80, 5, generator=generator)
-    y = (torch.rand(80, 3, generator=generator) > 0.5).float()
-    solved = solve_linear(x.numpy(), y.numpy(), 3, l2=0.1)
-    head_weight, head_bias = map(torch.from_numpy, solved)
-    std, mean = x.std(0, correction=0), x.mean(0)
-    weight = (head_weight * std).requires_grad_()
-    bias = (head_bias + head_weight @ mean).requires_grad_()
-    loss = cross_entropy((x - mean) / std @ weight.T + bias, y) + 0.05 * weight.square().sum()
-    loss.backward()
-    assert weight.grad is not None
-    assert bias.grad is not None
-    assert weight.grad.abs().max() < 1e-4
-    assert bias.grad.abs().max() < 1e-4
-
-
 def test_linear_features_are_those_of_the_primary(corpora: Path, tiny_backbone: Backbone) -> None:
     kind, data = load(corpora, "ner")
     encoder = tiny_backbone.encoder
@@ -372,54 +318,6 @@ def test_linear_features_are_those_of_the_primary(corpora: Path, tiny_backbone: 
     want = solve_linear(inputs.numpy(), targets.numpy(), kind.classes(data.labels), 1e-2)
     got = fit(tiny_backbone, kind, data, AdaptSettings(adapter="linear", head_layers=1)).head
     torch.testing.assert_close(got.weight, torch.from_numpy(want.weight), atol=1e-5, rtol=0)
-
-
-def test_the_penalty_is_that_of_the_best_cross_validation() -> None:
-    """Strong for noise, weak for a rule; as good as scikit-learn's search over the same folds."""
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(120, 40))
-    rule = (x[:, :4].sum(1) > 0).astype(int)
-    noise = rng.integers(0, 2, 120)
-    groups = list(range(120))
-    chosen = {}
-    for name, y in (("rule", rule), ("noise", noise)):
-        chosen[name], loss = choose_penalty(x, y, groups, 2)
-        order = np.random.default_rng(0).permutation(120)
-        losses = []
-        for l2 in PENALTIES:
-            parts = []
-            for k in range(FOLDS):
-                out = order % FOLDS == k
-                scaler = StandardScaler().fit(x[~out])
-                model = LogisticRegression(C=2 / (l2 * (~out).sum()), tol=1e-8, max_iter=10**4)
-                model.fit(scaler.transform(x[~out]), y[~out])
-                parts.append(log_loss(y[out], model.predict_proba(scaler.transform(x[out]))))
-            losses.append(np.mean(parts))
-        assert chosen[name] == PENALTIES[int(np.argmin(losses))]
-        assert loss == pytest.approx(min(losses), abs=1e-3)  # solved roughly
-    assert chosen["noise"] > 3 * chosen["rule"]
-
-
-def test_rows_of_a_group_are_held_out_together() -> None:
-    """A copy of each row in training would make any penalty look too strong."""
-    rng = np.random.default_rng(1)
-    x, y = rng.normal(size=(40, 30)), rng.integers(0, 2, 40)
-    twice, groups = np.concatenate([x, x]), [*range(40), *range(40)]
-    together, _ = choose_penalty(twice, np.concatenate([y, y]), groups, 2)
-    apart, _ = choose_penalty(twice, np.concatenate([y, y]), list(range(80)), 2)
-    assert together >= 10 * apart
-    assert choose_penalty(x[:1], y[:1], [0], 2) == (PENALTY, float("inf"))
-
-
-@pytest.mark.parametrize(
-    ("units", "classes", "folds"),
-    [(100, 10_000, FOLDS), (101, 10_000, 1), (4000, 2, FOLDS), (4001, 2, 1), (3, 2, 3), (1, 2, 0)],
-)
-def test_one_fold_is_enough_of_many(units: int, classes: int, folds: int) -> None:
-    masks = held_out_folds(range(units), units, classes)
-    assert len(masks) == folds
-    for mask in masks:
-        assert mask.sum() == pytest.approx(units / min(FOLDS, units), abs=1)
 
 
 def test_nothing_to_learn(tiny_backbone: Backbone) -> None:

@@ -147,32 +147,34 @@ def test_the_device_can_use_it() -> None:
     assert result.stdout.strip() == "set()", result.stderr
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("classes", [2, 4])
-def test_the_linear_head_equals_scikit_learn(classes: int) -> None:
+def test_the_linear_head_equals_scikit_learn(classes: int, dtype: type) -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(120, 6)) * rng.uniform(0.1, 10, 6) + rng.normal(size=6)
     y = (x @ rng.normal(size=(6, classes)) + rng.gumbel(size=(120, classes))).argmax(1)
     l2 = 0.03
-    head = solve_linear(x.astype(np.float32), y, classes, l2)
+    head = solve_linear(x.astype(dtype), y, classes, l2)
     # Two classes: softmax with two weight vectors w, -w has the penalty of one with half as much.
     strength = (2 if classes == 2 else 1) / (l2 * len(x))
     reference = LogisticRegression(C=strength, tol=1e-8, max_iter=5000)
     scaled = StandardScaler().fit_transform(x)
     want = reference.fit(scaled, y).predict_proba(scaled)
-    got = softmax(head(x.astype(np.float32)))
+    got = softmax(head(x.astype(dtype)))
     np.testing.assert_allclose(got, want, atol=1e-4)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("classes", [3, 15])
-def test_fewer_rows_than_features_have_the_same_head(classes: int) -> None:
+def test_fewer_rows_than_features_have_the_same_head(classes: int, dtype: type) -> None:
     """They are solved in the rows' own coordinates; scikit-learn solves them in all of them."""
     rng = np.random.default_rng(3)
     x, y = rng.normal(size=(30, 50)), np.arange(30) % classes
-    head = solve_linear(x.astype(np.float32), y, classes, 0.05)
+    head = solve_linear(x.astype(dtype), y, classes, 0.05)
     scaler = StandardScaler().fit(x)
     model = LogisticRegression(C=1 / (0.05 * 30), tol=1e-10, max_iter=10**4)
     model.fit(scaler.transform(x), y)
-    got = softmax(head(x.astype(np.float32)))
+    got = softmax(head(x.astype(dtype)))
     np.testing.assert_allclose(got, model.predict_proba(scaler.transform(x)), atol=1e-4)
 
 
