@@ -92,10 +92,8 @@ def adapt(
     app.subset = subset
     if test is not None:
         engine = Engine(backbone, {"app": app})
-        notes = Notes()
-        engine.note_cut_entities("app", test_rows, source_name(test, "test"), notes)
-        notes.log()
-        scores = kind.score(test_rows, engine.predict_examples("app", test_rows))
+        where = source_name(test, "test")
+        scores = kind.score(test_rows, engine.predict_examples("app", test_rows, where))
         app.record["test"] = {
             "rows": len(test_rows),
             **{name: round(value, 2) for name, value in scores.items()},

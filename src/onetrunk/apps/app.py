@@ -121,10 +121,9 @@ class App:
         notes = Notes()
         columns = named_columns(text_column, label_column)
         rows = read_labelled(self.family, data, "test", notes, self.labels, columns)
-        engine = self._engine()
-        engine.note_cut_entities("app", rows, source_name(data, "test"), notes)
         notes.log()
-        predictions = engine.predict_examples("app", rows)
+        where = source_name(data, "test")
+        predictions = self._engine().predict_examples("app", rows, where)
         return evaluation_of(self.family, self.labels, rows, predictions)
 
     def save(self, folder: str | Path, overwrite: bool = False) -> None:

@@ -159,20 +159,31 @@ class Engine:
         batches = in_turn(streamed(texts), STREAM_TEXTS)
         yield from stream_results(batches, lambda batch: self._results(batch, apps))
 
-    def predict_examples(self, name: str, rows: Sequence[Any]) -> list[Any]:
-        """One app's predictions for examples of its family."""
-        return self.predict_all([name], rows)[name]
+    def predict_examples(self, name: str, rows: Sequence[Any], where: str = "") -> list[Any]:
+        """One app's predictions for examples of its family.
 
-    def predict_all(self, names: Sequence[str], rows: Sequence[Any]) -> dict[str, list[Any]]:
+        If the examples are labelled, ``where`` says where they come from: entities that no answer
+        can be right about are then logged (:meth:`Examples.note_cut_entities`).
+        """
+        return self.predict_all([name], rows, where)[name]
+
+    def predict_all(
+        self, names: Sequence[str], rows: Sequence[Any], where: str = ""
+    ) -> dict[str, list[Any]]:
         """:meth:`predict_examples` of several apps, by app; in one pass where they read windows of
         one length. Raises :class:`UserError` unless they are of one family."""
         predictions: dict[str, list[Any]] = {}
+        notes = Notes()
         if len(families := {self.app(name).family.name for name in names}) > 1:
             raise UserError(f"these apps are of several families: {', '.join(sorted(families))}")
         for max_length in sorted({self.app(name).max_length for name in names}):
             group = [name for name in names if self.apps[name].max_length == max_length]
             family = self.apps[group[0]].family
-            predictions |= self._run(group, {family.name: self._examples(family, rows, max_length)})
+            examples = self._examples(family, rows, max_length)
+            if where and not notes.found:  # units hardly depend on the length of windows
+                examples.note_cut_entities(where, notes)
+            predictions |= self._run(group, {family.name: examples})
+        notes.log()
         return {name: predictions[name] for name in names}
 
     def unit_probabilities(self, name: str, rows: Sequence[Any]) -> list[OfUnits]:
@@ -189,12 +200,6 @@ class Engine:
             probabilities.append(OfUnits(units, app.family.probabilities(logits.float())))
         return probabilities
 
-    def note_cut_entities(self, name: str, rows: Sequence[Any], where: str, notes: Notes) -> None:
-        """Note entities of labelled examples that no answer can be right about:
-        :meth:`~onetrunk.apps.windows.Examples.note_cut_entities`."""
-        app = self.app(name)
-        self._examples(app.family, rows, app.max_length).note_cut_entities(where, notes)
-
     def score(self, name: str, rows: Sequence[Any], where: str) -> dict[str, float]:
         """Metrics of an app on labelled examples. Raises :class:`UserError` for an unseen label."""
         return self.score_all([name], rows, where)[name]
@@ -207,10 +212,7 @@ class Engine:
             family = self.app(name).family
             family.check_rows(rows, where)
             family.check_labels(rows, self.apps[name].labels, where)
-        notes = Notes()
-        self.note_cut_entities(names[0], rows, where, notes)
-        notes.log()
-        predictions = self.predict_all(names, rows)
+        predictions = self.predict_all(names, rows, where)
         return {name: self.apps[name].family.score(rows, predictions[name]) for name in names}
 
     def _examples(self, family: Family[Any, Any], rows: Sequence[Any], max_length: int) -> Examples:
