@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from onetrunk.cli.options import LabelColumn, TextColumn
+
 if TYPE_CHECKING:
     from onetrunk.apps.app import App
 
@@ -29,12 +31,8 @@ def adapt(
         Path | None, typer.Option(help="Rows for early stopping and choosing the penalty.")
     ] = None,
     test: Annotated[Path | None, typer.Option(help="Rows to score the finished app on.")] = None,
-    text_column: Annotated[
-        str | None, typer.Option(help="The column of texts, if it is not called text.")
-    ] = None,
-    label_column: Annotated[
-        str | None, typer.Option(help="The column of labels, if it is not called label.")
-    ] = None,
+    text_column: TextColumn = None,
+    label_column: LabelColumn = None,
     adapter: Annotated[
         str | None,
         typer.Option(

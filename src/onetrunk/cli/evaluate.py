@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from onetrunk.cli.options import LabelColumn, TextColumn
 from onetrunk.errors import UserError
 
 
@@ -15,19 +16,15 @@ def evaluate(
     name: Annotated[
         str | None, typer.Option("--app", help="The app of a bundle, if it holds several.")
     ] = None,
-    text_column: Annotated[
-        str | None, typer.Option(help="The column of texts, if it is not called text.")
-    ] = None,
-    label_column: Annotated[
-        str | None, typer.Option(help="The column of labels, if it is not called label.")
-    ] = None,
+    text_column: TextColumn = None,
+    label_column: LabelColumn = None,
     backbone: Annotated[
         str | None, typer.Option(help="Instead of the backbone that the app names.")
     ] = None,
 ) -> None:
     """Score an app on labelled rows, in percent; prints one JSON object.
 
-    Entities count only if every word and the type are right (strict IOB2, micro-averaged).
+    Entities count only if their characters and their type are right (micro-averaged).
     Labels give accuracy, macro and micro F1; ratings correlations and the mean error. Long texts
     are read in overlapping windows.
 
