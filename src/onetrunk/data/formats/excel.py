@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import date, time
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,14 @@ def workbook(file: Path) -> Stream:
 
     Raises UserError if openpyxl is not installed, and for what is no workbook or has no header.
     """
-    rows = iter(_rows(file))
-    _, header = next(rows, (0, []))
+    sheet = _sheet(file)
+    _, header = next(_rows(sheet), (0, []))
     names = [str(name) for name in header if name is not None]
     if not names:
         raise UserError(f"{file} has no rows")
+    notes = Notes()
+    if len(sheet.parent.sheetnames) > 1:
+        notes.add("workbooks of which one sheet is read", f"{file}: {sheet.title!r}")
 
     def read(wanted: Sequence[str], optional: Sequence[str]) -> Iterator[Table]:
         places = {
@@ -27,30 +31,21 @@ def workbook(file: Path) -> Stream:
             for place, name in enumerate(header)
             if name is not None and str(name) in (*wanted, *optional)
         }
-        numbered = iter(_rows(file))
-        next(numbered)
-        for block in blocks(numbered):
+        for block in blocks(islice(_rows(_sheet(file)), 1, None)):
             columns = {
                 name: [cells[place] if place < len(cells) else None for _, cells in block]
                 for name, place in places.items()
             }
             yield Table(str(file), columns, [number for number, _ in block])
 
-    return Stream(str(file), names, read, notes=_notes(file), by_hand=True)
+    return Stream(str(file), names, read, notes, by_hand=True)
 
 
-def _rows(file: Path) -> Iterator[tuple[int, list[Any]]]:
+def _rows(sheet: Any) -> Iterator[tuple[int, list[Any]]]:
     """Yield the number and the cells of each row that is not empty."""
-    for number, cells in enumerate(_sheet(file).iter_rows(values_only=True), 1):
+    for number, cells in enumerate(sheet.iter_rows(values_only=True), 1):
         if any(cell is not None for cell in cells):
             yield number, [_plain(cell) for cell in cells]
-
-
-def _notes(file: Path) -> Notes:
-    notes, sheet = Notes(), _sheet(file)
-    if len(sheet.parent.sheetnames) > 1:
-        notes.add("workbooks of which one sheet is read", f"{file}: {sheet.title!r}")
-    return notes
 
 
 def _sheet(file: Path) -> Any:
@@ -62,10 +57,8 @@ def _sheet(file: Path) -> Any:
         book = load_workbook(file, read_only=True, data_only=True)
     except Exception as error:  # of zipfile, xml and openpyxl, without a class in common
         raise UserError(f"{file} cannot be read as an Excel file: {reason(error)}") from None
-    sheets = [sheet for sheet in book.worksheets if sheet.max_row and sheet.max_column]
-    return next(
-        (s for s in sheets if any(True for _ in s.iter_rows(max_row=2))), book.worksheets[0]
-    )
+    filled = (sheet for sheet in book.worksheets if next(_rows(sheet), None))
+    return next(filled, book.worksheets[0])
 
 
 def _plain(cell: Any) -> Any:
