@@ -348,6 +348,11 @@ def test_evaluate_a_bundle(run: Run, tmp_path: Path) -> None:
     assert result.code == 0, result.err
     app = run("evaluate", BUNDLE.parent / "apps" / "intent", "--data", data)
     assert json.loads(result.out) == json.loads(app.out)
+    renamed = tmp_path / "renamed.csv"
+    renamed.write_text(data.read_text().replace("text", "Said", 1).replace("label", "Kind", 1))
+    columns = ("--text-column", "Said", "--label-column", "Kind")
+    other = run("evaluate", BUNDLE, "--app", "intent", "--data", renamed, *columns)
+    assert json.loads(other.out) == json.loads(result.out)
     assert "name one by --app" in run("evaluate", BUNDLE, "--data", data).err
     assert (
         "did you mean 'intent'?" in run("evaluate", BUNDLE, "--data", data, "--app", "intend").err

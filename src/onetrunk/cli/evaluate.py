@@ -39,7 +39,7 @@ def evaluate(
     if (app / MANIFEST).exists():
         if backbone is not None:
             raise UserError(f"{app} is a bundle: it runs on its own backbone")
-        name, evaluation = evaluate_bundle(app, data, name)
+        name, evaluation = evaluate_bundle(app, data, name, text_column, label_column)
     else:
         if name is not None:
             raise UserError(f"{app} is an app folder; --app is for bundles")
