@@ -18,7 +18,7 @@ from tokenizers import Tokenizer
 from onetrunk.bundle.app import BundledApp
 from onetrunk.bundle.app_cache import AppCache, Loaded
 from onetrunk.bundle.layout import TOKENIZER, Bundle
-from onetrunk.bundle.sessions import Sessions, first_tokens
+from onetrunk.bundle.sessions import Sessions, token_states
 from onetrunk.data.alignment import Encoded, encode_windows
 from onetrunk.data.batching import STREAM_TEXTS, by_budget, in_turn
 from onetrunk.data.units import Units, units_of
@@ -181,7 +181,7 @@ class Runtime:
             if key not in gathered:
                 read = [state[slots.index(app.slot)] for state in states[-app.head_layers :]]
                 if app.per_word:
-                    gathered[key] = first_tokens(read, tokens)
+                    gathered[key] = token_states(read, tokens)
                 else:
                     gathered[key] = self._sessions.pooled(read, mask)
             counts = [*map(len, tokens)] if app.per_word else [1] * len(ids)

@@ -73,7 +73,7 @@ class Sessions:
         return np.concatenate([(weights @ state)[:, 0] for state in states], -1)
 
 
-def first_tokens(states: Sequence[np.ndarray], tokens: Sequence[Sequence[int]]) -> np.ndarray:
+def token_states(states: Sequence[np.ndarray], tokens: Sequence[Sequence[int]]) -> np.ndarray:
     """Some states ``(B, T, D)`` side by side, at the given tokens of each window: ``(U, n D)``."""
     windows = np.repeat(np.arange(len(tokens)), [*map(len, tokens)])
     places = np.array([*chain.from_iterable(tokens)], np.int64)
