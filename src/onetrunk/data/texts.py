@@ -99,6 +99,7 @@ class Texts:
     def _rows(self, table: Table) -> list[dict[str, Any]]:
         if table.records:
             return [{} if isinstance(row, UserError) else row for row in table.records]
-        names = [name for name in self._stream.names if name in table.columns]
+        kept = (self._column, *self._others)
+        names = [name for name in self._stream.names if name in kept and name in table.columns]
         columns = [table.columns[name] for name in names]
         return [dict(zip(names, cells, strict=True)) for cells in zip(*columns, strict=True)]
