@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -150,3 +152,43 @@ def test_a_workbook_that_cannot_be_read(tmp_path: Path) -> None:
     openpyxl.Workbook().save(file)
     with pytest.raises(UserError, match=r"a.xlsx has no rows"):
         read_classification(file)
+
+
+def test_token_rows_end_where_a_row_is_blank(tmp_path: Path) -> None:
+    rows = [["Oslo", "B-LOC"], ["calls", "O"], [], ["Ann", "B-PER"]]
+    assert read_ner(workbook(tmp_path / "a.xlsx", ["Word", "Tag"], rows)) == [
+        AnnotatedText("Oslo calls", ((0, 4, "LOC"),)), AnnotatedText("Ann", ((0, 3, "PER"),))
+    ]  # fmt: skip
+    file = workbook(tmp_path / "b.xlsx", ["Word", "Tag"], [["Oslo", "B-LOC"], ["calls", None]])
+    with pytest.raises(UserError, match=r"b.xlsx, row 3: 'Tag' is empty"):
+        read_ner(file)
+
+
+def test_the_first_sheet_that_holds_anything_is_read_and_said(tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    sheet = book.create_sheet("March")
+    for row in ([], ["text", "label"], ["hi", 3.0], [datetime.date(2026, 3, 1), "x"]):
+        sheet.append(row)
+    book.save(tmp_path / "a.xlsx")
+    notes = Notes()
+    assert read_classification(tmp_path / "a.xlsx", notes) == [
+        LabelledText("hi", ("3",)), LabelledText("2026-03-01T00:00:00", ("x",))
+    ]  # fmt: skip
+    assert "workbooks of which one sheet is read: 1" in notes.lines()[-1]
+    assert "'March'" in notes.lines()[-1]
+
+
+def test_without_openpyxl_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    file = tmp_path / "a.xlsx"
+    file.touch()
+    file.write_bytes(b"x")
+    with pytest.raises(UserError, match=r"need openpyxl: pip install onetrunk\[excel\]"):
+        read_classification(file)
+
+
+def test_a_table_without_entities_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text("id,text\n1,a desk\n2,a lamp\n")
+    with pytest.raises(UserError, match="none with words that occur in 'text'; columns: id, text"):
+        read_ner(file)
