@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
@@ -35,6 +35,8 @@ class Located:
     hub: tuple[str, str | None] | None = None
     split: str = "train"
     memory: InMemory | None = None
+    namesakes: tuple[Path, ...] = field(default=(), compare=False)
+    """Other files of the folder, whose names begin as that of the split."""
 
     def __str__(self) -> str:
         """Return the name for messages: the file, the folder, or the data set of the hub."""
@@ -80,7 +82,10 @@ def locate(spec: Spec, split: str = "train") -> Located:
         return Located(short, (), (name, config or None), split)
     path, absolute = Path(spec), Path(os.path.abspath(spec))
     if path.is_dir():
-        return Located(absolute.name, tuple(_files(path, split)), split=split)
+        files = _files(path, split)
+        beside = [file for file in data_files(path) if file not in files]
+        namesakes = [file for file in beside if file.name.lower().startswith(split)]
+        return Located(absolute.name, tuple(files), split=split, namesakes=tuple(namesakes))
     if not path.exists():
         missing(path)
     name = absolute.parent.name if stem_of(absolute) == split else stem_of(absolute)
