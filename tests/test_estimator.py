@@ -2,6 +2,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -19,6 +20,7 @@ from onetrunk.apps.load import load_apps_and_backbone
 from onetrunk.data.rows import LabelledText
 from onetrunk.errors import UserError
 from onetrunk.estimator import TextEstimator
+from onetrunk.estimator_rows import InvalidInput
 from onetrunk.families import family
 from onetrunk.model.backbone import Backbone
 from onetrunk.storage import atomic_folder
@@ -108,7 +110,7 @@ def test_entities(tiny_backbone: Backbone, sentences: Any) -> None:
     assert "family 'ner' has no probabilities" in str(refused.value.__cause__)
     with pytest.raises(UserError, match="1 tags for the 2 words 'in york'"):
         made.score([["in", "york"]], [["O"]])
-    with pytest.raises(UserError, match="tag 'LOC' is not IOB2"):
+    with pytest.raises(UserError, match="y, row 1: tag 1 'LOC' is not O, B-type or I-type"):
         made.fit([["york"]], [["LOC"]])
 
 
@@ -122,6 +124,8 @@ def test_several_labels_and_ratings(tiny_backbone: Backbone) -> None:
     grid = np.array([[label in labels for label in many.classes_] for labels in y])
     of_grid = TextEstimator(tiny_backbone, "multi-label", "linear", l2=1e-3)
     assert (of_grid.fit(X, csr_matrix(grid.astype(int))).predict(X) == grid).all()
+    of_grid.fit(X, grid.astype(int).tolist())
+    assert (np.array(of_grid.predict(X)) == grid).all()
     assert f1_score(grid, many.predict_proba(X) >= 0.5, average="micro") == 1.0
     stars = TextEstimator(tiny_backbone, "rating", "linear").fit(X, [len(labels) for labels in y])
     assert stars.predict(X).shape == (10,)
@@ -153,3 +157,35 @@ def test_what_cannot_be_used_is_refused(tiny_backbone: Backbone) -> None:
         TextEstimator(tiny_backbone, adapter="lroa").fit(["a", "b"], ["x", "y"])
     with pytest.raises(UserError, match=r"y, row 2: .* is no number"):
         TextEstimator(tiny_backbone, "rating").fit(["a", "b"], [1, "x"])
+
+
+@pytest.mark.parametrize(
+    ("family", "text", "answer", "message"),
+    [
+        ("tc", "ada", pd.NaT, "is no answer"),
+        ("tc", "ada", pd.NA, "is no answer"),
+        ("tc", "ada", ["x"], "is no label"),
+        ("tc", "ada", "", "is no label"),
+        ("multi-label", "ada", 3, "is one label; pass a list"),
+        ("multi-label", "ada", np.int64(3), "is one label; pass a list"),
+        ("multi-label", "ada", {"x": 0}, "is one label; pass a list"),
+        ("multi-label", "ada", ["x", None], "None is no label"),
+        ("multi-label", "ada", [float("nan")], "nan is no label"),
+        ("ner", "ada", 3, "is no list of spans or tags"),
+        ("ner", "ada", (0, 3, "P"), "0 is no .start, end, type. of the text"),
+        ("ner", "ada", [{"start": 0, "end": 3, "label": "P"}], "is no .start, end, type."),
+        ("ner", "ada", [("0", "3", "P")], "is no .start, end, type. of the text"),
+        ("ner", "ada", [(0, 2.5, "P")], "is no .start, end, type. of the text"),
+        ("ner", "ada", [(0, 3, None)], "is no .start, end, type. of the text"),
+        ("ner", "ada", [(0, 2, "P"), (1, 3, "L")], "overlap; keep one of them"),
+        ("nested-ner", "ada", [(0, 2, "P"), (1, 3, "P")], "overlap; keep one of them"),
+        ("ner", ["ada"], [None], "tag None is no string"),
+        ("ner", ["ada"], [1], "tag 1 is no string"),
+        ("ner", ["ada"], ["I-P"], "tag 1 'I-P' does not continue an entity"),
+    ],
+)
+def test_odd_answers_are_refused(
+    tiny_backbone: Backbone, family: str, text: Any, answer: Any, message: str
+) -> None:
+    with pytest.raises(InvalidInput, match=f"^y, row 1: .*{message}"):
+        TextEstimator(tiny_backbone, family, "linear").fit([text], [answer])

@@ -1,12 +1,16 @@
 """From scikit-learn's ``X`` and ``y`` to a family's examples, and from predictions to ``y``."""
 
+from collections.abc import Collection, Mapping
+from itertools import pairwise
+from operator import index, itemgetter
 from typing import Any
 
 import numpy as np
 from sklearn.utils.validation import column_or_1d
 
 from onetrunk.data.iob import tags_of_words
-from onetrunk.data.rows import AnnotatedText, LabelledText
+from onetrunk.data.rows import AnnotatedText, Entity, LabelledText
+from onetrunk.data.schemes import Converter
 from onetrunk.errors import UserError
 from onetrunk.families.base import Family
 from onetrunk.interface import listed
@@ -36,6 +40,8 @@ def answers_of(family: Family[Any, Any], y: Any, where: str) -> tuple[list[Any],
         y = y.toarray()
     if y is None:
         raise InvalidInput(f"{where}: requires y to be passed, but the target y is None")
+    if family.name == "multi-label" and _is_indicator(y):
+        y = np.asarray(y)
     if family.name != "multi-label" or getattr(y, "ndim", 1) != 2:
         if family.name not in WORD_FAMILIES and getattr(y, "ndim", 1) == 2:
             y = column_or_1d(y, warn=True)
@@ -65,7 +71,7 @@ def labelled_rows(family: Family[Any, Any], X: Any, answers: list[Any], where: s
     make = _with_entities if family.name in WORD_FAMILIES else _with_labels
     rows = []
     for number, (item, answer) in enumerate(zip(items, answers, strict=True), start=1):
-        if answer is None or (isinstance(answer, float) and not np.isfinite(answer)):
+        if _is_missing(answer):
             raise InvalidInput(
                 f"{where}, row {number}: {answer!r} is no answer (NaN, infinity or nothing); leave "
                 "such rows out of X and y"
@@ -91,8 +97,11 @@ def answer_of(family: Family[Any, Any], item: Any, row: Any, prediction: Any) ->
 
 def _with_labels(family: Family[Any, Any], item: Any, answer: Any, number: int) -> LabelledText:
     labels = answer if family.name == "multi-label" else [answer]
-    if isinstance(labels, str) or not _iterable(labels):
+    if isinstance(labels, str | Mapping) or not _iterable(labels):
         raise InvalidInput(f"y, row {number}: {labels!r} is one label; pass a list of labels")
+    for label in labels:
+        if _is_missing(label) or _iterable(label) or label == "":
+            raise InvalidInput(f"y, row {number}: {label!r} is no label; pass strings or numbers")
     if family.name == "tc" and isinstance(answer, float) and answer != int(answer):
         raise InvalidInput(
             f"y, row {number}: Unknown label type: continuous ({answer}); a number for a text is "
@@ -102,25 +111,63 @@ def _with_labels(family: Family[Any, Any], item: Any, answer: Any, number: int) 
 
 
 def _with_entities(family: Family[Any, Any], item: Any, answer: Any, number: int) -> AnnotatedText:
+    where = f"y, row {number}"
+    if not isinstance(answer, Collection) or isinstance(answer, str | Mapping):
+        raise InvalidInput(f"{where}: {answer!r:.60} is no list of spans or tags")
     if isinstance(item, str):
-        for span in answer:
-            if len(span) != 3 or not 0 <= span[0] < span[1] <= len(item):
-                raise InvalidInput(
-                    f"y, row {number}: {span!r} is no (start, end, type) of the text"
-                )
-        spans = sorted((int(start), int(end), str(name)) for start, end, name in answer)
-        return AnnotatedText(item, tuple(spans))
+        spans = [_span(value, item, where) for value in answer]
+        layer = itemgetter(2) if family.name == "nested-ner" else lambda _: ""
+        for one, other in pairwise(sorted(spans, key=lambda span: (layer(span), span))):
+            if layer(one) == layer(other) and one[1] > other[0]:
+                raise InvalidInput(f"{where}: {one} and {other} overlap; keep one of them")
+        return AnnotatedText(item, tuple(sorted(spans)))
     words = _words(item, number)
     if family.name != "ner":
         raise InvalidInput(f"X, row {number}: family {family.name!r} takes texts, not words")
     if len(answer) != len(words):
         raise InvalidInput(
-            f"{len(answer)} tags for the {len(words)} words {' '.join(words)[:60]!r}"
+            f"{where}: {len(answer)} tags for the {len(words)} words {' '.join(words)[:60]!r}"
         )
     for tag in answer:
-        if tag != "O" and tag[:2] not in ("B-", "I-"):
-            raise InvalidInput(f"tag {tag!r} is not IOB2: O, B-TYPE or I-TYPE")
-    return AnnotatedText.from_words(words, answer)
+        if not isinstance(tag, str):
+            raise InvalidInput(f"{where}: tag {tag!r:.60} is no string")
+    try:
+        tags = Converter("iob2").convert([str(tag) for tag in answer], lambda _: where)
+    except UserError as error:
+        raise InvalidInput(str(error)) from None
+    return AnnotatedText.from_words(words, tags)
+
+
+def _span(value: Any, text: str, where: str) -> Entity:
+    try:
+        start, end, name = value
+        start, end = index(start), index(end)
+    except (TypeError, ValueError):
+        start, end, name = 0, 0, None
+    if not (isinstance(name, str) and name and 0 <= start < end <= len(text)):
+        raise InvalidInput(f"{where}: {value!r:.60} is no (start, end, type) of the text")
+    return start, end, str(name)
+
+
+def _is_missing(value: Any) -> bool:
+    """Whether a value is None, NaN, infinite or one of pandas' marks of nothing."""
+    if value is None or (isinstance(value, float) and not np.isfinite(value)):
+        return True
+    return type(value).__name__ in ("NAType", "NaTType")  # pandas need not be installed
+
+
+def _is_indicator(y: Any) -> bool:
+    """Whether lists are the rows of an indicator matrix: as lists of labels, each would have the
+    labels 0 and 1, or one of them twice."""
+    if not (isinstance(y, list | tuple) and all(isinstance(row, list | tuple) for row in y)):
+        return False
+    widths = {len(row) for row in y}
+    cells = [cell for row in y for cell in row]
+    return (
+        len(widths) == 1
+        and min(widths) > 1
+        and all(isinstance(cell, int | np.integer | np.bool_) and cell in (0, 1) for cell in cells)
+    )
 
 
 def _text(item: Any, number: int) -> str:
@@ -141,4 +188,4 @@ def _sequence(values: Any) -> list[Any]:
 
 
 def _iterable(values: Any) -> bool:
-    return hasattr(values, "__iter__") or hasattr(values, "__array__")
+    return not np.isscalar(values) and (hasattr(values, "__iter__") or hasattr(values, "__array__"))

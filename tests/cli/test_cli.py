@@ -468,3 +468,10 @@ def test_a_usage_error_exits_with_2(run: Run) -> None:
     result = run("adapt", "--nope")
     assert result.code == 2
     assert "No such option: --nope" in result.err
+
+
+def test_what_the_system_refuses_is_one_line(run: Run, tmp_path: Path) -> None:
+    out = tmp_path / ("a" * 300)
+    result = run("adapt", "x", "--family", "tc", "--train", tmp_path, "--out", out)
+    assert result.code == 2
+    assert result.err == f"error: {out}: File name too long\n"

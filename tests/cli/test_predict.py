@@ -144,3 +144,13 @@ def test_output_is_utf8_whatever_the_terminal(form: str) -> None:
     command = [sys.executable, "-m", "onetrunk", "predict", str(BUNDLE), "--format", form]
     done = subprocess.run([*command, "--text", "日本 😀"], env=odd, capture_output=True, check=True)
     assert "日本 😀" in done.stdout.decode("utf-8")
+
+
+def test_arguments_are_utf8_whatever_the_locale() -> None:
+    odd = {**os.environ, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"}
+    command = [sys.executable, "-m", "onetrunk", "predict", str(BUNDLE), "--text"]
+    done = subprocess.run([*command, "日本 😀"], env=odd, capture_output=True, check=True)
+    assert "日本 😀" in done.stdout.decode("utf-8")
+    done = subprocess.run([*command, b"caf\xe9"], env=odd, capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr.decode() == "error: the text 'caf\\udce9' is not UTF-8\n"

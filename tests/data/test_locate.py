@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from onetrunk.data.locate import Located, find_file, locate
+from onetrunk.data.notes import Notes
+from onetrunk.data.sources import read_classification
 from onetrunk.errors import UserError
 
 SUFFIXES = (
@@ -79,6 +81,18 @@ def test_several_answers(tmp_path: Path) -> None:
     fails(tmp_path, "F holds test.conll and test.csv; name the file to read", "test")
     fails(tmp_path, "F holds train.jsonl and train-1.jsonl; name the file to read")
     fails(tmp_path, "F holds dev.csv and dev/; name the file to read", "dev")
+
+
+def test_files_named_like_the_split_are_noted(tmp_path: Path) -> None:
+    for name in ("train.jsonl", "train2.jsonl", "Train.jsonl", "test.jsonl"):
+        (tmp_path / name).write_text('{"text": "a", "label": "x"}\n')
+    notes = Notes()
+    assert len(read_classification(tmp_path, notes)) == 1
+    listed = f"{tmp_path / 'Train.jsonl'}, {tmp_path / 'train2.jsonl'}"
+    assert notes.lines() == [f"files named like the split 'train', not read: 2 ({listed})"]
+    notes = Notes()
+    read_classification(tmp_path / "train.jsonl", notes)
+    assert notes.lines() == []
 
 
 def test_shards(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from transformers import (
     ElectraForPreTraining,
 )
 
+from onetrunk import adapt
 from onetrunk.corpora.teacher import load_teacher
 from onetrunk.errors import UserError
 from onetrunk.model import loading
@@ -320,6 +321,9 @@ def test_weights_that_are_whole_numbers_are_refused(copy: Path) -> None:
 def test_large_weights_are_numbers(copy: Path) -> None:
     edit_weights(copy, lambda t: t["encoder.layer.1.output.dense.weight"].fill_(3e38))
     assert load_encoder(str(copy)).depth == 3
+    rows = [("book a table", "a"), ("play a song", "b")]
+    with pytest.raises(UserError, match="the encoder's states hold NaN or infinity"):
+        adapt(str(copy), "tc", train=rows, adapter="linear")
 
 
 @pytest.mark.parametrize(
@@ -387,6 +391,15 @@ def test_a_tokenizer_that_is_missing_or_damaged(copy: Path) -> None:
     file.write_text(content)
     (copy / "tokenizer_config.json").write_text("{")
     refused(copy, "tokenizer.json or tokenizer_config.json cannot be read")
+
+
+def test_a_tokenizer_without_a_token_for_the_unknown(copy: Path) -> None:
+    file = copy / "tokenizer.json"
+    content = json.loads(file.read_text())
+    del content["model"]["vocab"]["[UNK]"]
+    content["added_tokens"] = []
+    file.write_text(json.dumps(content))
+    refused(copy, "tokenizer.json has no token for characters that it does not know")
 
 
 def test_a_tokenizer_without_special_tokens(copy: Path) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -157,6 +158,8 @@ class AppTask:
         """The best linear head on the states as they are now; from here on they are read as it
         reads them."""
         features = torch.cat(self._features(self.trunk)).numpy()
+        if not np.isfinite(features).all():
+            raise UserError("the encoder's states hold NaN or infinity: its weights are damaged")
         targets, loss = torch.cat(self.targets).numpy(), self.family.head_loss
         classes, l2 = self.family.classes(self.data.labels), self.settings.l2
         l2 = self.family.penalty if l2 is None else l2

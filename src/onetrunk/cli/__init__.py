@@ -69,6 +69,11 @@ def _guarded(verb: Callable[..., None]) -> Callable[..., None]:
                 f"this needs {error.name}: pip install '{extra_of(error.name)}'",
             )
             raise typer.Exit(USER_ERROR) from None
+        except OSError as error:
+            if error.filename is None:  # a closed pipe, which is no error
+                raise
+            say("error:", "bold red", f"{error.filename}: {error.strerror}")
+            raise typer.Exit(USER_ERROR) from None
         except KeyboardInterrupt as stop:
             say("interrupted:", "bold", str(stop) or "nothing was written")
             raise typer.Exit(INTERRUPTED) from None

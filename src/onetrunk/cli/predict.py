@@ -83,7 +83,7 @@ def predict(
     if format not in FORMATS:
         raise UserError(f"--format {format!r} is unknown; {nearest(format, FORMATS)}")
     folders, given = _folders_and_texts(apps)
-    given = [*(text or []), *given]
+    given = [_in_utf8(argument) for argument in (*(text or []), *given)]
     if STDIN in apps:
         if input is not None and str(input) != STDIN:
             raise UserError(f"- and --input {input}: name one of them")
@@ -131,6 +131,19 @@ def predict(
         wrote(f"{out}  {run.answered + run.failed:,} rows")
     elif not run.answered + run.failed:
         raise UserError(f"{input} has no rows")
+
+
+def _in_utf8(argument: str) -> str:
+    """An argument as it was typed, if Python could not decode it by the locale."""
+    try:
+        argument.encode()
+        return argument
+    except UnicodeEncodeError:
+        pass
+    try:
+        return os.fsencode(argument).decode()
+    except UnicodeError:
+        raise UserError(f"the text {argument!a:.60} is not UTF-8") from None
 
 
 def _folders_and_texts(arguments: list[str]) -> tuple[list[Path], list[str]]:

@@ -37,6 +37,8 @@ class Located:
     memory: InMemory | None = None
     columns: Mapping[str, str] = field(default_factory=dict, hash=False)
     """The columns in place of ``text`` and ``label``: ``{"text": "Message"}``."""
+    namesakes: tuple[Path, ...] = field(default=(), compare=False)
+    """Other files of the folder, whose names begin as that of the split."""
 
     def __str__(self) -> str:
         """Return the name for messages: the file, the folder, or the data set of the hub."""
@@ -82,7 +84,10 @@ def locate(spec: Spec, split: str = "train") -> Located:
         return Located(short, (), (name, config or None), split)
     path, absolute = Path(spec), Path(os.path.abspath(spec))
     if path.is_dir():
-        return Located(absolute.name, tuple(_files(path, split)), split=split)
+        files = _files(path, split)
+        beside = [file for file in data_files(path) if file not in files]
+        namesakes = [file for file in beside if file.name.lower().startswith(split)]
+        return Located(absolute.name, tuple(files), split=split, namesakes=tuple(namesakes))
     if not path.exists():
         missing(path)
     name = absolute.parent.name if stem_of(absolute) == split else stem_of(absolute)

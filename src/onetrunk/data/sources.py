@@ -191,6 +191,8 @@ def _stream(
         findings = None if notes is None else Findings(notes)
         is_empty = True
         noted = Notes() if notes is None else notes
+        for file in located.namesakes:
+            noted.add(f"files named like the split {located.split!r}, not read", str(file))
         for stream in streams:
             stream = with_usual_names(stream, located.columns, guessed, noted)
             tables, row_of = reader(stream, noted)

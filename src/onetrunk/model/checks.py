@@ -69,7 +69,8 @@ def check_weights(model: Any, info: dict[str, Any], source: str) -> None:
 
 
 def check_tokenizer(model: Any, tokenizer: Any, source: str) -> None:
-    """Refuse a tokenizer that is not fast, or whose tokens the model does not know."""
+    """Refuse a tokenizer that is not fast, that cannot read every text, or whose tokens the model
+    does not know."""
     vocabulary = tokenizer.get_vocab()
     # Without its files transformers makes up a tokenizer that knows only the special tokens.
     if not tokenizer.is_fast or set(vocabulary) <= set(tokenizer.all_special_tokens):
@@ -81,6 +82,8 @@ def check_tokenizer(model: Any, tokenizer: Any, source: str) -> None:
             "with one of the others could not be read; resize the embedding, or use the tokenizer "
             "that the model was trained with"
         )
+    with explained(source, f"{TOKENIZER} has no token for characters that it does not know"):
+        tokenizer("\N{CUNEIFORM SIGN A}")
 
 
 def check_special_tokens(tokenizer: Any, source: str) -> None:

@@ -127,6 +127,9 @@ def test_number_signs_everywhere(tmp_path: Path) -> None:
     [
         ("1 O\n2 O\n\n1 O\n2 B-X\n",
          "F:1: the first column counts words, none holds them; write token, tag"),
+        ("0\tAda\tB-PER\n0\tsang\tO\n1\tBob\tB-PER\n",
+         "F:1: the first column holds numbers alone, no words; write token, tag, and a blank line "
+         "after each sentence"),
         ("token\tpos\na\tNN\n", "F:1: the row of names has no column 'NER'; columns: pos, token"),
         ("a O\n\n# one two O\nb O\n", "F:3: 4 columns but line 1 has 2 ('# one two O')"),
         ("# only a comment\n", "F has no rows"),
@@ -134,3 +137,11 @@ def test_number_signs_everywhere(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_bad_layouts(tmp_path: Path, content: str, message: str) -> None:
     fails(tmp_path / "a.conll", content, message)
+
+
+def test_a_file_without_blank_lines(tmp_path: Path) -> None:
+    notes, file = Notes(), tmp_path / "a.conll"
+    file.write_text("Ada B-PER\n" + "sang O\n" * 1000)
+    read_ner(file, notes)
+    what = "sentences of more than 1000 words; a blank line ends a sentence"
+    assert notes.lines() == [f"{what}: 1 ({file}:1)"]

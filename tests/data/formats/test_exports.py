@@ -116,6 +116,13 @@ def test_choices_and_other_answers(tmp_path: Path) -> None:
     ]
     file = written(tmp_path / "a.jsonl", rows)
     assert read_classification(file) == [LabelledText("a", ("X", "Y"))]
+    rows = [
+        {"text": "a", "options": options, "accept": ["X"], "answer": "accept"},
+        {"text": "b", "options": options, "answer": "accept"},
+        {"answer": "ignore"},
+    ]
+    want = [LabelledText("a", ("X",)), LabelledText("b", ())]
+    assert read_classification(written(tmp_path / "a.jsonl", rows)) == want
     rows = [{"text": "the capital?", "label": "geo", "answer": "Paris"}]
     assert read_classification(written(file, rows)) == [LabelledText("the capital?", ("geo",))]
 
@@ -236,6 +243,22 @@ def test_short_export(tmp_path: Path) -> None:
     assert read_classification(written(file, rows)) == want_labels
 
 
+def test_short_export_of_other_controls(tmp_path: Path) -> None:
+    span = {"start": 0, "end": 3, "text": "Ada", "labels": ["P"]}
+    rows = [
+        {"text": "Ada", "id": 1, "name": [span], "tone": "good", "annotator": 1, "lead_time": 2},
+        {"text": "nobody", "id": 2, "annotator": 1},
+    ]
+    file = written(tmp_path / "a.json", rows)
+    assert [row.entities for row in read_ner(file)] == [((0, 3, "P"),), ()]
+    assert read_classification(file) == [LabelledText("Ada", ("good",))]
+    table = tmp_path / "a.csv"
+    table.write_text("text,id,tone,annotator\na,1,good,1\nb,2,,1\n")
+    assert read_classification(table) == [LabelledText("a", ("good",))]
+    with pytest.raises(UserError, match="has no column 'label'; columns: annotator, id, text"):
+        read_ner(written(tmp_path / "a.json", rows[1:]))
+
+
 # Doccano
 
 
@@ -256,6 +279,11 @@ def test_offsets_are_understood_by_all_spans_of_a_file(tmp_path: Path) -> None:
     notes = Notes()
     assert read_ner(written(file, rows), notes)[0].entities == ((5, 8, "P"),)
     assert list(texts_of(notes)) == ["duplicate rows (same text and labels)"]
+    notes = Notes()  # without a space or letters that make a word, both may be right
+    read_ner(written(file, [{"text": "🎉東京へ", "label": [[2, 3, "L"]]}]), notes)
+    assert list(texts_of(notes)) == [
+        "texts with span offsets that may be characters or UTF-16 units, read as characters"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,11 @@ class Counting:
         return self._against[_UTF16] < self._against[_AS_WRITTEN]
 
     @property
+    def is_open(self) -> bool:
+        """Whether the spans show nothing about this."""
+        return self._against[_UTF16] == self._against[_AS_WRITTEN]
+
+    @property
     def hint(self) -> str:
         """What may be wrong with offsets that do not fit, in brackets; empty if unknown."""
         best = min(_SHIFTS, key=lambda hint: self._against[hint])
@@ -97,13 +102,13 @@ def _spans(
     if marks and max(text, default="") > "\uffff":
         units = text.encode("utf-16-le")
         converted = [mark.in_characters(units) for mark in marks]
-        if (
-            converted != marks
-            and _fit(converted, text)
-            and (not _fit(marks, text) or counting.in_utf16)
-        ):
-            notes.add("texts with span offsets in UTF-16 units, converted to characters", where)
-            marks = converted
+        if converted != marks and _fit(converted, text):
+            if not _fit(marks, text) or counting.in_utf16:
+                notes.add("texts with span offsets in UTF-16 units, converted to characters", where)
+                marks = converted
+            elif counting.is_open:
+                notes.add("texts with span offsets that may be characters or UTF-16 units, read as "
+                          "characters", where)  # fmt: skip
     spans = []
     for item, (mark, value) in enumerate(zip(marks, values, strict=True), 1):
         if why := mark.fault(text):

@@ -21,6 +21,8 @@ _TAG = ("NER", "NER_TAG", "NER_TAGS", "TAG", "TAGS", "LABEL", "NE-COARSE-LIT")
 _CONLL_U_WIDTH = 10
 _HEAD = 1000
 """How many lines show the layout of a file."""
+_LONG = 1000
+"""How many words no sentence has: more of them are a file without blank lines."""
 
 _Line = tuple[int, list[str]]
 """The number of a line and its cells."""
@@ -61,6 +63,10 @@ def conll(file: Path) -> Stream:
 
     def read(names: Sequence[str], optional: Sequence[str]) -> Iterator[Table]:
         for block in blocks(_sentences(file, layout)):
+            for rows in block:
+                if len(rows) > _LONG:
+                    what = f"sentences of more than {_LONG} words; a blank line ends a sentence"
+                    notes.add(what, f"{file}:{rows[0][0]}")
             columns = {
                 "tokens": [[cells[layout.token] for _, cells in rows] for rows in block],
                 "ner_tags": [[cells[layout.tag] for _, cells in rows] for rows in block],
@@ -148,6 +154,11 @@ def _by_content(file: Path, layout: _Layout, rows: Sequence[_Line], notes: Notes
         raise UserError(
             f"{where}: the first column counts words, none holds them; write token, tag"
         )
+    if not counts and layout.width > 2 and _are_sentence_numbers(sentences):
+        raise UserError(
+            f"{where}: the first column holds numbers alone, no words; write token, tag, and a "
+            "blank line after each sentence"
+        )
     if counts and layout.width > 2:
         layout = layout._replace(id=0, token=1)
         rows = [row for row in rows if row[1][0].isdecimal()]
@@ -182,6 +193,12 @@ def _runs(rows: Sequence[_Line]) -> list[list[str]]:
         runs[-1].append(cells[0])
         before = number
     return runs
+
+
+def _are_sentence_numbers(runs: Sequence[Sequence[str]]) -> bool:
+    """Whether the first cells are numbers, of which one stands in several lines of a run."""
+    is_repeated = any(len(set(run)) < len(run) for run in runs)
+    return is_repeated and all(cell.isdecimal() for run in runs for cell in run)
 
 
 def _counts(cells: Sequence[str]) -> bool:

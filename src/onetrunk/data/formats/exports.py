@@ -13,6 +13,8 @@ from onetrunk.data.formats.table import Stream, Table
 from onetrunk.data.notes import Notes
 from onetrunk.errors import UserError
 
+_LISTS = ("spans", "accept")
+
 
 def plain_columns(stream: Stream, notes: Notes, annotated: bool = True) -> Stream:
     """Convert the records of a tool to rows of simple columns; return other streams as they are.
@@ -42,12 +44,12 @@ def plain_columns(stream: Stream, notes: Notes, annotated: bool = True) -> Strea
 def _answered(stream: Stream, notes: Notes) -> Stream:
     """Leave out the rows of Prodigy that an annotator rejected or ignored.
 
-    A row without ``spans`` in a file that has some is a text without entities.
+    They need no other column. An accepted row without ``spans`` or ``accept`` in a file that has
+    some is a text without entities or choices.
     """
 
     def read(names: Sequence[str], optional: Sequence[str]) -> Iterator[Table]:
-        required = [name for name in names if name != "spans"]
-        for table in stream.tables(*required, optional=(*optional, "spans", "answer")):
+        for table in stream.tables(optional=(*names, *optional, *_LISTS, "answer")):
             rows = []
             for row, answer in enumerate(table.columns["answer"]):
                 if answer in ("reject", "ignore"):
@@ -57,7 +59,8 @@ def _answered(stream: Stream, notes: Notes) -> Stream:
             columns = {
                 name: [column[row] for row in rows] for name, column in table.columns.items()
             }
-            columns["spans"] = [[] if spans is None else spans for spans in columns["spans"]]
+            for name in _LISTS:
+                columns[name] = [[] if cell is None else cell for cell in columns[name]]
             yield Table(table.source, columns, [table.numbers[row] for row in rows], table.in_lines)
 
     return Stream(stream.source, stream.names, read)

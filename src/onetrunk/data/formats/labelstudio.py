@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from onetrunk.data.formats.table import Stream, Table, show, wrong
+from onetrunk.data.formats.table import Stream, Table, no_column, show, wrong
 from onetrunk.data.notes import Notes
 from onetrunk.errors import UserError
 
@@ -51,25 +51,35 @@ def tasks(stream: Stream, column: str, annotated: bool, notes: Notes) -> Stream:
 def short_tasks(stream: Stream, notes: Notes) -> Stream:
     """Return the rows of the short export (JSON-MIN) as :func:`tasks` does.
 
-    A row without a label is a text without entities, if it has an annotator.
+    The labels are in a column of a usual name, or in those between ``id`` and ``annotator``, which
+    have the names of the project's controls. A row without a label is a text without entities, if
+    it has an annotator.
     """
-    column = next((name for name in _MIN_LABELS if name in stream.names), "label")
+    usual = [name for name in _MIN_LABELS if name in stream.names][:1]
+    ordered = list(stream.names)
+    first = ordered.index("id") + 1 if "id" in ordered else 0
+    controls = usual or ordered[first : ordered.index("annotator")]
+    controls = [name for name in controls if name != "text"]
+    if not controls:
+        raise no_column(f"{stream.source} has", "label", stream.names)
 
     def read(names: Sequence[str], optional: Sequence[str]) -> Iterator[Table]:
         present: set[str] = set()
-        for table in stream.tables("text", "annotator", optional=(column,)):
+        for table in stream.tables("text", "annotator", optional=controls):
             columns: dict[str, list[Any]] = {name: [] for name in ("text", *_MARKS)}
             numbers = []
-            for row, value in enumerate(table.columns[column]):
-                where, annotator = table.at(row), table.columns["annotator"][row]
-                if value is None and (annotator is None or "choices" in names):
+            for row, annotator in enumerate(table.columns["annotator"]):
+                where = table.at(row)
+                result = [
+                    {"value": value, "from_name": name}
+                    for name in controls
+                    for value in _short_values(table.columns[name][row])
+                ]
+                if not result and (annotator is None or "choices" in names):
                     notes.add("tasks without an annotation, left out", where)
                     continue
                 text = _paragraphs({"text": table.columns["text"][row]}, where)
-                items = value if isinstance(value, list) else [] if value is None else [value]
-                if not all(isinstance(item, dict) for item in items):
-                    items = [{"choices": items}]
-                spans, choices = _read([{"value": item} for item in items], text, where, notes)
+                spans, choices = _read(result, text, where, notes)
                 _append(columns, "\n".join(text), spans, choices)
                 numbers.append(table.numbers[row])
             present |= {name for name in _MARKS if any(columns[name])}
@@ -77,6 +87,12 @@ def short_tasks(stream: Stream, notes: Notes) -> Stream:
         _check_marks(stream, present, names)
 
     return Stream(stream.source, ["text", *_MARKS], read)
+
+
+def _short_values(cell: Any) -> list[dict[str, Any]]:
+    """Return the values that the short export writes as regions, a choice or a list of these."""
+    values = cell if isinstance(cell, list) else [] if cell in (None, "") else [cell]
+    return values if all(isinstance(value, dict) for value in values) else [{"choices": values}]
 
 
 def _check_marks(stream: Stream, present: set[str], names: Sequence[str]) -> None:
