@@ -6,9 +6,10 @@ import json
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from onetrunk.adaptation.adapt import read_data
+from onetrunk.adaptation.adapt import read_data, split_options
 from onetrunk.adaptation.draws import Draw, draw_rows
 from onetrunk.apps.app import Subset
 from onetrunk.data.notes import Notes
@@ -90,3 +91,9 @@ def test_a_draw_that_leaves_one_label() -> None:
     notes = Notes()
     read_data(family("tc"), rows, None, Draw(rows=20), 0, notes)
     assert notes.lines() == ["labels without a row among those drawn: 1 (the train rows: 'rare')"]
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    settings, draw = split_options({"rank": np.int64(4), "rows": np.int32(20), "fraction": None})
+    assert (settings.rank, draw.rows) == (4, 20)
+    assert type(settings.rank) is type(draw.rows) is int

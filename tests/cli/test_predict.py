@@ -57,6 +57,18 @@ def test_bad_lines_have_an_error_in_their_place(run: Run, texts: Path, model: Pa
     assert "note: 6 of 8 texts could not be answered: see their 'error'" in result.err
 
 
+def test_a_row_of_csv_with_too_many_fields(run: Run, tmp_path: Path) -> None:
+    file, out = tmp_path / "a.csv", tmp_path / "out.jsonl"
+    file.write_text("id,text\n1,hello\n2,one, two\n3,bye\n")
+    result = run("predict", APP, "--input", file)
+    answers = [json.loads(line) for line in result.out.splitlines()]
+    assert ["error" in answer for answer in answers] == [False, True, False]
+    assert "a.csv:3: 3 fields but the header has 2" in answers[1]["error"]
+    assert run("predict", APP, "--input", file, "--out", out).code == 0
+    written = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [row.get("id") for row in written] == ["1", None, "3"]
+
+
 def test_the_pretty_form_shows_the_error(run: Run, texts: Path) -> None:
     result = run("predict", APP, "--input", texts, "--format", "pretty")
     assert "(no text)\n  error: " in result.out
@@ -97,11 +109,11 @@ def test_a_line_that_is_not_utf8(run: Run, tmp_path: Path, name: str) -> None:
 
 def test_a_file_that_breaks_off_has_what_came_before_answered(run: Run, tmp_path: Path) -> None:
     table = tmp_path / "texts.csv"
-    table.write_text("text,id\nann,1\nbob,2,3\ncid,4\n")
+    table.write_text('text,id\nann,1\n"bob,2\ncid,4\n')
     result = run("predict", APP, "--input", table)
     assert result.code == 2
     assert result.out == ""  # of a table, a block is read at once
-    assert "texts.csv:3: 3 fields but the header has 2" in result.err
+    assert "texts.csv:3: invalid CSV" in result.err
     packed = tmp_path / "texts.jsonl.gz"
     whole = gzip.compress("".join(f'{{"text": "call {i}"}}\n' for i in range(20_000)).encode())
     packed.write_bytes(whole[: len(whole) // 2])

@@ -82,3 +82,9 @@ def test_calibrating_moves_each_label_to_its_best_threshold() -> None:
     judged = ((row, part[None]) for row, part in zip(rows, logits, strict=True))
     shift = MultiLabel().calibrate(judged, LABELS)
     assert shift.tolist() == pytest.approx([2.0, 0.0, -1.0], abs=1e-6)
+
+
+def test_rows_with_the_same_labels_teach_nothing() -> None:
+    rows = [LabelledText("a", ("x", "y")), LabelledText("b", ("y", "x"))]
+    assert not MultiLabel().learnable(["x", "y"], rows)
+    assert MultiLabel().learnable(["x"], [LabelledText("a", ("x",)), LabelledText("b", ())])

@@ -19,9 +19,9 @@ def test_the_scale_is_that_of_the_training_rows() -> None:
     assert kind.targets(rows("5.5")[0], (), labels).tolist() == [[0.5]]
     for logits, value in (([[0.5]], 5.5), ([[2.0]], 10.0), ([[-1.0]], 1.0), ([[0.2], [0.4]], 3.7)):
         assert kind.decode(torch.tensor(logits), (), labels) == pytest.approx(value)
-    assert kind.learnable(labels)
-    assert not kind.learnable(kind.label_set(rows("2", "2.0")))
-    assert not kind.learnable(kind.label_set([]))
+    assert kind.learnable(labels, [])
+    assert not kind.learnable(kind.label_set(rows("2", "2.0")), [])
+    assert not kind.learnable(kind.label_set([]), [])
 
 
 def test_scores_equal_scipy() -> None:
@@ -47,5 +47,7 @@ def test_whole_numbers_are_scored_as_steps_too() -> None:
 
 @pytest.mark.parametrize("bad", [("good",), ("1", "2"), (), ("nan",), ("inf",)])
 def test_a_rating_is_one_number(bad: tuple[str, ...]) -> None:
-    with pytest.raises(UserError, match=r"f\.csv, row 2: .* is no number; a rating is exactly one"):
+    with pytest.raises(
+        UserError, match=r"f\.csv, row 2: .* is no number from .*; a rating is exactly one"
+    ):
         Rating().check_rows([*rows("1"), LabelledText("y", bad)], "f.csv")

@@ -310,6 +310,12 @@ def test_weights_that_are_no_numbers_are_refused(copy: Path, value: float) -> No
     refused(copy, f"weight '{key}' holds NaN or infinity")
 
 
+def test_weights_that_are_all_zero_are_refused(copy: Path) -> None:
+    key = "encoder.layer.1.output.dense.weight"
+    edit_weights(copy, lambda t: t[key].fill_(0))
+    refused(copy, f"weight '{key}' holds only zeros")
+
+
 def test_weights_that_are_whole_numbers_are_refused(copy: Path) -> None:
     path, key = copy / "model.safetensors", "encoder.layer.1.output.dense.weight"
     tensors = load_file(path)

@@ -5,6 +5,8 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from onetrunk.adaptation.auto import choose_adapter
 from onetrunk.adaptation.distill import deep_teacher, taught
 from onetrunk.adaptation.draws import Draw, draw_rows
@@ -135,6 +137,11 @@ def split_options(options: Mapping[str, Any]) -> tuple[AdaptSettings, Draw]:
         if name not in of_draw | of_settings:
             hint = nearest(name, of_draw | of_settings)
             raise UserError(f"adapt has no option {name!r}; {hint}")
+    # The numbers of numpy, of which searches make grids, are numbers.
+    options = {
+        name: value.item() if isinstance(value, np.generic) else value
+        for name, value in options.items()
+    }
     draw = Draw(**{name: options[name] for name in options.keys() & of_draw})
     return AdaptSettings(**{name: options[name] for name in options.keys() & of_settings}), draw
 
@@ -182,7 +189,7 @@ def _check_drawn(
     family: Family[Any, Any], rows: list[Any], labels: list[str], where: str, notes: Notes
 ) -> None:
     drawn = family.label_set(rows)
-    if not family.learnable(drawn):
+    if not family.learnable(drawn, rows):
         raise UserError(
             f"{where}: the {len(rows)} rows drawn have only the label(s) {drawn}: nothing to tell "
             "apart; draw more rows, or so many of each label (shots)"

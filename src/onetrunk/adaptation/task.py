@@ -123,10 +123,9 @@ class AppTask:
             _check_neighbours(family, data, settings)
         if len(data.soft_targets or data.train) != len(data.train) + len(data.unlabelled):
             raise ValueError("soft_targets must be as many as labelled and unlabelled examples")
-        if not family.learnable(data.labels):
-            raise UserError(
-                f"training rows have only the label(s) {data.labels}: nothing to tell apart"
-            )
+        if not family.learnable(data.labels, data.train):
+            only = " and ".join(dict.fromkeys(data.labels)) or "no label"
+            raise UserError(f"all training rows have the same labels ({only}): nothing to learn")
         self.backbone, self.family, self.data = backbone, family, data
         self.settings, self.slot = settings, slot
         encoder = backbone.encoder

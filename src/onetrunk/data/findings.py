@@ -14,6 +14,8 @@ from onetrunk.errors import UserError
 RECENT = 2**20
 """How many hashes are kept in a set, which is fast, before they are sorted into an array."""
 
+_MISSING = {"nan", "NaN", "NA", "N/A", "n/a", "#N/A", "<NA>", "null", "NULL", "None", "NaT"}
+
 Row = AnnotatedText | LabelledText | Pair | str | tuple[str, ...]
 
 
@@ -43,6 +45,9 @@ class Findings:
             self._notes.add("rows whose text occurs before with other labels", table.at(index))
         for label in sorted(labels - self._labels):
             self._labels.add(label)
+            if label in _MISSING:
+                what = "labels that other programs write for a missing value, read as labels"
+                self._notes.add(what, f"{table.at(index)}: {label!r}")
             first = self._spellings.setdefault(_plain(_visible(label)), label)
             if first != label:
                 what, shown = "case or space", repr

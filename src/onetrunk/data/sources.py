@@ -64,6 +64,8 @@ _TEXTS_OR_FAULTS: _Formats = {
     ".txt": partial(plain, keep_faults=True),
     ".jsonl": partial(jsonl, keep_faults=True),
     ".json": partial(json_array, keep_faults=True),
+    ".csv": partial(comma_separated, keep_faults=True),
+    ".tsv": partial(tab_separated, keep_faults=True),
 }
 
 

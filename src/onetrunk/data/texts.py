@@ -102,4 +102,7 @@ class Texts:
         kept = (self._column, *self._others)
         names = [name for name in self._stream.names if name in kept and name in table.columns]
         columns = [table.columns[name] for name in names]
-        return [dict(zip(names, cells, strict=True)) for cells in zip(*columns, strict=True)]
+        return [
+            {} if isinstance(cells[0], UserError) else dict(zip(names, cells, strict=True))
+            for cells in zip(*columns, strict=True)
+        ]

@@ -226,8 +226,8 @@ class Family(ABC, Generic[Example, Prediction]):
         """Raise :class:`UserError` at the first row that an app of this family cannot use; by
         default all can be used."""
 
-    def learnable(self, labels: Sequence[str]) -> bool:
-        """Whether rows with these labels have anything to tell apart."""
+    def learnable(self, labels: Sequence[str], examples: Sequence[Example]) -> bool:
+        """Whether these rows with these labels have anything to tell apart."""
         return self.classes(labels) > 1
 
 

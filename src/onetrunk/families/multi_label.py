@@ -30,9 +30,9 @@ class MultiLabel(Classification):
     def check_rows(self, examples: Sequence[LabelledText], where: str) -> None:
         """A row may have any number of labels, none included."""
 
-    def learnable(self, labels: Sequence[str]) -> bool:
-        """One label is enough: a text has it or not."""
-        return bool(labels)
+    def learnable(self, labels: Sequence[str], examples: Sequence[LabelledText]) -> bool:
+        """One label is enough, if one text has it and another has not."""
+        return len({frozenset(example.labels) for example in examples}) > 1
 
     def targets(
         self, example: LabelledText, units: Sequence[Span], labels: Sequence[str]

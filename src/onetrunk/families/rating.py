@@ -19,6 +19,8 @@ from onetrunk.errors import UserError
 from onetrunk.families.classification import Classification, WholeText
 from onetrunk.losses.head import HeadLoss, squared_error
 
+LARGEST = 1e15
+
 
 class Rating(WholeText[float]):
     """Least squares on a scale. The ends of the scale are the lowest and the highest value of the
@@ -39,13 +41,14 @@ class Rating(WholeText[float]):
         for row, example in enumerate(examples, start=1):
             try:
                 (value,) = map(float, example.labels)
-                finite = bool(np.isfinite(value))
+                # Squares of what is beyond could not be computed.
+                is_number = abs(value) <= LARGEST
             except ValueError:
-                finite = False
-            if not finite:
+                is_number = False
+            if not is_number:
                 raise UserError(
-                    f"{where}, row {row}: {list(example.labels)} is no number; "
-                    "a rating is exactly one"
+                    f"{where}, row {row}: {list(example.labels)} is no number from "
+                    f"-{LARGEST:g} to {LARGEST:g}; a rating is exactly one"
                 )
 
     def label_set(self, examples: Any) -> list[str]:
@@ -59,7 +62,7 @@ class Rating(WholeText[float]):
         """Any number may occur, beyond the ends of the scale too."""
         self.check_rows(examples, where)
 
-    def learnable(self, labels: Sequence[str]) -> bool:
+    def learnable(self, labels: Sequence[str], examples: Sequence[LabelledText]) -> bool:
         """The ends must differ."""
         return len(set(labels)) > 1
 

@@ -30,6 +30,9 @@ _NOT_NEEDED = re.compile(
     r"|sequence_summary)\..*|.*\b(position_ids|token_type_ids)"
 )
 
+# One of two types of token, and adapters before they are trained.
+_MAY_BE_ZERO = re.compile(r"pooler|token_type|lora_")
+
 
 def check_config(config: Any, source: str) -> None:
     """Refuse what :class:`~onetrunk.model.encoder.Encoder` does not compute, though it loads."""
@@ -62,6 +65,8 @@ def check_weights(model: Any, info: dict[str, Any], source: str) -> None:
             f"the {model.config.model_type} model that {CONFIG} describes has no place for them"
         )
     for key, weight in model.state_dict().items():
+        if weight.ndim > 1 and not weight.any() and not _MAY_BE_ZERO.search(key):
+            raise UserError(f"{source}: weight {key!r} holds only zeros: it was never written")
         # The sum is fast. It can overflow, so that it alone proves nothing.
         if weight.sum().isfinite() or key.startswith("pooler.") or weight.isfinite().all():
             continue

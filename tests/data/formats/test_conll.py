@@ -145,3 +145,13 @@ def test_a_file_without_blank_lines(tmp_path: Path) -> None:
     read_ner(file, notes)
     what = "sentences of more than 1000 words; a blank line ends a sentence"
     assert notes.lines() == [f"{what}: 1 ({file}:1)"]
+
+
+def test_the_code_of_a_language_before_every_token(tmp_path: Path) -> None:
+    file, notes = tmp_path / "a.conll", Notes()
+    file.write_text("en:Ada B-PER\nen:: O\nen:left O\n")
+    (row,) = read_ner(file, notes)
+    assert (row.text, row.entities) == ("Ada : left", ((0, 3, "PER"),))
+    assert notes.lines() == [
+        f"files whose tokens all begin with 'en:', which is left out: 1 ({file}:1)"
+    ]

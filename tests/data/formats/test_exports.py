@@ -124,7 +124,19 @@ def test_choices_and_other_answers(tmp_path: Path) -> None:
     want = [LabelledText("a", ("X",)), LabelledText("b", ())]
     assert read_classification(written(tmp_path / "a.jsonl", rows)) == want
     rows = [{"text": "the capital?", "label": "geo", "answer": "Paris"}]
-    assert read_classification(written(file, rows)) == [LabelledText("the capital?", ("geo",))]
+    notes = Notes()
+    assert read_classification(written(file, rows), notes)[0].text == "the capital?"
+    assert list(texts_of(notes)) == [
+        "rows whose answer is not accept, reject or ignore, read as accepted"
+    ]
+
+
+def test_an_answer_that_comes_late_or_in_capitals(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [{"text": f"{number}", "label": "x"} for number in range(1001)]
+    rows += [{"text": "no", "label": "x", "answer": "Reject"}]
+    notes, file = Notes(), written(tmp_path / "a.jsonl", rows)
+    assert [row.text for row in read_classification(file, notes)][-1] == "1000"
+    assert texts_of(notes) == {"rows with the answer 'reject', left out": 1}
 
 
 # Label Studio
@@ -224,6 +236,17 @@ def test_a_region_of_several_lines(tmp_path: Path) -> None:
     assert read_ner(file) == [AnnotatedText("New\nYor k", ((0, 7, "L"),))]
 
 
+def test_regions_that_count_a_windows_line_end_as_one(tmp_path: Path) -> None:
+    value = {"start": 6, "end": 11, "text": "Ada L", "labels": ["P"]}
+    data = {"text": "Hello\r\nAda L"}
+    notes, file = Notes(), written(tmp_path / "a.json", [task({"value": value}, data=data)])
+    assert read_ner(file, notes) == [AnnotatedText("Hello\nAda L", ((6, 11, "P"),))]
+    assert sum(texts_of(notes).values()) == 1
+    value = value | {"start": 7, "end": 12}
+    file = written(tmp_path / "a.json", [task({"value": value}, data=data)])
+    assert read_ner(file) == [AnnotatedText("Hello\r\nAda L", ((7, 12, "P"),))]
+
+
 def test_short_export(tmp_path: Path) -> None:
     span = {"start": 0, "end": 3, "text": "Ada", "labels": ["P"]}
     rows = [
@@ -299,6 +322,18 @@ def test_shifted_offsets(tmp_path: Path, start: int, end: int, hint: str) -> Non
     notes = Notes()
     read_ner(written(tmp_path / "a.jsonl", rows), notes)
     assert notes.found[f"spans that begin or end inside a word ({hint})"].count == 3
+
+
+def test_offsets_in_bytes(tmp_path: Path) -> None:
+    rows = []
+    for name in ("Zoë", "Renée", "Jürgen"):
+        text = f"für {name} – jetzt"
+        start = text.encode().index(name.encode())
+        spans = [[start, start + len(name.encode()), "P"]]
+        rows.append({"text": text, "spans": spans})
+    notes = Notes()
+    read_ner(written(tmp_path / "a.jsonl", rows), notes)
+    assert "offsets may count bytes of UTF-8" in notes.lines()[-1]
 
 
 def test_intents_and_joined_labels(tmp_path: Path) -> None:

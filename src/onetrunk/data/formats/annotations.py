@@ -21,6 +21,7 @@ _SHIFTS = {  # what would mend a start and an end
     "starts may count from 1: subtract 1": (-1, 0),
     "offsets may count from 1: subtract 1": (-1, -1),
 }
+_BYTES = "offsets may count bytes of UTF-8: count characters"
 
 
 class Counting:
@@ -45,6 +46,7 @@ class Counting:
                 for hint, (start, end) in _SHIFTS.items():
                     shifted = mark._replace(start=mark.start + start, end=mark.end + end)
                     against[hint] += not shifted.is_whole(text)
+                against[_BYTES] += not mark.in_characters(text.encode(), "utf-8").is_whole(text)
         return against
 
     @property
@@ -60,7 +62,7 @@ class Counting:
     @property
     def hint(self) -> str:
         """What may be wrong with offsets that do not fit, in brackets; empty if unknown."""
-        best = min(_SHIFTS, key=lambda hint: self._against[hint])
+        best = min([_BYTES, *_SHIFTS], key=lambda hint: self._against[hint])
         wrong_now = self._against[_AS_WRITTEN]
         return f" ({best})" if wrong_now > 1 and 2 * self._against[best] < wrong_now else ""
 
@@ -154,10 +156,11 @@ class _Mark(NamedTuple):
             and visible(text, self.start, self.end) == (self.start, self.end)
         )
 
-    def in_characters(self, units: bytes) -> _Mark:
-        """Convert offsets from UTF-16 units to characters; ``units`` is the encoded text."""
+    def in_characters(self, encoded: bytes, encoding: str = "utf-16-le") -> _Mark:
+        """Convert offsets from UTF-16 units, or bytes of UTF-8, of a text to its characters."""
+        size = 2 if encoding == "utf-16-le" else 1
         start, end = (
-            len(units[: 2 * max(offset, 0)].decode("utf-16-le", "ignore"))
+            len(encoded[: size * max(offset, 0)].decode(encoding, "ignore"))
             for offset in (self.start, self.end)
         )
         return self._replace(start=start, end=end)

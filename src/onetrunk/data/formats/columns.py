@@ -203,8 +203,13 @@ def _labels(
         if not label.strip():
             raise UserError(f"{where}: {what} is an empty string")
         if label in labels:
-            raise UserError(f"{where}: {what} repeats {show(label)}")
+            hint = ""
+            if all(type(item) is int and item in (0, 1) for item in value):
+                hint = ": the list looks like a row of an indicator matrix; write the labels' names"
+            raise UserError(f"{where}: {what} repeats {show(label)}{hint}")
         labels.append(label)
+    if len(labels) == 2 and sorted(map(repr, value)) == ["0", "1"]:
+        notes.add("lists of the numbers 0 and 1, read as two labels and not as indicators", where)
     return tuple(labels)
 
 

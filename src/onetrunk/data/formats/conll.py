@@ -40,6 +40,8 @@ class _Layout(NamedTuple):
     header: int = 0
     """The line that names the cells, if there is one."""
     tabs: bool = False
+    prefix: str = ""
+    """What stands before every token."""
 
 
 def conll(file: Path) -> Stream:
@@ -68,7 +70,10 @@ def conll(file: Path) -> Stream:
                     what = f"sentences of more than {_LONG} words; a blank line ends a sentence"
                     notes.add(what, f"{file}:{rows[0][0]}")
             columns = {
-                "tokens": [[cells[layout.token] for _, cells in rows] for rows in block],
+                "tokens": [
+                    [cells[layout.token].removeprefix(layout.prefix) for _, cells in rows]
+                    for rows in block
+                ],
                 "ner_tags": [[cells[layout.tag] for _, cells in rows] for rows in block],
             }
             item_lines = [[number for number, _ in rows] for rows in block]
@@ -180,7 +185,17 @@ def _by_content(file: Path, layout: _Layout, rows: Sequence[_Line], notes: Notes
         why = "first column counts words" if layout.id == 0 else "last column holds no tags"
         read = f"column {layout.token + 1} is read as token and column {tag + 1} as tag"
         notes.add(f"files whose {why}: {read}", where)
-    return layout._replace(tag=tag)
+    prefix = _language([cells[layout.token] for _, cells in rows])
+    if prefix:
+        notes.add(f"files whose tokens all begin with {prefix!r}, which is left out", where)
+    return layout._replace(tag=tag, prefix=prefix)
+
+
+def _language(tokens: Sequence[str]) -> str:
+    """Return the code of a language that WikiANN puts before every token (``en:Rome``)."""
+    prefix = tokens[0].partition(":")[0] + ":" if tokens else ""
+    is_code = re.fullmatch("[a-z]{2,3}(-[a-z]+)*:", prefix) and len(tokens) > 2
+    return prefix if is_code and all(token.startswith(prefix) for token in tokens) else ""
 
 
 def _runs(rows: Sequence[_Line]) -> list[list[str]]:

@@ -17,14 +17,17 @@ _HINT = (
 )
 
 
-def comma_separated(file: Path) -> Stream:
-    """Return the columns of a CSV file, whatever is between its fields: ``, ; |`` or a tab."""
-    return _stream(file, _delimiter(file))
+def comma_separated(file: Path, keep_faults: bool = False) -> Stream:
+    """Return the columns of a CSV file, whatever is between its fields: ``, ; |`` or a tab.
+
+    With ``keep_faults`` a row with too many or too few fields has the error in its cells.
+    """
+    return _stream(file, _delimiter(file), keep_faults)
 
 
-def tab_separated(file: Path) -> Stream:
-    """Return the columns of a TSV file; fields may be quoted as in CSV."""
-    return _stream(file, "\t")
+def tab_separated(file: Path, keep_faults: bool = False) -> Stream:
+    """Return the columns of a TSV file, as :func:`comma_separated`; fields may be quoted, too."""
+    return _stream(file, "\t", keep_faults)
 
 
 def _delimiter(file: Path) -> str:
@@ -40,12 +43,19 @@ def _delimiter(file: Path) -> str:
     return present[0] if present else ","
 
 
-def _stream(file: Path, delimiter: str) -> Stream:
+def _stream(file: Path, delimiter: str, keep_faults: bool) -> Stream:
+    first = next((cells for _, cells in _records(file, delimiter)), None)
+    if not isinstance(first, list):
+        raise UserError(f"{file} has no rows")
+    header: list[str] = first
+
     def read(names: Sequence[str], optional: Sequence[str]) -> Iterator[Table]:
         positions = {name: header.index(name) for name in (*names, *optional) if name in header}
-        for block in blocks(islice(_records(file, delimiter), 1, None)):
+        for block in blocks(islice(_records(file, delimiter, keep_faults), 1, None)):
             columns = {
-                name: [cells[position] for _, cells in block]
+                name: [
+                    cells if isinstance(cells, UserError) else cells[position] for _, cells in block
+                ]
                 for name, position in positions.items()
             }
             yield Table(str(file), columns, [number for number, _ in block], in_lines=True)
@@ -55,16 +65,16 @@ def _stream(file: Path, delimiter: str) -> Stream:
         notes.add(f"CSV files with {_DELIMITERS[delimiter]} between fields", str(file))
     if (encoding := text_files.encoding_of(file)) != text_files.UTF8:
         notes.add(f"files read as {encoding}", str(file))
-    for _, header in _records(file, delimiter):
-        return Stream(str(file), header, read, notes, by_hand=True)
-    raise UserError(f"{file} has no rows")
+    return Stream(str(file), header, read, notes, by_hand=True)
 
 
-def _records(file: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+def _records(
+    file: Path, delimiter: str, keep_faults: bool = False
+) -> Iterator[tuple[int, list[str] | UserError]]:
     """Yield the line on which each record begins, and the fields of the record.
 
-    Raises UserError for what is not CSV, for a second header, and for a field whose quotes seem to
-    hold other records.
+    Raises UserError for what is not CSV, for a second header, for a field whose quotes seem to
+    hold other records and, unless ``keep_faults``, for another number of fields.
     """
     number, width = 1, 0
     header: list[str] = []
@@ -74,7 +84,12 @@ def _records(file: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
         if cells and len(cells) != width:
             why = f"{len(cells)} fields but the header has {width}"
             hint = "put quotes around a field that holds a delimiter or a line end"
-            raise UserError(f"{file}:{number}: {why}; {hint}")
+            fault = UserError(f"{file}:{number}: {why}; {hint}")
+            if not keep_faults:
+                raise fault
+            yield number, fault
+            number += len(lines)
+            continue
         if rows := _as_rows(lines, delimiter, width):
             others = others or _values(file, delimiter, width)
             # Commas are common in texts of several lines, labels at the right place are not.

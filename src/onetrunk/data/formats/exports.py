@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from onetrunk.data.formats.labelstudio import short_tasks, tasks
-from onetrunk.data.formats.table import Stream, Table
+from onetrunk.data.formats.table import Stream, Table, show
 from onetrunk.data.notes import Notes
 from onetrunk.errors import UserError
 
@@ -30,14 +30,14 @@ def plain_columns(stream: Stream, notes: Notes, annotated: bool = True) -> Strea
         return tasks(stream, column, annotated, notes)
     if annotated and {"text", "annotator"} <= names and "ner_tags" not in names:
         return short_tasks(stream, notes)
-    if annotated and "answer" in names:
-        return _answered(stream, notes)
     if "paragraphs" in names:
 
         def sentences(names: Sequence[str], optional: Sequence[str]) -> Iterator[Table]:
             yield from map(_sentences, stream.tables("paragraphs"))
 
         return Stream(stream.source, ["tokens", "ner_tags"], sentences)
+    if annotated and ("answer" in names or stream.open):  # later rows may have answers
+        return _answered(stream, notes)
     return stream
 
 
@@ -45,21 +45,26 @@ def _answered(stream: Stream, notes: Notes) -> Stream:
     """Leave out the rows of Prodigy that an annotator rejected or ignored.
 
     They need no other column. An accepted row without ``spans`` or ``accept`` in a file that has
-    some is a text without entities or choices.
+    some is a text without entities or choices. A column of answers may hold something else: what
+    is none of Prodigy's is read and noted.
     """
 
     def read(names: Sequence[str], optional: Sequence[str]) -> Iterator[Table]:
         for table in stream.tables(optional=(*names, *optional, *_LISTS, "answer")):
             rows = []
             for row, answer in enumerate(table.columns["answer"]):
-                if answer in ("reject", "ignore"):
-                    notes.add(f"rows with the answer {answer!r}, left out", table.at(row))
-                else:
-                    rows.append(row)
+                verdict = answer.strip().lower() if isinstance(answer, str) else answer
+                if verdict in ("reject", "ignore"):
+                    notes.add(f"rows with the answer {verdict!r}, left out", table.at(row))
+                    continue
+                if verdict not in ("accept", None):
+                    what = "rows whose answer is not accept, reject or ignore, read as accepted"
+                    notes.add(what, f"{table.at(row)}: {show(answer)}")
+                rows.append(row)
             columns = {
                 name: [column[row] for row in rows] for name, column in table.columns.items()
             }
-            for name in _LISTS:
+            for name in _LISTS if "answer" in stream.names else ():
                 columns[name] = [[] if cell is None else cell for cell in columns[name]]
             yield Table(table.source, columns, [table.numbers[row] for row in rows], table.in_lines)
 

@@ -79,6 +79,7 @@ def short_tasks(stream: Stream, notes: Notes) -> Stream:
                     notes.add("tasks without an annotation, left out", where)
                     continue
                 text = _paragraphs({"text": table.columns["text"][row]}, where)
+                text = _as_counted(text, result, where, notes)
                 spans, choices = _read(result, text, where, notes)
                 _append(columns, "\n".join(text), spans, choices)
                 numbers.append(table.numbers[row])
@@ -124,6 +125,8 @@ def _tasks(table: Table, column: str, annotated: bool, notes: Notes) -> Table:
             if any(_values(result) != _values(results[0]) for result in results):
                 notes.add("tasks with several annotations, of which the first is read", where)
         paragraphs = _paragraphs(data, where)
+        if results:
+            paragraphs = _as_counted(paragraphs, results[0], where, notes)
         marks = _read(results[0], paragraphs, where, notes) if results else ([], [])
         _append(columns, "\n".join(paragraphs), *marks)
         numbers.append(table.numbers[row])
@@ -180,6 +183,28 @@ def _paragraphs(data: Any, where: str) -> list[str]:
         keys = " and ".join(map(repr, texts)) or "no text"
         raise UserError(f"{where}: 'data' has {keys}; call the one to read 'text'")
     return next(iter(texts.values()))
+
+
+def _as_counted(
+    paragraphs: list[str], result: list[dict[str, Any]], where: str, notes: Notes
+) -> list[str]:
+    """Return the text with the line ends that its regions count: a browser makes ``\\r\\n`` one."""
+    text = "\n".join(paragraphs)
+    regions = [
+        (place, value["text"].replace("\\n", "\n"))
+        for item in result
+        if isinstance(value := item.get("value"), dict) and isinstance(value.get("text"), str)
+        if (place := _place(value, paragraphs)) is not None
+    ]
+
+    def fit(text: str) -> bool:
+        return all(text[start:end].split() == shown.split() for (start, end), shown in regions)
+
+    shorter = text.replace("\r\n", "\n")
+    if "\r\n" not in text or fit(text) or not fit(shorter):
+        return paragraphs
+    notes.add("texts whose regions count a line end as one character: \\r\\n is read as \\n", where)
+    return [paragraph.replace("\r\n", "\n") for paragraph in paragraphs]
 
 
 def _read(

@@ -64,6 +64,8 @@ class Stream:
     """Whether people fill such sources in: CSV, Excel, a data frame."""
     once: bool = False
     """Whether the rows can be read only once."""
+    open: bool = False
+    """Whether later rows may have more columns: each row is an object with keys of its own."""
 
     def tables(self, *names: str, optional: Sequence[str] = ()) -> Iterator[Table]:
         """Return the blocks with these columns; an optional one that is missing holds ``None``.
@@ -108,7 +110,8 @@ def record_stream(
         if faults and not keep_faults:
             break
         if rows:
-            return Stream(source, list(dict.fromkeys(name for row in rows for name in row)), read)
+            names = list(dict.fromkeys(name for row in rows for name in row))
+            return Stream(source, names, read, open=True)
     raise faults[0] if faults else UserError(f"{source} has no rows")
 
 
