@@ -47,7 +47,5 @@ def test_whole_numbers_are_scored_as_steps_too() -> None:
 
 @pytest.mark.parametrize("bad", [("good",), ("1", "2"), (), ("nan",), ("inf",)])
 def test_a_rating_is_one_number(bad: tuple[str, ...]) -> None:
-    with pytest.raises(
-        UserError, match=r"f\.csv, row 2: .* is no number from .*; a rating is exactly one"
-    ):
+    with pytest.raises(UserError, match=r"f\.csv, row 2: .* is no number from"):
         Rating().check_rows([*rows("1"), LabelledText("y", bad)], "f.csv")
