@@ -8,7 +8,7 @@ from onetrunk.data.locate import Located, find_file, locate
 from onetrunk.errors import UserError
 
 SUFFIXES = (
-    ".parquet, .arrow, .jsonl, .json, .csv, .tsv, .spacy, .txt, "
+    ".parquet, .arrow, .jsonl, .json, .csv, .tsv, .xlsx, .spacy, .txt, "
     ".conll, .conllu, .conllup, .iob, .iob2, .bio"
 )
 

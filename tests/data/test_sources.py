@@ -244,13 +244,17 @@ def test_unknown_suffix(tmp_path: Path) -> None:
     file = tmp_path / "a.jsom"
     file.write_text("{}")
     head = "F: suffix '.jsom' is not supported here; did you mean '.json'? valid: "
-    fails(read_ner, file, f"{head}.json, .jsonl, .bio, .iob, .tsv, … (13 in all)")
-    fails(read_classification, file, head + ".arrow, .csv, .json, .jsonl, .parquet, .spacy, .tsv")
-    fails(read_pairs, file, head + ".arrow, .csv, .json, .jsonl, .parquet, .tsv")
+    fails(read_ner, file, f"{head}.json, .jsonl, .bio, .csv, .iob, … (15 in all)")
+    fails(
+        read_classification,
+        file,
+        head + ".arrow, .csv, .json, .jsonl, .parquet, .spacy, .tsv, .xlsx",
+    )
+    fails(read_pairs, file, head + ".arrow, .csv, .json, .jsonl, .parquet, .tsv, .xlsx")
     file = tmp_path / "a.parquet.gz"
     file.write_bytes(b"x")
     head = "F: suffix '.parquet.gz' is not supported here; did you mean '.parquet'? valid: "
-    fails(read_pairs, file, head + ".arrow, .csv, .json, .jsonl, .parquet, .tsv")
+    fails(read_pairs, file, head + ".arrow, .csv, .json, .jsonl, .parquet, .tsv, .xlsx")
 
 
 @pytest.mark.parametrize("name", ["a.parquet", "a.jsonl", "a.tsv", "a.txt"])
@@ -392,8 +396,9 @@ def test_broken_utf8(tmp_path: Path) -> None:
     fails(read_texts, tmp_path / "a.txt", message)
     fails(read_ner, tmp_path / "a.txt", message)
     for name in ("a.jsonl", "a.csv"):
-        (tmp_path / name).write_bytes(b"text\n\xff")
-        fails(read_texts, tmp_path / name, "F:2: byte 0xff at offset 5 is not valid UTF-8")
+        # A table without any UTF-8 beyond ASCII would be taken for Windows-1252.
+        (tmp_path / name).write_bytes("text\né".encode() + b"\xff")
+        fails(read_texts, tmp_path / name, "F:2: byte 0xff at offset 7 is not valid UTF-8")
     buffers = pa.array([b"ok", b"a\xff"]).buffers()
     column = pa.StringArray.from_buffers(2, buffers[1], buffers[2])
     pq.write_table(pa.table({"text": column}), tmp_path / "a.parquet")

@@ -1,6 +1,6 @@
 """``onetrunk.adapt``: from labelled rows to an app. Read, check, draw, train, score."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,10 @@ from onetrunk.adaptation.task import AdaptSettings, Data
 from onetrunk.apps.app import App, Subset
 from onetrunk.apps.engine import Engine
 from onetrunk.apps.load import load_apps_and_backbone
-from onetrunk.apps.reading import Source, located, read_labelled, source_name
+from onetrunk.apps.reading import Source, chosen_columns, located, read_labelled, source_name
 from onetrunk.data.locate import Located
 from onetrunk.data.notes import Notes
-from onetrunk.data.sources import read_texts
+from onetrunk.data.sources import USUAL, Columns, read_texts
 from onetrunk.errors import UserError, nearest
 from onetrunk.families import family as family_named
 from onetrunk.families.base import Family
@@ -31,6 +31,8 @@ def adapt(
     validation: Source | None = None,
     test: Source | None = None,
     *,
+    text_column: str | None = None,
+    label_column: str | Sequence[str] | None = None,
     unlabelled: Source | None = None,
     teacher: str | Path | None = None,
     auto_seconds: float | None = None,
@@ -43,6 +45,10 @@ def adapt(
     ``family`` is ``ner``, ``nested-ner``, ``tc`` (one label a text), ``multi-label``, ``rating`` or
     that of a plug-in. ``train``, ``validation`` and ``test`` are each a file, a folder that holds
     the split of that name, a list of rows, or a pandas, pyarrow or datasets table.
+
+    ``text_column`` and ``label_column`` name the columns of these tables, if the names do not say
+    what they hold. For ``ner``, several label columns may be given: a column for each type of
+    entity, with the strings that occur in the text.
 
     Validation rows stop the training early and choose thresholds; scores on the test rows are kept
     in ``app.record["test"]``. ``unlabelled`` are more texts, on which the app learns the answers of
@@ -68,8 +74,11 @@ def adapt(
     if teacher is not None and unlabelled is None:
         raise UserError("teacher needs texts to answer: pass some as unlabelled")
     notes = Notes()
-    data, subset = read_data(kind, train, validation, draw, settings.seed, notes)
-    test_rows = [] if test is None else read_labelled(kind, test, "test", notes, data.labels)
+    columns = chosen_columns(text_column, label_column)
+    data, subset = read_data(kind, train, validation, draw, settings.seed, notes, columns)
+    test_rows = (
+        [] if test is None else read_labelled(kind, test, "test", notes, data.labels, columns)
+    )
     _note_shared(kind, data, test_rows, notes)
     if unlabelled is not None:
         data.unlabelled = read_unlabelled(kind, unlabelled, notes)
@@ -140,12 +149,13 @@ def read_data(
     draw: Draw,
     seed: int,
     notes: Notes,
+    columns: Columns = USUAL,
 ) -> tuple[Data, Subset | None]:
     """The rows that an app learns from, and which of the training rows they are, if not all.
 
     Labels are those of all training rows. A draw that leaves a label without a row is noted.
     """
-    rows = read_labelled(family, train, "train", notes)
+    rows = read_labelled(family, train, "train", notes, columns=columns)
     labels = family.label_set(rows)
     subset = None
     if draw.what():
@@ -157,7 +167,7 @@ def read_data(
         _check_drawn(family, rows, labels, source_name(train, "train"), notes)
     held_out = []
     if validation is not None:
-        held_out = read_labelled(family, validation, "validation", notes, labels)
+        held_out = read_labelled(family, validation, "validation", notes, labels, columns)
     return Data(labels, rows, held_out), subset
 
 

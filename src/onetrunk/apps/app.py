@@ -1,6 +1,7 @@
 """An app: one downstream task as a head, its labels and usually a LoRA; and the app's folder."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +13,7 @@ from onetrunk import __version__
 from onetrunk.apps.engine import Engine
 from onetrunk.apps.evaluation import Evaluation, evaluation_of
 from onetrunk.apps.neighbours import Neighbours, load_neighbours, save_neighbours
-from onetrunk.apps.reading import Source, read_labelled, source_name
+from onetrunk.apps.reading import Source, chosen_columns, read_labelled, source_name
 from onetrunk.data.notes import Notes
 from onetrunk.data.sampling import save_subset
 from onetrunk.data.units import RULE, warn_of_old_units
@@ -108,14 +109,22 @@ class App:
             return results["apps"]["app"]
         return [result["apps"]["app"] for result in results]
 
-    def evaluate(self, data: Source) -> Evaluation:
+    def evaluate(
+        self,
+        data: Source,
+        text_column: str | None = None,
+        label_column: str | Sequence[str] | None = None,
+    ) -> Evaluation:
         """Score the app on labelled rows; of a folder, on its test split.
+
+        The columns are those of :func:`onetrunk.adapt`.
 
         Raises :class:`UserError` for rows that cannot be read or used, and for a label that the app
         does not know.
         """
         notes = Notes()
-        rows = read_labelled(self.family, data, "test", notes, self.labels)
+        columns = chosen_columns(text_column, label_column)
+        rows = read_labelled(self.family, data, "test", notes, self.labels, columns)
         engine = self._engine()
         engine.note_cut_entities("app", rows, source_name(data, "test"), notes)
         notes.log()

@@ -1,11 +1,13 @@
 """Labelled rows of a family, read from whatever a user has, and checked."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from onetrunk.data.locate import Located, locate
 from onetrunk.data.notes import Notes
+from onetrunk.data.sources import USUAL, Columns
 from onetrunk.families.base import Family
 
 Source = Any
@@ -18,23 +20,32 @@ def read_labelled(
     split: str,
     notes: Notes,
     labels: Sequence[str] | None = None,
+    columns: Columns = USUAL,
 ) -> list[Any]:
     """Labelled examples of one split of ``source``: ``train``, ``validation`` or ``test``.
 
-    A file is one split whatever its name; of a folder the files of that split are read. Raises
+    A file is one split whatever its name; of a folder the files of that split are read. ``columns``
+    are the columns to read, if they are not those with the usual names. Raises
     :class:`UserError` if there is no such split, for a row that the family cannot use, and for a
     label that is not among ``labels``, if these are given.
     """
     where = source_name(source, split)
-    rows = family.read(located(source, split), notes)
+    rows = family.read(located(source, split, columns), notes)
     family.check_rows(rows, where)
     if labels is not None:
         family.check_labels(rows, labels, where)
     return rows
 
 
-def located(source: Source, split: str) -> Any:
-    """A path as the files of one split; anything else as it is."""
+def chosen_columns(text: str | None, label: str | Sequence[str] | None) -> Columns:
+    """The columns that a user names; for ``label`` one name, or several."""
+    return Columns(text, (label,) if isinstance(label, str) else tuple(label or ()))
+
+
+def located(source: Source, split: str, columns: Columns = USUAL) -> Any:
+    """A path as the files of one split; anything else as it is, unless columns are chosen."""
+    if columns != USUAL:
+        return replace(locate(source, split), columns=columns)
     return locate(source, split) if isinstance(source, str | Path) else source
 
 

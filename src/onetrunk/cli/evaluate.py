@@ -9,7 +9,14 @@ import typer
 
 def evaluate(
     app: Annotated[Path, typer.Argument(metavar="APP", help="App folder.")],
-    data: Annotated[Path, typer.Option(help="Labelled rows: Parquet, JSONL, CoNLL or CSV.")],
+    data: Annotated[Path, typer.Option(help="Labelled rows: CSV, Excel, JSONL, Parquet or CoNLL.")],
+    text_column: Annotated[
+        str | None, typer.Option(help="The column of texts. Default: found by its name.")
+    ] = None,
+    label_column: Annotated[
+        list[str] | None,
+        typer.Option(help="The column of labels. For ner it may be repeated: one for each type."),
+    ] = None,
     backbone: Annotated[
         str | None, typer.Option(help="Instead of the backbone that the app names.")
     ] = None,
@@ -26,6 +33,6 @@ def evaluate(
 
     _, apps = load_apps_and_backbone([app], backbone)
     ((name, loaded),) = apps.items()
-    evaluation = loaded.evaluate(data)
+    evaluation = loaded.evaluate(data, text_column, label_column)
     rounded = {key: round(value, 2) for key, value in evaluation.scores.items()}
     print(json.dumps({"app": name, "rows": evaluation.rows, **rounded}))

@@ -10,12 +10,13 @@ from typing import Any, NoReturn
 
 from onetrunk.data.formats.hub import hub_fingerprint, hub_spec
 from onetrunk.data.formats.memory import InMemory
+from onetrunk.data.formats.table import USUAL, Columns
 from onetrunk.data.formats.text import stem_of, suffix_of
 from onetrunk.errors import UserError, alike
 from onetrunk.storage import read_json, sha256_of_files
 
 SUFFIXES = (
-    ".parquet", ".arrow", ".jsonl", ".json", ".csv", ".tsv", ".spacy", ".txt",
+    ".parquet", ".arrow", ".jsonl", ".json", ".csv", ".tsv", ".xlsx", ".spacy", ".txt",
     ".conll", ".conllu", ".conllup", ".iob", ".iob2", ".bio",
 )  # fmt: skip
 """The files that are looked for in folders; text files may also be compressed (``.gz`` etc.)."""
@@ -35,6 +36,8 @@ class Located:
     hub: tuple[str, str | None] | None = None
     split: str = "train"
     memory: InMemory | None = None
+    columns: Columns = USUAL
+    """The columns to read, if they are chosen."""
 
     def __str__(self) -> str:
         """Return the name for messages: the file, the folder, or the data set of the hub."""

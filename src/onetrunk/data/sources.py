@@ -12,6 +12,7 @@ more or fewer cells than the header. The message is one line with the source, th
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -24,8 +25,12 @@ from onetrunk.data.formats.delimited import comma_separated, tab_separated
 from onetrunk.data.formats.docbin import docbin
 from onetrunk.data.formats.hub import hub
 from onetrunk.data.formats.jsonfiles import json_array, jsonl
+from onetrunk.data.formats.spreadsheet import tab_separated_or_conll
+from onetrunk.data.formats.table import USUAL as USUAL
+from onetrunk.data.formats.table import Columns as Columns
 from onetrunk.data.formats.table import Stream
 from onetrunk.data.formats.text import plain, suffix_of
+from onetrunk.data.formats.workbook import workbook
 from onetrunk.data.locate import Located as Located
 from onetrunk.data.locate import Spec as Spec
 from onetrunk.data.locate import find_file as find_file
@@ -44,11 +49,15 @@ _COLUMNS: _Formats = {
     ".arrow": arrow,
     ".jsonl": jsonl,
     ".json": json_array,
+    ".xlsx": workbook,
 }
 _CONLL: _Formats = dict.fromkeys((".conll", ".conllu", ".conllup", ".iob", ".iob2", ".bio"), conll)
-_PAIRS: _Formats = {**_COLUMNS, ".csv": comma_separated, ".tsv": tab_separated}
-_CLASSIFICATION: _Formats = {**_PAIRS, ".spacy": docbin}
-_NER: _Formats = {**_COLUMNS, **_CONLL, ".spacy": docbin, ".tsv": conll, ".txt": conll}
+TABLES: _Formats = {**_COLUMNS, ".csv": comma_separated, ".tsv": tab_separated}
+"""The formats with named columns, and what reads them."""
+_CLASSIFICATION: _Formats = {**TABLES, ".spacy": docbin}
+_NER: _Formats = {
+    **TABLES, **_CONLL, ".spacy": docbin, ".tsv": tab_separated_or_conll, ".txt": conll
+}  # fmt: skip
 _TEXTS: _Formats = {**_CLASSIFICATION, **_CONLL, ".txt": plain}
 _TEXTS_OR_FAULTS: _Formats = {
     **_TEXTS,
@@ -120,7 +129,7 @@ def stream_pairs(spec: Spec, notes: Notes | None = None, split: str = "train") -
     them) or ``negatives`` (a list). A null there means that there is none. Items of a list in
     memory may be ``(query, positive)``.
     """
-    return _stream(spec, notes, split, _PAIRS, columns.pairs, ("query", "positive"))
+    return _stream(spec, notes, split, TABLES, columns.pairs, ("query", "positive"))
 
 
 def stream_texts(spec: Spec, notes: Notes | None = None, split: str = "train") -> Iterator[str]:
@@ -148,7 +157,7 @@ def stream_columns(
     spec: Spec, names: Sequence[str], notes: Notes | None = None, split: str = "train"
 ) -> Iterator[tuple[str, ...]]:
     """Yield the strings of some columns of a source, for families with rows of their own."""
-    return _stream(spec, notes, split, _PAIRS, partial(columns.strings, names=names), names)
+    return _stream(spec, notes, split, TABLES, partial(columns.strings, names=names), names)
 
 
 def _stream(
@@ -161,13 +170,15 @@ def _stream(
 ) -> Iterator[_Read]:
     """Check a source and return an iterator over its rows; ``names`` are for tuples in a list."""
     located = locate(spec, split)
+    if is_chosen := located.columns != USUAL:
+        formats = TABLES
     for file in located.files:
         suffix = suffix_of(file)
         if not file.exists():
             missing(file)
         if suffix not in formats:
-            hint = nearest(suffix, formats)
-            raise UserError(f"{file}: suffix {suffix!r} is not supported here; {hint}")
+            why = "has no columns to choose" if is_chosen else "is not supported here"
+            raise UserError(f"{file}: suffix {suffix!r} {why}; {nearest(suffix, formats)}")
         if file.stat().st_size == 0:
             raise UserError(f"{file} is empty (0 bytes)")
     streams: Iterable[Stream] = (formats[suffix_of(file)](file) for file in located.files)
@@ -181,7 +192,7 @@ def _stream(
         is_empty = True
         noted = Notes() if notes is None else notes
         for stream in streams:
-            tables, row_of = reader(stream, noted)
+            tables, row_of = reader(replace(stream, chosen=located.columns), noted)
             for table in tables:
                 for index in range(len(table)):
                     row = row_of(table, index)

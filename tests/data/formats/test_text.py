@@ -56,7 +56,8 @@ def test_utf16_and_binary_files(tmp_path: Path, name: str) -> None:
     file = tmp_path / name
     read = read_ner if name == "a.tsv" else read_texts
     why = "a NUL byte: the file looks like UTF-16 or binary data, not UTF-8 text"
-    for encoding in ("utf-16", "utf-16-le", "utf-16-be"):
+    # Tables of columns may be UTF-16 with a byte order mark.
+    for encoding in ("utf-16", "utf-16-le", "utf-16-be")[name == "a.csv" :]:
         file.write_text('{"text": "a"}\n', encoding=encoding)
         fails(read, file, f"F:1: {why}")
     row = '{"text": "a"}\n' if "json" in name else "text\n"

@@ -1,18 +1,32 @@
-"""CSV and TSV files with a header row."""
+"""CSV and TSV files with a header row; the delimiter and the encoding are found out."""
 
 import csv
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 from onetrunk.data.formats import text as text_files
 from onetrunk.data.formats.table import Stream, Table, blocks
+from onetrunk.data.notes import Notes
 from onetrunk.errors import UserError
+
+_DELIMITERS = {",": "','", ";": "';'", "\t": "tabs", "|": "'|'"}
+_ENCODINGS = {text_files.UTF8: "UTF-8", "utf-16": "UTF-16", "cp1252": "Windows-1252"}
+_HEAD = 100
+"""How many lines show the delimiter."""
 
 _HINT = (
     "a quote at the start of a field must be closed at its end; if it belongs to the text, "
     'put the field in quotes and double those inside: """Wow"" she said"'
 )
+
+
+class _Dialect(NamedTuple):
+    """How a file is written."""
+
+    delimiter: str
+    encoding: str
 
 
 def comma_separated(file: Path) -> Stream:
@@ -25,36 +39,64 @@ def tab_separated(file: Path) -> Stream:
     return _stream(file, "\t")
 
 
-def _stream(file: Path, delimiter: str) -> Stream:
+def _stream(file: Path, usual: str) -> Stream:
+    dialect = _dialect(file, usual)
+    notes = Notes()
+    if dialect != (usual, text_files.UTF8):
+        between = f"with {_DELIMITERS[dialect.delimiter]} between fields"
+        notes.add(f"files read as {_ENCODINGS[dialect.encoding]} {between}", str(file))
+
     def read(names: Sequence[str], optional: Sequence[str]) -> Iterator[Table]:
         positions = {name: header.index(name) for name in (*names, *optional) if name in header}
-        for block in blocks(islice(_records(file, delimiter), 1, None)):
+        for block in blocks(islice(_records(file, dialect), 1, None)):
             columns = {
                 name: [cells[position] for _, cells in block]
                 for name, position in positions.items()
             }
             yield Table(str(file), columns, [number for number, _ in block], in_lines=True)
 
-    for _, header in _records(file, delimiter):
-        return Stream(str(file), header, read)
+    for _, header in _records(file, dialect):
+        return Stream(str(file), header, read, notes)
     raise UserError(f"{file} has no rows")
 
 
-def _records(file: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield the line on which each record begins, and the fields of the record.
+def _dialect(file: Path, usual: str) -> _Dialect:
+    """Find the delimiter that cuts the first lines into the same number of fields, two or more.
+
+    If several do, it is the usual one, or the one that cuts into most fields.
+    """
+    encoding = text_files.encoding_of(file)
+    head = list(islice(text_files.lines(file, keep_ends=True, encoding=encoding), _HEAD))
+
+    def fitness(delimiter: str) -> tuple[bool, bool, int]:
+        widths = []
+        try:
+            for cells in csv.reader(head, delimiter=delimiter, strict=True):
+                widths += [len(cells)] * bool(cells)
+        except csv.Error:  # the last record may be cut off
+            pass
+        width = widths[0] if widths else 0
+        return width > 1 and set(widths) == {width}, width > 1 and delimiter == usual, width
+
+    best = max(_DELIMITERS, key=fitness)
+    return _Dialect(best if fitness(best)[2] > 1 else usual, encoding)
+
+
+def _records(file: Path, dialect: _Dialect) -> Iterator[tuple[int, list[str]]]:
+    """Yield the line on which each record begins, and its fields; blank records are passed over.
 
     Raises UserError for what is not CSV, and for a field whose quotes seem to hold other records.
     """
-    number, width = 1, 0
+    number, width, delimiter = 1, 0, dialect.delimiter
     others: list[set[str]] = []
-    for lines, cells in _parsed(file, delimiter):
+    for lines, cells in _parsed(file, dialect):
         width = width or len(cells)
         if cells and len(cells) != width:
             why = f"{len(cells)} fields but the header has {width}"
             hint = "put quotes around a field that holds a delimiter or a line end"
             raise UserError(f"{file}:{number}: {why}; {hint}")
         if rows := _as_rows(lines, delimiter, width):
-            others = others or _values(file, delimiter, width)
+            others = others or _values(file, dialect, width)
             # Commas are common in texts of several lines, labels at the right place are not.
             matches = (
                 sum(row[at] in {*others[at], cells[at]} for row in rows)
@@ -64,22 +106,22 @@ def _records(file: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
             if delimiter == "\t" or max(matches, default=0) > 1:
                 why = f"a field in quotes runs on to line {number + len(lines) - 1} over other rows"
                 raise UserError(f"{file}:{number}: {why}; {_HINT}")
-        if cells:
+        if "".join(lines).strip(f"{delimiter}\r\n"):  # spreadsheets write a blank row as ;;;
             yield number, cells
         number += len(lines)
 
 
-def _parsed(file: Path, delimiter: str) -> Iterator[tuple[list[str], list[str]]]:
+def _parsed(file: Path, dialect: _Dialect) -> Iterator[tuple[list[str], list[str]]]:
     """Yield the lines of each record, and its fields."""
     lines: list[str] = []
     first = 1
 
     def read() -> Iterator[str]:
-        for line in text_files.lines(file, keep_ends=True):
+        for line in text_files.lines(file, keep_ends=True, encoding=dialect.encoding):
             lines.append(line)
             yield line
 
-    reader = csv.reader(read(), delimiter=delimiter, strict=True)
+    reader = csv.reader(read(), delimiter=dialect.delimiter, strict=True)
     while True:
         # The default limit refuses long texts. It is a setting of the whole process.
         limit = csv.field_size_limit(text_files.LINE_LIMIT)
@@ -103,10 +145,10 @@ def _as_rows(lines: Sequence[str], delimiter: str, width: int) -> list[list[str]
     return rows if is_table else []
 
 
-def _values(file: Path, delimiter: str, width: int) -> list[set[str]]:
+def _values(file: Path, dialect: _Dialect, width: int) -> list[set[str]]:
     """Return the values of each column, of the records that take one line."""
     values: list[set[str]] = [set() for _ in range(width)]
-    for lines, cells in islice(_parsed(file, delimiter), 1, None):
+    for lines, cells in islice(_parsed(file, dialect), 1, None):
         if len(lines) == 1:
             for column, value in zip(values, cells, strict=False):
                 column.add(value)

@@ -26,17 +26,27 @@ class Table:
     """The line of each row in a text file, otherwise its number; both count from one."""
     in_lines: bool = False
     item_lines: Sequence[Sequence[int]] = ()
-    """The line of each item of each row, in formats where every item has a line of its own."""
+    """The number of each item of each row, in formats where every item has a line of its own."""
 
     def __len__(self) -> int:
         return len(self.numbers)
 
     def at(self, row: int, item: int = 0) -> str:
         """Return the place of a row, or of an item of it, for a message."""
-        if self.item_lines:
-            return f"{self.source}:{self.item_lines[row][item]}"
-        number = self.numbers[row]
+        number = self.item_lines[row][item] if self.item_lines else self.numbers[row]
         return f"{self.source}:{number}" if self.in_lines else f"{self.source}, row {number}"
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The names of the columns that hold the text and the labels, where a user has chosen them."""
+
+    text: str | None = None
+    labels: tuple[str, ...] = ()
+
+
+USUAL = Columns()
+"""None are chosen: the columns have the usual names."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +62,7 @@ class Stream:
     read: Callable[[Sequence[str], Sequence[str]], Iterator[Table]]
     notes: Notes = field(default_factory=Notes)
     """How the source was understood, if that had to be found out."""
+    chosen: Columns = USUAL
 
     def tables(self, *names: str, optional: Sequence[str] = ()) -> Iterator[Table]:
         """Return the blocks with these columns; an optional one that is missing holds ``None``.

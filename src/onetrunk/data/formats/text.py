@@ -14,11 +14,17 @@ from typing import Any
 from onetrunk.data.formats.table import Stream, Table, blocks, reason
 from onetrunk.errors import UserError
 
+UTF8 = "utf-8-sig"
+"""UTF-8, with or without a byte order mark."""
+
 LINE_LIMIT = 64 * 2**20
 """Maximal characters of a line or a quoted field; a longer one shows a file of another kind."""
 
 _NO_TEXT = re.compile("[\0\udc80-\udcff]")
-_BINARY = (".parquet", ".arrow", ".spacy")
+_STRAY = re.compile("[\udc80-\udcff]")  # what a byte that is not UTF-8 becomes
+_NO_CP1252 = re.compile("[\0\udc81\udc8d\udc8f\udc90\udc9d]")
+_NON_ASCII = re.compile("[\x80-\ud7ff\ue000-\U0010ffff]")
+_BINARY = (".parquet", ".arrow", ".spacy", ".xlsx")
 
 
 def _open_zstd(file: Path, mode: str) -> Any:
@@ -54,30 +60,52 @@ def stem_of(file: Path) -> str:
 
 
 @contextmanager
-def open_text(file: Path) -> Iterator[TextIOWrapper]:
+def open_text(file: Path, encoding: str = UTF8, errors: str = "strict") -> Iterator[TextIOWrapper]:
     """Open a file for reading characters; line ends are kept, and a byte order mark is left out.
 
     Raises UserError if the file cannot be read or unpacked and, in the block, for bytes that are
-    not UTF-8.
+    not of the encoding.
     """
     try:
         with _open_bytes(file) as raw:
-            yield TextIOWrapper(raw, encoding="utf-8-sig", newline="")
-    except UnicodeDecodeError:
+            yield TextIOWrapper(raw, encoding=encoding, errors=errors, newline="")
+    except UnicodeError as error:
+        if encoding != UTF8:
+            raise UserError(f"{file} is not valid {encoding.upper()}: {reason(error)}") from None
         # The error counts from the start of a buffer: reading once more finds the line.
         raise _not_utf8(file) from None
     except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
         raise _unreadable(file, error) from None
 
 
-def lines(file: Path, keep_ends: bool = False) -> Iterator[str]:
+def encoding_of(file: Path) -> str:
+    """Return the encoding of a table: UTF-8, ``utf-16`` with its byte order mark, or ``cp1252``.
+
+    Windows-1252 is what spreadsheets write in the West. A file is taken for it if no byte beyond
+    ASCII is UTF-8: one that is UTF-8 in other places is damaged, and reading it says where.
+    """
+    has_stray = has_utf8 = False
+    with open_text(file, errors="surrogateescape") as stream:
+        block = stream.read(2**20)
+        if block.startswith(("\udcff\udcfe", "\udcfe\udcff")):
+            return "utf-16"
+        while block:
+            if _NO_CP1252.search(block):
+                return UTF8
+            has_stray = has_stray or _STRAY.search(block) is not None
+            has_utf8 = has_utf8 or _NON_ASCII.search(block) is not None
+            block = stream.read(2**20)
+    return "cp1252" if has_stray and not has_utf8 else UTF8
+
+
+def lines(file: Path, keep_ends: bool = False, encoding: str = UTF8) -> Iterator[str]:
     """Yield the lines of a text file.
 
     Raises UserError as :func:`open_text` does, and for a NUL byte or an endless line.
     """
     number = 0
     # splitlines() would also split at characters such as U+2028, which a text may contain.
-    with open_text(file) as stream:
+    with open_text(file, encoding) as stream:
         while line := stream.readline(LINE_LIMIT + 1):
             number += 1
             if len(line) > LINE_LIMIT:

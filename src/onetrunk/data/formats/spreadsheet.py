@@ -1,0 +1,296 @@
+"""Entities in tables: a token in each row, a list of spans in a cell, or a column for each type.
+
+All become the columns that :func:`~onetrunk.data.formats.columns.annotated` reads.
+"""
+
+import ast
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from onetrunk.data.formats.conll import conll
+from onetrunk.data.formats.delimited import tab_separated
+from onetrunk.data.formats.naming import likely, text_column
+from onetrunk.data.formats.table import (
+    Columns,
+    Stream,
+    Table,
+    blocks,
+    no_column,
+    show,
+    string,
+    wrong,
+)
+from onetrunk.data.formats.workbook import as_text
+from onetrunk.data.notes import Notes
+from onetrunk.data.words import inside_word
+from onetrunk.errors import UserError
+
+SPANS = ("spans", "entities", "label", "labels")
+"""The columns that hold lists of spans."""
+_LISTS = (*SPANS, "tokens", "ner_tags")
+_WORD = ("word", "token", "form")
+_TAG = ("tag", "ner", "ner tag", "ner tags", "iob", "bio", "label", "entity")
+_SENTENCE = (
+    "sentence #", "sentence", "sentence id", "sentence number", "sentence no", "sentence index",
+    "sent", "sent id",
+)  # fmt: skip
+_SEPARATOR = re.compile(r"\s\|\s|;")
+_CODE = re.compile(r"[\w#]*\d[\w.,:/\-+ ]*|[0-9a-fA-F-]{32,36}|true|false", re.IGNORECASE)
+"""What ids, numbers and dates look like."""
+
+
+def read_list(value: str) -> Any:
+    """Return the list that a cell of a text file holds, as JSON or as Python writes it, or None."""
+    if value[:1] + value[-1:] != "[]":
+        return None
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        return ast.literal_eval(value)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return None
+
+
+def with_lists(stream: Stream, columns: Sequence[str] = _LISTS) -> Stream:
+    """Read lists that these columns hold as text; in such a column an empty cell is no entity."""
+
+    @cache
+    def is_written(name: str) -> bool:
+        tables = stream.read((), (name,))
+        values = (value for table in tables for value in table.columns.get(name, ()))
+        return any(isinstance(value, str) and _is_list(value) for value in values)
+
+    def cell(name: str, value: Any) -> Any:
+        if value is None or value == "":
+            return [] if is_written(name) else value
+        listed = read_list(value) if isinstance(value, str) else None
+        return value if listed is None else listed
+
+    def read(names: Sequence[str], optional: Sequence[str]) -> Iterator[Table]:
+        for table in stream.read(names, optional):
+            lists = {
+                name: [cell(name, value) for value in values]
+                for name, values in table.columns.items()
+                if name in columns
+            }
+            yield replace(table, columns=table.columns | lists)
+
+    return replace(stream, read=read)
+
+
+def tab_separated_or_conll(file: Path) -> Stream:
+    """Return a ``.tsv`` file with a header row of a spreadsheet as its columns, others as CoNLL."""
+    try:
+        stream = tab_separated(file)
+        tokens = _token_columns(stream, Notes())
+        is_table = tokens is not None and tokens[2] is not None
+        if not is_table and len(stream.names) > 1 and (text := text_column(stream, Notes())):
+            # A token has no spaces.
+            is_table = any(" " in cell for cell in next(stream.read((text,), ())).columns[text])
+    except (UserError, StopIteration):
+        is_table = False
+    return stream if is_table else conll(file)
+
+
+def entity_columns(stream: Stream, notes: Notes) -> Stream:
+    """Return a table as ``tokens`` and ``ner_tags``, or as a text with a list of spans.
+
+    The columns of the latter are those chosen in the stream that is returned. Anything else is
+    returned as it is.
+    """
+    names, labels = stream.names, stream.chosen.labels
+    if {"tokens", "ner_tags"} <= set(names) and not labels:
+        return stream
+    if columns := _token_columns(stream, notes):
+        return _sentences(stream, *columns)
+    text = text_column(stream, notes)
+    if text is None:
+        return stream
+    if not labels and set(names) & set(SPANS):
+        return replace(stream, chosen=Columns(text))
+    return _by_values(stream, text, notes)
+
+
+def _token_columns(stream: Stream, notes: Notes) -> tuple[str, str, str | None] | None:
+    """Return the columns of the token, the tag and the sentence, if each row has a token."""
+    noted = Notes()
+    word = likely(stream, _WORD, noted, exactly=True)
+    if stream.chosen.text not in (word, None):
+        return None
+    labels = stream.chosen.labels
+    tag = labels[0] if len(labels) == 1 else likely(stream, _TAG, noted, exactly=True)
+    if word is None or tag is None:
+        return None
+    sentence = likely(stream, _SENTENCE, noted, taken=(word, tag), exactly=True)
+    notes.update(noted)
+    return word, tag, sentence
+
+
+def _sentences(stream: Stream, word: str, tag: str, sentence: str | None) -> Stream:
+    """Join rows to sentences: by an id, which may be given once, or by the blank rows between."""
+    names = [word, tag] if sentence is None else [word, tag, sentence]
+
+    def read(_: Sequence[str], optional: Sequence[str]) -> Iterator[Table]:
+        for block in blocks(_tokens_of_sentences(stream, names)):
+            in_lines = block[0][0][0].in_lines
+            numbers = [[table.numbers[row] for table, row in rows] for rows in block]
+            columns = {
+                "tokens": [[_cell(table, word, row) for table, row in rows] for rows in block],
+                "ner_tags": [[_cell(table, tag, row) for table, row in rows] for rows in block],
+            }
+            firsts = [number for number, *_ in numbers]
+            yield Table(stream.source, columns, firsts, in_lines, item_lines=numbers)
+
+    return Stream(stream.source, ["tokens", "ner_tags"], read)
+
+
+def _tokens_of_sentences(stream: Stream, names: Sequence[str]) -> Iterator[list[tuple[Table, int]]]:
+    """Yield the rows of each sentence."""
+    rows: list[tuple[Table, int]] = []
+    id_before, number_before, total, sentences = "", 0, 0, 0
+    for table in stream.tables(*names):
+        for row, number in enumerate(table.numbers):
+            word, tag, *ids = (as_text(table.columns[name][row]).strip() for name in names)
+            is_blank = not word and not tag
+            if ids:
+                ends = ids[0] not in ("", id_before)
+                id_before = ids[0] or id_before
+            else:
+                ends = is_blank or number > number_before + 1
+            number_before = number
+            if rows and ends:
+                yield rows
+                rows, sentences = [], sentences + 1
+            if not is_blank:
+                rows.append((table, row))
+                total += 1
+    if not sentences and len(names) == 2 and total > 1:
+        raise UserError(
+            f"{stream.source} has a token in each row, and nothing says where a sentence ends: "
+            "add a column 'sentence_id', or a blank row after each sentence"
+        )
+    if rows:
+        yield rows
+
+
+def _cell(table: Table, name: str, row: int) -> str:
+    """Return a token or a tag; a number in a spreadsheet is a token, too."""
+    value = table.columns[name][row]
+    if value is None or isinstance(value, list | dict):
+        raise wrong(table.at(row), repr(name), value, "a string")
+    return as_text(value)
+
+
+@dataclass
+class _Values:
+    """What the cells of a column are."""
+
+    filled: int = 0
+    lists: int = 0
+    written: int = 0
+    in_text: int = 0
+    codes: int = 0
+
+    def add(self, value: Any, text: str) -> None:
+        self.filled += 1
+        self.lists += _is_list(value)
+        self.written += isinstance(value, str) and _is_list(value)
+        surfaces = _surfaces(text, value)
+        self.in_text += bool(surfaces) and all(_places(text, part) for part in surfaces)
+        self.codes += _CODE.fullmatch(as_text(value).strip()) is not None
+
+
+def _by_values(stream: Stream, text: str, notes: Notes) -> Stream:
+    """Find what the columns beside the text hold: lists of spans, or what is named in the text."""
+    chosen, source = stream.chosen.labels, stream.source
+    for name in chosen:
+        if name not in stream.names:
+            raise no_column(f"{source} has", name, stream.names)
+    found = {name: _Values() for name in chosen or stream.names if name.strip() and name != text}
+    for table in stream.tables(text, optional=tuple(found)):
+        for row in range(len(table)):
+            for name, values in found.items():
+                if not _is_empty(value := table.columns[name][row]):
+                    values.add(value, string(table, text, row))
+    lists = [name for name, v in found.items() if (v.lists if chosen else v.written)]
+    if len(lists) == 1 and (not chosen or chosen == (lists[0],)):
+        if not chosen:
+            notes.add(f"sources whose column {lists[0]!r} is read as spans", source)
+        listed = with_lists(stream, lists)
+        return replace(listed, chosen=Columns(text, (lists[0],)))
+    types = chosen or [name for name, v in found.items() if 2 * v.in_text >= v.filled > 0]
+    if not types:
+        raise no_column(f"{source} has", "spans", stream.names)
+    for name, values in found.items():
+        if name in types:
+            continue
+        if values.codes < values.filled:
+            options = " ".join(f"--label-column {kind!r}" for kind in types)
+            count = f"{values.in_text} of {values.filled} values of column {name!r} occur"
+            raise UserError(
+                f"{source}: only {count} in their text; choose the columns of entities: {options}"
+            )
+        what = "ids, numbers or dates that are not in the text" if values.filled else "no values"
+        notes.add(f"columns of {what}, not read", f"{source}: {name!r}")
+    if not chosen:
+        listed_types = ", ".join(map(repr, types))
+        notes.add(f"sources whose columns {listed_types} are read as types of entities", source)
+    return _with_spans(stream, text, types)
+
+
+def _with_spans(stream: Stream, text: str, types: Sequence[str]) -> Stream:
+    """Turn a column for each type, with what is named in the text, into a column of spans."""
+
+    def read(_: Sequence[str], optional: Sequence[str]) -> Iterator[Table]:
+        for table in stream.tables(text, optional=types):
+            spans = [
+                [span for name in types for span in _spans(table, text, name, row)]
+                for row in range(len(table))
+            ]
+            yield replace(table, columns={text: table.columns[text], "spans": spans})
+
+    return Stream(stream.source, [text, "spans"], read, chosen=Columns(text, ("spans",)))
+
+
+def _spans(table: Table, text_name: str, name: str, row: int) -> Iterator[list[Any]]:
+    text, value = string(table, text_name, row), table.columns[name][row]
+    for surface in [] if _is_empty(value) else _surfaces(text, value):
+        places = _places(text, surface) or _places(text, surface, whole=False)
+        if not places:
+            hint = " (only in another case)" if surface.casefold() in text.casefold() else ""
+            what = f"{name!r} is {show(surface)}, which does not occur in the text{hint}"
+            raise UserError(f"{table.at(row)}: {what}: {show(text)}")
+        for start in places:
+            yield [start, start + len(surface), name.strip()]
+
+
+def _surfaces(text: str, value: Any) -> list[str]:
+    """Return the strings that a cell names; a separator may belong to one that is in the text."""
+    whole = as_text(value).strip()
+    if whole in text:
+        return [whole]
+    return [part.strip() for part in _SEPARATOR.split(whole) if part.strip()]
+
+
+def _places(text: str, surface: str, whole: bool = True) -> list[int]:
+    """Return where a string begins in a text; if ``whole``, not where it cuts a word."""
+    return [
+        match.start()
+        for match in re.finditer(re.escape(surface), text)
+        if not (whole and (inside_word(text, match.start()) or inside_word(text, match.end())))
+    ]
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list) or (isinstance(value, str) and read_list(value) is not None)
