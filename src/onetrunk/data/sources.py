@@ -3,7 +3,9 @@
 ``stream_*`` functions yield rows, so a file may be larger than memory. ``read_*`` functions return
 them in a list. A source is a file, a folder or ``hub:NAME[:CONFIG]``, of which ``split`` is read
 (:func:`~onetrunk.data.locate.locate`), or a table or a list in memory, of which everything is read
-(:class:`~onetrunk.data.formats.memory.InMemory`). What reading changed and what looks odd is
+(:class:`~onetrunk.data.formats.memory.InMemory`). Columns of other names than those below are read
+if the name is likely (:mod:`~onetrunk.data.formats.naming`), or if ``located.columns`` has them.
+What reading changed and what looks odd is
 counted in :class:`~onetrunk.data.notes.Notes`, if they are passed; nothing is changed silently.
 
 All of them raise :class:`~onetrunk.errors.UserError` for a source that cannot be read, a column
@@ -71,12 +73,13 @@ def stream_ner(
 ) -> Iterator[AnnotatedText]:
     """Yield the texts of a source with their entities, none of which overlap.
 
-    Sources with columns (Parquet, Arrow, JSON Lines, JSON, data sets of the hub, tables and lists
-    in memory) have ``tokens`` and ``ner_tags`` (lists of strings), or ``text`` and a list of spans
-    in ``spans``, ``entities``, ``label`` or ``labels``
+    Sources with columns (Parquet, Arrow, JSON Lines, JSON, CSV, TSV, Excel, data sets of the hub,
+    tables and lists in memory) have ``tokens`` and ``ner_tags`` (lists of strings), or ``text`` and
+    a list of spans in ``spans``, ``entities``, ``label`` or ``labels``
     (:func:`~onetrunk.data.formats.annotations.annotated_text`). They may also be exports of Label
-    Studio, Prodigy, Doccano or spaCy. Items of a list may be ``(tokens, tags)``. A ``.spacy``
-    file has entities. Other text files are :func:`CoNLL <onetrunk.data.formats.conll.conll>`.
+    Studio, Prodigy, Doccano or spaCy, or :mod:`~onetrunk.data.formats.spreadsheet`. Items of a list
+    may be ``(tokens, tags)``. A ``.spacy`` file has entities. Other text files are
+    :func:`CoNLL <onetrunk.data.formats.conll.conll>`.
 
     Tags in IOB1, BIOES, BMES or BILOU are converted to IOB2, which ``notes`` counts. With
     ``scheme="auto"``, the first entity shows the scheme; another value
