@@ -244,7 +244,7 @@ def test_unknown_suffix(tmp_path: Path) -> None:
     file = tmp_path / "a.jsom"
     file.write_text("{}")
     head = "F: suffix '.jsom' is not supported here; did you mean '.json'? valid: "
-    fails(read_ner, file, f"{head}.json, .jsonl, .bio, .csv, .iob, … (15 in all)")
+    fails(read_ner, file, f"{head}.json, .jsonl, .bio, .csv, .iob, … (16 in all)")
     fails(
         read_classification,
         file,

@@ -17,7 +17,7 @@ from onetrunk.storage import read_json, sha256_of_files
 
 SUFFIXES = (
     ".parquet", ".arrow", ".jsonl", ".json", ".csv", ".tsv", ".xlsx", ".spacy", ".txt",
-    ".conll", ".conllu", ".conllup", ".iob", ".iob2", ".bio",
+    ".conll", ".conllu", ".conllup", ".iob", ".iob2", ".bio", ".ann",
 )  # fmt: skip
 """The files that are looked for in folders; text files may also be compressed (``.gz`` etc.)."""
 
@@ -148,7 +148,11 @@ def _files(folder: Path, split: str) -> list[Path]:
 
 def _data_files(folder: Path) -> list[Path]:
     """Return the files of a supported format, ``part_2`` before ``part_10``."""
-    files = [entry for entry in folder.iterdir() if entry.is_file() and _is_data(entry)]
+    files = [
+        entry
+        for entry in folder.iterdir()
+        if entry.is_file() and _is_data(entry) and not _has_annotations(entry)
+    ]
 
     def by_number(file: Path) -> list[str]:
         return [part.zfill(20) if part.isdigit() else part for part in _DIGITS.split(file.name)]
@@ -158,6 +162,11 @@ def _data_files(folder: Path) -> list[Path]:
 
 def _is_data(file: Path) -> bool:
     return suffix_of(file) in SUFFIXES and file.name[0] != "." and file.name not in _NO_DATA
+
+
+def _has_annotations(file: Path) -> bool:
+    """Whether this is a text of brat, which is read with the ``.ann`` file beside it."""
+    return file.suffix == ".txt" and file.with_suffix(".ann").exists()
 
 
 def _shard(file: Path, split: str) -> tuple[int, int | None] | None:
@@ -194,7 +203,8 @@ def _check_folder(folder: Path, files: Sequence[Path]) -> None:
     """Raise UserError for a file of another format, or for one that is there in two formats."""
     for file in sorted(folder.iterdir()):
         known = file in files or file.name[0] == "." or file.name in _NO_DATA
-        if not known and file.is_file() and file.suffix not in ("", ".md"):
+        known = known or _has_annotations(file)
+        if not known and file.is_file() and file.suffix not in ("", ".md", ".conf"):
             raise UserError(f"{file} is of no supported format ({', '.join(SUFFIXES)})")
     seen: dict[str, Path] = {}
     for file in files:

@@ -21,6 +21,7 @@ from typing import TypeVar
 
 from onetrunk.data.findings import Findings, Row
 from onetrunk.data.formats import columns
+from onetrunk.data.formats.brat import brat, brat_or_conll
 from onetrunk.data.formats.columnar import arrow, parquet
 from onetrunk.data.formats.conll import conll
 from onetrunk.data.formats.delimited import comma_separated, tab_separated
@@ -58,7 +59,8 @@ TABLES: _Formats = {**_COLUMNS, ".csv": comma_separated, ".tsv": tab_separated}
 """The formats with named columns, and what reads them."""
 _CLASSIFICATION: _Formats = {**TABLES, ".spacy": docbin}
 _NER: _Formats = {
-    **TABLES, **_CONLL, ".spacy": docbin, ".tsv": tab_separated_or_conll, ".txt": conll
+    **TABLES, **_CONLL, ".spacy": docbin, ".tsv": tab_separated_or_conll, ".txt": brat_or_conll,
+    ".ann": brat,
 }  # fmt: skip
 _TEXTS: _Formats = {**_CLASSIFICATION, **_CONLL, ".txt": plain}
 _TEXTS_OR_FAULTS: _Formats = {
@@ -182,7 +184,7 @@ def _stream(
         if suffix not in formats:
             why = "has no columns to choose" if is_chosen else "is not supported here"
             raise UserError(f"{file}: suffix {suffix!r} {why}; {nearest(suffix, formats)}")
-        if file.stat().st_size == 0:
+        if file.stat().st_size == 0 and suffix != ".ann":  # of brat: no entities
             raise UserError(f"{file} is empty (0 bytes)")
     streams: Iterable[Stream] = (formats[suffix_of(file)](file) for file in located.files)
     if located.memory:

@@ -251,7 +251,7 @@ def test_a_column_for_each_type(tmp_path: Path) -> None:
         notes = Notes()
         assert read_ner(source, notes) == WANT
         ignored, types = notes.lines()
-        assert ignored.startswith("columns of ids, numbers or dates that are not in the text, not")
+        assert ignored.startswith("columns of ids, numbers or dates beside the text, not read")
         assert "'ticket_id'" in ignored
         assert types.startswith("sources whose columns 'product', 'date' are read as types of")
         dates = [tuple(e for e in row.entities if e[2] == "date") for row in WANT]
@@ -286,6 +286,11 @@ def test_a_string_that_does_not_occur(tmp_path: Path) -> None:
         read_ner, write_csv(tmp_path / "a.csv", status),
         "only 0 of 2 values of column 'status' occur in their text", "--label-column 'product'",
     )  # fmt: skip
+
+
+def test_a_column_that_counts_rows_is_no_type() -> None:
+    rows = [{"ID": n, "text": f"{n} Nova", "product": "Nova"} for n in (1, 2)]
+    assert [row.entities for row in read_ner(rows)] == [((2, 6, "product"),)] * 2
 
 
 def test_dates_and_numbers_of_excel(tmp_path: Path) -> None:

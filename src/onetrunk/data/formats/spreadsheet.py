@@ -36,9 +36,11 @@ _LISTS = (*SPANS, "tokens", "ner_tags")
 _WORD = ("word", "token", "form")
 _TAG = ("tag", "ner", "ner tag", "ner tags", "iob", "bio", "label", "entity")
 _SENTENCE = (
-    "sentence #", "sentence", "sentence id", "sentence number", "sentence no", "sentence index",
+    "sentence_id", "sentence id", "sentence #", "sentence", "sentence number", "sentence no",
     "sent", "sent id",
 )  # fmt: skip
+_COUNTS = ("id", "index", "no", "nr", "number", "row", "#", "unnamed: 0")
+"""Columns of these names count rows, even if such numbers stand in the texts."""
 _SEPARATOR = re.compile(r"\s\|\s|;")
 _CODE = re.compile(r"[\w#]*\d[\w.,:/\-+ ]*|[0-9a-fA-F-]{32,36}|true|false", re.IGNORECASE)
 """What ids, numbers and dates look like."""
@@ -225,7 +227,11 @@ def _by_values(stream: Stream, text: str, notes: Notes) -> Stream:
             notes.add(f"sources whose column {lists[0]!r} is read as spans", source)
         listed = with_lists(stream, lists)
         return replace(listed, chosen=Columns(text, (lists[0],)))
-    types = chosen or [name for name, v in found.items() if 2 * v.in_text >= v.filled > 0]
+    types = chosen or [
+        name
+        for name, values in found.items()
+        if 2 * values.in_text >= values.filled > 0 and name.strip().casefold() not in _COUNTS
+    ]
     if not types:
         raise no_column(f"{source} has", "spans", stream.names)
     for name, values in found.items():
@@ -237,7 +243,7 @@ def _by_values(stream: Stream, text: str, notes: Notes) -> Stream:
             raise UserError(
                 f"{source}: only {count} in their text; choose the columns of entities: {options}"
             )
-        what = "ids, numbers or dates that are not in the text" if values.filled else "no values"
+        what = "ids, numbers or dates beside the text" if values.filled else "no values"
         notes.add(f"columns of {what}, not read", f"{source}: {name!r}")
     if not chosen:
         listed_types = ", ".join(map(repr, types))
