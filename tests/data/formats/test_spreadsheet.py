@@ -288,6 +288,17 @@ def test_a_string_that_does_not_occur(tmp_path: Path) -> None:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    "value", ["T-1001", "#17", "2026-05-03 09:00", "3 May 2026", "Sun, 3 May", "4.5", "TRUE"]
+)
+def test_ids_numbers_and_dates_beside_the_text(value: str) -> None:
+    rows = [{"text": "Nova", "of": value, "product": "Nova"}]
+    notes = Notes()
+    assert read_ner(rows, notes) == [AnnotatedText("Nova", ((0, 4, "product"),))]
+    assert notes.lines()[0].startswith("columns of ids, numbers or dates beside the text, not read")
+    refused(read_ner, [{**rows[0], "of": "Tide 300"}], "column 'of'")
+
+
 def test_a_column_that_counts_rows_is_no_type() -> None:
     rows = [{"ID": n, "text": f"{n} Nova", "product": "Nova"} for n in (1, 2)]
     assert [row.entities for row in read_ner(rows)] == [((2, 6, "product"),)] * 2

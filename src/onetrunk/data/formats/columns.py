@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 
 from onetrunk.data.formats.annotations import Counting, annotated_text
 from onetrunk.data.formats.exports import plain_columns
+from onetrunk.data.formats.lists import SPANS, read_list, with_lists
 from onetrunk.data.formats.naming import text_and_label, text_column
-from onetrunk.data.formats.spreadsheet import SPANS, entity_columns, read_list, with_lists
+from onetrunk.data.formats.spreadsheet import entity_columns
 from onetrunk.data.formats.table import Stream, Table, no_column, show, string, string_list, wrong
 from onetrunk.data.notes import Notes
 from onetrunk.data.rows import AnnotatedText, LabelledText, Pair

@@ -3,17 +3,16 @@
 All become the columns that :func:`~onetrunk.data.formats.columns.annotated` reads.
 """
 
-import ast
-import json
+import calendar
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from onetrunk.data.formats.conll import conll
 from onetrunk.data.formats.delimited import tab_separated
+from onetrunk.data.formats.lists import SPANS, is_list, with_lists
 from onetrunk.data.formats.naming import likely, text_column
 from onetrunk.data.formats.table import (
     Columns,
@@ -30,9 +29,6 @@ from onetrunk.data.notes import Notes
 from onetrunk.data.words import inside_word
 from onetrunk.errors import UserError
 
-SPANS = ("spans", "entities", "label", "labels")
-"""The columns that hold lists of spans."""
-_LISTS = (*SPANS, "tokens", "ner_tags")
 _WORD = ("word", "token", "form")
 _TAG = ("tag", "ner", "ner tag", "ner tags", "iob", "bio", "label", "entity")
 _SENTENCE = (
@@ -42,49 +38,11 @@ _SENTENCE = (
 _COUNTS = ("id", "index", "no", "nr", "number", "row", "#", "unnamed: 0")
 """Columns of these names count rows, even if such numbers stand in the texts."""
 _SEPARATOR = re.compile(r"\s\|\s|;")
-_CODE = re.compile(r"[\w#]*\d[\w.,:/\-+ ]*|[0-9a-fA-F-]{32,36}|true|false", re.IGNORECASE)
-"""What ids, numbers and dates look like."""
-
-
-def read_list(value: str) -> Any:
-    """Return the list that a cell of a text file holds, as JSON or as Python writes it, or None."""
-    if value[:1] + value[-1:] != "[]":
-        return None
-    try:
-        return json.loads(value)
-    except (ValueError, RecursionError):
-        pass
-    try:
-        return ast.literal_eval(value)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return None
-
-
-def with_lists(stream: Stream, columns: Sequence[str] = _LISTS) -> Stream:
-    """Read lists that these columns hold as text; in such a column an empty cell is no entity."""
-
-    @cache
-    def is_written(name: str) -> bool:
-        tables = stream.read((), (name,))
-        values = (value for table in tables for value in table.columns.get(name, ()))
-        return any(isinstance(value, str) and _is_list(value) for value in values)
-
-    def cell(name: str, value: Any) -> Any:
-        if value is None or value == "":
-            return [] if is_written(name) else value
-        listed = read_list(value) if isinstance(value, str) else None
-        return value if listed is None else listed
-
-    def read(names: Sequence[str], optional: Sequence[str]) -> Iterator[Table]:
-        for table in stream.read(names, optional):
-            lists = {
-                name: [cell(name, value) for value in values]
-                for name, values in table.columns.items()
-                if name in columns
-            }
-            yield replace(table, columns=table.columns | lists)
-
-    return replace(stream, read=read)
+_OF_DATES = {
+    word.casefold()
+    for words in (calendar.month_name, calendar.month_abbr, calendar.day_name, calendar.day_abbr)
+    for word in words
+}
 
 
 def tab_separated_or_conll(file: Path) -> Stream:
@@ -202,11 +160,11 @@ class _Values:
 
     def add(self, value: Any, text: str) -> None:
         self.filled += 1
-        self.lists += _is_list(value)
-        self.written += isinstance(value, str) and _is_list(value)
+        self.lists += is_list(value)
+        self.written += isinstance(value, str) and is_list(value)
         surfaces = _surfaces(text, value)
         self.in_text += bool(surfaces) and all(_places(text, part) for part in surfaces)
-        self.codes += _CODE.fullmatch(as_text(value).strip()) is not None
+        self.codes += _is_code(as_text(value))
 
 
 def _by_values(stream: Stream, text: str, notes: Notes) -> Stream:
@@ -294,9 +252,13 @@ def _places(text: str, surface: str, whole: bool = True) -> list[int]:
     ]
 
 
+def _is_code(value: str) -> bool:
+    """Whether this looks like an id, a number, a date, or TRUE or FALSE."""
+    words = value.casefold().split()
+    if any(map(str.isdecimal, value)):
+        return all(any(map(str.isdecimal, w)) or w.strip(".,") in _OF_DATES for w in words)
+    return words in (["true"], ["false"])
+
+
 def _is_empty(value: Any) -> bool:
     return value is None or (isinstance(value, str) and not value.strip())
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, list) or (isinstance(value, str) and read_list(value) is not None)
