@@ -281,6 +281,8 @@ def test_a_string_that_does_not_occur(tmp_path: Path) -> None:
     refused(read_ner, file, f"{file}:3: {why}")
     file = write_xlsx(tmp_path / "a.xlsx", Sheet=rows)
     refused(read_ner, file, f"{file}, row 3: {why}")
+    topic = [("text", "label", "product"), ("Nova is late", "delay", "Nova")]
+    refused(read_ner, write_csv(file.with_suffix(".csv"), topic), "--label-column 'product'")
     status = [("text", "product", "status"), ("Nova is late", "Nova", "open"), ("I", "", "done")]
     refused(
         read_ner, write_csv(tmp_path / "a.csv", status),

@@ -4,7 +4,7 @@ What was found by a name or by values is said in a note. If several columns fit,
 """
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from onetrunk.data.formats.table import Stream, no_column
 from onetrunk.data.notes import Notes
@@ -51,16 +51,16 @@ def likely(
     Raises UserError if there are several.
     """
     standard = names[0]
-    if standard in stream.names:
+    if standard in stream.names and standard not in taken:
         return standard
     bare = {name: re.sub(r"[_\-\s]+", " ", name).strip().casefold() for name in stream.names}
-    wanted = {standard}, set(names), set(names)
-    for fits, last_word in zip(wanted, (False, False, True), strict=True):
-        columns = [
-            name
-            for name, words in bare.items()
-            if name not in taken and (words.rpartition(" ")[2] if last_word else words) in fits
-        ]
+    rules: list[Callable[[str], bool]] = [
+        lambda name: name == standard,
+        lambda name: name in names,
+        lambda name: name.rpartition(" ")[2] in names,
+    ]
+    for fits in rules[: 2 if exactly else 3]:
+        columns = [name for name, words in bare.items() if name not in taken and fits(words)]
         if len(columns) > 1:
             listed = ", ".join(map(repr, columns))
             option = "--text-column" if names is TEXT else "--label-column"
@@ -71,8 +71,6 @@ def likely(
         if columns:
             _note(stream, columns[0], standard, notes)
             return columns[0]
-        if exactly and fits is wanted[1]:
-            break
     return None
 
 

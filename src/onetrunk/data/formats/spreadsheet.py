@@ -73,20 +73,30 @@ def entity_columns(stream: Stream, notes: Notes) -> Stream:
     text = text_column(stream, notes)
     if text is None:
         return stream
-    if not labels and set(names) & set(SPANS):
+    if not labels and set(names) & set(SPANS) and not _has_plain_label(stream):
         return replace(stream, chosen=Columns(text))
     return _by_values(stream, text, notes)
+
+
+def _has_plain_label(stream: Stream) -> bool:
+    """Whether ``label`` holds no spans but a label for each text, beside other columns."""
+    spans = [name for name in SPANS if name in stream.names]
+    if spans != ["label"] or len(stream.names) == 2:
+        return False
+    values = next((table.columns["label"] for table in stream.read(spans, ())), [])
+    first = next((value for value in values if not _is_empty(value)), None)
+    return isinstance(first, str) and not is_list(first)
 
 
 def _token_columns(stream: Stream, notes: Notes) -> tuple[str, str, str | None] | None:
     """Return the columns of the token, the tag and the sentence, if each row has a token."""
     noted = Notes()
     word = likely(stream, _WORD, noted, exactly=True)
-    if stream.chosen.text not in (word, None):
+    if word is None or stream.chosen.text not in (word, None):
         return None
     labels = stream.chosen.labels
     tag = labels[0] if len(labels) == 1 else likely(stream, _TAG, noted, exactly=True)
-    if word is None or tag is None:
+    if tag is None:
         return None
     sentence = likely(stream, _SENTENCE, noted, taken=(word, tag), exactly=True)
     notes.update(noted)
