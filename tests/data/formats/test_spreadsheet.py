@@ -251,7 +251,9 @@ def test_a_column_for_each_type(tmp_path: Path) -> None:
         notes = Notes()
         assert read_ner(source, notes) == WANT
         ignored, types = notes.lines()
-        assert ignored.startswith("columns of ids, numbers or dates beside the text, not read")
+        assert ignored.startswith(
+            "columns of ids, numbers, dates or lists beside the text, not read"
+        )
         assert "'ticket_id'" in ignored
         assert types.startswith("sources whose columns 'product', 'date' are read as types of")
         dates = [tuple(e for e in row.entities if e[2] == "date") for row in WANT]
@@ -274,20 +276,16 @@ def test_every_occurrence_and_whole_words() -> None:
 
 def test_a_string_that_does_not_occur(tmp_path: Path) -> None:
     rows = [("text", "product"), ("Nova is late", "Nova"), ("orbit too", "Orbit")]
-    why = (
-        "'product' is 'Orbit', which does not occur in the text (only in another case): 'orbit too'"
-    )
+    why = "'product' is 'Orbit', which occurs only in another case in 'orbit too'; --label-column"
     file = write_csv(tmp_path / "a.csv", rows)
-    refused(read_ner, file, f"{file}:3: {why}")
+    refused(read_ner, file, f"{file}:3: {why} chooses other columns")
     file = write_xlsx(tmp_path / "a.xlsx", Sheet=rows)
     refused(read_ner, file, f"{file}, row 3: {why}")
-    topic = [("text", "label", "product"), ("Nova is late", "delay", "Nova")]
-    refused(read_ner, write_csv(file.with_suffix(".csv"), topic), "--label-column 'product'")
-    status = [("text", "product", "status"), ("Nova is late", "Nova", "open"), ("I", "", "done")]
-    refused(
-        read_ner, write_csv(tmp_path / "a.csv", status),
-        "only 0 of 2 values of column 'status' occur in their text", "--label-column 'product'",
-    )  # fmt: skip
+    for name in ("status", "label"):
+        rows = [("text", "product", name), ("Nova is late", "Nova", "open"), ("I", "", "done")]
+        file = write_csv(tmp_path / "a.csv", rows)
+        refused(read_ner, file, f"{file}:2: {name!r} is 'open', which does not occur in 'Nova is")
+        assert read_ner(chosen(file, None, "product"))[0].entities == ((0, 4, "product"),)
 
 
 @pytest.mark.parametrize(
@@ -297,8 +295,10 @@ def test_ids_numbers_and_dates_beside_the_text(value: str) -> None:
     rows = [{"text": "Nova", "of": value, "product": "Nova"}]
     notes = Notes()
     assert read_ner(rows, notes) == [AnnotatedText("Nova", ((0, 4, "product"),))]
-    assert notes.lines()[0].startswith("columns of ids, numbers or dates beside the text, not read")
-    refused(read_ner, [{**rows[0], "of": "Tide 300"}], "column 'of'")
+    assert notes.lines()[0].startswith(
+        "columns of ids, numbers, dates or lists beside the text, not read"
+    )
+    refused(read_ner, [{**rows[0], "of": "Tide 300"}], "'of' is 'Tide 300'")
 
 
 def test_a_column_that_counts_rows_is_no_type() -> None:

@@ -170,11 +170,17 @@ class _Values:
 
     def add(self, value: Any, text: str) -> None:
         self.filled += 1
-        self.lists += is_list(value)
+        self.lists += is_list(value) or isinstance(value, dict)
         self.written += isinstance(value, str) and is_list(value)
         surfaces = _surfaces(text, value)
         self.in_text += bool(surfaces) and all(_places(text, part) for part in surfaces)
         self.codes += _is_code(as_text(value))
+
+    def are_named(self, name: str) -> bool:
+        """Whether they are meant to stand in the texts: ids and the like, if many do."""
+        if name.strip().casefold() in _COUNTS or self.lists:
+            return False
+        return self.filled > self.codes or 4 * self.in_text >= self.filled > 0
 
 
 def _by_values(stream: Stream, text: str, notes: Notes) -> Stream:
@@ -195,24 +201,13 @@ def _by_values(stream: Stream, text: str, notes: Notes) -> Stream:
             notes.add(f"sources whose column {lists[0]!r} is read as spans", source)
         listed = with_lists(stream, lists)
         return replace(listed, chosen=Columns(text, (lists[0],)))
-    types = chosen or [
-        name
-        for name, values in found.items()
-        if 2 * values.in_text >= values.filled > 0 and name.strip().casefold() not in _COUNTS
-    ]
+    types = chosen or [name for name, values in found.items() if values.are_named(name)]
     if not types:
         raise no_column(f"{source} has", "spans", stream.names)
     for name, values in found.items():
-        if name in types:
-            continue
-        if values.codes < values.filled:
-            options = " ".join(f"--label-column {kind!r}" for kind in types)
-            count = f"{values.in_text} of {values.filled} values of column {name!r} occur"
-            raise UserError(
-                f"{source}: only {count} in their text; choose the columns of entities: {options}"
-            )
-        what = "ids, numbers or dates beside the text" if values.filled else "no values"
-        notes.add(f"columns of {what}, not read", f"{source}: {name!r}")
+        if name not in types:
+            what = "ids, numbers, dates or lists beside the text" if values.filled else "no values"
+            notes.add(f"columns of {what}, not read", f"{source}: {name!r}")
     if not chosen:
         listed_types = ", ".join(map(repr, types))
         notes.add(f"sources whose columns {listed_types} are read as types of entities", source)
@@ -238,9 +233,10 @@ def _spans(table: Table, text_name: str, name: str, row: int) -> Iterator[list[A
     for surface in [] if _is_empty(value) else _surfaces(text, value):
         places = _places(text, surface) or _places(text, surface, whole=False)
         if not places:
-            hint = " (only in another case)" if surface.casefold() in text.casefold() else ""
-            what = f"{name!r} is {show(surface)}, which does not occur in the text{hint}"
-            raise UserError(f"{table.at(row)}: {what}: {show(text)}")
+            is_near = surface.casefold() in text.casefold()
+            how = "occurs only in another case" if is_near else "does not occur"
+            why = f"{how} in {show(text)}; --label-column chooses other columns"
+            raise UserError(f"{table.at(row)}: {name!r} is {show(surface)}, which {why}")
         for start in places:
             yield [start, start + len(surface), name.strip()]
 
