@@ -12,7 +12,7 @@ from onetrunk.errors import UserError
 
 TEXT = (
     "text", "message", "sentence", "utterance", "content", "body", "review", "query", "comment",
-    "title", "description", "question", "tweet", "post", "document", "ticket", "prompt", "email",
+    "title", "description", "question", "tweet", "post", "document", "prompt",
 )  # fmt: skip
 LABEL = (
     "label", "intent", "category", "class", "topic", "sentiment", "tag", "rating", "score", "stars",
