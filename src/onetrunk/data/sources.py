@@ -64,7 +64,7 @@ _NER: _Formats = {
     **TABLES, **_CONLL, ".spacy": docbin, ".tsv": tab_separated_or_conll, ".txt": brat_or_conll,
     ".ann": brat,
 }  # fmt: skip
-_TEXTS: _Formats = {**_CLASSIFICATION, **_CONLL, ".txt": plain}
+_TEXTS: _Formats = {**_CLASSIFICATION, **_CONLL, ".txt": plain, ".ann": brat}
 _TEXTS_OR_FAULTS: _Formats = {
     **_TEXTS,
     ".txt": partial(plain, keep_faults=True),

@@ -11,9 +11,11 @@ import pandas as pd
 import pytest
 
 import onetrunk
+from onetrunk.config import Source
+from onetrunk.corpora.builder import CorpusBuilder
 from onetrunk.data.notes import Notes
 from onetrunk.data.rows import AnnotatedText, LabelledText
-from onetrunk.data.sources import read_classification, read_ner
+from onetrunk.data.sources import Columns, Located, read_classification, read_ner, read_pairs
 from onetrunk.errors import UserError
 from onetrunk.model.backbone import Backbone
 
@@ -167,3 +169,24 @@ def test_a_table_without_entities_is_refused(tmp_path: Path) -> None:
     file.write_text("id,text\n1,a desk\n2,a lamp\n")
     with pytest.raises(UserError, match="none with words that occur in 'text'; columns: id, text"):
         read_ner(file)
+
+
+def test_a_recipe_and_unlabelled_texts_choose_columns(
+    tiny_backbone: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ONETRUNK_CACHE", str(tmp_path / "cache"))
+    names = {"text_column": "Was", "label_column": ["day", "product"]}
+    rows = pd.DataFrame(tickets()).rename(columns={"text": "Was"})
+    rows.to_csv(tmp_path / "a.csv", index=False)
+    builder = CorpusBuilder(tiny_backbone.encoder.tokenizer)
+    corpora = [
+        builder.ner(Source(path=str(tmp_path / "a.csv"), **chosen), 64)
+        for chosen in (names, names | {"label_column": "day"})
+    ]
+    assert [sorted(corpus.types) for corpus in corpora] == [["day", "product"], ["day"]]
+    app = onetrunk.adapt(
+        tiny_backbone, "ner", rows, unlabelled=rows[["Was"]], adapter="linear", epochs=1, **names
+    )
+    assert app.record["unlabelled_rows"] == len(rows)
+    with pytest.raises(UserError, match="the columns are 'query' and 'positive'; no others can be"):
+        read_pairs(Located("a", (tmp_path / "a.csv",), columns=Columns("Was")))

@@ -34,7 +34,8 @@ def _plain_columns(stream: Stream, notes: Notes, annotated: bool) -> Stream:
     if "data" in names and names & {"annotations", "completions", "predictions"}:
         column = "completions" if "completions" in names else "annotations"
         return tasks(stream, column, annotated, notes)
-    if annotated and {"text", "annotator"} <= names and "ner_tags" not in names:
+    is_short = {"text", "annotator"} <= names and "ner_tags" not in names
+    if annotated and is_short and not stream.chosen.labels:
         return short_tasks(stream, notes)
     if annotated and "answer" in names:
         return _answered(stream, notes)

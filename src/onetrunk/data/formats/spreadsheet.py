@@ -188,11 +188,8 @@ class _Values:
 def _by_values(stream: Stream, text: str, notes: Notes) -> Stream:
     """Find what the columns beside the text hold: lists of spans, or what is named in the text."""
     chosen, source = stream.chosen.labels, stream.source
-    for name in chosen:
-        if name not in stream.names:
-            raise no_column(f"{source} has", name, stream.names)
     found = {name: _Values() for name in chosen or stream.names if name.strip() and name != text}
-    for table in stream.tables(text, optional=tuple(found)):
+    for table in stream.tables(text, *chosen, optional=tuple(found)):
         for row in range(len(table)):
             for name, values in found.items():
                 if not _is_empty(value := table.columns[name][row]):
