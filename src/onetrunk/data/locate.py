@@ -55,7 +55,9 @@ class Located:
             return self.memory.sha256()
         if self.hub:
             return hub_fingerprint(*self.hub, self.split)
-        return sha256_of_files(*self.files)
+        other = {".ann": ".txt", ".txt": ".ann"}  # brat's other half of a document
+        halves = [f.with_suffix(other[f.suffix]) for f in self.files if f.suffix in other]
+        return sha256_of_files(*self.files, *(half for half in halves if half.exists()))
 
 
 Spec = str | Path | Located | Any

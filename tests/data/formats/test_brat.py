@@ -4,7 +4,7 @@ import pytest
 
 from onetrunk.data.notes import Notes
 from onetrunk.data.rows import AnnotatedText
-from onetrunk.data.sources import read_ner, read_nested
+from onetrunk.data.sources import locate, read_ner, read_nested, read_texts
 from onetrunk.errors import UserError
 
 
@@ -33,6 +33,10 @@ def test_a_folder_of_documents(tmp_path: Path) -> None:
     ]
     assert read_ner(tmp_path / "a.ann") == read_ner(tmp_path / "a.txt") == want[:1]
     assert read_nested(tmp_path) == want
+    assert read_texts(tmp_path) == [row.text for row in want]
+    before = locate(tmp_path).sha256()
+    (tmp_path / "b.txt").write_text("nothing there")
+    assert locate(tmp_path).sha256() != before
     inside = tmp_path / "data" / "train"
     inside.mkdir(parents=True)
     write(inside, a=("Ada met Bo\nin New York\n", one))

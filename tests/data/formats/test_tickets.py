@@ -86,6 +86,16 @@ def test_entities_of_a_spreadsheet(tmp_path: Path, shape: str) -> None:
     assert ("files read as Windows-1252 with ';' between fields" in said) == (shape == "csv")
 
 
+def test_a_workbook_is_opened_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Any] = []
+    load = openpyxl.load_workbook
+    monkeypatch.setattr(
+        openpyxl, "load_workbook", lambda *args, **how: opened.append(args) or load(*args, **how)
+    )
+    assert read_ner(written(tmp_path)["xlsx"]) == expected()
+    assert len(opened) == 1
+
+
 def test_every_shape_gives_the_same_app(tiny_backbone: Backbone, tmp_path: Path) -> None:
     heads = [
         onetrunk.adapt(tiny_backbone, "ner", file, adapter="linear").head.weight
