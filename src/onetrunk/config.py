@@ -23,6 +23,10 @@ class Dataset(_Settings):
     often."""
     max_rows: int | None = Field(None, gt=0)
     """Use only this number of rows, the first ones."""
+    text_column: str | None = None
+    """The column of texts in a table; None: found by its name."""
+    label_column: str | list[str] | None = None
+    """The column of labels; of entities perhaps several, one for each type."""
 
 
 class Source(Dataset):

@@ -341,6 +341,28 @@ def test_without_pytorch_and_arrow(
     assert "Traceback" not in done.stderr
 
 
+def test_a_column_of_texts_that_is_chosen(run: Run, tmp_path: Path) -> None:
+    data = tmp_path / "a.csv"
+    data.write_text("id;Message;Body\n1;hi there;play music\n2;bye;call ann\n")
+    chosen = run("predict", BUNDLE, "--input", data, "--text-column", "Body", "--json")
+    assert chosen.code == 0, chosen.err
+    rows = [json.loads(line) for line in chosen.out.splitlines()]
+    assert [(row["Message"], row["text"]) for row in rows] == [
+        ("hi there", "play music"), ("bye", "call ann")
+    ]  # fmt: skip
+    assert "files read as UTF-8 with ';' between fields" in chosen.err
+    unsure = run("predict", BUNDLE, "--input", data)
+    assert unsure.code == 2
+    assert "'Message', 'Body'; choose one with --text-column" in " ".join(unsure.err.split())
+    data.write_text("text,Body\na,b\n")
+    clash = run("predict", BUNDLE, "--input", data, "--text-column", "Body")
+    assert (clash.code, clash.out) == (2, "")
+    assert "rename it" in " ".join(clash.err.split())
+    lines = tmp_path / "a.txt"
+    lines.write_text("call ann\n")  # which has no columns
+    assert run("predict", BUNDLE, "--input", lines, "--text-column", "Body").code == 0
+
+
 def test_evaluate_a_bundle(run: Run, tmp_path: Path) -> None:
     data = tmp_path / "test.csv"
     data.write_text("text,label\nplay music,play\ncall ann,call\ncall bob,call\n")

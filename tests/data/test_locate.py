@@ -11,7 +11,7 @@ from onetrunk.errors import UserError
 
 SUFFIXES = (
     ".parquet, .arrow, .jsonl, .json, .csv, .tsv, .xlsx, .spacy, .txt, "
-    ".conll, .conllu, .conllup, .iob, .iob2, .bio"
+    ".conll, .conllu, .conllup, .iob, .iob2, .bio, .ann"
 )
 
 

@@ -244,7 +244,7 @@ def test_unknown_suffix(tmp_path: Path) -> None:
     file = tmp_path / "a.jsom"
     file.write_text("{}")
     head = "F: suffix '.jsom' is not supported here; did you mean '.json'? valid: "
-    fails(read_ner, file, f"{head}.json, .jsonl, .bio, .csv, .iob, … (15 in all)")
+    fails(read_ner, file, f"{head}.json, .jsonl, .bio, .csv, .iob, … (16 in all)")
     classes = ".arrow, .csv, .json, .jsonl, .parquet, .spacy, .tsv, .xlsx"
     fails(read_classification, file, head + classes)
     fails(read_pairs, file, head + ".arrow, .csv, .json, .jsonl, .parquet, .tsv, .xlsx")

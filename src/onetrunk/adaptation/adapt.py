@@ -1,6 +1,6 @@
 """``onetrunk.adapt``: from labelled rows to an app. Read, check, draw, train, score."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,10 @@ from onetrunk.adaptation.task import AdaptSettings, Data
 from onetrunk.apps.app import App, Subset
 from onetrunk.apps.engine import Engine
 from onetrunk.apps.load import load_apps_and_backbone
-from onetrunk.apps.reading import Source, located, named_columns, read_labelled, source_name
+from onetrunk.apps.reading import Source, located, read_labelled, source_name
 from onetrunk.data.locate import Located
 from onetrunk.data.notes import Notes
-from onetrunk.data.sources import read_texts
+from onetrunk.data.sources import USUAL, Columns, read_texts
 from onetrunk.errors import UserError, nearest
 from onetrunk.families import family as family_named
 from onetrunk.families.base import Family
@@ -37,7 +37,7 @@ def adapt(
     teacher: str | Path | None = None,
     auto_seconds: float | None = None,
     text_column: str | None = None,
-    label_column: str | None = None,
+    label_column: str | Sequence[str] | None = None,
     progress: Progress = silent,
     **options: Any,
 ) -> App:
@@ -48,8 +48,9 @@ def adapt(
     that of a plug-in. ``train``, ``validation`` and ``test`` are each a file, a folder that holds
     the split of that name, a list of rows, or a pandas, pyarrow or datasets table.
 
-    Columns are called ``text`` and ``label``; ``text_column`` and ``label_column`` name others. If
-    neither is there, a column with a likely name (``Message``, ``Intent``) is read and noted.
+    ``text_column`` and ``label_column`` name the columns of these tables, if the names do not say
+    what they hold. For ``ner``, several label columns may be given: a column for each type of
+    entity, with the strings that occur in the text.
 
     Validation rows stop the training early and choose thresholds; scores on the test rows are kept
     in ``app.record["test"]``. ``unlabelled`` are more texts, on which the app learns the answers of
@@ -75,14 +76,14 @@ def adapt(
     if teacher is not None and unlabelled is None:
         raise UserError("teacher needs texts to answer: pass some as unlabelled")
     notes = Notes()
-    columns = named_columns(text_column, label_column)
+    columns = Columns.named(text_column, label_column)
     data, subset = read_data(kind, train, validation, draw, settings.seed, notes, columns)
     test_rows = []
     if test is not None:
         test_rows = read_labelled(kind, test, "test", notes, data.labels, columns)
     _note_shared(kind, data, test_rows, notes)
     if unlabelled is not None:
-        data.unlabelled = read_unlabelled(kind, unlabelled, notes)
+        data.unlabelled = read_unlabelled(kind, unlabelled, notes, text_column)
     backbone = backbone if isinstance(backbone, Backbone) else Backbone.load(backbone)
     if settings.k is not None and settings.k > backbone.encoder.depth:
         raise UserError(f"k {settings.k}: the encoder has {backbone.encoder.depth} layers")
@@ -153,7 +154,7 @@ def read_data(
     draw: Draw,
     seed: int,
     notes: Notes,
-    columns: Mapping[str, str] | None = None,
+    columns: Columns = USUAL,
 ) -> tuple[Data, Subset | None]:
     """The rows that an app learns from, and which of the training rows they are, if not all.
 
@@ -199,9 +200,12 @@ def _check_drawn(
             notes.add("labels without a row among those drawn", f"{where}: {label!r}")
 
 
-def read_unlabelled(family: Family[Any, Any], source: Source, notes: Notes) -> list[Any]:
+def read_unlabelled(
+    family: Family[Any, Any], source: Source, notes: Notes, text_column: str | None = None
+) -> list[Any]:
     """Examples without labels, from texts in any format."""
-    return [family.parse(text) for text in read_texts(source, notes)]
+    place = located(source, "train", Columns(text_column))
+    return [family.parse(text) for text in read_texts(place, notes)]
 
 
 def _load_teacher(folder: str | Path, family: Family[Any, Any]) -> tuple[Backbone, App]:

@@ -1,6 +1,7 @@
 """An app: one downstream task as a head, its labels and usually a LoRA; and the app's folder."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -12,9 +13,10 @@ from onetrunk import __version__
 from onetrunk.apps.engine import Engine
 from onetrunk.apps.evaluation import Evaluation, evaluation_of
 from onetrunk.apps.neighbours import Neighbours, load_neighbours, save_neighbours
-from onetrunk.apps.reading import Source, named_columns, read_labelled, source_name
+from onetrunk.apps.reading import Source, read_labelled, source_name
 from onetrunk.data.notes import Notes
 from onetrunk.data.sampling import save_subset
+from onetrunk.data.sources import Columns
 from onetrunk.data.units import RULE, warn_of_old_units
 from onetrunk.errors import UserError
 from onetrunk.families import family
@@ -109,17 +111,20 @@ class App:
         return [result["apps"]["app"] for result in results]
 
     def evaluate(
-        self, data: Source, text_column: str | None = None, label_column: str | None = None
+        self,
+        data: Source,
+        text_column: str | None = None,
+        label_column: str | Sequence[str] | None = None,
     ) -> Evaluation:
         """Score the app on labelled rows; of a folder, on its test split.
 
-        The columns need to be named only if they are not ``text`` and ``label``.
+        The columns are those of :func:`onetrunk.adapt`.
 
         Raises :class:`UserError` for rows that cannot be read or used, and for a label that the app
         does not know.
         """
         notes = Notes()
-        columns = named_columns(text_column, label_column)
+        columns = Columns.named(text_column, label_column)
         rows = read_labelled(self.family, data, "test", notes, self.labels, columns)
         notes.log()
         where = source_name(data, "test")

@@ -1,12 +1,13 @@
 """Labelled rows of a family, read from whatever a user has, and checked."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from onetrunk.data.locate import Located, locate
 from onetrunk.data.notes import Notes
+from onetrunk.data.sources import USUAL, Columns
 from onetrunk.families.base import Family
 
 Source = Any
@@ -19,12 +20,12 @@ def read_labelled(
     split: str,
     notes: Notes,
     labels: Sequence[str] | None = None,
-    columns: Mapping[str, str] | None = None,
+    columns: Columns = USUAL,
 ) -> list[Any]:
     """Labelled examples of one split of ``source``: ``train``, ``validation`` or ``test``.
 
     A file is one split whatever its name; of a folder the files of that split are read.
-    ``columns`` names those in place of ``text`` and ``label``.
+    ``columns`` are those to read, if they do not have the usual names.
 
     Raises :class:`UserError` if there is no such split, for a row that the family cannot use, and
     for a label that is not among ``labels``, if these are given.
@@ -37,17 +38,11 @@ def read_labelled(
     return rows
 
 
-def located(source: Source, split: str, columns: Mapping[str, str] | None = None) -> Any:
-    """A path as the files of one split; anything else as it is, unless ``columns`` are named."""
-    if columns:
+def located(source: Source, split: str, columns: Columns = USUAL) -> Any:
+    """A path as the files of one split; anything else as it is, unless columns are chosen."""
+    if columns != USUAL:
         return replace(locate(source, split), columns=columns)
     return locate(source, split) if isinstance(source, str | Path) else source
-
-
-def named_columns(text_column: str | None, label_column: str | None) -> dict[str, str]:
-    """The columns that a user names."""
-    names = {"text": text_column, "label": label_column}
-    return {usual: name for usual, name in names.items() if name is not None}
 
 
 def source_name(source: Source, split: str) -> str:

@@ -1,12 +1,14 @@
 """How good an app of a bundle is on labelled rows, as the device will answer them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from onetrunk.apps.evaluation import Evaluation, evaluation_of
-from onetrunk.apps.reading import Source, named_columns, read_labelled
+from onetrunk.apps.reading import Source, read_labelled
 from onetrunk.bundle.layout import Bundle
 from onetrunk.bundle.runtime import Runtime
 from onetrunk.data.notes import Notes
+from onetrunk.data.sources import Columns
 from onetrunk.errors import UserError
 from onetrunk.families import family
 
@@ -16,7 +18,7 @@ def evaluate_bundle(
     data: Source,
     app: str | None = None,
     text_column: str | None = None,
-    label_column: str | None = None,
+    label_column: str | Sequence[str] | None = None,
 ) -> tuple[str, Evaluation]:
     """Score one app of a bundle (the only one, if ``app`` is None) on labelled rows; of a folder,
     on its test split. Return the app's name and the scores.
@@ -31,7 +33,7 @@ def evaluate_bundle(
     runtime = Runtime(folder, [name])
     bundled, notes = runtime.apps[name], Notes()
     kind = family(bundled.family)
-    columns = named_columns(text_column, label_column)
+    columns = Columns.named(text_column, label_column)
     rows = read_labelled(kind, data, "test", notes, bundled.labels, columns)
     notes.log()
     return name, evaluation_of(kind, bundled.labels, rows, runtime.predict_examples(name, rows))

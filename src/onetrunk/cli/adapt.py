@@ -25,7 +25,9 @@ def adapt(
         str,
         typer.Option(help="ner, nested-ner, tc (one label a text), multi-label or rating."),
     ],
-    train: Annotated[Path, typer.Option(help="Labelled rows: Parquet, JSONL, CoNLL or CSV.")],
+    train: Annotated[
+        Path, typer.Option(help="Labelled rows: CSV, Excel, JSONL, Parquet or CoNLL.")
+    ],
     out: Annotated[Path, typer.Option(help="Folder to write the app to; its name is the app's.")],
     validation: Annotated[
         Path | None, typer.Option(help="Rows for early stopping and choosing the penalty.")
@@ -111,8 +113,9 @@ def adapt(
     run on. The LoRA starts from the family's task-primary LoRA where the backbone has one.
 
     NER rows have [bold]tokens[/] and [bold]ner_tags[/], or are CoNLL lines or annotated spans
-    (spaCy, Doccano, Label Studio); classification rows have [bold]text[/] and [bold]label[/]. What
-    reading converted or found odd is said. Rows that were drawn are kept in [bold]rows.json[/].
+    (spaCy, Doccano, Label Studio), or a table with a column for each type; classification rows have
+    [bold]text[/] and [bold]label[/]. What reading converted or found odd is said. Rows that were
+    drawn are kept in [bold]rows.json[/].
 
     [bold]--auto[/] tries a linear app and one with a LoRA on the validation rows, or in their
     absence on training rows that are held out, takes the LoRA if it is better by more than noise,

@@ -12,7 +12,7 @@ from onetrunk.errors import UserError
 
 def evaluate(
     app: Annotated[Path, typer.Argument(metavar="APP", help="App folder, or a bundle.")],
-    data: Annotated[Path, typer.Option(help="Labelled rows: Parquet, JSONL, CoNLL or CSV.")],
+    data: Annotated[Path, typer.Option(help="Labelled rows: CSV, Excel, JSONL, Parquet or CoNLL.")],
     name: Annotated[
         str | None, typer.Option("--app", help="The app of a bundle, if it holds several.")
     ] = None,

@@ -5,8 +5,9 @@ from typing import Annotated
 import typer
 
 TextColumn = Annotated[
-    str | None, typer.Option(help="The column of texts, if it is not called text.")
+    str | None, typer.Option(help="The column of texts. Default: found by its name.")
 ]
 LabelColumn = Annotated[
-    str | None, typer.Option(help="The column of labels, if it is not called label.")
+    list[str] | None,
+    typer.Option(help="The column of labels. For ner it may be repeated: one for each type."),
 ]

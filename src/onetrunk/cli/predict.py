@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from onetrunk.cli.options import TextColumn
 from onetrunk.errors import UserError, nearest
 
 logger = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ def predict(
             help="Texts: a file (Parquet, JSONL, CSV, or .txt with one a line), a folder, or -."
         ),
     ] = None,
+    text_column: TextColumn = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -93,7 +95,7 @@ def predict(
     notes = Notes()
     # A file that cannot be read is said before anything is loaded.
     sources = open_texts(given, Notes()) if given else []
-    sources += [] if input is None else open_texts(input, notes)
+    sources += [] if input is None else open_texts(input, notes, text_column=text_column)
     folder = None
     if out is not None and check_out(out, overwrite):
         folder = Folder.open(out, sources, folders, overwrite)

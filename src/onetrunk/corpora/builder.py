@@ -5,7 +5,7 @@ is tokenised into a store of the cache.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -21,7 +21,7 @@ from onetrunk.corpora.tokenised import (
 )
 from onetrunk.data.locate import Located, locate
 from onetrunk.data.notes import Notes
-from onetrunk.data.sources import stream_ner, stream_pairs
+from onetrunk.data.sources import USUAL, Columns, stream_ner, stream_pairs
 from onetrunk.progress import Progress, silent
 from onetrunk.storage import key_of
 
@@ -92,6 +92,9 @@ class CorpusBuilder:
         arrays depend on.
         """
         located = locate(source.path)
+        columns = Columns.named(source.text_column, source.label_column)
+        if columns != USUAL:
+            located, parts["columns"] = replace(located, columns=columns), str(columns)
         sha256 = located.sha256()
 
         def make(writer: Writer) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -10,13 +10,14 @@ from typing import Any, NoReturn
 
 from onetrunk.data.formats.hub import hub_fingerprint, hub_spec
 from onetrunk.data.formats.memory import InMemory
+from onetrunk.data.formats.table import USUAL, Columns
 from onetrunk.data.formats.text import stem_of, suffix_of
 from onetrunk.errors import UserError, alike
 from onetrunk.storage import read_json, sha256_of_files
 
 SUFFIXES = (
     ".parquet", ".arrow", ".jsonl", ".json", ".csv", ".tsv", ".xlsx", ".spacy", ".txt",
-    ".conll", ".conllu", ".conllup", ".iob", ".iob2", ".bio",
+    ".conll", ".conllu", ".conllup", ".iob", ".iob2", ".bio", ".ann",
 )  # fmt: skip
 """The files that are looked for in folders; text files may also be compressed (``.gz`` etc.)."""
 
@@ -35,8 +36,8 @@ class Located:
     hub: tuple[str, str | None] | None = None
     split: str = "train"
     memory: InMemory | None = None
-    columns: Mapping[str, str] = field(default_factory=dict, hash=False)
-    """The columns in place of ``text`` and ``label``: ``{"text": "Message"}``."""
+    columns: Columns = USUAL
+    """The columns to read, if they are chosen."""
     namesakes: tuple[Path, ...] = field(default=(), compare=False)
     """Other files of the folder, whose names begin as that of the split."""
 
@@ -54,7 +55,9 @@ class Located:
             return self.memory.sha256()
         if self.hub:
             return hub_fingerprint(*self.hub, self.split)
-        return sha256_of_files(*self.files)
+        other = {".ann": ".txt", ".txt": ".ann"}  # brat's other half of a document
+        halves = [f.with_suffix(other[f.suffix]) for f in self.files if f.suffix in other]
+        return sha256_of_files(*self.files, *(half for half in halves if half.exists()))
 
 
 Spec = str | Path | Located | Any
@@ -152,7 +155,11 @@ def _files(folder: Path, split: str) -> list[Path]:
 
 def data_files(folder: Path) -> list[Path]:
     """Return the files of a supported format, ``part_2`` before ``part_10``."""
-    files = [entry for entry in folder.iterdir() if entry.is_file() and _is_data(entry)]
+    files = [
+        entry
+        for entry in folder.iterdir()
+        if entry.is_file() and _is_data(entry) and not _has_annotations(entry)
+    ]
 
     def by_number(file: Path) -> list[str]:
         return [part.zfill(20) if part.isdigit() else part for part in _DIGITS.split(file.name)]
@@ -162,6 +169,11 @@ def data_files(folder: Path) -> list[Path]:
 
 def _is_data(file: Path) -> bool:
     return suffix_of(file) in SUFFIXES and file.name[0] != "." and file.name not in _NO_DATA
+
+
+def _has_annotations(file: Path) -> bool:
+    """Whether this is a text of brat, which is read with the ``.ann`` file beside it."""
+    return file.suffix == ".txt" and file.with_suffix(".ann").exists()
 
 
 def _shard(file: Path, split: str) -> tuple[int, int | None] | None:
@@ -198,7 +210,8 @@ def _check_folder(folder: Path, files: Sequence[Path]) -> None:
     """Raise UserError for a file of another format, or for one that is there in two formats."""
     for file in sorted(folder.iterdir()):
         known = file in files or file.name[0] == "." or file.name in _NO_DATA
-        if not known and file.is_file() and file.suffix not in ("", ".md"):
+        known = known or _has_annotations(file)
+        if not known and file.is_file() and file.suffix not in ("", ".md", ".conf"):
             raise UserError(f"{file} is of no supported format ({', '.join(SUFFIXES)})")
     seen: dict[str, Path] = {}
     for file in files:

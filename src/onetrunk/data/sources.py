@@ -3,8 +3,10 @@
 ``stream_*`` functions yield rows, so a file may be larger than memory. ``read_*`` functions return
 them in a list. A source is a file, a folder or ``hub:NAME[:CONFIG]``, of which ``split`` is read
 (:func:`~onetrunk.data.locate.locate`), or a table or a list in memory, of which everything is read
-(:class:`~onetrunk.data.formats.memory.InMemory`). What reading changed and what looks odd is
-counted in :class:`~onetrunk.data.notes.Notes`, if they are passed; nothing is changed silently.
+(:class:`~onetrunk.data.formats.memory.InMemory`). Columns of other names than those below are read
+if the name is likely (:mod:`~onetrunk.data.formats.naming`), or if ``Located.columns`` has them.
+What reading changed and what looks odd is counted in :class:`~onetrunk.data.notes.Notes`, if they
+are passed; nothing is changed silently.
 
 All of them raise :class:`~onetrunk.errors.UserError` for a source that cannot be read, a column
 that is missing or there twice, a value of another type (null included), and a line of a table with
@@ -12,23 +14,27 @@ more or fewer cells than the header. The message is one line with the source, th
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from onetrunk.data.findings import Findings, Row
 from onetrunk.data.formats import columns
+from onetrunk.data.formats.brat import brat, brat_or_conll
 from onetrunk.data.formats.columnar import arrow, parquet
 from onetrunk.data.formats.conll import conll
 from onetrunk.data.formats.delimited import comma_separated, tab_separated
 from onetrunk.data.formats.docbin import docbin
-from onetrunk.data.formats.excel import workbook
-from onetrunk.data.formats.headers import with_usual_names
 from onetrunk.data.formats.hub import hub
 from onetrunk.data.formats.jsonfiles import json_array, jsonl
+from onetrunk.data.formats.spreadsheet import tab_separated_or_conll
 from onetrunk.data.formats.standard_input import standard_input
+from onetrunk.data.formats.table import USUAL as USUAL
+from onetrunk.data.formats.table import Columns as Columns
 from onetrunk.data.formats.table import Stream
 from onetrunk.data.formats.text import plain, suffix_of
+from onetrunk.data.formats.workbook import workbook
 from onetrunk.data.locate import Located as Located
 from onetrunk.data.locate import Spec as Spec
 from onetrunk.data.locate import data_files, missing
@@ -48,17 +54,17 @@ _COLUMNS: _Formats = {
     ".arrow": arrow,
     ".jsonl": jsonl,
     ".json": json_array,
+    ".xlsx": workbook,
 }
 _CONLL: _Formats = dict.fromkeys((".conll", ".conllu", ".conllup", ".iob", ".iob2", ".bio"), conll)
-_PAIRS: _Formats = {
-    **_COLUMNS, ".csv": comma_separated, ".tsv": tab_separated, ".xlsx": workbook
-}  # fmt: skip
-_CLASSIFICATION: _Formats = {**_PAIRS, ".spacy": docbin}
+TABLES: _Formats = {**_COLUMNS, ".csv": comma_separated, ".tsv": tab_separated}
+"""The formats with named columns, and what reads them."""
+_CLASSIFICATION: _Formats = {**TABLES, ".spacy": docbin}
 _NER: _Formats = {
-    **_COLUMNS, **_CONLL, ".spacy": docbin, ".tsv": conll, ".txt": conll,
-    ".csv": comma_separated, ".xlsx": workbook,
+    **TABLES, **_CONLL, ".spacy": docbin, ".tsv": tab_separated_or_conll, ".txt": brat_or_conll,
+    ".ann": brat,
 }  # fmt: skip
-_TEXTS: _Formats = {**_CLASSIFICATION, **_CONLL, ".txt": plain}
+_TEXTS: _Formats = {**_CLASSIFICATION, **_CONLL, ".txt": plain, ".ann": brat}
 _TEXTS_OR_FAULTS: _Formats = {
     **_TEXTS,
     ".txt": partial(plain, keep_faults=True),
@@ -74,12 +80,13 @@ def stream_ner(
 ) -> Iterator[AnnotatedText]:
     """Yield the texts of a source with their entities, none of which overlap.
 
-    Sources with columns (Parquet, Arrow, JSON Lines, JSON, data sets of the hub, tables and lists
-    in memory) have ``tokens`` and ``ner_tags`` (lists of strings), or ``text`` and a list of spans
-    in ``spans``, ``entities``, ``label`` or ``labels``
+    Sources with columns (Parquet, Arrow, JSON Lines, JSON, CSV, TSV, Excel, data sets of the hub,
+    tables and lists in memory) have ``tokens`` and ``ner_tags`` (lists of strings), or ``text`` and
+    a list of spans in ``spans``, ``entities``, ``label`` or ``labels``
     (:func:`~onetrunk.data.formats.annotations.annotated_text`). They may also be exports of Label
-    Studio, Prodigy, Doccano or spaCy. Items of a list may be ``(tokens, tags)``. A ``.spacy``
-    file has entities. Other text files are :func:`CoNLL <onetrunk.data.formats.conll.conll>`.
+    Studio, Prodigy, Doccano or spaCy, or :mod:`~onetrunk.data.formats.spreadsheet`. Items of a list
+    may be ``(tokens, tags)``. A ``.spacy`` file has entities. Other text files are
+    :func:`CoNLL <onetrunk.data.formats.conll.conll>`.
 
     Tags in IOB1, BIOES, BMES or BILOU are converted to IOB2, which ``notes`` counts. With
     ``scheme="auto"``, the first entity shows the scheme; another value
@@ -91,7 +98,7 @@ def stream_ner(
     """
     converter = Converter(scheme)
     rows = partial(columns.annotated, converter=converter)
-    return _stream(spec, notes, split, _NER, rows, guessed=("text",))
+    return _stream(spec, notes, split, _NER, rows)
 
 
 def stream_nested(
@@ -102,7 +109,7 @@ def stream_nested(
     If spans of the same type overlap, the longest is kept, and ``notes`` counts the others.
     """
     rows = partial(columns.annotated, converter=Converter(), nested=True)
-    return _stream(spec, notes, split, _NER, rows, guessed=("text",))
+    return _stream(spec, notes, split, _NER, rows)
 
 
 def stream_classification(
@@ -122,7 +129,7 @@ def stream_classification(
     Raises UserError also for a source with both label columns, and an empty or repeated label.
     """
     rows = partial(columns.labelled, numbers=numbers, several=several)
-    return _stream(spec, notes, split, _CLASSIFICATION, rows, guessed=("text", "label"))
+    return _stream(spec, notes, split, _CLASSIFICATION, rows)
 
 
 def stream_pairs(spec: Spec, notes: Notes | None = None, split: str = "train") -> Iterator[Pair]:
@@ -132,7 +139,7 @@ def stream_pairs(spec: Spec, notes: Notes | None = None, split: str = "train") -
     them) or ``negatives`` (a list). A null there means that there is none. Items of a list in
     memory may be ``(query, positive)``.
     """
-    return _stream(spec, notes, split, _PAIRS, columns.pairs, ("query", "positive"))
+    return _stream(spec, notes, split, TABLES, columns.pairs, ("query", "positive"))
 
 
 def stream_texts(spec: Spec, notes: Notes | None = None, split: str = "train") -> Iterator[str]:
@@ -142,10 +149,12 @@ def stream_texts(spec: Spec, notes: Notes | None = None, split: str = "train") -
     is in the column ``text``. If there is none, the words in ``tokens`` (or of a CoNLL sentence)
     are joined by spaces. A list in memory may hold strings. Annotations are not read.
     """
-    return _stream(spec, notes, split, _TEXTS, columns.texts, guessed=("text",))
+    return _stream(spec, notes, split, _TEXTS, columns.texts)
 
 
-def open_texts(spec: Spec, notes: Notes, split: str = "train") -> list[Texts]:
+def open_texts(
+    spec: Spec, notes: Notes, split: str = "train", text_column: str | None = None
+) -> list[Texts]:
     """Return the files of a source, or the source itself where it is none, open for reading.
 
     What :func:`stream_texts` calls a text is one here; each row keeps its other columns, and a row
@@ -154,26 +163,24 @@ def open_texts(spec: Spec, notes: Notes, split: str = "train") -> list[Texts]:
     Raises UserError for a source of which nothing can be read.
     """
     if isinstance(spec, str | Path) and str(spec) == "-":
-        return [Texts(standard_input(), notes)]
-    located, streams = _opened(spec, split, _TEXTS_OR_FAULTS)
+        return [Texts(replace(standard_input(), chosen=Columns(text_column)), notes)]
+    located = locate(spec, split)
+    if text_column is not None:
+        located = replace(located, columns=Columns(text_column))
+    streams = _opened(located, _TEXTS_OR_FAULTS)
     files = located.files or (None,)
     if isinstance(spec, str | Path) and Path(spec).is_dir():
         for file in data_files(Path(spec)):
             if file not in located.files:
                 notes.add(f"files that are not of the split {split!r}, not read", str(file))
-    opened = []
-    for stream, path in zip(streams, files, strict=True):
-        if stream.by_hand:
-            stream = with_usual_names(stream, located.columns, ("text",), notes)
-        opened.append(Texts(stream, notes, path))
-    return opened
+    return [Texts(stream, notes, path) for stream, path in zip(streams, files, strict=True)]
 
 
 def stream_columns(
     spec: Spec, names: Sequence[str], notes: Notes | None = None, split: str = "train"
 ) -> Iterator[tuple[str, ...]]:
     """Yield the strings of some columns of a source, for families with rows of their own."""
-    return _stream(spec, notes, split, _PAIRS, partial(columns.strings, names=names), names)
+    return _stream(spec, notes, split, TABLES, partial(columns.strings, names=names), names)
 
 
 def _stream(
@@ -183,11 +190,10 @@ def _stream(
     formats: _Formats,
     reader: Callable[[Stream, Notes], columns.Rows[_Read]],
     names: Sequence[str] = ("text", "label"),
-    guessed: Sequence[str] = (),
 ) -> Iterator[_Read]:
-    """Check a source and return an iterator over its rows; ``names`` are for tuples in a list, and
-    ``guessed`` are names of columns that are looked for where they are missing."""
-    located, streams = _opened(spec, split, formats, names)
+    """Check a source and return an iterator over its rows; ``names`` are for tuples in a list."""
+    located = locate(spec, split)
+    streams = _opened(located, formats, names)
 
     def rows() -> Iterator[_Read]:
         findings = None if notes is None else Findings(notes)
@@ -196,7 +202,6 @@ def _stream(
         for file in located.namesakes:
             noted.add(f"files named like the split {located.split!r}, not read", str(file))
         for stream in streams:
-            stream = with_usual_names(stream, located.columns, guessed, noted)
             tables, row_of = reader(stream, noted)
             for table in tables:
                 for index in range(len(table)):
@@ -213,25 +218,27 @@ def _stream(
 
 
 def _opened(
-    spec: Spec, split: str, formats: _Formats, names: Sequence[str] = ("text", "label")
-) -> tuple[Located, Iterable[Stream]]:
+    located: Located, formats: _Formats, names: Sequence[str] = ("text", "label")
+) -> Iterator[Stream]:
     """Check a source; each of its files is opened when its turn comes."""
-    located = locate(spec, split)
+    if is_chosen := located.columns != USUAL:
+        with_columns = {*TABLES} if formats is _NER else {*TABLES, ".txt"}
+        formats = {suffix: formats[suffix] for suffix in with_columns & formats.keys()}
     for file in located.files:
         suffix = suffix_of(file)
         if not file.exists():
             missing(file)
         if suffix not in formats:
-            hint = nearest(suffix, formats)
-            raise UserError(f"{file}: suffix {suffix!r} is not supported here; {hint}")
-        if file.stat().st_size == 0:
+            why = "has no columns to choose" if is_chosen else "is not supported here"
+            raise UserError(f"{file}: suffix {suffix!r} {why}; {nearest(suffix, formats)}")
+        if file.stat().st_size == 0 and suffix != ".ann":  # of brat: no entities
             raise UserError(f"{file} is empty (0 bytes)")
     streams: Iterable[Stream] = (formats[suffix_of(file)](file) for file in located.files)
     if located.memory:
         streams = [located.memory.stream(names)]
     elif located.hub:
         streams = [hub(*located.hub, located.split)]
-    return located, streams
+    return (replace(stream, chosen=located.columns) for stream in streams)
 
 
 def read_ner(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from onetrunk.data.findings import Findings
-from onetrunk.data.formats.columns import text_column
+from onetrunk.data.formats.columns import column_of_texts
 from onetrunk.data.formats.exports import plain_columns
 from onetrunk.data.formats.table import Stream, Table
 from onetrunk.data.notes import Notes
@@ -31,11 +31,18 @@ class Texts:
     """One file of texts, or another source of them."""
 
     def __init__(self, stream: Stream, notes: Notes, path: Path | None = None) -> None:
-        """Raises UserError if there is no column of texts, or two columns have one name."""
+        """Raises UserError if there is no column of texts, if two columns have one name, and for a
+        chosen column beside another called ``text``: answers have one of this name."""
         self.name = stream.source
         self.path = path
+        self._notes, self._known = notes, stream.notes
         self._stream = plain_columns(stream, notes, annotated=False)
-        self._column, self._text = text_column(self._stream)
+        self._column, self._text = column_of_texts(self._stream, notes)
+        if self._column != "text" and "text" in self._stream.names:
+            raise UserError(
+                f"{self.name} has a column 'text' beside {self._column!r}: rename it, for answers "
+                "hold the text that was read under this name"
+            )
         self._others = [name for name in stream.names if name != self._column]
         self.schema = self._stream.schema
         """Arrow's, if it is read in batches of Arrow."""
@@ -57,6 +64,8 @@ class Texts:
                     findings.check(text, table, row)
             batch = None if self.schema is None else table.batch
             yield TextBlock(texts, self._rows(table), batch)
+        if findings:
+            self._notes.update(self._known)
 
     @cached_property
     def columns(self) -> list[str]:

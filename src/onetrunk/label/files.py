@@ -6,23 +6,12 @@ from pathlib import Path
 
 import xxhash
 
-from onetrunk.data.formats.columnar import arrow, parquet
-from onetrunk.data.formats.delimited import comma_separated, tab_separated
 from onetrunk.data.formats.hub import hub
-from onetrunk.data.formats.jsonfiles import json_array, jsonl
 from onetrunk.data.formats.table import Stream, Table, show, wrong
 from onetrunk.data.formats.text import suffix_of
 from onetrunk.data.locate import locate
+from onetrunk.data.sources import TABLES
 from onetrunk.errors import UserError, nearest
-
-_FORMATS = {
-    ".parquet": parquet,
-    ".arrow": arrow,
-    ".jsonl": jsonl,
-    ".json": json_array,
-    ".csv": comma_separated,
-    ".tsv": tab_separated,
-}
 
 
 def open_table(spec: str | Path, split: str = "train") -> Stream:
@@ -34,11 +23,11 @@ def open_table(spec: str | Path, split: str = "train") -> Stream:
     if located.hub:
         return hub(*located.hub, located.split)
     for file in located.files:
-        if (suffix := suffix_of(file)) not in _FORMATS:
+        if (suffix := suffix_of(file)) not in TABLES:
             raise UserError(
-                f"{file}: suffix {suffix!r} has no named columns; {nearest(suffix, _FORMATS)}"
+                f"{file}: suffix {suffix!r} has no named columns; {nearest(suffix, TABLES)}"
             )
-    streams = [_FORMATS[suffix_of(file)](file) for file in located.files]
+    streams = [TABLES[suffix_of(file)](file) for file in located.files]
 
     def read(names: Sequence[str], optional: Sequence[str]) -> Iterator[Table]:
         for stream in streams:

@@ -369,7 +369,9 @@ def test_what_a_strategy_trains_on_must_be_listed(recipe: Recipe) -> None:
         Trainer(recipe)
     recipe.strategy = "muppet"
     recipe.families["ner"]["labelled"][0]["scheme"] = "iob1"
-    with pytest.raises(UserError, match=r"unknown key 'labelled\.0\.scheme'; valid: max_rows"):
+    with pytest.raises(
+        UserError, match=r"unknown key 'labelled\.0\.scheme'; valid: label_column, max_rows"
+    ):
         Trainer(recipe)
 
 

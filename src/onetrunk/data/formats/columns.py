@@ -4,8 +4,6 @@ A reader takes a :class:`Stream` and returns its blocks, with a function that ma
 index of a block into a :mod:`row of onetrunk <onetrunk.data.rows>`.
 """
 
-import ast
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -13,8 +11,19 @@ from typing import Any, TypeVar
 
 from onetrunk.data.formats.annotations import Counting, annotated_text
 from onetrunk.data.formats.exports import plain_columns
-from onetrunk.data.formats.spreadsheet import spans_of, token_rows, type_columns
-from onetrunk.data.formats.table import Stream, Table, no_column, show, string, string_list, wrong
+from onetrunk.data.formats.lists import SPANS, read_list, with_lists
+from onetrunk.data.formats.naming import text_and_label, text_column
+from onetrunk.data.formats.spreadsheet import entity_columns
+from onetrunk.data.formats.table import (
+    USUAL,
+    Stream,
+    Table,
+    no_column,
+    show,
+    string,
+    string_list,
+    wrong,
+)
 from onetrunk.data.notes import Notes
 from onetrunk.data.rows import AnnotatedText, LabelledText, Pair
 from onetrunk.data.schemes import Converter
@@ -33,12 +42,9 @@ def annotated(
 
     With ``nested``, spans of different types may overlap.
     """
-    if stream.by_hand:
-        stream = token_rows(stream) or stream
-    source, stream = stream, plain_columns(stream, notes)
-    if _has_type_columns(stream):
-        return _typed(stream, notes, nested)
-    column = _span_column(stream)
+    source = with_lists(stream)
+    stream = entity_columns(plain_columns(source, notes), notes)
+    column, name = _span_column(stream), stream.chosen.text or "text"
     if column is None:
         return (
             stream.tables("tokens", "ner_tags"),
@@ -46,65 +52,38 @@ def annotated(
         )
 
     def texts() -> Iterator[tuple[str, Any, str]]:
-        for table in plain_columns(source, Notes()).tables("text", column):  # notes count once
+        again = entity_columns(plain_columns(source, Notes()), Notes())  # notes count once
+        for table in again.tables(name, column):
             for row, values in enumerate(table.columns[column]):
-                yield string(table, "text", row), _parsed(values), table.at(row)
+                yield string(table, name, row), values, table.at(row)
 
     counting = Counting(texts)
 
     def annotated(table: Table, row: int) -> AnnotatedText:
-        text, where = string(table, "text", row), table.at(row)
-        spans = _parsed(table.columns[column][row])
+        text, spans, where = string(table, name, row), table.columns[column][row], table.at(row)
         if table.columns["relations"][row]:
             notes.add("rows with relations, which are not read", where)
         return annotated_text(text, spans, repr(column), where, notes, nested, counting)
 
-    return stream.tables("text", column, optional=("relations",)), annotated
-
-
-def _has_type_columns(stream: Stream) -> bool:
-    """Whether a spreadsheet has a text, more columns, and none that usually holds spans."""
-    usual = {"spans", "entities", "label", "labels", "ner_tags", "tokens"}
-    names = set(stream.names)
-    return stream.by_hand and "text" in names and len(names) > 1 and not usual & names
-
-
-def _typed(stream: Stream, notes: Notes, nested: bool) -> Rows[AnnotatedText]:
-    """Read texts with a column for each entity type."""
-    types = type_columns(stream, notes)
-
-    def annotated(table: Table, row: int) -> AnnotatedText:
-        text, where = string(table, "text", row), table.at(row)
-        spans = spans_of(text, {kind: table.columns[kind][row] for kind in types}, where)
-        return annotated_text(text, [list(span) for span in spans], "spans", where, notes, nested)
-
-    return stream.tables("text", *types), annotated
+    return stream.tables(name, column, optional=("relations",)), annotated
 
 
 def _span_column(stream: Stream) -> str | None:
     """Return the column of spans, or None if the stream has words with tags."""
     names = stream.names
-    spans = [name for name in ("spans", "entities") if name in names]
+    if stream.chosen.labels:
+        return stream.chosen.labels[0]
+    spans = [name for name in SPANS[:2] if name in names]
     tagged = "tokens" in names and "ner_tags" in names
-    if "text" not in names or (tagged and not spans):
+    if (stream.chosen.text or "text") not in names or (tagged and not spans):
         return None
-    spans = spans or [name for name in ("label", "labels") if name in names]
+    spans = spans or [name for name in SPANS[2:] if name in names]
     choices = [*["ner_tags"] * tagged, *spans]
     if len(choices) > 1:
         raise _both(stream, choices)
     if not choices:
         raise no_column(f"{stream.source} has", "spans", names)
     return choices[0]
-
-
-def _parsed(cell: Any) -> Any:
-    """The list that a cell of CSV or Excel spells as JSON; anything else as it is."""
-    if isinstance(cell, str) and cell.lstrip().startswith("["):
-        try:
-            return json.loads(cell)
-        except ValueError:
-            return cell
-    return cell
 
 
 def _tagged_words(table: Table, row: int, converter: Converter, notes: Notes) -> AnnotatedText:
@@ -133,22 +112,26 @@ def labelled(
     With ``several``, a string is split if it joins labels that also occur without each other.
     """
     source, stream = stream, plain_columns(stream, notes)
+    chosen = bool(stream.chosen.labels)
     columns = [name for name in ("label", "labels") if name in stream.names]
     columns = columns or [name for name in ("choices", "cats") if name in stream.names]
     if {"accept", "options"} <= set(stream.names):  # Prodigy's choices
         columns = ["accept"]
-    if len(columns) > 1:
+    if len(columns) > 1 and not chosen:
         raise _both(stream, columns)
-    column = columns[0] if columns else "label"
+    if columns and not chosen:
+        text, column = text_column(stream, notes) or "text", columns[0]
+    else:
+        text, column = text_and_label(stream, notes)
     joined: _Joined = {}
     if several:
-        joined = _joined(plain_columns(source, Notes()).tables("text", column), column)
+        joined = _joined(plain_columns(source, Notes()).tables(text, column), column)
 
     def row_of(table: Table, row: int) -> LabelledText:
         labels = _labels(table, column, row, numbers, joined, notes)
-        return LabelledText(string(table, "text", row), labels)
+        return LabelledText(string(table, text, row), labels)
 
-    return stream.tables("text", column), row_of
+    return stream.tables(text, column), row_of
 
 
 def _joined(tables: Iterator[Table], name: str) -> _Joined:
@@ -166,14 +149,6 @@ def _joined(tables: Iterator[Table], name: str) -> _Joined:
     return joined
 
 
-def _listed(value: str) -> Any:
-    """Return the list that a cell of a text file holds, or None."""
-    try:
-        return ast.literal_eval(value) if value[:1] + value[-1:] == "[]" else None
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return None
-
-
 def _labels(
     table: Table, name: str, row: int, numbers: bool, joined: _Joined, notes: Notes
 ) -> tuple[str, ...]:
@@ -182,7 +157,7 @@ def _labels(
         case str() if value in joined:
             value = joined[value]
             notes.add("cells that join several labels, split", where)
-        case str() if (listed := _listed(value)) is not None:
+        case str() if (listed := read_list(value)) is not None:
             value = listed
             notes.add("lists of labels written as text, read as lists", where)
         case dict() if name == "cats" and set(map(type, value.values())) <= {int, float, bool}:
@@ -220,6 +195,7 @@ def pairs(stream: Stream, notes: Notes) -> Rows[Pair]:
         query, positive = string(table, "query", row), string(table, "positive", row)
         return Pair(query, positive, _negatives(table, row))
 
+    _refuse_choice(stream, ("query", "positive"))
     return stream.tables("query", "positive", optional=("negative", "negatives")), pair
 
 
@@ -237,23 +213,32 @@ def _negatives(table: Table, row: int) -> tuple[str, ...]:
 def texts(stream: Stream, notes: Notes) -> Rows[str]:
     """Read texts, or words joined by spaces."""
     stream = plain_columns(stream, notes, annotated=False)
-    column, text = text_column(stream)
+    column, text = column_of_texts(stream, notes)
     return stream.tables(column), text
 
 
-def text_column(stream: Stream) -> tuple[str, Callable[[Table, int], str]]:
+def column_of_texts(stream: Stream, notes: Notes) -> tuple[str, Callable[[Table, int], str]]:
     """Return the column that holds a stream's texts, and what makes a row of it a text."""
-    if "tokens" in stream.names and "text" not in stream.names:
+    if "tokens" in stream.names and "text" not in stream.names and not stream.chosen.text:
         return "tokens", lambda table, row: " ".join(string_list(table, "tokens", row))
-    return "text", lambda table, row: string(table, "text", row)
+    # Lines, and a list of texts, have no column to choose.
+    name = "text" if list(stream.names) == ["text"] else text_column(stream, notes) or "text"
+    return name, lambda table, row: string(table, name, row)
 
 
 def strings(stream: Stream, notes: Notes, names: Sequence[str]) -> Rows[tuple[str, ...]]:
     """Read columns of strings."""
+    _refuse_choice(stream, names)
     return (
         stream.tables(*names),
         lambda table, row: tuple(string(table, name, row) for name in names),
     )
+
+
+def _refuse_choice(stream: Stream, names: Sequence[str]) -> None:
+    if stream.chosen != USUAL:
+        listed = " and ".join(map(repr, names))
+        raise UserError(f"{stream.source}: the columns are {listed}; no others can be chosen")
 
 
 def _both(stream: Stream, names: Sequence[str]) -> UserError:

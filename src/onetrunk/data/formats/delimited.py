@@ -1,4 +1,4 @@
-"""CSV and TSV files with a header row."""
+"""CSV and TSV files with a header row; the delimiter and the encoding are found out."""
 
 import csv
 from collections.abc import Iterator, Sequence
@@ -10,7 +10,10 @@ from onetrunk.data.formats.table import Stream, Table, blocks
 from onetrunk.data.notes import Notes
 from onetrunk.errors import UserError
 
-_DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+_DELIMITERS = {",": "','", ";": "';'", "\t": "tabs", "|": "'|'"}
+_HEAD = 100
+"""How many lines show the delimiter."""
+
 _HINT = (
     "a quote at the start of a field must be closed at its end; if it belongs to the text, "
     'put the field in quotes and double those inside: """Wow"" she said"'
@@ -18,11 +21,11 @@ _HINT = (
 
 
 def comma_separated(file: Path, keep_faults: bool = False) -> Stream:
-    """Return the columns of a CSV file, whatever is between its fields: ``, ; |`` or a tab.
+    """Return the columns of a CSV file.
 
     With ``keep_faults`` a row with too many or too few fields has the error in its cells.
     """
-    return _stream(file, _delimiter(file), keep_faults)
+    return _stream(file, ",", keep_faults)
 
 
 def tab_separated(file: Path, keep_faults: bool = False) -> Stream:
@@ -30,20 +33,14 @@ def tab_separated(file: Path, keep_faults: bool = False) -> Stream:
     return _stream(file, "\t", keep_faults)
 
 
-def _delimiter(file: Path) -> str:
-    """What is between the fields of the header: a comma if there is one, or else what there is.
+def _stream(file: Path, usual: str, keep_faults: bool) -> Stream:
+    delimiter, encoding = _delimiter(file, usual), text_files.encoding_of(file)
+    notes = Notes()
+    if (delimiter, encoding) != (usual, text_files.UTF8):
+        name = "UTF-8" if encoding == text_files.UTF8 else encoding
+        between = f"with {_DELIMITERS[delimiter]} between fields"
+        notes.add(f"files read as {name} {between}", str(file))
 
-    A header of ``a;b,c`` has semicolons, if the lines after it have as many.
-    """
-    first, *rows = islice(text_files.lines(file), 20)
-    present = [sign for sign in _DELIMITERS if sign in first]
-    for sign in present:
-        if all(row.count(sign) >= first.count(sign) for row in rows if row):
-            return sign
-    return present[0] if present else ","
-
-
-def _stream(file: Path, delimiter: str, keep_faults: bool) -> Stream:
     first = next((cells for _, cells in _records(file, delimiter)), None)
     if not isinstance(first, list):
         raise UserError(f"{file} has no rows")
@@ -60,18 +57,34 @@ def _stream(file: Path, delimiter: str, keep_faults: bool) -> Stream:
             }
             yield Table(str(file), columns, [number for number, _ in block], in_lines=True)
 
-    notes = Notes()
-    if delimiter != "," and file.suffix.lower() == ".csv":
-        notes.add(f"CSV files with {_DELIMITERS[delimiter]} between fields", str(file))
-    if (encoding := text_files.encoding_of(file)) != text_files.UTF8:
-        notes.add(f"files read as {encoding}", str(file))
-    return Stream(str(file), header, read, notes, by_hand=True)
+    return Stream(str(file), header, read, notes)
+
+
+def _delimiter(file: Path, usual: str) -> str:
+    """Find the delimiter that cuts the first lines into the same number of fields, two or more.
+
+    If several do, it is the usual one, or the one that cuts into most fields.
+    """
+    head = list(islice(text_files.lines(file, keep_ends=True), _HEAD))
+
+    def fitness(delimiter: str) -> tuple[bool, bool, int]:
+        widths = []
+        try:
+            for cells in csv.reader(head, delimiter=delimiter, strict=True):
+                widths += [len(cells)] * bool(cells)
+        except csv.Error:  # the last record may be cut off
+            pass
+        width = widths[0] if widths else 0
+        return width > 1 and set(widths) == {width}, width > 1 and delimiter == usual, width
+
+    best = max(_DELIMITERS, key=fitness)
+    return best if fitness(best)[2] > 1 else usual
 
 
 def _records(
     file: Path, delimiter: str, keep_faults: bool = False
 ) -> Iterator[tuple[int, list[str] | UserError]]:
-    """Yield the line on which each record begins, and the fields of the record.
+    """Yield the line on which each record begins, and its fields; blank records are passed over.
 
     Raises UserError for what is not CSV, for a second header, for a field whose quotes seem to
     hold other records and, unless ``keep_faults``, for another number of fields.
@@ -105,7 +118,7 @@ def _records(
             why = "the header again; the file was joined from several: remove the line"
             raise UserError(f"{file}:{number}: {why}")
         header = header or cells
-        if cells:
+        if "".join(lines).strip(f"{delimiter}\r\n"):  # spreadsheets write a blank row as ;;;
             yield number, cells
         number += len(lines)
 

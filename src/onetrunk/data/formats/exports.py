@@ -6,6 +6,7 @@ They are recognised by their keys: ``data`` and ``annotations`` are tasks of Lab
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from onetrunk.data.formats.labelstudio import short_tasks, tasks
@@ -24,11 +25,17 @@ def plain_columns(stream: Stream, notes: Notes, annotated: bool = True) -> Strea
     ignored are left out if ``annotated``. A sentence of spaCy's training JSON becomes a row with
     ``tokens`` and ``ner_tags``. ``notes`` counts what is left out.
     """
+    plain = _plain_columns(stream, notes, annotated)
+    return plain if plain is stream else replace(plain, chosen=stream.chosen)
+
+
+def _plain_columns(stream: Stream, notes: Notes, annotated: bool) -> Stream:
     names = set(stream.names)
     if "data" in names and names & {"annotations", "completions", "predictions"}:
         column = "completions" if "completions" in names else "annotations"
         return tasks(stream, column, annotated, notes)
-    if annotated and {"text", "annotator"} <= names and "ner_tags" not in names:
+    is_short = {"text", "annotator"} <= names and "ner_tags" not in names
+    if annotated and is_short and not stream.chosen.labels:
         return short_tasks(stream, notes)
     if "paragraphs" in names:
 

@@ -94,7 +94,7 @@ def _frame_stream(source: str, frame: Any) -> Stream:
         present = [name for name in (*names, *optional) if name in columns]
         yield Table(source, {name: cells(name) for name in present}, range(1, len(frame) + 1))
 
-    return Stream(source, columns, read, by_hand=True)
+    return Stream(source, columns, read)
 
 
 def _record(row: Any, names: Sequence[str], where: str) -> dict[str, Any]:

@@ -1,137 +1,274 @@
-"""Entities as people write them into a spreadsheet.
+"""Entities in tables: a token in each row, a list of spans in a cell, or a column for each type.
 
-Two shapes become the columns of other formats: a row for each token, and a row for each text with a
-column for each entity type that holds the words of the text that are of this type.
+All become the columns that :func:`~onetrunk.data.formats.columns.annotated` reads.
 """
 
+import calendar
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from onetrunk.data.formats.table import Stream, Table, show
+from onetrunk.data.formats.conll import conll
+from onetrunk.data.formats.delimited import tab_separated
+from onetrunk.data.formats.lists import SPANS, is_list, with_lists
+from onetrunk.data.formats.naming import likely, text_column
+from onetrunk.data.formats.table import (
+    Columns,
+    Stream,
+    Table,
+    blocks,
+    no_column,
+    show,
+    string,
+    wrong,
+)
+from onetrunk.data.formats.workbook import as_text
 from onetrunk.data.notes import Notes
-from onetrunk.data.rows import Entity
 from onetrunk.data.words import inside_word
 from onetrunk.errors import UserError
 
-_TOKEN = frozenset(("token", "tokens", "word", "words"))
-_TAG = frozenset(("tag", "tags", "ner_tag", "ner_tags", "ner", "label"))
-_SENTENCE = frozenset(("sentence", "sentence #", "sentence_id", "sentence id", "sent_id", "sent"))
-_SEPARATOR = re.compile(r"\s*[|;\n]\s*")
+_WORD = ("word", "token", "form")
+_TAG = ("tag", "ner", "ner tag", "ner tags", "iob", "bio", "label", "entity")
+_SENTENCE = (
+    "sentence_id", "sentence id", "sentence #", "sentence", "sentence number", "sentence no",
+    "sent", "sent id",
+)  # fmt: skip
+_COUNTS = ("id", "index", "no", "nr", "number", "row", "#", "unnamed: 0")
+"""Columns of these names count rows, even if such numbers stand in the texts."""
+_SEPARATOR = re.compile(r"\s\|\s|;")
+_OF_DATES = {
+    word.casefold()
+    for words in (calendar.month_name, calendar.month_abbr, calendar.day_name, calendar.day_abbr)
+    for word in words
+}
 
 
-def token_rows(stream: Stream) -> Stream | None:
-    """Return sentences with ``tokens`` and ``ner_tags`` if the rows of a table are tokens.
+def tab_separated_or_conll(file: Path) -> Stream:
+    """Return a ``.tsv`` file with a header row of a spreadsheet as its columns, others as CoNLL."""
+    try:
+        stream = tab_separated(file)
+        tokens = _token_columns(stream, Notes())
+        is_table = tokens is not None and tokens[2] is not None
+        if not is_table and len(stream.names) > 1 and (text := text_column(stream, Notes())):
+            # A token has no spaces.
+            is_table = any(" " in cell for cell in next(stream.read((text,), ())).columns[text])
+    except (UserError, StopIteration):
+        is_table = False
+    return stream if is_table else conll(file)
 
-    A column with a likely name holds the tokens, one the tags, and perhaps one the sentence; it may
-    be filled in the first row of each sentence alone. A blank row ends a sentence, too.
+
+def entity_columns(stream: Stream, notes: Notes) -> Stream:
+    """Return a table as ``tokens`` and ``ner_tags``, or as a text with a list of spans.
+
+    The columns of the latter are those chosen in the stream that is returned. Anything else is
+    returned as it is.
     """
-    token, tag, sentence = (_named(stream, names) for names in (_TOKEN, _TAG, _SENTENCE))
-    if token is None or tag is None or "text" in stream.names:
+    names, labels = stream.names, stream.chosen.labels
+    if {"tokens", "ner_tags"} <= set(names) and not labels:
+        return stream
+    if columns := _token_columns(stream, notes):
+        return _sentences(stream, *columns)
+    text = text_column(stream, notes)
+    if text is None:
+        return stream
+    if not labels and set(names) & set(SPANS) and not _has_plain_label(stream):
+        return replace(stream, chosen=Columns(text))
+    return _by_values(stream, text, notes)
+
+
+def _has_plain_label(stream: Stream) -> bool:
+    """Whether ``label`` holds no spans but a label for each text, beside other columns."""
+    spans = [name for name in SPANS if name in stream.names]
+    if spans != ["label"] or len(stream.names) == 2:
+        return False
+    values = next((table.columns["label"] for table in stream.read(spans, ())), [])
+    first = next((value for value in values if not _is_empty(value)), None)
+    return isinstance(first, str) and not is_list(first)
+
+
+def _token_columns(stream: Stream, notes: Notes) -> tuple[str, str, str | None] | None:
+    """Return the columns of the token, the tag and the sentence, if each row has a token."""
+    noted = Notes()
+    word = likely(stream, _WORD, noted, exactly=True)
+    if word is None or stream.chosen.text not in (word, None):
         return None
-    columns = (token, tag, *([sentence] if sentence else []))
-    first: Any = next(stream.tables(*columns), None)
-    if first is None or not all(_is_cell(cell) for cell in first.columns[token][:20]):
-        return None  # each cell holds a whole sentence
-
-    def read(names: Sequence[str], optional: Sequence[str]) -> Iterator[Table]:
-        tokens: list[str] = []
-        tags: list[str] = []
-        lines: list[int] = []
-        current: Any = None
-        for table in stream.tables(*columns):
-            for row, number in enumerate(table.numbers):
-                value = table.columns[sentence][row] if sentence else None
-                is_new = value not in (None, "", current)
-                if tokens and (is_new or number > lines[-1] + 1):
-                    yield _sentence(table, tokens, tags, lines)
-                    tokens, tags, lines = [], [], []
-                current = value if is_new else current
-                word, mark = table.columns[token][row], table.columns[tag][row]
-                if word in (None, "") or mark in (None, ""):
-                    missing = token if word in (None, "") else tag
-                    raise UserError(f"{table.at(row)}: {missing!r} is empty")
-                tokens.append(str(word))
-                tags.append(str(mark))
-                lines.append(number)
-            last = table
-        if tokens:
-            yield _sentence(last, tokens, tags, lines)
-
-    return replace(stream, names=["tokens", "ner_tags"], read=read)
+    labels = stream.chosen.labels
+    tag = labels[0] if len(labels) == 1 else likely(stream, _TAG, noted, exactly=True)
+    if tag is None:
+        return None
+    sentence = likely(stream, _SENTENCE, noted, taken=(word, tag), exactly=True)
+    notes.update(noted)
+    return word, tag, sentence
 
 
-def _named(stream: Stream, names: frozenset[str]) -> str | None:
-    return next((name for name in stream.names if name.strip().lower() in names), None)
+def _sentences(stream: Stream, word: str, tag: str, sentence: str | None) -> Stream:
+    """Join rows to sentences: by an id, which may be given once, or by the blank rows between."""
+    names = [word, tag] if sentence is None else [word, tag, sentence]
+
+    def read(_: Sequence[str], optional: Sequence[str]) -> Iterator[Table]:
+        for block in blocks(_tokens_of_sentences(stream, names)):
+            in_lines = block[0][0][0].in_lines
+            numbers = [[table.numbers[row] for table, row in rows] for rows in block]
+            columns = {
+                "tokens": [[_cell(table, word, row) for table, row in rows] for rows in block],
+                "ner_tags": [[_cell(table, tag, row) for table, row in rows] for rows in block],
+            }
+            firsts = [number for number, *_ in numbers]
+            yield Table(stream.source, columns, firsts, in_lines, item_lines=numbers)
+
+    return Stream(stream.source, ["tokens", "ner_tags"], read)
 
 
-def _is_cell(value: Any) -> bool:
-    return value is None or (not isinstance(value, list) and " " not in str(value).strip())
-
-
-def _sentence(table: Table, tokens: list[str], tags: list[str], lines: list[int]) -> Table:
-    columns = {"tokens": [tokens], "ner_tags": [tags]}
-    return Table(table.source, columns, [lines[0]], table.in_lines, [lines])
-
-
-def type_columns(stream: Stream, notes: Notes) -> list[str]:
-    """Return the columns of a table that hold words of the text in ``text``: entity types.
-
-    A column is one if the words of at least half of its cells occur in their texts. Others, such as
-    a number of the row, are noted.
-
-    Raises UserError if there is none.
-    """
-    others = [name for name in stream.names if name != "text"]
-    filled, occurring = Counter[str](), Counter[str]()
-    for table in stream.tables("text", *others):
-        for row, text in enumerate(table.columns["text"]):
-            for name in others:
-                for surface in _surfaces(table.columns[name][row]):
-                    filled[name] += 1
-                    occurring[name] += bool(_places(str(text), surface))
-    types = [name for name in others if filled[name] and 2 * occurring[name] >= filled[name]]
-    if not types:
+def _tokens_of_sentences(stream: Stream, names: Sequence[str]) -> Iterator[list[tuple[Table, int]]]:
+    """Yield the rows of each sentence."""
+    rows: list[tuple[Table, int]] = []
+    id_before, number_before, total, sentences = "", 0, 0, 0
+    for table in stream.tables(*names):
+        for row, number in enumerate(table.numbers):
+            word, tag, *ids = (as_text(table.columns[name][row]).strip() for name in names)
+            is_blank = not word and not tag
+            if ids:
+                ends = ids[0] not in ("", id_before)
+                id_before = ids[0] or id_before
+            else:
+                ends = is_blank or number > number_before + 1
+            number_before = number
+            if rows and ends:
+                yield rows
+                rows, sentences = [], sentences + 1
+            if not is_blank:
+                rows.append((table, row))
+                total += 1
+    if not sentences and len(names) == 2 and total > 1:
         raise UserError(
-            f"{stream.source} has no column of spans, and none with words that occur in 'text'; "
+            f"{stream.source} has a token in each row, and nothing says where a sentence ends: "
+            "add a column 'sentence_id', or a blank row after each sentence"
+        )
+    if rows:
+        yield rows
+
+
+def _cell(table: Table, name: str, row: int) -> str:
+    """Return a token or a tag; a number in a spreadsheet is a token, too."""
+    value = table.columns[name][row]
+    if isinstance(value, list | dict):
+        raise wrong(table.at(row), repr(name), value, "a string")
+    if _is_empty(value):
+        raise UserError(f"{table.at(row)}: {name!r} is empty")
+    return as_text(value)
+
+
+@dataclass
+class _Values:
+    """What the cells of a column are."""
+
+    filled: int = 0
+    lists: int = 0
+    written: int = 0
+    in_text: int = 0
+    codes: int = 0
+
+    def add(self, value: Any, text: str) -> None:
+        self.filled += 1
+        self.lists += is_list(value) or isinstance(value, dict)
+        self.written += isinstance(value, str) and is_list(value)
+        surfaces = _surfaces(text, value)
+        self.in_text += bool(surfaces) and all(_places(text, part) for part in surfaces)
+        self.codes += _is_code(as_text(value))
+
+    def are_named(self, name: str) -> bool:
+        """Whether they are meant to stand in the texts: ids and the like, if many do."""
+        if name.strip().casefold() in _COUNTS or self.lists:
+            return False
+        return self.filled > self.codes or 4 * self.in_text >= self.filled > 0
+
+
+def _by_values(stream: Stream, text: str, notes: Notes) -> Stream:
+    """Find what the columns beside the text hold: lists of spans, or what is named in the text."""
+    chosen, source = stream.chosen.labels, stream.source
+    found = {name: _Values() for name in chosen or stream.names if name.strip() and name != text}
+    for table in stream.tables(text, *chosen, optional=tuple(found)):
+        for row in range(len(table)):
+            for name, values in found.items():
+                if not _is_empty(value := table.columns[name][row]):
+                    values.add(value, string(table, text, row))
+    lists = [name for name, v in found.items() if (v.lists if chosen else v.written)]
+    if len(lists) == 1 and (not chosen or chosen == (lists[0],)):
+        if not chosen:
+            notes.add(f"sources whose column {lists[0]!r} is read as spans", source)
+        listed = with_lists(stream, lists)
+        return replace(listed, chosen=Columns(text, (lists[0],)))
+    types = chosen or [name for name, values in found.items() if values.are_named(name)]
+    if not types:
+        if all(values.filled == values.lists for values in found.values()):
+            raise no_column(f"{source} has", "spans", stream.names)
+        raise UserError(
+            f"{source} has no column of spans, and none with words that occur in {text!r}; "
             f"columns: {', '.join(stream.names)}"
         )
-    for name in others:
+    for name, values in found.items():
         if name not in types:
-            notes.add("columns without words of the text, not read", f"{stream.source}: {name!r}")
-    return types
+            what = "ids, numbers, dates or lists beside the text" if values.filled else "no values"
+            notes.add(f"columns of {what}, not read", f"{source}: {name!r}")
+    if not chosen:
+        listed_types = ", ".join(map(repr, types))
+        notes.add(f"sources whose columns {listed_types} are read as types of entities", source)
+    return _with_spans(stream, text, types)
 
 
-def spans_of(text: str, cells: dict[str, Any], where: str) -> list[Entity]:
-    """Return a span for every place at which the words of a cell occur: ``type -> cell``.
+def _with_spans(stream: Stream, text: str, types: Sequence[str]) -> Stream:
+    """Turn a column for each type, with what is named in the text, into a column of spans."""
 
-    Raises UserError for words that do not occur.
-    """
-    spans = []
-    for kind, cell in cells.items():
-        for surface in _surfaces(cell):
-            places = _places(text, surface)
-            if not places:
-                raise UserError(
-                    f"{where}: {kind!r} holds {show(surface)}, which does not occur in the text"
-                )
-            spans += [(start, start + len(surface), kind) for start in places]
-    return spans
+    def read(_: Sequence[str], optional: Sequence[str]) -> Iterator[Table]:
+        for table in stream.tables(text, optional=types):
+            spans = [
+                [span for name in types for span in _spans(table, text, name, row)]
+                for row in range(len(table))
+            ]
+            yield replace(table, columns={text: table.columns[text], "spans": spans})
+
+    return Stream(stream.source, [text, "spans"], read, chosen=Columns(text, ("spans",)))
 
 
-def _surfaces(cell: Any) -> list[str]:
-    """The words in a cell; several are separated by ``|``, ``;`` or a new line."""
-    return (
-        [part for part in _SEPARATOR.split(str(cell).strip()) if part] if cell is not None else []
-    )
+def _spans(table: Table, text_name: str, name: str, row: int) -> Iterator[list[Any]]:
+    text, value = string(table, text_name, row), table.columns[name][row]
+    for surface in [] if _is_empty(value) else _surfaces(text, value):
+        places = _places(text, surface) or _places(text, surface, whole=False)
+        if not places:
+            is_near = surface.casefold() in text.casefold()
+            how = "occurs only in another case" if is_near else "does not occur"
+            why = f"{how} in {show(text)}; --label-column chooses other columns"
+            raise UserError(f"{table.at(row)}: {name!r} is {show(surface)}, which {why}")
+        for start in places:
+            yield [start, start + len(surface), name.strip()]
 
 
-def _places(text: str, surface: str) -> list[int]:
-    """Where words occur as whole words."""
+def _surfaces(text: str, value: Any) -> list[str]:
+    """Return the strings that a cell names; a separator may belong to one that is in the text."""
+    whole = as_text(value).strip()
+    if whole in text:
+        return [whole]
+    return [part.strip() for part in _SEPARATOR.split(whole) if part.strip()]
+
+
+def _places(text: str, surface: str, whole: bool = True) -> list[int]:
+    """Return where a string begins in a text; if ``whole``, not where it cuts a word."""
     return [
         match.start()
         for match in re.finditer(re.escape(surface), text)
-        if not inside_word(text, match.start()) and not inside_word(text, match.end())
+        if not (whole and (inside_word(text, match.start()) or inside_word(text, match.end())))
     ]
+
+
+def _is_code(value: str) -> bool:
+    """Whether this looks like an id, a number, a date, or TRUE or FALSE."""
+    words = value.casefold().split()
+    if any(map(str.isdecimal, value)):
+        return all(any(map(str.isdecimal, w)) or w.strip(".,") in _OF_DATES for w in words)
+    return words in (["true"], ["false"])
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())

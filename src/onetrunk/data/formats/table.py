@@ -26,7 +26,7 @@ class Table:
     """The line of each row in a text file, otherwise its number; both count from one."""
     in_lines: bool = False
     item_lines: Sequence[Sequence[int]] = ()
-    """The line of each item of each row, in formats where every item has a line of its own."""
+    """The number of each item of each row, in formats where every item has a line of its own."""
     records: Sequence[Record] = ()
     """The rows as they were read, in formats where each row has keys of its own."""
     batch: Any = None
@@ -37,10 +37,25 @@ class Table:
 
     def at(self, row: int, item: int = 0) -> str:
         """Return the place of a row, or of an item of it, for a message."""
-        if self.item_lines:
-            return f"{self.source}:{self.item_lines[row][item]}"
-        number = self.numbers[row]
+        number = self.item_lines[row][item] if self.item_lines else self.numbers[row]
         return f"{self.source}:{number}" if self.in_lines else f"{self.source}, row {number}"
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The names of the columns that hold the text and the labels, where a user has chosen them."""
+
+    text: str | None = None
+    labels: tuple[str, ...] = ()
+
+    @classmethod
+    def named(cls, text: str | None, label: str | Sequence[str] | None = None) -> "Columns":
+        """Return the columns that a user names; for ``label`` one name, or several."""
+        return cls(text, (label,) if isinstance(label, str) else tuple(label or ()))
+
+
+USUAL = Columns()
+"""None are chosen: the columns have the usual or likely names."""
 
 
 @dataclass(frozen=True)
@@ -60,12 +75,11 @@ class Stream:
     """Of the batches of its tables, in Arrow's formats."""
     count: int | None = None
     """The number of rows, where the source says it."""
-    by_hand: bool = False
-    """Whether people fill such sources in: CSV, Excel, a data frame."""
     once: bool = False
     """Whether the rows can be read only once."""
     open: bool = False
     """Whether later rows may have more columns: each row is an object with keys of its own."""
+    chosen: Columns = USUAL
 
     def tables(self, *names: str, optional: Sequence[str] = ()) -> Iterator[Table]:
         """Return the blocks with these columns; an optional one that is missing holds ``None``.

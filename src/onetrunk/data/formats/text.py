@@ -27,7 +27,7 @@ _SEQUENCE = re.compile(
 """A character beyond ASCII in UTF-8."""
 _UNDEFINED = {0x81, 0x8D, 0x8F, 0x90, 0x9D}
 """Bytes that Windows-1252 does not have."""
-_BINARY = (".parquet", ".arrow", ".spacy")
+_BINARY = (".parquet", ".arrow", ".spacy", ".xlsx")
 
 
 def _open_zstd(file: Path, mode: str) -> Any:
@@ -85,12 +85,16 @@ def open_text(file: Path, errors: str = "strict") -> Iterator[TextIOWrapper]:
     """Open a file for reading characters; line ends are kept, and a byte order mark is left out.
 
     Raises UserError if the file cannot be read or unpacked and, in the block, for bytes that are
-    not UTF-8.
+    not of the encoding.
     """
+    encoding = UTF8
     try:
+        encoding = encoding_of(file)
         with _open_bytes(file) as raw:
-            yield TextIOWrapper(raw, encoding=encoding_of(file), errors=errors, newline="")
-    except UnicodeDecodeError:
+            yield TextIOWrapper(raw, encoding=encoding, errors=errors, newline="")
+    except UnicodeError as error:
+        if encoding != UTF8:
+            raise UserError(f"{file} is not valid {encoding}: {reason(error)}") from None
         # The error counts from the start of a buffer: reading once more finds the line.
         raise _not_utf8(file) from None
     except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:

@@ -1,10 +1,9 @@
-"""Tables as people keep them: other names for columns, Excel, and entities in cells."""
+"""The same tickets in each shape of spreadsheet, and columns of other names."""
 
 from __future__ import annotations
 
 import datetime
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,11 @@ import pandas as pd
 import pytest
 
 import onetrunk
+from onetrunk.config import Source
+from onetrunk.corpora.builder import CorpusBuilder
 from onetrunk.data.notes import Notes
 from onetrunk.data.rows import AnnotatedText, LabelledText
-from onetrunk.data.sources import read_classification, read_ner
+from onetrunk.data.sources import Columns, Located, read_classification, read_ner, read_pairs
 from onetrunk.errors import UserError
 from onetrunk.model.backbone import Backbone
 
@@ -79,9 +80,20 @@ def test_entities_of_a_spreadsheet(tmp_path: Path, shape: str) -> None:
     notes = Notes()
     assert read_ner(written(tmp_path)[shape], notes) == expected()
     said = " ".join(notes.lines())
-    assert ("columns without words of the text, not read: 1" in said) == (shape in ("xlsx", "csv"))
-    assert ("files read as Windows-1252" in said) == (shape == "csv")
-    assert ("CSV files with semicolons between fields" in said) == (shape == "csv")
+    assert ("ids, numbers, dates or lists beside the text, not read: 1" in said) == (
+        shape in ("xlsx", "csv")
+    )
+    assert ("files read as Windows-1252 with ';' between fields" in said) == (shape == "csv")
+
+
+def test_a_workbook_is_opened_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Any] = []
+    load = openpyxl.load_workbook
+    monkeypatch.setattr(
+        openpyxl, "load_workbook", lambda *args, **how: opened.append(args) or load(*args, **how)
+    )
+    assert read_ner(written(tmp_path)["xlsx"]) == expected()
+    assert len(opened) == 1
 
 
 def test_every_shape_gives_the_same_app(tiny_backbone: Backbone, tmp_path: Path) -> None:
@@ -95,7 +107,7 @@ def test_every_shape_gives_the_same_app(tiny_backbone: Backbone, tmp_path: Path)
 def test_words_that_do_not_occur_are_an_error(tmp_path: Path) -> None:
     file = tmp_path / "a.csv"
     file.write_text("text,product\na desk and a lamp,desk | lamp\na chair,table\n")
-    with pytest.raises(UserError, match=r"a.csv:3: 'product' holds 'table', which does not occur"):
+    with pytest.raises(UserError, match=r"a.csv:3: 'product' is 'table', which does not occur"):
         read_ner(file)
     file.write_text("text,product\na desk and a lamp at a desk,desk | lamp\n")
     (row,) = read_ner(file)
@@ -110,14 +122,14 @@ def test_columns_by_name_and_by_likely_name(tmp_path: Path) -> None:
     file.write_text("Id\tMessage\tIntent\n1\thi\ta\n2\tbye\tb\n")
     assert read_classification(file, notes) == rows
     assert notes.lines()[:2] == [
-        f"columns read as 'text': 1 ({file}: 'Message')",
-        f"columns read as 'label': 1 ({file}: 'Intent')",
+        f"sources whose column 'Message' is read as text: 1 ({file})",
+        f"sources whose column 'Intent' is read as label: 1 ({file})",
     ]
     frame = pd.DataFrame({"what": ["hi", "bye"], "kind": ["a", "b"], "text": ["x", "y"]})
     with pytest.raises(UserError, match="no column 'label'"):
         read_classification(frame)
     file.write_text("Comment,Review,Intent\nx,y,a\n")
-    with pytest.raises(UserError, match="'Comment' and 'Review'; say which one it is: text_column"):
+    with pytest.raises(UserError, match="'Comment', 'Review'; choose one with --text-column"):
         read_classification(file)
 
 
@@ -137,29 +149,14 @@ def test_columns_that_a_user_names(tiny_backbone: Backbone, tmp_path: Path) -> N
         apps[0].evaluate(other, text_column="whta", label_column="kind")
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
-def test_encodings(tmp_path: Path, encoding: str) -> None:
-    file = tmp_path / "a.csv"
-    file.write_text("text,label\nGrüße aus Köln,a\nça va,b\n", encoding=encoding)
-    assert [row.text for row in read_classification(file)] == ["Grüße aus Köln", "ça va"]
-
-
-def test_a_workbook_that_cannot_be_read(tmp_path: Path) -> None:
-    file = tmp_path / "a.xlsx"
-    file.write_bytes(b"text,label\n")
-    with pytest.raises(UserError, match=r"a.xlsx cannot be read as an Excel file"):
-        read_classification(file)
-    openpyxl.Workbook().save(file)
-    with pytest.raises(UserError, match=r"a.xlsx has no rows"):
-        read_classification(file)
-
-
 def test_token_rows_end_where_a_row_is_blank(tmp_path: Path) -> None:
     rows = [["Oslo", "B-LOC"], ["calls", "O"], [], ["Ann", "B-PER"]]
     assert read_ner(workbook(tmp_path / "a.xlsx", ["Word", "Tag"], rows)) == [
         AnnotatedText("Oslo calls", ((0, 4, "LOC"),)), AnnotatedText("Ann", ((0, 3, "PER"),))
     ]  # fmt: skip
-    file = workbook(tmp_path / "b.xlsx", ["Word", "Tag"], [["Oslo", "B-LOC"], ["calls", None]])
+    file = workbook(
+        tmp_path / "b.xlsx", ["Word", "Tag"], [["Oslo", "B-LOC"], ["calls", None], [], ["Ann", "O"]]
+    )
     with pytest.raises(UserError, match=r"b.xlsx, row 3: 'Tag' is empty"):
         read_ner(file)
 
@@ -172,19 +169,9 @@ def test_the_first_sheet_that_holds_anything_is_read_and_said(tmp_path: Path) ->
     book.save(tmp_path / "a.xlsx")
     notes = Notes()
     assert read_classification(tmp_path / "a.xlsx", notes) == [
-        LabelledText("hi", ("3",)), LabelledText("2026-03-01T00:00:00", ("x",))
+        LabelledText("hi", ("3",)), LabelledText("2026-03-01", ("x",))
     ]  # fmt: skip
-    assert "workbooks of which one sheet is read: 1" in notes.lines()[-1]
-    assert "'March'" in notes.lines()[-1]
-
-
-def test_without_openpyxl_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "openpyxl", None)
-    file = tmp_path / "a.xlsx"
-    file.touch()
-    file.write_bytes(b"x")
-    with pytest.raises(UserError, match=r"need openpyxl: pip install onetrunk\[excel\]"):
-        read_classification(file)
+    assert "workbooks of 2 sheets, of which 'March' is read: 1" in notes.lines()[-1]
 
 
 def test_a_table_without_entities_is_refused(tmp_path: Path) -> None:
@@ -192,3 +179,24 @@ def test_a_table_without_entities_is_refused(tmp_path: Path) -> None:
     file.write_text("id,text\n1,a desk\n2,a lamp\n")
     with pytest.raises(UserError, match="none with words that occur in 'text'; columns: id, text"):
         read_ner(file)
+
+
+def test_a_recipe_and_unlabelled_texts_choose_columns(
+    tiny_backbone: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ONETRUNK_CACHE", str(tmp_path / "cache"))
+    names = {"text_column": "Was", "label_column": ["day", "product"]}
+    rows = pd.DataFrame(tickets()).rename(columns={"text": "Was"})
+    rows.to_csv(tmp_path / "a.csv", index=False)
+    builder = CorpusBuilder(tiny_backbone.encoder.tokenizer)
+    corpora = [
+        builder.ner(Source(path=str(tmp_path / "a.csv"), **chosen), 64)
+        for chosen in (names, names | {"label_column": "day"})
+    ]
+    assert [sorted(corpus.types) for corpus in corpora] == [["day", "product"], ["day"]]
+    app = onetrunk.adapt(
+        tiny_backbone, "ner", rows, unlabelled=rows[["Was"]], adapter="linear", epochs=1, **names
+    )
+    assert app.record["unlabelled_rows"] == len(rows)
+    with pytest.raises(UserError, match="the columns are 'query' and 'positive'; no others can be"):
+        read_pairs(Located("a", (tmp_path / "a.csv",), columns=Columns("Was")))

@@ -1,0 +1,56 @@
+"""brat's standoff files: the entities of ``a.txt`` stand in ``a.ann`` beside it."""
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from onetrunk.data.formats.conll import conll
+from onetrunk.data.formats.table import Stream, Table, show
+from onetrunk.data.formats.text import lines
+from onetrunk.data.notes import Notes
+from onetrunk.errors import UserError
+
+_ENTITY = re.compile(r"T\d+\t(\S+) (\d+) (\d+)((?:;\d+ \d+)*)(?:\t.*)?")
+
+
+def brat(file: Path) -> Stream:
+    """Return the document of an ``.ann`` file as one row with ``text`` and ``spans``.
+
+    Only entities of one piece are read; the notes of the stream count what else there is. Raises
+    UserError for a file without its text, and for a line that is not brat's.
+    """
+    document = file.with_suffix(".txt")
+    if not document.exists():
+        raise UserError(f"{file} has no text beside it: {document.name} is missing")
+    notes = Notes()
+    spans = _spans(file, notes)
+
+    def read(names: Sequence[str], optional: Sequence[str]) -> Iterator[Table]:
+        text = "".join(lines(document, keep_ends=True))
+        yield Table(str(file), {"text": [text], "spans": [spans]}, [1])
+
+    return Stream(str(file), ["text", "spans"], read, notes)
+
+
+def brat_or_conll(file: Path) -> Stream:
+    """Return a ``.txt`` file with an ``.ann`` file beside it as :func:`brat`, others as CoNLL."""
+    annotations = file.with_suffix(".ann")
+    return brat(annotations) if annotations.exists() else conll(file)
+
+
+def _spans(file: Path, notes: Notes) -> list[list[Any]]:
+    spans = []
+    for number, line in enumerate(lines(file), 1):
+        where = f"{file}:{number}"
+        if match := _ENTITY.fullmatch(line):
+            label, start, end, more = match.groups()
+            if more:
+                notes.add("entities of several pieces, left out", where)
+            else:
+                spans.append([int(start), int(end), label])
+        elif line[:1] in {*"REAMN#*"}:
+            notes.add("relations, events, attributes and comments of brat, not read", where)
+        elif line.strip():
+            raise UserError(f"{where}: {show(line)} is no line of brat: T1, tab, 'TYPE START END'")
+    return spans

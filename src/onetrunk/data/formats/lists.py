@@ -1,0 +1,60 @@
+"""Lists that a cell of a table holds as text: spans, tokens, tags and labels."""
+
+import ast
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+from onetrunk.data.formats.table import Stream, Table
+
+SPANS = ("spans", "entities", "label", "labels")
+"""The columns that hold lists of spans."""
+_LISTS = (*SPANS, "tokens", "ner_tags")
+
+
+def read_list(value: str) -> Any:
+    """Return the list that a cell of a text file holds, as JSON or as Python writes it, or None."""
+    if value[:1] + value[-1:] != "[]":
+        return None
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        return ast.literal_eval(value)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return None
+
+
+def with_lists(stream: Stream, columns: Sequence[str] = _LISTS) -> Stream:
+    """Read lists that these columns hold as text; in such a column an empty cell is no entity."""
+
+    @cache
+    def is_written(name: str) -> bool:
+        tables = stream.read((), (name,))
+        values = (value for table in tables for value in table.columns.get(name, ()))
+        return any(isinstance(value, str) and is_list(value) for value in values)
+
+    def cell(name: str, value: Any) -> Any:
+        if value is None or value == "":
+            return [] if is_written(name) else value
+        listed = read_list(value) if isinstance(value, str) else None
+        return value if listed is None else listed
+
+    def read(names: Sequence[str], optional: Sequence[str]) -> Iterator[Table]:
+        for table in stream.read(names, optional):
+            lists = {
+                name: [cell(name, value) for value in values]
+                for name, values in table.columns.items()
+                if name in columns
+            }
+            yield replace(table, columns=table.columns | lists)
+
+    return replace(stream, read=read)
+
+
+def is_list(value: Any) -> bool:
+    """Whether this is a list, or the text of one."""
+    return isinstance(value, list) or (isinstance(value, str) and read_list(value) is not None)

@@ -1,0 +1,60 @@
+from pathlib import Path
+
+import pytest
+
+from onetrunk.data.notes import Notes
+from onetrunk.data.rows import AnnotatedText
+from onetrunk.data.sources import locate, read_ner, read_nested, read_texts
+from onetrunk.errors import UserError
+
+
+def write(folder: Path, **documents: tuple[str, str]) -> Path:
+    for name, (text, annotations) in documents.items():
+        (folder / f"{name}.txt").write_text(text)
+        (folder / f"{name}.ann").write_text(annotations)
+    return folder
+
+
+def test_a_folder_of_documents(tmp_path: Path) -> None:
+    one = (
+        "T1\tPerson 0 3\tAda\nT2\tCity 13 15;20 23\tNew York\nR1\tIn Arg1:T1 Arg2:T2\n#1\tx T1\ty\n"
+    )
+    write(tmp_path, a=("Ada met Bo\nin New York\n", one), b=("nothing here", ""))
+    (tmp_path / "annotation.conf").write_text("[entities]\n")
+    want = [
+        AnnotatedText("Ada met Bo\nin New York\n", ((0, 3, "Person"),)),
+        AnnotatedText("nothing here"),
+    ]
+    notes = Notes()
+    assert read_ner(tmp_path, notes) == want
+    assert [line.partition(" (")[0] for line in notes.lines()] == [
+        "entities of several pieces, left out: 1",
+        "relations, events, attributes and comments of brat, not read: 2",
+    ]
+    assert read_ner(tmp_path / "a.ann") == read_ner(tmp_path / "a.txt") == want[:1]
+    assert read_nested(tmp_path) == want
+    assert read_texts(tmp_path) == [row.text for row in want]
+    before = locate(tmp_path).sha256()
+    (tmp_path / "b.txt").write_text("nothing there")
+    assert locate(tmp_path).sha256() != before
+    inside = tmp_path / "data" / "train"
+    inside.mkdir(parents=True)
+    write(inside, a=("Ada met Bo\nin New York\n", one))
+    assert read_ner(tmp_path / "data") == want[:1]
+
+
+def test_damaged_documents(tmp_path: Path) -> None:
+    def refused(message: str) -> None:
+        with pytest.raises(UserError) as caught:
+            read_ner(tmp_path)
+        assert str(caught.value).replace(str(tmp_path), "F") == message
+
+    write(tmp_path, a=("Ada", "T1 Person 0 3\n"))
+    refused("F/a.ann:1: 'T1 Person 0 3' is no line of brat: T1, tab, 'TYPE START END'")
+    write(tmp_path, a=("Ada", "T1\tPerson 0 4\tAdam\n"))
+    refused(
+        "F/a.ann, row 1: 'spans' item 1 is not inside the text, which has 3 characters: "
+        "[0, 4, 'Person']"
+    )
+    (tmp_path / "a.txt").unlink()
+    refused("F/a.ann has no text beside it: a.txt is missing")

@@ -1,0 +1,410 @@
+"""Labelled tables as people who work in spreadsheets have them."""
+
+import csv
+import datetime
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from onetrunk.data.locate import Located, locate
+from onetrunk.data.notes import Notes
+from onetrunk.data.rows import AnnotatedText, LabelledText
+from onetrunk.data.sources import (
+    Columns,
+    read_classification,
+    read_ner,
+    read_texts,
+)
+from onetrunk.errors import UserError
+
+openpyxl = pytest.importorskip("openpyxl")
+
+Cells = Sequence[Sequence[Any]]
+
+
+def write_xlsx(file: Path, **sheets: Cells) -> Path:
+    book = openpyxl.Workbook()
+    book.remove(book.active)
+    for title, rows in sheets.items():
+        sheet = book.create_sheet(title)
+        for row in rows:
+            sheet.append(row)
+    book.save(file)
+    return file
+
+
+def write_csv(file: Path, rows: Cells, delimiter: str = ",", encoding: str = "utf-8") -> Path:
+    with file.open("w", newline="", encoding=encoding) as out:
+        csv.writer(out, delimiter=delimiter).writerows(rows)
+    return file
+
+
+def refused(read: Callable[..., Any], source: Any, *parts: str) -> None:
+    with pytest.raises(UserError) as caught:
+        read(source)
+    assert "\n" not in str(caught.value)
+    for part in parts:
+        assert part in str(caught.value)
+
+
+def chosen(source: Any, text: str | None = None, *labels: str) -> Located:
+    place = locate(source)
+    return Located(place.name, place.files, memory=place.memory, columns=Columns(text, labels))
+
+
+MAIL = [("café closed; why?", "complaint"), ("who, me?", "question"), ("I like it", "praise")]
+MAILS = [LabelledText(text, (label,)) for text, label in MAIL]
+
+
+# How a file is written
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+@pytest.mark.parametrize("suffix", [".csv", ".tsv"])
+def test_delimiter_and_encoding(tmp_path: Path, suffix: str, encoding: str, delimiter: str) -> None:
+    rows = [("text", "label"), *MAIL]
+    file = write_csv(tmp_path / f"mail{suffix}", rows, delimiter, encoding)
+    notes = Notes()
+    assert read_classification(file, notes) == MAILS
+    usual = {".csv": ",", ".tsv": "\t"}[suffix]
+    if delimiter == usual and encoding.startswith("utf-8"):
+        assert notes.lines() == []
+        return
+    (line,) = notes.lines()
+    name = {"utf-16": "UTF-16", "cp1252": "Windows-1252"}.get(encoding, "UTF-8")
+    shown = "tabs" if delimiter == "\t" else f"'{delimiter}'"
+    assert line == f"files read as {name} with {shown} between fields: 1 ({file})"
+
+
+def test_a_delimiter_in_texts_is_not_one_between_fields(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text("text,label\na; b; c,x\nd; e; f,y\n")
+    assert [row.text for row in read_classification(file)] == ["a; b; c", "d; e; f"]
+    file.write_text('"text";"note, if any";label\n"a, b";"";x\nc;d;y\n')
+    assert [row.text for row in read_classification(file)] == ["a, b", "c"]
+    file.write_text("text\na;b\nc;d\n")
+    assert read_texts(file) == ["a;b", "c;d"]
+
+
+def test_blank_rows_of_a_spreadsheet(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text("text;label\na;x\n;\nb;y\n;\n;\n")
+    assert [row.text for row in read_classification(file)] == ["a", "b"]
+    rows = [["text", "label"], ["a", "x"], [None, None], ["b", "y"], [None, " "]]
+    book = write_xlsx(tmp_path / "a.xlsx", Sheet=rows)
+    assert read_classification(book) == read_classification(file)
+    rows[3] = ["b", None]
+    refused(
+        read_classification, write_xlsx(book, Sheet=rows), f"{book}, row 4: 'label' is an empty"
+    )
+
+
+def test_damaged_encodings(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_bytes("text,label\né,x\n".encode() + b"\xe9,y\n")
+    refused(read_classification, file, f"{file}:3: byte 0xe9 at offset 16 is not valid UTF-8")
+    file.write_bytes(b"text,label\n\x81,x\n")
+    refused(read_classification, file, f"{file}:2: byte 0x81 at offset 11 is not valid UTF-8")
+    file.write_bytes("text,label\né,x\n".encode("utf-16")[:-1])
+    refused(read_classification, file, f"{file} is not valid UTF-16: ")
+
+
+# Excel
+
+
+def test_a_workbook(tmp_path: Path) -> None:
+    rows = [["text", "label", "stars"], ["a", "x", 3], [7, "y", 4.0], [None, "z", 4.5]]
+    file = write_xlsx(tmp_path / "a.xlsx", Empty=[], Mail=rows, Other=[["no"]])
+    notes = Notes()
+    assert [row.text for row in read_classification(file, notes)] == ["a", "7", ""]
+    assert notes.lines()[-1] == f"workbooks of 3 sheets, of which 'Mail' is read: 1 ({file})"
+    stars = read_classification(chosen(file, "text", "stars"), numbers=True)
+    assert [row.labels for row in stars] == [("3",), ("4",), ("4.5",)]
+
+
+def test_cells_without_a_name_are_counted(tmp_path: Path) -> None:
+    rows = [["text", None, "label"], ["a", "b", "x"], ["c", None, "y", "see Ada"], ["d", None, "x"]]
+    file = write_xlsx(tmp_path / "a.xlsx", Sheet=rows)
+    notes = Notes()
+    assert [row.text for row in read_classification(file, notes)] == ["a", "c", "d"]
+    what = "rows with cells under no column name, which are not read"
+    assert notes.lines() == [f"{what}: 2 ({file}, row 2, {file}, row 3)"]
+
+
+def test_what_is_no_workbook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "a.xlsx"
+    file.write_text("text,label\n")
+    refused(read_texts, file, f"{file} cannot be read as an Excel file: ")
+    refused(read_texts, write_xlsx(file, Sheet=[]), f"{file} has no rows")
+    refused(read_texts, write_xlsx(file, Sheet=[["text"]]), f"{file} has no rows")
+    monkeypatch.setitem(__import__("sys").modules, "openpyxl", None)
+    refused(
+        read_texts, file, f"{file}: reading .xlsx needs openpyxl: pip install 'onetrunk[excel]'"
+    )
+
+
+# Names of columns
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [("Message", "Intent"), ("REVIEW", "Stars"), ("customer_message", "ticket category")],
+)
+def test_likely_names(tmp_path: Path, text: str, label: str) -> None:
+    rows = [("id", text, label), *((number, *row) for number, row in enumerate(MAIL))]
+    frame = pd.DataFrame(rows[1:], columns=rows[0])
+    for source in (
+        write_csv(tmp_path / "a.csv", rows),
+        write_xlsx(tmp_path / "a.xlsx", Sheet=rows),
+        frame,
+        frame.to_dict("records"),
+    ):
+        notes = Notes()
+        assert read_classification(source, notes) == MAILS
+        lines = notes.lines()
+        assert lines[0].startswith(f"sources whose column {text!r} is read as text: 1 (")
+        assert lines[1].startswith(f"sources whose column {label!r} is read as label: 1 (")
+        assert read_texts(source) == [text for text, _ in MAIL]
+
+
+def test_several_likely_names_are_refused(tmp_path: Path) -> None:
+    file = write_csv(tmp_path / "a.csv", [("title", "body", "topic"), ("a", "b", "c")])
+    refused(
+        read_classification, file,
+        f"{file} has several columns that may hold the text: 'title', 'body'; choose one with "
+        "--text-column, or name it 'text'",
+    )  # fmt: skip
+    assert read_classification(chosen(file, "body")) == [LabelledText("b", ("c",))]
+    file = write_csv(tmp_path / "a.csv", [("text", "intent", "topic"), ("a", "b", "c")])
+    refused(read_classification, file, "the label: 'intent', 'topic'; choose", "--label-column")
+
+
+def test_columns_that_are_chosen(tmp_path: Path) -> None:
+    rows = [("text", "label", "Frage", "Art"), ("a", "b", "c", "d")]
+    frame = pd.DataFrame(rows[1:], columns=rows[0])
+    frame.to_parquet(tmp_path / "a.parquet")
+    frame.to_json(tmp_path / "a.jsonl", orient="records", lines=True)
+    files = [
+        write_csv(tmp_path / "a.csv", rows), write_xlsx(tmp_path / "a.xlsx", S=rows),
+        tmp_path / "a.parquet", tmp_path / "a.jsonl", frame,
+    ]  # fmt: skip
+    for file in files:
+        assert read_classification(chosen(file, "Frage", "Art")) == [LabelledText("c", ("d",))]
+        assert read_classification(chosen(file, "Frage")) == [LabelledText("c", ("b",))]
+        assert read_classification(file) == [LabelledText("a", ("b",))]
+        refused(
+            read_classification, chosen(file, "Frag"), "no column 'Frag'; did you mean 'Frage'?"
+        )
+        refused(read_classification, chosen(file, None, "Arten"), "no column 'Arten'")
+        refused(read_classification, chosen(file, None, "Art", "label"), "one column of labels")
+    (tmp_path / "a.conll").write_text("a O\n")
+    refused(read_ner, chosen(tmp_path / "a.conll", "a"), "'.conll' has no columns to choose")
+
+
+def test_two_columns_are_told_apart_by_their_values(tmp_path: Path) -> None:
+    rows = [(f"please help me with number {n}", "ab"[n % 2]) for n in range(10)]
+    want = [LabelledText(text, (label,)) for text, label in rows]
+    notes = Notes()
+    file = write_csv(tmp_path / "a.csv", [("Was", "Art"), *rows])
+    assert read_classification(file, notes) == want
+    assert [line.partition(":")[0] for line in notes.lines()] == [
+        "sources whose column 'Was' is read as text",
+        "sources whose column 'Art' is read as label",
+    ]
+    flipped = [("Art", "Was"), *(row[::-1] for row in rows)]
+    assert read_classification(write_csv(file, flipped)) == want
+    # The first row of a file without names is not a row of names.
+    refused(read_classification, write_csv(file, rows), "no column 'text'")
+
+
+# Entities
+
+
+WANT = [
+    AnnotatedText("Nova is late", ((0, 4, "product"),)),
+    AnnotatedText("send Nova and Orbit on 3 May", ((5, 9, "product"), (14, 19, "product"),
+                                                     (23, 28, "date"))),
+    AnnotatedText("thank you", ()),
+]  # fmt: skip
+SURFACES = [
+    ("ticket_id", "text", "product", "date"),
+    (17, WANT[0].text, "Nova", ""),
+    (18, WANT[1].text, "Nova | Orbit", "3 May"),
+    (19, WANT[2].text, "", ""),
+]
+
+
+def test_a_column_for_each_type(tmp_path: Path) -> None:
+    frame = pd.DataFrame(SURFACES[1:], columns=SURFACES[0]).replace("", None)
+    sources = [
+        write_csv(tmp_path / "a.csv", SURFACES),
+        write_csv(tmp_path / "a.tsv", SURFACES, "\t"),
+        write_xlsx(tmp_path / "a.xlsx", Sheet=SURFACES),
+        frame,
+    ]
+    for source in sources:
+        notes = Notes()
+        assert read_ner(source, notes) == WANT
+        ignored, types = notes.lines()
+        assert ignored.startswith(
+            "columns of ids, numbers, dates or lists beside the text, not read"
+        )
+        assert "'ticket_id'" in ignored
+        assert types.startswith("sources whose columns 'product', 'date' are read as types of")
+        dates = [tuple(e for e in row.entities if e[2] == "date") for row in WANT]
+        assert [row.entities for row in read_ner(chosen(source, None, "date"))] == dates
+
+
+def test_every_occurrence_and_whole_words() -> None:
+    rows = [{"text": "Max met Max, not Maximum", "person": "Max"}]
+    (row,) = read_ner(rows)
+    assert row.entities == ((0, 3, "person"), (8, 11, "person"))
+    # A separator may belong to what is named.
+    rows = [
+        {"text": "at AT&T; Bell today, Bell", "who": "AT&T; Bell"},
+        {"text": "a; b", "who": "b;a"},
+    ]
+    assert [row.entities for row in read_ner(rows)] == [
+        ((3, 13, "who"),), ((0, 1, "who"), (3, 4, "who")),
+    ]  # fmt: skip
+
+
+def test_a_string_that_does_not_occur(tmp_path: Path) -> None:
+    rows = [("text", "product"), ("Nova is late", "Nova"), ("orbit too", "Orbit")]
+    why = "'product' is 'Orbit', which occurs only in another case in 'orbit too'; --label-column"
+    file = write_csv(tmp_path / "a.csv", rows)
+    refused(read_ner, file, f"{file}:3: {why} chooses other columns")
+    file = write_xlsx(tmp_path / "a.xlsx", Sheet=rows)
+    refused(read_ner, file, f"{file}, row 3: {why}")
+    for name in ("status", "label"):
+        rows = [("text", "product", name), ("Nova is late", "Nova", "open"), ("I", "", "done")]
+        file = write_csv(tmp_path / "a.csv", rows)
+        refused(read_ner, file, f"{file}:2: {name!r} is 'open', which does not occur in 'Nova is")
+        assert read_ner(chosen(file, None, "product"))[0].entities == ((0, 4, "product"),)
+
+
+@pytest.mark.parametrize(
+    "value", ["T-1001", "#17", "2026-05-03 09:00", "3 May 2026", "Sun, 3 May", "4.5", "TRUE"]
+)
+def test_ids_numbers_and_dates_beside_the_text(value: str) -> None:
+    rows = [{"text": "Nova", "of": value, "product": "Nova"}]
+    notes = Notes()
+    assert read_ner(rows, notes) == [AnnotatedText("Nova", ((0, 4, "product"),))]
+    assert notes.lines()[0].startswith(
+        "columns of ids, numbers, dates or lists beside the text, not read"
+    )
+    refused(read_ner, [{**rows[0], "of": "Tide 300"}], "'of' is 'Tide 300'")
+
+
+def test_a_column_that_counts_rows_is_no_type() -> None:
+    rows = [{"ID": n, "text": f"{n} Nova", "product": "Nova"} for n in (1, 2)]
+    assert [row.entities for row in read_ner(rows)] == [((2, 6, "product"),)] * 2
+
+
+def test_dates_and_numbers_of_excel(tmp_path: Path) -> None:
+    day = datetime.datetime(2026, 5, 3)
+    rows = [
+        ["text", "order", "day", "sent"],
+        ["1042 of 2026-05-03", 1042, day, day.replace(hour=9)],
+    ]
+    notes = Notes()
+    (row,) = read_ner(write_xlsx(tmp_path / "a.xlsx", Sheet=rows), notes)
+    assert row.entities == ((0, 4, "order"), (8, 18, "day"))
+    assert "'sent'" in notes.lines()[0]
+
+
+@pytest.mark.parametrize("column", ["spans", "entities", "Annotations"])
+@pytest.mark.parametrize("as_objects", [False, True])
+def test_a_column_of_spans_as_json(tmp_path: Path, column: str, as_objects: bool) -> None:
+    rows: list[tuple[Any, ...]] = [("id", "Message", column)]
+    for number, row in enumerate(WANT):
+        spans: list[Any] = [list(span) for span in row.entities]
+        if as_objects:
+            spans = [dict(zip(("start", "end", "label"), span, strict=True)) for span in spans]
+        rows.append((number, row.text, json.dumps(spans) if spans else ""))
+    frame = pd.DataFrame(rows[1:], columns=rows[0])
+    for source in (
+        write_csv(tmp_path / "a.csv", rows), write_xlsx(tmp_path / "a.xlsx", S=rows), frame,
+    ):  # fmt: skip
+        assert read_ner(source) == WANT
+        assert read_ner(chosen(source, "Message", column)) == WANT
+    rows[2] = (*rows[2][:2], "[[0, 3")
+    file = write_csv(tmp_path / "a.csv", rows)
+    refused(read_ner, file, f"{file}:3: {column!r} is '[[0, 3' (str), not a list of spans")
+
+
+def test_the_csv_of_label_studio(tmp_path: Path) -> None:
+    def region(start: int, end: int, kind: str) -> dict[str, Any]:
+        return {"start": start, "end": end, "text": "x", "labels": [kind]}
+
+    rows = [
+        ("text", "id", "label", "annotator", "lead_time"),
+        *(
+            (row.text, 7, json.dumps([region(*span) for span in row.entities]), 1, 2.5)
+            for row in WANT
+        ),
+    ]
+    rows = [(text, *rest) for text, *rest in rows]
+    for row in rows[1:]:
+        assert "x" not in row[0]
+    texts = [
+        (text, at, spans.replace('"text": "x", ', ""), *rest) for text, at, spans, *rest in rows
+    ]
+    assert read_ner(write_csv(tmp_path / "a.csv", texts)) == WANT
+
+
+TOKENS = [
+    ("Sentence #", "Word", "POS", "Tag"),
+    ("Sentence: 1", "Ada", "NNP", "B-per"),
+    ("", "lives", "VB", "O"),
+    ("Sentence: 2", "in", "IN", "O"),
+    ("", "New", "NNP", "B-geo"),
+    ("", "York", "NNP", "I-geo"),
+]
+SENTENCES = [
+    AnnotatedText("Ada lives", ((0, 3, "per"),)),
+    AnnotatedText("in New York", ((3, 11, "geo"),)),
+]
+
+
+def test_a_token_in_each_row(tmp_path: Path) -> None:
+    every = [TOKENS[0], *((f"s{2 - (at < 3)}", *row[1:]) for at, row in enumerate(TOKENS[1:], 1))]
+    blank = [row[1:] for row in [*TOKENS[:3], ("", "", "", ""), *TOKENS[3:]]]
+    for rows in (TOKENS, every, blank):
+        frame = pd.DataFrame(rows[1:], columns=rows[0]).replace("", None)
+        for source in (
+            write_csv(tmp_path / "a.csv", rows, ";"),
+            write_csv(tmp_path / "a.tsv", rows, "\t"),
+            write_xlsx(tmp_path / "a.xlsx", Sheet=rows),
+            frame,
+        ):
+            if not (rows is blank and str(source).endswith(".tsv")):  # that is CoNLL
+                assert read_ner(source) == SENTENCES
+    (tmp_path / "a.csv").write_text(
+        "token,tag\nAda,B-per\nlives,O\n\nin,O\nNew,B-geo\nYork,I-geo\n"
+    )
+    assert read_ner(tmp_path / "a.csv") == SENTENCES
+
+
+def test_bad_token_rows(tmp_path: Path) -> None:
+    file = write_csv(tmp_path / "a.csv", [row[1:] for row in TOKENS])
+    refused(read_ner, file, "nothing says where a sentence ends: add a column 'sentence_id'")
+    rows = [*TOKENS[:3], ("", "", "VB", "O"), *TOKENS[3:]]
+    file = write_xlsx(tmp_path / "a.xlsx", Sheet=rows)
+    refused(read_ner, file, f"{file}, row 4: 'Word' is empty")
+    rows[3] = ("", "on", "IN", "Q-per")
+    file = write_csv(tmp_path / "a.csv", rows)
+    refused(read_ner, file, f"{file}:4: ", "'Q-per'")
+
+
+def test_conll_in_a_tsv_file_is_still_conll(tmp_path: Path) -> None:
+    file = tmp_path / "a.tsv"
+    file.write_text("Title\tO\nAda\tB-per\n\nin\tO\n")
+    assert [row.text for row in read_ner(file)] == ["Title Ada", "in"]
+    file.write_text('Word\tTag\n"\tO\nAda\tB-per\n\nin\tO\n')
+    assert [row.text for row in read_ner(file)] == ['" Ada', "in"]
