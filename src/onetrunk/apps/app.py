@@ -108,19 +108,30 @@ class App:
             return results["apps"]["app"]
         return [result["apps"]["app"] for result in results]
 
-    def evaluate(self, data: Source) -> Evaluation:
+    def evaluate(
+        self, data: Source, strict_labels: bool = False, temperature: bool = False
+    ) -> Evaluation:
         """Score the app on labelled rows; of a folder, on its test split.
 
-        Raises :class:`UserError` for rows that cannot be read or used, and for a label that the app
-        does not know.
+        A label that the app does not know counts as a miss, and a note names it; with
+        ``strict_labels`` it is refused. ``temperature`` fits one (:class:`Calibration`). Raises
+        :class:`UserError` for rows that cannot be read or used.
         """
         notes = Notes()
-        rows = read_labelled(self.family, data, "test", notes, self.labels)
+        rows = read_labelled(
+            self.family, data, "test", notes, self.labels if strict_labels else None
+        )
         engine = self._engine()
         engine.note_cut_entities("app", rows, source_name(data, "test"), notes)
-        notes.log()
         predictions = engine.predict_examples("app", rows)
-        return evaluation_of(self.family, self.labels, rows, predictions)
+        evaluation = evaluation_of(self.family, self.labels, rows, predictions, temperature)
+        if unseen := set(evaluation.unseen):
+            what = f"labels that training never had count as misses ({', '.join(sorted(unseen))})"
+            for number, row in enumerate(rows, start=1):
+                if count := sum(label in unseen for label in self.family.labels_of(row)):
+                    notes.add(what, f"row {number}", count)
+        notes.log()
+        return evaluation
 
     def save(self, folder: str | Path, overwrite: bool = False) -> None:
         """Write the app folder; its name becomes the app's. It appears whole or not at all.
