@@ -1,9 +1,9 @@
 """Whether probabilities can be believed: reliability bins, their error, and a temperature."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 BINS = 10
 _TEMPERATURES = np.geomspace(0.05, 20, 400)
@@ -39,8 +39,8 @@ class Calibration:
 
 
 def calibration_of(
-    probabilities: Sequence[float],
-    right: Sequence[bool],
+    probabilities: ArrayLike,
+    right: ArrayLike,
     choices: tuple[np.ndarray, np.ndarray] | None = None,
     temperature: bool = False,
 ) -> Calibration | None:
@@ -50,9 +50,9 @@ def calibration_of(
     ``(N, C)`` and the index of the labelled one ``(N,)``, -1 if it is not among them. The
     temperature then divides all logits of a row. Without them it divides the log odds.
     """
-    if not len(probabilities):
-        return None
     confidence, hits = np.asarray(probabilities, float), np.asarray(right, float)
+    if not len(hits):
+        return None
     bins, ece = _bins(confidence, hits)
     if not temperature:
         return Calibration(bins, ece)

@@ -89,12 +89,12 @@ def by_label(
         low, high = np.nanquantile(resampled, (0.025, 0.975), axis=0)
     of_labels = {}
     for at, name in enumerate(names):
-        values = [float(np.nan_to_num(score[at])) for score in scores]
+        precision, recall, f1 = (float(np.nan_to_num(score[at])) for score in scores)
         intervals = [
             None if np.isnan(low[score, at]) else (float(low[score, at]), float(high[score, at]))
             for score in range(3)
         ]
-        of_labels[name] = LabelScore(*values, int(gold[at]), *intervals)
+        of_labels[name] = LabelScore(precision, recall, f1, int(gold[at]), *intervals)
     return of_labels
 
 
