@@ -8,7 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+from scipy.optimize import minimize_scalar
+from seqeval.metrics import classification_report
+from seqeval.scheme import IOB2
+from sklearn.calibration import calibration_curve
+from sklearn.metrics import confusion_matrix, log_loss, precision_recall_fscore_support
 
 from onetrunk.apps.calibration import calibration_of
 from onetrunk.apps.evaluation import evaluation_of
@@ -71,6 +75,41 @@ def test_each_entity_has_one_outcome() -> None:
     assert types["LOC", "PER"] == types["ORG", "ORG"] == types["PER", ""] == 1
 
 
+def test_outcomes_add_up_to_the_counts_of_seqeval() -> None:
+    rng = np.random.default_rng(5)
+    words, pairs, sides = list("abcdefgh"), [], []
+    for _ in range(150):
+        gold = [f"B-{name}" for name in rng.choice(["LOC", "PER"], 8)]
+        gold = [tag if rng.random() < 0.4 else "O" for tag in gold]
+        gold = [
+            f"I-{before[2:]}" if before != "O" and rng.random() < 0.4 else tag
+            for before, tag in zip(["O", *gold], gold, strict=False)
+        ]
+        guess = [tag if rng.random() < 0.8 else "O" for tag in gold]
+        both = [valid(tags) for tags in (gold, guess)]
+        sides.append(both)
+        texts = [AnnotatedText.from_words(words, tags) for tags in both]
+        pairs.append(tuple(frozenset(text.entities) for text in texts))
+    outcomes, _ = entity_outcomes(pairs)
+    report = classification_report(
+        *map(list, zip(*sides, strict=True)),
+        mode="strict", scheme=IOB2, output_dict=True, zero_division=0,
+    )  # fmt: skip
+    for kind, one in outcomes.items():
+        support = report[kind]["support"]
+        assert one.right + one.wrong_type + one.wrong_boundary + one.missed == support
+        assert one.right == pytest.approx(report[kind]["recall"] * support)
+
+
+def valid(tags: list[str]) -> list[str]:
+    """The tags without the I that continue nothing."""
+    repaired: list[str] = []
+    for tag in tags:
+        before = repaired[-1] if repaired else "O"
+        repaired.append(tag if tag[0] != "I" or before[1:] == tag[1:] else "O")
+    return repaired
+
+
 def test_calibration_has_the_error_of_its_bins_and_the_best_temperature() -> None:
     found = calibration_of([0.95, 0.95, 0.55, 1.0], [True, False, True, True])
     assert found is not None
@@ -88,6 +127,65 @@ def test_calibration_has_the_error_of_its_bins_and_the_best_temperature() -> Non
     assert fitted.ece_at_temperature is not None
     assert fitted.ece_at_temperature < 4 < fitted.ece
     assert calibration_of([], []) is None
+
+
+def some_probabilities(rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """Of three labels, too sure; and the index of the right one."""
+    rng = np.random.default_rng(4)
+    logits = rng.normal(size=(rows, 3))
+    truth = (logits + rng.gumbel(size=logits.shape)).argmax(1)
+    probabilities = np.exp(2 * logits)
+    return probabilities / probabilities.sum(1, keepdims=True), truth
+
+
+def test_reliability_bins_equal_scikit_learn() -> None:
+    table, truth = some_probabilities(400)
+    confidence, right = table.max(1), table.argmax(1) == truth
+    found = calibration_of(confidence, right)
+    assert found is not None
+    shares, means = calibration_curve(right, confidence, n_bins=10)
+    assert [one.right for one in found.bins] == pytest.approx(shares)
+    assert [one.confidence for one in found.bins] == pytest.approx(means)
+    assert sum(one.count for one in found.bins) == 400
+
+
+@pytest.mark.parametrize("several", [True, False])
+def test_the_temperature_has_the_least_log_loss_of_scikit_learn(several: bool) -> None:
+    table, truth = some_probabilities(400)
+    right = table.argmax(1) == truth
+    if not several:
+        table, truth = np.stack([1 - table.max(1), table.max(1)], 1), right.astype(int)
+    found = calibration_of(table.max(1) if several else table[:, 1], right,
+                           (table, truth) if several else None, temperature=True)  # fmt: skip
+
+    def loss(temperature: float) -> float:
+        powers = table ** (1 / temperature)
+        return float(log_loss(truth, powers / powers.sum(1, keepdims=True)))
+
+    best = minimize_scalar(loss, bounds=(0.05, 20), method="bounded").x
+    assert found is not None
+    assert found.temperature == pytest.approx(best, rel=0.01)
+
+
+def test_a_temperature_that_means_nothing_is_not_given() -> None:
+    for right in ([True, True], [False, False]):
+        found = calibration_of([0.8, 0.9], right, temperature=True)
+        assert found is not None
+        assert found.temperature is found.ece_at_temperature is None
+        assert "nearly all" in found.no_temperature
+    rows = [LabelledText("x", ("new",)), LabelledText("y", ("other",))]
+    sides = [
+        (("tc", ["a", "b"]), rows, [Labelled(("a",), {"a": 0.7, "b": 0.3})] * 2),
+        (("multi-label", ["a", "b"]), rows, [Labelled(("a",), {"a": 0.7, "b": 0.3})] * 2),
+        (("ner", ["A"]), [AnnotatedText("x y", ((0, 1, "B"),))] * 2,
+         [Entities([(0, 1, "A"), (2, 3, "A")], [0.9, 0.3])] * 2),
+    ]  # fmt: skip
+    for (kind, labels), unseen, answers in sides:
+        calibration = evaluation_of(family(kind), labels, unseen, answers, True).calibration
+        assert calibration is not None
+        assert calibration.temperature is None
+        assert calibration.no_temperature == "no row has a label that training had"
+        assert calibration.ece > 0
 
 
 def test_the_folder_is_written_whole_and_holds_user_text_as_text(tmp_path: Path) -> None:

@@ -265,27 +265,6 @@ def test_a_label_that_training_never_saw(run: Run, backbone: Path, corpora: Path
         adapt(run, backbone, corpora, "tc", "--test", path),
         f"{path}, row 2: label 'plai' never occurs in training; did you mean 'play'?",
     )
-    adapt(run, backbone, corpora)
-    evaluate = ("evaluate", corpora / "apps/tc", "--data", path)
-    refused(run(*evaluate, "--strict-labels"), "row 2: label 'plai'")
-    counted = run(*evaluate)
-    assert json.loads(counted.out)["accuracy"] <= 50
-    assert "labels that training never had count as misses (plai): 1 (row 2)" in counted.err
-
-
-def test_evaluate_writes_a_page(run: Run, backbone: Path, corpora: Path, tmp_path: Path) -> None:
-    adapt(run, backbone, corpora)
-    evaluate = ("evaluate", corpora / "apps/tc", "--data", corpora / "tc/app/test.parquet")
-    out = tmp_path / "report"
-    written = run(*evaluate, "--out", out, "--temperature")
-    assert json.loads(written.out)["rows"] > 0  # one line of JSON where there is no terminal
-    names = ["evaluation.json", "index.html", "rows.jsonl"]
-    assert sorted(file.name for file in out.iterdir()) == names
-    assert json.loads((out / "evaluation.json").read_text())["calibration"]["temperature"] > 0
-    refused(run(*evaluate, "--out", out), "already exists")
-    assert run(*evaluate, "--out", out, "--overwrite").code == 0
-    (out / "evaluation.json").unlink()
-    refused(run(*evaluate, "--out", out, "--overwrite"), "onetrunk did not write it")
 
 
 @pytest.mark.parametrize(
