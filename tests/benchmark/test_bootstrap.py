@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
-from onetrunk.benchmark import bootstrap as module
 from onetrunk.benchmark.bootstrap import (
     accuracy,
     f1,
     label_counts,
     paired_bootstrap,
 )
+from onetrunk.families import resampling
 from onetrunk.families.scores import entity_scores
 
 
@@ -92,7 +92,7 @@ def test_kinds_of_row_are_resampled_as_rows_are(monkeypatch: pytest.MonkeyPatch)
     right = rng.binomial(gold.astype(int), [[0.7], [0.6]])
     noise = rng.random((2, 120))  # of predicted counts, so that no two rows are alike
     first, second = (np.stack([gold, gold + noise[at], right[at]], 1) for at in (0, 1))
-    monkeypatch.setattr(module, "_CHUNK_NUMBERS", 120 * 700)
+    monkeypatch.setattr(resampling, "_CHUNK_NUMBERS", 120 * 700)
     result = paired_bootstrap(first, second, f1, resamples=4000)
     drawn = rng.integers(0, 120, (4000, 120))
     expected = f1(first[drawn].mean(1)) - f1(second[drawn].mean(1))
@@ -105,7 +105,7 @@ def test_seeds_and_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = systems(100)
     result = [paired_bootstrap(first, second, accuracy, 999, seed) for seed in (0, 0, 1)]
     assert result[0] == result[1] != result[2]
-    monkeypatch.setattr(module, "_CHUNK_NUMBERS", 40)
+    monkeypatch.setattr(resampling, "_CHUNK_NUMBERS", 40)
     assert paired_bootstrap(first, second, accuracy, 999) == result[0]
 
 

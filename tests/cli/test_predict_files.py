@@ -361,21 +361,3 @@ def test_a_column_of_texts_that_is_chosen(run: Run, tmp_path: Path) -> None:
     lines = tmp_path / "a.txt"
     lines.write_text("call ann\n")  # which has no columns
     assert run("predict", BUNDLE, "--input", lines, "--text-column", "Body").code == 0
-
-
-def test_evaluate_a_bundle(run: Run, tmp_path: Path) -> None:
-    data = tmp_path / "test.csv"
-    data.write_text("text,label\nplay music,play\ncall ann,call\ncall bob,call\n")
-    result = run("evaluate", BUNDLE, "--app", "intent", "--data", data)
-    assert result.code == 0, result.err
-    app = run("evaluate", BUNDLE.parent / "apps" / "intent", "--data", data)
-    assert json.loads(result.out) == json.loads(app.out)
-    renamed = tmp_path / "renamed.csv"
-    renamed.write_text(data.read_text().replace("text", "Said", 1).replace("label", "Kind", 1))
-    columns = ("--text-column", "Said", "--label-column", "Kind")
-    other = run("evaluate", BUNDLE, "--app", "intent", "--data", renamed, *columns)
-    assert json.loads(other.out) == json.loads(result.out)
-    assert "name one by --app" in run("evaluate", BUNDLE, "--data", data).err
-    assert (
-        "did you mean 'intent'?" in run("evaluate", BUNDLE, "--data", data, "--app", "intend").err
-    )

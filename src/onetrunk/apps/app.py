@@ -115,21 +115,24 @@ class App:
         data: Source,
         text_column: str | None = None,
         label_column: str | Sequence[str] | None = None,
+        strict_labels: bool = False,
+        temperature: bool = False,
     ) -> Evaluation:
         """Score the app on labelled rows; of a folder, on its test split.
 
-        The columns are those of :func:`onetrunk.adapt`.
+        The columns are those of :func:`onetrunk.adapt`. A label that training never had counts as
+        a miss, and a note names it; with ``strict_labels`` it is refused. ``temperature`` fits one
+        (:class:`Calibration`).
 
-        Raises :class:`UserError` for rows that cannot be read or used, and for a label that the app
-        does not know.
+        Raises :class:`UserError` for rows that cannot be read or used.
         """
         notes = Notes()
         columns = Columns.named(text_column, label_column)
-        rows = read_labelled(self.family, data, "test", notes, self.labels, columns)
+        rows = read_labelled(self.family, data, "test", notes, self.labels, columns, strict_labels)
         notes.log()
         where = source_name(data, "test")
         predictions = self._engine().predict_examples("app", rows, where)
-        return evaluation_of(self.family, self.labels, rows, predictions)
+        return evaluation_of(self.family, self.labels, rows, predictions, temperature)
 
     def save(self, folder: str | Path, overwrite: bool = False) -> None:
         """Write the app folder; its name becomes the app's. It appears whole or not at all.

@@ -1,38 +1,57 @@
 """How good an app is on labelled rows: scores, scores of each label, and the rows it got wrong."""
 
-from collections import Counter
+import json
+import logging
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeGuard, cast
 
+import numpy as np
+
+from onetrunk.apps.calibration import (
+    NO_PROBABILITIES,
+    NOTHING_KNOWN,
+    Calibration,
+    calibration_of,
+)
+from onetrunk.apps.label_scores import (
+    Answer,
+    Answers,
+    EntityOutcomes,
+    LabelScore,
+    by_label,
+    confused,
+    entity_outcomes,
+    label_of,
+)
 from onetrunk.data.rows import AnnotatedText, LabelledText
 from onetrunk.decoding import Entities, Labelled
 from onetrunk.errors import nearest
 from onetrunk.families.base import Family
+from onetrunk.storage import atomic_folder, write_text
 
-Answer = str | tuple[int, int, str]
-"""A label of the whole text, or an entity: first character, character after the last, type."""
+logger = logging.getLogger("onetrunk")
 
-
-@dataclass(frozen=True)
-class LabelScore:
-    """How well one label, or one entity type, is found. Scores in percent."""
-
-    precision: float
-    recall: float
-    f1: float
-    support: int
-    """How often the label occurs in the labelled rows."""
+RECORD = "evaluation.json"
 
 
 @dataclass(frozen=True)
-class Mistake:
-    """A row whose prediction is not what its labels say. Rows count from one."""
+class RowResult:
+    """A row, what its labels say and what was predicted. Rows count from one."""
 
     row: int
     text: str
     expected: tuple[Answer, ...]
     predicted: tuple[Answer, ...]
+    confidence: float | None = None
+    """The probability of the least certain part of the answer: of the label; of multi-label, of
+    one label's yes or no; of an entity. None if no entity was predicted."""
+
+    @property
+    def right(self) -> bool:
+        """Whether the row is right as a whole."""
+        return self.expected == self.predicted
 
     def __str__(self) -> str:
         sides = (("expected", self.expected), ("predicted", self.predicted))
@@ -61,8 +80,50 @@ class Evaluation:
     rows: int
     per_label: dict[str, LabelScore] = field(default_factory=dict)
     """By label or entity type. Empty for ratings, and for families with answers of their own."""
-    errors: list[Mistake] = field(default_factory=list)
-    """The rows that are not right as a whole, in order; empty where ``per_label`` is."""
+    results: list[RowResult] = field(default_factory=list)
+    """All rows, in order; empty where ``per_label`` is."""
+    confusion: list[tuple[str, str, int]] = field(default_factory=list)
+    """Labelled, predicted and how often, the most frequent first; of NER, types of entities that
+    overlap. An empty string is nothing: a label that was missed, or one that was added."""
+    entities: dict[str, EntityOutcomes] = field(default_factory=dict)
+    """For NER, what became of the entities of each type."""
+    calibration: Calibration | None = None
+    """Of the label of each row; of multi-label, of each label in each row; of NER, of each
+    predicted entity."""
+    unseen: list[str] = field(default_factory=list)
+    """Labels of these rows that training never had. The app misses them all."""
+
+    @property
+    def errors(self) -> list[RowResult]:
+        """The rows that are not right as a whole, the surest first."""
+        wrong = [result for result in self.results if not result.right]
+        return sorted(wrong, key=lambda one: 0.0 if one.confidence is None else -one.confidence)
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything, as ``evaluation.json`` has it."""
+        rows = [
+            {"row": one.row, "text": one.text, "gold": one.expected, "predicted": one.predicted}
+            | {"confidence": one.confidence, "right": one.right}
+            for one in self.results
+        ]
+        whole = asdict(self)
+        del whole["results"]
+        return {"format": 1, **whole, "results": rows}
+
+    def save(self, folder: str | Path, overwrite: bool = False) -> None:
+        """Write a folder: ``index.html``, one page to read offline; ``evaluation.json``,
+        everything; ``rows.jsonl``, the rows. It appears whole or not at all.
+
+        Raises :class:`UserError` if ``folder`` exists and ``overwrite`` is false.
+        """
+        from onetrunk.apps.evaluation_page import evaluation_page
+
+        found = self.as_json()
+        with atomic_folder(Path(folder), overwrite, RECORD) as partial:
+            write_text(partial / RECORD, json.dumps(found, indent=1) + "\n")
+            lines = (json.dumps(row) + "\n" for row in found["results"])
+            write_text(partial / "rows.jsonl", "".join(lines))
+            write_text(partial / "index.html", evaluation_page(found))
 
     def __getattr__(self, name: str) -> float:
         scores = self.__dict__.get("scores", {})
@@ -89,49 +150,86 @@ class Evaluation:
 
 
 def evaluation_of(
-    family: Family[Any, Any], labels: Sequence[str], rows: Sequence[Any], predictions: Sequence[Any]
+    family: Family[Any, Any],
+    labels: Sequence[str],
+    rows: Sequence[Any],
+    predictions: Sequence[Any],
+    temperature: bool = False,
 ) -> Evaluation:
     """Score predictions for labelled ``rows``; ``labels`` are those that the app knows."""
     scores = family.score(rows, predictions)
-    pairs = [
-        (_expected(row), _predicted(prediction))
-        for row, prediction in zip(rows, predictions, strict=True)
-    ]
-    per_label: dict[str, LabelScore] = {}
-    errors: list[Mistake] = []
-    known = [(gold, guess) for gold, guess in pairs if gold is not None and guess is not None]
-    if len(known) == len(pairs) and family.name != "rating":
-        per_label = _by_label(known, labels)
-        errors = [
-            Mistake(number, family.text(row), _ordered(gold), _ordered(guess))
-            for number, (row, (gold, guess)) in enumerate(zip(rows, known, strict=True), start=1)
-            if gold != guess
-        ]
-    return Evaluation(family.name, family.metric, scores, len(rows), per_label, errors)
-
-
-def _by_label(
-    pairs: Sequence[tuple[set[Answer], set[Answer]]], labels: Sequence[str]
-) -> dict[str, LabelScore]:
-    expected, predicted, right = (
-        Counter(map(_label, answers))
-        for answers in (
-            [answer for gold, _ in pairs for answer in gold],
-            [answer for _, guess in pairs for answer in guess],
-            [answer for gold, guess in pairs for answer in gold & guess],
+    evaluation = Evaluation(family.name, family.metric, scores, len(rows))
+    pairs = list(zip(map(_expected, rows), map(_predicted, predictions), strict=True))
+    if not _all_known(pairs):
+        if temperature:
+            logger.warning(f"no temperature: {NO_PROBABILITIES}")
+        return evaluation
+    results = [
+        RowResult(
+            number, family.text(row), _ordered(gold), _ordered(guess), _confidence(family, answer)
         )
+        for number, (row, (gold, guess), answer) in enumerate(
+            zip(rows, pairs, predictions, strict=True), start=1
+        )
+    ]
+    calibration = _calibration(family, labels, pairs, predictions, temperature)
+    if temperature and (calibration is None or calibration.temperature is None):
+        why = calibration.no_temperature if calibration else NO_PROBABILITIES
+        logger.warning(f"no temperature: {why}")
+    per_label = by_label(pairs, labels)
+    outcomes: dict[str, EntityOutcomes] = {}
+    if isinstance(predictions[0], Entities):
+        outcomes, counts = entity_outcomes(cast(Any, pairs))
+    else:
+        counts = confused(pairs)
+    return replace(
+        evaluation,
+        per_label=per_label,
+        results=results,
+        confusion=[(*pair, count) for pair, count in counts.most_common()],
+        entities=outcomes,
+        calibration=calibration,
+        unseen=sorted({*per_label} - {*labels}),
     )
-    scores = {}
-    for label in sorted({*labels, *expected}):
-        precision = 100 * right[label] / max(1, predicted[label])
-        recall = 100 * right[label] / max(1, expected[label])
-        f1 = 200 * right[label] / max(1, predicted[label] + expected[label])
-        scores[label] = LabelScore(precision, recall, f1, expected[label])
-    return scores
 
 
-def _label(answer: Answer) -> str:
-    return answer if isinstance(answer, str) else answer[2]
+def _all_known(pairs: Any) -> TypeGuard[list[tuple[Answers, Answers]]]:
+    return bool(pairs) and all(gold is not None and guess is not None for gold, guess in pairs)
+
+
+def _confidence(family: Family[Any, Any], prediction: Entities | Labelled) -> float | None:
+    if isinstance(prediction, Entities):
+        return min(prediction.scores, default=None)
+    chosen, of_labels = prediction.labels, prediction.probabilities
+    if family.decoder != "multi-label":
+        return max(of_labels.values(), default=None)
+    return min((p if name in chosen else 1 - p for name, p in of_labels.items()), default=None)
+
+
+def _calibration(
+    family: Family[Any, Any],
+    labels: Sequence[str],
+    pairs: Sequence[tuple[Answers, Answers]],
+    predictions: Sequence[Any],
+    temperature: bool,
+) -> Calibration | None:
+    expected = {label_of(answer) for gold, _ in pairs for answer in gold}
+    if temperature and expected.isdisjoint(labels):
+        untouched = _calibration(family, labels, pairs, predictions, False)
+        return untouched and replace(untouched, no_temperature=NOTHING_KNOWN)
+    answered = [(gold, answer) for (gold, _), answer in zip(pairs, predictions, strict=True)]
+    if isinstance(predictions[0], Entities):
+        scores = [score for _, answer in answered for score in answer.scores]
+        hits = [entity in gold for gold, answer in answered for entity in answer.entities]
+        return calibration_of(scores, hits, temperature=temperature)
+    if any(set(answer.probabilities) != set(labels) for answer in predictions):
+        return None
+    table = np.array([[answer.probabilities[name] for name in labels] for answer in predictions])
+    truth = np.array([[name in gold for name in labels] for gold, _ in pairs])
+    if family.decoder == "multi-label":
+        return calibration_of(table.ravel(), truth.ravel(), temperature=temperature)
+    at = np.where(truth.any(1), truth.argmax(1), -1)
+    return calibration_of(table.max(1), table.argmax(1) == at, (table, at), temperature)
 
 
 def _ordered(answers: Collection[Answer]) -> tuple[Answer, ...]:
@@ -140,19 +238,19 @@ def _ordered(answers: Collection[Answer]) -> tuple[Answer, ...]:
     )
 
 
-def _expected(row: Any) -> set[Answer] | None:
+def _expected(row: Any) -> Answers | None:
     match row:
         case AnnotatedText():
-            return set(row.entities)
+            return frozenset(row.entities)
         case LabelledText():
-            return set(row.labels)
+            return frozenset(row.labels)
     return None
 
 
-def _predicted(prediction: Any) -> set[Answer] | None:
+def _predicted(prediction: Any) -> Answers | None:
     match prediction:
         case Entities():
-            return set(prediction.entities)
+            return frozenset(prediction.entities)
         case Labelled():
-            return set(prediction.labels)
+            return frozenset(prediction.labels)
     return None

@@ -13,6 +13,9 @@ from onetrunk.families.base import Family
 Source = Any
 """A path, ``hub:NAME[:CONFIG]``, a list of rows, or a pandas, pyarrow or datasets table."""
 
+NAMED_LABELS = 5
+"""A note names so many unseen labels."""
+
 
 def read_labelled(
     family: Family[Any, Any],
@@ -21,21 +24,34 @@ def read_labelled(
     notes: Notes,
     labels: Sequence[str] | None = None,
     columns: Columns = USUAL,
+    strict_labels: bool = True,
 ) -> list[Any]:
     """Labelled examples of one split of ``source``: ``train``, ``validation`` or ``test``.
 
     A file is one split whatever its name; of a folder the files of that split are read.
-    ``columns`` are those to read, if they do not have the usual names.
+    ``columns`` are those to read, if they do not have the usual names. A label that is not among
+    ``labels``, if these are given, is refused; or noted, if ``strict_labels`` is false.
 
-    Raises :class:`UserError` if there is no such split, for a row that the family cannot use, and
-    for a label that is not among ``labels``, if these are given.
+    Raises :class:`UserError` if there is no such split, and for a row that the family cannot use.
     """
     where = source_name(source, split)
     rows = family.read(located(source, split, columns), notes)
     family.check_rows(rows, where)
-    if labels is not None:
+    if labels is not None and strict_labels:
         family.check_labels(rows, labels, where)
+    elif labels is not None:
+        _note_unseen(list(family.unseen(rows, labels)), notes)
     return rows
+
+
+def _note_unseen(unseen: Sequence[tuple[int, str]], notes: Notes) -> None:
+    names = sorted({label for _, label in unseen})
+    if len(names) > NAMED_LABELS:
+        names[NAMED_LABELS:] = [f"{len(names) - NAMED_LABELS} more"]
+    for row, _ in unseen:
+        notes.add(
+            f"labels that training never had count as misses ({', '.join(names)})", f"row {row}"
+        )
 
 
 def located(source: Source, split: str, columns: Columns = USUAL) -> Any:

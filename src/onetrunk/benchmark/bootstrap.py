@@ -9,13 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Floats = NDArray[np.float64]
+from onetrunk.families.resampling import Floats, resampled_weights
+
 Metric = Callable[[Floats], Floats]
 
-# Size of the weights of one chunk of resamples: 32 MB.
-_CHUNK_NUMBERS = 1 << 22
 # Means of the same rows in another order differ in the last bits.
 _SLACK = 1e-9
 
@@ -51,7 +50,6 @@ def paired_bootstrap(
         raise ValueError(f"row statistics of shapes {counts[0].shape} and {counts[1].shape}")
     rows = len(counts[0])
     both = np.hstack([system.reshape(rows, -1) for system in counts])
-    # Rows alike in both systems are drawn together: most tests have few kinds of row.
     kinds, repeats = np.unique(both, axis=0, return_counts=True)
 
     def differences(weights: Floats) -> Floats:
@@ -59,13 +57,9 @@ def paired_bootstrap(
         return metric(means[0]) - metric(means[1])
 
     observed = float(differences(repeats[None].astype(np.float64))[0])
-    rng = np.random.default_rng(seed)
-    chunk = max(1, _CHUNK_NUMBERS // len(kinds))
-    resampled = []
-    for done in range(0, resamples, chunk):
-        weights = rng.multinomial(rows, repeats / rows, min(chunk, resamples - done))
-        resampled.append(differences(weights.astype(np.float64)))
-    all_differences = np.concatenate(resampled)
+    all_differences = np.concatenate(
+        [differences(weights) for weights in resampled_weights(repeats, resamples, seed)]
+    )
     low, high = np.quantile(all_differences, (0.025, 0.975)).tolist()
     as_far = int((abs(all_differences - observed) >= abs(observed) - _SLACK).sum())
     return PairedBootstrap(observed, low, high, (1 + as_far) / (1 + resamples))

@@ -19,12 +19,13 @@ def evaluate_bundle(
     app: str | None = None,
     text_column: str | None = None,
     label_column: str | Sequence[str] | None = None,
+    strict_labels: bool = False,
+    temperature: bool = False,
 ) -> tuple[str, Evaluation]:
     """Score one app of a bundle (the only one, if ``app`` is None) on labelled rows; of a folder,
-    on its test split. Return the app's name and the scores.
+    on its test split, as :meth:`App.evaluate` does. Return the app's name and the scores.
 
-    Raises :class:`UserError` for an unknown app, for rows that cannot be read or used, and for a
-    label that the app does not know.
+    Raises :class:`UserError` for an unknown app, and for rows that cannot be read or used.
     """
     names = Bundle(folder).apps
     if app is None and len(names) != 1:
@@ -34,6 +35,7 @@ def evaluate_bundle(
     bundled, notes = runtime.apps[name], Notes()
     kind = family(bundled.family)
     columns = Columns.named(text_column, label_column)
-    rows = read_labelled(kind, data, "test", notes, bundled.labels, columns)
+    rows = read_labelled(kind, data, "test", notes, bundled.labels, columns, strict_labels)
     notes.log()
-    return name, evaluation_of(kind, bundled.labels, rows, runtime.predict_examples(name, rows))
+    predictions = runtime.predict_examples(name, rows)
+    return name, evaluation_of(kind, bundled.labels, rows, predictions, temperature)

@@ -2,17 +2,25 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from onetrunk.cli.options import LabelColumn, TextColumn
 from onetrunk.errors import UserError
 
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from onetrunk.apps.evaluation import Evaluation
+
 
 def evaluate(
     app: Annotated[Path, typer.Argument(metavar="APP", help="App folder, or a bundle.")],
     data: Annotated[Path, typer.Option(help="Labelled rows: CSV, Excel, JSONL, Parquet or CoNLL.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for a page to read, and all rows as JSON.")
+    ] = None,
     name: Annotated[
         str | None, typer.Option("--app", help="The app of a bundle, if it holds several.")
     ] = None,
@@ -21,30 +29,97 @@ def evaluate(
     backbone: Annotated[
         str | None, typer.Option(help="Instead of the backbone that the app names.")
     ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object on a terminal, too.")
+    ] = False,
+    strict_labels: Annotated[
+        bool, typer.Option("--strict-labels", help="Refuse labels that training never had.")
+    ] = False,
+    temperature: Annotated[
+        bool, typer.Option("--temperature", help="Fit a temperature to the probabilities.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.")] = False,
 ) -> None:
-    """Score an app on labelled rows, in percent; prints one JSON object.
+    """Score an app on labelled rows, in percent.
+
+    Prints a table on a terminal, and one JSON object elsewhere. --out writes a page with each
+    label's scores, confusions, calibration and the wrong rows.
 
     Entities count only if their characters and their type are right (micro-averaged).
     Labels give accuracy, macro and micro F1; ratings correlations and the mean error. Long texts
     are read in overlapping windows.
 
-    Example: [cyan]onetrunk evaluate apps/calendar --data test.parquet[/]
+    Example: [cyan]onetrunk evaluate apps/calendar --data test.parquet --out report[/]
 
     Example: [cyan]onetrunk evaluate phone --app calendar --data test.parquet[/]
     """
+    from onetrunk.apps.evaluation import RECORD
     from onetrunk.apps.load import load_apps_and_backbone
     from onetrunk.bundle.evaluation import evaluate_bundle
     from onetrunk.bundle.layout import MANIFEST
+    from onetrunk.cli.console import stdout, wrote
+    from onetrunk.storage import refuse_existing
 
+    if out is not None:
+        refuse_existing(out, overwrite, RECORD)
+    how = (text_column, label_column, strict_labels, temperature)
     if (app / MANIFEST).exists():
         if backbone is not None:
             raise UserError(f"{app} is a bundle: it runs on its own backbone")
-        name, evaluation = evaluate_bundle(app, data, name, text_column, label_column)
+        name, evaluation = evaluate_bundle(app, data, name, *how)
     else:
         if name is not None:
             raise UserError(f"{app} is an app folder; --app is for bundles")
         _, apps = load_apps_and_backbone([app], backbone)
         ((name, loaded),) = apps.items()
-        evaluation = loaded.evaluate(data, text_column, label_column)
-    rounded = {key: round(value, 2) for key, value in evaluation.scores.items()}
-    print(json.dumps({"app": name, "rows": evaluation.rows, **rounded}))
+        evaluation = loaded.evaluate(data, *how)
+    console, fitted = stdout(), _fitted(evaluation) if temperature else {}
+    if as_json or not console.is_terminal:
+        rounded = {key: round(value, 2) for key, value in evaluation.scores.items()}
+        print(json.dumps({"app": name, "rows": evaluation.rows, **rounded, **fitted}))
+    else:
+        console.print(_table(name, evaluation))
+        if fitted:
+            console.print("  ".join(f"{key} {value}" for key, value in fitted.items()))
+    if out is not None:
+        evaluation.save(out, overwrite)
+        wrote(out / "index.html")
+
+
+def _fitted(evaluation: "Evaluation") -> dict[str, Any]:
+    """Calibration as the JSON object has it."""
+    calibration = evaluation.calibration
+    if calibration is None:
+        return {"temperature": None}
+    numbers = {
+        "ece": calibration.ece,
+        "temperature": calibration.temperature,
+        "ece_at_temperature": calibration.ece_at_temperature,
+    }
+    return {key: number and round(number, 2) for key, number in numbers.items()}
+
+
+def _table(name: str, evaluation: "Evaluation") -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
+    scores = "  ".join(f"{score} {value:.1f}" for score, value in evaluation.scores.items())
+    rows = f"{evaluation.rows:,} rows"
+    table = Table(
+        title=Text(f"{name}: {scores}"),
+        caption=Text(
+            f"{len(evaluation.errors):,} of {rows} have a mistake. In brackets: 95 % intervals."
+            if evaluation.per_label
+            else rows
+        ),
+    )
+    table.add_column("label", overflow="fold")
+    for column in ("precision", "recall", "F1", "entities" if evaluation.entities else "rows"):
+        table.add_column(column, justify="right")
+    for label, one in evaluation.per_label.items():
+        interval = one.f1_interval
+        spread = f" [{interval[0]:.0f}–{interval[1]:.0f}]" if interval else ""
+        cells = (f"{one.precision:.1f}", f"{one.recall:.1f}", f"{one.f1:.1f}{spread}")
+        shown = cells if one.support else ("–", "–", "–")
+        table.add_row(Text(label), *map(Text, shown), f"{one.support:,}")
+    return table

@@ -1,7 +1,7 @@
 """What a task family is: the head, labels, decoding and metric of its apps."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
@@ -211,16 +211,21 @@ class Family(ABC, Generic[Example, Prediction]):
         """All labels that occur, sorted."""
         return sorted({label for example in examples for label in self.labels_of(example)})
 
-    def check_labels(self, examples: Sequence[Example], labels: Sequence[str], where: str) -> None:
-        """Raise :class:`UserError` at the first label that is not among ``labels``."""
+    def unseen(
+        self, examples: Sequence[Example], labels: Sequence[str]
+    ) -> Iterator[tuple[int, str]]:
+        """Each label that is not among ``labels``, after its row. Rows count from one."""
         known = set(labels)
         for row, example in enumerate(examples, start=1):
-            for label in self.labels_of(example):
-                if label not in known:
-                    raise UserError(
-                        f"{where}, row {row}: label {label!r} never occurs in training; "
-                        f"{nearest(label, labels)}"
-                    )
+            yield from ((row, label) for label in self.labels_of(example) if label not in known)
+
+    def check_labels(self, examples: Sequence[Example], labels: Sequence[str], where: str) -> None:
+        """Raise :class:`UserError` at the first label that is not among ``labels``."""
+        for row, label in self.unseen(examples, labels):
+            raise UserError(
+                f"{where}, row {row}: label {label!r} never occurs in training; "
+                f"{nearest(label, labels)}"
+            )
 
     def check_rows(self, examples: Sequence[Example], where: str) -> None:
         """Raise :class:`UserError` at the first row that an app of this family cannot use; by

@@ -4,7 +4,7 @@ Ordinal scales are numbers too: with few labelled rows it pays more to know the 
 than to leave their distances free.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -56,11 +56,11 @@ class Rating(WholeText[float]):
         values = [value for example in examples for value in map(float, example.labels)]
         return [_written(end) for end in (min(values), max(values))] if values else []
 
-    def check_labels(
-        self, examples: Sequence[LabelledText], labels: Sequence[str], where: str
-    ) -> None:
-        """Any number may occur, beyond the ends of the scale too."""
-        self.check_rows(examples, where)
+    def unseen(
+        self, examples: Sequence[LabelledText], labels: Sequence[str]
+    ) -> Iterator[tuple[int, str]]:
+        """None: any number may occur, beyond the ends of the scale too."""
+        return iter(())
 
     def learnable(self, labels: Sequence[str], examples: Sequence[LabelledText]) -> bool:
         """The ends must differ."""

@@ -1,0 +1,149 @@
+"""``onetrunk evaluate`` of app folders and bundles, and the folder that it writes."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+FOLDER = Path(__file__).parents[1] / "fixtures" / "format-0.1"
+BUNDLE = FOLDER / "bundle"
+INTENT = FOLDER / "apps" / "intent"
+FILES = ["evaluation.json", "index.html", "rows.jsonl"]
+Run = Callable[..., Any]
+
+INTENTS = [("play music", "play"), ("call ann", "call"), ("call bob", "call")]
+NAMES = [
+    {"text": "ann met mum in new york", "spans": [[0, 3, "who"], [15, 23, "where"]]},
+    {"text": "call dora", "spans": [[5, 9, "who"]]},
+    {"text": "nothing", "spans": []},
+]
+ROWS: dict[str, list[dict[str, Any]]] = {
+    "calendar": NAMES,
+    "place": NAMES,
+    "intent": [{"text": text, "label": label} for text, label in INTENTS],
+    "flags": [{"text": text, "labels": [label, "mum"]} for text, label in INTENTS],
+    "stars": [{"text": text, "label": len(label)} for text, label in INTENTS],
+}
+
+
+def written(path: Path, rows: list[dict[str, Any]]) -> Path:
+    """Rows as JSON Lines; spans in the form that annotation tools have."""
+    for row in rows:
+        spans = row.get("spans")
+        if spans is not None:
+            named = [{"start": s, "end": e, "label": kind} for s, e, kind in spans]
+            row = row | {"spans": named}
+        with path.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+    return path
+
+
+@pytest.fixture
+def intents(tmp_path: Path) -> Path:
+    return written(tmp_path / "intents.jsonl", ROWS["intent"])
+
+
+@pytest.mark.parametrize("app", ROWS)
+def test_an_app_and_its_bundle_write_the_same_report(run: Run, tmp_path: Path, app: str) -> None:
+    data = written(tmp_path / "test.jsonl", ROWS[app])
+    reports = []
+    for name, command in (("app", (FOLDER / "apps" / app,)), ("phone", (BUNDLE, "--app", app))):
+        result = run("evaluate", *command, "--data", data, "--out", tmp_path / name)
+        assert result.code == 0, result.err
+        assert sorted(file.name for file in (tmp_path / name).iterdir()) == FILES
+        report = json.loads((tmp_path / name / "evaluation.json").read_text())
+        printed = json.loads(result.out)
+        assert printed["app"] == app
+        assert printed["rows"] == 3
+        for score, value in report["scores"].items():
+            assert printed[score] == pytest.approx(value, abs=0.005)
+        reports.append(report)
+    ours, theirs = reports
+    assert ours["scores"] == pytest.approx(theirs["scores"], abs=0.01)
+    assert ours["per_label"] == theirs["per_label"]
+    assert ours["confusion"] == theirs["confusion"]
+    assert bool(ours["results"]) == (app != "stars")
+    for one, other in zip(ours["results"], theirs["results"], strict=True):
+        assert one.pop("confidence") == pytest.approx(other.pop("confidence"), abs=1e-3)
+        assert one == other
+
+
+def test_the_columns_and_the_app_of_a_bundle(run: Run, intents: Path, tmp_path: Path) -> None:
+    evaluate = ("evaluate", BUNDLE, "--app", "intent", "--data")
+    renamed = tmp_path / "renamed.csv"
+    renamed.write_text("".join(f"{a},{b}\n" for a, b in [("Said", "Kind"), *INTENTS]))
+    columns = ("--text-column", "Said", "--label-column", "Kind")
+    assert run(*evaluate, renamed, *columns).out == run(*evaluate, intents).out
+    several = run("evaluate", BUNDLE, "--data", intents)
+    assert several.code == 2
+    assert "name one by --app" in several.err
+    unknown = run("evaluate", BUNDLE, "--data", intents, "--app", "intend")
+    assert "did you mean 'intent'?" in unknown.err
+
+
+def test_the_folder_is_replaced_only_if_it_is_a_report(
+    run: Run, intents: Path, tmp_path: Path
+) -> None:
+    evaluate = ("evaluate", INTENT, "--data", intents, "--out", tmp_path / "report")
+    assert run(*evaluate).code == 0
+    assert "already exists" in run(*evaluate).err
+    assert run(*evaluate, "--overwrite").code == 0
+    (tmp_path / "report" / "evaluation.json").unlink()
+    refused = run(*evaluate, "--overwrite")
+    assert refused.code == 2
+    assert "onetrunk did not write it" in refused.err
+
+
+@pytest.mark.parametrize("command", [(INTENT,), (BUNDLE, "--app", "intent")])
+def test_a_label_that_training_never_had(run: Run, tmp_path: Path, command: Any) -> None:
+    rows = [{"text": "call ann", "label": "call"}, {"text": "call bob", "label": "cal"}]
+    evaluate = ("evaluate", *command, "--data", written(tmp_path / "a.jsonl", rows))
+    refused = run(*evaluate, "--strict-labels")
+    assert refused.code == 2
+    assert "row 2: label 'cal' never occurs in training; did you mean 'call'?" in refused.err
+    counted = run(*evaluate)
+    assert json.loads(counted.out)["accuracy"] <= 50
+    assert "labels that training never had count as misses (cal): 1 (row 2)" in counted.err
+
+
+def test_the_note_names_a_few_unseen_labels(run: Run, tmp_path: Path) -> None:
+    rows = [{"text": f"call {i}", "label": f"new {i}"} for i in range(7)]
+    data = written(tmp_path / "a.jsonl", rows)
+    result = run("evaluate", INTENT, "--data", data, "--temperature")
+    said = " ".join(result.err.split())
+    assert "(new 0, new 1, new 2, new 3, new 4, 2 more): 7 (row 1, row 2, row 3, …)" in said
+    # No probability is right about any row, so no temperature means anything.
+    assert "no temperature: no row has a label that training had" in said
+    assert json.loads(result.out)["temperature"] is None
+
+
+def test_a_temperature_is_printed(run: Run, tmp_path: Path) -> None:
+    rows = [
+        {"text": f"{first} {last}", "label": label}
+        for first, label in (("call", "call"), ("play", "play"), ("call", "play"))
+        for last in ("ann", "bob", "music", "mum")
+    ]
+    data = written(tmp_path / "a.jsonl", rows)
+    result = run("evaluate", INTENT, "--data", data, "--temperature")
+    printed = json.loads(result.out)
+    assert printed["temperature"] > 0
+    assert 0 <= printed["ece_at_temperature"] <= 100
+    assert "temperature" not in json.loads(run("evaluate", INTENT, "--data", data).out)
+    rated = written(tmp_path / "stars.jsonl", ROWS["stars"])
+    stars = run("evaluate", FOLDER / "apps" / "stars", "--data", rated, "--temperature")
+    assert json.loads(stars.out)["temperature"] is None
+    assert "no temperature: the answers have no probabilities" in " ".join(stars.err.split())
+
+
+def test_a_terminal_shows_a_table(run: Run, intents: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # taken for a terminal
+    shown = re.sub(r"\x1b\[[\d;]*m", "", run("evaluate", INTENT, "--data", intents).out)
+    for part in ("intent: accuracy ", "precision", "call", "play", "of 3 rows have a mistake"):
+        assert part in shown
+    one = run("evaluate", INTENT, "--data", intents, "--json")
+    assert json.loads(one.out)["app"] == "intent"
