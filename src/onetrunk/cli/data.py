@@ -1,0 +1,78 @@
+"""``onetrunk data``"""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from onetrunk.cli.options import LabelColumn, TextColumn
+
+if TYPE_CHECKING:
+    from onetrunk.data.overview import Overview
+
+SHOWN = 20
+"""Labels in the table; ``--json`` has all of them."""
+
+
+def data(
+    source: Annotated[str, typer.Argument(metavar="FILE", help="Labelled rows: a file, a folder.")],
+    family: Annotated[
+        str | None,
+        typer.Option(help="ner, nested-ner, tc, multi-label or rating; by default as it looks."),
+    ] = None,
+    split: Annotated[str, typer.Option(help="Which file of a folder is read.")] = "train",
+    text_column: TextColumn = None,
+    label_column: LabelColumn = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Show what is read from labelled rows: labels, lengths, what looks wrong and what to do.
+
+    Nothing is trained. Rows that are there twice or contradict each other, labels that look alike,
+    spans that cut words, entities that are marked in one row and not in another, and characters
+    that were lost are counted, with the first places.
+
+    Example: [cyan]onetrunk data tickets.xlsx --label-column Intent[/]
+    """
+    from onetrunk.data.overview import overview
+
+    columns = {"text": text_column, "label": label_column}
+    named = {usual: name for usual, name in columns.items() if name is not None}
+    seen = overview(Path(source), family, split, named or None)
+    if as_json:
+        print(json.dumps(seen.as_json(), ensure_ascii=False))
+    else:
+        _print(seen)
+
+
+def _print(seen: "Overview") -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from onetrunk.cli.console import stdout
+    from onetrunk.data.advice import advice
+
+    out = stdout()
+    shortest, middle, long, longest = seen.words
+    out.print(Text(f"{seen.rows:,} rows of {seen.family} in {seen.source}", style="bold"))
+    out.print(f"words of a text: {shortest} to {longest}, median {middle:g}, 95 % up to {long}")
+    if seen.without:
+        out.print(f"rows without a label or entity: {seen.without:,}")
+    if seen.family == "rating":
+        values = sorted(map(float, seen.labels))
+        out.print(f"values: {values[0]:g} to {values[-1]:g}, {len(values)} different ones")
+    else:
+        table = Table("label", "entities" if "ner" in seen.family else "rows", "share", box=None)
+        table.columns[1].justify = table.columns[2].justify = "right"
+        total = sum(seen.labels.values())
+        for label, count in list(seen.labels.items())[:SHOWN]:
+            table.add_row(Text(label), f"{count:,}", f"{100 * count / total:.1f} %")
+        out.print(table)
+        if (more := len(seen.labels) - SHOWN) > 0:
+            out.print(f"and {more} more: --json has all")
+    if not seen.notes.found:
+        out.print("nothing looks odd")
+    for kind, line in zip(seen.notes.found, seen.notes.lines(), strict=True):
+        out.print(Text("note: ", style="yellow"), line, sep="")
+        if what := advice(kind):
+            out.print(f"      {what}")
