@@ -29,3 +29,17 @@ def test_ratings_and_entities(run: Run, tmp_path: Path) -> None:
     out = run("data", file).out
     assert "rows without a label or entity: 1" in out
     assert "entities" in out
+
+
+def test_labels_that_may_be_wrong(run: Run, tmp_path: Path, tiny_encoder_folder: Any) -> None:
+    rows = [f"{verb},{verb} {thing} {n}" for n in range(9)
+            for verb, thing in (("call", "mum"), ("play", "york"))]  # fmt: skip
+    file = tmp_path / "a.csv"
+    file.write_text("\n".join(["label,text", *rows, "play,call mum now"]) + "\n")
+    options = ("data", file, "--backbone", tiny_encoder_folder(), "--doubts", "2")
+    result = run(*options)
+    assert result.code == 0, result.err
+    assert "call mum now" in result.out
+    first, second = json.loads(run(*options, "--json").out)["doubts"]
+    assert (first["row"], first["labelled"], first["likely"]) == (19, ["play"], ["call"])
+    assert first["doubt"] >= second["doubt"]

@@ -52,7 +52,7 @@ class Overview:
 
     source: str
     family: str
-    rows: int
+    examples: Sequence[Row]
     labels: dict[str, int]
     """By label, the rows that have it; by entity type, the entities. The most frequent first."""
     without: int
@@ -61,6 +61,11 @@ class Overview:
     """Words of a text: the fewest, the median, the 95th percentile, the most."""
     notes: Notes
     """What reading changed and what looks odd."""
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return len(self.examples)
 
     def as_json(self) -> dict[str, Any]:
         """The overview for machines."""
@@ -114,7 +119,7 @@ def overview(
     return Overview(
         name,
         family,
-        len(rows),
+        rows,
         dict(labels.most_common()),
         sum(not _labels(row) for row in rows),
         (lengths[0], median(lengths), lengths[int(0.95 * (len(lengths) - 1))], lengths[-1]),
