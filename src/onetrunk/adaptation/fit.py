@@ -60,7 +60,7 @@ def fit_together(
     if precision == "bf16":
         backbone = replace(backbone, encoder=backbone.encoder.in_bf16())
     tasks = {
-        name: AppTask(backbone, family, data, settings, _slot(backbone, name, family, settings))
+        name: AppTask(backbone, family, data, settings, slot_of(backbone, name, family, settings))
         for name, (family, data, settings) in wanted.items()
     }
     notes = Notes()
@@ -108,7 +108,9 @@ def _precision(backbone: Backbone, wanted: Mapping[str, Wanted]) -> Chosen:
     return choose(asked.pop(), backbone.encoder.device, backbone.encoder.width)
 
 
-def _slot(backbone: Backbone, name: str, family: Family[Any, Any], settings: AdaptSettings) -> str:
+def slot_of(
+    backbone: Backbone, name: str, family: Family[Any, Any], settings: AdaptSettings
+) -> str:
     """The adapter that an app's states are computed under."""
     if settings.adapter == "lora":
         return f"app:{name}"

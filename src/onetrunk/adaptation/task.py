@@ -156,6 +156,21 @@ class AppTask:
     def solve_head(self) -> tuple[nn.Linear, dict[str, Any]]:
         """The best linear head on the states as they are now; from here on they are read as it
         reads them."""
+        features, targets, l2 = self.linear_problem()
+        # With a LoRA the training goes on from here.
+        tolerance = ROUGH if self.settings.adapter == "lora" else EXACT
+        classes, loss = self.family.classes(self.data.labels), self.family.head_loss
+        solved = solve_linear(features, targets, classes, l2, loss, tolerance)
+        head = linear_head(*map(torch.from_numpy, solved))
+        details = {"l2": l2}
+        if self.data.validation:
+            details["validation"] = round(self.score(head), 2)
+        return head, details
+
+    def linear_problem(self) -> tuple[np.ndarray, np.ndarray, float]:
+        """Features ``(U, head_layers D)`` of all training units, their targets ``(U, …)``, and the
+        penalty; cross-validation chooses what the settings leave open. States are read by so many
+        layers from here on."""
         features = torch.cat(self._features(self.trunk)).numpy()
         if not np.isfinite(features).all():
             raise UserError("the encoder's states hold NaN or infinity: its weights are damaged")
@@ -175,15 +190,7 @@ class AppTask:
             head_layers = min(penalty_and_loss, key=lambda count: penalty_and_loss[count][1])
             l2 = penalty_and_loss[head_layers][0]
         self.trunk.head_layers = self._held_out.head_layers = head_layers
-        # With a LoRA the training goes on from here.
-        tolerance = ROUGH if self.settings.adapter == "lora" else EXACT
-        features = features[:, -head_layers * width :]
-        solved = solve_linear(features, targets, classes, l2, loss, tolerance)
-        head = linear_head(*map(torch.from_numpy, solved))
-        details = {"l2": l2}
-        if self.data.validation:
-            details["validation"] = round(self.score(head), 2)
-        return head, details
+        return features[:, -head_layers * width :], targets, l2
 
     def _choices(self) -> list[int]:
         """How many states the head may read, the fewest first."""

@@ -15,6 +15,7 @@ from onetrunk.cli import bundle
 from onetrunk.cli.adapt import adapt
 from onetrunk.cli.benchmark import benchmark
 from onetrunk.cli.console import printed_notes, say
+from onetrunk.cli.data import data
 from onetrunk.cli.demo import demo
 from onetrunk.cli.evaluate import evaluate
 from onetrunk.cli.export import export
@@ -40,7 +41,8 @@ app = typer.Typer(
     [bold]1. prefinetune[/] teaches one encoder two task families, named entities and text
     classification, from weak data, and writes a [bold]backbone[/].
 
-    [bold]2. adapt[/] trains a small [bold]app[/] on the frozen backbone from a few labelled rows.
+    [bold]2. adapt[/] trains a small [bold]app[/] on the frozen backbone from a few labelled rows,
+    [bold]data[/] shows what is in them first.
 
     [bold]3. predict[/] runs many apps over texts in one pass, [bold]evaluate[/] scores one.
     [bold]export[/] writes a backbone and its apps for a device without PyTorch, [bold]bundle[/]
@@ -89,7 +91,7 @@ def _add(group: typer.Typer, *verbs: Callable[..., None]) -> None:
         group.command(help=wrapped)(_guarded(verb))
 
 
-_add(app, label, prefinetune, adapt, predict, evaluate, export)
+_add(app, label, prefinetune, data, adapt, predict, evaluate, export)
 _bundle = typer.Typer(no_args_is_help=True, help="Change a bundle's apps; what it costs.")
 _add(_bundle, bundle.add, bundle.remove, bundle.adapters, bundle.report)
 app.add_typer(_bundle, name="bundle")

@@ -1,0 +1,219 @@
+"""What is in a labelled file, before anything is trained on it: ``onetrunk data FILE``."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import regex
+
+from onetrunk.data.formats.table import USUAL, Columns
+from onetrunk.data.locate import Located, locate
+from onetrunk.data.notes import Notes
+from onetrunk.data.rows import AnnotatedText, LabelledText
+from onetrunk.data.sources import read_classification, read_ner, read_nested
+from onetrunk.data.words import words_of
+from onetrunk.errors import UserError, nearest
+
+Row = AnnotatedText | LabelledText
+
+READERS: Mapping[str, Callable[..., Sequence[Row]]] = {
+    "ner": read_ner,
+    "nested-ner": read_nested,
+    "tc": read_classification,
+    "multi-label": partial(read_classification, several=True),
+    "rating": partial(read_classification, numbers=True),
+}
+"""The families whose rows are known here, and what reads them."""
+
+FEW = 8
+"""Rows of a label below which an app cannot be trusted with it."""
+LONG = 90
+"""Words of a text above which it is read in several windows: 128 tokens hold about as many."""
+NGRAM = 5
+"""Words of the longest entity that is looked for where it is not marked."""
+
+_ODD = {
+    "texts with the sign \N{REPLACEMENT CHARACTER}: characters were lost": "\ufffd",
+    "texts that look like UTF-8 read as Windows-1252": "Ã[\u0080-\u00bf]|â€|Â[\u00a0-\u00bf]",
+    "texts with control characters": r"[\p{Cc}--[\t\n\r]]",
+    "texts with invisible characters": "[\u00ad\u200b\u2060\ufeff]",
+    "texts with marks that turn the direction of writing": "[\u202a-\u202e\u2066-\u2069]",
+    "texts with HTML tags or entities": r"</?[a-zA-Z][^<>]*>|&(?:[a-z]+|#\d+);",
+}
+_ODD_PATTERNS = {what: regex.compile(f"(?V1){pattern}") for what, pattern in _ODD.items()}
+
+
+@dataclass(frozen=True)
+class Overview:
+    """What was read from a source."""
+
+    source: str
+    family: str
+    examples: Sequence[Row]
+    labels: dict[str, int]
+    """By label, the rows that have it; by entity type, the entities. The most frequent first."""
+    without: int
+    """Rows without any label or entity."""
+    words: tuple[int, float, int, int]
+    """Words of a text: the fewest, the median, the 95th percentile, the most."""
+    notes: Notes
+    """What reading changed and what looks odd."""
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return len(self.examples)
+
+    def as_json(self) -> dict[str, Any]:
+        """The overview for machines."""
+        shortest, middle, long, longest = self.words
+        words = {"fewest": shortest, "median": middle, "of 95 %": long, "most": longest}
+        return {
+            "source": self.source,
+            "family": self.family,
+            "rows": self.rows,
+            "labels": self.labels,
+            "rows_without_labels": self.without,
+            "words": words,
+            "notes": self.notes.as_json(),
+        }
+
+
+def overview(
+    source: Any,
+    family: str | None = None,
+    split: str = "train",
+    columns: Columns = USUAL,
+) -> Overview:
+    """Read one split of a source as the rows of a family, and look at them.
+
+    Without ``family`` it is found out: ``ner`` if the rows have entities; otherwise ``tc``, or
+    ``multi-label`` or ``rating`` if the labels look so. ``columns`` are those to read, if they do
+    not have the usual names.
+
+    Raises :class:`UserError` for a source that cannot be read, and for an unknown family.
+    """
+    spec = locate(source, split) if isinstance(source, str | Path) else source
+    if columns != USUAL:
+        spec = replace(spec if isinstance(spec, Located) else locate(spec, split), columns=columns)
+    if family is None:
+        family, rows, notes = _guessed(spec)
+    elif family in READERS:
+        notes = Notes()
+        rows = READERS[family](spec, notes)
+    else:
+        raise UserError(f"unknown family {family!r}; {nearest(family, READERS)}")
+    name = str(source) if isinstance(source, str | Path) else f"the {split} rows"
+    labels = Counter(label for row in rows for label in _labels(row))
+    lengths = sorted(len(words_of(row.text)) for row in rows)
+    _note_texts(rows, lengths, name, notes)
+    if family in ("ner", "nested-ner"):
+        _note_unmarked([row for row in rows if isinstance(row, AnnotatedText)], name, notes)
+    if family != "rating":
+        for label, count in labels.items():
+            if count < FEW:
+                notes.add(f"labels with fewer than {FEW} rows or entities", f"{label!r}: {count}")
+    return Overview(
+        name,
+        family,
+        rows,
+        dict(labels.most_common()),
+        sum(not _labels(row) for row in rows),
+        (lengths[0], median(lengths), lengths[int(0.95 * (len(lengths) - 1))], lengths[-1]),
+        notes,
+    )
+
+
+def _labels(row: Row) -> list[str]:
+    if isinstance(row, AnnotatedText):
+        return [kind for _, _, kind in row.entities]
+    return list(row.labels)
+
+
+def _guessed(spec: Any) -> tuple[str, Sequence[Row], Notes]:
+    """Read a source as entities if it has some, or else as labels."""
+    notes = Notes()
+    try:
+        marked = read_ner(spec, notes)
+    except UserError as error:
+        not_ner = error
+    else:
+        return "ner", marked, notes
+    notes = Notes()
+    try:
+        labelled = read_classification(spec, notes, numbers=True)
+    except UserError as error:
+        if str(error) == str(not_ner):
+            raise
+        raise UserError(f"as ner: {not_ner}; as tc: {error}") from None
+    labels = {label for row in labelled for label in row.labels}
+    if any(len(row.labels) != 1 for row in labelled):
+        return "multi-label", labelled, notes
+    is_scale = any("." in label for label in labels) and all(map(_is_number, labels))
+    return "rating" if is_scale else "tc", labelled, notes
+
+
+def _is_number(label: str) -> bool:
+    try:
+        float(label)
+    except ValueError:
+        return False
+    return True
+
+
+def _note_texts(rows: Sequence[Row], lengths: Sequence[int], name: str, notes: Notes) -> None:
+    for number, row in enumerate(rows, 1):
+        for what, pattern in _ODD_PATTERNS.items():
+            if match := pattern.search(row.text):
+                notes.add(what, f"row {number}: {match[0]!a}")
+    if long := sum(length > LONG for length in lengths):
+        notes.add(f"texts of more than {LONG} words", name, long)
+
+
+def _note_unmarked(rows: Sequence[AnnotatedText], name: str, notes: Notes) -> None:
+    """Note texts of entities that stand unmarked elsewhere, and those with several types.
+
+    A text counts if it is marked at least twice, and more often than not.
+    """
+    types: dict[str, Counter[str]] = {}
+    for row in rows:
+        for start, end, kind in row.entities:
+            types.setdefault(_plain(row.text[start:end]), Counter())[kind] += 1
+    unmarked: Counter[str] = Counter()
+    places: dict[str, str] = {}
+    for number, row in enumerate(rows, 1):
+        for start, end in _unmarked(row):
+            shown = _plain(row.text[start:end])
+            if shown in types:
+                unmarked[shown] += 1
+                places.setdefault(shown, f"row {number}: {row.text[start:end]!r}")
+    for shown, count in unmarked.most_common():
+        if types[shown].total() >= max(2, count + 1):
+            what = "texts of entities that also occur unmarked"
+            notes.add(what, f"{places[shown]}, marked {types[shown].total()} times", count)
+    for shown, kinds in types.items():
+        if len(kinds) > 1:
+            listed = " and ".join(f"{kind} {count}" for kind, count in kinds.most_common())
+            notes.add("texts that are entities of several types", f"{shown!r}: {listed} times")
+
+
+def _unmarked(row: AnnotatedText) -> Iterator[tuple[int, int]]:
+    """The runs of a few words of a text that touch no entity."""
+    words = words_of(row.text)
+    free = [
+        all(stop <= start or end <= begin for begin, stop, _ in row.entities)
+        for start, end in words
+    ]
+    for first in range(len(words)):
+        for last in range(first, min(first + NGRAM, len(words))):
+            if not free[last]:
+                break
+            yield words[first][0], words[last][1]
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split())

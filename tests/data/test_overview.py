@@ -1,0 +1,106 @@
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from onetrunk.data.advice import ADVICE, advice
+from onetrunk.data.overview import overview
+from onetrunk.errors import UserError
+
+
+def counted(seen: Any) -> dict[str, int]:
+    return {what: note.count for what, note in seen.notes.found.items()}
+
+
+def test_labels_and_lengths() -> None:
+    rows = [{"text": f"row {number}", "label": "ab"[number > 20]} for number in range(1, 31)]
+    seen = overview(rows)
+    assert (seen.family, seen.rows, seen.without) == ("tc", 30, 0)
+    assert seen.labels == {"a": 20, "b": 10}
+    assert list(seen.labels) == ["a", "b"]  # the most frequent first
+    assert seen.words == (2, 2, 2, 2)
+    assert not seen.notes.found
+    assert json.loads(json.dumps(seen.as_json()))["words"]["median"] == 2
+
+
+@pytest.mark.parametrize(
+    ("rows", "family"),
+    [
+        ([{"text": "Ada left", "spans": [[0, 3, "P"]]}], "ner"),
+        ([{"tokens": ["Ada"], "ner_tags": ["B-P"]}], "ner"),
+        ([{"text": "a", "label": "x"}, {"text": "b", "label": "y"}], "tc"),
+        ([{"text": "a", "label": 1}, {"text": "b", "label": 2}], "tc"),
+        ([{"text": "a", "label": 1.5}, {"text": "b", "label": 2}], "rating"),
+        ([{"text": "a", "labels": ["x", "y"]}, {"text": "b", "labels": []}], "multi-label"),
+    ],
+)
+def test_the_family_is_found_out(rows: list[dict[str, Any]], family: str) -> None:
+    assert overview(rows).family == family
+    assert overview(rows, family).rows == len(rows)
+
+
+def test_what_looks_odd() -> None:
+    texts = [
+        "caf\ufffd",
+        "caf\u00c3\u00a9",
+        "a\x07b",
+        "so\u00adft",
+        "\u202eabc",
+        "a <b>c</b> &amp;",
+    ]
+    rows = [{"text": text, "label": "x"} for text in [*texts, "fine", "it's < 3 & é"]]
+    seen = overview(rows, "tc")
+    kinds = [what for what in counted(seen) if what.startswith("texts")]
+    assert len(kinds) == len(texts)
+    assert all(counted(seen)[what] == 1 for what in kinds)
+    assert seen.notes.found[kinds[0]].places == [r"row 1: '\ufffd'"]
+
+
+def test_entities_that_are_marked_here_and_not_there() -> None:
+    def row(text: str, *entities: tuple[str, str]) -> dict[str, Any]:
+        spans = [
+            [text.index(words), text.index(words) + len(words), kind] for words, kind in entities
+        ]
+        return {"text": text, "spans": spans}
+
+    rows = [
+        row("Ada Lima left", ("Ada Lima", "P")),
+        row("see Ada Lima", ("Ada Lima", "P")),
+        row("then Ada  Lima said"),
+        row("Rome is far", ("Rome", "L")),
+        row("Rome and Rome", ("Rome", "L")),
+        row("AS Rome won", ("Rome", "O")),
+        row("an apple", ("apple", "X")),  # once marked, once not: that may be meant
+        row("one apple"),
+    ]
+    seen = overview(rows)
+    assert counted(seen)["texts of entities that also occur unmarked"] == 2
+    places = seen.notes.found["texts of entities that also occur unmarked"].places
+    assert sorted(places) == [
+        "row 3: 'Ada  Lima', marked 2 times", "row 5: 'Rome', marked 3 times",
+    ]  # fmt: skip
+    what = "texts that are entities of several types"
+    assert seen.notes.found[what].places == ["'Rome': L 2 and O 1 times"]
+
+
+def test_what_cannot_be_read_is_said_for_both_families(tmp_path: Path) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_text('{"text": "a", "kind": "x"}\n')
+    with pytest.raises(UserError, match=r"as ner: .* no column 'spans'.*; as tc: .* 'label'"):
+        overview(file)
+    with pytest.raises(UserError, match=r"unknown family 'nre'; did you mean 'ner'\?"):
+        overview(file, "nre")
+    with pytest.raises(UserError, match="no such file"):
+        overview(tmp_path / "b.jsonl")
+
+
+def test_every_advice_is_for_a_note_that_exists() -> None:
+    folder = Path(__file__).parents[2] / "src" / "onetrunk"
+    code = "".join(file.read_text() for file in folder.rglob("*.py") if file.name != "advice.py")
+    code = re.sub(r'"\s*f?"', "", code)  # strings that are written in two parts
+    for start in ADVICE:
+        assert start in code, start
+    assert advice("spans that overlap a longer one, left out")
+    assert advice("nothing known") is None
