@@ -12,6 +12,7 @@ from onetrunk.cli.console import console, printed_notes, say, stdout, watched, w
 from onetrunk.data.notes import Notes
 
 ODD = ["[red]", "[/]", "[bold]x[/]", "[/bold]", "[link=a]b", ":smile:", "[[x]]", r"\[x]"]
+FIXTURES = Path(__file__).parents[1] / "fixtures" / "format-0.1"
 Run = Callable[..., Any]
 
 
@@ -62,3 +63,16 @@ def test_names_labels_texts_and_files(run: Run, corpora: Path, tiny_encoder_fold
         refused = run("predict", wrong, "--text", "x")
         assert refused.code == 2
         assert f"no such folder: {wrong}" in refused.err
+
+
+def test_control_characters_do_not_reach_a_terminal(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = "a\x1b[31mred\x1b[0m\x07\x9b1m"
+    result = run("predict", FIXTURES / "apps/intent", "--format", "pretty", "--text", odd)
+    assert result.code == 0
+    assert "\x1b" not in result.out
+    assert "\x9b" not in result.out
+    assert "a\u241b[31mred\u241b[0m\u2407\ufffd1m" in result.out
+    say("error:", "bold red", odd)
+    assert "\x1b[31m" not in capsys.readouterr().err

@@ -166,3 +166,16 @@ def test_arguments_are_utf8_whatever_the_locale() -> None:
     done = subprocess.run([*command, b"caf\xe9"], env=odd, capture_output=True, check=False)
     assert (done.returncode, done.stdout) == (2, b"")
     assert done.stderr.decode() == "error: the text 'caf\\udce9' is not UTF-8\n"
+
+
+def test_a_disk_that_is_full_is_one_line() -> None:
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("this system has no /dev/full")
+    with full.open("w") as stdout:
+        command = [sys.executable, "-m", "onetrunk", "predict", str(APP), "--text", "x"]
+        done = subprocess.run(
+            command, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 2
+    assert done.stderr == "error: output: No space left on device\n"

@@ -91,3 +91,13 @@ def test_texts_with_other_labels() -> None:
         "duplicate rows (same text and labels): 1 (F:2)",
         "rows whose text occurs before with other labels: 2 (F:3, F:5)",
     ]
+
+
+def test_numbers_that_are_written_in_two_ways() -> None:
+    notes = Notes()
+    findings = Findings(notes)
+    table = Table("F", {}, range(1, 6), in_lines=True)
+    for index, label in enumerate(["1", "1.0", "2", "infinity", "v1"]):
+        findings.check(LabelledText(str(index), (label,)), table, index)
+    what = "labels that differ from another only by how a number is written"
+    assert notes.lines() == [f"{what}: 1 (F:2: '1.0' and '1')"]

@@ -6,7 +6,7 @@ import pytest
 
 from onetrunk.data.locate import Located, find_file, locate
 from onetrunk.data.notes import Notes
-from onetrunk.data.sources import read_classification
+from onetrunk.data.sources import read_classification, stream_classification
 from onetrunk.errors import UserError
 
 SUFFIXES = (
@@ -168,3 +168,47 @@ def test_hash_is_of_the_bytes_in_order(tmp_path: Path) -> None:
     assert locate(tmp_path).sha256() != want
     with pytest.raises(UserError, match="holds 2 files of the split 'train'; name one file"):
         find_file(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "names",
+    ["trainset testset", "traindata testa testb", "TrainingData TestingData", "devel main",
+     "gold development", "corpus heldout trial", "a test_set", "x held-out"],
+)  # fmt: skip
+def test_names_that_hold_the_word_of_a_split(tmp_path: Path, names: str) -> None:
+    for name in names.split():
+        (tmp_path / f"{name}.csv").write_text("text,label\na,b\n")
+    with pytest.raises(UserError, match="holds no file or folder 'train'"):
+        locate(tmp_path)
+
+
+@pytest.mark.parametrize("names", ["devices phones", "testimonials values", "golden trialled"])
+def test_names_that_do_not(tmp_path: Path, names: str) -> None:
+    for name in names.split():
+        (tmp_path / f"{name}.csv").write_text("text,label\na,b\n")
+    located = locate(tmp_path)
+    assert len(located.files) == 2
+    assert located.joined == "files of a folder without names of splits, all read as 'train'"
+    notes = Notes()
+    list(stream_classification(tmp_path, notes))
+    assert notes.found[located.joined].count == 2
+
+
+def test_a_split_of_another_name_in_the_folder_of_one(tmp_path: Path) -> None:
+    folder = tmp_path / "train"
+    folder.mkdir()
+    for name in ("a", "train_b"):
+        (folder / f"{name}.csv").write_text("text,label\na,b\n")
+    assert len(locate(tmp_path).files) == 2
+    (folder / "dev.csv").write_text("text,label\na,b\n")
+    with pytest.raises(UserError, match=r"dev\.csv has the name of another split than its folder"):
+        locate(tmp_path)
+
+
+@pytest.mark.parametrize(("numbers", "counts"), [((0, 1), True), ((1, 2, 3), True), ((2,), False),
+                                                 ((2023, 2024), False)])  # fmt: skip
+def test_shards_are_counted(tmp_path: Path, numbers: tuple[int, ...], counts: bool) -> None:
+    for number in numbers:
+        (tmp_path / f"train_{number}.csv").write_text("text,label\na,b\n")
+    joined = locate(tmp_path).joined
+    assert joined == ("" if counts else "files whose numbers do not count, all read as 'train'")

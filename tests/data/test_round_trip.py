@@ -19,7 +19,7 @@ import pytest
 
 from onetrunk.data.notes import Notes
 from onetrunk.data.rows import AnnotatedText
-from onetrunk.data.sources import read_ner
+from onetrunk.data.sources import read_ner, read_nested
 
 SENTENCES = 1000
 
@@ -323,3 +323,16 @@ def test_spacy(tmp_path: Path, sentences: list[Sentence], want: list[AnnotatedTe
         documents.add(document)
     documents.to_disk(tmp_path / "a.spacy")
     assert read_ner(tmp_path / "a.spacy") == want
+
+
+def test_span_groups_of_spacy(tmp_path: Path) -> None:
+    tokens = pytest.importorskip("spacy.tokens")
+    vocab = pytest.importorskip("spacy.vocab").Vocab()
+    document = tokens.Doc(vocab, ["Ada", "flew", "home"])
+    document.ents = [tokens.Span(document, 0, 1, label="PER")]
+    document.spans["sc"] = [tokens.Span(document, 0, 2, label="EV")]
+    file, notes = tmp_path / "a.spacy", Notes()
+    tokens.DocBin(docs=[document]).to_disk(file)
+    assert read_nested(file)[0].entities == ((0, 3, "PER"), (0, 8, "EV"))
+    assert read_ner(file, notes)[0].entities == ((0, 3, "PER"),)
+    assert "spans in groups, which the family nested-ner reads" in notes.lines()[0]

@@ -370,8 +370,8 @@ def test_bad_label(tmp_path: Path, value: object, message: str) -> None:
 
 
 def test_bad_labels_and_texts(tmp_path: Path) -> None:
-    file = write_jsonl(tmp_path / "a.jsonl", [{"text": "a", "labels": "x"}])
-    fails(read_classification, file, "F:1: 'labels' is 'x' (str), not a list of strings")
+    file = write_jsonl(tmp_path / "a.jsonl", [{"text": "a", "labels": 3}])
+    fails(read_classification, file, "F:1: 'labels' is 3 (int), not a list of strings")
     file = write_jsonl(tmp_path / "a.jsonl", [{"text": "a", "label": "x"}, {"text": None}])
     fails(read_texts, file, "F:2: 'text' is null, not a string")
     (tmp_path / "a.csv").write_text('text,label\n"a\nb",x\nc,\n')
@@ -413,8 +413,7 @@ def test_broken_utf8(tmp_path: Path) -> None:
         ),
         (
             '{"text": "\\ud83d"}',
-            "invalid JSON: 'utf-8' codec can't encode character '\\ud83d' "
-            "in position 10: surrogates not allowed",
+            "invalid JSON: \\ud83d is half of a pair of surrogates",
         ),
     ],
 )

@@ -415,3 +415,23 @@ def test_a_tokenizer_without_special_tokens(copy: Path) -> None:
     assert load_encoder(str(copy)).depth == 3  # tokenizer.json puts them around a text by itself
     edit_json(copy / "tokenizer.json", post_processor=None)
     refused(copy, "puts no first and last token ([CLS], [SEP]) around a text")
+
+
+def test_a_tokenizer_with_few_of_the_entries_is_another_one(copy: Path) -> None:
+    config = json.loads((copy / "config.json").read_text())
+    rows = 3 * config["vocab_size"]
+    edit_json(copy / "config.json", vocab_size=rows)
+    path = copy / "model.safetensors"
+    tensors = load_file(path)
+    key = "embeddings.word_embeddings.weight"
+    save_file({**tensors, key: tensors[key].repeat(3, 1)}, path, {"format": "pt"})
+    refused(copy, f"the embedding {rows}: it is not the one that the model was trained with")
+
+
+def test_a_damaged_index_and_shard_are_named(copy: Path) -> None:
+    (copy / "model.safetensors.index.json").write_text("{}")
+    refused(copy, "model.safetensors.index.json is damaged: it has no 'weight_map'")
+    (copy / "model.safetensors.index.json").unlink()
+    (copy / "model.safetensors").rename(copy / "model-00001-of-00001.safetensors")
+    (copy / "model-00001-of-00001.safetensors").write_bytes(b"xx")
+    refused(copy, "model-00001-of-00001.safetensors is damaged")

@@ -193,7 +193,7 @@ def _check_drawn(
     if not family.learnable(drawn, rows):
         raise UserError(
             f"{where}: the {len(rows)} rows drawn have only the label(s) {drawn}: nothing to tell "
-            "apart; draw more rows, or so many of each label (shots)"
+            "apart; draw more rows, or more of each label (shots)"
         )
     if family.classes(labels) >= len(labels):  # not a scale between two numbers
         for label in sorted({*labels} - {*drawn}):

@@ -72,9 +72,10 @@ def _guarded(verb: Callable[..., None]) -> Callable[..., None]:
             )
             raise typer.Exit(USER_ERROR) from None
         except OSError as error:
-            if error.filename is None:  # a closed pipe, which is no error
+            if isinstance(error, BrokenPipeError):  # whoever reads has enough: no error
                 raise
-            say("error:", "bold red", f"{error.filename}: {error.strerror}")
+            where = "output" if error.filename is None else error.filename
+            say("error:", "bold red", f"{where}: {error.strerror or error}")
             raise typer.Exit(USER_ERROR) from None
         except KeyboardInterrupt as stop:
             say("interrupted:", "bold", str(stop) or "nothing was written")

@@ -25,9 +25,19 @@ def stdout() -> Console:
     return _console(stderr=False)
 
 
+_SHOWN = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n"}
+_SHOWN |= dict.fromkeys(range(0x7F, 0xA0), 0xFFFD)
+
+
+def printable(text: str) -> str:
+    """A text of the same length with a picture in place of each control character: a terminal
+    would obey it."""
+    return text.translate(_SHOWN)
+
+
 def say(lead: str, style: str, message: object) -> None:
     """Print a line on stderr that begins with a coloured word."""
-    console.print(Text(lead, style=style), str(message))
+    console.print(Text(lead, style=style), printable(str(message)))
 
 
 def wrote(what: object) -> None:

@@ -5,13 +5,16 @@ from typing import Any
 
 from rich.text import Text
 
+from onetrunk.cli.console import printable
+
 _COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "red")
 
 
 def pretty(result: dict[str, Any]) -> Text:
     """One text with what every app found in it: entities marked in place, labels with bars."""
     out = Text()
-    shown = "(no text)" if result["text"] is None else result["text"] or "(empty text)"
+    text = None if result["text"] is None else printable(result["text"])
+    shown = "(no text)" if text is None else text or "(empty text)"
     out.append(shown, style="bold").append("\n")
     if "error" in result:
         return out.append(f"  error: {result['error']}\n", style="red")
@@ -19,7 +22,7 @@ def pretty(result: dict[str, Any]) -> Text:
     for name, found in result["apps"].items():
         out.append(f"  {name:>{width}}  ", style="dim")
         if "entities" in found:
-            out.append_text(_entities(result["text"], found["entities"]))
+            out.append_text(_entities(text or "", found["entities"]))
         elif "labels" in found:
             out.append_text(_labels(found))
         else:  # a family that shows something else
@@ -40,16 +43,17 @@ def _entities(text: str, entities: list[dict[str, Any]]) -> Text:
     for entity in entities:
         colour = _COLOURS[types.index(entity["type"]) % len(_COLOURS)]
         out.append(text[at : entity["start"]], style="dim")
-        out.append(f"[{entity['text']}", style=f"bold {colour}")
-        out.append(f" {entity['type']}]", style=colour)
+        out.append(f"[{text[entity['start'] : entity['end']]}", style=f"bold {colour}")
+        out.append(f" {printable(entity['type'])}]", style=colour)
         at = max(at, entity["end"])  # the next one may stand in this one
     return out.append(text[at:], style="dim")
 
 
 def _labels(found: dict[str, Any]) -> Text:
     out = Text(style="default")
-    out.append(", ".join(found["labels"]) or "(no label)", style="bold cyan")
+    out.append(printable(", ".join(found["labels"])) or "(no label)", style="bold cyan")
     for label, probability in list(found["probabilities"].items())[:3]:
         bar = "█" * round(8 * probability) or "▏"
-        out.append(f"   {label} {probability:.0%} ", style="dim").append(bar, style="cyan")
+        out.append(f"   {printable(label)} {probability:.0%} ", style="dim")
+        out.append(bar, style="cyan")
     return out

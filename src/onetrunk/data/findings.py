@@ -48,13 +48,23 @@ class Findings:
             if label in _MISSING:
                 what = "labels that other programs write for a missing value, read as labels"
                 self._notes.add(what, f"{table.at(index)}: {label!r}")
-            first = self._spellings.setdefault(_plain(_visible(label)), label)
+            first = self._spellings.setdefault(_number(label) or _plain(_visible(label)), label)
             if first != label:
                 what, shown = "case or space", repr
-                if _plain(first) != _plain(label):
+                if _number(label) is not None:
+                    what = "how a number is written"
+                elif _plain(first) != _plain(label):
                     what, shown = "invisible characters or Unicode form", ascii
                 where = f"{table.at(index)}: {shown(label)} and {shown(first)}"
                 self._notes.add(f"labels that differ from another only by {what}", where)
+
+
+def _number(label: str) -> str | None:
+    """Return one spelling for each number; None for what is no number."""
+    try:
+        return repr(float(label)) if any(map(str.isdigit, label)) else None
+    except ValueError:
+        return None
 
 
 def _plain(label: str) -> str:

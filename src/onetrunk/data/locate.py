@@ -21,7 +21,18 @@ SUFFIXES = (
 )  # fmt: skip
 """The files that are looked for in folders; text files may also be compressed (``.gz`` etc.)."""
 
-_SPLIT_WORD = re.compile(r"(?<![a-z])(train|training|test|val|valid|validation|dev|eval)(?![a-z])")
+_SPLIT_WORDS = {
+    "train": "train(?:ing)?",
+    "test": "test(?:ing|a|b)?",
+    "validation": "val|valid|validation|dev|devel|development|eval|evaluation|held.?out|holdout"
+    "|trial|gold",
+}
+_SPLIT_WORD = re.compile(
+    "(?<![a-z])(?:"
+    + "|".join(f"(?P<{split}>(?:{words}))" for split, words in _SPLIT_WORDS.items())
+    + ")[-_. ]?(?:s|sets?|data|files?|split)?(?![a-z])"
+)
+"""A word of a file's name that is that of a split: ``dev``, ``trainset``, ``Test-Data``."""
 _SHARD = re.compile(r"[-_.](\d+)(?:-of-(\d+))?")
 _DIGITS = re.compile(r"(\d+)")
 _NO_DATA = ("dataset_info.json", "dataset_infos.json", "state.json", "dataset_dict.json")
@@ -40,6 +51,8 @@ class Located:
     """The columns to read, if they are chosen."""
     namesakes: tuple[Path, ...] = field(default=(), compare=False)
     """Other files of the folder, whose names begin as that of the split."""
+    joined: str = field(default="", compare=False)
+    """Why several files are read as one split, if their names do not say so."""
 
     def __str__(self) -> str:
         """Return the name for messages: the file, the folder, or the data set of the hub."""
@@ -90,11 +103,26 @@ def locate(spec: Spec, split: str = "train") -> Located:
         files = _files(path, split)
         beside = [file for file in data_files(path) if file not in files]
         namesakes = [file for file in beside if file.name.lower().startswith(split)]
-        return Located(absolute.name, tuple(files), split=split, namesakes=tuple(namesakes))
+        others, joined = tuple(namesakes), _joined(files, split)
+        return Located(absolute.name, tuple(files), split=split, namesakes=others, joined=joined)
     if not path.exists():
         missing(path)
     name = absolute.parent.name if stem_of(absolute) == split else stem_of(absolute)
     return Located(name, (path,), split=split)
+
+
+def _joined(files: Sequence[Path], split: str) -> str:
+    """Say why files are read as one split, unless they are counted from 0 or 1 or in its folder."""
+    # brat keeps a file for each document.
+    if not files or files[0].parent.name == split or {f.suffix for f in files} == {".ann"}:
+        return ""
+    shards = [shard for file in files if (shard := _shard(file, split))]
+    if len(shards) < len(files):
+        what = f"files of a folder without names of splits, all read as {split!r}"
+        return what if len(files) > 1 else ""
+    numbers = sorted(number for number, _ in shards)
+    counts = numbers in (list(range(len(numbers))), list(range(1, len(numbers) + 1)))
+    return "" if counts else f"files whose numbers do not count, all read as {split!r}"
 
 
 def find_file(path: str | Path, split: str = "train") -> Path:
@@ -141,6 +169,12 @@ def _files(folder: Path, split: str) -> list[Path]:
         _check_shards(shards, split)
     elif inside:
         _check_folder(folder / split, inside)
+        for file in inside:
+            match = _SPLIT_WORD.search(stem_of(file).lower())
+            if match and match[split if split in _SPLIT_WORDS else 0] is None:
+                raise UserError(
+                    f"{file} has the name of another split than its folder: move it, or rename it"
+                )
     elif not whole:
         if (
             split != "train"

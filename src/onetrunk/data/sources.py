@@ -201,7 +201,13 @@ def _stream(
         noted = Notes() if notes is None else notes
         for file in located.namesakes:
             noted.add(f"files named like the split {located.split!r}, not read", str(file))
+        for file in located.files if located.joined else ():
+            noted.add(located.joined, str(file))
         for stream in streams:
+            for name in stream.names:
+                if name.strip().lower() == "split":
+                    what = f"sources with a column {name!r}, of which all rows are read"
+                    noted.add(what, stream.source)
             tables, row_of = reader(stream, noted)
             for table in tables:
                 for index in range(len(table)):

@@ -10,6 +10,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from onetrunk.errors import UserError
+from onetrunk.storage import read_json
 
 CONFIG, ADAPTER_CONFIG = "config.json", "adapter_config.json"
 TOKENIZER_CONFIG = "tokenizer_config.json"
@@ -87,6 +88,11 @@ def check_tokenizer(model: Any, tokenizer: Any, source: str) -> None:
             "with one of the others could not be read; resize the embedding, or use the tokenizer "
             "that the model was trained with"
         )
+    if 2 * entries < rows:
+        raise UserError(
+            f"{source}: the tokenizer has {entries} entries, the embedding {rows}: it is not the "
+            "one that the model was trained with"
+        )
     with explained(source, f"{TOKENIZER} has no token for characters that it does not know"):
         tokenizer("\N{CUNEIFORM SIGN A}")
 
@@ -126,8 +132,14 @@ def check_files(folder: Path, source: str) -> None:
             f"{source} has no {TOKENIZER}: save the tokenizer that it was trained with in its "
             "folder: transformers.AutoTokenizer.from_pretrained(NAME).save_pretrained(FOLDER)"
         )
+    if (index := folder / f"{WEIGHTS}.index.json").exists():
+        listed = read_json(index, "an index of weights").get("weight_map")
+        if not (isinstance(listed, dict) and listed):
+            raise UserError(
+                f"cannot load {source}: {index.name} is damaged: it has no 'weight_map'"
+            )
     for file in files:
-        with explained(source, f"{WEIGHTS} is damaged"), safe_open(file, "pt") as weights:
+        with explained(source, f"{file.name} is damaged"), safe_open(file, "pt") as weights:
             for key in weights.keys():  # noqa: SIM118 (not a dict)
                 stored = weights.get_slice(key).get_dtype()
                 if stored not in _READ and not _NOT_NEEDED.fullmatch(key):
@@ -149,6 +161,6 @@ def explained(source: str, fault: str) -> Iterator[None]:
         why = shorten(str(error), 240)
         if not isinstance(error, OSError | ValueError | SafetensorError):
             why = f"{type(error).__name__}: {why}"
-        if isinstance(error, SafetensorError):
+        if isinstance(error, SafetensorError) and "damaged" not in fault:
             fault = f"{WEIGHTS} is damaged"
         raise UserError(f"cannot load {source}: {fault}: {why}") from error

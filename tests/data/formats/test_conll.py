@@ -155,3 +155,21 @@ def test_the_code_of_a_language_before_every_token(tmp_path: Path) -> None:
     assert notes.lines() == [
         f"files whose tokens all begin with 'en:', which is left out: 1 ({file}:1)"
     ]
+
+
+def test_two_columns_of_tags_are_noted(tmp_path: Path) -> None:
+    file, notes = tmp_path / "a.conll", Notes()
+    file.write_text("Ada\tB-PER\tO\nOslo\tO\tB-LOC\n")
+    assert read_ner(file, notes)[0].entities == ((4, 8, "LOC"),)
+    what = "files with several columns of tags, of which column 3 is read"
+    assert notes.lines() == [f"{what}: 1 ({file}:1: not column 2)"]
+    notes = Notes()  # CoNLL-2003 has phrases, too
+    file.write_text("Ada NNP B-NP B-PER\nleft VBD B-VP O\n")
+    assert read_ner(file, notes)[0].entities == ((0, 3, "PER"),)
+    assert not notes.lines()
+
+
+def test_webanno_is_refused(tmp_path: Path) -> None:
+    content = "#FORMAT=WebAnno TSV 3.3\n\n#Text=Ada\n1-1\t0-3\tAda\t*[1]\tPER[1]\n"
+    why = "WebAnno's own TSV is not read; export CoNLL 2002 or CoNLL-U"
+    fails(tmp_path / "a.tsv", content, f"F:1: {why}")

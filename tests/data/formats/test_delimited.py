@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from onetrunk.data.notes import Notes
 from onetrunk.data.sources import read_classification
 from onetrunk.errors import UserError
 
@@ -54,3 +55,20 @@ def test_files_that_were_joined_with_their_headers(tmp_path: Path) -> None:
     file.write_text("text,label\nhi,good\ntext,label\nbye,bad\n")
     with pytest.raises(UserError, match=r":3: the header again; the file was joined from several"):
         read_classification(file)
+
+
+def test_a_quote_that_swallows_rows_with_numbers_of_their_own(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    rows = [f"item {number},{number}.25" for number in range(4)]
+    file.write_text("\n".join(["text,label", *rows, '"one,3.1', "two,2.7", 'three",1.6', "x,5.5"]))
+    with pytest.raises(UserError, match=r"a\.csv:6: a field in quotes runs on to line 8 over"):
+        read_classification(file, numbers=True)
+
+
+def test_a_column_of_splits_is_noted(tmp_path: Path) -> None:
+    file, notes = tmp_path / "a.csv", Notes()
+    file.write_text("text,label,split\na,x,train\nb,y,test\n")
+    assert len(read_classification(file, notes)) == 2
+    assert notes.lines() == [
+        f"sources with a column 'split', of which all rows are read: 1 ({file})"
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import random
 from pathlib import Path
@@ -363,3 +364,67 @@ def test_files_that_were_joined_with_their_marks(tmp_path: Path) -> None:
     line = '\ufeff{"text": "a", "label": "x"}\n'
     (tmp_path / "a.jsonl").write_text(line * 2)
     assert read_classification(tmp_path / "a.jsonl") == [LabelledText("a", ("x",))] * 2
+
+
+# What has no answer of its own
+
+
+def test_spans_reviews_and_rows_that_were_rejected(tmp_path: Path) -> None:
+    spans = [{"start": 0, "end": 3, "label": "P", "answer": "accept"},
+             {"start": 4, "end": 8, "label": "V", "answer": "reject"}]  # fmt: skip
+    notes, file = Notes(), written(tmp_path / "a.jsonl", [{"text": "Ada left", "spans": spans}])
+    assert read_ner(file, notes)[0].entities == ((0, 3, "P"),)
+    assert texts_of(notes) == {"spans with the answer 'reject', left out": 1}
+
+    rows = [{"text": "a", "label": "x", "status": "submitted"},
+            {"text": "b", "label": "y", "status": "discarded"}]  # fmt: skip
+    notes = Notes()
+    assert read_classification(written(file, rows), notes) == [LabelledText("a", ("x",))]
+    assert texts_of(notes) == {"rows with the status 'discarded', left out": 1}
+
+    result = [{"value": {"start": 0, "end": 3, "text": "Ada", "labels": ["P"]}}]
+    tasks = [
+        {"data": {"text": "Ada"}, "annotations": [{"result": result, **review}]}
+        for review in ({}, {"reviews": [{"accepted": False}]}, {"review_result": "rejected"})
+    ]
+    notes = Notes()
+    assert len(read_ner(written(tmp_path / "a.json", tasks), notes)) == 1
+    assert texts_of(notes)["annotations that a review rejected, left out"] == 2
+
+
+def test_the_short_export_of_spans_in_csv(tmp_path: Path) -> None:
+    span = json.dumps([{"start": 0, "end": 3, "text": "Ada", "labels": ["P"]}])
+    file = tmp_path / "a.csv"
+    with file.open("w", newline="") as stream:
+        csv.writer(stream).writerows([["id", "text", "label", "annotator"], [1, "Ada", span, 1]])
+    assert read_ner(file) == [AnnotatedText("Ada", ((0, 3, "P"),))]
+
+
+@pytest.mark.parametrize(
+    ("cell", "labels"),
+    [
+        ("['x' 'y z']", ("x", "y z")),  # as pandas writes an array
+        ("""['x' "it's"]""", ("x", "it's")),
+        ("('x', 'y')", ("x", "y")),
+        ("{'y', 'x'}", ("x", "y")),
+        ('["x", "y"]', ("x", "y")),
+        ('{"choices": ["x", "y"]}', ("x", "y")),
+        ("[other]", ("[other]",)),
+        ("{a}", ("{a}",)),
+        ("('a')", ("('a')",)),
+    ],
+)
+def test_lists_of_labels_in_cells(tmp_path: Path, cell: str, labels: tuple[str, ...]) -> None:
+    file = tmp_path / "a.csv"
+    with file.open("w", newline="") as stream:
+        csv.writer(stream).writerows([["text", "label"], ["a", cell]])
+    assert read_classification(file, several=True) == [LabelledText("a", labels)]
+
+
+def test_a_cell_that_looks_like_a_list_is_no_label(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text('text,label\na,"[x, y]"\n')
+    with pytest.raises(UserError, match=r"a\.csv:2: 'label' looks like a list, but is none"):
+        read_classification(tmp_path / "a.csv")
+    (tmp_path / "a.csv").write_text('text,labels\na,"x,y"\nb,x\nc,y\nd,x\ne,y\n')
+    rows = read_classification(tmp_path / "a.csv", several=True)
+    assert [row.labels for row in rows[:2]] == [("x", "y"), ("x",)]

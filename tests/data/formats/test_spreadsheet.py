@@ -408,3 +408,12 @@ def test_conll_in_a_tsv_file_is_still_conll(tmp_path: Path) -> None:
     assert [row.text for row in read_ner(file)] == ["Title Ada", "in"]
     file.write_text('Word\tTag\n"\tO\nAda\tB-per\n\nin\tO\n')
     assert [row.text for row in read_ner(file)] == ['" Ada', "in"]
+
+
+def test_a_sentence_ends_with_its_document(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    head = "doc_id,sent_id,token,tag\n1,1,to,O\n1,1,Ada,B-PER\n"
+    file.write_text(head + "2,1,Rome,B-LOC\n2,2,is,O\n")
+    assert [row.text for row in read_ner(file)] == ["to Ada", "Rome", "is"]
+    file.write_text(head + "2,1,Lee,I-PER\n")
+    refused(read_ner, file, "tag 1 'I-PER' does not continue an entity")

@@ -68,3 +68,8 @@ def test_of_a_tools_export_the_texts_are_kept(tmp_path: Path) -> None:
     assert notes.lines() == [
         f"files of annotation tools, of which only the texts are kept: 1 ({file})"
     ]
+
+
+def test_blank_lines_before_json_lines(typed: Any) -> None:
+    assert read(typed(b'\n \n{"text": "a"}\n\n{"text": "b"}\n')) == ["a", "b"]
+    assert read(typed(b"\na\n")) == ["", "a"]

@@ -100,6 +100,11 @@ def _spans(
     text: str, values: Any, what: str, where: str, notes: Notes, counting: Counting
 ) -> list[Entity]:
     """Check a list of spans and take white space away from their edges."""
+    if isinstance(values, list):
+        accepted = [value for value in values if not _is_rejected(value)]
+        if rejected := len(values) - len(accepted):
+            notes.add("spans with the answer 'reject', left out", where, rejected)
+        values = accepted
     marks = _marks(values, what, where)
     if marks and max(text, default="") > "\uffff":
         units = text.encode("utf-16-le")
@@ -120,6 +125,10 @@ def _spans(
             notes.add("spans with white space at an edge, which is left out", where)
         spans += [(start, end, label) for label in mark.labels]
     return spans
+
+
+def _is_rejected(value: Any) -> bool:
+    return isinstance(value, dict) and value.get("answer") in ("reject", "ignore")
 
 
 def _marks(values: Any, what: str, where: str) -> list[_Mark]:

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from onetrunk.data.formats.annotations import Counting, annotated_text
+from onetrunk.data.formats.docbin import SPAN_GROUPS
 from onetrunk.data.formats.exports import plain_columns
 from onetrunk.data.formats.lists import SPANS, read_list, with_lists
 from onetrunk.data.formats.naming import text_and_label, text_column
@@ -63,9 +64,15 @@ def annotated(
         text, spans, where = string(table, name, row), table.columns[column][row], table.at(row)
         if table.columns["relations"][row]:
             notes.add("rows with relations, which are not read", where)
+        if groups := table.columns[SPAN_GROUPS][row]:
+            if nested:
+                spans = [*spans, *(span for span in groups if span not in spans)]
+            else:
+                what = "spans in groups, which the family nested-ner reads and ner does not"
+                notes.add(what, where, len(groups))
         return annotated_text(text, spans, repr(column), where, notes, nested, counting)
 
-    return stream.tables(name, column, optional=("relations",)), annotated
+    return stream.tables(name, column, optional=("relations", SPAN_GROUPS)), annotated
 
 
 def _span_column(stream: Stream) -> str | None:
@@ -160,12 +167,15 @@ def _labels(
         case str() if (listed := read_list(value)) is not None:
             value = listed
             notes.add("lists of labels written as text, read as lists", where)
+        case str() if value[:1] + value[-1:] == "[]" and "," in value:
+            why = "looks like a list, but is none; write it as JSON, with quotes around each label"
+            raise UserError(f"{where}: {name!r} {why}: {show(value)}")
         case dict() if name == "cats" and set(map(type, value.values())) <= {int, float, bool}:
             value = [label for label, score in value.items() if score >= 0.5]
     if name == "cats" and not isinstance(value, list):
         raise wrong(where, "'cats'", value, "an object of labels with numbers")
     is_list = isinstance(value, list)
-    if name == "labels" and not is_list:
+    if name == "labels" and not is_list and not isinstance(value, str):
         raise wrong(where, "'labels'", value, "a list of strings")
     labels: list[str] = []
     for number, item in enumerate(value if is_list else [value], 1):

@@ -137,6 +137,8 @@ def _layout(file: Path, notes: Notes) -> _Layout:
     if head and (declared := _DECLARATION.match(head[0][1])):
         layout = _named(f"{file}:1: 'global.columns' has", declared[1].split())
         return layout._replace(tabs=tabs)
+    if head and head[0][1].startswith("#FORMAT=WebAnno"):
+        raise UserError(f"{file}:1: WebAnno's own TSV is not read; export CoNLL 2002 or CoNLL-U")
     if not rows:
         return _Layout()
     first, cells = rows[0]
@@ -181,6 +183,9 @@ def _by_content(file: Path, layout: _Layout, rows: Sequence[_Line], notes: Notes
         tag = tagged[0] if tagged[0] == layout.token + 1 else tagged[-1]
     elif len(tagged) == 1:
         tag = tagged[0]
+    elif others := [at + 1 for at in tagged if at != tag and not _are_chunks(rows, at)]:
+        what = f"files with several columns of tags, of which column {tag + 1} is read"
+        notes.add(what, f"{where}: not column {others[0]}")
     if (layout.token, tag) != (0, layout.width - 1):
         why = "first column counts words" if layout.id == 0 else "last column holds no tags"
         read = f"column {layout.token + 1} is read as token and column {tag + 1} as tag"
@@ -196,6 +201,12 @@ def _language(tokens: Sequence[str]) -> str:
     prefix = tokens[0].partition(":")[0] + ":" if tokens else ""
     is_code = re.fullmatch("[a-z]{2,3}(-[a-z]+)*:", prefix) and len(tokens) > 2
     return prefix if is_code and all(token.startswith(prefix) for token in tokens) else ""
+
+
+def _are_chunks(rows: Sequence[_Line], column: int) -> bool:
+    """Whether tags are of phrases (NP, VP), as in the third column of CoNLL-2003."""
+    types = {cells[column].rpartition("-")[2] for _, cells in rows}
+    return bool(types & {"NP", "VP"})
 
 
 def _runs(rows: Sequence[_Line]) -> list[list[str]]:

@@ -7,9 +7,14 @@ from typing import Any
 from onetrunk.data.formats.table import Stream, Table, blocks, reason
 from onetrunk.errors import UserError
 
+SPAN_GROUPS = "span_groups"
+"""The column of spans that may overlap; spaCy keeps them beside the entities."""
+_NAMES = ["text", "spans", SPAN_GROUPS, "cats"]
+
 
 def docbin(file: Path) -> Stream:
-    """Return one row for each document: ``text``, ``spans`` (entities) and ``cats`` (categories).
+    """Return one row for each document: ``text``, ``spans`` (entities), ``span_groups`` (spans of
+    all groups, which may overlap) and ``cats`` (categories).
 
     The format is one compressed value, so the file is held in memory while it is read. Raises
     UserError if spaCy is not installed, if the file is not a ``DocBin``, or if a document is not
@@ -20,11 +25,12 @@ def docbin(file: Path) -> Stream:
         for block in blocks(enumerate(_documents(file), 1)):
             columns = {
                 name: [_value(document, name, f"{file}, row {row}") for row, document in block]
-                for name in names
+                for name in (*names, *optional)
+                if name in _NAMES
             }
             yield Table(str(file), columns, [row for row, _ in block])
 
-    return Stream(str(file), ["text", "spans", "cats"], read)
+    return Stream(str(file), _NAMES, read)
 
 
 def _value(document: Any, name: str, where: str) -> Any:
@@ -34,7 +40,12 @@ def _value(document: Any, name: str, where: str) -> Any:
         if not document.cats:
             raise UserError(f"{where}: the document has no categories")
         return dict(document.cats)
+    if name == SPAN_GROUPS:
+        spans = [span for group in document.spans.values() for span in group]
+        return [[span.start_char, span.end_char, span.label_] for span in spans]
     if not document.has_annotation("ENT_IOB"):
+        if document.spans:
+            return []
         raise UserError(f"{where}: the document has no entity annotation")
     return [[span.start_char, span.end_char, span.label_] for span in document.ents]
 

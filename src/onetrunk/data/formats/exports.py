@@ -43,13 +43,14 @@ def _plain_columns(stream: Stream, notes: Notes, annotated: bool) -> Stream:
             yield from map(_sentences, stream.tables("paragraphs"))
 
         return Stream(stream.source, ["tokens", "ner_tags"], sentences)
-    if annotated and ("answer" in names or stream.open):  # later rows may have answers
+    # Later rows may have answers.
+    if annotated and (names & {"answer", "status"} or stream.open):
         return _answered(stream, notes)
     return stream
 
 
 def _answered(stream: Stream, notes: Notes) -> Stream:
-    """Leave out the rows of Prodigy that an annotator rejected or ignored.
+    """Leave out the rows that an annotator rejected or ignored (Prodigy) or discarded (Argilla).
 
     They need no other column. An accepted row without ``spans`` or ``accept`` in a file that has
     some is a text without entities or choices. A column of answers may hold something else: what
@@ -57,12 +58,15 @@ def _answered(stream: Stream, notes: Notes) -> Stream:
     """
 
     def read(names: Sequence[str], optional: Sequence[str]) -> Iterator[Table]:
-        for table in stream.tables(optional=(*names, *optional, *_LISTS, "answer")):
+        for table in stream.tables(optional=(*names, *optional, *_LISTS, "answer", "status")):
             rows = []
             for row, answer in enumerate(table.columns["answer"]):
                 verdict = answer.strip().lower() if isinstance(answer, str) else answer
                 if verdict in ("reject", "ignore"):
                     notes.add(f"rows with the answer {verdict!r}, left out", table.at(row))
+                    continue
+                if table.columns["status"][row] == "discarded":
+                    notes.add("rows with the status 'discarded', left out", table.at(row))
                     continue
                 if verdict not in ("accept", None):
                     what = "rows whose answer is not accept, reject or ignore, read as accepted"

@@ -94,8 +94,9 @@ def _record(value: Any, where: str, what: str, has_escapes: bool) -> Record:
     if has_escapes:
         try:
             json.dumps(value, ensure_ascii=False).encode()
-        except UnicodeEncodeError as error:  # half a surrogate pair: no tokenizer takes it
-            return UserError(f"{where}: invalid JSON: {error}")
+        except UnicodeEncodeError as error:  # no tokenizer takes it
+            half = f"\\u{ord(error.object[error.start]):04x}"
+            return UserError(f"{where}: invalid JSON: {half} is half of a pair of surrogates")
     match value:
         case dict():
             return value

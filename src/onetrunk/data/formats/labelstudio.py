@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from onetrunk.data.formats.lists import read_list
 from onetrunk.data.formats.table import Stream, Table, no_column, show, wrong
 from onetrunk.data.notes import Notes
 from onetrunk.errors import UserError
@@ -92,6 +93,8 @@ def short_tasks(stream: Stream, notes: Notes) -> Stream:
 
 def _short_values(cell: Any) -> list[dict[str, Any]]:
     """Return the values that the short export writes as regions, a choice or a list of these."""
+    if isinstance(cell, str) and (listed := read_list(cell)) is not None:  # in CSV
+        cell = listed
     values = cell if isinstance(cell, list) else [] if cell in (None, "") else [cell]
     return values if all(isinstance(value, dict) for value in values) else [{"choices": values}]
 
@@ -143,12 +146,24 @@ def _results(annotations: Any, where: str, notes: Notes) -> list[list[dict[str, 
     done = [annotation for annotation in annotations if not annotation.get("was_cancelled")]
     if skipped := len(annotations) - len(done):
         notes.add("annotations that skip a task, left out", where, skipped)
+    accepted = [annotation for annotation in done if not _is_rejected(annotation)]
+    if rejected := len(done) - len(accepted):
+        notes.add("annotations that a review rejected, left out", where, rejected)
+    done = accepted
     if truths := [annotation for annotation in done if annotation.get("ground_truth")]:
         if len(truths) < len(done):
             other = len(done) - len(truths)
             notes.add("annotations beside a ground truth, left out", where, other)
         done = truths
     return [_objects(annotation.get("result"), where, "'result'") for annotation in done]
+
+
+def _is_rejected(annotation: dict[str, Any]) -> bool:
+    """Whether the last review of an annotation does not accept it."""
+    reviews = annotation.get("reviews")
+    last = reviews[-1] if isinstance(reviews, list) and reviews else {}
+    is_refused = isinstance(last, dict) and last.get("accepted") is False
+    return is_refused or annotation.get("review_result") == "rejected"
 
 
 def _objects(value: Any, where: str, what: str) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cache
@@ -14,18 +15,36 @@ SPANS = ("spans", "entities", "label", "labels")
 _LISTS = (*SPANS, "tokens", "ner_tags")
 
 
+_BRACKETS = ("[]", "()", "{}")
+_STRING = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
+_OF_NUMPY = re.compile(rf"\[\s*{_STRING}(?:\s+{_STRING})+\s*\]", re.DOTALL)
+
+
 def read_list(value: str) -> Any:
-    """Return the list that a cell of a text file holds, as JSON or as Python writes it, or None."""
-    if value[:1] + value[-1:] != "[]":
+    """Return the list that a cell of a text file holds, or None.
+
+    It may be written as JSON, as Python writes a list, a tuple or a set, as NumPy writes an array
+    of strings (without commas), or as Label Studio writes several choices.
+    """
+    if value[:1] + value[-1:] not in _BRACKETS:
         return None
     try:
-        return json.loads(value)
+        listed = json.loads(value)
     except (ValueError, RecursionError):
-        pass
+        listed = None
+    if isinstance(listed, dict):
+        listed = listed.get("choices")
+    if isinstance(listed, list):
+        return listed
+    if _OF_NUMPY.fullmatch(value):  # Python would join the strings
+        return [ast.literal_eval(part) for part in re.findall(_STRING, value, re.DOTALL)]
     try:
-        return ast.literal_eval(value)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        listed = ast.literal_eval(value)
+    except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
         return None
+    if isinstance(listed, set):
+        return sorted(listed, key=str)
+    return list(listed) if isinstance(listed, list | tuple) else None
 
 
 def with_lists(stream: Stream, columns: Sequence[str] = _LISTS) -> Stream:

@@ -51,7 +51,7 @@ class InMemory:
             return _frame_stream(source, rows)
         if classes & {"datasets.Dataset", "datasets.IterableDataset"}:
             return dataset(source, rows.with_format(None))
-        if hasattr(rows, "__arrow_c_stream__"):
+        if hasattr(rows, "__arrow_c_stream__") and "pandas.Series" not in classes:
             return arrow_table(source, rows)
         raise UserError(
             f"{show(rows)} ({type(rows).__name__}) is not a source; pass a path, hub:NAME, a list "

@@ -7,6 +7,7 @@ import calendar
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ _SENTENCE = (
     "sentence_id", "sentence id", "sentence #", "sentence", "sentence number", "sentence no",
     "sent", "sent id",
 )  # fmt: skip
+_DOCUMENT = ("doc id", "doc", "document", "document id", "doc number", "document number")
 _COUNTS = ("id", "index", "no", "nr", "number", "row", "#", "unnamed: 0")
 """Columns of these names count rows, even if such numbers stand in the texts."""
 _SEPARATOR = re.compile(r"\s\|\s|;")
@@ -50,7 +52,7 @@ def tab_separated_or_conll(file: Path) -> Stream:
     try:
         stream = tab_separated(file)
         tokens = _token_columns(stream, Notes())
-        is_table = tokens is not None and tokens[2] is not None
+        is_table = tokens is not None and len(tokens) > 2
         if not is_table and len(stream.names) > 1 and (text := text_column(stream, Notes())):
             # A token has no spaces.
             is_table = any(" " in cell for cell in next(stream.read((text,), ())).columns[text])
@@ -69,7 +71,7 @@ def entity_columns(stream: Stream, notes: Notes) -> Stream:
     if {"tokens", "ner_tags"} <= set(names) and not labels:
         return stream
     if columns := _token_columns(stream, notes):
-        return _sentences(stream, *columns)
+        return _sentences(stream, columns)
     text = text_column(stream, notes)
     if text is None:
         return stream
@@ -88,8 +90,9 @@ def _has_plain_label(stream: Stream) -> bool:
     return isinstance(first, str) and not is_list(first)
 
 
-def _token_columns(stream: Stream, notes: Notes) -> tuple[str, str, str | None] | None:
-    """Return the columns of the token, the tag and the sentence, if each row has a token."""
+def _token_columns(stream: Stream, notes: Notes) -> tuple[str, ...] | None:
+    """Return the columns of the token, the tag, the sentence and the document, if each row has a
+    token; the last two only if they are there."""
     noted = Notes()
     word = likely(stream, _WORD, noted, exactly=True)
     if word is None or stream.chosen.text not in (word, None):
@@ -99,13 +102,15 @@ def _token_columns(stream: Stream, notes: Notes) -> tuple[str, str, str | None] 
     if tag is None:
         return None
     sentence = likely(stream, _SENTENCE, noted, taken=(word, tag), exactly=True)
+    document = likely(stream, _DOCUMENT, noted, taken=(word, tag), exactly=True)
     notes.update(noted)
-    return word, tag, sentence
+    return (word, tag, *(name for name in (sentence, document) if name))
 
 
-def _sentences(stream: Stream, word: str, tag: str, sentence: str | None) -> Stream:
-    """Join rows to sentences: by an id, which may be given once, or by the blank rows between."""
-    names = [word, tag] if sentence is None else [word, tag, sentence]
+def _sentences(stream: Stream, names: Sequence[str]) -> Stream:
+    """Join rows to sentences: by an id (of the sentence, of the document), which may be given once,
+    or by the blank rows between."""
+    word, tag = names[:2]
 
     def read(_: Sequence[str], optional: Sequence[str]) -> Iterator[Table]:
         for block in blocks(_tokens_of_sentences(stream, names)):
@@ -124,14 +129,15 @@ def _sentences(stream: Stream, word: str, tag: str, sentence: str | None) -> Str
 def _tokens_of_sentences(stream: Stream, names: Sequence[str]) -> Iterator[list[tuple[Table, int]]]:
     """Yield the rows of each sentence."""
     rows: list[tuple[Table, int]] = []
-    id_before, number_before, total, sentences = "", 0, 0, 0
+    ids_before: list[str] = []
+    number_before, total, sentences = 0, 0, 0
     for table in stream.tables(*names):
         for row, number in enumerate(table.numbers):
             word, tag, *ids = (as_text(table.columns[name][row]).strip() for name in names)
             is_blank = not word and not tag
             if ids:
-                ends = ids[0] not in ("", id_before)
-                id_before = ids[0] or id_before
+                ids = [new or old for new, old in zip_longest(ids, ids_before, fillvalue="")]
+                ends, ids_before = ids != ids_before, ids
             else:
                 ends = is_blank or number > number_before + 1
             number_before = number

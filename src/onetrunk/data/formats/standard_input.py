@@ -13,16 +13,20 @@ NAME = "standard input"
 
 
 def standard_input() -> Stream:
-    """Return one text a line, or JSON Lines if the first line is a JSON object.
+    """Return one text a line, or JSON Lines if the first line that is not blank is an object.
 
     It can be read once. Raises UserError if there is no line.
     """
     numbered = _lines()
-    first = next(numbered, None)
-    if first is None:
+    head = []  # the lines up to the first that is not blank
+    for number, line in numbered:
+        head.append((number, line))
+        if isinstance(line, UserError) or line.strip():
+            break
+    if not head:
         raise UserError(f"{NAME} is empty")
-    rest = chain([first], numbered)
-    keys = _keys(first[1])
+    rest = chain(head, numbered)
+    keys = _keys(head[-1][1])
     records: Iterator[tuple[int, Record]] = (
         (number, line if isinstance(line, UserError) else {"text": line}) for number, line in rest
     )
