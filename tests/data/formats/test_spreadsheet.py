@@ -4,6 +4,7 @@ import csv
 import datetime
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -417,3 +418,11 @@ def test_a_sentence_ends_with_its_document(tmp_path: Path) -> None:
     assert [row.text for row in read_ner(file)] == ["to Ada", "Rome", "is"]
     file.write_text(head + "2,1,Lee,I-PER\n")
     refused(read_ner, file, "tag 1 'I-PER' does not continue an entity")
+
+
+def test_a_chosen_column_that_is_not_there(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text("text,person\nAda left,Ada\n")
+    located = replace(locate(file), columns=Columns(None, ("persan",)))
+    with pytest.raises(UserError, match="has no column 'persan'; did you mean 'person'"):
+        read_ner(located)

@@ -68,6 +68,9 @@ def entity_columns(stream: Stream, notes: Notes) -> Stream:
     returned as it is.
     """
     names, labels = stream.names, stream.chosen.labels
+    for name in labels:
+        if name not in names:
+            raise no_column(f"{stream.source} has", name, names)
     if {"tokens", "ner_tags"} <= set(names) and not labels:
         return stream
     if columns := _token_columns(stream, notes):
