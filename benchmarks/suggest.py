@@ -21,7 +21,7 @@ import torch
 from onetrunk.adaptation.linear import choose_penalty, solve_linear
 from onetrunk.adaptation.trunk_cache import TrunkCache, unit_features
 from onetrunk.apps.engine import Engine
-from onetrunk.apps.suggest import CANDIDATES, spread_out, uncertainty
+from onetrunk.apps.suggest import CANDIDATES, spread_out, uncertainties
 from onetrunk.apps.top import Top
 from onetrunk.apps.windows import Examples
 from onetrunk.families import family as family_named
@@ -80,7 +80,7 @@ class Pool:
         for of_row in logits:
             mean = of_row if self.family.per_word else of_row.mean(0, keepdims=True)
             probabilities = self.family.probabilities(torch.from_numpy(mean)).numpy()
-            unsure.append(uncertainty(probabilities, self.family.decoder))
+            unsure.append(uncertainties(probabilities, self.family.decoder).sum())
         return np.array(unsure)
 
     def score(self, logits: list[np.ndarray], labels: list[str]) -> float:

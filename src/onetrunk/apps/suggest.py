@@ -28,7 +28,8 @@ class Suggestion:
 
     row: int
     text: str
-    uncertainty: float
+    certainty: float
+    """From 0 to 1; of NER that of the least certain word."""
     answer: dict[str, Any]
 
 
@@ -47,10 +48,15 @@ def suggest(
             first_rows.setdefault(text, row)
     distinct = list(first_rows)
     unsure: list[float] = []
+    certain: list[float] = []
     for batch in in_turn(distinct, STREAM_TEXTS):
         examples = [family.parse(text) for text in batch]
         probabilities = engine.unit_probabilities(name, examples)
-        unsure += [uncertainty(of_text.values.numpy(), family.decoder) for of_text in probabilities]
+        of_units = [
+            uncertainties(of_text.values.numpy(), family.decoder) for of_text in probabilities
+        ]
+        unsure += [float(of_text.sum()) for of_text in of_units]
+        certain += [1 - float(of_text.max(initial=0)) for of_text in of_units]
         progress("reading the texts", len(unsure), len(distinct))
     candidates = np.argsort(-np.array(unsure), kind="stable")[: CANDIDATES * rows]
     embeddings = engine.embed([distinct[place] for place in candidates])
@@ -61,30 +67,30 @@ def suggest(
         Suggestion(
             first_rows[distinct[place]] + 1,
             distinct[place],
-            round(unsure[place], 4),
+            round(certain[place], 4),
             answer["apps"][name],
         )
         for place, answer in zip(chosen, answers, strict=True)
     ]
 
 
-def uncertainty(probabilities: np.ndarray, decoder: str | None) -> float:
-    """How unsure an app is about a text, from its probabilities ``(u, C)``; 0 if it is sure.
+def uncertainties(probabilities: np.ndarray, decoder: str | None) -> np.ndarray:
+    """How unsure an app is about each unit of a text, from 0 to 1, by its probabilities ``(u, C)``.
 
     Of a choice between classes: 1 minus the difference between the two most probable ones
-    (margin), a sum over the units of a text. Of labels that are independent: as near as one of
-    them is to one half. A rating has none: all texts count the same.
+    (margin). Of labels that are independent: as near as one of them is to one half. A rating has
+    none: all texts count the same. The uncertainty of a text is the sum over its units.
     """
-    if not probabilities.size:
-        return 0.0
     if decoder == "multi-label":
-        return float(1 - 2 * np.abs(probabilities - 0.5).min())
+        nearest: np.ndarray = 1 - 2 * np.abs(probabilities - 0.5).min(1, initial=0.5)
+        return nearest
     if decoder == "nested-ner":
         probabilities = probabilities.reshape(-1, TAGS)
     if probabilities.shape[1] < 2:
-        return 1.0
+        return np.ones(len(probabilities))
     ordered = np.sort(probabilities, axis=1)
-    return float((1 - (ordered[:, -1] - ordered[:, -2])).sum())
+    margin: np.ndarray = 1 - (ordered[:, -1] - ordered[:, -2])
+    return margin
 
 
 def spread_out(embeddings: np.ndarray, weights: np.ndarray, count: int) -> list[int]:

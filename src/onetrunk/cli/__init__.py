@@ -23,6 +23,7 @@ from onetrunk.cli.label import label
 from onetrunk.cli.predict import predict
 from onetrunk.cli.prefinetune import prefinetune
 from onetrunk.cli.report import report
+from onetrunk.cli.suggest import suggest
 from onetrunk.errors import UserError, extra_of
 
 USER_ERROR = 2
@@ -44,7 +45,8 @@ app = typer.Typer(
     [bold]2. adapt[/] trains a small [bold]app[/] on the frozen backbone from a few labelled rows,
     [bold]data[/] shows what is in them first.
 
-    [bold]3. predict[/] runs many apps over texts in one pass, [bold]evaluate[/] scores one.
+    [bold]3. predict[/] runs many apps over texts in one pass, [bold]evaluate[/] scores one,
+    [bold]suggest[/] chooses what to label next.
     [bold]export[/] writes a backbone and its apps for a device without PyTorch, [bold]bundle[/]
     adds apps to what it wrote and says what it costs.
 
@@ -92,7 +94,7 @@ def _add(group: typer.Typer, *verbs: Callable[..., None]) -> None:
         group.command(help=wrapped)(_guarded(verb))
 
 
-_add(app, label, prefinetune, data, adapt, predict, evaluate, export)
+_add(app, label, prefinetune, data, adapt, predict, evaluate, suggest, export)
 _bundle = typer.Typer(no_args_is_help=True, help="Change a bundle's apps; what it costs.")
 _add(_bundle, bundle.add, bundle.remove, bundle.adapters, bundle.report)
 app.add_typer(_bundle, name="bundle")

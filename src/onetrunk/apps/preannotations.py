@@ -1,0 +1,73 @@
+"""Answers as annotation tools import them, for people to correct instead of to begin anew.
+
+Label Studio: https://labelstud.io/guide/predictions; Doccano: JSON Lines of sequence labelling and
+text classification; Prodigy: its rows of spans and labels.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from onetrunk.storage import write_text
+
+Row = Mapping[str, Any]
+"""The columns of a row beside its text."""
+
+
+def label_studio(text: str, answer: Row, row: Row, score: float) -> dict[str, Any]:
+    """One task with a prediction. The project's controls are ``label`` and ``text``."""
+    result: list[dict[str, Any]] = [
+        _item("labels", {key: entity[key] for key in ("start", "end", "text")}
+              | {"labels": [entity["type"]]})
+        for entity in answer.get("entities", ())
+    ]  # fmt: skip
+    if answer.get("labels"):
+        result.append(_item("choices", {"choices": list(answer["labels"])}))
+    if "value" in answer:
+        result.append(_item("number", {"number": answer["value"]}))
+    prediction = {"model_version": "onetrunk", "score": score, "result": result}
+    return {"data": {**row, "text": text}, "predictions": [prediction]}
+
+
+def doccano(text: str, answer: Row, row: Row, score: float) -> dict[str, Any]:
+    """One line: ``label`` holds ``[start, end, type]`` of each entity, or the labels."""
+    marks = [[entity["start"], entity["end"], entity["type"]] for entity in answer["entities"]] \
+        if "entities" in answer else [str(label) for label in _labels(answer)]  # fmt: skip
+    return {**row, "text": text, "label": marks}
+
+
+def prodigy(text: str, answer: Row, row: Row, score: float) -> dict[str, Any]:
+    """One line with ``spans``, or with ``label`` or ``accept``; other columns are in ``meta``."""
+    task: dict[str, Any] = {"text": text, "meta": {**row, "score": score}}
+    if "entities" in answer:
+        spans = [
+            {"start": entity["start"], "end": entity["end"], "label": entity["type"]}
+            for entity in answer["entities"]
+        ]
+        return {**task, "spans": spans}
+    labels = _labels(answer)
+    return {**task, "label": labels[0]} if len(labels) == 1 else {**task, "accept": labels}
+
+
+TOOLS: Mapping[str, Callable[[str, Row, Row, float], dict[str, Any]]] = {
+    "label-studio": label_studio,
+    "doccano": doccano,
+    "prodigy": prodigy,
+}
+"""By name: ``(text, answer, other columns, the app's certainty from 0 to 1) -> a task``."""
+
+
+def write_tasks(tasks: Sequence[Mapping[str, Any]], file: Path) -> None:
+    """Write tasks as a JSON array (``.json``), or one a line; the file appears whole."""
+    lines = [json.dumps(task, ensure_ascii=False, default=str) for task in tasks]
+    whole = "[\n" + ",\n".join(lines) + "\n]\n"
+    write_text(file, whole if file.suffix == ".json" else "".join(f"{line}\n" for line in lines))
+
+
+def _item(kind: str, value: Mapping[str, Any]) -> dict[str, Any]:
+    return {"from_name": "label", "to_name": "text", "type": kind, "value": dict(value)}
+
+
+def _labels(answer: Row) -> list[Any]:
+    return list(answer.get("labels", [f"{answer['value']:g}"] if "value" in answer else []))

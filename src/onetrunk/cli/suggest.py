@@ -1,0 +1,71 @@
+"""``onetrunk suggest``"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from onetrunk.cli.options import TextColumn
+from onetrunk.errors import UserError, nearest
+
+
+def suggest(
+    app: Annotated[Path, typer.Argument(metavar="APP", help="App folder.")],
+    input: Annotated[Path, typer.Option(help="Texts without labels: a file or a folder.")],
+    out: Annotated[Path, typer.Option(help="A .json or .jsonl file for an annotation tool.")],
+    rows: Annotated[int, typer.Option("--rows", "-n", min=1, help="How many texts.")] = 50,
+    tool: Annotated[
+        str, typer.Option("--for", help="label-studio (.json), doccano or prodigy (.jsonl).")
+    ] = "label-studio",
+    text_column: TextColumn = None,
+    backbone: Annotated[
+        str | None, typer.Option(help="Instead of the backbone that the app names.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.")] = False,
+) -> None:
+    """Choose the texts to label next: those that the app is unsure about, and that differ.
+
+    They are written with the app's answers, for people to correct in Label Studio, Doccano or
+    Prodigy, in the order in which to label them. Other columns are kept. Train again on what comes
+    back ([bold]adapt[/] reads the exports of these tools), and go on.
+
+    Example: [cyan]onetrunk suggest apps/calendar --input mails.csv -n 40 --out next.json[/]
+    """
+    from onetrunk.apps.engine import Engine
+    from onetrunk.apps.load import load_apps_and_backbone
+    from onetrunk.apps.preannotations import TOOLS, write_tasks
+    from onetrunk.apps.suggest import suggest as suggested
+    from onetrunk.cli.console import watched, wrote
+    from onetrunk.data.findings import Findings
+    from onetrunk.data.notes import Notes
+    from onetrunk.data.sources import open_texts
+    from onetrunk.storage import refuse_existing
+
+    if tool not in TOOLS:
+        raise UserError(f"--for {tool!r} is unknown; {nearest(tool, TOOLS)}")
+    ending = ".json" if tool == "label-studio" else ".jsonl"
+    if out.suffix != ending:
+        raise UserError(f"{out}: a file for {tool} ends in {ending}")
+    refuse_existing(out, overwrite)
+    notes = Notes()
+    texts, others = [], []
+    for source in open_texts(input, notes, text_column=text_column):
+        for block in source.blocks(Findings(notes)):
+            for text, row in zip(block.texts, block.rows, strict=True):
+                if isinstance(text, UserError):
+                    notes.add("texts that cannot be read, left out", str(text))
+                    text = ""
+                texts.append(text)
+                others.append({key: value for key, value in row.items() if key != "text"})
+    notes.log()
+    loaded, apps = load_apps_and_backbone([app], backbone)
+    ((name, _),) = apps.items()
+    with watched("suggest") as progress:
+        chosen = suggested(Engine(loaded, apps), name, texts, rows, progress)
+    if not chosen:
+        raise UserError(f"{input} has no texts to label")
+    tasks = [
+        TOOLS[tool](one.text, one.answer, others[one.row - 1], one.certainty) for one in chosen
+    ]
+    write_tasks(tasks, out)
+    wrote(f"{out}  {len(tasks):,} of {len(texts):,} texts for {tool}")
