@@ -18,6 +18,8 @@ class Dataset(_Settings):
     """One data set: a file, a folder that holds a training split, or ``hub:NAME[:CONFIG]``."""
 
     path: str
+    split: str = "train"
+    """The split to read, of a folder or of a set of the hub."""
     weight: float | None = Field(None, gt=0)
     """Share in the mixture; None: rows ** exponent. With a higher weight its rows are repeated more
     often."""

@@ -91,7 +91,7 @@ class CorpusBuilder:
         store is made of the arguments, of what they name, and of ``parts``: whatever else the
         arrays depend on.
         """
-        located = locate(source.path)
+        located = locate(source.path, source.split)
         columns = Columns.named(source.text_column, source.label_column)
         if columns != USUAL:
             located, parts["columns"] = replace(located, columns=columns), str(columns)

@@ -13,7 +13,7 @@ from onetrunk.data.formats.annotations import Counting, annotated_text
 from onetrunk.data.formats.docbin import SPAN_GROUPS
 from onetrunk.data.formats.exports import plain_columns
 from onetrunk.data.formats.lists import SPANS, read_list, with_lists
-from onetrunk.data.formats.naming import text_and_label, text_column
+from onetrunk.data.formats.naming import POSITIVE, QUERY, likely, text_and_label, text_column
 from onetrunk.data.formats.spreadsheet import entity_columns
 from onetrunk.data.formats.table import (
     USUAL,
@@ -199,14 +199,24 @@ def _labels(
 
 
 def pairs(stream: Stream, notes: Notes) -> Rows[Pair]:
-    """Read queries with a positive text, and negative ones where there are any."""
+    """Read queries with a positive text, and negative ones where there are any.
+
+    Where the columns are not called so, two of the names that sets of pairs usually have are taken.
+    """
+    _refuse_choice(stream, ("query", "positive"))
+    noted = Notes()
+    one = likely(stream, QUERY, noted, exactly=True)
+    other = likely(stream, POSITIVE, noted, taken=[one or ""], exactly=True)
+    if one is None or other is None:
+        one, other = "query", "positive"  # one of which is missing
+    else:
+        notes.update(noted)
 
     def pair(table: Table, row: int) -> Pair:
-        query, positive = string(table, "query", row), string(table, "positive", row)
+        query, positive = string(table, one, row), string(table, other, row)
         return Pair(query, positive, _negatives(table, row))
 
-    _refuse_choice(stream, ("query", "positive"))
-    return stream.tables("query", "positive", optional=("negative", "negatives")), pair
+    return stream.tables(one, other, optional=("negative", "negatives")), pair
 
 
 def _negatives(table: Table, row: int) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from onetrunk.data.formats import nuner
 from onetrunk.data.formats.labelstudio import short_tasks, tasks
 from onetrunk.data.formats.table import Stream, Table, show
 from onetrunk.data.notes import Notes
@@ -43,6 +44,8 @@ def _plain_columns(stream: Stream, notes: Notes, annotated: bool) -> Stream:
             yield from map(_sentences, stream.tables("paragraphs"))
 
         return Stream(stream.source, ["tokens", "ner_tags"], sentences)
+    if annotated and names == nuner.COLUMNS:
+        return nuner.with_spans(stream, notes)
     # Later rows may have answers.
     if annotated and (names & {"answer", "status"} or stream.open):
         return _answered(stream, notes)

@@ -18,6 +18,13 @@ LABEL = (
     "label", "intent", "category", "class", "topic", "sentiment", "tag", "rating", "score", "stars",
     "labels", "target", "type", "emotion",
 )  # fmt: skip
+QUERY = (
+    "query", "anchor", "question", "title", "sentence1", "text1", "title1", "duplicate1", "text",
+)  # fmt: skip
+POSITIVE = (
+    "positive", "answer", "body", "sentence2", "text2", "title2", "duplicate2", "simplified",
+    "summary",
+)  # fmt: skip
 
 
 def text_column(stream: Stream, notes: Notes) -> str | None:
@@ -63,10 +70,10 @@ def likely(
         columns = [name for name, words in bare.items() if name not in taken and fits(words)]
         if len(columns) > 1:
             listed = ", ".join(map(repr, columns))
-            option = "--text-column" if names is TEXT else "--label-column"
+            options = {TEXT: "with --text-column", LABEL: "with --label-column"}
             raise UserError(
                 f"{stream.source} has several columns that may hold the {standard}: {listed}; "
-                f"choose one with {option}, or name it {standard!r}"
+                f"choose one {options.get(tuple(names), 'of them')}, or name it {standard!r}"
             )
         if columns:
             _note(stream, columns[0], standard, notes)

@@ -27,7 +27,7 @@ from onetrunk.data.formats.table import (
 )
 from onetrunk.data.formats.workbook import as_text
 from onetrunk.data.notes import Notes
-from onetrunk.data.words import inside_word
+from onetrunk.data.places import places
 from onetrunk.errors import UserError
 
 _WORD = ("word", "token", "form")
@@ -184,7 +184,7 @@ class _Values:
         self.lists += is_list(value) or isinstance(value, dict)
         self.written += isinstance(value, str) and is_list(value)
         surfaces = _surfaces(text, value)
-        self.in_text += bool(surfaces) and all(_places(text, part) for part in surfaces)
+        self.in_text += bool(surfaces) and all(places(text, part) for part in surfaces)
         self.codes += _is_code(as_text(value))
 
     def are_named(self, name: str) -> bool:
@@ -244,13 +244,13 @@ def _with_spans(stream: Stream, text: str, types: Sequence[str]) -> Stream:
 def _spans(table: Table, text_name: str, name: str, row: int) -> Iterator[list[Any]]:
     text, value = string(table, text_name, row), table.columns[name][row]
     for surface in [] if _is_empty(value) else _surfaces(text, value):
-        places = _places(text, surface) or _places(text, surface, whole=False)
-        if not places:
+        starts = places(text, surface) or places(text, surface, whole=False)
+        if not starts:
             is_near = surface.casefold() in text.casefold()
             how = "occurs only in another case" if is_near else "does not occur"
             why = f"{how} in {show(text)}; --label-column chooses other columns"
             raise UserError(f"{table.at(row)}: {name!r} is {show(surface)}, which {why}")
-        for start in places:
+        for start in starts:
             yield [start, start + len(surface), name.strip()]
 
 
@@ -260,15 +260,6 @@ def _surfaces(text: str, value: Any) -> list[str]:
     if whole in text:
         return [whole]
     return [part.strip() for part in _SEPARATOR.split(whole) if part.strip()]
-
-
-def _places(text: str, surface: str, whole: bool = True) -> list[int]:
-    """Return where a string begins in a text; if ``whole``, not where it cuts a word."""
-    return [
-        match.start()
-        for match in re.finditer(re.escape(surface), text)
-        if not (whole and (inside_word(text, match.start()) or inside_word(text, match.end())))
-    ]
 
 
 def _is_code(value: str) -> bool:

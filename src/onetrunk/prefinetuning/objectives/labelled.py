@@ -12,6 +12,7 @@ from onetrunk.corpora.builder import CorpusBuilder
 from onetrunk.corpora.store import Writer
 from onetrunk.corpora.tokenised import TokenisedCorpus
 from onetrunk.data.alignment import encode
+from onetrunk.data.formats.table import USUAL
 from onetrunk.data.locate import Located
 from onetrunk.data.notes import Notes
 from onetrunk.errors import UserError
@@ -52,7 +53,10 @@ def labelled_corpus(
     """
 
     def read(located: Located, notes: Notes) -> Iterator[_Row]:
-        for number, example in enumerate(family.read(Path(source.path), notes), start=1):
+        # Families from outside may know paths alone.
+        is_usual = located.columns == USUAL and source.split == "train"
+        spec = Path(source.path) if is_usual else located
+        for number, example in enumerate(family.read(spec, notes), start=1):
             yield f"{located}, row {number}", example
 
     return LabelledCorpus(*builder.prepare(
