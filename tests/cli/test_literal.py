@@ -1,13 +1,17 @@
 """What a user named or wrote is printed as it is, never read as rich's markup."""
 
+import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from rich.table import Table
 
+from onetrunk.cli import console as cli_console
 from onetrunk.cli.console import console, printed_notes, say, stdout, watched, wrote
 from onetrunk.data.notes import Notes
 
@@ -76,3 +80,20 @@ def test_control_characters_do_not_reach_a_terminal(
     assert "a\u241b[31mred\u241b[0m\u2407\ufffd1m" in result.out
     say("error:", "bold red", odd)
     assert "\x1b[31m" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_a_bar_fits_the_line(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    """What counts is whole; the note has the rest."""
+    out = io.StringIO()
+    narrow = Console(file=out, width=width, force_terminal=True, color_system=None, soft_wrap=True)
+    monkeypatch.setattr(cli_console, "console", narrow)
+    with watched("prefinetune") as progress:
+        progress("preparing wikipedia_movie_title_extract: 120,000 rows", 1234, 20000)
+    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", out.getvalue()).splitlines()
+    drawn = [line for line in lines if "1234" in line]
+    assert drawn
+    for line in drawn:
+        assert len(line.rstrip()) <= width
+        assert "1234/20000 0:00:0" in line
+        assert "prepar" in line

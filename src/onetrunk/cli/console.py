@@ -45,6 +45,24 @@ def wrote(what: object) -> None:
     say("wrote", "bold green", what)
 
 
+BAR, NUMBERS = 12, 24
+"""Columns of a terminal for the bar, and for count, time, ETA and the gaps between them."""
+
+
+class _Note(rich_progress.ProgressColumn):
+    """The note, in what is left of a line: the numbers matter more."""
+
+    max_refresh = 0.1
+
+    def render(self, task: rich_progress.Task) -> Text:
+        """Cut to the line."""
+        count = 2 * len(f"{task.total or 0:.0f}")
+        left = console.width - BAR - NUMBERS - count - len(task.description)
+        note = Text(printable(str(task.fields["note"])), no_wrap=True)
+        note.truncate(max(left, 0), overflow="ellipsis")
+        return note
+
+
 def progress_bar(period: float = 30.0) -> rich_progress.Progress:
     """A bar with count, elapsed time and ETA, and a free text ``note`` field after it.
 
@@ -53,12 +71,12 @@ def progress_bar(period: float = 30.0) -> rich_progress.Progress:
     """
     return rich_progress.Progress(
         rich_progress.TextColumn("{task.description}", style="bold", markup=False),
-        rich_progress.BarColumn(bar_width=24),
+        rich_progress.BarColumn(bar_width=BAR),
         rich_progress.MofNCompleteColumn(),
         rich_progress.TimeElapsedColumn(),
         rich_progress.TextColumn("ETA"),
         rich_progress.TimeRemainingColumn(),
-        rich_progress.TextColumn("{task.fields[note]}", markup=False),
+        _Note(),
         console=console,
         speed_estimate_period=period,
     )
