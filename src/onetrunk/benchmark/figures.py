@@ -81,8 +81,10 @@ def plot_curves(
             at = np.array([rows for rows, _ in points]) * 1.02 ** (i - middle)
             means = np.array([interval.mean for _, interval in points])
             highs = [i.mean if i.high is None else i.high for _, i in points]
+            reach = np.array(highs) - means
+            within = np.minimum(reach, means), np.minimum(reach, 100 - means)  # scores end there
             axis.errorbar(
-                at, means, np.array(highs) - means, color=COLOURS[i % len(COLOURS)],
+                at, means, within, color=COLOURS[i % len(COLOURS)],
                 linestyle="-" if i < len(COLOURS) else "--", linewidth=1.2, elinewidth=0.8,
                 capsize=2, marker="o", markersize=3.5, label=name,
             )  # fmt: skip

@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator
 
 from onetrunk.prefinetuning.conflict import layer_names
 from onetrunk.prefinetuning.log import StepRecord
 
-COLOURS = ("tab:blue", "tab:orange", "tab:green", "tab:red", "tab:purple", "tab:brown")
+# Okabe and Ito's, which people who do not see red or green tell apart, too.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 # The largest number of columns of a heat map. Each shows the mean of some consecutive steps.
 COLUMNS = 60
 # The largest number of heat maps side by side.
@@ -27,10 +29,13 @@ def plot_losses(records: Sequence[StepRecord], path: Path, title: str) -> None:
     for axis, family, colour in zip(axes, families, COLOURS, strict=False):
         losses = np.array([record.losses[family] for record in records])
         window = max(1, len(losses) // 20)
+        first, last = losses[:window].mean(), losses[-window:].mean()
         smooth = np.convolve(losses, np.ones(window) / window, mode="valid")
         axis.plot(steps, losses, color=colour, alpha=0.25, linewidth=0.8)
-        axis.plot(steps[window - 1 :], smooth, color=colour, label=f"mean of {window} steps")
-        axis.set(xlabel="step", ylabel="loss", title=f"{family} loss", ylim=(0, None))
+        axis.plot(steps[window - 1 :], smooth, color=colour, label=f"mean of {counted(window)}")
+        axis.set(xlabel="step", ylabel="loss", ylim=(0, None), xlim=(0.5, len(losses) + 0.5))
+        axis.set_title(f"{family}: loss from {first:.2f} to {last:.2f}")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axis.grid(alpha=0.3)
         axis.legend()
     figure.suptitle(title)
@@ -98,7 +103,9 @@ def _draw(runs: Mapping[str, Sequence[StepRecord]], path: Path, title: str, norm
         axis.set_visible(True)
         image = _heat_map(axis, *bins[pair, name], limit)
         first, second = pair.split("|")
-        axis.set_title(f"{name}  cos(g {first}, g {second})".strip(), fontsize=10)
+        opposed = 100 * np.mean([np.array(r.cosines[pair]) < 0 for r in runs[name]])
+        finding = f"{first} and {second} pull apart in {opposed:.0f} % of steps and layers"
+        axis.set_title(f"{name}: {finding}" if name else finding, fontsize=9 if name else 10)
         axes[row, 0].set_yticks(range(depth), layer_names(depth))
         if norms:
             axes[row, -1].set_visible(True)
@@ -107,7 +114,7 @@ def _draw(runs: Mapping[str, Sequence[StepRecord]], path: Path, title: str, norm
         image, ax=axes[:, :columns], pad=0.02, shrink=min(1, 2 / rows),
         extend="both" if sizes.max() > limit else "neither",
     )  # fmt: skip
-    bar.set_label(f"mean cosine, scale ± {limit:.2g}")
+    bar.set_label(f"mean cosine of gradients, scale ± {limit:.2g}")
     figure.suptitle(title)
     save_figure(figure, path)
 
@@ -118,7 +125,8 @@ def _heat_map(axis: Any, means: np.ndarray, edges: np.ndarray, limit: float) -> 
         edges, np.arange(len(means) + 1) - 0.5, means, cmap="RdBu", vmin=-limit, vmax=limit
     )
     width = (edges[-1] - edges[0]) / (len(edges) - 1)
-    axis.set_xlabel("step" if width <= 1 else f"step (means of about {width:.0f})")
+    axis.set_xlabel("step" if width <= 1 else f"step (means of about {counted(round(width))})")
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     return image
 
 
@@ -131,10 +139,16 @@ def _norms(axis: Any, records: Sequence[StepRecord], pair: str) -> None:
         axis.plot(middle, layers, color=colour, marker="o", markersize=4, label=family)
         axis.fill_betweenx(layers, low, high, color=colour, alpha=0.15, linewidth=0)
     axis.set_xscale("log")
+    axis.xaxis.set_major_locator(LogLocator(numticks=4))
     axis.set(xlabel="median, 10 to 90 % of the steps")
     axis.set_title("gradient norms", fontsize=10)
     axis.grid(alpha=0.3)
     axis.legend(fontsize=8)
+
+
+def counted(steps: int) -> str:
+    """``1 step``, ``15 steps``."""
+    return f"{steps:,} step{'s' * (steps != 1)}"
 
 
 def save_figure(figure: Figure, path: Path) -> None:

@@ -17,7 +17,7 @@ from onetrunk.prefinetuning.events import EVENTS, Events, require_tensorboard
 from onetrunk.prefinetuning.interrupt import asked_to_stop
 from onetrunk.prefinetuning.log import LOG, Log, StepRecord, read_log, write_log
 from onetrunk.prefinetuning.loop import Trainer
-from onetrunk.prefinetuning.plot import plot_conflict, plot_losses
+from onetrunk.prefinetuning.plot import counted, plot_conflict, plot_losses
 from onetrunk.prefinetuning.resume import WorkFolder
 from onetrunk.processes import Processes
 from onetrunk.progress import Progress, silent
@@ -213,7 +213,7 @@ def _write(
         if (work.folder / EVENTS).exists():
             shutil.copytree(work.folder / EVENTS, folder / EVENTS)
         if records:
-            title = f"{trainer.recipe.strategy}, {len(records)} steps"
+            title = f"{trainer.recipe.strategy}, {counted(len(records))}"
             plot_losses(records, folder / LOSSES, title)
             if records[0].cosines:
                 plot_conflict(records, folder / CONFLICT, title)
