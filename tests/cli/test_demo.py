@@ -54,8 +54,8 @@ def test_commands_are_printed_as_typed_and_a_table_ends_it(run, tmp_path, monkey
         out.mkdir(exist_ok=True)
         return 0
 
-    scores = {(strategy, app): 60.0 for strategy in demo.STRATEGIES for app in demo.APPS}
-    scores["tpl", "spam"] = 72.25
+    scores = {(strategy, app): [60.0] * 3 for strategy in demo.STRATEGIES for app in demo.APPS}
+    scores["tpl", "spam"] = [72.25, 70.0, 74.5]
     monkeypatch.setattr(demo, "run", pretend)
     monkeypatch.setattr(demo, "read_scores", lambda out: scores)
     result = run("demo", "--out", out)
@@ -63,10 +63,10 @@ def test_commands_are_printed_as_typed_and_a_table_ends_it(run, tmp_path, monkey
     assert [line for line in result.out.splitlines() if line.startswith("$ ")] == [
         f"$ {shlex.join(command)}" for command in commands
     ]
-    assert len(commands) == 14
+    assert len(commands) == 30
     spam = next(line for line in result.out.splitlines() if "spam " in line and "+" in line)
     assert [cell.strip() for cell in spam.strip("│ ").split("│")] == [
-        *("spam", "linear", "accuracy", "60.0", "72.2", "+12.2"),
+        *("spam", "linear", "accuracy", "60.0 (60 to 60)", "72.2 (70 to 74)", "+12.2"),
     ]
     assert (out / "scores.png").exists()
 

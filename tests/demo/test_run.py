@@ -23,7 +23,7 @@ def all_commands(*arguments, **options):
 def test_every_command_is_one_that_the_command_line_takes(tmp_path):
     verbs = typer.main.get_command(cli.app).commands
     commands = all_commands(tmp_path, seed=3, overwrite=True)
-    assert len(commands) == 1 + 2 + 8 + 1 + 2
+    assert len(commands) == 1 + 2 + 8 + 1 + 2 + 16
     for name, verb, *arguments in commands:
         assert name == "onetrunk"
         with verbs[verb].make_context(verb, list(arguments)) as context:
@@ -43,10 +43,11 @@ def test_all_is_written_below_out(tmp_path):
 def test_overwrite_and_seed_are_passed_on(tmp_path):
     for command in all_commands(tmp_path):
         assert "--overwrite" not in command
-        assert "--seed" not in command
+        assert ("--seed" in command) == ("-draw-" in command[-1])
     for command in all_commands(tmp_path, seed=5, overwrite=True):
         assert ("--overwrite" in command) == (command[1] != "predict")
-        assert ("--seed" in command) == (command[1] == "demo")
+        draws_rows = "-draw-" in " ".join(command)
+        assert ("--seed" in command) == (command[1] == "demo" or draws_rows)
 
 
 def test_a_command_runs_and_its_code_is_returned(capfd):
@@ -84,12 +85,13 @@ def test_scores_are_read_and_drawn(tmp_path):
     expected = {}
     for i, strategy in enumerate(demo.STRATEGIES):
         for j, (app, (family, _)) in enumerate(demo.APPS.items()):
-            folder = tmp_path / "apps" / strategy / app
-            folder.mkdir(parents=True)
-            score = 50.0 + 10 * i + j
-            expected[strategy, app] = score
-            test = {"f1" if family == "ner" else "accuracy": score, "rows": 400}
-            (folder / "app.json").write_text(json.dumps({"test": test}))
+            for draw in demo.DRAWS:
+                folder = tmp_path / "apps" / (f"{strategy}-draw-{draw}" if draw else strategy) / app
+                folder.mkdir(parents=True)
+                score = 50.0 + 10 * i + j + draw
+                expected.setdefault((strategy, app), []).append(score)
+                test = {"f1" if family == "ner" else "accuracy": score, "rows": 400}
+                (folder / "app.json").write_text(json.dumps({"test": test}))
     scores = demo.read_scores(tmp_path)
     assert scores == expected
     demo.plot_scores(scores, tmp_path / "scores.png")

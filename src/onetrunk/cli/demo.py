@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import time
 from pathlib import Path
+from statistics import mean
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -87,9 +88,10 @@ def _write_corpus(folder: Path, seed: int, overwrite: bool) -> None:
 def _table(scores: Scores) -> Table:
     from rich.table import Table
 
-    from onetrunk.demo.run import APPS, ROWS, STRATEGIES
+    from onetrunk.demo.run import APPS, DRAWS, ROWS, STRATEGIES
 
-    table = Table(title=f"Test scores of apps trained on {ROWS} rows (1 seed)")
+    of_draws = f"mean (lowest to highest) of {len(DRAWS)} draws"
+    table = Table(title=f"Test scores of apps trained on {ROWS} rows: {of_draws}")
     for column in ("app", "adapter", "metric"):
         table.add_column(column)
     for column in (*STRATEGIES, "tpl - none"):
@@ -97,5 +99,10 @@ def _table(scores: Scores) -> Table:
     for app, (family, adapter) in APPS.items():
         none, tpl = (scores[strategy, app] for strategy in STRATEGIES)
         metric = "entity F1" if family == "ner" else "accuracy"
-        table.add_row(app, adapter, metric, f"{none:.1f}", f"{tpl:.1f}", f"{tpl - none:+.1f}")
+        gain = f"{mean(tpl) - mean(none):+.1f}"
+        table.add_row(app, adapter, metric, _spread(none), _spread(tpl), gain)
     return table
+
+
+def _spread(draws: list[float]) -> str:
+    return f"{mean(draws):.1f} ({min(draws):.0f} to {max(draws):.0f})"

@@ -6,10 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from statistics import mean
 
 from matplotlib.figure import Figure
 
 from onetrunk.errors import UserError
+from onetrunk.prefinetuning.plot import COLOURS
 from onetrunk.storage import read_json
 
 # Both kinds of app in both families: a LoRA with a head, and a linear head alone.
@@ -22,6 +24,8 @@ APPS = {
 STRATEGIES = ("none", "tpl")
 ROWS = 64
 """Labelled rows that each app is trained on."""
+DRAWS = (0, 1, 2)
+"""Seeds that draw these rows. Apps of the first draw are run and exported, the others scored."""
 MESSAGES = (
     "Dinner with Priya Nair next Tuesday at half past seven, the usual place on Mill Lane?",
     "your FastShip parcel JD0146000021 is waiting, call 020 7946 0182 to rebook",
@@ -38,7 +42,8 @@ _NEEDED = {
 }
 
 Command = tuple[str, ...]
-Scores = dict[tuple[str, str], float]
+Scores = dict[tuple[str, str], list[float]]
+"""By strategy and app: the test score of each draw, in percent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +75,14 @@ def steps(out: Path, seed: int = 0, overwrite: bool = False) -> Iterator[Step]:
     def file(app: str, split: str) -> Path:
         return corpus / APPS[app][0] / app / f"{split}.parquet"
 
-    def adapt(strategy: str, app: str) -> Command:
+    def adapt(strategy: str, app: str, draw: int) -> Command:
         family, adapter = APPS[app]
+        seeded = ("--seed", draw) if draw else ()
         return onetrunk(
             *("adapt", out / strategy, "--family", family, "--adapter", adapter),
             *("--train", file(app, "train"), "--validation", file(app, "validation")),
-            *("--test", file(app, "test"), "--rows", ROWS, "--out", out / "apps" / strategy / app),
+            *("--test", file(app, "test"), "--rows", ROWS, *seeded),
+            *("--out", _folder(out, strategy, app, draw)),
         )
 
     def predict(*apps: str, messages: tuple[str, ...]) -> Command:
@@ -98,7 +105,7 @@ def steps(out: Path, seed: int = 0, overwrite: bool = False) -> Iterator[Step]:
     )
     yield Step(
         f"2. adapt four apps from {ROWS} rows each",
-        tuple(adapt(strategy, app) for strategy in STRATEGIES for app in APPS),
+        tuple(adapt(strategy, app, 0) for strategy in STRATEGIES for app in APPS),
     )
     apps = [str(out / "apps" / "tpl" / app) for app in APPS]
     yield Step(
@@ -111,6 +118,19 @@ def steps(out: Path, seed: int = 0, overwrite: bool = False) -> Iterator[Step]:
         "and as a bundle for a device: 8-bit weights, no PyTorch",
         (onetrunk(*export, *checks), predict(bundle, messages=MESSAGES[:2])),
     )
+    yield Step(
+        f"4. how much depends on which {ROWS} rows: the apps again, from other ones",
+        tuple(
+            adapt(strategy, app, draw)
+            for draw in DRAWS[1:]
+            for strategy in STRATEGIES
+            for app in APPS
+        ),
+    )
+
+
+def _folder(out: Path, strategy: str, app: str, draw: int) -> Path:
+    return out / "apps" / (f"{strategy}-draw-{draw}" if draw else strategy) / app
 
 
 def run(command: Command) -> int:
@@ -129,29 +149,45 @@ def run(command: Command) -> int:
 
 
 def read_scores(out: Path) -> Scores:
-    """Return the test score of each app, ``scores[strategy, app]``, in percent."""
-    scores = {}
+    """Return the test scores of the apps."""
+    scores: Scores = {}
     for strategy in STRATEGIES:
         for app, (family, _) in APPS.items():
-            record = read_json(out / "apps" / strategy / app / "app.json", "an app")
-            scores[strategy, app] = float(record["test"]["f1" if family == "ner" else "accuracy"])
+            metric = "f1" if family == "ner" else "accuracy"
+            records = [
+                read_json(_folder(out, strategy, app, draw) / "app.json", "an app")
+                for draw in DRAWS
+            ]
+            scores[strategy, app] = [float(record["test"][metric]) for record in records]
     return scores
 
 
-def plot_scores(scores: Mapping[tuple[str, str], float], path: Path) -> None:
-    """Draw the scores of the apps as bars, one colour per strategy, into an image file."""
+def plot_scores(scores: Mapping[tuple[str, str], list[float]], path: Path) -> None:
+    """Draw the mean scores of the apps as bars, one colour per strategy, into an image file; a line
+    on each bar goes from the lowest to the highest draw."""
     figure = Figure(figsize=(6.4, 3.6), layout="constrained")
     axes = figure.subplots()
-    for i, (strategy, colour) in enumerate(zip(STRATEGIES, ("0.7", "tab:blue"), strict=True)):
-        heights = [scores[strategy, app] for app in APPS]
+    means = {of_app: mean(draws) for of_app, draws in scores.items()}
+    for i, (strategy, colour) in enumerate(zip(STRATEGIES, ("0.75", COLOURS[0]), strict=True)):
+        heights = [means[strategy, app] for app in APPS]
+        reach = [
+            (means[strategy, app] - min(draws), max(draws) - means[strategy, app])
+            for app in APPS
+            for draws in [scores[strategy, app]]
+        ]
         places = [place + 0.4 * i for place in range(len(APPS))]
-        bars = axes.bar(places, heights, width=0.38, color=colour, label=strategy)
-        axes.bar_label(bars, fmt="%.0f", fontsize=8)
+        bars = axes.bar(
+            places, heights, width=0.38, color=colour, label=strategy, ecolor="0.2", capsize=3,
+            yerr=list(zip(*reach, strict=True)),
+        )  # fmt: skip
+        axes.bar_label(bars, fmt="%.0f", fontsize=8, label_type="center")
     names = [f"{app}\n{family}, {adapter}" for app, (family, adapter) in APPS.items()]
     axes.set_xticks([place + 0.2 for place in range(len(APPS))], names)
-    axes.set(
-        title=f"Four phone apps, {ROWS} labelled rows each", ylabel="test score", ylim=(0, 105)
-    )
+    gains = [means["tpl", app] - means["none", app] for app in APPS]
+    finding = f"pre-finetuning is worth {mean(gains):+.1f} points on average"
+    axes.set_title(f"Four phone apps from {ROWS} labelled rows each: {finding}", fontsize=10)
+    axes.set(ylabel=f"test score, mean of {len(DRAWS)} draws", ylim=(0, 105))
+    axes.set_yticks(range(0, 101, 20))
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(title="pre-finetuning", loc="upper left", ncols=2)
+    figure.legend(title="pre-finetuning", loc="outside lower center", ncols=2, frameon=False)
     figure.savefig(path, dpi=120)
