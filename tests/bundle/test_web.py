@@ -215,7 +215,7 @@ def test_apps_say_their_decoder_or_are_read_by_their_family(
     (found,) = node(PREDICT, tmp_path / "b", texts=["call mum"])
     assert found["apps"]["mine"] == found["apps"]["stars"]
     old = Path(__file__).parents[1] / "fixtures" / "format-0.1"
-    wanted = json.loads((old / "predictions.json").read_text())["runtime"]
+    wanted = json.loads((old / "predictions.json").read_text())["runtime"][:-1]  # "" comes last
     got = node(PREDICT, old / "bundle", texts=[result["text"] for result in wanted])
     assert alike(got, wanted, 1e-3)
 
