@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ def app(tiny_backbone: Backbone) -> App:
 def brute_force(answers: list[tuple[float, bool]], wanted: float) -> float | None:
     """The lowest of all thresholds that could matter."""
     levels = sorted({p for p, _ in answers})
-    tried = [0.0, *((low + high) / 2 for low, high in zip(levels, levels[1:], strict=False))]
+    tried = [0.0, *((low + high) / 2 for low, high in pairwise(levels))]
     for threshold in tried:
         given = [right for p, right in answers if p >= threshold]
         if given and 100 * sum(given) / len(given) >= wanted:
@@ -54,10 +55,8 @@ def test_the_lowest_threshold_is_that_of_brute_force() -> None:
     reached = 0
     for _ in range(400):
         # Few different probabilities, so that many are equal.
-        answers = [
-            (p, draw.random() < p)
-            for p in (draw.randint(1, 15) / 16 for _ in range(draw.randint(0, 25)))
-        ]
+        levels = [draw.randint(1, 15) / 16 for _ in range(draw.randint(0, 25))]
+        answers = [(p, draw.random() < p) for p in levels]
         cuts = thresholds(answers)
         assert [cut.none_below for cut in cuts] == sorted({cut.none_below for cut in cuts})
         for wanted in (1, 50, 80, 95, 100):
@@ -179,10 +178,8 @@ def test_what_is_refused(tiny_backbone: Backbone) -> None:
         with pytest.raises(UserError, match=hint):
             Abstention(None, wanted)  # type: ignore[arg-type]
     wrong = [LabelledText(row.text, ("b" if row.labels != ("b",) else "c",)) for row in TRAIN]
-    with pytest.raises(
-        UserError, match=r"no threshold has 100 % .* the best has .* none_below 0\."
-    ):
-        adapt(tiny_backbone, "tc", TRAIN, wrong[:3] + HELD_OUT[:0] + wrong, wanted_precision=100)
+    with pytest.raises(UserError, match=r"no threshold has 100 % .* best has .* none_below 0\."):
+        adapt(tiny_backbone, "tc", TRAIN, wrong, wanted_precision=100)
     blank = [LabelledText(" ", ("c",))]
     with pytest.raises(UserError, match="answers none of the validation rows"):
         adapt(tiny_backbone, "tc", TRAIN, blank, wanted_precision=50)

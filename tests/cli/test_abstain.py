@@ -67,9 +67,8 @@ def test_what_predict_shows(adapt: Any, run: Run, corpora: Path) -> None:
     assert set(answers[0]["probabilities"]) == {"call", "play"}
     assert run("predict", app, "--input", texts, "--out", corpora / "out.csv").code == 0
     rows = [*csv.DictReader((corpora / "out.csv").open(newline=""))]
-    assert [(row["app"], row["app.probability"], row["error"]) for row in rows] == [
-        ("", "", "")
-    ] * 2
+    cells = [row[name] for row in rows for name in ("app", "app.probability", "error")]
+    assert cells == [""] * 6
     assert run("predict", app, "--input", texts, "--out", corpora / "out.parquet").code == 0
     columns = pq.read_table(corpora / "out.parquet")
     assert columns["app"].to_pylist() == columns["app.probability"].to_pylist() == [None, None]

@@ -209,6 +209,8 @@ def _choices(app: App) -> str:
 
 def _abstention(app: App) -> str:
     said = f"answers less probable than {app.none_below:.4g} are not given"
+    if not app.none_below:
+        said = "every answer is given"
     if chosen := app.record.get("abstention"):
         share = chosen["given"] / chosen["of"]
         said += (
