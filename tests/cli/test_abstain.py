@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -25,21 +26,31 @@ def adapt(run: Run, corpora: Path, tiny_encoder_folder: Any) -> Callable[..., An
 
 
 def test_a_threshold_is_set_or_chosen(adapt: Any, run: Run, corpora: Path) -> None:
-    validation = ("--validation", corpora / "tc/app/test.parquet")
+    rows = pq.read_table(corpora / "tc/app/test.parquet").to_pylist()
+    swapped = {"call": "play", "play": "call"}
+    for row in rows[::4]:
+        row["label"] = swapped[row["label"]]
+    pq.write_table(pa.Table.from_pylist(rows), corpora / "validation.parquet")
+    validation = ("--validation", corpora / "validation.parquet")
     record = corpora / "app/app.json"
     named = adapt("--none-below", 0.7)
     assert named.code == 0, named.err
     assert "answers less probable than 0.7 are not given" in named.err
     assert json.loads(record.read_text())["none_below"] == 0.7
-    chosen = adapt("--precision-wanted", 90, *validation)
+    chosen = adapt("--precision-wanted", 80, *validation)
     assert chosen.code == 0, chosen.err
     written = json.loads(record.read_text())
     said = written["abstention"]
-    assert (said["wanted_precision"], said["what"], said["of"]) == (90, "rows", 12)
+    assert (said["wanted_precision"], said["what"], said["of"]) == (80, "rows", 12)
     words = " ".join(chosen.err.split())
     assert f"answers less probable than {written['none_below']:.4g} are not given" in words
     assert f"{said['precision']:.1f} % are right" in words
     assert f"{said['given'] / 12:.1%} of the 12 rows are given" in words
+    assert said["given"] < 12
+    all_given = adapt("--precision-wanted", 1, *validation)
+    assert "every answer is given: of those given" in " ".join(all_given.err.split())
+    written = json.loads(record.read_text())
+    assert (written["none_below"], written["abstention"]["given"]) == (0, 12)
     refused = {
         ("--precision-wanted", 95): "on validation rows, and there are none",
         ("--none-below", 70): "did you mean 0.7?",
