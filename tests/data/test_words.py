@@ -87,3 +87,6 @@ def test_blank_texts() -> None:
         assert not is_blank(f"{text}.{text}")
     for text in ("a", "\u0301", "\ud800", "\ufffd", "\ue000", "😀"):
         assert not is_blank(text), repr(text)
+    start = time.perf_counter()
+    assert not is_blank(" \u200b\ufe0f" * 60_000 + "a")
+    assert time.perf_counter() - start < 1

@@ -43,7 +43,7 @@ _RUN = regex.compile(rf"(?V1){_LETTERS}|{_OTHER}")
 _PAIR = regex.compile(rf"(?V1){_LETTER}{{2}}")
 _HIDDEN = regex.compile(_INVISIBLE)
 # Variation selectors and fillers, too, show nothing where they stand alone.
-_BLANK = regex.compile(rf"(?:{_INVISIBLE}|\p{{Default_Ignorable_Code_Point}})*")
+_BLANK = regex.compile(rf"(?V1)[{_INVISIBLE}\p{{Default_Ignorable_Code_Point}}]*")
 
 
 def words_of(text: str) -> list[Span]:
