@@ -5,7 +5,7 @@ Logits are ``(u, C)`` float32: one row for each unit of a text. A unit is a word
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,8 @@ import numpy as np
 from onetrunk.data.iob import entities
 from onetrunk.data.rows import Entity, Span
 from onetrunk.data.units import in_characters
+from onetrunk.data.words import is_blank
+from onetrunk.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,8 @@ class Labelled:
 
     labels: tuple[str, ...]
     probabilities: dict[str, float]
+    abstained: bool = False
+    """Whether no label is given because none is sure enough, or because the text is empty."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,8 @@ class Decoder:
     blend: Callable[[np.ndarray, np.ndarray, float], np.ndarray] | None = None
     """``(logits, votes, share) -> logits (U, C)``, in which the votes of labelled neighbours have
     ``share`` and the head's answer has the rest. None: such apps have no neighbours."""
+    abstains: bool = True
+    """Whether its answers have probabilities, so that :func:`abstain` can leave some out."""
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -153,12 +159,39 @@ def render_labels(text: str, prediction: Labelled) -> dict[str, Any]:
     return {
         "labels": list(prediction.labels),
         "probabilities": {label: round(p, 4) for label, p in ranked},
+        **({"abstained": True} if prediction.abstained else {}),
     }
 
 
 def render_rating(text: str, prediction: float) -> dict[str, Any]:
     """The value."""
     return {"value": round(prediction, 4)}
+
+
+def abstain(decoder: str | None, text: str, prediction: Any, none_below: float | None) -> Any:
+    """A prediction without the answers that are less probable than ``none_below``, and without any
+    label if the text is empty; the probabilities stay. ``decoder`` is the app's."""
+    least = none_below or 0.0
+    if isinstance(prediction, Entities):
+        scored = zip(prediction.entities, prediction.scores, strict=True)
+        sure = [(entity, score) for entity, score in scored if score >= least]
+        return Entities([entity for entity, _ in sure], [score for _, score in sure])
+    if isinstance(prediction, Labelled):
+        is_empty, of_labels = is_blank(text), prediction.probabilities
+        labels = () if is_empty else prediction.labels
+        labels = tuple(label for label in labels if of_labels[label] >= least)
+        # That no label applies is an answer, too, if there may be any number of them.
+        abstained = is_empty or (decoder == "tc" and not labels)
+        return replace(prediction, labels=labels, abstained=abstained)
+    return prediction
+
+
+def check_none_below(value: Any, where: str = "") -> None:
+    """Raise :class:`UserError` unless it is None or a number from 0 to 1."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if value is not None and not (is_number and 0 <= value <= 1):
+        meant = f"; did you mean {value / 100:g}?" if is_number and 1 < value <= 100 else ""
+        raise UserError(f"{where}none_below is {value!r}, not a number from 0 to 1{meant}")
 
 
 def blend_label(logits: np.ndarray, votes: np.ndarray, share: float) -> np.ndarray:
@@ -182,6 +215,6 @@ DECODERS: Mapping[str, Decoder] = {
     "nested-ner": Decoder(True, lambda labels: 3 * len(labels), decode_nested, render_entities),
     "tc": Decoder(False, len, decode_label, render_labels, blend_label),
     "multi-label": Decoder(False, len, decode_labels, render_labels, blend_labels),
-    "rating": Decoder(False, lambda labels: 1, decode_rating, render_rating, blend_rating),
+    "rating": Decoder(False, lambda labels: 1, decode_rating, render_rating, blend_rating, False),
 }
 """All decoders, each by the name of the built-in family that uses it."""

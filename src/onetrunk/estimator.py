@@ -225,7 +225,9 @@ class TextEstimator(BaseEstimator):  # type: ignore[misc]
         return self.app_
 
     def _predictions(self, app: App, rows: Sequence[Any]) -> list[Any]:
-        return Engine(self._backbone(), {"app": app}).predict_examples("app", rows)
+        # A classifier in scikit-learn's sense answers every row.
+        engine, abstaining = Engine(self._backbone(), {"app": app}), self.family != "tc"
+        return engine.predict_examples("app", rows, abstaining=abstaining)
 
     def _family(self) -> Family[Any, Any]:
         family = family_named(self.family)

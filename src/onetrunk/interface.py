@@ -28,8 +28,9 @@ class Model(Protocol):
 
         One text gives one result, a list gives a list. A result holds ``text`` and, under ``apps``,
         the answer of each app: ``entities`` with character offsets, ``labels`` with
-        ``probabilities``, or a ``value``. Raises :class:`UserError` for an unknown app, and for
-        anything that is neither a text nor a list of texts.
+        ``probabilities``, or a ``value``. An app that is not sure enough, and one that is asked for
+        labels of an empty text, gives no label and says ``abstained``. Raises :class:`UserError`
+        for an unknown app, and for anything that is neither a text nor a list of texts.
         """
 
     def stream(

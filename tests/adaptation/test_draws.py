@@ -94,6 +94,6 @@ def test_a_draw_that_leaves_one_label() -> None:
 
 
 def test_numbers_of_numpy_are_numbers() -> None:
-    settings, draw = split_options({"rank": np.int64(4), "rows": np.int32(20), "fraction": None})
+    settings, draw, _ = split_options({"rank": np.int64(4), "rows": np.int32(20), "fraction": None})
     assert (settings.rank, draw.rows) == (4, 20)
     assert type(settings.rank) is type(draw.rows) is int

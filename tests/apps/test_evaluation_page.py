@@ -223,3 +223,29 @@ def test_confidence_is_that_of_the_least_certain_part() -> None:
         family("multi-label"), ["a", "b"], labelled, [Labelled(("a",), {"a": 0.9, "b": 0.3})]
     )
     assert several.results[0].confidence == pytest.approx(0.7)
+
+
+def test_rows_without_an_answer_are_not_right(tmp_path: Path) -> None:
+    rows = [LabelledText("x", ("a",)), LabelledText("y", ("b",)), LabelledText("", ("a",))]
+    answers = [
+        Labelled(("a",), {"a": 0.9, "b": 0.1}),
+        Labelled((), {"a": 0.4, "b": 0.6}, abstained=True),
+        Labelled((), {"a": 0.7, "b": 0.3}, abstained=True),
+    ]
+    evaluation = evaluation_of(family("tc"), ["a", "b"], rows, answers)
+    scores = evaluation.scores
+    assert scores["accuracy"] == scores["answered"] == pytest.approx(100 / 3)
+    assert scores["accuracy_answered"] == 100
+    assert evaluation.confusion == [("a", "a", 1), ("b", "", 1), ("a", "", 1)]
+    assert "accuracy_answered 100.0" in str(evaluation)
+    evaluation.save(tmp_path / "out")
+    whole = json.loads((tmp_path / "out/evaluation.json").read_text())
+    assert [row["right"] for row in whole["results"]] == [True, False, False]
+    assert [row.get("abstained") for row in whole["results"]] == [None, True, True]
+    # Even where no label is right: the app did not say so.
+    several = [LabelledText("x", ("a",)), LabelledText(" ", ())]
+    of_several = evaluation_of(family("multi-label"), ["a", "b"], several, answers[::2])
+    assert (of_several.scores["accuracy"], of_several.scores["answered"]) == (50, 50)
+    assert [wrong.row for wrong in of_several.errors] == [2]
+    nothing = evaluation_of(family("tc"), ["a", "b"], rows[1:], answers[1:])
+    assert nothing.scores["accuracy_answered"] == nothing.scores["answered"] == 0

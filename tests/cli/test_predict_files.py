@@ -150,7 +150,8 @@ def test_csv_keeps_its_columns(run: Run, tmp_path: Path) -> None:
     for row, line in zip(written, rows, strict=True):
         assert (row["id"], row["text"], row["note"]) == (line["id"], line["text"], line["note"])
         assert json.loads(row["calendar"]) == line["apps"]["calendar"]["entities"]
-        assert row["intent"] == line["apps"]["intent"]["labels"][0]
+        (label,) = line["apps"]["intent"]["labels"] or [""]  # "": an empty text has none
+        assert (row["intent"], bool(row["intent.probability"])) == (label, bool(label))
         assert row["error"] == ""
     assert run("predict", BUNDLE, "--input", table, "--out", tmp_path / "folder").code == 0
     folder = tmp_path / "folder" / "texts.csv"

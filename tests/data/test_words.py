@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onetrunk.data.words import inside_word, runs_of, visible, words_of
+from onetrunk.data.words import inside_word, is_blank, runs_of, visible, words_of
 
 texts = st.text(st.sampled_from("aB1_.,:/-&@#'+! \t\u0301日\u200b\u00ad\ufffd😀👍🏽"), max_size=40)
 
@@ -71,3 +71,22 @@ def test_time_is_linear_in_the_text(part: str) -> None:
     visible(f"x{text}x", 0, len(text) + 2)
     visible(text, 0, len(text))
     assert time.perf_counter() - start < 5
+
+
+def test_blank_texts() -> None:
+    for text in (
+        "",
+        " \t\n",
+        "\u00a0\u3000",
+        "\x00\x1f\x85",
+        "\u200b\u200d\ufeff",
+        "\ufe0f",
+        "\u3164",
+    ):
+        assert is_blank(text), repr(text)
+        assert not is_blank(f"{text}.{text}")
+    for text in ("a", "\u0301", "\ud800", "\ufffd", "\ue000", "😀"):
+        assert not is_blank(text), repr(text)
+    start = time.perf_counter()
+    assert not is_blank(" \u200b\ufe0f" * 60_000 + "a")
+    assert time.perf_counter() - start < 1

@@ -121,12 +121,17 @@ export class Bundle {
     if (neighbours && !decoder.blend) {
       throw new BundleError(`${where} is damaged: neighbours with decoder ${decoderName}`);
     }
+    const noneBelow = app.none_below ?? 0;
+    if (!(noneBelow >= 0 && noneBelow <= 1)) {
+      throw new BundleError(`${where}: none_below is ${noneBelow}, not a number from 0 to 1`);
+    }
     this.checkLora(tensors, where);
     return {
       name,
       family: app.family,
       decoder,
       labels: app.labels,
+      noneBelow,
       reads: app.reads,
       maxLength: Math.min(app.max_length, this.maxLength),
       weight: weight.data,

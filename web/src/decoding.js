@@ -3,13 +3,16 @@
  * (`units.js`), or a window of a whole text.
  */
 
+import { isBlank } from "./words.js";
+
 /**
  * All decoders, each by the name of the built-in family that uses it:
  *
  * - `perWord`: whether units are words, read at their first token, or whole, pooled windows;
  * - `classes(labels)`: the number of a head's outputs for a number of labels;
- * - `answer({ rows, labels, text, spans })`: the `Answer` of `index.d.ts` for one text. `spans[i]`
- *   are the characters of the unit that row i belongs to; those of whole texts do not look at them;
+ * - `answer({ rows, labels, noneBelow, text, spans })`: the `Answer` of `index.d.ts` for one text,
+ *   without what is less probable than `noneBelow`. `spans[i]` are the characters of the unit that
+ *   row i belongs to; those of whole texts do not look at them;
  * - `blend(logits, votes, share)`: logits in which the votes of labelled neighbours have `share`
  *   and the head's answer has the rest. Decoders without it have no neighbours.
  */
@@ -17,25 +20,27 @@ export const DECODERS = {
   ner: {
     perWord: true,
     classes: (labels) => 1 + 2 * labels,
-    answer: ({ rows, labels, text, spans }) => rendered(text, tagged(rows, spans, labels)),
+    answer: (asked) => rendered(asked, tagged(asked.rows, asked.spans, asked.labels)),
   },
   "nested-ner": {
     perWord: true,
     classes: (labels) => 3 * labels,
-    answer: ({ rows, labels, text, spans }) => rendered(text, nested(rows, spans, labels)),
+    answer: (asked) => rendered(asked, nested(asked.rows, asked.spans, asked.labels)),
   },
   tc: {
     perWord: false,
     classes: (labels) => labels,
-    answer: ({ rows, labels }) =>
-      labelled(softmax(mean(rows)), labels, (p, i, all) => i === highest(all)),
+    answer: (asked) => {
+      const answer = labelled(asked, softmax(mean(asked.rows)), (p, i, all) => i === highest(all));
+      return answer.labels.length ? answer : { ...answer, abstained: true };
+    },
     blend: (logits, votes, share) =>
       mixed(softmax(logits), votes, share).map((p) => Math.log(Math.max(p, 1e-9))),
   },
   "multi-label": {
     perWord: false,
     classes: (labels) => labels,
-    answer: ({ rows, labels }) => labelled(mean(rows).map(sigmoid), labels, (p) => p >= 0.5),
+    answer: (asked) => labelled(asked, mean(asked.rows).map(sigmoid), (p) => p >= 0.5),
     blend: (logits, votes, share) =>
       mixed(logits.map(sigmoid), votes, share).map((value) => {
         const p = Math.min(Math.max(value, 1e-6), 1 - 1e-6);
@@ -110,12 +115,16 @@ export function bestValidPath(scores) {
   return path;
 }
 
-function labelled(probabilities, labels, chosen) {
+/** The chosen labels that are probable enough; none if the text shows nothing. */
+function labelled({ labels, noneBelow, text }, probabilities, chosen) {
+  const blank = isBlank(text);
+  const given = (p, i) => !blank && p >= noneBelow && chosen(p, i, probabilities);
   const ranked = labels.map((label, i) => [label, probabilities[i]]);
   ranked.sort((a, b) => b[1] - a[1]);
   return {
-    labels: labels.filter((_, i) => chosen(probabilities[i], i, probabilities)),
+    labels: labels.filter((_, i) => given(probabilities[i], i)),
     probabilities: Object.fromEntries(ranked.map(([label, p]) => [label, rounded(p)])),
+    ...(blank && { abstained: true }),
   };
 }
 
@@ -125,9 +134,11 @@ function rating(rows, labels) {
   return rounded(low + (high - low) * Math.min(1, Math.max(0, share)));
 }
 
-function rendered(text, entities) {
+/** The entities that are probable enough. */
+function rendered({ noneBelow, text }, entities) {
+  const sure = entities.filter(({ score }) => score >= noneBelow);
   return {
-    entities: entities.map(({ start, end, type, score }) => {
+    entities: sure.map(({ start, end, type, score }) => {
       return { start, end, text: text.slice(start, end), type, score: rounded(score) };
     }),
   };

@@ -12,10 +12,13 @@ export interface Entity {
   score: number;
 }
 
-/** The answer of an app that finds entities, of one that labels, or of one that rates. */
+/**
+ * The answer of an app that finds entities, of one that labels, or of one that rates. One that
+ * labels abstains if it is not sure enough (`onetrunk adapt --none-below`), or if the text is empty.
+ */
 export type Answer =
   | { entities: Entity[] }
-  | { labels: string[]; probabilities: Record<string, number> }
+  | { labels: string[]; probabilities: Record<string, number>; abstained?: true }
   | { value: number };
 
 export interface Prediction {

@@ -134,9 +134,9 @@ export class Runtime {
     }
     prepared.forEach(({ spans, parts }, number) => {
       const text = texts[number];
-      for (const { name, decoder, labels } of apps) {
+      for (const { name, decoder, labels, noneBelow } of apps) {
         const rows = parts.flatMap((window) => window.rows.get(name));
-        answers[number][name] = decoder.answer({ rows, labels, text, spans });
+        answers[number][name] = decoder.answer({ rows, labels, noneBelow, text, spans });
       }
     });
   }

@@ -30,6 +30,8 @@ const KINDS = [
 ];
 const RUN = new RegExp(KINDS.join("|"), "vy");
 const INVISIBLE = /[\s\p{Cf}\p{Cc}]/uy;
+// Variation selectors and fillers, too, show nothing where they stand alone.
+const BLANK = /^[\s\p{Cf}\p{Cc}\p{Default_Ignorable_Code_Point}]*$/u;
 const GRAPHEMES = new Intl.Segmenter("en", { granularity: "grapheme" });
 
 /** The spans `[start, end)` of a text's words, in UTF-16 code units. */
@@ -50,6 +52,11 @@ export function wordsOf(text) {
     at = end;
   }
   return spans;
+}
+
+/** Whether a text shows nothing: white space, control and invisible characters at most. */
+export function isBlank(text) {
+  return BLANK.test(text);
 }
 
 /** The end of the grapheme at a position. The segmenter sees a piece of the text at a time: with the

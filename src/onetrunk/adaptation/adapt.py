@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from onetrunk.adaptation.abstention import Abstention
 from onetrunk.adaptation.auto import choose_adapter
 from onetrunk.adaptation.distill import deep_teacher, taught
 from onetrunk.adaptation.draws import Draw, draw_rows
@@ -60,13 +61,17 @@ def adapt(
 
     ``options`` are those of :class:`~onetrunk.adaptation.task.AdaptSettings` (``adapter``, ``k``,
     ``epochs``, ``seed``, ...), and of :class:`~onetrunk.adaptation.draws.Draw` to train on some of
-    the rows (``rows``, ``fraction``, ``shots`` or ``subset``).
+    the rows (``rows``, ``fraction``, ``shots`` or ``subset``). Two are those of
+    :class:`~onetrunk.adaptation.abstention.Abstention`: ``none_below=0.7`` gives no answer that is
+    less probable, and ``wanted_precision=95`` chooses that threshold on the validation rows, so
+    that 95 % of the answers given are right.
 
-    Raises :class:`UserError` for an unknown option, for rows that cannot be read or used, and if
-    there is nothing to learn. What reading changed or found odd is logged as warnings.
+    Raises :class:`UserError` for an unknown option, for rows that cannot be read or used, if there
+    is nothing to learn, and if no threshold reaches the wanted precision. What reading changed or
+    found odd is logged as warnings.
     """
     kind = family_named(family)
-    settings, draw = split_options(options)
+    settings, draw, abstention = split_options(options)
     if auto_seconds is not None and (unlabelled is not None or teacher is not None):
         raise UserError("auto judges by labels, not by a teacher: leave one out")
     if auto_seconds is not None and "adapter" in options:
@@ -78,6 +83,7 @@ def adapt(
     notes = Notes()
     columns = Columns.named(text_column, label_column)
     data, subset = read_data(kind, train, validation, draw, settings.seed, notes, columns)
+    abstention.check(kind, bool(data.validation))
     test_rows = []
     if test is not None:
         test_rows = read_labelled(kind, test, "test", notes, data.labels, columns)
@@ -90,6 +96,7 @@ def adapt(
     tutor = None if teacher is None else _load_teacher(teacher, kind)
     notes.log()
     app = train_app(backbone, kind, data, settings, tutor, auto_seconds, progress)
+    abstention.apply(app, backbone, data.validation)
     if unlabelled is not None:
         app.record["teacher"] = str(teacher or "a LoRA on every layer")
     app.subset = subset
@@ -130,21 +137,22 @@ def train_app(
     return app
 
 
-def split_options(options: Mapping[str, Any]) -> tuple[AdaptSettings, Draw]:
-    """Options by name as settings and a draw. Raises :class:`UserError` for an unknown name."""
-    of_draw = {field.name for field in fields(Draw)}
-    of_settings = {field.name for field in fields(AdaptSettings)}
+def split_options(options: Mapping[str, Any]) -> tuple[AdaptSettings, Draw, Abstention]:
+    """Options by name, by what they are about. Raises :class:`UserError` for an unknown name."""
+    kinds = (AdaptSettings, Draw, Abstention)
+    kind_of = {field.name: kind for kind in kinds for field in fields(kind)}
     for name in options:
-        if name not in of_draw | of_settings:
-            hint = nearest(name, of_draw | of_settings)
-            raise UserError(f"adapt has no option {name!r}; {hint}")
+        if name not in kind_of:
+            raise UserError(f"adapt has no option {name!r}; {nearest(name, kind_of)}")
     # The numbers of numpy, of which searches make grids, are numbers.
     options = {
         name: value.item() if isinstance(value, np.generic) else value
         for name, value in options.items()
     }
-    draw = Draw(**{name: options[name] for name in options.keys() & of_draw})
-    return AdaptSettings(**{name: options[name] for name in options.keys() & of_settings}), draw
+    settings, draw, abstention = (
+        {name: value for name, value in options.items() if kind_of[name] is kind} for kind in kinds
+    )
+    return AdaptSettings(**settings), Draw(**draw), Abstention(**abstention)
 
 
 def read_data(

@@ -18,6 +18,7 @@ from onetrunk.data.notes import Notes
 from onetrunk.data.sampling import save_subset
 from onetrunk.data.sources import Columns
 from onetrunk.data.units import RULE, warn_of_old_units
+from onetrunk.decoding import check_none_below
 from onetrunk.errors import UserError
 from onetrunk.families import family
 from onetrunk.families.base import Family
@@ -70,6 +71,9 @@ class App:
     record: dict[str, Any] = field(default_factory=dict)
     neighbours: Neighbours | None = None
     """Labelled texts whose votes are blended with the head's answer."""
+    none_below: float | None = None
+    """An answer that is less probable, from 0 to 1, is not given. None: all are. Ratings have no
+    probability."""
     backbone: Backbone | None = field(default=None, compare=False)
     """The backbone it was trained on or loaded for; :meth:`evaluate` and :meth:`save` need it."""
     subset: Subset | None = field(default=None, compare=False)
@@ -153,7 +157,9 @@ class App:
         return self.backbone
 
     def check(self, backbone: Backbone, name: str) -> None:
-        """Raise :class:`UserError` unless the app was trained on exactly this backbone."""
+        """Raise :class:`UserError` unless the app was trained on exactly this backbone, and its
+        ``none_below`` is a probability."""
+        check_none_below(self.none_below, f"app {name}: ")
         if self.fingerprint != backbone.fingerprint:
             trained_on = self.record.get("backbone", "another backbone")
             raise UserError(
@@ -199,6 +205,7 @@ def save_app(app: App, backbone: Backbone, folder: Path) -> None:
             "max_length": app.max_length,
             "fingerprint": app.fingerprint,
             **record,
+            "none_below": app.none_below,  # and not that of the record, which may be older
         },
     )
 
@@ -232,6 +239,7 @@ def load_app(folder: Path, backbone: Backbone) -> App:
         fingerprint=record["fingerprint"],
         units=record.get("units", ""),
         record=record,
+        none_below=record.get("none_below"),
         backbone=backbone,
     )
     app.check(backbone, str(folder))

@@ -23,6 +23,7 @@ from onetrunk.apps.windows import Examples, OfUnits
 from onetrunk.data.batching import STREAM_TEXTS, TokenIds, by_tokens, in_turn
 from onetrunk.data.notes import Notes
 from onetrunk.data.rows import Span
+from onetrunk.decoding import abstain
 from onetrunk.errors import UserError, nearest
 from onetrunk.families.base import Family
 from onetrunk.interface import listed, stream_results, streamed
@@ -159,16 +160,19 @@ class Engine:
         batches = in_turn(streamed(texts), STREAM_TEXTS)
         yield from stream_results(batches, lambda batch: self._results(batch, apps))
 
-    def predict_examples(self, name: str, rows: Sequence[Any], where: str = "") -> list[Any]:
+    def predict_examples(
+        self, name: str, rows: Sequence[Any], where: str = "", abstaining: bool = True
+    ) -> list[Any]:
         """One app's predictions for examples of its family.
 
         If the examples are labelled, ``where`` says where they come from: entities that no answer
-        can be right about are then logged (:meth:`Examples.note_cut_entities`).
+        can be right about are then logged (:meth:`Examples.note_cut_entities`). Unless
+        ``abstaining``, every answer is given (:func:`onetrunk.decoding.abstain`).
         """
-        return self.predict_all([name], rows, where)[name]
+        return self.predict_all([name], rows, where, abstaining)[name]
 
     def predict_all(
-        self, names: Sequence[str], rows: Sequence[Any], where: str = ""
+        self, names: Sequence[str], rows: Sequence[Any], where: str = "", abstaining: bool = True
     ) -> dict[str, list[Any]]:
         """:meth:`predict_examples` of several apps, by app; in one pass where they read windows of
         one length. Raises :class:`UserError` unless they are of one family."""
@@ -182,7 +186,7 @@ class Engine:
             examples = self._examples(family, rows, max_length)
             if where and not notes.found:  # units hardly depend on the length of windows
                 examples.note_cut_entities(where, notes)
-            predictions |= self._run(group, {family.name: examples})
+            predictions |= self._run(group, {family.name: examples}, abstaining)
         notes.log()
         return {name: predictions[name] for name in names}
 
@@ -218,13 +222,20 @@ class Engine:
     def _examples(self, family: Family[Any, Any], rows: Sequence[Any], max_length: int) -> Examples:
         return Examples.prepare(family, rows, self.backbone.encoder, max_length)
 
-    def _run(self, names: Sequence[str], examples: Mapping[str, Examples]) -> dict[str, list[Any]]:
+    def _run(
+        self, names: Sequence[str], examples: Mapping[str, Examples], abstaining: bool = True
+    ) -> dict[str, list[Any]]:
         """Predictions by app. ``examples`` holds the same texts once for each family."""
         predictions = {}
         for name, answered in self._logits_by_example(names, examples).items():
-            family, labels = self.apps[name].family, self.apps[name].labels
+            app, family = self.apps[name], self.apps[name].family
+            of_app = [
+                (family.text(row), family.decode(logits, units, app.labels))
+                for row, logits, units in answered
+            ]
             predictions[name] = [
-                family.decode(logits, units, labels) for _, logits, units in answered
+                abstain(family.decoder, *one, app.none_below) if abstaining else one[1]
+                for one in of_app
             ]
         return predictions
 

@@ -47,11 +47,13 @@ class RowResult:
     confidence: float | None = None
     """The probability of the least certain part of the answer: of the label; of multi-label, of
     one label's yes or no; of an entity. None if no entity was predicted."""
+    abstained: bool = False
+    """Whether the app gave no label because it was not sure, or because the text is empty."""
 
     @property
     def right(self) -> bool:
         """Whether the row is right as a whole."""
-        return self.expected == self.predicted
+        return self.expected == self.predicted and not self.abstained
 
     def __str__(self) -> str:
         sides = (("expected", self.expected), ("predicted", self.predicted))
@@ -104,6 +106,7 @@ class Evaluation:
         rows = [
             {"row": one.row, "text": one.text, "gold": one.expected, "predicted": one.predicted}
             | {"confidence": one.confidence, "right": one.right}
+            | ({"abstained": True} if one.abstained else {})
             for one in self.results
         ]
         whole = asdict(self)
@@ -166,7 +169,12 @@ def evaluation_of(
         return evaluation
     results = [
         RowResult(
-            number, family.text(row), _ordered(gold), _ordered(guess), _confidence(family, answer)
+            number,
+            family.text(row),
+            _ordered(gold),
+            _ordered(guess),
+            _confidence(family, answer),
+            getattr(answer, "abstained", False),
         )
         for number, (row, (gold, guess), answer) in enumerate(
             zip(rows, pairs, predictions, strict=True), start=1

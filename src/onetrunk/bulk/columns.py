@@ -1,8 +1,9 @@
 """Answers as columns of a table, for CSV and Parquet.
 
 A label is the column ``APP`` with ``APP.probability`` beside it; both are lists where a text may
-have several labels. Entities are a list in ``APP``, a rating is a number, and what a plug-in family
-answers is JSON. The column ``error`` says why a row has no answers.
+have several labels, and empty where an app abstained. Entities are a list in ``APP``, a rating is a
+number, and what a plug-in family answers is JSON. The column ``error`` says why a row has no
+answers.
 """
 
 from __future__ import annotations
@@ -46,10 +47,12 @@ def answer_cells(decoders: Decoders, result: Mapping[str, Any]) -> dict[str, Any
         answer = result.get(APPS, {}).get(app)
         match decoder:
             case "tc" | "multi-label":
-                labels = answer and answer["labels"]
-                probabilities = answer and [answer["probabilities"][label] for label in labels]
-                if answer and decoder == "tc":
-                    (labels,), (probabilities,) = labels, probabilities
+                labels = probabilities = None
+                if answer and not answer.get("abstained"):
+                    labels = answer["labels"]
+                    probabilities = [answer["probabilities"][label] for label in labels]
+                    if decoder == "tc":
+                        (labels,), (probabilities,) = labels, probabilities
                 cells |= {app: labels, f"{app}.probability": probabilities}
             case "ner" | "nested-ner":
                 cells[app] = answer and answer["entities"]

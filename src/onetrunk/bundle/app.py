@@ -18,7 +18,7 @@ from safetensors.numpy import save as save_tensors
 
 from onetrunk.apps.neighbours import Neighbours
 from onetrunk.data.units import warn_of_old_units
-from onetrunk.decoding import DECODERS
+from onetrunk.decoding import DECODERS, check_none_below
 from onetrunk.errors import UserError
 
 _HEAD = ("head.weight", "head.bias")
@@ -64,6 +64,8 @@ class BundledApp:
     """The rule by which its units were made: :data:`onetrunk.data.units.RULE`."""
     neighbours: Neighbours | None = None
     """Labelled states whose votes are blended with the head's answer."""
+    none_below: float | None = None
+    """An answer that is less probable is not given (:func:`onetrunk.decoding.abstain`)."""
 
     @property
     def per_word(self) -> bool:
@@ -95,6 +97,7 @@ class BundledApp:
             "max_length": self.max_length,
             "primary": self.family_of_primary,
             "fingerprint": self.fingerprint,
+            "none_below": self.none_below,
         }
         arrays = {**dict(zip(_HEAD, (self.weight, self.bias), strict=True)), **self.lora}
         if self.neighbours is not None:
@@ -116,6 +119,7 @@ class BundledApp:
                 raise ValueError(f"unknown decoder {decoder!r}")
             if DECODERS[decoder].per_word:
                 warn_of_old_units(record, where)
+            check_none_below(record.get("none_below"), f"{where}: ")
             labels = list(record["labels"])
             classes = DECODERS[decoder].classes(labels)
             if weight.ndim != 2 or not len(weight) == len(bias) == classes:
@@ -144,6 +148,7 @@ class BundledApp:
                 fingerprint=record["fingerprint"],
                 units=record.get("units", ""),
                 neighbours=neighbours,
+                none_below=record.get("none_below"),
             )
 
 

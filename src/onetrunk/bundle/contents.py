@@ -46,6 +46,7 @@ def bundled_app(name: str, app: App, backbone: Backbone) -> BundledApp:
         fingerprint=app.fingerprint,
         units=app.units,
         neighbours=app.neighbours,
+        none_below=app.none_below,
     )
 
 

@@ -67,6 +67,7 @@ def export_merged(
                 "family": bundled.family,
                 "decoder": bundled.decoder,
                 "labels": bundled.labels,
+                "none_below": bundled.none_below,
                 "max_length": bundled.max_length,
                 "pad_id": pad_id,
                 "logits": "of tokens" if bundled.per_word else "of texts",

@@ -22,7 +22,7 @@ from onetrunk.bundle.sessions import Sessions, token_states
 from onetrunk.data.alignment import Encoded, encode_windows
 from onetrunk.data.batching import STREAM_TEXTS, by_budget, in_turn
 from onetrunk.data.units import Units, units_of
-from onetrunk.decoding import DECODERS, Decoder
+from onetrunk.decoding import DECODERS, Decoder, abstain
 from onetrunk.errors import UserError
 from onetrunk.interface import listed, stream_results, streamed, too_long
 
@@ -211,8 +211,15 @@ class Runtime:
             for app in apps:
                 decode = DECODERS[app.decoder].decode
                 predictions[app.name] = [
-                    decode(np.concatenate(logits[app.name][first:after]), of_text.spans, app.labels)
-                    for (first, after), of_text in zip(_ranges(windows), units, strict=True)
+                    abstain(
+                        app.decoder,
+                        text,
+                        decode(np.concatenate(logits[app.name][first:after]), spans, app.labels),
+                        app.none_below,
+                    )
+                    for text, (first, after), (spans, _) in zip(
+                        texts, _ranges(windows), units, strict=True
+                    )
                 ]
         return predictions
 

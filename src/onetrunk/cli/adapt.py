@@ -104,6 +104,17 @@ def adapt(
             help="Blend the head with the votes of the nearest training texts, if that is better.",
         ),
     ] = False,
+    none_below: Annotated[
+        float | None,
+        typer.Option(help="Give no answer that is less probable, from 0 to 1: 0.7."),
+    ] = None,
+    precision_wanted: Annotated[
+        float | None,
+        typer.Option(
+            help="Choose that threshold on the validation rows, so that so many percent of the "
+            "answers given are right: 95."
+        ),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.")] = False,
 ) -> None:
     """Stage 2: train a small app on the frozen backbone, in seconds.
@@ -136,7 +147,7 @@ def adapt(
         "adapter": adapter, "rows": rows, "fraction": fraction, "shots": shots, "subset": subset,
         "seed": seed, "k": k, "rank": rank, "head_layers": head_layers, "epochs": epochs,
         "batch_size": batch_size, "max_length": max_length, "precision": precision,
-        "neighbours": neighbours,
+        "neighbours": neighbours, "none_below": none_below, "wanted_precision": precision_wanted,
     }  # fmt: skip
     early = "stopped early: validation no longer improved"
     with watched(f"adapt {out.name}", "linear head", early) as progress:
@@ -173,6 +184,8 @@ def _report(app: App, out: Path, neighbours: bool) -> None:
         )
     if neighbours:
         console.print(f"  {_neighbours(app)}")
+    if app.none_below is not None:
+        console.print(f"  {_abstention(app)}")
     if scores := record.get("test"):
         metric = app.family.metric
         rest = [
@@ -192,6 +205,19 @@ def _choices(app: App) -> str:
     if app.family.classes(app.labels) < len(app.labels):  # a number between two ends
         return f"scale from {app.labels[0]} to {app.labels[-1]}"
     return f"{len(app.labels)} labels"
+
+
+def _abstention(app: App) -> str:
+    said = f"answers less probable than {app.none_below:.4g} are not given"
+    if not app.none_below:
+        said = "every answer is given"
+    if chosen := app.record.get("abstention"):
+        share = chosen["given"] / chosen["of"]
+        said += (
+            f": of those given on the validation rows {chosen['precision']:.1f} % are right, and "
+            f"{share:.1%} of the {chosen['of']:,} {chosen['what']} are given"
+        )
+    return said
 
 
 def _neighbours(app: App) -> str:

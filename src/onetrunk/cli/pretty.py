@@ -6,6 +6,7 @@ from typing import Any
 from rich.text import Text
 
 from onetrunk.cli.console import printable
+from onetrunk.data.words import is_blank
 
 _COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "red")
 
@@ -24,7 +25,7 @@ def pretty(result: dict[str, Any]) -> Text:
         if "entities" in found:
             out.append_text(_entities(text or "", found["entities"]))
         elif "labels" in found:
-            out.append_text(_labels(found))
+            out.append_text(_labels(found, result["text"]))
         else:  # a family that shows something else
             out.append(
                 f"{found['value']:g}"
@@ -49,9 +50,12 @@ def _entities(text: str, entities: list[dict[str, Any]]) -> Text:
     return out.append(text[at:], style="dim")
 
 
-def _labels(found: dict[str, Any]) -> Text:
+def _labels(found: dict[str, Any], text: str) -> Text:
     out = Text(style="default")
-    out.append(printable(", ".join(found["labels"])) or "(no label)", style="bold cyan")
+    nothing = "(no label)"
+    if found.get("abstained"):
+        nothing = f"(no label: {'empty text' if is_blank(text) else 'not sure'})"
+    out.append(printable(", ".join(found["labels"])) or nothing, style="bold cyan")
     for label, probability in list(found["probabilities"].items())[:3]:
         bar = "█" * round(8 * probability) or "▏"
         out.append(f"   {printable(label)} {probability:.0%} ", style="dim")

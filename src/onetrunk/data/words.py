@@ -42,6 +42,8 @@ _WORD = regex.compile(
 _RUN = regex.compile(rf"(?V1){_LETTERS}|{_OTHER}")
 _PAIR = regex.compile(rf"(?V1){_LETTER}{{2}}")
 _HIDDEN = regex.compile(_INVISIBLE)
+# Variation selectors and fillers, too, show nothing where they stand alone.
+_BLANK = regex.compile(rf"(?V1)[{_INVISIBLE}\p{{Default_Ignorable_Code_Point}}]*")
 
 
 def words_of(text: str) -> list[Span]:
@@ -57,6 +59,11 @@ def runs_of(text: str) -> list[Span]:
 def inside_word(text: str, at: int) -> bool:
     """Whether a position of a text lies between two characters of one run of letters."""
     return 0 < at < len(text) and _PAIR.fullmatch(text, at - 1, at + 1) is not None
+
+
+def is_blank(text: str) -> bool:
+    """Whether a text shows nothing: white space, control and invisible characters at most."""
+    return _BLANK.fullmatch(text) is not None
 
 
 def visible(text: str, start: int, end: int) -> Span:

@@ -168,7 +168,8 @@ def plot_scores(scores: Mapping[tuple[str, str], list[float]], path: Path) -> No
     figure = Figure(figsize=(6.4, 3.6), layout="constrained")
     axes = figure.subplots()
     means = {of_app: mean(draws) for of_app, draws in scores.items()}
-    for i, (strategy, colour) in enumerate(zip(STRATEGIES, ("0.75", COLOURS[0]), strict=True)):
+    looks = (("0.75", "black"), (COLOURS[0], "white"))
+    for i, (strategy, (colour, ink)) in enumerate(zip(STRATEGIES, looks, strict=True)):
         heights = [means[strategy, app] for app in APPS]
         reach = [
             (means[strategy, app] - min(draws), max(draws) - means[strategy, app])
@@ -180,12 +181,12 @@ def plot_scores(scores: Mapping[tuple[str, str], list[float]], path: Path) -> No
             places, heights, width=0.38, color=colour, label=strategy, ecolor="0.2", capsize=3,
             yerr=list(zip(*reach, strict=True)),
         )  # fmt: skip
-        axes.bar_label(bars, fmt="%.0f", fontsize=8, label_type="center")
+        axes.bar_label(bars, fmt="%.0f", fontsize=8, label_type="center", color=ink)
     names = [f"{app}\n{family}, {adapter}" for app, (family, adapter) in APPS.items()]
     axes.set_xticks([place + 0.2 for place in range(len(APPS))], names)
     gains = [means["tpl", app] - means["none", app] for app in APPS]
-    finding = f"pre-finetuning is worth {mean(gains):+.1f} points on average"
-    axes.set_title(f"Four phone apps from {ROWS} labelled rows each: {finding}", fontsize=10)
+    finding = f"pre-finetuning is worth {mean(gains):+.1f} points"
+    axes.set_title(f"Four apps from {ROWS} labelled rows each: {finding}", fontsize=10)
     axes.set(ylabel=f"test score, mean of {len(DRAWS)} draws", ylim=(0, 105))
     axes.set_yticks(range(0, 101, 20))
     axes.spines[["top", "right"]].set_visible(False)

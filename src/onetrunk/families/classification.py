@@ -61,8 +61,22 @@ class Classification(WholeText[Labelled]):
     def score(
         self, examples: Sequence[LabelledText], predictions: Sequence[Labelled]
     ) -> dict[str, float]:
-        """Accuracy (all labels of a text right), macro-F1 and micro-F1."""
-        return label_scores(
-            [example.labels for example in examples],
-            [predicted.labels for predicted in predictions],
-        )
+        """Accuracy (all labels of a text right), macro-F1 and micro-F1.
+
+        Where the app abstained it is not right. Then there are also ``answered``, the percentage of
+        texts with an answer, and ``accuracy_answered``, the accuracy on these.
+        """
+        gold = [example.labels for example in examples]
+        scores = label_scores(gold, [predicted.labels for predicted in predictions])
+        answered = [
+            set(labels) == set(predicted.labels)
+            for labels, predicted in zip(gold, predictions, strict=True)
+            if not predicted.abstained
+        ]
+        if len(answered) < len(predictions):
+            scores |= {
+                "accuracy": 100 * sum(answered) / len(predictions),
+                "answered": 100 * len(answered) / len(predictions),
+                "accuracy_answered": 100 * sum(answered) / max(1, len(answered)),
+            }
+        return scores
