@@ -73,7 +73,7 @@ def test_without_overwrite_a_filled_folder_is_refused_before_the_work(tmp_path: 
     target = tmp_path / "target"
     target.mkdir()
     (target / "stale").write_text("old")
-    with pytest.raises(UserError, match=r"already exists: .*set overwrite"), atomic_folder(target):
+    with pytest.raises(UserError, match=r"already exists: .*--overwrite"), atomic_folder(target):
         pytest.fail("the block ran")
     assert listing(tmp_path) == ["target", "target/stale"]
     with pytest.raises(UserError, match="already exists"):
