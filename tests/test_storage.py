@@ -168,7 +168,9 @@ def test_missing_json_says_what_the_folder_should_have_been(tmp_path: Path) -> N
 
 def test_json_inside_a_file_says_what_the_folder_should_have_been(tmp_path: Path) -> None:
     (tmp_path / "app").write_text("not a folder")
-    with pytest.raises(UserError, match=r"app is not an app folder: it has no app\.json"):
+    with pytest.raises(
+        UserError, match="app is a file, not an app: name a folder that `onetrunk adapt` wrote"
+    ):
         read_json(tmp_path / "app" / "app.json", "an app folder")
 
 

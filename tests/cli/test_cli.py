@@ -102,7 +102,7 @@ def test_apps_find_their_backbone_from_anywhere(
     assert run("predict", corpora / "apps/tc", "--text", "play").code == 0
     backbone.rename(corpora / "moved")
     gone = run("predict", corpora / "apps/tc", "--text", "play")
-    refused(gone, "which is gone: pass another place as backbone")
+    refused(gone, "which is gone: name its new place as backbone (--backbone FOLDER)")
     moved = run("predict", corpora / "apps/tc", "--text", "x", "--backbone", corpora / "moved")
     assert moved.code == 0
 

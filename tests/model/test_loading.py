@@ -25,7 +25,7 @@ from transformers import (
 from onetrunk import adapt
 from onetrunk.corpora.teacher import load_teacher
 from onetrunk.errors import UserError
-from onetrunk.model import loading
+from onetrunk.model import loading, place
 from onetrunk.model.backbone import Backbone
 from onetrunk.model.loading import load_encoder
 
@@ -48,7 +48,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         questions.append(url)
         raise ConnectionError("Name or service not known")
 
-    monkeypatch.setattr(loading, "get_hf_file_metadata", unreachable)
+    monkeypatch.setattr(place, "get_hf_file_metadata", unreachable)
     monkeypatch.setattr(place, "try_to_load_from_cache", lambda *_: None)
     monkeypatch.setattr(place, "is_offline_mode", lambda: False)
     return questions
@@ -137,7 +137,7 @@ def test_a_name_that_the_hub_forbids(here: Path, name: str) -> None:
 def test_offline_no_hub_is_asked(
     here: Path, asked: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loading, "is_offline_mode", lambda: True)
+    monkeypatch.setattr(place, "is_offline_mode", lambda: True)
     with pytest.raises(UserError, match=r"no such folder: nobody/nothing, .*HF_HUB_OFFLINE is set"):
         load_encoder("nobody/nothing")
     assert asked == []
@@ -146,7 +146,7 @@ def test_offline_no_hub_is_asked(
 def test_what_the_hubs_cache_holds_needs_no_network(
     here: Path, asked: list[str], copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loading, "try_to_load_from_cache", lambda *_: str(copy / "config.json"))
+    monkeypatch.setattr(place, "try_to_load_from_cache", lambda *_: str(copy / "config.json"))
     assert place.locate_model("nobody/something", "encoder") == "nobody/something"
     assert asked == []
 

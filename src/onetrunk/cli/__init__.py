@@ -72,11 +72,8 @@ def _guarded(verb: Callable[..., None]) -> Callable[..., None]:
             say("error:", "bold red", error)
             raise typer.Exit(USER_ERROR) from None
         except ModuleNotFoundError as error:
-            say(
-                "error:",
-                "bold red",
-                f"this needs {error.name}: pip install '{extra_of(error.name)}'",
-            )
+            module = (error.name or "").partition(".")[0]
+            say("error:", "bold red", f"this needs {module}: pip install '{extra_of(module)}'")
             raise typer.Exit(USER_ERROR) from None
         except OSError as error:
             if isinstance(error, BrokenPipeError):  # whoever reads has enough: no error
@@ -134,7 +131,7 @@ def main() -> None:
             if message := _usage(error):  # none where the help was printed in its place
                 say("error:", "bold red", message)
             code = USER_ERROR
-    sys.exit(code)
+    sys.exit(code or 0)
 
 
 def _usage(error: Any) -> str:

@@ -242,9 +242,7 @@ def _opened(
             why = "has no columns to choose" if is_chosen else "is not supported here"
             raise UserError(f"{file}: suffix {suffix!r} {why}; {nearest(suffix, formats)}")
         if file.stat().st_size == 0 and suffix != ".ann":  # of brat: no entities
-            raise UserError(
-                f"{file} is empty (0 bytes): write the rows into it, or name another file"
-            )
+            raise UserError(f"{file} is empty (0 bytes): name another file")
         check_content(file)
     streams: Iterable[Stream] = (formats[suffix_of(file)](file) for file in located.files)
     if located.memory:

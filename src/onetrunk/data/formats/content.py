@@ -1,5 +1,6 @@
 """What a file holds, by its first bytes: a file of another format than its name says is refused."""
 
+import codecs
 from pathlib import Path
 
 from onetrunk.data.formats.text import COMPRESSED, suffix_of
@@ -21,30 +22,38 @@ _CONTROL = bytes({*range(32)} - {*b"\t\n\f\r\x1a\x1b"})
 
 def check_content(file: Path) -> None:
     """Raise UserError for a file that surely holds another format than its suffix says."""
-    suffix, packed = suffix_of(file), file.suffix.lower() in COMPRESSED
-    if packed or suffix == ".spacy":
-        return  # a file that cannot be unpacked is named by its reader
+    suffix = suffix_of(file)
+    if file.suffix.lower() in COMPRESSED or suffix == ".spacy":
+        return  # what cannot be unpacked is told by its reader
     with file.open("rb") as stream:
         head = stream.read(_HEAD)
-    found = next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), "")
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-    if not found and suffix in (".parquet", ".xlsx"):
-        if head.translate(None, _CONTROL) == head and head.decode("utf-8", "ignore"):
-            found = _of_json(text)
-            is_text = f"{file} holds text, not {_NAMES[suffix]}"
-            ending = found or ".csv, .tsv or .txt"
-            raise UserError(f"{is_text}: rename it, so that it ends in {ending}")
-    elif not found and suffix in (".csv", ".tsv", ".jsonl"):
+    if not _is_text(text):
+        found = next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), "")
+    else:
         found = _of_json(text)
-    elif not found and suffix == ".json" and text and text[:1] not in b"[{":
-        raise _no_json(file, text)
-    if suffix == ".jsonl" and not found and _has_no_json(text):
-        raise _no_json(file, text)
-    if found and found != suffix:
+        if suffix in (".parquet", ".xlsx"):
+            what = f"{file} holds text, not {_NAMES[suffix]}"
+            raise UserError(f"{what}: rename it to end in {found or '.csv, .tsv or .txt'}")
+        if suffix in (".json", ".jsonl") and not found and _has_no_json(text):
+            first = text.splitlines()[0].decode("utf-8", "replace")
+            what = f"{file} holds no JSON: its first line is {first!r:.60}"
+            raise UserError(f"{what}; rename it to end in .csv, .tsv or .txt")
+    is_wrong = found and found != suffix
+    if is_wrong and (found not in (".json", ".jsonl") or suffix in (".csv", ".tsv", ".jsonl")):
         name = f"{file.name}.gz" if found == ".gz" else file.with_suffix(found).name
         raise UserError(
             f"{file} holds {_NAMES[found]}, not what {suffix!r} says: rename it to {name}"
         )
+
+
+def _is_text(head: bytes) -> bool:
+    """Whether these are the first bytes of a text in UTF-8; the last character may be cut."""
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return head.translate(None, _CONTROL) == head
 
 
 def _of_json(text: bytes) -> str:
@@ -58,10 +67,3 @@ def _has_no_json(text: bytes) -> bool:
     """Whether there are several lines, and none begins as an object or an array does."""
     lines = [line for line in text.splitlines() if line.strip()]
     return len(lines) > 1 and not any(line.lstrip()[:1] in (b"{", b"[") for line in lines)
-
-
-def _no_json(file: Path, text: bytes) -> UserError:
-    first = text.splitlines()[0].decode("utf-8", "replace")
-    return UserError(
-        f"{file} holds no JSON: its first line is {first!r:.60}; a table is named .csv or .tsv"
-    )
