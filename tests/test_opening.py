@@ -28,7 +28,10 @@ def test_folders_one_by_one_or_in_a_list() -> None:
         ([None], "load: None is no folder; pass paths of folders"),
         ([[3]], "load: 3 is no folder"),
         ([[]], "no apps: pass app folders"),
-        ([INTENT / "app.json"], "app.json is a file: name the folder of an app or a bundle"),
+        (
+            [INTENT / "app.json"],
+            "app.json is a file, not an app: name a folder that `onetrunk adapt`",
+        ),
         ([FOLDER / "apps" / "inten"], "inten; did you mean .*intent\\?$"),
         ([FOLDER / "apps" / "weather"], "no such folder: .*weather$"),
     ],

@@ -73,7 +73,7 @@ def test_without_overwrite_a_filled_folder_is_refused_before_the_work(tmp_path: 
     target = tmp_path / "target"
     target.mkdir()
     (target / "stale").write_text("old")
-    with pytest.raises(UserError, match=r"already exists: .*set overwrite"), atomic_folder(target):
+    with pytest.raises(UserError, match=r"already exists: .*--overwrite"), atomic_folder(target):
         pytest.fail("the block ran")
     assert listing(tmp_path) == ["target", "target/stale"]
     with pytest.raises(UserError, match="already exists"):
@@ -168,7 +168,9 @@ def test_missing_json_says_what_the_folder_should_have_been(tmp_path: Path) -> N
 
 def test_json_inside_a_file_says_what_the_folder_should_have_been(tmp_path: Path) -> None:
     (tmp_path / "app").write_text("not a folder")
-    with pytest.raises(UserError, match=r"app is not an app folder: it has no app\.json"):
+    with pytest.raises(
+        UserError, match="app is a file, not an app: name a folder that `onetrunk adapt` wrote"
+    ):
         read_json(tmp_path / "app" / "app.json", "an app folder")
 
 

@@ -8,6 +8,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from onetrunk.errors import UserError, nearest, nearest_path
+from onetrunk.kinds import kind_of
 
 
 class _Settings(BaseModel):
@@ -174,13 +175,16 @@ def read_yaml(path: Path, kind: str) -> dict[str, Any]:
     """
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+    except IsADirectoryError:
+        what = kind_of(path) or "a folder"
+        raise UserError(f"{path} is {what}, not a {kind}: name a YAML file") from None
+    except (FileNotFoundError, NotADirectoryError):
         hint = nearest_path(path, path.parent.glob("*.y*ml"))
         raise UserError(f"no such {kind}: {path}{hint}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(data, dict):
-        raise UserError(f"{path} is not a {kind}: a mapping of keys was expected")
+        raise UserError(f"{path} is not a {kind}: a mapping of keys was expected, in a YAML file")
     return data
 
 

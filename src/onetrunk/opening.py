@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from onetrunk.bundle.layout import MANIFEST
-from onetrunk.errors import UserError, nearest_path
+from onetrunk.errors import UserError
+from onetrunk.kinds import wrong_kind
 
 if TYPE_CHECKING:
     from onetrunk.apps.engine import Engine
@@ -27,27 +28,40 @@ def load(
     Raises :class:`UserError` if there is no such folder, if one is damaged or belongs to another
     backbone, or for a bundle beside anything else.
     """
+    paths = _paths(folders)
+    if check_folders(paths, backbone):
+        from onetrunk.bundle.runtime import Runtime
+
+        return Runtime(paths[0])
+    from onetrunk.apps.engine import Engine
+    from onetrunk.apps.load import load_apps_and_backbone
+
+    return Engine(*load_apps_and_backbone(paths, backbone))
+
+
+def check_folders(paths: Sequence[Path], backbone: str | Path | None = None) -> bool:
+    """Whether this is a bundle, and no apps.
+
+    Raises :class:`UserError` for all of :func:`load` that the folders show before they are loaded.
+    """
+    for path in paths:
+        if not path.is_dir():
+            raise wrong_kind(path, "app.json")
+    bundles = [path for path in paths if (path / MANIFEST).exists()]
+    if not bundles:
+        from onetrunk.apps.record import check_apps  # which a device does not need
+
+        check_apps(paths, backbone)
+    elif len(paths) > 1 or backbone is not None:
+        raise UserError(f"{bundles[0]} is a bundle: it runs alone, on its own backbone")
+    return bool(bundles)
+
+
+def _paths(folders: Sequence[str | Path | Sequence[str | Path]]) -> list[Path]:
     paths: list[Path] = []
     for given in folders:
         for folder in given if isinstance(given, list | tuple) else [given]:
             if not isinstance(folder, str | os.PathLike):
                 raise UserError(f"load: {folder!r:.60} is no folder; pass paths of folders")
             paths.append(Path(folder))
-    for path in paths:
-        if path.is_file():
-            raise UserError(f"{path} is a file: name the folder of an app or a bundle")
-        if not path.is_dir():
-            siblings = path.parent.iterdir() if path.parent.is_dir() else ()
-            hint = nearest_path(path, (folder for folder in siblings if folder.is_dir()))
-            raise UserError(f"no such folder: {path}{hint}")
-    bundles = [path for path in paths if (path / MANIFEST).exists()]
-    if not bundles:
-        from onetrunk.apps.engine import Engine
-        from onetrunk.apps.load import load_apps_and_backbone
-
-        return Engine(*load_apps_and_backbone(paths, backbone))
-    if len(paths) > 1 or backbone is not None:
-        raise UserError(f"{bundles[0]} is a bundle: it runs alone, on its own backbone")
-    from onetrunk.bundle.runtime import Runtime
-
-    return Runtime(bundles[0])
+    return paths

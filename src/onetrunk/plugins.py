@@ -7,6 +7,8 @@ from typing import Any, Generic, TypeVar
 from onetrunk.errors import UserError
 
 Entry = TypeVar("Entry")
+FAMILIES = "onetrunk.families"
+"""The group of entry points that add task families."""
 
 
 class Plugins(Mapping[str, Entry], Generic[Entry]):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from onetrunk.errors import UserError
+from onetrunk.kinds import KINDS, wrong_kind
 
 
 @contextmanager
@@ -47,7 +48,7 @@ def refuse_existing(path: Path, overwrite: bool = False, record: str = "") -> No
     if path.is_file():
         raise UserError(f"{path} is a file; a folder is written here: choose another name")
     if not overwrite and path.is_dir() and any(path.iterdir()):
-        raise UserError(f"{path} already exists: choose another name, or set overwrite")
+        raise already_exists(path)
     if path.is_dir() and path.resolve() == Path.cwd():
         raise UserError(f"{path} is the folder that you are in: choose another name")
     if record and path.is_dir() and any(path.iterdir()) and not (path / record).exists():
@@ -55,6 +56,12 @@ def refuse_existing(path: Path, overwrite: bool = False, record: str = "") -> No
             f"{path} has no {record}, so onetrunk did not write it and does not replace it: "
             "choose another name"
         )
+
+
+def already_exists(path: Path) -> UserError:
+    """The error for a path that is taken."""
+    replace = "replace it by --overwrite (overwrite=True)"
+    return UserError(f"{path} already exists: choose another name, or {replace}")
 
 
 def _replace(source: Path, target: Path) -> None:
@@ -104,6 +111,8 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
+        if path.name in KINDS:
+            raise wrong_kind(path.parent, path.name) from None
         raise UserError(f"{path.parent} is not {what}: it has no {path.name}") from None
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise UserError(f"{path} is damaged: not JSON ({error})") from None

@@ -102,7 +102,7 @@ def test_apps_find_their_backbone_from_anywhere(
     assert run("predict", corpora / "apps/tc", "--text", "play").code == 0
     backbone.rename(corpora / "moved")
     gone = run("predict", corpora / "apps/tc", "--text", "play")
-    refused(gone, "which is gone: pass another place as backbone")
+    refused(gone, "which is gone: name its new place as backbone (--backbone FOLDER)")
     moved = run("predict", corpora / "apps/tc", "--text", "x", "--backbone", corpora / "moved")
     assert moved.code == 0
 
@@ -360,7 +360,7 @@ def test_an_existing_folder_is_not_overwritten_unasked(
 ) -> None:
     assert adapt(run, backbone, corpora).code == 0
     before = (corpora / "apps/tc/app.json").read_bytes()
-    refused(adapt(run, backbone, corpora), "already exists", "set overwrite")
+    refused(adapt(run, backbone, corpora), "already exists", "--overwrite")
     assert (corpora / "apps/tc/app.json").read_bytes() == before
     assert adapt(run, backbone, corpora, "tc", "--overwrite", "--rows", 10).code == 0
     assert json.loads((corpora / "apps/tc/app.json").read_text())["train_rows"] == 10

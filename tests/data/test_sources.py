@@ -237,7 +237,7 @@ def test_missing_file(tmp_path: Path) -> None:
     fails(read_ner, tmp_path / "tain.jsonl", "no such file: F; did you mean 'train.jsonl'?")
     fails(read_pairs, tmp_path / "zzz", "no such file: F")
     fails(read_texts, tmp_path / "nowhere" / "a.txt", "no such file: F")
-    fails(read_texts, tmp_path / "train.jsonl", "F is empty (0 bytes)")
+    fails(read_texts, tmp_path / "train.jsonl", "F is empty (0 bytes): name another file")
 
 
 def test_unknown_suffix(tmp_path: Path) -> None:
@@ -257,7 +257,11 @@ def test_unknown_suffix(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["a.parquet", "a.jsonl", "a.tsv", "a.txt"])
 def test_empty_file(tmp_path: Path, name: str) -> None:
     (tmp_path / name).touch()
-    fails(read_ner if name == "a.tsv" else read_texts, tmp_path / name, "F is empty (0 bytes)")
+    fails(
+        read_ner if name == "a.tsv" else read_texts,
+        tmp_path / name,
+        "F is empty (0 bytes): name another file",
+    )
 
 
 def test_no_rows(tmp_path: Path) -> None:
@@ -448,7 +452,7 @@ def test_bad_csv(tmp_path: Path) -> None:
 def test_corrupt_parquet(tmp_path: Path) -> None:
     file = write_parquet(tmp_path / "a.parquet", [{"text": "a" * 50 + str(i)} for i in range(99)])
     whole = file.read_bytes()
-    for data in (b"no parquet at all", whole[:-40], whole[: len(whole) // 2]):
+    for data in (b"PAR1\0", whole[:-40], whole[: len(whole) // 2]):
         file.write_bytes(data)
         with pytest.raises(
             UserError, match=r"^[^\n]*a\.parquet cannot be read as Parquet: [^\n]+$"

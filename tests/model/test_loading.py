@@ -25,7 +25,7 @@ from transformers import (
 from onetrunk import adapt
 from onetrunk.corpora.teacher import load_teacher
 from onetrunk.errors import UserError
-from onetrunk.model import loading
+from onetrunk.model import loading, place
 from onetrunk.model.backbone import Backbone
 from onetrunk.model.loading import load_encoder
 
@@ -48,9 +48,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         questions.append(url)
         raise ConnectionError("Name or service not known")
 
-    monkeypatch.setattr(loading, "get_hf_file_metadata", unreachable)
-    monkeypatch.setattr(loading, "try_to_load_from_cache", lambda *_: None)
-    monkeypatch.setattr(loading, "is_offline_mode", lambda: False)
+    monkeypatch.setattr(place, "get_hf_file_metadata", unreachable)
+    monkeypatch.setattr(place, "try_to_load_from_cache", lambda *_: None)
+    monkeypatch.setattr(place, "is_offline_mode", lambda: False)
     return questions
 
 
@@ -98,7 +98,7 @@ def test_a_path_that_does_not_exist_is_said_at_once(
 
 def test_a_sibling_is_suggested_for_a_single_word(here: Path, asked: list[str]) -> None:
     model_folder(here / "runs/tpl")
-    with pytest.raises(UserError, match=r"no such folder: tpl, nor .*; did you mean runs/tpl\?$"):
+    with pytest.raises(UserError, match=r"no such folder: tpl, and .*; did you mean runs/tpl\?$"):
         Backbone.load("tpl")
     assert len(asked) == 1  # it might have been a model of a hub
 
@@ -110,7 +110,8 @@ def test_a_hub_is_asked_once_and_the_error_says_both(
     with pytest.raises(UserError) as error:
         Backbone.load(name)
     assert str(error.value) == (
-        f"no such folder: {name}, nor such a model at the hub (Name or service not known)"
+        f"no such folder: {name}, and the hub could not be reached (Name or service not known): "
+        "check the name, or name the folder of a model"
     )
     (url,) = asked
     assert url.endswith(f"/{name}/resolve/main/config.json")
@@ -129,14 +130,14 @@ def test_what_cannot_be_a_name_of_a_hub_is_not_asked_for(
 
 @pytest.mark.parametrize("name", ["nothing--at-all", "nothing..at"])
 def test_a_name_that_the_hub_forbids(here: Path, name: str) -> None:
-    with pytest.raises(UserError, match=f"no such folder: {name}, nor such a model at the hub"):
+    with pytest.raises(UserError, match=f"no such folder: {name}, and the hub has no such model"):
         load_encoder(name)
 
 
 def test_offline_no_hub_is_asked(
     here: Path, asked: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loading, "is_offline_mode", lambda: True)
+    monkeypatch.setattr(place, "is_offline_mode", lambda: True)
     with pytest.raises(UserError, match=r"no such folder: nobody/nothing, .*HF_HUB_OFFLINE is set"):
         load_encoder("nobody/nothing")
     assert asked == []
@@ -145,8 +146,8 @@ def test_offline_no_hub_is_asked(
 def test_what_the_hubs_cache_holds_needs_no_network(
     here: Path, asked: list[str], copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loading, "try_to_load_from_cache", lambda *_: str(copy / "config.json"))
-    assert loading._locate("nobody/something", "encoder") == "nobody/something"
+    monkeypatch.setattr(place, "try_to_load_from_cache", lambda *_: str(copy / "config.json"))
+    assert place.locate_model("nobody/something", "encoder") == "nobody/something"
     assert asked == []
 
 
@@ -157,11 +158,11 @@ def test_a_folder_without_a_model_is_named(here: Path, asked: list[str]) -> None
     (here / "empty").mkdir()
     (here / "file").touch()
     for name, what in {
-        "runs": r"runs is no encoder folder: it has no config\.json",
-        "apps/dish": r"apps/dish is no encoder folder: it is an app; onetrunk\.load opens it",
-        "phone": "phone is no encoder folder: it is a bundle, .*onetrunk.load opens it",
-        "empty": "empty is no encoder folder: it is empty$",
-        "file": "file is a file: name the folder that holds the encoder$",
+        "runs": r"runs is not an encoder folder: it has no config\.json",
+        "apps/dish": "apps/dish is an app, not an encoder: name an encoder, or a backbone",
+        "phone": "phone is a bundle, not an encoder: name an encoder",
+        "empty": "empty is not an encoder folder: it is empty$",
+        "file": "file is a file, not an encoder: name an encoder",
     }.items():
         for load in (load_encoder, Backbone.load):
             with pytest.raises(UserError, match=f"^{what}"):
@@ -196,7 +197,7 @@ def test_an_adapter_that_only_transformers_sees_is_refused(
     get_peft_model(
         AutoModel.from_pretrained(copy), LoraConfig(r=2, target_modules=["query"])
     ).save_pretrained(copy)
-    monkeypatch.setattr(loading, "_locate", lambda name, role: name)
+    monkeypatch.setattr(loading, "locate_model", lambda name, role: name)
     with pytest.raises(UserError, match="carries a PEFT adapter"):
         load_encoder(str(copy))
 

@@ -90,7 +90,7 @@ def test_the_result_knows_its_folder(
             r"no such recipe: .*/tlp\.yaml; did you mean recipes/tpl\.yaml\?$",
         ),
         ("recipes/tpl", r"no such recipe: recipes/tpl; did you mean recipes/tpl\.yaml\?$"),
-        ("recipes", "no such recipe: recipes"),
+        ("recipes", "recipes is a folder, not a recipe: name a YAML file"),
         ("nowhere/tpl.yaml", r"no such recipe: nowhere/tpl\.yaml$"),
     ],
 )

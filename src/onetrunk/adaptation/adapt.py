@@ -24,6 +24,7 @@ from onetrunk.errors import UserError, nearest
 from onetrunk.families import family as family_named
 from onetrunk.families.base import Family
 from onetrunk.model.backbone import Backbone
+from onetrunk.model.place import check_k
 from onetrunk.progress import Progress, silent
 
 
@@ -91,8 +92,8 @@ def adapt(
     if unlabelled is not None:
         data.unlabelled = read_unlabelled(kind, unlabelled, notes, text_column)
     backbone = backbone if isinstance(backbone, Backbone) else Backbone.load(backbone)
-    if settings.k is not None and settings.k > backbone.encoder.depth:
-        raise UserError(f"k {settings.k}: the encoder has {backbone.encoder.depth} layers")
+    if settings.k is not None:
+        check_k(settings.k, backbone.encoder.depth)
     tutor = None if teacher is None else _load_teacher(teacher, kind)
     notes.log()
     app = train_app(backbone, kind, data, settings, tutor, auto_seconds, progress)

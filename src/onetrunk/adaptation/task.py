@@ -16,6 +16,7 @@ from onetrunk.apps.app import AdapterKind, App
 from onetrunk.apps.neighbours import Neighbours
 from onetrunk.apps.top import Top
 from onetrunk.apps.windows import Examples, OfUnits
+from onetrunk.data.overview import one_answer
 from onetrunk.data.rows import Span
 from onetrunk.errors import UserError, nearest
 from onetrunk.families.base import Family
@@ -124,8 +125,7 @@ class AppTask:
         if len(data.soft_targets or data.train) != len(data.train) + len(data.unlabelled):
             raise ValueError("soft_targets must be as many as labelled and unlabelled examples")
         if not family.learnable(data.labels, data.train):
-            only = " and ".join(dict.fromkeys(data.labels)) or "no label"
-            raise UserError(f"all training rows have the same labels ({only}): nothing to learn")
+            raise UserError(one_answer([*dict.fromkeys(data.labels)]))
         self.backbone, self.family, self.data = backbone, family, data
         self.settings, self.slot = settings, slot
         encoder = backbone.encoder

@@ -14,6 +14,8 @@ from onetrunk.apps.engine import Engine
 from onetrunk.apps.evaluation import Evaluation, evaluation_of
 from onetrunk.apps.neighbours import Neighbours, load_neighbours, save_neighbours
 from onetrunk.apps.reading import Source, read_labelled, source_name
+from onetrunk.apps.record import RECORD as RECORD
+from onetrunk.apps.record import family_of, other_backbone, read_record
 from onetrunk.data.notes import Notes
 from onetrunk.data.sampling import save_subset
 from onetrunk.data.sources import Columns
@@ -26,10 +28,10 @@ from onetrunk.model.backbone import Backbone
 from onetrunk.model.heads import load_head, save_head
 from onetrunk.model.lora import NONE, LoraAdapter
 from onetrunk.model.peft_format import load_peft, save_peft
-from onetrunk.storage import atomic_folder, read_json, write_json
+from onetrunk.storage import atomic_folder, write_json
 
 AdapterKind = Literal["lora", "linear"]
-RECORD, SUBSET = "app.json", "rows.json"
+SUBSET = "rows.json"
 
 
 @dataclass(frozen=True)
@@ -161,11 +163,8 @@ class App:
         ``none_below`` is a probability."""
         check_none_below(self.none_below, f"app {name}: ")
         if self.fingerprint != backbone.fingerprint:
-            trained_on = self.record.get("backbone", "another backbone")
-            raise UserError(
-                f"app {name} was trained on {trained_on} ({self.fingerprint[:12]}), "
-                f"not on {backbone.encoder.source} ({backbone.fingerprint[:12]})"
-            )
+            record = {**self.record, "fingerprint": self.fingerprint}
+            raise other_backbone(name, record, backbone.encoder.source, backbone.fingerprint)
         if self.family_of_primary not in (NONE, *backbone.primary_loras):
             raise UserError(
                 f"app {name} needs the primary LoRA {self.family_of_primary!r} of its backbone"
@@ -210,23 +209,13 @@ def save_app(app: App, backbone: Backbone, folder: Path) -> None:
     )
 
 
-def read_record(folder: Path) -> dict[str, Any]:
-    """An app folder's ``app.json``, checked for the keys every app has."""
-    record = read_json(folder / RECORD, "an app folder")
-    for key in ("family", "labels", "adapter", "primary", "max_length", "fingerprint"):
-        if key not in record:
-            raise UserError(f"{folder / RECORD} is damaged: it has no {key!r}")
-    return record
-
-
 def load_app(folder: Path, backbone: Backbone) -> App:
     """Read an app folder for the backbone it was trained on.
 
     Raises :class:`UserError` for another backbone, or if the head or LoRA is missing or damaged.
     """
     record = read_record(folder)
-    # Before multi-label was a family of its own, an app said so beside its family.
-    kind = family("multi-label" if record.get("multi_label") else record["family"])
+    kind = family(family_of(record))
     labels = list(record["labels"])
     app = App(
         family=kind,

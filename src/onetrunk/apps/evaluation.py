@@ -33,8 +33,6 @@ from onetrunk.storage import atomic_folder, write_text
 
 logger = logging.getLogger("onetrunk")
 
-RECORD = "evaluation.json"
-
 
 @dataclass(frozen=True)
 class RowResult:
@@ -119,7 +117,7 @@ class Evaluation:
 
         Raises :class:`UserError` if ``folder`` exists and ``overwrite`` is false.
         """
-        from onetrunk.apps.evaluation_page import evaluation_page
+        from onetrunk.apps.evaluation_page import RECORD, evaluation_page
 
         found = self.as_json()
         with atomic_folder(Path(folder), overwrite, RECORD) as partial:

@@ -4,6 +4,8 @@ import json
 from importlib.resources import files
 from typing import Any
 
+RECORD = "evaluation.json"
+"""The file of an evaluation's folder that shows what it is."""
 SHOWN_ROWS = 2_000
 """The page shows up to so many wrong rows, the surest; ``rows.jsonl`` has them all."""
 

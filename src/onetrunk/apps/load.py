@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from onetrunk.apps.app import App, load_app, read_record
+from onetrunk.apps.app import App, load_app
+from onetrunk.apps.record import check_apps
 from onetrunk.errors import UserError
 from onetrunk.model.backbone import Backbone
 
@@ -18,12 +19,8 @@ def load_apps_and_backbone(
     folder is damaged or belongs to another backbone, or if two folders have one name.
     """
     paths = [Path(folder) for folder in folders]
-    if not paths:
-        raise UserError("no apps: pass app folders")
-    for path in paths:  # before the backbone, which takes longer
-        read_record(path)
     if not isinstance(backbone, Backbone):
-        backbone = Backbone.load(backbone or backbone_of(paths[0]))
+        backbone = Backbone.load(check_apps(paths, backbone))
     return backbone, load_apps(paths, backbone)
 
 
@@ -51,18 +48,3 @@ def opened(apps: Any, backbone: Backbone) -> dict[str, App]:
             raise UserError(f"app {name!r}: pass an App or the folder of one, not {app!r:.60}")
         loaded[name] = app
     return loaded
-
-
-def backbone_of(folder: Path) -> str:
-    """The backbone that an app folder names: a folder's path, or the name of an encoder."""
-    named = read_record(folder).get("backbone")
-    if not named:
-        raise UserError(f"{folder}/app.json names no backbone: pass one as backbone")
-    local = (folder / named).resolve()
-    if local.is_dir():
-        return str(local)
-    if named.startswith("."):
-        raise UserError(
-            f"{folder} was trained on {local}, which is gone: pass another place as backbone"
-        )
-    return str(named)

@@ -22,7 +22,14 @@ from onetrunk.data.formats.text import stem_of, suffix_of
 from onetrunk.data.texts import TextBlock, Texts
 from onetrunk.errors import UserError, nearest
 from onetrunk.progress import Progress
-from onetrunk.storage import fsync, read_json, refuse_existing, sha256_of_files, write_json
+from onetrunk.storage import (
+    already_exists,
+    fsync,
+    read_json,
+    refuse_existing,
+    sha256_of_files,
+    write_json,
+)
 
 if TYPE_CHECKING:
     from onetrunk.apps.engine import Engine
@@ -129,14 +136,14 @@ class Folder:
         if [*before.get("apps", {}).values()] != [*record["apps"].values()]:
             raise UserError(
                 f"{path} holds answers of other apps ({', '.join(before.get('apps', {}))}): "
-                "choose another name, or set overwrite"
+                "choose another name, or start again by --overwrite"
             )
         finished = [name for name in files if (path / name).exists()]
         for name in finished:
             if before.get("files", {}).get(name) != inputs[name]:
                 raise UserError(
                     f"{files[name].path} is not the file that {path / name} answers: "
-                    "choose another name, or set overwrite"
+                    "choose another name, or start again by --overwrite"
                 )
         record["files"] = before["files"] | inputs
         return cls(path, files, finished, record)
@@ -182,7 +189,7 @@ def check_out(out: Path, overwrite: bool) -> bool:
             "or a name without an ending for a folder"
         )
     if out.exists() and not overwrite:
-        raise UserError(f"{out} already exists: choose another name, or set overwrite")
+        raise already_exists(out)
     return False
 
 

@@ -9,7 +9,6 @@ from onetrunk.bundle.layout import Bundle
 from onetrunk.bundle.runtime import Runtime
 from onetrunk.data.notes import Notes
 from onetrunk.data.sources import Columns
-from onetrunk.errors import UserError
 from onetrunk.families import family
 
 
@@ -27,10 +26,7 @@ def evaluate_bundle(
 
     Raises :class:`UserError` for an unknown app, and for rows that cannot be read or used.
     """
-    names = Bundle(folder).apps
-    if app is None and len(names) != 1:
-        raise UserError(f"{folder} has {len(names)} apps ({', '.join(names)}): name one by --app")
-    name = app or names[0]
+    name = Bundle(folder).only_app(app)
     runtime = Runtime(folder, [name])
     bundled, notes = runtime.apps[name], Notes()
     kind = family(bundled.family)

@@ -117,6 +117,18 @@ class Bundle:
         self.check_lora(lora, path)
         return lora
 
+    def only_app(self, name: str | None = None) -> str:
+        """The app of this name; without one, the only app. Raises :class:`UserError` if there are
+        several, or none of this name."""
+        if name is None and len(self.apps) != 1:
+            listed = ", ".join(self.apps)
+            raise UserError(
+                f"{self.folder} has {len(self.apps)} apps ({listed}): name one by --app"
+            )
+        name = name or self.apps[0]
+        self.check_known(name)
+        return name
+
     def check_known(self, name: str) -> None:
         """Raise :class:`UserError` with the nearest name if there is no such app."""
         if app_path(name) not in self.files:

@@ -4,6 +4,7 @@ import functools
 import inspect
 import io
 import os
+import re
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -24,8 +25,12 @@ from onetrunk.cli.predict import predict
 from onetrunk.cli.prefinetune import prefinetune
 from onetrunk.cli.report import report
 from onetrunk.cli.suggest import suggest
-from onetrunk.errors import UserError, extra_of
+from onetrunk.errors import UserError, alike, extra_of, nearest
 
+# Typer does not name the class of what it raises for a wrong command line.
+_UsageError: Any = typer.BadParameter.__bases__[0]
+_OTHER_NAMES = {"train": "adapt", "fit": "adapt", "pretrain": "prefinetune", "test": "evaluate"}
+"""Verbs of other programs."""
 USER_ERROR = 2
 INTERRUPTED = 130
 
@@ -67,11 +72,8 @@ def _guarded(verb: Callable[..., None]) -> Callable[..., None]:
             say("error:", "bold red", error)
             raise typer.Exit(USER_ERROR) from None
         except ModuleNotFoundError as error:
-            say(
-                "error:",
-                "bold red",
-                f"this needs {error.name}: pip install '{extra_of(error.name)}'",
-            )
+            module = (error.name or "").partition(".")[0]
+            say("error:", "bold red", f"this needs {module}: pip install '{extra_of(module)}'")
             raise typer.Exit(USER_ERROR) from None
         except OSError as error:
             if isinstance(error, BrokenPipeError):  # whoever reads has enough: no error
@@ -123,4 +125,19 @@ def main() -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     with printed_notes():
-        app()
+        try:
+            code = app(standalone_mode=False)
+        except _UsageError as error:
+            if message := _usage(error):  # none where the help was printed in its place
+                say("error:", "bold red", message)
+            code = USER_ERROR
+    sys.exit(code or 0)
+
+
+def _usage(error: Any) -> str:
+    """What is wrong with the command line, and what would be right, in one line."""
+    message, _, _ = error.format_message().rstrip(".").partition(". ")
+    if name := re.fullmatch("No such command '(.*)'", message):
+        meant = next((verb for other, verb in _OTHER_NAMES.items() if alike(name[1], other)), "")
+        return f"{message}; {nearest(meant or name[1], error.ctx.command.commands)}"
+    return message and f"{message}; {error.ctx.command_path} --help explains it"

@@ -137,12 +137,23 @@ def adapt(
 
     Example: [cyan]onetrunk adapt runs/tpl --family tc --train banking.csv --out apps/banking[/]
     """
-    from onetrunk.adaptation import adapt as library
-    from onetrunk.apps.app import RECORD
+    from onetrunk.apps.record import RECORD
     from onetrunk.cli.console import watched
+    from onetrunk.cli.early import look, need_torch
+    from onetrunk.data.sources import Columns
+    from onetrunk.model.place import check_k, depth_of, locate_model
     from onetrunk.storage import refuse_existing
 
+    need_torch()
     refuse_existing(out, overwrite, RECORD)
+    rows_of = {"train": train, "validation": validation, "test": test}
+    look(family, rows_of, Columns.named(text_column, label_column))
+    depth = depth_of(locate_model(backbone, "backbone"))
+    if k is not None and depth is not None:
+        check_k(k, depth)
+
+    from onetrunk.adaptation import adapt as library
+
     options: dict[str, Any] = {
         "adapter": adapter, "rows": rows, "fraction": fraction, "shots": shots, "subset": subset,
         "seed": seed, "k": k, "rank": rank, "head_layers": head_layers, "epochs": epochs,

@@ -56,6 +56,10 @@ def benchmark(
 
     Example: [cyan]onetrunk benchmark recipes/suite21.yaml --out runs/suite21 --dry-run[/]
     """
+    from onetrunk.config import read_yaml
+
+    read_yaml(suite, "suite")
+
     from onetrunk.benchmark.staleness import survey
     from onetrunk.benchmark.store import TABLE, pack_cells
     from onetrunk.benchmark.suite_file import load_suite

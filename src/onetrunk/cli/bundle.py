@@ -28,9 +28,17 @@ def add(
 
     Example: [cyan]onetrunk bundle add phone apps/dish[/]
     """
-    from onetrunk.apps.load import load_apps_and_backbone
+    from onetrunk.apps.record import check_apps
     from onetrunk.bundle.change import add_apps
+    from onetrunk.bundle.layout import Bundle
     from onetrunk.cli.console import wrote
+    from onetrunk.cli.early import need_torch
+
+    need_torch()
+    Bundle(bundle)
+    backbone = check_apps(apps, backbone)
+
+    from onetrunk.apps.load import load_apps_and_backbone
 
     loaded, added = load_apps_and_backbone(apps, backbone)
     add_apps(bundle, loaded, added)
@@ -86,9 +94,11 @@ def report(
     Example: [cyan]onetrunk bundle report phone[/]
     """
     from onetrunk.bundle.costs import TEXT, measure_costs, plot_costs
+    from onetrunk.bundle.layout import Bundle
     from onetrunk.cli.console import progress_bar, stdout, wrote
     from onetrunk.storage import atomic_folder, refuse_existing, write_json
 
+    Bundle(bundle)
     if out is not None:
         from onetrunk.prefinetuning.plot import save_figure
 

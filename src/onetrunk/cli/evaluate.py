@@ -53,23 +53,37 @@ def evaluate(
 
     Example: [cyan]onetrunk evaluate phone --app calendar --data test.parquet[/]
     """
-    from onetrunk.apps.evaluation import RECORD
-    from onetrunk.apps.load import load_apps_and_backbone
-    from onetrunk.bundle.evaluation import evaluate_bundle
-    from onetrunk.bundle.layout import MANIFEST
+    from onetrunk.apps.evaluation_page import RECORD
+    from onetrunk.apps.record import check_apps, family_of, read_record
+    from onetrunk.bundle.layout import MANIFEST, Bundle
     from onetrunk.cli.console import stdout, wrote
+    from onetrunk.cli.early import look, need_torch
+    from onetrunk.data.sources import Columns
     from onetrunk.storage import refuse_existing
 
+    need_torch()
+    columns = Columns.named(text_column, label_column)
     if out is not None:
         refuse_existing(out, overwrite, RECORD)
     how = (text_column, label_column, strict_labels, temperature)
     if (app / MANIFEST).exists():
         if backbone is not None:
             raise UserError(f"{app} is a bundle: it runs on its own backbone")
+        bundle = Bundle(app)
+        name = bundle.only_app(name)
+        look(bundle.app(name).family, {"test": data}, columns)
+
+        from onetrunk.bundle.evaluation import evaluate_bundle
+
         name, evaluation = evaluate_bundle(app, data, name, *how)
     else:
         if name is not None:
             raise UserError(f"{app} is an app folder; --app is for bundles")
+        backbone = check_apps([app], backbone)
+        look(family_of(read_record(app)), {"test": data}, columns)
+
+        from onetrunk.apps.load import load_apps_and_backbone
+
         _, apps = load_apps_and_backbone([app], backbone)
         ((name, loaded),) = apps.items()
         evaluation = loaded.evaluate(data, *how)

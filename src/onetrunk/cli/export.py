@@ -57,8 +57,11 @@ def export(
     Example: [cyan]onetrunk export runs/tpl apps/news apps/intents --out phone --int8
     --check news=test.conll[/]
     """
-    from onetrunk.bundle.export import export as export_apps
+    from onetrunk.apps.record import check_apps, family_of, read_record
+    from onetrunk.bundle.layout import MANIFEST
     from onetrunk.cli.console import console, watched, wrote
+    from onetrunk.cli.early import look, need_torch
+    from onetrunk.storage import refuse_existing
 
     if int8 and int4:
         raise UserError("weights are of 8 bits or of 4: give --int8 or --int4")
@@ -66,13 +69,20 @@ def export(
         raise UserError("--pieces counts those of --vocabulary: give the texts")
     if merged and (len(apps) > 1 or check or vocabulary):
         raise UserError("--merged is for one app, without --check and --vocabulary")
+    need_torch()
+    refuse_existing(out, overwrite, "" if merged else MANIFEST)
+    check_apps(apps, backbone)
     names = [folder.resolve().name for folder in apps]
     checks = {}
     for pair in check or []:
         name, equals, file = pair.partition("=")
         if not equals or name not in names:
             raise UserError(f"--check {pair!r}: write APP=FILE; the apps: {', '.join(names)}")
+        look(family_of(read_record(apps[names.index(name)])), {"test": file})
         checks[name] = file
+
+    from onetrunk.bundle.export import export as export_apps
+
     with watched("export") as progress:
         exported = export_apps(
             apps,

@@ -77,14 +77,19 @@ def predict(
     from onetrunk.cli.console import console, stdout, watched, wrote
     from onetrunk.cli.pretty import pretty
     from onetrunk.data.findings import Findings
+    from onetrunk.data.formats.text import suffix_of
+    from onetrunk.data.locate import SUFFIXES
     from onetrunk.data.notes import Notes
     from onetrunk.data.sources import open_texts
-    from onetrunk.opening import load
+    from onetrunk.opening import check_folders, load
     from onetrunk.progress import silent
 
     if format not in FORMATS:
         raise UserError(f"--format {format!r} is unknown; {nearest(format, FORMATS)}")
     folders, given = _folders_and_texts(apps)
+    for argument in text or []:
+        if suffix_of(Path(argument)) in SUFFIXES and os.path.isfile(argument):
+            raise UserError(f"--text {argument} is a file: write --input {argument} to read it")
     given = [_in_utf8(argument) for argument in (*(text or []), *given)]
     if STDIN in apps:
         if input is not None and str(input) != STDIN:
@@ -92,6 +97,7 @@ def predict(
         input = Path(STDIN)
     if not given and input is None:
         raise UserError("nothing to read: pass --text or --input")
+    check_folders(folders, backbone)
     notes = Notes()
     # A file that cannot be read is said before anything is loaded.
     sources = open_texts(given, Notes()) if given else []
@@ -156,9 +162,8 @@ def _folders_and_texts(arguments: list[str]) -> tuple[list[Path], list[str]]:
     if not names:
         raise UserError("no apps: pass app folders, or a bundle")
     bundle, *texts = names
-    if not (Path(bundle) / MANIFEST).exists() or any(map(os.path.isdir, texts)):
-        return [*map(Path, names)], []
-    for text in texts:
-        if os.path.exists(text):
-            raise UserError(f"{text} is a file: write --input {text} (or --text, if it is a text)")
-    return [Path(bundle)], texts
+    is_bundle = (Path(bundle) / MANIFEST).exists() and not any(map(os.path.isdir, texts))
+    for text in texts if is_bundle else names:
+        if os.path.isfile(text):
+            raise UserError(f"{text} is a file: write --input {text} to read it")
+    return ([Path(bundle)], texts) if is_bundle else ([*map(Path, names)], [])

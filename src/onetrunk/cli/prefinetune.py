@@ -62,12 +62,18 @@ def prefinetune(
     Example: [cyan]onetrunk prefinetune recipes/tpl.yaml --out runs/tpl[/]
     """
     from onetrunk.config import load_recipe
+    from onetrunk.model.place import locate_model
+    from onetrunk.storage import refuse_existing
+
+    settings = load_recipe(recipe, strategy=strategy, steps=steps, seed=seed)
+    every = _every(checkpoint_every)
+    refuse_existing(out, overwrite)
+    locate_model(settings.encoder, "encoder")
+    check_device(device)
+
     from onetrunk.prefinetuning.run import prefinetune as run
     from onetrunk.processes import Processes
 
-    check_device(device)
-    settings = load_recipe(recipe, strategy=strategy, steps=steps, seed=seed)
-    every = _every(checkpoint_every)
     with closing(_RunDisplay()) as progress:
         backbone = run(settings, out, overwrite, device, resume, every, tensorboard, progress)
     processes, record = Processes.join(device), backbone.record

@@ -32,13 +32,17 @@ def report(
 
     Example: [cyan]onetrunk report recipes/suite21.yaml --out runs/suite21[/]
     """
-    from onetrunk.benchmark.report import write_report
-    from onetrunk.benchmark.suite_file import load_suite
     from onetrunk.cli.console import progress_bar, say, wrote
+    from onetrunk.config import read_yaml
     from onetrunk.storage import refuse_existing
 
     to = to or out / "report"
     refuse_existing(to, overwrite)
+    read_yaml(suite, "suite")
+
+    from onetrunk.benchmark.report import write_report
+    from onetrunk.benchmark.suite_file import load_suite
+
     loaded = load_suite(suite, files=False)
     names = [each.name for each in loaded.strategies]
     chosen = strategy or (OURS if OURS in names else names[-1])

@@ -31,22 +31,22 @@ def suggest(
 
     Example: [cyan]onetrunk suggest apps/calendar --input mails.csv -n 40 --out next.json[/]
     """
-    from onetrunk.apps.engine import Engine
-    from onetrunk.apps.load import load_apps_and_backbone
     from onetrunk.apps.preannotations import TOOLS, write_tasks
-    from onetrunk.apps.suggest import suggest as suggested
+    from onetrunk.apps.record import check_apps
     from onetrunk.cli.console import watched, wrote
     from onetrunk.data.findings import Findings
     from onetrunk.data.notes import Notes
     from onetrunk.data.sources import open_texts
-    from onetrunk.storage import refuse_existing
+    from onetrunk.storage import already_exists
 
     if tool not in TOOLS:
         raise UserError(f"--for {tool!r} is unknown; {nearest(tool, TOOLS)}")
     ending = ".json" if tool == "label-studio" else ".jsonl"
     if out.suffix != ending:
         raise UserError(f"{out}: a file for {tool} ends in {ending}")
-    refuse_existing(out, overwrite)
+    if out.exists() and not overwrite:
+        raise already_exists(out)
+    backbone = check_apps([app], backbone)
     notes = Notes()
     texts, others = [], []
     for source in open_texts(input, notes, text_column=text_column):
@@ -58,6 +58,11 @@ def suggest(
                 texts.append(text)
                 others.append({key: value for key, value in row.items() if key != "text"})
     notes.log()
+
+    from onetrunk.apps.engine import Engine
+    from onetrunk.apps.load import load_apps_and_backbone
+    from onetrunk.apps.suggest import suggest as suggested
+
     loaded, apps = load_apps_and_backbone([app], backbone)
     ((name, _),) = apps.items()
     with watched("suggest") as progress:

@@ -13,6 +13,7 @@ from onetrunk.data.formats.memory import InMemory
 from onetrunk.data.formats.table import USUAL, Columns
 from onetrunk.data.formats.text import stem_of, suffix_of
 from onetrunk.errors import UserError, alike
+from onetrunk.kinds import kind_of
 from onetrunk.storage import read_json, sha256_of_files
 
 SUFFIXES = (
@@ -100,6 +101,8 @@ def locate(spec: Spec, split: str = "train") -> Located:
         return Located(short, (), (name, config or None), split)
     path, absolute = Path(spec), Path(os.path.abspath(spec))
     if path.is_dir():
+        if kind := kind_of(path):
+            raise UserError(f"{path} is {kind}, not rows: name a file of rows, or a folder of them")
         files = _files(path, split)
         beside = [file for file in data_files(path) if file not in files]
         namesakes = [file for file in beside if file.name.lower().startswith(split)]
@@ -274,5 +277,5 @@ def _no_split(folder: Path, split: str, names: Iterable[str]) -> UserError:
     listed = ", ".join(entries[:12]) + (f", … ({len(entries)} in all)" if entries[12:] else "")
     close = get_close_matches(split, sorted(set(names)), n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ";"
-    wanted = f"{folder} holds no file or folder {split!r} ({', '.join(SUFFIXES)})"
-    return UserError(f"{wanted}{hint} found: {listed or 'nothing'}")
+    wanted = f"{folder} holds no file or folder {split!r}"
+    return UserError(f"{wanted}{hint} found: {listed or 'nothing'}; name the file to read")

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -14,21 +15,23 @@ from onetrunk.data.formats.table import USUAL, Columns
 from onetrunk.data.locate import Located, locate
 from onetrunk.data.notes import Notes
 from onetrunk.data.rows import AnnotatedText, LabelledText
-from onetrunk.data.sources import read_classification, read_ner, read_nested
+from onetrunk.data.sources import read_ner, stream_classification, stream_ner, stream_nested
 from onetrunk.data.words import words_of
 from onetrunk.errors import UserError, nearest
 
 Row = AnnotatedText | LabelledText
 
-READERS: Mapping[str, Callable[..., Sequence[Row]]] = {
-    "ner": read_ner,
-    "nested-ner": read_nested,
-    "tc": read_classification,
-    "multi-label": partial(read_classification, several=True),
-    "rating": partial(read_classification, numbers=True),
+READERS: Mapping[str, Callable[..., Iterator[Row]]] = {
+    "ner": stream_ner,
+    "nested-ner": stream_nested,
+    "tc": stream_classification,
+    "multi-label": partial(stream_classification, several=True),
+    "rating": partial(stream_classification, numbers=True),
 }
 """The families whose rows are known here, and what reads them."""
 
+FIRST = 1000
+"""So many rows are read at a first look."""
 FEW = 8
 """Rows of a label below which an app cannot be trusted with it."""
 LONG = 90
@@ -97,14 +100,12 @@ def overview(
 
     Raises :class:`UserError` for a source that cannot be read, and for an unknown family.
     """
-    spec = locate(source, split) if isinstance(source, str | Path) else source
-    if columns != USUAL:
-        spec = replace(spec if isinstance(spec, Located) else locate(spec, split), columns=columns)
+    spec = _located(source, split, columns)
     if family is None:
         family, rows, notes = _guessed(spec)
     elif family in READERS:
         notes = Notes()
-        rows = READERS[family](spec, notes)
+        rows = list(READERS[family](spec, notes))
     else:
         raise UserError(f"unknown family {family!r}; {nearest(family, READERS)}")
     name = str(source) if isinstance(source, str | Path) else f"the {split} rows"
@@ -128,6 +129,37 @@ def overview(
     )
 
 
+def first_look(source: str | Path, family: str, split: str, columns: Columns = USUAL) -> None:
+    """Read the first rows of one split as the rows of a family, to find faults in no time.
+
+    A data set of the hub is not opened. Raises :class:`UserError` as reading all rows would; and
+    for training rows, if these are all of them, that leave nothing to learn.
+    """
+    if str(source).startswith("hub:"):
+        return
+    rows = list(islice(READERS[family](_located(source, split, columns)), FIRST + 1))
+    answers = {tuple(sorted(_labels(row))) for row in rows}
+    if split == "train" and len(rows) <= FIRST:
+        if "ner" in family and answers == {()}:
+            raise UserError(f"{source}: no row has an entity: there is nothing to learn")
+        if "ner" not in family and len(answers) == 1:
+            raise UserError(f"{source}: {one_answer(*answers)}")
+
+
+def one_answer(labels: Sequence[str]) -> str:
+    """Why nothing can be learnt from rows that all have the same labels."""
+    shown = " and ".join(map(repr, labels))
+    which = f"have the label {shown}" if labels else "are without a label"
+    return f"all rows {which}: there is nothing to learn; add rows of another label"
+
+
+def _located(source: Any, split: str, columns: Columns) -> Any:
+    spec = locate(source, split) if isinstance(source, str | Path) else source
+    if columns != USUAL:
+        spec = replace(spec if isinstance(spec, Located) else locate(spec, split), columns=columns)
+    return spec
+
+
 def _labels(row: Row) -> list[str]:
     if isinstance(row, AnnotatedText):
         return [kind for _, _, kind in row.entities]
@@ -145,7 +177,7 @@ def _guessed(spec: Any) -> tuple[str, Sequence[Row], Notes]:
         return "ner", marked, notes
     notes = Notes()
     try:
-        labelled = read_classification(spec, notes, numbers=True)
+        labelled = list(stream_classification(spec, notes, numbers=True))
     except UserError as error:
         if str(error) == str(not_ner):
             raise

@@ -24,6 +24,7 @@ from onetrunk.data.formats import columns
 from onetrunk.data.formats.brat import brat, brat_or_conll
 from onetrunk.data.formats.columnar import arrow, parquet
 from onetrunk.data.formats.conll import conll
+from onetrunk.data.formats.content import check_content
 from onetrunk.data.formats.delimited import comma_separated, tab_separated
 from onetrunk.data.formats.docbin import docbin
 from onetrunk.data.formats.hub import hub
@@ -234,11 +235,15 @@ def _opened(
         suffix = suffix_of(file)
         if not file.exists():
             missing(file)
+        if suffix in (".yaml", ".yml"):
+            what = "a YAML file, such as a recipe, and holds no rows"
+            raise UserError(f"{file} is {what}: name a CSV, Excel, JSONL, Parquet or CoNLL file")
         if suffix not in formats:
             why = "has no columns to choose" if is_chosen else "is not supported here"
             raise UserError(f"{file}: suffix {suffix!r} {why}; {nearest(suffix, formats)}")
         if file.stat().st_size == 0 and suffix != ".ann":  # of brat: no entities
-            raise UserError(f"{file} is empty (0 bytes)")
+            raise UserError(f"{file} is empty (0 bytes): name another file")
+        check_content(file)
     streams: Iterable[Stream] = (formats[suffix_of(file)](file) for file in located.files)
     if located.memory:
         streams = [located.memory.stream(names)]

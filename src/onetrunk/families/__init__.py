@@ -17,9 +17,8 @@ from onetrunk.families.multi_label import MultiLabel
 from onetrunk.families.ner import Ner
 from onetrunk.families.nested_ner import NestedNer
 from onetrunk.families.rating import Rating
+from onetrunk.plugins import FAMILIES as GROUP
 from onetrunk.plugins import Plugins
-
-GROUP = "onetrunk.families"
 
 
 def families_of(*built_in: Family[Any, Any]) -> Plugins[Family[Any, Any]]:

@@ -13,9 +13,9 @@ from onetrunk.model.heads import Pooling
 from onetrunk.model.loading import load_encoder, quiet
 from onetrunk.model.lora import LoraAdapter
 from onetrunk.model.peft_format import load_peft, save_peft
+from onetrunk.model.place import RECORD as RECORD
 from onetrunk.storage import atomic_folder, read_json, write_json
 
-RECORD = "onetrunk.json"
 DEFAULT_K = 3
 
 

@@ -140,7 +140,7 @@ def test_cells_without_a_name_are_counted(tmp_path: Path) -> None:
 def test_what_is_no_workbook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "a.xlsx"
     file.write_text("text,label\n")
-    refused(read_texts, file, f"{file} cannot be read as an Excel file: ")
+    refused(read_texts, file, f"{file} holds text, not an Excel workbook: rename it to end in .csv")
     refused(read_texts, write_xlsx(file, Sheet=[]), f"{file} has no rows")
     refused(read_texts, write_xlsx(file, Sheet=[["text"]]), f"{file} has no rows")
     monkeypatch.setitem(__import__("sys").modules, "openpyxl", None)

@@ -1,0 +1,71 @@
+"""What ``app.json`` says of an app and its backbone, checked without PyTorch and before weights."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from onetrunk.errors import UserError
+from onetrunk.model.place import RECORD as BACKBONE
+from onetrunk.model.place import locate_model
+from onetrunk.storage import read_json
+
+RECORD = "app.json"
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """An app folder's ``app.json``, checked for the keys every app has."""
+    record = read_json(folder / RECORD, "an app folder")
+    for key in ("family", "labels", "adapter", "primary", "max_length", "fingerprint"):
+        if key not in record:
+            raise UserError(f"{folder / RECORD} is damaged: it has no {key!r}")
+    return record
+
+
+def family_of(record: dict[str, Any]) -> str:
+    """The name of an app's family."""
+    # Before multi-label was a family of its own, an app said so beside its family.
+    return "multi-label" if record.get("multi_label") else str(record["family"])
+
+
+def backbone_of(folder: Path) -> str:
+    """The backbone that an app folder names: a folder's path, or the name of an encoder."""
+    named = read_record(folder).get("backbone")
+    if not named:
+        raise UserError(f"{folder}/app.json names no backbone: pass one as backbone")
+    local = (folder / named).resolve()
+    if local.is_dir():
+        return str(local)
+    if named.startswith("."):
+        raise UserError(
+            f"{folder} was trained on {local}, which is gone: name its new place as backbone "
+            "(--backbone FOLDER)"
+        )
+    return str(named)
+
+
+def check_apps(folders: Sequence[Path], backbone: str | Path | None = None) -> str:
+    """The name of the backbone that apps run on: ``backbone``, or the one that the first names.
+
+    Raises :class:`UserError` if there is no app, for a folder that is no app, for a backbone that
+    is not there, and for an app of another one, as far as their records say.
+    """
+    if not folders:
+        raise UserError("no apps: pass app folders")
+    records = [read_record(folder) for folder in folders]
+    name = str(backbone or backbone_of(folders[0]))
+    place = Path(locate_model(name, "backbone"))
+    if (place / BACKBONE).exists():
+        fingerprint = read_json(place / BACKBONE, "a backbone").get("fingerprint")
+        for folder, record in zip(folders, records, strict=True):
+            if fingerprint and record["fingerprint"] != fingerprint:
+                raise other_backbone(str(folder), record, name, str(fingerprint))
+    return name
+
+
+def other_backbone(app: str, record: dict[str, Any], backbone: str, fingerprint: str) -> UserError:
+    """The error for an app that was trained on another backbone than this one."""
+    trained_on = record.get("backbone", "another backbone")
+    return UserError(
+        f"app {app} was trained on {trained_on} ({record['fingerprint'][:12]}), not on {backbone} "
+        f"({fingerprint[:12]}): name its own backbone, or train it again on this one"
+    )
