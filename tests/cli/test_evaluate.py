@@ -147,3 +147,20 @@ def test_a_terminal_shows_a_table(run: Run, intents: Path, monkeypatch: pytest.M
         assert part in shown
     one = run("evaluate", INTENT, "--data", intents, "--json")
     assert json.loads(one.out)["app"] == "intent"
+
+
+def test_a_learning_curve(run: Run, tmp_path: Path) -> None:
+    rows = [f"{verb} {thing} {n},{verb}" for n in range(4)
+            for verb, thing in (("call", "ann"), ("play", "music"))] * 3  # fmt: skip
+    train, test = tmp_path / "train.csv", tmp_path / "test.csv"
+    train.write_text("text,label\n" + "\n".join(rows) + "\n")
+    test.write_text("text,label\ncall bob,call\nplay a song,play\n")
+    app, out = BUNDLE.parent / "apps" / "intent", tmp_path / "report"
+    result = run("evaluate", app, "--data", test, "--curve", train, "--out", out)
+    assert result.code == 0, result.err
+    assert [point["rows"] for point in json.loads(result.out)["curve"]] == [3, 6, 12, 24]
+    assert (out / "curve.png").exists()
+    assert "going from 12 to 24 rows was worth" in result.err
+    refused = run("evaluate", BUNDLE, "--app", "intent", "--data", test, "--curve", train)
+    assert refused.code == 2
+    assert "--curve trains apps, so name an app folder" in refused.err

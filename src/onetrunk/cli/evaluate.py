@@ -12,7 +12,12 @@ from onetrunk.errors import UserError
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from onetrunk.adaptation.curve import CurvePoint
+    from onetrunk.apps.app import App
     from onetrunk.apps.evaluation import Evaluation
+    from onetrunk.data.sources import Columns
+
+CURVE = "curve.png"
 
 
 def evaluate(
@@ -38,12 +43,19 @@ def evaluate(
     temperature: Annotated[
         bool, typer.Option("--temperature", help="Fit a temperature to the probabilities.")
     ] = False,
+    curve: Annotated[
+        Path | None,
+        typer.Option(metavar="TRAIN", help="Training rows: show what more of them are worth."),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.")] = False,
 ) -> None:
     """Score an app on labelled rows, in percent.
 
     Prints a table on a terminal, and one JSON object elsewhere. --out writes a page with each
     label's scores, confusions, calibration and the wrong rows.
+
+    --curve trains apps of the same kind on an eighth, a quarter, a half and all of some training
+    rows, and scores each: so you see whether more rows would help.
 
     Entities count only if their characters and their type are right (micro-averaged).
     Labels give accuracy, macro and micro F1; ratings correlations and the mean error. Long texts
@@ -69,6 +81,9 @@ def evaluate(
     if (app / MANIFEST).exists():
         if backbone is not None:
             raise UserError(f"{app} is a bundle: it runs on its own backbone")
+        if curve is not None:
+            raise UserError(f"{app} is a bundle: --curve trains apps, so name an app folder")
+        points = []
         bundle = Bundle(app)
         name = bundle.only_app(name)
         look(bundle.app(name).family, {"test": data}, columns)
@@ -87,17 +102,50 @@ def evaluate(
         _, apps = load_apps_and_backbone([app], backbone)
         ((name, loaded),) = apps.items()
         evaluation = loaded.evaluate(data, *how)
+        points = [] if curve is None else _curve(loaded, curve, data, columns)
     console, fitted = stdout(), _fitted(evaluation) if temperature else {}
     if as_json or not console.is_terminal:
         rounded = {key: round(value, 2) for key, value in evaluation.scores.items()}
-        print(json.dumps({"app": name, "rows": evaluation.rows, **rounded, **fitted}))
+        drawn = {"curve": [point.as_json() for point in points]} if points else {}
+        print(json.dumps({"app": name, "rows": evaluation.rows, **rounded, **fitted, **drawn}))
     else:
         console.print(_table(name, evaluation))
         if fitted:
             console.print("  ".join(f"{key} {value}" for key, value in fitted.items()))
+    if points:
+        _print_curve(points, evaluation.metric)
     if out is not None:
         evaluation.save(out, overwrite)
+        if points:
+            from onetrunk.adaptation.curve import plot_curve
+
+            plot_curve(points, evaluation.metric, out / CURVE)
         wrote(out / "index.html")
+
+
+def _curve(app: "App", train: Path, data: Path, columns: "Columns") -> "list[CurvePoint]":
+    from onetrunk.adaptation.curve import learning_curve
+    from onetrunk.adaptation.task import AdaptSettings
+    from onetrunk.apps.reading import read_labelled
+    from onetrunk.cli.console import watched
+    from onetrunk.data.notes import Notes
+
+    assert app.backbone is not None  # it was loaded with the app
+    rows = read_labelled(app.family, train, "train", Notes(), columns=columns)
+    test_rows = read_labelled(app.family, data, "test", Notes(), columns=columns)
+    settings = AdaptSettings(adapter=app.kind)
+    with watched("curve") as progress:
+        return learning_curve(app.backbone, app.family, rows, test_rows, settings, progress)
+
+
+def _print_curve(points: "list[CurvePoint]", metric: str) -> None:
+    from onetrunk.adaptation.curve import finding
+    from onetrunk.cli.console import console
+
+    for point in points:
+        spread = f" ({point.low:.1f} to {point.high:.1f})" if point.low < point.high else ""
+        console.print(f"  {point.rows:>7,} rows  {metric} {point.mean:.1f}{spread}")
+    console.print(f"  {finding(points, metric)}")
 
 
 def _fitted(evaluation: "Evaluation") -> dict[str, Any]:
