@@ -298,3 +298,20 @@ def test_the_answer_is_the_same_each_time() -> None:
     first, second = (solve_linear(x, y, 6, 0.01) for _ in range(2))
     assert np.array_equal(first.weight, second.weight)
     assert np.array_equal(first.bias, second.bias)
+
+
+def test_few_rows_of_many_classes_do_not_choose_the_strongest_penalty() -> None:
+    """Classes of one row cannot be judged where that row is held out."""
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(40, 64)).astype(np.float32)
+    targets = np.concatenate([np.arange(40), np.arange(15), np.arange(15)])
+    noise = rng.normal(size=(len(targets), 64)).astype(np.float32)
+    features = centres[targets] + 0.3 * noise
+    l2, _ = choose_penalty(features, targets, list(range(len(targets))), 40)
+    assert l2 < PENALTIES[1]
+    test_targets = np.arange(40).repeat(5)
+    test = centres[test_targets] + 0.3 * rng.normal(size=(200, 64)).astype(np.float32)
+    chosen = solve_linear(features, targets, 40, l2)(test).argmax(1)
+    assert (chosen == test_targets).mean() > 0.9
+    alone = np.arange(12)  # no class twice: nothing can be judged, and it still ends
+    assert choose_penalty(features[:12], alone, list(alone), 12)[0] in PENALTIES

@@ -91,19 +91,29 @@ def choose_penalty(
     problems = [
         _Problem(features[~held_out], targets[~held_out], classes, loss, axes) for held_out in folds
     ]
+    judged = [_known(targets, held_out) for held_out in folds]
     losses: list[float] = []
     for l2 in penalties:
         heads = [problem.solve(l2, ROUGH) for problem in problems]
         losses.append(
             sum(
-                loss(head(features[held_out]), targets[held_out])[0]
-                for head, held_out in zip(heads, folds, strict=True)
+                loss(head(features[units]), targets[units])[0]
+                for head, units in zip(heads, judged, strict=True)
             )
         )
         if len(losses) - int(np.argmin(losses)) > 2:
             break
     best = int(np.argmin(losses))
     return penalties[best], losses[best] / len(folds)
+
+
+def _known(targets: np.ndarray, held_out: np.ndarray) -> np.ndarray:
+    """Those of the units held out ``(U,)`` whose class some other unit has: whatever the penalty,
+    no head can know the others, and of few rows they would all speak for the strongest penalty."""
+    if targets.ndim > 1 or targets.dtype.kind not in "iu":
+        return held_out
+    known = held_out & np.isin(targets, targets[~held_out])
+    return known if known.any() else held_out
 
 
 def held_out_folds(groups: Sequence[int], units: int, classes: int) -> list[np.ndarray]:
