@@ -27,6 +27,7 @@ import torch
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
 from onetrunk.adaptation.task import AdaptSettings
+from onetrunk.apps.app import AdapterKind
 from onetrunk.benchmark.jobs import Job, work
 from onetrunk.config import Recipe, load_recipe
 from onetrunk.families import family as family_named
@@ -44,11 +45,8 @@ DEVELOPMENT = {
     "gum": "ner", "finer_ord": "ner", "cyner": "ner", "atis_slots": "ner",
     "hwu64_intent": "tc", "yelp5_subset": "tc", "searchsnippets": "tc", "mpqa": "tc",
 }  # fmt: skip
-ADAPTERS = {
-    **{f"linear {seed}": AdaptSettings(adapter="linear", seed=seed) for seed in (0, 1, 2)},
-    "lora 0": AdaptSettings(adapter="lora", seed=0),
-}
-"""By name: the kind of app, and the seed that draws its rows."""
+DRAWS = {"linear": (0, 1, 2), "lora": (0,)}
+"""By kind of app: the seeds that draw its rows."""
 COLOURS = {
     "none": "#767676",
     "ner": "#d55e00",
@@ -76,32 +74,36 @@ def runs(steps: Sequence[int]) -> list[tuple[str, int]]:
 
 
 def jobs(data: Path, encoder: str, steps: Sequence[int], parts: Parts) -> list[Job]:
-    """Each backbone, then its cells."""
+    """Each backbone, then its linear cells; LoRA apps, which take longer, come last."""
     listed: list[Job] = []
+    later: list[Job] = []
     for strategy, n in runs(steps):
         name = name_of(strategy, n)
         folder = RUN / "backbones" / name
         train = partial(prefinetune, recipe_of(data, encoder, strategy, n), folder, resume=True)
         listed.append(file_job(folder, train))
         for task in DEVELOPMENT:
-            score = partial(_score, data, folder, task)
-            listed.append(parts.job(f"{name}.{task}", score, folder))
-    return listed
+            for adapter, of_kind in (("linear", listed), ("lora", later)):
+                score = partial(_score, data, folder, task, adapter)
+                of_kind.append(parts.job(f"{name}.{task}.{adapter}", score, folder))
+    return listed + later
 
 
-def _score(data: Path, folder: Path, task: str) -> dict[str, Any]:
-    return scores_of(Backbone.load(folder), data, DEVELOPMENT[task], task, ADAPTERS)
+def _score(data: Path, folder: Path, task: str, adapter: AdapterKind) -> dict[str, Any]:
+    draws = {f"{seed}": AdaptSettings(adapter=adapter, seed=seed) for seed in DRAWS[adapter]}
+    return scores_of(Backbone.load(folder), data, DEVELOPMENT[task], task, draws)
 
 
 def scores(parts: Parts, name: str, kind: str, adapter: str) -> dict[str, float] | None:
     """By task of a kind: the mean over draws of the main metric; None until all are there."""
     tasks = [task for task, of_kind in DEVELOPMENT.items() if of_kind == kind]
-    if any(f"{name}.{task}" not in parts for task in tasks):
+    if any(f"{name}.{task}.{adapter}" not in parts for task in tasks):
         return None
     metric = family_named(kind).metric
-    draws = [key for key in ADAPTERS if key.startswith(adapter)]
     return {
-        task: round(mean(parts[f"{name}.{task}"][draw][metric] for draw in draws), 2)
+        task: round(
+            mean(parts[f"{name}.{task}.{adapter}"][f"{draw}"][metric] for draw in DRAWS[adapter]), 2
+        )
         for task in tasks
     }
 
