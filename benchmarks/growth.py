@@ -42,7 +42,7 @@ RUN = Path("runs/growth")
 RESULT = Path("results/growth.json")
 STRATEGIES = ("tpl", "joint", "ner", "tc")
 DEVELOPMENT = {
-    "gum": "ner", "finer_ord": "ner", "cyner": "ner", "atis_slots": "ner",
+    "gum": "ner", "finer_ord": "ner", "cyner": "ner", "e_ner_edgar": "ner",
     "hwu64_intent": "tc", "yelp5_subset": "tc", "searchsnippets": "tc", "mpqa": "tc",
 }  # fmt: skip
 DRAWS = {"linear": (0, 1, 2), "lora": (0,)}
