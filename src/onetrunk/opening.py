@@ -17,29 +17,33 @@ if TYPE_CHECKING:
 
 
 def load(
-    *folders: str | Path | Sequence[str | Path], backbone: str | Path | None = None
+    *folders: str | Path | Sequence[str | Path],
+    backbone: str | Path | None = None,
+    device: str = "cpu",
 ) -> Engine | Runtime:
     """Load app folders into one :class:`Engine`, or a bundle folder into a :class:`Runtime`.
 
     The folders may come in a list. Both are a :class:`~onetrunk.interface.Model`. Apps run on the
-    backbone that the first of them names, or on ``backbone``. A bundle has its own, and needs no
-    PyTorch.
+    backbone that the first of them names, or on ``backbone``; ``device`` is where it computes. A
+    bundle has its own, and needs no PyTorch.
 
     Raises :class:`UserError` if there is no such folder, if one is damaged or belongs to another
     backbone, or for a bundle beside anything else.
     """
     paths = _paths(folders)
-    if check_folders(paths, backbone):
+    if check_folders(paths, backbone, device):
         from onetrunk.bundle.runtime import Runtime
 
         return Runtime(paths[0])
     from onetrunk.apps.engine import Engine
     from onetrunk.apps.load import load_apps_and_backbone
 
-    return Engine(*load_apps_and_backbone(paths, backbone))
+    return Engine(*load_apps_and_backbone(paths, backbone, device))
 
 
-def check_folders(paths: Sequence[Path], backbone: str | Path | None = None) -> bool:
+def check_folders(
+    paths: Sequence[Path], backbone: str | Path | None = None, device: str = "cpu"
+) -> bool:
     """Whether this is a bundle, and no apps.
 
     Raises :class:`UserError` for all of :func:`load` that the folders show before they are loaded.
@@ -51,9 +55,11 @@ def check_folders(paths: Sequence[Path], backbone: str | Path | None = None) -> 
     if not bundles:
         from onetrunk.apps.record import check_apps  # which a device does not need
 
-        check_apps(paths, backbone)
+        check_apps(paths, backbone, device)
     elif len(paths) > 1 or backbone is not None:
         raise UserError(f"{bundles[0]} is a bundle: it runs alone, on its own backbone")
+    elif device != "cpu":
+        raise UserError(f"{bundles[0]} is a bundle: it runs on the CPU, not on {device!r}")
     return bool(bundles)
 
 

@@ -394,7 +394,7 @@ def test_what_is_wrong_with_apps_is_said_before_the_work(
     with pytest.raises(UserError, match="a dictionary of apps by name"):
         export([apps["spam"]], out, backbone=tiny_backbone)  # type: ignore[list-item]
     shutil.rmtree(tmp_path / "backbone")
-    with pytest.raises(UserError, match="backbone, which is gone: pass another place"):
+    with pytest.raises(UserError, match="backbone, which is gone: name its new place"):
         export(folders, out)
     assert not out.exists()
 

@@ -113,6 +113,12 @@ MISTAKES = {
         "adapt acme/encoder --out new --family tc --train train.csv",
         "no such folder: acme/encoder", "the hub's cache does not hold it, and HF_HUB_OFFLINE is",
     ),
+    "no such device": (
+        "predict apps/intent --text x --device cdua", "device 'cdua' is not available here; did you mean 'cuda'?"
+    ),
+    "a bundle on a device": (
+        "predict bundle --text x --device cuda", "runs on the CPU, not on 'cuda'"
+    ),
     "a misspelt suite": ("benchmark suit.yaml --out new", "no such suite: suit.yaml"),
 }  # fmt: skip
 """By what is wrong: the command, and what its error says."""

@@ -328,7 +328,7 @@ def test_without_pytorch_and_arrow(
     tmp_path: Path, command: list[Any], code: int, part: str
 ) -> None:
     (tmp_path / "a.csv").write_text("id,text\n1,ann\n")
-    (tmp_path / "a.parquet").write_bytes(b"PAR1")
+    (tmp_path / "a.parquet").write_bytes(b"PAR1\0\xffPAR1")
     done = subprocess.run(
         [sys.executable, "-c", _WITHOUT.format(blocked=HEAVY), *map(str, command)],
         cwd=tmp_path,

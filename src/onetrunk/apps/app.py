@@ -94,7 +94,7 @@ class App:
 
     def logits(self, gathered: Tensor) -> Tensor:
         """Head input ``(U, D)`` -> logits ``(U, C)``."""
-        logits: Tensor = self.head(gathered)
+        logits: Tensor = self.head.to(gathered.device)(gathered)
         if self.neighbours is None:
             return logits
         votes = torch.from_numpy(self.neighbours.votes(gathered.cpu()))

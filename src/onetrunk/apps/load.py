@@ -11,16 +11,19 @@ from onetrunk.model.backbone import Backbone
 
 
 def load_apps_and_backbone(
-    folders: Sequence[str | Path], backbone: str | Path | Backbone | None = None
+    folders: Sequence[str | Path],
+    backbone: str | Path | Backbone | None = None,
+    device: str = "cpu",
 ) -> tuple[Backbone, dict[str, App]]:
-    """Load app folders on ``backbone``, or on the one that the first folder names.
+    """Load app folders on ``backbone``, or on the one that the first folder names, which is moved
+    to ``device``.
 
     Apps are known by their folders' names. Raises :class:`UserError` if there is no app, if a
     folder is damaged or belongs to another backbone, or if two folders have one name.
     """
     paths = [Path(folder) for folder in folders]
     if not isinstance(backbone, Backbone):
-        backbone = Backbone.load(check_apps(paths, backbone))
+        backbone = Backbone.load(check_apps(paths, backbone), device)
     return backbone, load_apps(paths, backbone)
 
 

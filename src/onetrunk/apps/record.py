@@ -6,7 +6,7 @@ from typing import Any
 
 from onetrunk.errors import UserError
 from onetrunk.model.place import RECORD as BACKBONE
-from onetrunk.model.place import locate_model
+from onetrunk.model.place import check_device, locate_model
 from onetrunk.storage import read_json
 
 RECORD = "app.json"
@@ -43,14 +43,18 @@ def backbone_of(folder: Path) -> str:
     return str(named)
 
 
-def check_apps(folders: Sequence[Path], backbone: str | Path | None = None) -> str:
+def check_apps(
+    folders: Sequence[Path], backbone: str | Path | None = None, device: str = "cpu"
+) -> str:
     """The name of the backbone that apps run on: ``backbone``, or the one that the first names.
 
     Raises :class:`UserError` if there is no app, for a folder that is no app, for a backbone that
-    is not there, and for an app of another one, as far as their records say.
+    is not there, for an app of another one, as far as their records say, and for a device that is
+    not there.
     """
     if not folders:
         raise UserError("no apps: pass app folders")
+    check_device(device)
     records = [read_record(folder) for folder in folders]
     name = str(backbone or backbone_of(folders[0]))
     place = Path(locate_model(name, "backbone"))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from onetrunk.cli.options import LabelColumn, TextColumn
+from onetrunk.cli.options import Device, LabelColumn, TextColumn
 
 if TYPE_CHECKING:
     from onetrunk.apps.app import App
@@ -115,6 +115,7 @@ def adapt(
             "answers given are right: 95."
         ),
     ] = None,
+    device: Device = "cpu",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.")] = False,
 ) -> None:
     """Stage 2: train a small app on the frozen backbone, in seconds.
@@ -141,18 +142,20 @@ def adapt(
     from onetrunk.cli.console import watched
     from onetrunk.cli.early import look, need_torch
     from onetrunk.data.sources import Columns
-    from onetrunk.model.place import check_k, depth_of, locate_model
+    from onetrunk.model.place import check_device, check_k, depth_of, locate_model
     from onetrunk.storage import refuse_existing
 
     need_torch()
     refuse_existing(out, overwrite, RECORD)
     rows_of = {"train": train, "validation": validation, "test": test}
     look(family, rows_of, Columns.named(text_column, label_column))
+    check_device(device)
     depth = depth_of(locate_model(backbone, "backbone"))
     if k is not None and depth is not None:
         check_k(k, depth)
 
     from onetrunk.adaptation import adapt as library
+    from onetrunk.model.backbone import Backbone
 
     options: dict[str, Any] = {
         "adapter": adapter, "rows": rows, "fraction": fraction, "shots": shots, "subset": subset,
@@ -163,7 +166,8 @@ def adapt(
     early = "stopped early: validation no longer improved"
     with watched(f"adapt {out.name}", "linear head", early) as progress:
         app = library.adapt(
-            backbone, family, train, validation, test, unlabelled=unlabelled, teacher=teacher,
+            backbone if device == "cpu" else Backbone.load(backbone, device),
+            family, train, validation, test, unlabelled=unlabelled, teacher=teacher,
             auto_seconds=budget if auto else None, text_column=text_column,
             label_column=label_column, progress=progress,
             **{name: value for name, value in options.items() if value is not None},

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from onetrunk.cli.options import LabelColumn, TextColumn
+from onetrunk.cli.options import Device, LabelColumn, TextColumn
 from onetrunk.errors import UserError
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def evaluate(
     backbone: Annotated[
         str | None, typer.Option(help="Instead of the backbone that the app names.")
     ] = None,
+    device: Device = "cpu",
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object on a terminal, too.")
     ] = False,
@@ -81,6 +82,8 @@ def evaluate(
     if (app / MANIFEST).exists():
         if backbone is not None:
             raise UserError(f"{app} is a bundle: it runs on its own backbone")
+        if device != "cpu":
+            raise UserError(f"{app} is a bundle: it runs on the CPU, not on {device!r}")
         if curve is not None:
             raise UserError(f"{app} is a bundle: --curve trains apps, so name an app folder")
         points = []
@@ -94,12 +97,12 @@ def evaluate(
     else:
         if name is not None:
             raise UserError(f"{app} is an app folder; --app is for bundles")
-        backbone = check_apps([app], backbone)
+        backbone = check_apps([app], backbone, device)
         look(family_of(read_record(app)), {"test": data}, columns)
 
         from onetrunk.apps.load import load_apps_and_backbone
 
-        _, apps = load_apps_and_backbone([app], backbone)
+        _, apps = load_apps_and_backbone([app], backbone, device)
         ((name, loaded),) = apps.items()
         evaluation = loaded.evaluate(data, *how)
         points = [] if curve is None else _curve(loaded, curve, data, columns)

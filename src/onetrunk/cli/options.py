@@ -11,3 +11,4 @@ LabelColumn = Annotated[
     list[str] | None,
     typer.Option(help="The column of labels. For ner it may be repeated: one for each type."),
 ]
+Device = Annotated[str, typer.Option(help="Where the encoder runs: cpu, cuda, cuda:1, …")]

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from onetrunk.cli.options import TextColumn
+from onetrunk.cli.options import Device, TextColumn
 from onetrunk.errors import UserError, nearest
 
 logger = logging.getLogger(__name__)
@@ -44,6 +44,7 @@ def predict(
     backbone: Annotated[
         str | None, typer.Option(help="Instead of the backbone that the first app names.")
     ] = None,
+    device: Device = "cpu",
     format: Annotated[
         str, typer.Option(help="What is printed: jsonl, pretty, or auto: pretty on a terminal.")
     ] = "auto",
@@ -97,7 +98,7 @@ def predict(
         input = Path(STDIN)
     if not given and input is None:
         raise UserError("nothing to read: pass --text or --input")
-    check_folders(folders, backbone)
+    check_folders(folders, backbone, device)
     notes = Notes()
     # A file that cannot be read is said before anything is loaded.
     sources = open_texts(given, Notes()) if given else []
@@ -110,7 +111,7 @@ def predict(
     shows_bar = console.is_terminal and (out is not None or not printed.is_terminal)
     counts = [texts.count for texts in sources] if shows_bar else [None]
     total = None if None in counts else sum(count or 0 for count in counts)
-    model = load(*folders, backbone=backbone)
+    model = load(*folders, backbone=backbone, device=device)
     with watched("predict") if shows_bar else nullcontext(silent) as progress:
         run = Run(model, Findings(notes), progress, total, strict)
         try:

@@ -11,7 +11,7 @@ import typer
 from rich.progress import TaskID
 
 from onetrunk.cli.console import console, progress_bar, wrote
-from onetrunk.errors import UserError, nearest
+from onetrunk.errors import UserError
 
 # Off a terminal there is no bar. Instead a line is printed after this number of steps.
 LINE_EVERY = 20
@@ -69,6 +69,8 @@ def prefinetune(
     every = _every(checkpoint_every)
     refuse_existing(out, overwrite)
     locate_model(settings.encoder, "encoder")
+    from onetrunk.model.place import check_device
+
     check_device(device)
 
     from onetrunk.prefinetuning.run import prefinetune as run
@@ -134,12 +136,3 @@ def _every(text: str) -> int | timedelta:
         )
     count, unit = int(match[1]), match[2]
     return timedelta(seconds=count * {"s": 1, "m": 60, "h": 3600}[unit]) if unit else count
-
-
-def check_device(device: str) -> None:
-    """Raise :class:`UserError` if this machine has no such device."""
-    import torch
-
-    available = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
-    if device.split(":")[0] not in available:
-        raise UserError(f"--device {device!r} is not available here; {nearest(device, available)}")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from onetrunk.cli.options import TextColumn
+from onetrunk.cli.options import Device, TextColumn
 from onetrunk.errors import UserError, nearest
 
 
@@ -21,6 +21,7 @@ def suggest(
     backbone: Annotated[
         str | None, typer.Option(help="Instead of the backbone that the app names.")
     ] = None,
+    device: Device = "cpu",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.")] = False,
 ) -> None:
     """Choose the texts to label next: those that the app is unsure about, and that differ.
@@ -46,7 +47,7 @@ def suggest(
         raise UserError(f"{out}: a file for {tool} ends in {ending}")
     if out.exists() and not overwrite:
         raise already_exists(out)
-    backbone = check_apps([app], backbone)
+    backbone = check_apps([app], backbone, device)
     notes = Notes()
     texts, others = [], []
     for source in open_texts(input, notes, text_column=text_column):
@@ -63,7 +64,7 @@ def suggest(
     from onetrunk.apps.load import load_apps_and_backbone
     from onetrunk.apps.suggest import suggest as suggested
 
-    loaded, apps = load_apps_and_backbone([app], backbone)
+    loaded, apps = load_apps_and_backbone([app], backbone, device)
     ((name, _),) = apps.items()
     with watched("suggest") as progress:
         chosen = suggested(Engine(loaded, apps), name, texts, rows, progress)

@@ -14,6 +14,7 @@ from onetrunk.model.loading import load_encoder, quiet
 from onetrunk.model.lora import LoraAdapter
 from onetrunk.model.peft_format import load_peft, save_peft
 from onetrunk.model.place import RECORD as RECORD
+from onetrunk.model.place import check_device
 from onetrunk.storage import atomic_folder, read_json, write_json
 
 DEFAULT_K = 3
@@ -43,13 +44,15 @@ class Backbone:
         self.fingerprint = self.fingerprint or self.encoder.fingerprint()
 
     @classmethod
-    def load(cls, name: str | Path) -> Backbone:
+    def load(cls, name: str | Path, device: str = "cpu") -> Backbone:
         """Load a backbone folder, or a bare encoder as a backbone without task-primary LoRAs.
 
         An encoder is a folder, a hub name or ``package:NAME``
         (:func:`~onetrunk.model.loading.load_encoder`). Raises :class:`UserError` if there is none,
-        if a backbone folder is incomplete, and if its weights are not those it was written with.
+        if a backbone folder is incomplete, if its weights are not those it was written with, and
+        for a device that is not there.
         """
+        check_device(device)
         folder = Path(name)
         if not (folder / RECORD).exists():
             if (folder / "primary").is_dir():
@@ -57,7 +60,7 @@ class Backbone:
                     f"{folder} has task-primary LoRAs but no {RECORD}: it is not complete"
                 )
             encoder = load_encoder(str(name))
-            return cls(encoder, k=min(DEFAULT_K, encoder.depth))
+            return cls(encoder, k=min(DEFAULT_K, encoder.depth)).to(device)
         record = read_json(folder / RECORD, "a backbone folder")
         _check_record(record, folder / RECORD)
         encoder = load_encoder(str(folder.resolve()))
@@ -75,7 +78,12 @@ class Backbone:
                 f"{folder}: the weights are not those this backbone was written with "
                 f"(fingerprint {backbone.fingerprint[:12]}, recorded {record['fingerprint'][:12]})"
             )
-        return backbone
+        return backbone.to(device)
+
+    def to(self, device: str) -> Backbone:
+        """Move the encoder; apps and engines compute where it is. Returns the backbone."""
+        self.encoder.model.to(device)
+        return self
 
     def save(self, folder: str | Path, overwrite: bool = False) -> None:
         """Write the backbone as a folder, whole or not at all. Apps refer to it from then on.

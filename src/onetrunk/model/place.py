@@ -17,7 +17,7 @@ from huggingface_hub import (
     try_to_load_from_cache,
 )
 
-from onetrunk.errors import UserError, nearest_path
+from onetrunk.errors import UserError, nearest, nearest_path
 from onetrunk.kinds import kind_of, wrong_kind
 from onetrunk.model.checks import ADAPTER_CONFIG, CONFIG, WEIGHTS, carries_adapter
 from onetrunk.storage import read_json
@@ -124,3 +124,15 @@ def depth_of(location: str) -> int | None:
     config = read_json(file, "an encoder")
     depth = config.get("num_hidden_layers", config.get("n_layers"))
     return depth if isinstance(depth, int) else None
+
+
+def check_device(device: str) -> None:
+    """Raise :class:`UserError` if this machine has no such device; of a misspelt one at once."""
+    kind, available = device.split(":")[0], ["cpu"]
+    if kind == "cuda":
+        import torch  # which takes seconds
+
+        available += ["cuda"] * torch.cuda.is_available()
+    if kind not in available:
+        hint = nearest(device, ["cpu", "cuda"])
+        raise UserError(f"device {device!r} is not available here; {hint}")
