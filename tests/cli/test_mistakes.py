@@ -114,7 +114,8 @@ MISTAKES = {
         "no such folder: acme/encoder", "the hub's cache does not hold it, and HF_HUB_OFFLINE is",
     ),
     "no such device": (
-        "predict apps/intent --text x --device cdua", "device 'cdua' is not available here; did you mean 'cuda'?"
+        "predict apps/intent --text x --device cdua",
+        "device 'cdua' is not available here; did you mean 'cuda'?",
     ),
     "a bundle on a device": (
         "predict bundle --text x --device cuda", "runs on the CPU, not on 'cuda'"
