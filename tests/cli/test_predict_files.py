@@ -94,6 +94,24 @@ def test_a_folder_killed_and_resumed_has_every_row_once(
     assert "4 of 4 files are done and skipped" in again.err
 
 
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
+    peaks = []
+    for rows in (2_000, 40_000):
+        texts = tmp_path / f"{rows}.parquet"
+        table = {"id": range(rows), "text": [f"call ann {row}" for row in range(rows)]}
+        pq.write_table(pa.table({name: list(column) for name, column in table.items()}), texts)
+        out = tmp_path / f"answers-{rows}.parquet"
+        command = ["predict", BUNDLE, "--input", texts, "--out", out]
+        process = subprocess.Popen([sys.executable, "-m", "onetrunk", *map(str, command)])
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        assert process.returncode == 0
+        assert pq.read_table(out)["id"].to_pylist() == list(range(rows))
+        peaks.append(usage.ru_maxrss)
+    assert peaks[1] < 1.3 * peaks[0]
+
+
 def test_a_folder_of_answers_is_not_mixed(run: Run, shards: Path, tmp_path: Path) -> None:
     for shard in (2, 3):
         (shards / f"part-{shard}.parquet").unlink()
