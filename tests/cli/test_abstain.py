@@ -1,4 +1,4 @@
-"""``onetrunk adapt --none-below`` and ``--precision-wanted``, and what ``predict`` then shows."""
+"""``onetrunk adapt --none-below`` and ``--wanted-precision``, and what ``predict`` then shows."""
 
 from __future__ import annotations
 
@@ -37,24 +37,24 @@ def test_a_threshold_is_set_or_chosen(adapt: Any, run: Run, corpora: Path) -> No
     assert named.code == 0, named.err
     assert "answers less probable than 0.7 are not given" in named.err
     assert json.loads(record.read_text())["none_below"] == 0.7
-    chosen = adapt("--precision-wanted", 80, *validation)
+    chosen = adapt("--wanted-precision", 80, *validation)
     assert chosen.code == 0, chosen.err
     written = json.loads(record.read_text())
     said = written["abstention"]
     assert (said["wanted_precision"], said["what"], said["of"]) == (80, "rows", 12)
     words = " ".join(chosen.err.split())
     assert f"answers less probable than {written['none_below']:.4g} are not given" in words
-    assert f"{said['precision']:.1f} % are right" in words
-    assert f"{said['given'] / 12:.1%} of the 12 rows are given" in words
+    assert f"{said['precision']:.1f} % of the answers given are right" in words
+    assert f"{100 * said['given'] / 12:.1f} % of the 12 rows have one" in words
     assert said["given"] < 12
-    all_given = adapt("--precision-wanted", 1, *validation)
-    assert "every answer is given: of those given" in " ".join(all_given.err.split())
+    all_given = adapt("--wanted-precision", 1, *validation)
+    assert "no threshold is needed: with every answer" in " ".join(all_given.err.split())
     written = json.loads(record.read_text())
     assert (written["none_below"], written["abstention"]["given"]) == (0, 12)
     refused = {
-        ("--precision-wanted", 95): "on validation rows, and there are none",
+        ("--wanted-precision", 95): "on validation rows, and there are none",
         ("--none-below", 70): "did you mean 0.7?",
-        ("--none-below", 0.5, "--precision-wanted", 95): "leave one of them out",
+        ("--none-below", 0.5, "--wanted-precision", 95): "leave one of them out",
     }
     for options, why in refused.items():
         result = adapt(*options)

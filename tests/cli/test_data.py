@@ -39,7 +39,11 @@ def test_labels_that_may_be_wrong(run: Run, tmp_path: Path, tiny_encoder_folder:
     options = ("data", file, "--backbone", tiny_encoder_folder(), "--doubts", "2")
     result = run(*options)
     assert result.code == 0, result.err
-    assert "call mum now" in result.out
+    line = next(line for line in result.out.splitlines() if "call mum now" in line)
+    assert line.split()[:4] == ["20", line.split()[1], "play", "call"]  # the header is line 1
     first, second = json.loads(run(*options, "--json").out)["doubts"]
     assert (first["row"], first["labelled"], first["likely"]) == (19, ["play"], ["call"])
+    assert first["place"] == "20"
     assert first["doubt"] >= second["doubt"]
+    file.write_text("\n".join(["label,text", *rows]) + "\n")
+    assert "no label looks wrong" in run(*options).out

@@ -55,7 +55,7 @@ def test_what_looks_odd() -> None:
     kinds = [what for what in counted(seen) if what.startswith("texts")]
     assert len(kinds) == len(texts)
     assert all(counted(seen)[what] == 1 for what in kinds)
-    assert seen.notes.found[kinds[0]].places == [r"row 1: '\ufffd'"]
+    assert seen.notes.found[kinds[0]].places == [r"the list given, row 1: '\ufffd'"]
 
 
 def test_entities_that_are_marked_here_and_not_there() -> None:
@@ -79,7 +79,8 @@ def test_entities_that_are_marked_here_and_not_there() -> None:
     assert counted(seen)["texts of entities that also occur unmarked"] == 2
     places = seen.notes.found["texts of entities that also occur unmarked"].places
     assert sorted(places) == [
-        "row 3: 'Ada  Lima', marked 2 times", "row 5: 'Rome', marked 3 times",
+        "the list given, row 3: 'Ada  Lima', marked 2 times",
+        "the list given, row 5: 'Rome', marked 3 times",
     ]  # fmt: skip
     what = "texts that are entities of several types"
     assert seen.notes.found[what].places == ["'Rome': L 2 and O 1 times"]
@@ -104,3 +105,24 @@ def test_every_advice_is_for_a_note_that_exists() -> None:
         assert start in code, start
     assert advice("spans that overlap a longer one, left out")
     assert advice("nothing known") is None
+
+
+def test_labels_that_may_be_meant_otherwise(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    rows = ["a,bug", "b,urgent", "c,bug; urgent", "d,mail", "e,mail; bug", "f,other; thing"]
+    file.write_text("text,label\n" + "\n".join(rows) + "\n")
+    seen = overview(file, "tc")
+    what = "labels that look like several in a cell"
+    assert seen.notes.found[what].places == ["'bug; urgent'", "'mail; bug'"]
+    assert advice(what) == "use the family multi-label, which splits them"
+    assert what not in counted(overview(file, "multi-label"))
+    stars = [{"text": str(number), "label": number} for number in (1, 2, 5)]
+    assert counted(overview(stars))["labels that are numbers, read as classes"] == 3
+
+
+def test_places_are_those_of_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text("text,label\na,x\n\nb,y\n")  # a header, and a blank line
+    seen = overview(file)
+    assert [seen.place(0), seen.place(1)] == ["2", "4"]
+    assert overview([{"text": "a", "label": "x"}]).place(0) == "the list given, row 1"

@@ -108,7 +108,7 @@ def adapt(
         float | None,
         typer.Option(help="Give no answer that is less probable, from 0 to 1: 0.7."),
     ] = None,
-    precision_wanted: Annotated[
+    wanted_precision: Annotated[
         float | None,
         typer.Option(
             help="Choose that threshold on the validation rows, so that so many percent of the "
@@ -161,7 +161,7 @@ def adapt(
         "adapter": adapter, "rows": rows, "fraction": fraction, "shots": shots, "subset": subset,
         "seed": seed, "k": k, "rank": rank, "head_layers": head_layers, "epochs": epochs,
         "batch_size": batch_size, "max_length": max_length, "precision": precision,
-        "neighbours": neighbours, "none_below": none_below, "wanted_precision": precision_wanted,
+        "neighbours": neighbours, "none_below": none_below, "wanted_precision": wanted_precision,
     }  # fmt: skip
     early = "stopped early: validation no longer improved"
     with watched(f"adapt {out.name}", "linear head", early) as progress:
@@ -201,6 +201,11 @@ def _report(app: App, out: Path, neighbours: bool) -> None:
         console.print(f"  {_neighbours(app)}")
     if app.none_below is not None:
         console.print(f"  {_abstention(app)}")
+    if (score := record.get("validation")) is not None:
+        console.print(
+            f"  validation ({record['validation_rows']:,} rows): {app.family.metric} {score:.1f}, "
+            "a little too good: these rows chose the app"
+        )
     if scores := record.get("test"):
         metric = app.family.metric
         rest = [
@@ -225,12 +230,16 @@ def _choices(app: App) -> str:
 def _abstention(app: App) -> str:
     said = f"answers less probable than {app.none_below:.4g} are not given"
     if not app.none_below:
-        said = "every answer is given"
+        chosen = app.record.get("abstention") or {"of": 0, "what": "answers"}
+        return (
+            f"no threshold is needed: with every answer of the {chosen['of']:,} {chosen['what']} "
+            "for validation given, enough are right"
+        )
     if chosen := app.record.get("abstention"):
         share = chosen["given"] / chosen["of"]
         said += (
-            f": of those given on the validation rows {chosen['precision']:.1f} % are right, and "
-            f"{share:.1%} of the {chosen['of']:,} {chosen['what']} are given"
+            f": on the validation rows {chosen['precision']:.1f} % of the answers given are right, "
+            f"and {100 * share:.1f} % of the {chosen['of']:,} {chosen['what']} have one"
         )
     return said
 

@@ -56,12 +56,13 @@ def data(
     seen = overview(Path(source), family, split, columns)
     doubtful = _doubts(seen, backbone)[:doubts] if backbone else []
     if as_json:
-        listed = {"doubts": [doubt.as_json() for doubt in doubtful]} if backbone else {}
+        rows = [{**one.as_json(), "place": seen.place(one.row - 1)} for one in doubtful]
+        listed = {"doubts": rows} if backbone else {}
         print(json.dumps({**seen.as_json(), **listed}, ensure_ascii=False))
         return
     _print(seen)
     if backbone:
-        _print_doubts(doubtful)
+        _print_doubts(seen, doubtful)
 
 
 def _doubts(seen: "Overview", backbone: str) -> "list[Doubt]":
@@ -74,18 +75,25 @@ def _doubts(seen: "Overview", backbone: str) -> "list[Doubt]":
         return doubts(Backbone.load(backbone), family(seen.family), seen.examples, None, progress)
 
 
-def _print_doubts(doubtful: "Sequence[Doubt]") -> None:
+def _print_doubts(seen: "Overview", doubtful: "Sequence[Doubt]") -> None:
+    """The rows about which the app does not agree."""
     from rich.table import Table
     from rich.text import Text
 
     from onetrunk.cli.console import stdout
 
-    table = Table("row", "doubt", "labelled", "more likely", "text", box=None)
-    for doubt in doubtful:
-        told, asked = set(doubt.labelled), set(doubt.likely)
-        sides = (_shown(doubt.text, side) for side in (told - asked, asked - told))
+    wrong = [one for one in doubtful if set(one.labelled) != set(one.likely) or one.doubt > 0.5]
+    if not wrong:
+        stdout().print("no label looks wrong")
+        return
+    table = Table("where", "doubt", "labelled", "more likely", "text", box=None)
+    for one in wrong:
+        told, asked = set(one.labelled), set(one.likely)
+        if any(isinstance(answer, tuple) for answer in told | asked):  # of entities what differs
+            told, asked = told - asked, asked - told
+        shown = (_shown(one.text, side) for side in (told, asked))
         table.add_row(
-            str(doubt.row), f"{doubt.doubt:.2f}", *map(Text, sides), Text(doubt.text[:TEXT])
+            seen.place(one.row - 1), f"{one.doubt:.2f}", *map(Text, shown), Text(one.text[:TEXT])
         )
     stdout().print(table)
 
@@ -95,7 +103,7 @@ def _shown(text: str, answers: "set[Answer]") -> str:
         answer if isinstance(answer, str) else f"{text[answer[0] : answer[1]]} {answer[2]}"
         for answer in sorted(answers, key=str)
     ]
-    return ", ".join(shown) or "nothing"
+    return ", ".join(shown) or "–"
 
 
 def _print(seen: "Overview") -> None:

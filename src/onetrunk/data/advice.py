@@ -5,6 +5,8 @@ ADVICE = {
     "rows whose text occurs before with other labels": "decide on one answer for each text",
     "labels that differ from another only by": "write each label in one way",
     "labels that other programs write for a missing value": "remove these rows, or rename them",
+    "labels that look like several": "use the family multi-label, which splits them",
+    "labels that are numbers": "use the family rating, if they are a scale",
     "labels with fewer than": "label more rows of them, or join them to other labels",
     "texts that are empty": "remove these rows, or fill in the text",
     "texts that are only an address": "put the text itself into the file",

@@ -31,6 +31,8 @@ class Findings:
 
     def check(self, row: Row | UserError, table: Table, index: int) -> None:
         """Check a row, which was read from the row of a table with this index."""
+        if self._notes.row_places is not None:
+            self._notes.row_places.append(table.at(index))
         if isinstance(row, UserError):
             return
         texts, annotations, labels = _parts(row)

@@ -32,6 +32,8 @@ class Notes:
     def __init__(self) -> None:
         self.found: dict[str, Note] = {}
         """By kind, which is a few words in the plural."""
+        self.row_places: list[str] | None = None
+        """Of every row that is read its place; None: they are not kept."""
 
     def add(self, what: str, where: str, count: int = 1) -> None:
         """Add ``count`` to the kind ``what``; its first places are kept."""

@@ -39,6 +39,7 @@ LONG = 90
 NGRAM = 5
 """Words of the longest entity that is looked for where it is not marked."""
 
+_JOINED = regex.compile("[,;|#]")
 _ODD = {
     "texts with the sign \N{REPLACEMENT CHARACTER}: characters were lost": "\ufffd",
     "texts that look like UTF-8 read as Windows-1252": "Ã[\u0080-\u00bf]|â€|Â[\u00a0-\u00bf]",
@@ -65,6 +66,13 @@ class Overview:
     """Words of a text: the fewest, the median, the 95th percentile, the most."""
     notes: Notes
     """What reading changed and what looks odd."""
+
+    def place(self, row: int) -> str:
+        """Where a row is in the source, counted from zero: as notes say it, without the file."""
+        places = self.notes.row_places or []
+        if row >= len(places):
+            return f"row {row + 1}"
+        return places[row].removeprefix(self.source).lstrip("/:, ")
 
     @property
     def rows(self) -> int:
@@ -104,7 +112,7 @@ def overview(
     if family is None:
         family, rows, notes = _guessed(spec)
     elif family in READERS:
-        notes = Notes()
+        notes = _notes()
         rows = list(READERS[family](spec, notes))
     else:
         raise UserError(f"unknown family {family!r}; {nearest(family, READERS)}")
@@ -114,6 +122,8 @@ def overview(
     _note_texts(rows, lengths, name, notes)
     if family in ("ner", "nested-ner"):
         _note_unmarked([row for row in rows if isinstance(row, AnnotatedText)], name, notes)
+    if family == "tc":
+        _note_labels(labels, name, notes)
     if family != "rating":
         for label, count in labels.items():
             if count < FEW:
@@ -160,6 +170,13 @@ def _located(source: Any, split: str, columns: Columns) -> Any:
     return spec
 
 
+def _notes() -> Notes:
+    """Notes that keep the place of every row."""
+    notes = Notes()
+    notes.row_places = []
+    return notes
+
+
 def _labels(row: Row) -> list[str]:
     if isinstance(row, AnnotatedText):
         return [kind for _, _, kind in row.entities]
@@ -168,14 +185,14 @@ def _labels(row: Row) -> list[str]:
 
 def _guessed(spec: Any) -> tuple[str, Sequence[Row], Notes]:
     """Read a source as entities if it has some, or else as labels."""
-    notes = Notes()
+    notes = _notes()
     try:
         marked = read_ner(spec, notes)
     except UserError as error:
         not_ner = error
     else:
         return "ner", marked, notes
-    notes = Notes()
+    notes = _notes()
     try:
         labelled = list(stream_classification(spec, notes, numbers=True))
     except UserError as error:
@@ -189,6 +206,17 @@ def _guessed(spec: Any) -> tuple[str, Sequence[Row], Notes]:
     return "rating" if is_scale else "tc", labelled, notes
 
 
+def _note_labels(labels: Counter[str], name: str, notes: Notes) -> None:
+    """Note labels that may be several in a cell, and numbers that may be a scale."""
+    parts = {label: [part.strip() for part in _JOINED.split(label)] for label in labels}
+    users = Counter(part for of_label in parts.values() for part in set(of_label))
+    for label, of_label in parts.items():
+        if len(of_label) > 1 and all(users[part] > 1 for part in of_label):
+            notes.add("labels that look like several in a cell", f"{label!r}", labels[label])
+    if len(labels) > 2 and all(map(_is_number, labels)):
+        notes.add("labels that are numbers, read as classes", name, len(labels))
+
+
 def _is_number(label: str) -> bool:
     try:
         float(label)
@@ -198,12 +226,17 @@ def _is_number(label: str) -> bool:
 
 
 def _note_texts(rows: Sequence[Row], lengths: Sequence[int], name: str, notes: Notes) -> None:
-    for number, row in enumerate(rows, 1):
+    for row, place in zip(rows, _places(rows, notes), strict=True):
         for what, pattern in _ODD_PATTERNS.items():
             if match := pattern.search(row.text):
-                notes.add(what, f"row {number}: {match[0]!a}")
+                notes.add(what, f"{place}: {match[0]!a}")
     if long := sum(length > LONG for length in lengths):
         notes.add(f"texts of more than {LONG} words", name, long)
+
+
+def _places(rows: Sequence[Row], notes: Notes) -> Sequence[str]:
+    places = notes.row_places or []
+    return places if len(places) == len(rows) else [f"row {n}" for n in range(1, len(rows) + 1)]
 
 
 def _note_unmarked(rows: Sequence[AnnotatedText], name: str, notes: Notes) -> None:
@@ -217,12 +250,12 @@ def _note_unmarked(rows: Sequence[AnnotatedText], name: str, notes: Notes) -> No
             types.setdefault(_plain(row.text[start:end]), Counter())[kind] += 1
     unmarked: Counter[str] = Counter()
     places: dict[str, str] = {}
-    for number, row in enumerate(rows, 1):
+    for row, place in zip(rows, _places(rows, notes), strict=True):
         for start, end in _unmarked(row):
             shown = _plain(row.text[start:end])
             if shown in types:
                 unmarked[shown] += 1
-                places.setdefault(shown, f"row {number}: {row.text[start:end]!r}")
+                places.setdefault(shown, f"{place}: {row.text[start:end]!r}")
     for shown, count in unmarked.most_common():
         if types[shown].total() >= max(2, count + 1):
             what = "texts of entities that also occur unmarked"
