@@ -190,9 +190,9 @@ def _note_shared(family: Family[Any, Any], data: Data, test_rows: list[Any], not
     learnt = {family.text(row) for row in data.train}
     for role, rows in (("validation", data.validation), ("test", test_rows)):
         shared = [number for number, row in enumerate(rows, 1) if family.text(row) in learnt]
-        if shared:
-            what = f"{role} texts that are training texts, too: scores on them mean little"
-            notes.add(what, f"row {shared[0]}", len(shared))
+        what = f"{role} texts that are training texts, too: scores on them mean little"
+        for number in shared:
+            notes.add(what, f"row {number}")
 
 
 def _check_drawn(

@@ -38,7 +38,8 @@ class CurvePoint:
 
     def as_json(self) -> dict[str, Any]:
         """The point for machines."""
-        return asdict(self)
+        scores = {key: round(value, 2) for key, value in asdict(self).items() if key != "rows"}
+        return {"rows": self.rows, **scores}
 
 
 def learning_curve(
