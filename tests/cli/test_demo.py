@@ -66,7 +66,7 @@ def test_commands_are_printed_as_typed_and_a_table_ends_it(run, tmp_path, monkey
     assert len(commands) == 30
     spam = next(line for line in result.out.splitlines() if "spam " in line and "+" in line)
     assert [cell.strip() for cell in spam.strip("│ ").split("│")] == [
-        *("spam", "linear", "accuracy", "60.0 (60 to 60)", "72.2 (70 to 74)", "+12.2"),
+        *("spam", "linear", "accuracy", "60.0 (60–60)", "72.2 (70–74)", "+12.2"),
     ]
     assert (out / "scores.png").exists()
 

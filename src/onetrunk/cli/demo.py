@@ -90,7 +90,7 @@ def _table(scores: Scores) -> Table:
 
     from onetrunk.demo.run import APPS, DRAWS, ROWS, STRATEGIES
 
-    of_draws = f"mean (lowest to highest) of {len(DRAWS)} draws"
+    of_draws = f"mean (lowest–highest) of {len(DRAWS)} draws"
     table = Table(title=f"Test scores of apps trained on {ROWS} rows: {of_draws}")
     for column in ("app", "adapter", "metric"):
         table.add_column(column)
@@ -105,4 +105,4 @@ def _table(scores: Scores) -> Table:
 
 
 def _spread(draws: list[float]) -> str:
-    return f"{mean(draws):.1f} ({min(draws):.0f} to {max(draws):.0f})"
+    return f"{mean(draws):.1f} ({min(draws):.0f}–{max(draws):.0f})"
