@@ -17,6 +17,7 @@ from onetrunk.apps.engine import Engine
 from onetrunk.errors import UserError
 from onetrunk.families.base import Family
 from onetrunk.model.backbone import Backbone
+from onetrunk.prefinetuning.plot import COLOURS, save_figure
 from onetrunk.progress import Progress, silent
 
 SHARES = (0.125, 0.25, 0.5, 1.0)
@@ -98,13 +99,13 @@ def plot_curve(points: Sequence[CurvePoint], metric: str, path: Path) -> None:
     figure = Figure(figsize=(6.0, 3.6), layout="constrained")
     axis = figure.subplots()
     sizes = [point.rows for point in points]
-    axis.plot(sizes, [point.mean for point in points], "o-", color="#0072b2")
+    axis.plot(sizes, [point.mean for point in points], "o-", color=COLOURS[0])
     lows, highs = [point.low for point in points], [point.high for point in points]
-    axis.fill_between(sizes, lows, highs, color="#0072b2", alpha=0.15, linewidth=0)
+    axis.fill_between(sizes, lows, highs, color=COLOURS[0], alpha=0.15, linewidth=0)
     axis.set_xscale("log")
     axis.set_xticks(sizes, [f"{size:,}" for size in sizes])
     axis.xaxis.set_minor_locator(NullLocator())
     axis.set(xlabel="labelled rows (lowest to highest of three draws)", ylabel=metric)
     axis.set_title(finding(points, metric), fontsize=9, wrap=True)
     axis.grid(alpha=0.3)
-    figure.savefig(path, dpi=120)
+    save_figure(figure, path)

@@ -17,6 +17,7 @@ import torch
 from onetrunk.adaptation.fit import slot_of
 from onetrunk.adaptation.linear import FOLDS, ROUGH, solve_linear
 from onetrunk.adaptation.task import AdaptSettings, AppTask, Data
+from onetrunk.apps.label_scores import Answer
 from onetrunk.apps.top import Top
 from onetrunk.errors import UserError
 from onetrunk.families.base import Family
@@ -24,9 +25,6 @@ from onetrunk.model.backbone import Backbone
 from onetrunk.model.lora_stack import LoraStack
 from onetrunk.model.precision import choose
 from onetrunk.progress import Progress, silent
-
-Answer = str | tuple[int, int, str]
-"""A label of the whole text, or an entity: first character, character after the last, type."""
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,11 @@ import numpy as np
 
 from onetrunk.apps.engine import Engine
 from onetrunk.data.batching import STREAM_TEXTS, in_turn
+from onetrunk.losses.head import TAGS
 from onetrunk.progress import Progress, silent
 
 CANDIDATES = 5
 """So many times the rows that are wanted are candidates."""
-TAGS = 3
-"""Outputs of a type in nested NER."""
 
 
 @dataclass(frozen=True)

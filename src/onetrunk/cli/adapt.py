@@ -230,7 +230,8 @@ def _choices(app: App) -> str:
 def _abstention(app: App) -> str:
     said = f"answers less probable than {app.none_below:.4g} are not given"
     if not app.none_below:
-        chosen = app.record.get("abstention") or {"of": 0, "what": "answers"}
+        if (chosen := app.record.get("abstention")) is None:
+            return "every answer is given"
         return (
             f"no threshold is needed: with every answer of the {chosen['of']:,} {chosen['what']} "
             "for validation given, enough are right"

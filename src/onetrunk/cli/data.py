@@ -11,7 +11,8 @@ from onetrunk.cli.options import LabelColumn, TextColumn
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from onetrunk.adaptation.doubts import Answer, Doubt
+    from onetrunk.adaptation.doubts import Doubt
+    from onetrunk.apps.label_scores import Answer
     from onetrunk.data.overview import Overview
 
 SHOWN = 20

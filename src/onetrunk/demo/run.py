@@ -11,7 +11,7 @@ from statistics import mean
 from matplotlib.figure import Figure
 
 from onetrunk.errors import UserError
-from onetrunk.prefinetuning.plot import COLOURS
+from onetrunk.prefinetuning.plot import COLOURS, save_figure
 from onetrunk.storage import read_json
 
 # Both kinds of app in both families: a LoRA with a head, and a linear head alone.
@@ -191,4 +191,4 @@ def plot_scores(scores: Mapping[tuple[str, str], list[float]], path: Path) -> No
     axes.set_yticks(range(0, 101, 20))
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(title="pre-finetuning", loc="outside lower center", ncols=2, frameon=False)
-    figure.savefig(path, dpi=120)
+    save_figure(figure, path)

@@ -40,7 +40,7 @@ class Counting:
         against: Counter[str] = Counter()
         for text, values, where in self._texts():
             units = text.encode("utf-16-le")
-            for mark in _marks(values, "the list of spans", where):
+            for mark in _marks(values, "the list of spans", where).values():
                 against[_AS_WRITTEN] += not mark.is_whole(text)
                 against[_UTF16] += not mark.in_characters(units).is_whole(text)
                 for hint, (start, end) in _SHIFTS.items():
@@ -100,26 +100,24 @@ def _spans(
     text: str, values: Any, what: str, where: str, notes: Notes, counting: Counting
 ) -> list[Entity]:
     """Check a list of spans and take white space away from their edges."""
-    if isinstance(values, list):
-        accepted = [value for value in values if not _is_rejected(value)]
-        if rejected := len(values) - len(accepted):
-            notes.add("spans with the answer 'reject', left out", where, rejected)
-        values = accepted
     marks = _marks(values, what, where)
+    if rejected := len(values) - len(marks):
+        notes.add("spans with the answer 'reject', left out", where, rejected)
     if marks and max(text, default="") > "\uffff":
         units = text.encode("utf-16-le")
-        converted = [mark.in_characters(units) for mark in marks]
-        if converted != marks and _fit(converted, text):
-            if not _fit(marks, text) or counting.in_utf16:
+        converted = {item: mark.in_characters(units) for item, mark in marks.items()}
+        if converted != marks and _fit(converted.values(), text):
+            if not _fit(marks.values(), text) or counting.in_utf16:
                 notes.add("texts with span offsets in UTF-16 units, converted to characters", where)
                 marks = converted
             elif counting.is_open:
                 notes.add("texts with span offsets that may be characters or UTF-16 units, read as "
                           "characters", where)  # fmt: skip
     spans = []
-    for item, (mark, value) in enumerate(zip(marks, values, strict=True), 1):
+    for item, mark in marks.items():
         if why := mark.fault(text):
-            raise UserError(f"{where}: {what} item {item} {why}: {show(value)}{counting.hint}")
+            shown = show(values[item - 1])
+            raise UserError(f"{where}: {what} item {item} {why}: {shown}{counting.hint}")
         start, end = visible(text, mark.start, mark.end)
         if (start, end) != (mark.start, mark.end):
             notes.add("spans with white space at an edge, which is left out", where)
@@ -131,13 +129,18 @@ def _is_rejected(value: Any) -> bool:
     return isinstance(value, dict) and value.get("answer") in ("reject", "ignore")
 
 
-def _marks(values: Any, what: str, where: str) -> list[_Mark]:
+def _marks(values: Any, what: str, where: str) -> dict[int, _Mark]:
+    """The spans that were not rejected, by the number of their item."""
     if not isinstance(values, list):
         raise wrong(where, what, values, "a list of spans")
-    return [_parse(value, f"{what} item {item}", where) for item, value in enumerate(values, 1)]
+    return {
+        item: _parse(value, f"{what} item {item}", where)
+        for item, value in enumerate(values, 1)
+        if not _is_rejected(value)
+    }
 
 
-def _fit(marks: Sequence[_Mark], text: str) -> bool:
+def _fit(marks: Iterable[_Mark], text: str) -> bool:
     return all(mark.fits(text) for mark in marks)
 
 
