@@ -67,11 +67,12 @@ def evaluate(
     Example: [cyan]onetrunk evaluate phone --app calendar --data test.parquet[/]
     """
     from onetrunk.apps.evaluation_page import RECORD
-    from onetrunk.apps.record import check_apps, family_of, read_record
-    from onetrunk.bundle.layout import MANIFEST, Bundle
+    from onetrunk.apps.record import family_of, read_record
+    from onetrunk.bundle.layout import Bundle
     from onetrunk.cli.console import stdout, wrote
     from onetrunk.cli.early import look, need_torch
     from onetrunk.data.sources import Columns
+    from onetrunk.opening import check_folders
     from onetrunk.storage import refuse_existing
 
     need_torch()
@@ -79,11 +80,7 @@ def evaluate(
     if out is not None:
         refuse_existing(out, overwrite, RECORD)
     how = (text_column, label_column, strict_labels, temperature)
-    if (app / MANIFEST).exists():
-        if backbone is not None:
-            raise UserError(f"{app} is a bundle: it runs on its own backbone")
-        if device != "cpu":
-            raise UserError(f"{app} is a bundle: it runs on the CPU, not on {device!r}")
+    if check_folders([app], backbone, device):
         if curve is not None:
             raise UserError(f"{app} is a bundle: --curve trains apps, so name an app folder")
         points = []
@@ -97,7 +94,6 @@ def evaluate(
     else:
         if name is not None:
             raise UserError(f"{app} is an app folder; --app is for bundles")
-        backbone = check_apps([app], backbone, device)
         look(family_of(read_record(app)), {"test": data}, columns)
 
         from onetrunk.apps.load import load_apps_and_backbone

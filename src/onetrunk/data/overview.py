@@ -11,7 +11,7 @@ from typing import Any
 
 import regex
 
-from onetrunk.data.formats.table import USUAL, Columns
+from onetrunk.data.formats.table import USUAL, Columns, are_numbers
 from onetrunk.data.locate import Located, locate
 from onetrunk.data.notes import Notes
 from onetrunk.data.rows import AnnotatedText, LabelledText
@@ -202,7 +202,7 @@ def _guessed(spec: Any) -> tuple[str, Sequence[Row], Notes]:
     labels = {label for row in labelled for label in row.labels}
     if any(len(row.labels) != 1 for row in labelled):
         return "multi-label", labelled, notes
-    is_scale = any("." in label for label in labels) and all(map(_is_number, labels))
+    is_scale = any("." in label for label in labels) and are_numbers(labels)
     return "rating" if is_scale else "tc", labelled, notes
 
 
@@ -213,16 +213,8 @@ def _note_labels(labels: Counter[str], name: str, notes: Notes) -> None:
     for label, of_label in parts.items():
         if len(of_label) > 1 and all(users[part] > 1 for part in of_label):
             notes.add("labels that look like several in a cell", f"{label!r}", labels[label])
-    if len(labels) > 2 and all(map(_is_number, labels)):
+    if len(labels) > 2 and are_numbers(labels):
         notes.add("labels that are numbers, read as classes", name, len(labels))
-
-
-def _is_number(label: str) -> bool:
-    try:
-        float(label)
-    except ValueError:
-        return False
-    return True
 
 
 def _note_texts(rows: Sequence[Row], lengths: Sequence[int], name: str, notes: Notes) -> None:

@@ -16,10 +16,7 @@ from onetrunk.data.rows import AnnotatedText, Span
 from onetrunk.data.sources import Spec, read_nested
 from onetrunk.data.units import in_units
 from onetrunk.families.ner import Ner, PerWord
-from onetrunk.losses.head import HeadLoss, cross_entropy_of_tags
-
-TAGS = 3
-"""O, B and I of a type."""
+from onetrunk.losses.head import TAGS, HeadLoss, cross_entropy_of_tags
 
 
 class NestedNer(PerWord):

@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import Path
 
 from onetrunk.data.formats import text as text_files
-from onetrunk.data.formats.table import Stream, Table, blocks
+from onetrunk.data.formats.table import Stream, Table, are_numbers, blocks
 from onetrunk.data.notes import Notes
 from onetrunk.errors import UserError
 
@@ -108,7 +108,7 @@ def _records(
             # Commas are common in texts of several lines, labels at the right place are not.
             matches = (
                 sum(row[at] in {*others[at], cells[at]} for row in rows)
-                + len(rows) * _are_numbers([*others[at], *(row[at] for row in rows)])
+                + len(rows) * are_numbers([*others[at], *(row[at] for row in rows)])
                 for at in range(width)
                 if "\n" not in cells[at] and "\r" not in cells[at]
             )
@@ -156,14 +156,6 @@ def _as_rows(lines: Sequence[str], delimiter: str, width: int) -> list[list[str]
     rows = [line.replace('"', "").rstrip("\r\n").split(delimiter) for line in lines if line.strip()]
     is_table = len(rows) > 1 < width and all(len(row) == width for row in rows)
     return rows if is_table else []
-
-
-def _are_numbers(values: Sequence[str]) -> bool:
-    """Whether there are values, all of them numbers."""
-    try:
-        return len([float(value) for value in values]) > 0
-    except ValueError:
-        return False
 
 
 def _values(file: Path, delimiter: str, width: int) -> list[set[str]]:

@@ -1,6 +1,6 @@
 """Blocks of rows that know where each row comes from, and the messages about wrong values."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, TypeVar
@@ -205,6 +205,14 @@ def wrong(where: str, what: str, value: object, wanted: str) -> UserError:
     """Return the error for a value of the wrong kind."""
     shown = "null" if value is None else f"{show(value)} ({type(value).__name__})"
     return UserError(f"{where}: {what} is {shown}, not {wanted}")
+
+
+def are_numbers(values: Collection[str]) -> bool:
+    """Return whether there are values, all of them numbers."""
+    try:
+        return len([float(value) for value in values]) > 0
+    except ValueError:
+        return False
 
 
 def reason(error: Exception) -> str:
