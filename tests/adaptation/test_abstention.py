@@ -163,6 +163,8 @@ def test_a_folder_and_a_bundle_keep_it(
 
 
 def test_what_is_refused(tiny_backbone: Backbone) -> None:
+    with pytest.raises(UserError, match=r"none_below is 1: .* did you mean 0\.01\?"):
+        Abstention(none_below=1)
     rated = [LabelledText(row.text, (str(len(row.text)),)) for row in TRAIN]
     for option in ({"none_below": 0.5}, {"wanted_precision": 90}):
         with pytest.raises(UserError, match=f"'rating' cannot abstain.*leave {next(iter(option))}"):

@@ -45,6 +45,11 @@ class Abstention:
         if self.none_below is not None and wanted is not None:
             raise UserError("wanted_precision chooses none_below: leave one of them out")
         check_none_below(self.none_below)
+        if self.none_below == 1:
+            raise UserError(
+                "none_below is 1: hardly any answer is that sure, so the app would give none; did "
+                "you mean 0.01?"
+            )
         is_number = isinstance(wanted, int | float) and not isinstance(wanted, bool)
         if wanted is not None and not (is_number and 1 <= wanted <= 100):
             meant = f"; did you mean {100 * wanted:g}?" if is_number and 0 < wanted < 1 else ""

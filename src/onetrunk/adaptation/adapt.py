@@ -200,9 +200,10 @@ def _check_drawn(
 ) -> None:
     drawn = family.label_set(rows)
     if not family.learnable(drawn, rows):
+        labels_there = " and ".join(map(repr, drawn)) or "none"
         raise UserError(
-            f"{where}: the {len(rows)} rows drawn have only the label(s) {drawn}: nothing to tell "
-            "apart; draw more rows, or more of each label (shots)"
+            f"{where}: nothing can be told apart by the rows that were drawn ({len(rows)}), whose "
+            f"labels are {labels_there}: draw more rows, or more of each label (shots)"
         )
     if family.classes(labels) >= len(labels):  # not a scale between two numbers
         for label in sorted({*labels} - {*drawn}):

@@ -70,7 +70,10 @@ def draw_rows(
         return ids
     if draw.rows is not None:
         if not 0 < draw.rows <= len(every):
-            raise UserError(f"rows {draw.rows}: the training file has {len(every)} rows")
+            raise UserError(
+                f"rows {draw.rows}: the training file has {len(every)} rows; choose 1 to "
+                f"{len(every)}, or leave rows out for all of them"
+            )
         return np.random.default_rng(seed).permutation(len(every))[: draw.rows].tolist()
     labels = [list(family.labels_of(row)) for row in every]
     if draw.fraction is not None:

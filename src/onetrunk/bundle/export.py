@@ -57,11 +57,13 @@ def export(
     backbone: Backbone | str | Path | None = None,
     overwrite: bool = False,
     progress: Progress = silent,
+    device: str = "cpu",
 ) -> Exported:
     """Write apps and their backbone as a bundle for a device without PyTorch.
 
     ``apps``: app folders on one backbone, or :class:`App` objects by name. ``backbone``: by
-    default the one that the first app names. ``precision``: weights in 32, 8 or 4 bits.
+    default the one that the first app names. ``precision``: weights in 32, 8 or 4 bits. ``device``:
+    where PyTorch runs what the bundle is compared with, if folders are loaded here.
 
     ``check`` maps an app's name to labelled rows: a file, a folder with a test split, a list or a
     table. Such an app is scored in PyTorch and in the bundle, and may lose ``max_drop`` points of
@@ -78,7 +80,7 @@ def export(
         raise UserError(f"precision {precision!r} is unknown; {hint}")
     if pieces is not None and vocabulary is None:
         raise UserError("pieces limits the vocabulary of some texts: pass vocabulary, too")
-    loaded, named = _load(apps, backbone)
+    loaded, named = _load(apps, backbone, device)
     notes = Notes()
     checks = {}
     if check is not None and not isinstance(check, Mapping):
@@ -218,6 +220,7 @@ def _check_known(name: str, apps: Mapping[str, App]) -> None:
 def _load(
     apps: str | Path | Sequence[str | Path] | Mapping[str, App],
     backbone: Backbone | str | Path | None,
+    device: str,
 ) -> tuple[Backbone, Mapping[str, App]]:
     """Apps by name on their backbone. Raises :class:`UserError` if no backbone is named or an app
     was trained on another."""
@@ -227,8 +230,9 @@ def _load(
         folders = [apps] if isinstance(apps, str | Path) else list(apps)
         if not all(isinstance(folder, str | Path) for folder in folders):
             raise UserError("no apps: pass app folders, or a dictionary of apps by name")
-        return load_apps_and_backbone(folders, backbone)
+        return load_apps_and_backbone(folders, backbone, device)
     backbone = backbone or next((app.backbone for app in apps.values() if app.backbone), None)
     if backbone is None:
         raise UserError("these apps do not say where their backbone is: pass backbone")
-    return (backbone if isinstance(backbone, Backbone) else Backbone.load(backbone)), apps
+    loaded = backbone if isinstance(backbone, Backbone) else Backbone.load(backbone, device)
+    return loaded, apps

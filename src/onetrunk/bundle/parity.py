@@ -63,7 +63,7 @@ def difference(engine: Engine, runtime: GivesLogits, texts: Sequence[str] | None
             logits = engine.logits([name], ids, {app.family.name: tokens})[name]
             of_engine.append(logits.float().cpu())
             of_runtime += runtime.logits([name], ids, tokens)[name]
-        expected = torch.cat(of_engine).numpy()
+        expected = torch.cat(of_engine).cpu().numpy()
         if len(expected):
             gap = np.abs(np.concatenate(of_runtime) - expected).max()
             worst = max(worst, float(gap / max(float(expected.std()), 1e-6)))

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from onetrunk.cli.options import Device
 from onetrunk.errors import UserError
 
 
@@ -42,6 +43,7 @@ def export(
         bool,
         typer.Option("--merged", help="One app as one plain ONNX model, instead of a bundle."),
     ] = False,
+    device: Device = "cpu",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
 ) -> None:
     """Stage 3: one backbone and its apps as a bundle for a device without PyTorch.
@@ -71,7 +73,7 @@ def export(
         raise UserError("--merged is for one app, without --check and --vocabulary")
     need_torch()
     refuse_existing(out, overwrite, "" if merged else MANIFEST)
-    check_apps(apps, backbone)
+    check_apps(apps, backbone, device)
     names = [folder.resolve().name for folder in apps]
     checks = {}
     for pair in check or []:
@@ -96,6 +98,7 @@ def export(
             backbone=backbone,
             overwrite=overwrite,
             progress=progress,
+            device=device,
         )
     console.print(str(exported))
     wrote(out)

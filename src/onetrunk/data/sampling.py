@@ -43,7 +43,8 @@ def nested_subsets(
     _check_rows(rows_labels)
     for fraction in fractions:
         if not 0 < fraction <= 1:
-            raise UserError(f"fraction {fraction} is not above 0 and at most 1")
+            meant = f"; did you mean {fraction / 100:g}?" if 1 < fraction <= 100 else ""
+            raise UserError(f"fraction {fraction:g} is not above 0 and at most 1{meant}")
     total = len(rows_labels)
     # Decimal reads a float as it is written: 0.29 of 50 rows is 14.5, not 14.499999999999998.
     sizes = {

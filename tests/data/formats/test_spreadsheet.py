@@ -168,8 +168,8 @@ def test_likely_names(tmp_path: Path, text: str, label: str) -> None:
         notes = Notes()
         assert read_classification(source, notes) == MAILS
         lines = notes.lines()
-        assert lines[0].startswith(f"sources whose column {text!r} is read as text: 1 (")
-        assert lines[1].startswith(f"sources whose column {label!r} is read as label: 1 (")
+        assert lines[0].startswith(f"column {text!r} is read as text: 1 (")
+        assert lines[1].startswith(f"column {label!r} is read as label: 1 (")
         assert read_texts(source) == [text for text, _ in MAIL]
 
 
@@ -214,8 +214,8 @@ def test_two_columns_are_told_apart_by_their_values(tmp_path: Path) -> None:
     file = write_csv(tmp_path / "a.csv", [("Was", "Art"), *rows])
     assert read_classification(file, notes) == want
     assert [line.partition(":")[0] for line in notes.lines()] == [
-        "sources whose column 'Was' is read as text",
-        "sources whose column 'Art' is read as label",
+        "column 'Was' is read as text",
+        "column 'Art' is read as label",
     ]
     flipped = [("Art", "Was"), *(row[::-1] for row in rows)]
     assert read_classification(write_csv(file, flipped)) == want
@@ -256,7 +256,7 @@ def test_a_column_for_each_type(tmp_path: Path) -> None:
             "columns of ids, numbers, dates or lists beside the text, not read"
         )
         assert "'ticket_id'" in ignored
-        assert types.startswith("sources whose columns 'product', 'date' are read as types of")
+        assert types.startswith("columns 'product', 'date' are read as types of")
         dates = [tuple(e for e in row.entities if e[2] == "date") for row in WANT]
         assert [row.entities for row in read_ner(chosen(source, None, "date"))] == dates
 

@@ -122,8 +122,8 @@ def test_columns_by_name_and_by_likely_name(tmp_path: Path) -> None:
     file.write_text("Id\tMessage\tIntent\n1\thi\ta\n2\tbye\tb\n")
     assert read_classification(file, notes) == rows
     assert notes.lines()[:2] == [
-        f"sources whose column 'Message' is read as text: 1 ({file})",
-        f"sources whose column 'Intent' is read as label: 1 ({file})",
+        f"column 'Message' is read as text: 1 ({file})",
+        f"column 'Intent' is read as label: 1 ({file})",
     ]
     frame = pd.DataFrame({"what": ["hi", "bye"], "kind": ["a", "b"], "text": ["x", "y"]})
     with pytest.raises(UserError, match="no column 'label'"):

@@ -123,4 +123,4 @@ def _by_values(
 
 
 def _note(stream: Stream, name: str, what: str, notes: Notes) -> None:
-    notes.add(f"sources whose column {name!r} is read as {what}", stream.source)
+    notes.add(f"column {name!r} is read as {what}", stream.source)

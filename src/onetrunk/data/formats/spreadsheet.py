@@ -206,7 +206,7 @@ def _by_values(stream: Stream, text: str, notes: Notes) -> Stream:
     lists = [name for name, v in found.items() if (v.lists if chosen else v.written)]
     if len(lists) == 1 and (not chosen or chosen == (lists[0],)):
         if not chosen:
-            notes.add(f"sources whose column {lists[0]!r} is read as spans", source)
+            notes.add(f"column {lists[0]!r} is read as spans", source)
         listed = with_lists(stream, lists)
         return replace(listed, chosen=Columns(text, (lists[0],)))
     types = chosen or [name for name, values in found.items() if values.are_named(name)]
@@ -223,7 +223,7 @@ def _by_values(stream: Stream, text: str, notes: Notes) -> Stream:
             notes.add(f"columns of {what}, not read", f"{source}: {name!r}")
     if not chosen:
         listed_types = ", ".join(map(repr, types))
-        notes.add(f"sources whose columns {listed_types} are read as types of entities", source)
+        notes.add(f"columns {listed_types} are read as types of entities", source)
     return _with_spans(stream, text, types)
 
 
