@@ -40,8 +40,8 @@ def as_record(row: Example) -> dict[str, Any]:
 
 
 def to_lines(rows: Sequence[Example]) -> bytes:
-    """Examples as JSON Lines."""
-    return "".join(json.dumps(as_record(row), ensure_ascii=False) + "\n" for row in rows).encode()
+    """Examples as JSON Lines in ASCII: a text may hold what no encoding has, or ends a line."""
+    return "".join(json.dumps(as_record(row)) + "\n" for row in rows).encode()
 
 
 def read_examples(bundle: Bundle, name: str) -> list[Example] | None:
