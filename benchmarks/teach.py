@@ -48,13 +48,16 @@ WAYS = {
 }
 
 
-def bundles(backbone: str) -> None:
-    """A bundle without apps in each precision."""
-    wanted = [name for name in ("fp32", "int8") if not (BUNDLES / name).exists()]
-    if wanted:
-        loaded = Backbone.load(backbone)
-        for precision in wanted:
-            export_bundle(loaded, {}, BUNDLES / precision, precision)
+def bundle_of(backbone: str, precision: Any) -> Path:
+    """The backbone's bundle without apps, written once."""
+    folder = BUNDLES / name_of(backbone) / precision
+    if not folder.exists():
+        export_bundle(Backbone.load(backbone), {}, folder, precision)
+    return folder.resolve()
+
+
+def name_of(backbone: str) -> str:
+    return Path(backbone).name.replace(":", "-")
 
 
 def cell(
@@ -64,10 +67,10 @@ def cell(
     family = TASKS[task]
     test = read(data, family, task).test
     order = np.random.default_rng(0).permutation(len(test))[:TEST].tolist()
-    kind, bundle = WAYS[way]
+    kind, precision = WAYS[way]
     job = {
         "way": kind,
-        "place": str((BUNDLES / bundle).resolve()) if bundle else options.backbone,
+        "place": str(bundle_of(options.backbone, precision)) if precision else options.backbone,
         "family": family,
         "train": [as_record(row) for row in drawn(data, family, task, draw, rows).train],
         "test": [as_record(test[row]) for row in order],
@@ -118,10 +121,12 @@ def main() -> None:
     options = parser.parse_args()
     if options.peers and find_spec("setfit") is None:
         parser.error("--peers needs setfit: pip install -c constraints.txt setfit")
-    bundles(options.backbone)
-    cells: dict[str, dict[str, Any]] = {}
+    backbone, cells = name_of(options.backbone), dict[str, dict[str, Any]]()
     if RESULT.exists():
-        cells = read_json(RESULT, "a result")["cells"]
+        before = read_json(RESULT, "a result")
+        if before["backbone"] != backbone:
+            parser.error(f"{RESULT} is of backbone {before['backbone']}: move it away first")
+        cells = before["cells"]
     wanted = [
         (task, rows, draw, way)
         for task in options.tasks
@@ -139,7 +144,7 @@ def main() -> None:
         result = {
             "what": " ".join(" ".join(__doc__.split("\n\n")[2:]).split()),
             "encoder": ENCODER,
-            "backbone": Path(options.backbone).name,
+            "backbone": backbone,
             "threads": options.threads,
             "summary": summary(cells),
             "cells": cells,

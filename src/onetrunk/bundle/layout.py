@@ -63,7 +63,8 @@ class Bundle:
         self.width: int = self._value("width", int)
         self.k: int = self._value("k", int)
         """Layers of the top."""
-        self.k_of_backbone: int = self.manifest.get("k_of_backbone", self.k)
+        says_k = "k_of_backbone" in self.manifest
+        self.k_of_backbone: int = self._value("k_of_backbone", int) if says_k else self.k
         """Layers that carry the backbone's LoRA; an app may have asked for a deeper top. Bundles of
         0.1.0 do not say it."""
         self.targets: list[str] = self._value("targets", list)
