@@ -59,7 +59,7 @@ class Pool:
         depth and penalty by cross-validation."""
         targets = []
         for row in chosen:
-            of_row = self.family.targets(self.rows[row], self.units[row], labels).numpy()
+            of_row = np.asarray(self.family.targets(self.rows[row], self.units[row], labels))
             whole = len(of_row) != len(self.features[row])
             targets.append(np.repeat(of_row, len(self.features[row]), 0) if whole else of_row)
         wanted = np.concatenate(targets)

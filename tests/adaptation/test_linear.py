@@ -20,6 +20,7 @@ from onetrunk.adaptation.linear import (
     PENALTY,
     choose_penalty,
     held_out_folds,
+    solve_and_judge,
     solve_linear,
 )
 from onetrunk.losses.head import (
@@ -218,6 +219,29 @@ def test_the_penalty_is_that_of_the_best_cross_validation() -> None:
         assert chosen[name] == PENALTIES[int(np.argmin(losses))]
         assert loss == pytest.approx(min(losses), abs=1e-3)  # solved roughly
     assert chosen["noise"] > 3 * chosen["rule"]
+
+
+@pytest.mark.parametrize("features", [8, 60])
+def test_what_is_held_out_is_judged_by_the_others(features: int) -> None:
+    """Against scikit-learn, over features standardised by all units; fewer and more than units."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(50, features)) * rng.uniform(0.1, 10, features)
+    y = (x @ rng.normal(size=(features, 3)) + rng.normal(size=(50, 3))).argmax(1)
+    groups = [unit // 2 for unit in range(50)]
+    judged = solve_and_judge(x, y, groups, 3, 0.1)
+    whole = solve_linear(x, y, 3, 0.1)
+    np.testing.assert_array_equal(judged.head.weight, whole.weight)
+    scaled = (x - x.mean(0)) / x.std(0)
+    for held_out in held_out_folds(groups, 50, 3):
+        peer = LogisticRegression(C=1 / (int((~held_out).sum()) * 0.1), tol=1e-9)
+        peer.fit(scaled[~held_out], y[~held_out])
+        found = judged.logits[held_out]
+        found = np.exp(found - np.logaddexp.reduce(found, -1, keepdims=True))
+        np.testing.assert_allclose(found, peer.predict_proba(scaled[held_out]), atol=5e-3)
+    assert judged.is_held_out.all()
+    alone = solve_and_judge(x, y, [0] * 50, 3, 0.1)
+    assert not alone.is_held_out.any()
+    assert not alone.logits.any()
 
 
 def test_rows_of_a_group_are_held_out_together() -> None:

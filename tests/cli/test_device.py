@@ -8,10 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from onetrunk.bundle.evaluation import evaluate_bundle
-from onetrunk.bundle.layout import MANIFEST
+from onetrunk.bundle.layout import MANIFEST, Bundle
+from onetrunk.bundle.runtime import Runtime
+from onetrunk.families import family as family_named
 
 PLACE = Path(__file__).parents[1] / "fixtures" / "format-0.1"
 BUNDLE, APPS = PLACE / "bundle", PLACE / "apps"
@@ -69,6 +72,51 @@ def test_evaluate(run_on_device: Run, tmp_path: Path, name: str) -> None:
             json.dumps(wanted.as_json())
         )
         assert (out / "index.html").exists()
+
+
+@pytest.mark.parametrize("name", ["calendar", "place", "intent", "flags", "stars"])
+def test_teach(run_on_device: Run, tmp_path: Path, name: str) -> None:
+    """The app that a process with everything would make; its rows are kept, if asked for."""
+    bundle, family = tmp_path / "phone", Bundle(BUNDLE).app(name).family
+    shutil.copytree(BUNDLE, bundle)
+    for number, file in enumerate(rows_for(name, tmp_path)):
+        keep = ["--keep-examples"] * (number == 0)
+        command = ["bundle", "teach", bundle, "mine", "--family", family, "--data", file, *keep]
+        done = run_on_device(*command, "--max-length", 32)
+        assert done.code == 0, done.err
+        here = Runtime(BUNDLE, [])
+        score = here.teach("mine", family, file, max_length=32)
+        assert f"{score.metric} {score.value:.1f}" in done.err
+        assert "by cross-validation on" in done.err
+        saved = Bundle(bundle).app("mine")
+        np.testing.assert_allclose(saved.weight, here.apps["mine"].weight, atol=1e-5)
+        assert saved.labels == here.apps["mine"].labels
+        kept = run_on_device("bundle", "examples", bundle, "mine")
+        assert kept.code == (0 if keep else 2)
+        if keep:
+            rows = [json.loads(line) for line in kept.out.splitlines()]
+            assert [row["text"] for row in rows] == [
+                row.text for row in family_named(family).read(file)
+            ]
+            assert run_on_device("bundle", "examples", bundle, "mine", "--forget").code == 0
+            assert run_on_device("bundle", "examples", bundle, "mine").code == 2
+
+
+def test_teaching_mistakes(run_on_device: Run, tmp_path: Path) -> None:
+    bundle = tmp_path / "phone"
+    shutil.copytree(BUNDLE, bundle)
+    (file, _) = rows_for("intent", tmp_path)
+    before = (bundle / MANIFEST).read_bytes()
+    for more, part in (
+        (["--family", "tcp", "--data", file], "unknown task family 'tcp'; did you mean 'tc'?"),
+        (["--family", "tc", "--data", "none.csv"], "no such file: none.csv"),
+        (["--family", "tc", "--data", file, "--text-column", "body"], "body"),
+        (["--family", "rating", "--data", file], "is no number"),
+    ):
+        done = run_on_device("bundle", "teach", bundle, "mine", *more)
+        assert done.code == 2
+        assert part in " ".join(done.err.split())
+        assert (bundle / MANIFEST).read_bytes() == before
 
 
 def test_what_needs_more_is_said(run_on_device: Run, tmp_path: Path) -> None:

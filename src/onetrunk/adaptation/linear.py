@@ -5,11 +5,13 @@ This needs numpy alone, so that a device without PyTorch can solve the same prob
 
 from collections import deque
 from collections.abc import Sequence
+from copy import copy
 from typing import NamedTuple
 
 import numpy as np
 
 from onetrunk.losses.head import HeadLoss, cross_entropy
+from onetrunk.progress import Progress, silent
 
 PENALTIES = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
 FOLDS = 5
@@ -67,6 +69,38 @@ def solve_linear(
     return _Problem(features, targets, classes, loss).solve(l2, tolerance)
 
 
+class Judged(NamedTuple):
+    """A head, and what heads that have not seen a unit say of it."""
+
+    head: LinearHead
+    logits: np.ndarray
+    """``(U, C)``, each by a head from the other folds."""
+    is_held_out: np.ndarray
+    """``(U,)`` bool: whether the unit was in a fold; the other logits are zeros."""
+
+
+def solve_and_judge(
+    features: np.ndarray,
+    targets: np.ndarray,
+    groups: Sequence[int],
+    classes: int,
+    l2: float,
+    loss: HeadLoss = cross_entropy,
+) -> Judged:
+    """:func:`solve_linear`, and the same without each fold of :func:`held_out_folds`.
+
+    The folds share the standardisation of all units, which knows no target, so that they cost
+    little beside the head.
+    """
+    problem = _Problem(features, targets, classes, loss)
+    logits = np.zeros((len(features), classes), features.dtype)
+    is_held_out = np.zeros(len(features), bool)
+    for held_out in held_out_folds(groups, len(features), classes):
+        logits[held_out] = problem.without(held_out, l2)
+        is_held_out |= held_out
+    return Judged(problem.solve(l2, EXACT), logits, is_held_out)
+
+
 def choose_penalty(
     features: np.ndarray,
     targets: np.ndarray,
@@ -74,6 +108,7 @@ def choose_penalty(
     classes: int,
     loss: HeadLoss = cross_entropy,
     penalties: Sequence[float] = PENALTIES,
+    progress: Progress = silent,
 ) -> tuple[float, float]:
     """The penalty with the lowest mean loss on held-out units (5 folds), and that loss.
 
@@ -94,6 +129,7 @@ def choose_penalty(
     judged = [_known(targets, held_out) for held_out in folds]
     losses: list[float] = []
     for l2 in penalties:
+        progress("choosing the penalty", len(losses), len(penalties))
         heads = [problem.solve(l2, ROUGH) for problem in problems]
         losses.append(
             sum(
@@ -201,6 +237,19 @@ class _Problem:
             weight = weight @ self.axes.T
         weight = weight / self.std
         return LinearHead(weight, bias - weight @ self.mean)
+
+    def without(self, held_out: np.ndarray, l2: float) -> np.ndarray:
+        """Logits ``(n, C)`` of units ``(U,)`` bool by a rough head from the others."""
+        part = copy(self)
+        part.x, part.targets = self.x[~held_out], self.targets[~held_out]
+        part.point = np.zeros_like(self.point)
+        part.scale = self.loss(
+            np.zeros((len(part.x), len(self.point)), self.x.dtype), part.targets
+        )[0]
+        for tolerance in (COARSE, ROUGH):
+            part._descend(l2, tolerance * part.scale)
+        part.x = self.x[held_out]
+        return part._logits(part.point)
 
     def _descend(self, l2: float, tolerance: float) -> None:
         """L-BFGS (Nocedal & Wright 2006, algorithm 7.5) from ``point`` on, until a step promises to

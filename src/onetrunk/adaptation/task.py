@@ -9,23 +9,30 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from onetrunk.adaptation.linear import EXACT, PENALTIES, ROUGH, choose_penalty, solve_linear
+from onetrunk.adaptation.linear import EXACT, ROUGH, solve_linear
+from onetrunk.adaptation.linear_app import (
+    MAX_LENGTH,
+    SHORTEST_WINDOW,
+    Units,
+    check_learnable,
+    check_targets,
+    choose_head,
+    head_layer_choices,
+    rows_of_units,
+    targets_by_window,
+)
 from onetrunk.adaptation.retrieval import choose, cross_judges, judge
 from onetrunk.adaptation.trunk_cache import TrunkCache, unit_features
 from onetrunk.apps.app import AdapterKind, App
 from onetrunk.apps.neighbours import Neighbours
 from onetrunk.apps.top import Top
 from onetrunk.apps.windows import Examples, OfUnits
-from onetrunk.data.overview import one_answer
 from onetrunk.data.rows import Span
 from onetrunk.errors import UserError, nearest
 from onetrunk.families.base import Family
 from onetrunk.model.backbone import Backbone
 from onetrunk.model.heads import linear_head
 from onetrunk.model.precision import Precision
-
-# Two special tokens and a few others: shorter windows read next to nothing.
-SHORTEST_WINDOW = 8
 
 
 @dataclass(frozen=True)
@@ -51,7 +58,7 @@ class AdaptSettings:
     """The head reads the states of so many layers side by side, the last one and those before it,
     at most k + 1. None: k + 1 or 1, as the family has it; if it does not say, 1 with a LoRA, and
     without one whichever has the lower loss in cross-validation."""
-    max_length: int = 128
+    max_length: int = MAX_LENGTH
     neighbours: bool = False
     """Blend the head with the votes of the nearest training texts, if held-out rows like it. The
     app then holds the state of every training text."""
@@ -118,14 +125,11 @@ class AppTask:
         settings: AdaptSettings,
         slot: str,
     ) -> None:
-        if not data.train:
-            raise UserError("there are no training rows")
+        check_learnable(family, data.labels, data.train)
         if settings.neighbours:
             _check_neighbours(family, data, settings)
         if len(data.soft_targets or data.train) != len(data.train) + len(data.unlabelled):
             raise ValueError("soft_targets must be as many as labelled and unlabelled examples")
-        if not family.learnable(data.labels, data.train):
-            raise UserError(one_answer([*dict.fromkeys(data.labels)]))
         self.backbone, self.family, self.data = backbone, family, data
         self.settings, self.slot = settings, slot
         encoder = backbone.encoder
@@ -138,8 +142,7 @@ class AppTask:
         self.train = Examples.prepare(family, rows, encoder, self.max_length)
         self.validation = Examples.prepare(family, data.validation, encoder, self.max_length)
         self.targets = self._targets(self.train, data.soft_targets)
-        if not sum(map(len, self.targets)):
-            raise UserError("the tokenizer leaves nothing of the training texts to learn from")
+        check_targets(self.targets)
 
     def read(self, top: Top, cache: bool) -> None:
         """Run what is below the top over all texts, if it is to be kept."""
@@ -172,34 +175,21 @@ class AppTask:
         penalty; cross-validation chooses what the settings leave open. States are read by so many
         layers from here on."""
         features = torch.cat(self._features(self.trunk)).numpy()
-        if not np.isfinite(features).all():
-            raise UserError("the encoder's states hold NaN or infinity: its weights are damaged")
-        targets, loss = torch.cat(self.targets).numpy(), self.family.head_loss
-        classes, l2 = self.family.classes(self.data.labels), self.settings.l2
-        l2 = self.family.penalty if l2 is None else l2
-        (head_layers, *others), width = self._choices(), self.backbone.encoder.width
-        if l2 is None or others:
-            penalties, groups = PENALTIES if l2 is None else (l2,), self._groups()
-            penalty_and_loss = {
-                count: choose_penalty(
-                    features[:, -count * width :], targets, groups, classes, loss, penalties
-                )
-                for count in (head_layers, *others)
-            }
-            # The fewest layers, if several have the same loss.
-            head_layers = min(penalty_and_loss, key=lambda count: penalty_and_loss[count][1])
-            l2 = penalty_and_loss[head_layers][0]
+        units = Units(features, torch.cat(self.targets).numpy(), self._groups())
+        classes, width = self.family.classes(self.data.labels), self.backbone.encoder.width
+        head_layers, l2 = choose_head(
+            self.family, units, classes, self._choices(), width, self.settings.l2
+        )
         self.trunk.head_layers = self._held_out.head_layers = head_layers
-        return features[:, -head_layers * width :], targets, l2
+        return features[:, -head_layers * width :], units.targets, l2
 
     def _choices(self) -> list[int]:
         """How many states the head may read, the fewest first."""
         if self.settings.head_layers is not None:
             return [self.settings.head_layers]
-        if (deep := self.family.deep_head) is not None:
-            return [self.k + 1 if deep else 1]
+        choices = head_layer_choices(self.family, self.k)
         # A LoRA brings to the last state what the pooled text needs.
-        return [1] if self.settings.adapter == "lora" else [1, self.k + 1]
+        return choices[:1] if self.settings.adapter == "lora" else choices
 
     def score(self, head: nn.Linear) -> float:
         """The family's metric on the validation rows, in percent."""
@@ -250,17 +240,12 @@ class AppTask:
         if soft_targets is not None:
             every = zip(soft_targets, examples.units, strict=True)
             return examples.by_window([soft.of(units) for soft, units in every])
-        return examples.by_window(
-            [
-                torch.as_tensor(self.family.targets(row, units, self.data.labels))
-                for row, units in zip(examples.rows, examples.units, strict=True)
-            ]
-        )
+        targets = targets_by_window(self.family, examples, self.data.labels)
+        return [torch.as_tensor(of_window) for of_window in targets]
 
     def _groups(self) -> list[int]:
         """By training unit, which example it is of."""
-        windows = zip(self.train.example_of, self.targets, strict=True)
-        return [example for example, targets in windows for _ in targets]
+        return rows_of_units(self.train, self.targets)
 
 
 def _check_neighbours(family: Family[Any, Any], data: Data, settings: AdaptSettings) -> None:

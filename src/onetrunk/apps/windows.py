@@ -7,16 +7,31 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from onetrunk.data.alignment import Encoded, encode_windows
 from onetrunk.data.notes import Notes
 from onetrunk.data.rows import Span
 from onetrunk.families.base import Family
-from onetrunk.model.encoder import Encoder
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Rows = TypeVar("Rows", bound="np.ndarray | Tensor")
+
+
+class Tokenising(Protocol):
+    """What windows are cut by: an encoder, or the device's runtime."""
+
+    @property
+    def tokenizer(self) -> Any:
+        """A ``tokenizers.Tokenizer``, or a fast tokenizer of transformers."""
+
+    @property
+    def max_length(self) -> int:
+        """The longest window in tokens."""
 
 
 class OfUnits(NamedTuple):
@@ -57,7 +72,7 @@ class Examples:
 
     @classmethod
     def prepare(
-        cls, family: Family[Any, Any], rows: Sequence[Any], encoder: Encoder, max_length: int
+        cls, family: Family[Any, Any], rows: Sequence[Any], encoder: Tokenising, max_length: int
     ) -> Examples:
         """Tokenise ``rows`` into windows of at most ``max_length`` tokens."""
         texts = [family.text(row) for row in rows]
@@ -83,21 +98,28 @@ class Examples:
         """How many units each of these windows reads: its rows of logits."""
         return [len(self.tokens[window]) for window in windows]
 
-    def by_window(self, values: Sequence[Tensor]) -> list[Tensor]:
+    def by_window(self, values: Sequence[Rows]) -> list[Rows]:
         """Divide the rows of each example among its windows.
 
         ``values[e]`` has a row for each unit of the example, or one row for the whole text, which
         each of its windows gets.
         """
-        parts: list[Tensor] = []
+        parts: list[Rows] = []
         for windows, of_example in zip(self._windows(), values, strict=True):
             counts = self.counts(windows)
             whole = len(of_example) != sum(counts)
-            parts += [of_example] * len(windows) if whole else of_example.split(counts)
+            if whole:
+                parts += [of_example] * len(windows)
+            else:
+                ends = np.cumsum(counts).tolist()
+                divided: Any = [of_example[e - n : e] for n, e in zip(counts, ends, strict=True)]
+                parts += divided
         return parts
 
     def joined(self, parts: Sequence[Tensor]) -> list[tuple[Any, Tensor, Sequence[Span]]]:
         """Undo :meth:`by_window`: each example, its windows' rows of ``parts``, and its units."""
+        import torch
+
         return [
             (row, torch.cat([parts[window] for window in windows]), units)
             for row, windows, units in zip(self.rows, self._windows(), self.units, strict=True)

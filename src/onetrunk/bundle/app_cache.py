@@ -49,6 +49,7 @@ class AppCache:
         self._primary_loras = {
             family: bundle.primary_lora(family) for family in bundle.primary_families
         }
+        self._stacked_primaries: dict[str, dict[str, np.ndarray]] = {}
         for name in names:
             bundle.check_known(name)
         # By name, an app that was added in memory; None for one that the bundle holds.
@@ -78,7 +79,7 @@ class AppCache:
             if some:
                 names = [name for name in names if name in self._apps]
             needed = {name: now.apps.get(name) or self._read(name) for name in names}
-            added = {name: app for name, app in self._apps.items() if app is not None}
+            added = self.added
             others = [name for name in now.apps if name not in needed and name not in added]
             others.sort(key=lambda name: self._last_use.get(name, -1))
             limit = (self.max_loaded or len(self._apps)) - len(needed.keys() - added.keys())
@@ -102,10 +103,18 @@ class AppCache:
             self.now = self._stack({k: app for k, app in self.now.apps.items() if k != name})
             self._apps = {k: app for k, app in self._apps.items() if k != name}
 
+    @property
+    def added(self) -> dict[str, BundledApp]:
+        """Apps that were added here, by name."""
+        return {name: app for name, app in self._apps.items() if app is not None}
+
     def stack_primary(self, family: str) -> Mapping[str, np.ndarray]:
         """The top's LoRA inputs with one family's primary LoRA at number 0, or the bare backbone
         if the family has none."""
-        return stack_loras(self._shapes, [self._primary_loras.get(family, {})])
+        if family not in self._stacked_primaries:
+            lora = self._primary_loras.get(family, {})
+            self._stacked_primaries[family] = stack_loras(self._shapes, [lora])
+        return self._stacked_primaries[family]
 
     def _check(self, name: str) -> None:
         if name not in self._apps:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from onetrunk.apps.record import by_name
 from onetrunk.bundle.app import BundledApp
 from onetrunk.bundle.app_folder import read_app
+from onetrunk.bundle.examples import examples_path
 from onetrunk.bundle.layout import FLOATS, MANIFEST, TOP, Bundle, app_path, entry
 from onetrunk.bundle.sessions import input_shapes, session
 from onetrunk.errors import UserError, nearest
@@ -44,23 +45,35 @@ def add_apps(bundle: str | Path, backbone: Backbone, apps: Mapping[str, App]) ->
     put_apps(Bundle(bundle), [bundled_app(name, app, backbone) for name, app in apps.items()])
 
 
-def put_apps(old: Bundle, apps: Sequence[BundledApp]) -> None:
-    """Write apps into a bundle. Raises :class:`UserError`, and changes nothing, if one does not
+def put_apps(
+    old: Bundle, apps: Sequence[BundledApp], examples: Mapping[str, bytes] | None = None
+) -> None:
+    """Write apps into a bundle, and by app the examples that it keeps; those that an app of this
+    name kept so far are deleted. Raises :class:`UserError`, and changes nothing, if an app does not
     fit."""
     for app in apps:
         old.check_app(app, f"app {app.name}")
     floats = FLOATS[old.precision]
-    _change(old, {app_path(app.name): app.to_bytes(floats) for app in apps}, [])
+    kept = {examples_path(name): lines for name, lines in (examples or {}).items()}
+    added = {app_path(app.name): app.to_bytes(floats) for app in apps}
+    _change(old, {**added, **kept}, [examples_path(app.name) for app in apps])
+
+
+def forget_examples(bundle: str | Path, name: str) -> None:
+    """Delete the examples that a bundle keeps for an app, if there are any."""
+    old = Bundle(bundle)
+    if examples_path(name) in old.files:
+        _change(old, {}, [examples_path(name)])
 
 
 def remove_apps(bundle: str | Path, names: Sequence[str]) -> None:
-    """Take apps out of a bundle. Raises :class:`UserError`, and changes nothing, if one is
-    unknown."""
+    """Take apps, and the examples that they keep, out of a bundle. Raises :class:`UserError`, and
+    changes nothing, if one is unknown."""
     old = Bundle(bundle)
     for name in names:
         if name not in old.apps:
             raise UserError(f"{bundle} has no app {name!r}; {nearest(name, old.apps)}")
-    _change(old, {}, [app_path(name) for name in names])
+    _change(old, {}, [path(name) for name in names for path in (app_path, examples_path)])
 
 
 def _change(old: Bundle, added: Mapping[str, bytes], removed: Sequence[str]) -> None:

@@ -149,6 +149,7 @@ def export_bundle(
         "depth": encoder.depth,
         "width": encoder.width,
         "k": k,
+        "k_of_backbone": backbone.k,
         "targets": targets,
         "pooling": backbone.pooling,
         "max_length": encoder.max_length,

@@ -5,6 +5,7 @@ trunk.onnx  top.onnx      the backbone
 tokenizer.json
 primary/FAMILY.safetensors   task-primary LoRAs, for apps that are a linear head alone
 apps/NAME.safetensors     head and LoRA of one app; the file's metadata says what the app is
+examples/NAME.jsonl       what an app was taught from on the device, if it is to be kept
 """
 
 import hashlib
@@ -62,6 +63,10 @@ class Bundle:
         self.width: int = self._value("width", int)
         self.k: int = self._value("k", int)
         """Layers of the top."""
+        says_k = "k_of_backbone" in self.manifest
+        self.k_of_backbone: int = self._value("k_of_backbone", int) if says_k else self.k
+        """Layers that carry the backbone's LoRA; an app may have asked for a deeper top. Bundles of
+        0.1.0 do not say it."""
         self.targets: list[str] = self._value("targets", list)
         """Linear maps of these layers that adapters may change."""
         self.pooling: str = self._value("pooling", str)

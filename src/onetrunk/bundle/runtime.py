@@ -7,7 +7,6 @@ The interface is :class:`onetrunk.interface.Model`; the answers are those of
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, overload
@@ -19,12 +18,14 @@ from onetrunk.bundle.app import BundledApp
 from onetrunk.bundle.app_cache import AppCache, Loaded
 from onetrunk.bundle.layout import TOKENIZER, Bundle
 from onetrunk.bundle.sessions import Sessions, token_states
+from onetrunk.bundle.teaching import Teaching
 from onetrunk.data.alignment import Encoded, encode_windows
 from onetrunk.data.batching import STREAM_TEXTS, by_budget, in_turn
 from onetrunk.data.units import Units, units_of
 from onetrunk.decoding import DECODERS, Decoder, abstain
 from onetrunk.errors import UserError
 from onetrunk.interface import listed, stream_results, streamed, too_long
+from onetrunk.progress import Progress, silent
 
 BATCH_TOKENS = 8192
 """Tokens times LoRAs that go through the top together; this bounds memory."""
@@ -34,7 +35,7 @@ EMBEDDING_FAMILY = "tc"
 """The family whose primary LoRA :meth:`Runtime.embed` applies."""
 
 
-class Runtime:
+class Runtime(Teaching):
     """Apps of a bundle, ready to run. Thread-safe; apps can be added, replaced and removed while
     other threads predict."""
 
@@ -50,11 +51,13 @@ class Runtime:
         ``max_loaded``: how many of the apps are in memory at most; others are read at their first
         use. Raises :class:`UserError` if any part is missing, damaged or does not fit.
         """
-        self.bundle = Bundle(folder)
-        self._sessions = Sessions(self.bundle, threads)
-        self._tokenizer = Tokenizer.from_buffer(self.bundle.read(TOKENIZER))
-        names = self.bundle.apps if apps is None else listed(apps, "apps")
-        self._app_cache = AppCache(self.bundle, self._sessions.shapes, names, max_loaded)
+        bundle = Bundle(folder)
+        self._sessions = Sessions(bundle, threads)
+        self.tokenizer = Tokenizer.from_buffer(bundle.read(TOKENIZER))
+        self.max_length = bundle.max_length
+        """The longest window in tokens."""
+        names = bundle.apps if apps is None else listed(apps, "apps")
+        super().__init__(bundle, AppCache(bundle, self._sessions.shapes, names, max_loaded))
 
     def __repr__(self) -> str:
         return f"Runtime of {', '.join(self.names) or 'no apps'} in {self.bundle.folder}"
@@ -73,10 +76,17 @@ class Runtime:
         """Add an app, or replace the one of its name; it stays in memory. Raises
         :class:`UserError`, and changes nothing, if it does not fit the bundle."""
         self._app_cache.add(app)
+        self._examples[app.name] = None
 
     def remove(self, name: str) -> None:
         """Forget an app. Raises :class:`UserError` with the nearest name if unknown."""
         self._app_cache.remove(name)
+        self._examples.pop(name, None)
+
+    def app(self, name: str) -> BundledApp:
+        """An app, read if it is not in memory. Raises :class:`UserError` with the nearest name if
+        unknown."""
+        return self._app_cache.having([name]).apps[name]
 
     @overload
     def predict(self, texts: str, apps: Sequence[str] | None = None) -> dict[str, Any]: ...
@@ -138,13 +148,9 @@ class Runtime:
         a window it is the mean over its windows.
         """
         every = _readable(texts)
-        windows = encode_windows(self._tokenizer, every, self.bundle.max_length)
+        windows = encode_windows(self.tokenizer, every, self.max_length)
         ids = [window.ids for parts in windows for window in parts]
-        vectors = np.empty((len(ids), self.bundle.width), np.float32)
-        for batch in by_budget([*map(len, ids)], BATCH_TOKENS):
-            of_batch = [ids[window] for window in batch]
-            (state,), mask = self._sessions.states(of_batch, [0], self._embedding_lora, 1)
-            vectors[batch] = self._sessions.pooled([state[0]], mask)
+        vectors = self.features(EMBEDDING_FAMILY, ids, None, 1)
         means = np.empty((len(every), self.bundle.width), np.float32)
         for number, (first, after) in enumerate(_ranges(windows)):
             means[number] = vectors[first:after].mean(0)
@@ -188,9 +194,35 @@ class Runtime:
             logits[name] = np.split(app.logits(gathered[key]), np.cumsum(counts)[:-1])
         return logits
 
-    @cached_property
-    def _embedding_lora(self) -> Mapping[str, np.ndarray]:
-        return self._app_cache.stack_primary(EMBEDDING_FAMILY)
+    def features(
+        self,
+        primary: str,
+        ids: Sequence[Sequence[int]],
+        tokens: Sequence[Sequence[int]] | None,
+        count: int,
+        progress: Progress = silent,
+    ) -> np.ndarray:
+        """What heads read of the token ids of windows, ``(U, count D)`` float32: the last ``count``
+        states side by side, under the primary LoRA of family ``primary``, if the bundle has it.
+
+        Windows come in their order: of each its pooled states, or those at its ``tokens``.
+        """
+        stacked = self._app_cache.stack_primary(primary)
+        parts: list[np.ndarray] = [np.empty((0, count * self.bundle.width), np.float32)] * len(ids)
+        done = 0
+        for batch in by_budget([*map(len, ids)], BATCH_TOKENS):
+            progress("reading the texts", done, len(ids))
+            states, mask = self._sessions.states([ids[i] for i in batch], [0], stacked, count)
+            of_batch = [state[0] for state in states]
+            if tokens is None:
+                gathered, counts = self._sessions.pooled(of_batch, mask), [1] * len(batch)
+            else:
+                places = [tokens[window] for window in batch]
+                gathered, counts = token_states(of_batch, places), [*map(len, places)]
+            for window, part in zip(batch, np.split(gathered, np.cumsum(counts)[:-1]), strict=True):
+                parts[window] = part
+            done += len(batch)
+        return np.concatenate(parts) if parts else np.empty((0, count * self.bundle.width))
 
     def _predictions(
         self, loaded: Loaded, names: Sequence[str], texts: Sequence[str]
@@ -201,7 +233,7 @@ class Runtime:
             apps = [loaded.apps[name] for name in names]
             apps = [app for app in apps if app.max_length == max_length]
             limit = min(max_length, self.bundle.max_length)
-            windows = encode_windows(self._tokenizer, texts, limit)
+            windows = encode_windows(self.tokenizer, texts, limit)
             ids = [window.ids for parts in windows for window in parts]
             units = [Units((), [[] for _ in parts]) for parts in windows]
             if any(app.per_word for app in apps):

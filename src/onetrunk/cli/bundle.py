@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Column, Table
+
+from onetrunk.cli.options import LabelColumn, TextColumn
 
 if TYPE_CHECKING:
     from onetrunk.bundle.costs import Costs
@@ -29,6 +32,73 @@ def add(
     from onetrunk.cli.console import wrote
 
     wrote(f"{bundle}: {', '.join(add_folders(bundle, apps))}")
+
+
+def teach(
+    bundle: Bundle,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What the app is to be called.")],
+    family: Annotated[str, typer.Option(help="ner, nested-ner, tc, multi-label or rating.")],
+    data: Annotated[Path, typer.Option(help="Labelled rows, as for [bold]adapt[/].")],
+    label: Annotated[
+        list[str] | None,
+        typer.Option(help="A label that no row has yet; may be repeated. Of a rating, an end."),
+    ] = None,
+    text_column: TextColumn = None,
+    label_column: LabelColumn = None,
+    max_length: Annotated[
+        int | None, typer.Option(help="Tokens a window; longer texts are read in several.")
+    ] = None,
+    none_below: Annotated[
+        float | None,
+        typer.Option(help="Give no answer that is less probable, from 0 to 1: 0.7."),
+    ] = None,
+    keep_examples: Annotated[
+        bool, typer.Option("--keep-examples", help="Keep the rows in the bundle, to correct them.")
+    ] = False,
+) -> None:
+    """Make an app from labelled rows, here and without PyTorch: a linear head on the bundle's own
+    states. It replaces the app of the same name.
+
+    Its score is by cross-validation on these rows. [bold]adapt[/] with a LoRA is better where there
+    are many rows, and needs PyTorch.
+
+    Example: [cyan]onetrunk bundle teach phone intents --family tc --data intents.csv[/]
+    """
+    from onetrunk.bundle.layout import Bundle
+    from onetrunk.bundle.runtime import Runtime
+    from onetrunk.cli.console import console, watched, wrote
+
+    runtime = Runtime(bundle, [name] if name in Bundle(bundle).apps else [])
+    with watched(f"teach {name}") as progress:
+        score = runtime.teach(
+            name, family, data, label or (), text_column=text_column, label_column=label_column,
+            max_length=max_length, none_below=none_below, keep_examples=keep_examples,
+            progress=progress,
+        )  # fmt: skip
+    runtime.save()
+    wrote(f"{bundle}: {name}, {family}, {len(runtime.apps[name].labels)} labels")
+    console.print(f"  {score}")
+
+
+def examples(
+    bundle: Bundle,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="An app in it.")],
+    forget: Annotated[bool, typer.Option("--forget", help="Delete them.")] = False,
+) -> None:
+    """Print the labelled examples that an app keeps as JSON Lines, or delete them.
+
+    Example: [cyan]onetrunk bundle examples phone intents > kept.jsonl[/]
+    """
+    from onetrunk.bundle.runtime import Runtime
+    from onetrunk.cli.console import wrote
+
+    runtime = Runtime(bundle, [name])
+    if forget:
+        runtime.forget_examples(name)
+        wrote(f"{bundle}: {name} without examples")
+        return
+    for example in runtime.examples(name):
+        print(json.dumps(example, ensure_ascii=False))
 
 
 def remove(

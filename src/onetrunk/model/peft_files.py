@@ -112,7 +112,7 @@ def _matrices(path: Path) -> dict[str, np.ndarray]:
     except safetensors.SafetensorError as error:
         raise UserError(f"{path} is damaged: {error}") from None
     matrices = {}
-    for name, tensor in tensors:
+    for name, tensor in sorted(tensors, key=lambda item: item[0]):
         dtype, shape, data = tensor["dtype"], tensor["shape"], tensor["data"]
         if len(shape) != 2 or dtype not in (*_DTYPES, "BF16"):
             raise UserError(f"{path}: {name} is {dtype} of shape {tuple(shape)}, not a matrix")

