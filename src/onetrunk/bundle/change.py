@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from onetrunk.bundle.layout import MANIFEST, Bundle, app_path, entry
+from onetrunk.bundle.app import BundledApp
+from onetrunk.bundle.layout import FLOATS, MANIFEST, Bundle, app_path, entry
 from onetrunk.errors import UserError, nearest
 from onetrunk.storage import atomic_folder, write_json
 
@@ -22,7 +23,7 @@ def add_apps(bundle: str | Path, backbone: Backbone, apps: Mapping[str, App]) ->
 
     Raises :class:`UserError`, and changes nothing, if one does not fit.
     """
-    from onetrunk.bundle.contents import FLOATS, bundled_app  # needs PyTorch, remove_apps does not
+    from onetrunk.bundle.contents import bundled_app  # needs PyTorch; put_app does not
 
     old = Bundle(bundle)
     contents = {}
@@ -31,6 +32,18 @@ def add_apps(bundle: str | Path, backbone: Backbone, apps: Mapping[str, App]) ->
         old.check_app(bundled, f"app {name}")
         contents[app_path(name)] = bundled.to_bytes(FLOATS[old.precision])
     _change(old, contents, [])
+
+
+def put_app(bundle: str | Path, name: str, content: bytes) -> None:
+    """Put an app into a bundle without PyTorch; it replaces the one of its name.
+
+    ``content`` is a file as :meth:`BundledApp.to_bytes` makes it, and is written as it is. Raises
+    :class:`UserError`, and changes nothing, if it is damaged or does not fit.
+    """
+    old = Bundle(bundle)
+    path = app_path(name)
+    old.check_app(BundledApp.from_bytes(name, content, f"app {name}"), f"app {name}")
+    _change(old, {path: content}, [])
 
 
 def remove_apps(bundle: str | Path, names: Sequence[str]) -> None:

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-import numpy as np
 import onnx
 
 from onetrunk.apps.app import App
@@ -18,8 +17,6 @@ from onetrunk.model.encoder import TARGETS, Encoder
 from onetrunk.model.lora import LoraAdapter
 
 Precision = Literal["fp32", "int8", "int4"]
-FLOATS: dict[str, type] = {"fp32": np.float32, "int8": np.float16, "int4": np.float16}
-"""The type of heads and LoRA in a bundle of each precision."""
 _QUANTIZE: dict[str, Callable[[onnx.ModelProto], onnx.ModelProto]] = {
     "fp32": lambda model: model,
     "int8": int8.quantize,
