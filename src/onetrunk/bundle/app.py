@@ -138,12 +138,12 @@ class BundledApp:
                 neighbours = Neighbours.from_file(votes, numbers, classes, weight.shape[1])
             return cls(
                 name=name,
-                family=record["family"],
+                family=_text(record, "family"),
                 decoder=decoder,
                 labels=labels,
                 head_layers=int(record["reads"]),
                 max_length=_max_length(record),
-                family_of_primary=record["primary"],
+                family_of_primary=_text(record, "primary"),
                 weight=weight,
                 bias=bias,
                 lora=_checked(arrays),
@@ -199,6 +199,12 @@ def _labels(record: Mapping[str, Any]) -> list[str]:
     if not is_list or len({*labels}) < len(labels):
         raise ValueError("its labels are no list of different strings")
     return labels
+
+
+def _text(record: Mapping[str, Any], key: str) -> str:
+    if not isinstance(record[key], str):
+        raise ValueError(f"its {key} is no string")
+    return str(record[key])
 
 
 def _max_length(record: Mapping[str, Any]) -> int:

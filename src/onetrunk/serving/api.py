@@ -244,7 +244,9 @@ def _add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(StarletteHTTPException)
     async def failed(request: Request, error: HTTPException) -> Response:
-        return error_answer(error.status_code, str(error.detail), dict(error.headers or {}))
+        unreadable = "the body cannot be read: it must be JSON in UTF-8, not nested deeply"
+        message = unreadable if error.status_code == 400 else str(error.detail)
+        return error_answer(error.status_code, message, dict(error.headers or {}))
 
 
 def _keys(request: Request) -> list[str]:

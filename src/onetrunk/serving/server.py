@@ -67,23 +67,29 @@ def bind(host: str, port: int) -> socket.socket:
         raise UserError(f"cannot listen on {host} port {port}: {why}; try another --port") from None
 
 
+def server_of(app: FastAPI) -> uvicorn.Server:
+    """The server of the service, ready to run."""
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            http=Protocol,
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            limit_concurrency=CONNECTIONS,
+        )
+    )
+
+
 def run(app: FastAPI, listening: socket.socket) -> None:
     """Serve until SIGTERM or Ctrl-C; then every request that was accepted is answered."""
-    config = uvicorn.Config(
-        app,
-        http=Protocol,
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        limit_concurrency=CONNECTIONS,
-    )
     # The server raises the signal anew once it has ended; that must not end the process before us.
     before = {kind: signal.signal(kind, _ignore) for kind in (signal.SIGTERM, signal.SIGINT)}
     try:
         log("listening", address="{}:{}".format(*listening.getsockname()[:2]))
-        uvicorn.Server(config).run(sockets=[listening])
+        server_of(app).run(sockets=[listening])
         log("stopped")
     finally:
         for kind, handler in before.items():
