@@ -123,7 +123,7 @@ class Client:
         return vectors[0][0] if isinstance(texts, str) else np.concatenate(vectors)
 
     def put_app(self, name: str, file: str | Path | bytes) -> None:
-        """Add or replace an app by its file (``apps/NAME.safetensors`` of a bundle) or its bytes."""
+        """Add or replace an app by a file ``apps/NAME.safetensors`` of a bundle, or its bytes."""
         content = file if isinstance(file, bytes) else Path(file).read_bytes()
         self._call("PUT", f"/v1/apps/{quote(name, safe='')}", content)
 
