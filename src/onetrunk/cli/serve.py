@@ -33,7 +33,7 @@ def serve(
             "variable ONETRUNK_TOKEN; without a token changes are refused."
         ),
     ] = None,
-    max_batch: Annotated[int, typer.Option(help="Texts that run together.")] = 64,
+    max_batch: Annotated[int, typer.Option(help="Texts that run together.")] = 32,
     max_queue: Annotated[
         int, typer.Option(help="Texts that may wait; more are answered by 429.")
     ] = 512,

@@ -17,7 +17,7 @@ SHORTEST_TOKEN = 16
 class Limits:
     """What one request may ask, and how much may wait."""
 
-    max_batch: int = 64
+    max_batch: int = 32
     """Texts of several requests that run together."""
     max_queue: int = 512
     """Texts that may wait; a request that would make them more is answered by 429."""
