@@ -131,7 +131,12 @@ def small(runtime: Runtime, answering: Callable[..., Any]) -> Any:
 
 
 def test_any_number_of_texts_is_sent_in_parts(small: onetrunk.Client, runtime: Runtime) -> None:
-    texts = [f"call dora {number}" for number in range(10)] + ["日" * 100, '"\\\n' * 30, "😀" * 100]
+    texts = [f"call dora {number}" for number in range(10)] + [
+        "日" * 100,
+        '"' * 200,
+        '"\\\n' * 30,
+        "😀" * 100,
+    ]
     assert small.predict(texts) == runtime.predict(texts)
     assert small.predict(texts[0]) == runtime.predict(texts[0])
     np.testing.assert_allclose(small.embed(texts), runtime.embed(texts), atol=1e-5)

@@ -59,9 +59,10 @@ def serve(
     """
     from onetrunk.opening import check_folders, load
     from onetrunk.serving.server import bind, run
-    from onetrunk.serving.settings import Limits, read_token
+    from onetrunk.serving.settings import LARGEST_CHARACTER, Limits, read_token
 
-    limits = Limits(max_batch, max_queue, deadline, max_texts, max_characters)
+    body_bytes = max(Limits.body_bytes, LARGEST_CHARACTER * max_characters + 4096)
+    limits = Limits(max_batch, max_queue, deadline, max_texts, max_characters, body_bytes)
     token = read_token(token_file)
     is_bundle = check_folders(apps, backbone, device)
     listening = bind(host, port)  # a port that is taken is said before anything is loaded

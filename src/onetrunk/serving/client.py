@@ -159,8 +159,7 @@ class Client:
         part: list[str] = []
         size = 0
         for text in texts:
-            # Escapes in JSON take 6 bytes for a character, or 12 for two halves of one.
-            cost = len(text) + 4 if text.isascii() and text.isprintable() else 12 * len(text) + 4
+            cost = len(json.dumps(text)) + 2
             too_much = size + cost > self._limits["body_bytes"] - 4096
             if part and (too_much or len(part) == self._limits["texts"]):
                 yield part

@@ -11,6 +11,8 @@ from onetrunk.errors import UserError
 TOKEN = "ONETRUNK_TOKEN"
 """The environment variable that may hold the token."""
 SHORTEST_TOKEN = 16
+LARGEST_CHARACTER = 12
+"""Bytes of a character in JSON: an emoji may be written as two escapes."""
 
 
 @dataclass(frozen=True)
