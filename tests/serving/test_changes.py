@@ -30,6 +30,7 @@ from onetrunk.errors import UserError
 from onetrunk.serving.changes import Apps
 
 INTENT = Path(__file__).parents[1] / "fixtures/format-0.1/bundle/apps/intent.safetensors"
+KEPT = {"kept": True, "score": None}
 TEXT = "ann met mum in new york"
 Serve = Callable[..., TestClient]
 
@@ -52,7 +53,7 @@ def answers(client: TestClient) -> Any:
 def test_an_app_is_added_replaced_and_removed(changeable: TestClient, bundle: Path) -> None:
     before = answers(changeable)
     added = changeable.put("/v1/apps/new one", content=file_of(bundle))
-    assert (added.status_code, added.json()) == (201, {"name": "new one", "kept": True})
+    assert (added.status_code, added.json()) == (201, {**KEPT, "name": "new one"})
     after = answers(changeable)
     assert after[0]["apps"]["new one"] == after[0]["apps"]["intent"]
     replaced = changeable.put("/v1/apps/new one", content=other_intent(bundle))
@@ -96,7 +97,7 @@ def test_changes_need_the_token(
     before = (bundle / "bundle.json").read_bytes()
     headers = {} if header is None else {"authorization": header.encode("latin-1")}
     if method == "POST":
-        body = {"family": "tc", "examples": ["a"], "labels": ["b"]}
+        body = {"family": "tc", "examples": [["a", "b"]]}
         answer = client.post("/v1/apps/intent/teach", json=body, headers=headers)
     else:
         answer = client.request(method, "/v1/apps/intent", content=b"x", headers=headers)
@@ -294,16 +295,17 @@ def test_put_app_refuses_what_does_not_fit(bundle: Path) -> None:
 class Teacher(Runtime):
     """A runtime that teaches: it knows one app, by the answers that it was given."""
 
-    def teach(self, name: str, family: str, examples: Any, labels: Any = None) -> None:
+    def teach(self, name: str, family: str, examples: Any, labels: Any = ()) -> str:
         if family != "tc":
             raise UserError(f"unknown task family {family!r}; valid: tc")
         app: BundledApp = self.apps["intent"]
-        third = replace(app, name=name, labels=sorted(set(labels)), weight=app.weight / 3)
-        self.add(third)
+        found = {label for text, label in map(tuple, examples)} | {*labels}
+        self.add(replace(app, name=name, labels=sorted(found), weight=app.weight / 3))
+        return "accuracy 50"
 
 
 def lesson(**changes: Any) -> dict[str, Any]:
-    return {"family": "tc", "examples": ["a", "b"], "labels": ["no", "yes"], **changes}
+    return {"family": "tc", "examples": [["a", "no"]], "labels": ["yes"], **changes}
 
 
 @pytest.mark.parametrize("keep", [True, False])
@@ -312,12 +314,19 @@ def test_an_app_is_taught(serve: Serve, bundle: Path, keep: bool) -> None:
     client = serve(Teacher(bundle, threads=1), bundle=bundle, token=token)
     client.headers["authorization"] = f"Bearer {token}"
     answer = client.post("/v1/apps/taught/teach", json=lesson(keep=keep))
-    assert (answer.status_code, answer.json()) == (200, {"name": "taught", "kept": keep})
+    assert answer.status_code == 200
+    assert answer.json() == {"name": "taught", "kept": keep, "score": "accuracy 50"}
     found = client.post("/v1/predict", json={"texts": [TEXT], "apps": ["taught"]}).json()
     assert {*found["results"][0]["apps"]["taught"]["probabilities"]} == {"no", "yes"}
     assert ("taught" in Bundle(bundle).apps) == keep
     if keep:
         assert found["results"] == Runtime(bundle).predict([TEXT], ["taught"])
+
+
+WRONG = [
+    ("intent", lesson(examples=examples))
+    for examples in ("/etc/passwd", ["/etc/passwd"], [["/etc/passwd"]], [None], [[1, "a"]], {})
+]
 
 
 def test_a_lesson_that_fails_changes_nothing(serve: Serve, bundle: Path) -> None:
@@ -327,7 +336,7 @@ def test_a_lesson_that_fails_changes_nothing(serve: Serve, bundle: Path) -> None
     wrong = client.post("/v1/apps/intent/teach", json=lesson(family="nre"))
     assert wrong.status_code == 422
     assert wrong.json()["error"] == "unknown task family 'nre'; valid: tc"
-    for name, body in (("intent", lesson(kept=1)), ("a%0ab", lesson()), ("intent", {})):
+    for name, body in (("intent", lesson(kept=1)), ("a%0ab", lesson()), ("intent", {}), *WRONG):
         assert client.post(f"/v1/apps/{name}/teach", json=body).status_code == 422
     assert answers(client) == Runtime(bundle).predict([TEXT, ""])
 

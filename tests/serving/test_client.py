@@ -95,7 +95,7 @@ def test_a_change_that_may_have_been_made_is_not_made_again(waits: list[float]) 
     assert len(requests) == 2
     for change in (
         lambda client: client.put_app("a", b""),
-        lambda client: client.teach("a", "tc", ["x"], ["y"]),
+        lambda client: client.teach("a", "tc", [("x", "y")]),
     ):
         changing, requests = scripted(lost, GOOD)
         with pytest.raises(UserError, match="no answer: lost"):
@@ -107,13 +107,12 @@ def test_a_change_that_may_have_been_made_is_not_made_again(waits: list[float]) 
 
 
 def test_the_token_goes_with_a_change() -> None:
-    client, (*_,) = scripted(httpx.Response(200, json={}))
-    client, requests = scripted(httpx.Response(200, json={}), token=TOKEN)
-    client.teach("a/b c", "tc", ["x"], ["y"], keep=True)
+    client, requests = scripted(httpx.Response(200, json={"score": "good"}), token=TOKEN)
+    assert client.teach("a/b c", "tc", [("x", "y")], ["z"], keep=True) == "good"
     assert requests[0].headers["authorization"] == f"Bearer {TOKEN}"
     assert requests[0].url.raw_path == b"/v1/apps/a%2Fb%20c/teach"
     assert json.loads(requests[0].content) == {
-        **{"family": "tc", "examples": ["x"], "labels": ["y"], "keep": True}
+        **{"family": "tc", "examples": [["x", "y"]], "labels": ["z"], "keep": True}
     }
 
 

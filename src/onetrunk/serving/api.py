@@ -104,7 +104,7 @@ class Service:
         self._authorise(credentials)
         content = await request.body()
         is_new = await asyncio.to_thread(self._apps.put, name, content)
-        return Json({"name": name, "kept": True}, 201 if is_new else 200)
+        return Json({"name": name, "kept": True, "score": None}, 201 if is_new else 200)
 
     async def remove_app(self, name: str, credentials: _Credentials) -> Response:
         """Take an app away."""
@@ -120,10 +120,11 @@ class Service:
         """Train an app from examples."""
         self._authorise(credentials)
         request.scope[NOTED]["examples"] = len(body.examples)
-        await asyncio.to_thread(
+        score = await asyncio.to_thread(
             self._apps.teach, name, body.family, body.examples, body.labels, body.keep
         )
-        return Json({"name": name, "kept": body.keep})
+        shown = None if score is None else str(score)
+        return Json({"name": name, "kept": body.keep, "score": shown})
 
     async def healthz(self) -> Response:
         """Say that the process answers."""

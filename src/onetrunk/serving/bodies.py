@@ -30,8 +30,10 @@ class Lesson(_Body):
     """Labelled examples of a new app."""
 
     family: str = Field(description="The task family: ner, tc, multi-label, …")
-    examples: list[Any] = Field(description="Texts, or rows with text and label.")
-    labels: list[Any] | None = Field(None, description="The label of each example.")
+    examples: list[dict[str, Any] | tuple[str, Any]] = Field(
+        description="Rows as objects, as in JSON Lines for adapt; or pairs of text and label."
+    )
+    labels: list[str] = Field([], description="Labels that no example has yet.")
     keep: bool = Field(False, description="Whether the bundle on disk gets the app, too.")
 
 
@@ -60,6 +62,7 @@ class Changed(BaseModel):
 
     name: str
     kept: bool = Field(description="Whether the bundle on disk has it, too.")
+    score: str | None = Field(None, description="How good an app is that was taught.")
 
 
 class Fault(BaseModel):

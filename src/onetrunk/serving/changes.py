@@ -80,10 +80,11 @@ class Apps:
         name: str,
         family: str,
         examples: Sequence[Any],
-        labels: Sequence[Any] | None,
+        labels: Sequence[str],
         keep: bool,
-    ) -> None:
-        """Train an app from examples, as ``Runtime.teach`` does; with ``keep`` the bundle keeps it.
+    ) -> Any:
+        """Train an app from examples, as ``Runtime.teach`` does, and return what that returns. With
+        ``keep`` the bundle keeps the app.
 
         Raises :class:`UserError` for wrong examples, and :class:`Refusal` if this cannot teach.
         """
@@ -93,7 +94,7 @@ class Apps:
             changed: Any = runtime.with_apps({})
             if not hasattr(changed, "teach"):
                 raise Refusal(501, "this onetrunk cannot teach apps: adapt one and upload its file")
-            changed.teach(name, family, examples, labels=labels)
+            score = changed.teach(name, family, examples, labels)
             if keep:  # in memory as on disk: numbers are rounded
                 content = changed.apps[name].to_bytes(FLOATS[runtime.bundle.precision])
                 changed.add(BundledApp.from_bytes(name, content, f"app {name}"))
@@ -102,6 +103,7 @@ class Apps:
                 with _writing():
                     put_app(bundle, name, content)
             self.model = changed
+            return score
 
     def _changeable(self) -> tuple[Runtime, Path]:
         if self._bundle is None:

@@ -138,13 +138,15 @@ class Client:
         name: str,
         family: str,
         examples: Sequence[Any],
-        labels: Sequence[Any] | None = None,
+        labels: Sequence[str] = (),
         keep: bool = False,
-    ) -> None:
-        """Train an app from examples, there; with ``keep`` the service's bundle keeps it."""
-        body = {"family": family, "examples": list(examples), "keep": keep}
-        body |= {} if labels is None else {"labels": list(labels)}
-        self._call("POST", f"/v1/apps/{quote(name, safe='')}/teach", body)
+    ) -> str | None:
+        """Train an app there, from rows as mappings or pairs of text and label, and return how good
+        it is. ``labels`` are those that no example has yet. With ``keep`` the bundle keeps it."""
+        body = {"family": family, "examples": [*examples], "labels": [*labels], "keep": keep}
+        changed = self._call("POST", f"/v1/apps/{quote(name, safe='')}/teach", body)
+        score: str | None = changed["score"]
+        return score
 
     @cached_property
     def _limits(self) -> dict[str, int]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import re
 import time
-import uuid
 from typing import Any
 
 from fastapi import HTTPException
@@ -26,8 +26,6 @@ QUIET = ("/healthz", "/readyz", "/metrics")
 NOTED = "onetrunk.noted"
 """In a request's scope: what its log line says beside the usual."""
 _ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
-_CLOSING = (408, 413)
-"""Statuses after which the rest of a body is not read."""
 LEFT = 499
 """The status that is logged if the caller left before the answer."""
 
@@ -101,10 +99,11 @@ class _Exchange:
         is_upload = scope["method"] == "PUT"
         self._most = limits.app_bytes if is_upload else limits.body_bytes
         self._patience = UPLOAD_SECONDS if is_upload else limits.deadline
-        self._has_more = True
+        length = self._headers.get("content-length", "0")
+        self._has_more = length != "0" or "transfer-encoding" in self._headers
         self.began = time.perf_counter()
         given = self._headers.get("x-request-id", "")
-        self.id = given if _ID.fullmatch(given) else uuid.uuid4().hex
+        self.id = given if _ID.fullmatch(given) else f"{random.getrandbits(64):016x}"
         self.status, self.received, self.sent = 0, 0, 0
 
     def check_length(self) -> None:
@@ -137,7 +136,7 @@ class _Exchange:
             headers = MutableHeaders(scope=message)
             headers["x-request-id"] = self.id
             headers["x-content-type-options"] = "nosniff"
-            if self.status in _CLOSING:
+            if self.status >= 400 and self._has_more:  # the rest of the body is not read
                 headers["connection"] = "close"
         self.sent += len(message.get("body", b""))
         await self._send(message)
