@@ -228,7 +228,9 @@ def test_a_request_keeps_its_id_if_it_is_one(serve: Serve) -> None:
 def logged() -> Iterator[Callable[[], list[dict[str, Any]]]]:
     """What has been logged so far."""
     stream = io.StringIO()
-    loggers = [logging.getLogger(name) for name in ("onetrunk.service", "uvicorn.error")]
+    loggers = [
+        logging.getLogger(name) for name in ("onetrunk.service", "uvicorn.error", "onetrunk")
+    ]
     before = [(logger.handlers, logger.level, logger.propagate) for logger in loggers]
     log_to(stream)
     yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]

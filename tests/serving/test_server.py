@@ -33,15 +33,15 @@ PATIENCE = 30
 
 
 @contextmanager
-def process(*arguments: Any, **environment: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def process(*arguments: Any) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """``onetrunk serve`` on a free port, and its address."""
     command = [sys.executable, "-m", "onetrunk", "serve", *map(str, arguments), "--port", "0"]
     child = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     try:
         assert child.stdout is not None
@@ -62,12 +62,17 @@ def test_the_command_serves_a_bundle_and_a_client_changes_it(bundle: Path, tmp_p
         onetrunk.Client(url, token="0123456789abcdef") as client,
     ):
         assert client.predict(TEXT) == want
-        client.put_app("again", bundle / "apps" / "intent.safetensors")
-        assert client.predict(TEXT)["apps"]["again"] == want["apps"]["intent"]
+        client.put_app("again", bundle / "apps" / "place.safetensors")
+        assert client.predict(TEXT)["apps"]["again"] == want["apps"]["place"]
         client.remove_app("again")
         assert client.names == list(want["apps"])
         child.send_signal(signal.SIGTERM)
         assert child.wait(PATIENCE) == 0
+        assert child.stderr is not None
+        # The library has notes on each of the two apps of 0.1.0 at the start, and none afterwards.
+        *notes, serving = child.stderr.read().splitlines()
+        assert len(notes) == 2
+        assert serving.startswith("serving calendar, place, intent, flags, stars on http://127.")
 
 
 def test_no_torch_is_needed(bundle: Path) -> None:

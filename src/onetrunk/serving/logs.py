@@ -39,7 +39,8 @@ class JsonLines(logging.Formatter):
 
 
 def log_to(stream: TextIO) -> None:
-    """Write what this service and its server log to a stream."""
+    """Write what this service and its server log to a stream. Notes of the library are left out:
+    those about rows that are taught may quote them."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonLines())
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
@@ -47,3 +48,4 @@ def log_to(stream: TextIO) -> None:
         logging.getLogger(name).handlers = [handler]
         logging.getLogger(name).propagate = False
     logger.setLevel(logging.INFO)
+    logging.getLogger("onetrunk").setLevel(logging.CRITICAL)

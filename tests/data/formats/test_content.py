@@ -27,7 +27,11 @@ ARRAY = json.dumps([{"text": "play"}, {"text": "call"}], indent=1)
         ("a.parquet", CSV, "holds text, not Parquet: rename it to end in .csv"),
         ("a.parquet", LINES, "holds text, not Parquet: rename it to end in .jsonl"),
         ("a.xlsx", CSV, "holds text, not an Excel workbook: rename it to end in .csv"),
-        ("a.csv", gzip.compress(CSV.encode()), "holds compressed text.*rename it to a.csv.gz"),
+        (
+            "a.csv",
+            gzip.compress(CSV.encode(), mtime=0),
+            "holds compressed text.*rename it to a.csv.gz",
+        ),
         ("a.txt", b"PK\3\4\0\0", "holds an Excel workbook"),
     ],
 )
