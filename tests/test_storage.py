@@ -133,6 +133,17 @@ def test_a_failed_swap_brings_the_old_folder_back(
     assert listing(tmp_path) == ["target", "target/stale"]
 
 
+def test_a_link_to_a_folder_gives_way_and_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    fill(tmp_path / "real", "old")
+    (tmp_path / "link").symlink_to("real")
+    with atomic_folder(tmp_path / "link", overwrite=True) as folder:
+        fill(folder, "new")
+    assert not (tmp_path / "link").is_symlink()
+    assert {path.name for path in tmp_path.iterdir()} == {"link", "real"}
+    assert (tmp_path / "real" / "sub" / "file").read_text() == "old"
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="needs renameat2")
 def test_a_folder_that_is_replaced_is_never_missing(tmp_path: Path) -> None:
     target = tmp_path / "target"

@@ -77,7 +77,7 @@ def _replace(source: Path, target: Path) -> None:
     if not target.exists():
         source.rename(target)
         return
-    if _exchange(source, target):
+    if not target.is_symlink() and _exchange(source, target):
         shutil.rmtree(source, ignore_errors=True)
         return
     old = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".old", dir=target.parent))

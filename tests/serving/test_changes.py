@@ -76,6 +76,15 @@ def test_answers_go_on_while_apps_change(bundle: Path) -> None:
     assert apps.model.names == ["calendar", "place", "intent", "flags", "more"]
 
 
+def test_a_link_to_a_bundle_stays_one(bundle: Path) -> None:
+    link = bundle.parent / "current"
+    link.symlink_to("bundle")
+    Apps(Runtime(link, threads=1), link).put("more", file_of(bundle))
+    assert link.is_symlink()
+    assert "more" in Bundle(bundle).apps
+    assert {path.name for path in bundle.parent.iterdir()} == {"bundle", "current"}
+
+
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "POST"])
 @pytest.mark.parametrize(
     ("token", "header", "status"),

@@ -33,7 +33,7 @@ class Apps:
 
     def __init__(self, model: Engine | Runtime, bundle: Path | None) -> None:
         self.model = model
-        self._bundle = bundle
+        self._bundle = None if bundle is None else bundle.resolve()  # a link stays one
         self._changing = threading.Lock()
 
     def listed(self) -> list[dict[str, Any]]:

@@ -17,7 +17,8 @@ from onetrunk.data.batching import in_turn
 from onetrunk.errors import UserError, nearest
 from onetrunk.interface import listed, stream_results, streamed, too_long
 
-LONGEST_BACKOFF = 20.0
+LONGEST_BACKOFF, LONGEST_WISH = 20.0, 60.0
+"""Seconds: of a wait of ours, and of one that a service asks for."""
 _BUSY = (429, 503)
 
 
@@ -217,4 +218,4 @@ def _asked_for(state: tenacity.RetryCallState) -> float:
 
 def _seconds(retry_after: str) -> float:
     """The usual form of ``Retry-After``; the other one, a date, counts as no wish."""
-    return min(float(retry_after), LONGEST_BACKOFF) if retry_after.isdecimal() else 0.0
+    return min(float(retry_after), LONGEST_WISH) if retry_after.isdecimal() else 0.0
