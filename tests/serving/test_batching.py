@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 import onetrunk
 from onetrunk.bundle.runtime import Runtime
-from onetrunk.serving.batching import Batcher, Refusal
+from onetrunk.serving.batching import Batcher
+from onetrunk.serving.refusal import Refusal
 from onetrunk.serving.settings import Limits
 
 FORMAT_0_1 = Path(__file__).parents[1] / "fixtures" / "format-0.1"

@@ -20,7 +20,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from onetrunk import __version__
 from onetrunk.errors import UserError
 from onetrunk.interface import too_long
-from onetrunk.serving.batching import Batcher, Refusal
+from onetrunk.serving.batching import Batcher
 from onetrunk.serving.bodies import (
     Changed,
     Embeddings,
@@ -36,6 +36,7 @@ from onetrunk.serving.changes import Apps
 from onetrunk.serving.gate import NOTED, Gate, Json, error_answer
 from onetrunk.serving.metrics import CONTENT_TYPE, Metrics
 from onetrunk.serving.page import index
+from onetrunk.serving.refusal import Refusal
 from onetrunk.serving.settings import TOKEN, Limits
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from onetrunk.errors import nearest
+from onetrunk.serving.refusal import Refusal
 from onetrunk.serving.settings import Limits
 
 if TYPE_CHECKING:
@@ -24,19 +25,11 @@ if TYPE_CHECKING:
     from onetrunk.bundle.runtime import Runtime
 
 BATCH_CHARACTERS = 20_000
-"""A batch has no more, unless a single text has."""
+"""A batch that has so many takes no further text."""
 TEXT_COST = 50
 """What a text costs beside its characters, in characters."""
 SMOOTHING = 0.2
 """The weight of the last batch in the measured speed."""
-
-
-class Refusal(Exception):
-    """A request that is not answered: an HTTP status, and why. ``retry_after`` is in seconds."""
-
-    def __init__(self, status: int, message: str, retry_after: int | None = None) -> None:
-        super().__init__(message)
-        self.status, self.retry_after = status, retry_after
 
 
 @dataclass(eq=False)
@@ -75,10 +68,11 @@ class Batcher:
     ) -> list[dict[str, Any]]:
         """What ``model.predict`` gives for each text. Raises :class:`Refusal` for an unknown app,
         if too much waits, and after the deadline."""
-        names = [*dict.fromkeys(model.names if apps is None else apps)]
+        known = dict.fromkeys(model.names)
+        names = [*(known if apps is None else dict.fromkeys(apps))]
         for name in names:
-            if name not in model.names:
-                raise Refusal(422, f"unknown app {name!r}; {nearest(name, model.names)}")
+            if name not in known:
+                raise Refusal(422, f"unknown app {name!r}; {nearest(name, known)}")
         answers = await self._ask(model, texts, frozenset(names))
         return [
             {"text": answer["text"], "apps": {name: answer["apps"][name] for name in names}}

@@ -17,7 +17,7 @@ from onetrunk.bundle.app import BundledApp
 from onetrunk.bundle.change import put_app, remove_apps
 from onetrunk.bundle.layout import FLOATS, check_name
 from onetrunk.errors import UserError
-from onetrunk.serving.batching import Refusal
+from onetrunk.serving.refusal import Refusal
 
 if TYPE_CHECKING:
     from onetrunk.apps.engine import Engine
