@@ -34,6 +34,7 @@ def test_texts_and_bodies_grow_together(
 ) -> None:
     """A text of the most characters fits into a body, whatever the characters."""
     limits = []
+    monkeypatch.setattr("onetrunk.serving.logs.log_to", lambda stream: None)
     monkeypatch.setattr("onetrunk.serving.server.run", lambda app, listening: listening.close())
     monkeypatch.setattr("onetrunk.serving.api.create_app", lambda *given: limits.append(given[2]))
     arguments = ["--port", 0, "--max-characters", 200_000]
