@@ -10,8 +10,10 @@ import importlib
 import multiprocessing
 import random
 import socket
+import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -262,6 +264,26 @@ def together() -> Callable[..., list[Any]]:
         return [answer for _, answer in found]
 
     return run
+
+
+@pytest.fixture(scope="session")
+def answering() -> Callable[[Any], AbstractContextManager[str]]:
+    """``with answering(app) as url``: a service of ``onetrunk.serving``, in a thread."""
+
+    @contextmanager
+    def answer(app: Any) -> Iterator[str]:
+        from onetrunk.serving.server import bind, server_of
+
+        listening, server = bind("127.0.0.1", 0), server_of(app)
+        thread = threading.Thread(target=server.run, args=([listening],))
+        thread.start()
+        try:
+            yield "http://127.0.0.1:{1}".format(*listening.getsockname())
+        finally:
+            server.should_exit = True
+            thread.join()
+
+    return answer
 
 
 NAMES, PLACES, VERBS = ["ann", "bob", "cid", "dora"], ["paris", "york", "new york"], ["met", "call"]

@@ -1,8 +1,9 @@
-"""Engine and Runtime are one interface: what is asserted here holds for both."""
+"""Engine, Runtime and Client are one interface: what is asserted here holds for all."""
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +17,24 @@ from sentence_transformers.sentence_transformer.modules import Pooling, Transfor
 import onetrunk
 from onetrunk.errors import UserError
 from onetrunk.interface import Model
+from onetrunk.serving.api import create_app
 
 FOLDER = Path(__file__).parent / "fixtures" / "format-0.1"
 APPS = ["calendar", "place", "intent", "flags", "stars"]
 TEXTS = ["ann met mum in new york", "call dora", "", "play music 😀, now!"]
 
 
-@pytest.fixture(scope="module", params=["engine", "runtime"])
-def model(request: pytest.FixtureRequest) -> Any:
+@pytest.fixture(scope="module", params=["engine", "runtime", "client"])
+def model(request: pytest.FixtureRequest, answering: Any) -> Iterator[Any]:
+    if request.param == "engine":
+        yield onetrunk.load(*(FOLDER / "apps" / app for app in APPS))
+        return
+    runtime = onetrunk.load(str(FOLDER / "bundle"))
     if request.param == "runtime":
-        return onetrunk.load(str(FOLDER / "bundle"))
-    return onetrunk.load(*(FOLDER / "apps" / app for app in APPS))
+        yield runtime
+        return
+    with answering(create_app(runtime)) as url, onetrunk.Client(url) as client:
+        yield client
 
 
 def test_it_has_what_the_protocol_says(model: Model) -> None:

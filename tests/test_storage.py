@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import hashlib
+import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from onetrunk import storage
 from onetrunk.errors import UserError
 from onetrunk.storage import (
     atomic_folder,
@@ -59,7 +62,12 @@ def test_an_exception_leaves_nothing_and_the_target_untouched(
         assert (target / "sub" / "file").read_text() == "old"
 
 
-def test_overwrite_replaces_the_whole_folder(tmp_path: Path) -> None:
+@pytest.mark.parametrize("exchanges", [True, False])
+def test_overwrite_replaces_the_whole_folder(
+    tmp_path: Path, exchanges: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not exchanges:  # as on a system that cannot
+        monkeypatch.setattr(storage, "_exchange", lambda one, other: False)
     target = tmp_path / "target"
     target.mkdir()
     (target / "stale").write_text("old")
@@ -112,6 +120,8 @@ def test_a_failed_swap_brings_the_old_folder_back(
             raise OSError("disk trouble")
         return rename(self, to)
 
+    monkeypatch.setattr(storage, "_exchange", lambda one, other: False)
+
     def swap() -> None:
         with atomic_folder(target, overwrite=True) as folder:
             fill(folder, "new")
@@ -121,6 +131,41 @@ def test_a_failed_swap_brings_the_old_folder_back(
         swap()
     assert (target / "stale").read_text() == "old"
     assert listing(tmp_path) == ["target", "target/stale"]
+
+
+def test_a_link_to_a_folder_gives_way_and_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    fill(tmp_path / "real", "old")
+    (tmp_path / "link").symlink_to("real")
+    with atomic_folder(tmp_path / "link", overwrite=True) as folder:
+        fill(folder, "new")
+    assert not (tmp_path / "link").is_symlink()
+    assert {path.name for path in tmp_path.iterdir()} == {"link", "real"}
+    assert (tmp_path / "real" / "sub" / "file").read_text() == "old"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs renameat2")
+def test_a_folder_that_is_replaced_is_never_missing(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    with atomic_folder(target) as folder:
+        fill(folder, "0")
+    done = threading.Event()
+    missing = []
+
+    def look() -> None:
+        while not done.is_set():
+            if not (target / "sub" / "file").exists():
+                missing.append(True)
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    for number in range(100):
+        with atomic_folder(target, overwrite=True) as folder:
+            fill(folder, str(number))
+    done.set()
+    watcher.join()
+    assert not missing
+    assert listing(tmp_path) == ["target", "target/sub", "target/sub/file"]
 
 
 def test_json_round_trip_is_readable_utf8(tmp_path: Path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tarfile
+import urllib.request
 import venv
 import zipfile
 from pathlib import Path
@@ -100,6 +102,27 @@ def test_the_runtime_extra_is_enough_to_import(install, empty):
     version, file = execute(bin / "python", "-c", check, cwd=empty).split()
     assert Path(file).is_relative_to(bin.parent)
     assert version in next(bin.parent.rglob("onetrunk-*.dist-info")).name
+
+
+def test_the_serve_extra_is_enough_to_serve(install, empty):
+    bin = install("serve")
+    bundle = ROOT / "tests" / "fixtures" / "format-0.1" / "bundle"
+    service = subprocess.Popen(
+        [bin / "onetrunk", "serve", bundle, "--port", "0"],
+        cwd=empty,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+        stdout=subprocess.PIPE,
+    )
+    try:
+        address = json.loads(service.stdout.readline())["address"]
+        with urllib.request.urlopen(f"http://{address}/readyz") as answer:
+            assert answer.read() == b"ready"
+        service.terminate()
+        assert service.wait(30) == 0
+    finally:
+        service.kill()
+        service.wait()
+    assert not [*bin.parent.rglob("torch")]
 
 
 def test_the_demo_runs_outside_the_clone(install, empty):

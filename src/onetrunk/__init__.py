@@ -29,12 +29,14 @@ if TYPE_CHECKING:
     from onetrunk.model.backbone import Backbone
     from onetrunk.opening import load
     from onetrunk.prefinetuning.run import prefinetune
+    from onetrunk.serving.client import Client
 
 __version__ = "0.1.0"
 
 _MODULES = {
     "App": "onetrunk.apps.app",
     "Backbone": "onetrunk.model.backbone",
+    "Client": "onetrunk.serving.client",
     "Engine": "onetrunk.apps.engine",
     "Evaluation": "onetrunk.apps.evaluation",
     "Model": "onetrunk.interface",
@@ -48,8 +50,8 @@ _MODULES = {
 }
 
 __all__ = [
-    "App", "Backbone", "Engine", "Evaluation", "Model", "Runtime", "TextEstimator", "UserError",
-    "__version__", "adapt", "export", "load", "prefinetune",
+    "App", "Backbone", "Client", "Engine", "Evaluation", "Model", "Runtime", "TextEstimator",
+    "UserError", "__version__", "adapt", "export", "load", "prefinetune",
 ]  # fmt: skip
 
 

@@ -13,11 +13,17 @@ class UserError(Exception):
 
 
 _EXTRAS = {
+    "fastapi": "serve",
+    "httptools": "serve",
+    "httpx": "client",
     "onnx": "export",
     "onnxruntime": "runtime",
+    "prometheus_client": "serve",
     "pyarrow": "parquet",
     "rich": "runtime",
+    "tenacity": "client",
     "typer": "runtime",
+    "uvicorn": "serve",
 }
 
 

@@ -1,5 +1,6 @@
 """Folders and files that appear whole or not at all, and hashes of what they hold."""
 
+import ctypes
 import hashlib
 import json
 import os
@@ -12,6 +13,9 @@ from typing import Any
 
 from onetrunk.errors import UserError
 from onetrunk.kinds import KINDS, wrong_kind
+
+_HERE, _RENAME_EXCHANGE = -100, 2
+"""AT_FDCWD and RENAME_EXCHANGE of Linux: renameat2(2)."""
 
 
 @contextmanager
@@ -65,9 +69,16 @@ def already_exists(path: Path) -> UserError:
 
 
 def _replace(source: Path, target: Path) -> None:
-    """Rename folder ``source`` to ``target``; a folder already there is moved out, then deleted."""
+    """Rename folder ``source`` to ``target``. A folder that is there is deleted afterwards.
+
+    Where the system can exchange two folders, ``target`` is the old one or the new one at any
+    moment, even if the process is killed. Elsewhere it is missing between two renames.
+    """
     if not target.exists():
         source.rename(target)
+        return
+    if not target.is_symlink() and _exchange(source, target):
+        shutil.rmtree(source, ignore_errors=True)
         return
     old = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".old", dir=target.parent))
     try:
@@ -79,6 +90,15 @@ def _replace(source: Path, target: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
         raise
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Give two folders each other's name in one step, if Linux and the file system can do so."""
+    try:
+        rename = ctypes.CDLL(None).renameat2
+    except (AttributeError, OSError, TypeError):  # another system, or an old C library
+        return False
+    return rename(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _RENAME_EXCHANGE) == 0
 
 
 def fsync(path: Path) -> None:

@@ -23,6 +23,8 @@ from onetrunk.errors import UserError
 
 _HEAD = ("head.weight", "head.bias")
 _NEIGHBOURS = "neighbours."
+SHORTEST = 3
+"""Tokens of a window: two special ones and one of the text. A tokenizer drops what does not fit."""
 
 Lora = Mapping[str, np.ndarray]
 """A ``(d_in, r)`` and B ``(r, d_out)`` of each place, by :func:`a_name` and :func:`b_name`."""
@@ -120,9 +122,9 @@ class BundledApp:
             if DECODERS[decoder].per_word:
                 warn_of_old_units(record, where)
             check_none_below(record.get("none_below"), f"{where}: ")
-            labels = list(record["labels"])
+            labels = _labels(record)
             classes = DECODERS[decoder].classes(labels)
-            if weight.ndim != 2 or not len(weight) == len(bias) == classes:
+            if weight.ndim != 2 or bias.ndim != 1 or not len(weight) == len(bias) == classes:
                 raise ValueError(f"a head of {weight.shape} and {bias.shape} for {classes} classes")
             votes = {
                 key.removeprefix(_NEIGHBOURS): arrays.pop(key)
@@ -136,12 +138,12 @@ class BundledApp:
                 neighbours = Neighbours.from_file(votes, numbers, classes, weight.shape[1])
             return cls(
                 name=name,
-                family=record["family"],
+                family=_text(record, "family"),
                 decoder=decoder,
                 labels=labels,
                 head_layers=int(record["reads"]),
-                max_length=int(record["max_length"]),
-                family_of_primary=record["primary"],
+                max_length=_max_length(record),
+                family_of_primary=_text(record, "primary"),
                 weight=weight,
                 bias=bias,
                 lora=_checked(arrays),
@@ -181,10 +183,35 @@ def to_bytes(
 
 def _read(content: bytes) -> dict[str, np.ndarray]:
     """Arrays of a safetensors file; floats of any size become float32."""
-    return {
+    arrays = {
         name: array.astype(np.float32) if array.dtype.kind == "f" else array
         for name, array in load_tensors(content).items()
     }
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name} holds numbers that are not finite")
+    return arrays
+
+
+def _labels(record: Mapping[str, Any]) -> list[str]:
+    labels = record["labels"]
+    is_list = isinstance(labels, list) and all(isinstance(label, str) for label in labels)
+    if not is_list or len({*labels}) < len(labels):
+        raise ValueError("its labels are no list of different strings")
+    return labels
+
+
+def _text(record: Mapping[str, Any], key: str) -> str:
+    if not isinstance(record[key], str):
+        raise ValueError(f"its {key} is no string")
+    return str(record[key])
+
+
+def _max_length(record: Mapping[str, Any]) -> int:
+    max_length = int(record["max_length"])
+    if max_length < SHORTEST:
+        raise ValueError(f"windows of {max_length} tokens")
+    return max_length
 
 
 def _record(content: bytes) -> dict[str, Any]:
@@ -200,5 +227,8 @@ def _record(content: bytes) -> dict[str, Any]:
 def _damage(where: str) -> Iterator[None]:
     try:
         yield
-    except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
+    except (
+        *(safetensors.SafetensorError, KeyError, TypeError, ValueError),
+        *(OverflowError, AttributeError, RecursionError),
+    ) as error:
         raise UserError(f"{where} is damaged: {error!r}") from None

@@ -92,6 +92,7 @@ class AppCache:
         :class:`UserError`, and changes nothing, if it does not fit the bundle."""
         check_name(app.name)
         self.bundle.check_app(app, f"app {app.name}")
+        check_shapes(self._shapes, app)
         with self._changing:
             self.now = self._stack({**self.now.apps, app.name: app})
             self._apps = {**self._apps, app.name: app}
@@ -131,6 +132,20 @@ class AppCache:
             loras[app.slot] = app.lora or self._primary_loras.get(app.slot, {})
         slots = {name: number for number, name in enumerate(loras)}
         return Loaded(dict(apps), slots, stack_loras(self._shapes, [*loras.values()]))
+
+
+def check_shapes(shapes: Mapping[str, Sequence[int | str]], app: BundledApp) -> None:
+    """Raise :class:`UserError` unless an app's LoRA has the widths of the top's inputs, and no
+    higher rank than they have any use for: all LoRAs of the stack become as high."""
+    for name, array in app.lora.items():
+        widths = [size for half in "ab" for size in shapes[name[:-1] + half] if type(size) is int]
+        width = widths[name.endswith(".b")]
+        rank = array.shape[name.endswith(".a")]
+        if array.shape[name.endswith(".b")] != width or rank > min(widths):
+            raise UserError(
+                f"app {app.name}: its LoRA {name} is {array.shape[0]} x {array.shape[1]}; the "
+                f"graph takes a width of {width} and a rank of {min(widths)} at most"
+            )
 
 
 def stack_loras(

@@ -66,6 +66,18 @@ def forget_examples(bundle: str | Path, name: str) -> None:
         _change(old, {}, [examples_path(name)])
 
 
+def put_app(bundle: str | Path, name: str, content: bytes) -> None:
+    """Put an app into a bundle without PyTorch; it replaces the one of its name.
+
+    ``content`` is a file as :meth:`BundledApp.to_bytes` makes it, and is written as it is. Raises
+    :class:`UserError`, and changes nothing, if it is damaged or does not fit.
+    """
+    old = Bundle(bundle)
+    path = app_path(name)
+    old.check_app(BundledApp.from_bytes(name, content, f"app {name}"), f"app {name}")
+    _change(old, {path: content}, [examples_path(name)])
+
+
 def remove_apps(bundle: str | Path, names: Sequence[str]) -> None:
     """Take apps, and the examples that they keep, out of a bundle. Raises :class:`UserError`, and
     changes nothing, if one is unknown."""

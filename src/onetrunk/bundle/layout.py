@@ -27,13 +27,18 @@ FLOATS: dict[str, type] = {"fp32": np.float32, "int8": np.float16, "int4": np.fl
 """The type of heads and LoRA in a bundle of each precision."""
 NONE = "none"
 """The bare backbone, in place of a primary LoRA."""
+FLOATS: dict[str, type] = {"fp32": np.float32, "int8": np.float16, "int4": np.float16}
+"""The type of heads and LoRA in a bundle of each precision."""
+LONGEST_NAME = 200
+"""Bytes of an app's name: file systems allow 255, with an ending and what is written beside."""
 
 _NAME = re.compile(r"\w[\w.+@ -]{0,99}")
 
 
 def check_name(name: str) -> None:
     """Raise :class:`UserError` for a name that cannot be a file's, or would leave the folder."""
-    if not _NAME.fullmatch(name) or name == NONE:
+    fits = _NAME.fullmatch(name) and len(name.encode()) <= LONGEST_NAME
+    if not fits or name == NONE:
         raise UserError(
             f"an app cannot be called {name!r}: letters, digits, - _ . + @ and spaces, 100 at most"
         )

@@ -7,6 +7,8 @@ The interface is :class:`onetrunk.interface.Model`; the answers are those of
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import copy
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, overload
@@ -87,6 +89,23 @@ class Runtime(Teaching):
         """An app, read if it is not in memory. Raises :class:`UserError` with the nearest name if
         unknown."""
         return self._app_cache.having([name]).apps[name]
+
+    def with_apps(self, apps: Mapping[str, BundledApp]) -> "Runtime":
+        """A runtime with these apps, too, in place of those of the same names. It shares the graphs
+        with this one, which stays as it is. Raises :class:`UserError` as :meth:`add` does."""
+        other = copy(self)
+        other._app_cache = copy(self._app_cache)
+        other._examples = dict(self._examples)
+        for name, app in apps.items():
+            other.add(replace(app, name=name))
+        return other
+
+    def without(self, *names: str) -> "Runtime":
+        """:meth:`with_apps`, the other way round. Raises :class:`UserError` for an unknown app."""
+        other = self.with_apps({})
+        for name in names:
+            other.remove(name)
+        return other
 
     @overload
     def predict(self, texts: str, apps: Sequence[str] | None = None) -> dict[str, Any]: ...

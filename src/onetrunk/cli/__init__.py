@@ -24,6 +24,7 @@ from onetrunk.cli.label import label
 from onetrunk.cli.predict import predict
 from onetrunk.cli.prefinetune import prefinetune
 from onetrunk.cli.report import report
+from onetrunk.cli.serve import serve
 from onetrunk.cli.suggest import suggest
 from onetrunk.errors import UserError, alike, extra_of, nearest
 
@@ -53,7 +54,7 @@ app = typer.Typer(
     [bold]3. predict[/] runs many apps over texts in one pass, [bold]evaluate[/] scores one,
     [bold]suggest[/] chooses what to label next.
     [bold]export[/] writes a backbone and its apps for a device without PyTorch, [bold]bundle[/]
-    adds apps to what it wrote and says what it costs.
+    adds apps to what it wrote and says what it costs. [bold]serve[/] answers over HTTP.
 
     [bold]benchmark[/] compares ways to pre-finetune on many tasks, [bold]report[/] shows what came
     of it. [bold]demo[/] shows stages 1 to 3 in four minutes.
@@ -96,7 +97,7 @@ def _add(group: typer.Typer, *verbs: Callable[..., None]) -> None:
         group.command(help=wrapped)(_guarded(verb))
 
 
-_add(app, label, prefinetune, data, adapt, predict, evaluate, suggest, export)
+_add(app, label, prefinetune, data, adapt, predict, evaluate, suggest, export, serve)
 _bundle = typer.Typer(no_args_is_help=True, help="Change or teach a bundle's apps; what it costs.")
 _add(_bundle, bundle.add, bundle.teach, bundle.examples, bundle.remove)
 _add(_bundle, bundle.adapters, bundle.report)

@@ -1,0 +1,87 @@
+"""``onetrunk serve``"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from onetrunk.cli.options import Device
+
+if TYPE_CHECKING:
+    from onetrunk.apps.engine import Engine
+
+
+def serve(
+    apps: Annotated[
+        list[Path], typer.Argument(metavar="BUNDLE | APP...", help="One bundle, or app folders.")
+    ],
+    backbone: Annotated[
+        str | None, typer.Option(help="Instead of the backbone that the first app names.")
+    ] = None,
+    device: Device = "cpu",
+    host: Annotated[
+        str, typer.Option(help="The address to listen on; 0.0.0.0 for all of this machine.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 takes a free one.")] = 8000,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="A file with the token that changes of apps need. Default: the environment "
+            "variable ONETRUNK_TOKEN; without a token changes are refused."
+        ),
+    ] = None,
+    max_batch: Annotated[int, typer.Option(help="Texts that run together.")] = 32,
+    max_queue: Annotated[
+        int, typer.Option(help="Texts that may wait; more are answered by 429.")
+    ] = 512,
+    deadline: Annotated[
+        float, typer.Option(help="Seconds until a request is answered by 504.")
+    ] = 10.0,
+    max_texts: Annotated[int, typer.Option(help="Texts of one request.")] = 256,
+    max_characters: Annotated[int, typer.Option(help="Characters of one text.")] = 20_000,
+    cors_origin: Annotated[
+        list[str] | None,
+        typer.Option(help="A web site whose pages may call; may be given several times."),
+    ] = None,
+    threads: Annotated[
+        int, typer.Option(help="Threads of a bundle's runtime; 0: one for each core.")
+    ] = 0,
+) -> None:
+    """Answer over HTTP: POST /v1/predict, POST /v1/embed, GET /v1/apps; docs/serve.md has the rest.
+
+    Requests that arrive at the same time run as one batch. Ctrl-C or SIGTERM ends the service once
+    all requests are answered. It logs JSON Lines to stdout, and never a text.
+
+    Example: [cyan]onetrunk serve phone --token-file token.txt[/]
+    """
+    from onetrunk.opening import check_folders, load
+    from onetrunk.serving.server import bind, run
+    from onetrunk.serving.settings import LARGEST_CHARACTER, Limits, read_token
+
+    body_bytes = max(Limits.body_bytes, LARGEST_CHARACTER * max_characters + 4096)
+    limits = Limits(max_batch, max_queue, deadline, max_texts, max_characters, body_bytes)
+    token = read_token(token_file)
+    is_bundle = check_folders(apps, backbone, device)
+    listening = bind(host, port)  # a port that is taken is said before anything is loaded
+
+    from onetrunk.cli.console import say
+    from onetrunk.serving.api import create_app
+    from onetrunk.serving.changes import PROBES
+    from onetrunk.serving.logs import log_to
+
+    if is_bundle:
+        from onetrunk.bundle.runtime import Runtime
+
+        model: Engine | Runtime = Runtime(apps[0], threads=threads)
+    else:
+        model = load(*apps, backbone=backbone, device=device)
+    model.predict(PROBES[1])  # the first answer takes longest
+    app = create_app(model, apps[0] if is_bundle else None, limits, token, cors_origin or ())
+    log_to(sys.stdout)
+    address, at = listening.getsockname()[:2]
+    shown = f"[{address}]" if ":" in address else address
+    say("serving", "bold green", f"{', '.join(model.names) or 'no apps'} on http://{shown}:{at}")
+    run(app, listening)

@@ -1,0 +1,1 @@
+"""Apps over HTTP: the service, and the client that calls it."""

@@ -1,0 +1,88 @@
+"""What requests and answers hold; the OpenAPI description is made of these."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from onetrunk.errors import nearest
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Texts(_Body):
+    """Texts to embed."""
+
+    texts: list[str] = Field(examples=[["book a table in Oslo for Friday"]])
+
+
+class Question(Texts):
+    """Texts, and the apps that are to read them."""
+
+    apps: list[str] | None = Field(None, description="Names of apps; all, if there are none here.")
+
+
+class Lesson(_Body):
+    """Labelled examples of a new app."""
+
+    family: str = Field(description="The task family: ner, tc, multi-label, …")
+    examples: list[dict[str, Any] | tuple[str, Any]] = Field(
+        description="Rows as objects, as in JSON Lines for adapt; or pairs of text and label."
+    )
+    labels: list[str] = Field([], description="Labels that no example has yet.")
+    keep: bool = Field(False, description="Whether the bundle on disk gets the app, too.")
+
+
+class Results(BaseModel):
+    """For each text, the answer of each app."""
+
+    results: list[dict[str, Any]]
+
+
+class Embeddings(BaseModel):
+    """For each text, ``dimensions`` numbers."""
+
+    embeddings: list[list[float]]
+    dimensions: int
+
+
+class Listing(BaseModel):
+    """The apps that are served, and what one request may hold."""
+
+    apps: list[dict[str, Any]]
+    limits: dict[str, int]
+
+
+class Changed(BaseModel):
+    """The app that was added, replaced or taught."""
+
+    name: str
+    kept: bool = Field(description="Whether the bundle on disk has it, too.")
+    score: str | None = Field(None, description="How good an app is that was taught.")
+
+
+class Fault(BaseModel):
+    """Why a request was not answered."""
+
+    error: str
+
+
+def one_line(fault: Mapping[str, Any], known: Sequence[str]) -> str:
+    """A fault that pydantic found in a body, as a user reads it; ``known`` are its valid keys."""
+    place = [*fault["loc"][1:]]
+    kind = fault["type"]
+    if kind == "json_invalid":
+        return f"the body is not JSON: {fault['ctx']['error']} at character {fault['loc'][1]}"
+    if not place:
+        return "the body must be a JSON object, sent as content type application/json"
+    key = str(place[0])
+    if kind == "extra_forbidden":
+        return f"{key[:60]!r} is unknown; {nearest(key[:60], known)}"
+    if kind == "missing":
+        return f"the body has no {key!r}"
+    where = f"{key}: item {place[1]}" if len(place) > 1 and type(place[1]) is int else key
+    return f"{where}: {fault['msg'][0].lower()}{fault['msg'][1:]}"

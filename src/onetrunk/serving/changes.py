@@ -1,0 +1,133 @@
+"""The apps of a service, changed one at a time while it answers.
+
+A change is made on a copy of the runtime. The copy takes the runtime's place once it has answered
+and the bundle on disk has changed; until then, and if anything fails, all stays as it was.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from onetrunk.bundle.app import BundledApp
+from onetrunk.bundle.change import put_app, remove_apps
+from onetrunk.bundle.layout import FLOATS, check_name
+from onetrunk.errors import UserError
+from onetrunk.serving.refusal import Refusal
+
+if TYPE_CHECKING:
+    from onetrunk.apps.engine import Engine
+    from onetrunk.bundle.runtime import Runtime
+
+PROBES = ["", "Ann met Bob in New York, at 7.", "日本語 😀 " * 200]
+"""What an app must answer before it replaces another one."""
+
+
+class Apps:
+    """The model that a service runs. ``bundle`` is its folder, which keeps every change; None for
+    app folders on PyTorch, whose apps do not change."""
+
+    def __init__(self, model: Engine | Runtime, bundle: Path | None) -> None:
+        self.model = model
+        self._bundle = None if bundle is None else bundle.resolve()  # a link stays one
+        self._changing = threading.Lock()
+
+    def listed(self) -> list[dict[str, Any]]:
+        """Name, family and labels of every app; an app that is not in memory has only its name."""
+        listed = []
+        for name in self.model.names:
+            app: Any = self.model.apps.get(name)
+            about = {} if app is None else {"family": app.family, "labels": [*app.labels]}
+            if not isinstance(
+                about.get("family", ""), str
+            ):  # an engine's app has the family itself
+                about["family"] = about["family"].name
+            listed.append({"name": name, **about})
+        return listed
+
+    def put(self, name: str, content: bytes) -> bool:
+        """Add an app, or replace the one of its name, by the bytes of its file. Returns whether it
+        is new. Raises :class:`UserError` if it is damaged, does not fit the bundle or does not
+        answer, and :class:`Refusal` if the service has no bundle."""
+        with self._changing:
+            runtime, bundle = self._changeable()
+            check_name(name)
+            is_new = name not in runtime.names
+            app = BundledApp.from_bytes(name, content, f"app {name}")
+            changed = runtime.with_apps({name: app})
+            _check_answers(changed, name)
+            with _writing():
+                put_app(bundle, name, content)
+            self.model = changed
+            return is_new
+
+    def remove(self, name: str) -> None:
+        """Take an app away. Raises :class:`UserError` if it is unknown, and :class:`Refusal` if the
+        service has no bundle."""
+        with self._changing:
+            runtime, bundle = self._changeable()
+            changed = runtime.without(name)
+            with _writing():
+                remove_apps(bundle, [name])
+            self.model = changed
+
+    def teach(
+        self,
+        name: str,
+        family: str,
+        examples: Sequence[Any],
+        labels: Sequence[str],
+        keep: bool,
+    ) -> Any:
+        """Train an app from examples, as ``Runtime.teach`` does, and return what that returns. With
+        ``keep`` the bundle keeps the app.
+
+        Raises :class:`UserError` for wrong examples, and :class:`Refusal` if this cannot teach.
+        """
+        with self._changing:
+            runtime, bundle = self._changeable()
+            check_name(name)
+            changed: Any = runtime.with_apps({})
+            if not hasattr(changed, "teach"):
+                raise Refusal(501, "this onetrunk cannot teach apps: adapt one and upload its file")
+            score = changed.teach(name, family, examples, labels)
+            if keep:  # in memory as on disk: numbers are rounded
+                content = changed.apps[name].to_bytes(FLOATS[runtime.bundle.precision])
+                changed.add(BundledApp.from_bytes(name, content, f"app {name}"))
+            _check_answers(changed, name)
+            if keep:
+                with _writing():
+                    put_app(bundle, name, content)
+            self.model = changed
+            return score
+
+    def _changeable(self) -> tuple[Runtime, Path]:
+        if self._bundle is None:
+            raise Refusal(
+                501, "these are app folders, which do not change: serve an exported bundle instead"
+            )
+        runtime: Any = self.model
+        return runtime, self._bundle
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    """Says why a bundle cannot be written: the disk is full, or not ours to write."""
+    try:
+        yield
+    except OSError as error:
+        raise Refusal(409, f"the bundle cannot be changed: {error.strerror or error}") from None
+
+
+def _check_answers(runtime: Runtime, name: str) -> None:
+    """Raise :class:`UserError` unless an app answers, with numbers that are finite."""
+    try:
+        json.dumps(runtime.predict(PROBES, [name]), allow_nan=False)
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"app {name} cannot answer: {error!r:.200}") from None
