@@ -47,3 +47,29 @@ function half(bits) {
   if (exponent === 0x1f) return fraction ? NaN : sign * Infinity;
   return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
 }
+
+/** The bytes of a safetensors file that {@link readSafetensors} reads, in 32 bits. */
+export function writeSafetensors(tensors, metadata) {
+  const header = { __metadata__: metadata };
+  let size = 0;
+  for (const [name, { shape, data }] of tensors) {
+    const dtype = data instanceof Int32Array ? "I32" : "F32";
+    header[name] = { dtype, shape, data_offsets: [size, size + 4 * data.length] };
+    size += 4 * data.length;
+  }
+  const text = new TextEncoder().encode(JSON.stringify(header));
+  const begin = 8 + 8 * Math.ceil(text.length / 8); // numbers begin at a multiple of 8
+  const bytes = new Uint8Array(begin + size).fill(0x20, 0, begin);
+  const view = new DataView(bytes.buffer);
+  view.setBigUint64(0, BigInt(begin - 8), true);
+  bytes.set(text, 8);
+  let at = begin;
+  for (const { data } of tensors.values()) {
+    for (const value of data) {
+      if (data instanceof Int32Array) view.setInt32(at, value, true);
+      else view.setFloat32(at, value, true);
+      at += 4;
+    }
+  }
+  return bytes;
+}
