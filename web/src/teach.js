@@ -236,10 +236,10 @@ function startOf({ decoder, labels: old, weight, bias }, labels, width) {
   return of;
 }
 
-/** {@link fitHead} in a worker, where there are any, so that the page stays responsive. */
+/** {@link fitHead}; on a page in a worker, so that the page stays responsive. */
 function solved(problem, progress, signal) {
   signal?.throwIfAborted();
-  if (typeof Worker === "undefined") {
+  if (typeof document === "undefined") {
     return fitHead(problem, async (what, done, total) => {
       progress(what, done, total);
       await turn();
