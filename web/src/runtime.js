@@ -25,6 +25,7 @@ export class Runtime {
   #primary = new Map();
   #stack;
   #files = new Map();
+  #origins = new Map();
   #teacher;
 
   /**
@@ -71,10 +72,9 @@ export class Runtime {
    * changes nothing, if it does not fit the bundle.
    */
   add(name, bytes) {
-    const file = new Uint8Array(bytes);
-    const app = this.bundle.appOf(name, file, `app ${name}`);
-    this.#restack(new Map(this.#stack.apps).set(name, app));
-    this.#files.set(name, file);
+    this.#put(name, new Uint8Array(bytes));
+    this.#origins.delete(name);
+    this.#teacher.forget(name);
   }
 
   /** Forget an app, and its examples. Throws {@link BundleError} with the nearest name if unknown. */
@@ -84,6 +84,7 @@ export class Runtime {
     apps.delete(name);
     this.#restack(apps);
     this.#files.delete(name);
+    this.#origins.delete(name);
     this.#teacher.forget(name);
   }
 
@@ -120,8 +121,14 @@ export class Runtime {
    * {@link BundleError}, and changes nothing, if there is nothing to learn or an example is wrong.
    */
   async teach(name, family, examples, options = {}) {
-    const from = options.from === undefined ? undefined : this.#app(options.from);
-    return this.#taught(name, this.#teacher.teach(name, family, examples, { ...options, from }));
+    // However often an app is taught from itself, it starts from what it was before.
+    const { from: start } = options;
+    const from = start === undefined ? undefined : (this.#origins.get(start) ?? this.#app(start));
+    const lesson = this.#teacher.teach(name, family, examples, { ...options, from });
+    const report = await this.#taught(name, lesson);
+    if (start === name) this.#origins.set(name, from);
+    else this.#origins.delete(name);
+    return report;
   }
 
   /** Teach an app again, with one more example, which replaces that of the same text. The app must
@@ -154,8 +161,14 @@ export class Runtime {
 
   async #taught(name, lesson) {
     const { bytes, report } = await lesson;
-    this.add(name, bytes);
+    this.#put(name, bytes);
     return report;
+  }
+
+  #put(name, file) {
+    const app = this.bundle.appOf(name, file, `app ${name}`);
+    this.#restack(new Map(this.#stack.apps).set(name, app));
+    this.#files.set(name, file);
   }
 
   #app(name) {
