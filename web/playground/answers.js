@@ -8,7 +8,7 @@ import { S } from "./strings.js";
 /** Okabe and Ito's colours, by the number of a type. */
 const COLOURS = 7;
 /** More labels than these are not shown by themselves. */
-const SHOWN = 8;
+const SHOWN = 5;
 
 export const colour = (labels, type) => `c${Math.max(0, labels.indexOf(type)) % COLOURS}`;
 
@@ -76,7 +76,7 @@ export function bars({ answer, labels, onlabel, several }) {
     return button(inside, () => onlabel(label), pressed);
   });
   const hidden = rows.filter((row) => row.hidden);
-  const more = button(`+ ${hidden.length}`, (event) => {
+  const more = button(S.more(hidden.length), (event) => {
     for (const row of hidden) row.hidden = false;
     event.currentTarget.remove();
     hidden[0].focus();

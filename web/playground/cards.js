@@ -13,6 +13,7 @@ export class Card {
     Object.assign(this, { side, name, again });
     const { decoder } = this.notebook;
     this.badge = el("span", { class: "badge" });
+    this.bundle = el("span", { class: "kind" });
     this.time = el("span", { class: "time", title: S.timeHint });
     this.body = el("div", { class: "answer" });
     this.actions = el("div", { class: "row actions" });
@@ -23,6 +24,7 @@ export class Card {
       el("header", {}, [
         el("h3", {}, name),
         el("span", { class: "kind" }, S.kind[decoder]),
+        this.bundle,
         this.badge,
         this.time,
       ]),
@@ -34,6 +36,12 @@ export class Card {
 
   get notebook() {
     return this.side.notebooks.get(this.name);
+  }
+
+  /** Say which bundle it is of, where there are two. */
+  call(bundle) {
+    this.bundle.textContent = bundle;
+    this.element.setAttribute("aria-label", bundle ? `${this.name}, ${bundle}` : this.name);
   }
 
   /** Show an app's answer to a text; a correction comes before it. `mark` stands beside the name. */

@@ -93,7 +93,7 @@ function plot({ curve, metric }) {
   const frame = `M${MARGIN} ${MARGIN / 2}V${HEIGHT - MARGIN}H${WIDTH - MARGIN / 2}`;
   const label = `${S.curve(metric)}. ${said}`;
   const box = { class: "curve", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": label };
-  return el(
+  const drawing = el(
     "svg",
     box,
     el("path", { d: frame, class: "frame" }),
@@ -104,4 +104,5 @@ function plot({ curve, metric }) {
     dots.length ? text(dots[0].x, HEIGHT - 5, `${dots[0].rows}`, "middle") : [],
     dots.length > 1 ? text(dots.at(-1).x, HEIGHT - 5, `${dots.at(-1).rows}`, "middle") : [],
   );
+  return el("figure", {}, el("figcaption", {}, S.curve(metric)), drawing);
 }

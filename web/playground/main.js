@@ -58,20 +58,29 @@ function tell(what, isWrong = false) {
   says.classList.toggle("wrong", isWrong);
 }
 
-/** Lay out a column of cards for each bundle. */
+/** Lay out a card for each app; of two bundles those of one app side by side. */
 function layOut() {
-  const columns = sides.map((side, number) => {
-    const shown = side.names.filter((name) => sides[0].chosen.has(name) || (number && !sides[0].names.includes(name)));
+  const [first] = sides;
+  for (const side of sides) {
     const old = cards.get(side) ?? new Map();
-    const again = number === 0 ? answer : undefined;
-    cards.set(side, new Map(shown.map((name) => [name, old.get(name) ?? new Card(side, name, again)])));
-    const column = el("div", { class: "column" }, [...cards.get(side).values()].map((card) => card.element));
-    if (sides.length > 1) column.prepend(el("h2", { class: "column-title" }, `${side.name} `, el("span", { class: "hint" }, side.facts)));
-    return column;
-  });
-  answers.replaceChildren(...columns);
+    // What only the second bundle has is shown, too.
+    const shown = side.names.filter((name) => first.chosen.has(name) || !first.names.includes(name));
+    const again = side === first ? answer : undefined;
+    const card = (name) => [name, old.get(name) ?? new Card(side, name, again)];
+    cards.set(side, new Map(shown.map(card)));
+  }
+  const names = new Set(sides.flatMap((side) => [...cards.get(side).keys()]));
+  const title = (side) =>
+    el("h2", { class: "column-title" }, `${side.name} `, el("span", { class: "hint" }, side.facts));
+  const places = [...names].flatMap((name) =>
+    sides.map((side) => cards.get(side).get(name)?.element ?? el("div", { class: "card none" }, S.lacks(side.name, name))),
+  );
+  answers.replaceChildren(...(sides.length > 1 ? sides.map(title) : []), ...places);
   answers.classList.toggle("compared", sides.length > 1);
-  facts.textContent = sides.length ? `${sides[0].name} · ${sides[0].facts}` : "";
+  for (const side of sides) {
+    for (const card of cards.get(side).values()) card.call(sides.length > 1 ? side.name : "");
+  }
+  facts.textContent = first ? `${first.name} · ${first.facts}` : "";
   drawChoices();
   drawCompare();
 }
@@ -108,6 +117,8 @@ async function openSide(open, number) {
   tell(S.loading);
   try {
     const side = new Side(await open());
+    if (sides[1 - number]?.name === side.name) side.name += " (2)";
+    await side.answer(SAMPLES[0]); // the first pass is slow, and says nothing about the next ones
     sides[number] = side;
     layOut();
     await answer();

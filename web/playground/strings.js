@@ -34,6 +34,7 @@ export const S = {
   endCompare: "End comparison",
   bundleFacts: (megabytes, precision) => `${megabytes.toFixed(1)} MB · ${precision}`,
   elsewhere: (address) => `${address} is on another site; a bundle must be on the site of this page.`,
+  lacks: (bundle, app) => `${bundle} has no app ${app}.`,
   agrees: "same answer",
   differs: "different answer",
 
@@ -65,6 +66,7 @@ export const S = {
   labelsHint: "Choose each label that is right, or not.",
   ratingHint: "Right value",
   set: "Set",
+  more: (count) => `${count} more`,
   outOf: (low, high) => `on a scale from ${low} to ${high}`,
 
   selection: (text) => `“${text}” is`,
@@ -90,9 +92,10 @@ export const S = {
   taught: (metric, before, after) =>
     before === null
       ? `${METRICS[metric]} ${score(after)}, cross-validated.`
-      : `${METRICS[metric]} ${score(before)} → ${score(after)}, cross-validated.`,
+      : `${METRICS[metric]} ${score(before)} → ${score(after)}, cross-validated.` +
+        (after !== null && after < before ? " More examples may help." : ""),
   taughtFrom: (rows, seconds) => `Learnt from ${many(rows, "example")} in ${seconds.toFixed(1)} s.`,
-  curve: (metric) => `Learning curve: ${METRICS[metric]} by examples`,
+  curve: (metric) => `Learning curve: ${METRICS[metric]} by number of examples`,
   curvePoint: (rows, value) => `${many(rows, "example")}: ${score(value)}`,
   saveApp: "Save app",
   saveExamples: "Save examples",
