@@ -67,7 +67,7 @@ export function bars({ answer, labels, onlabel, several }) {
       el("span", { class: "check", "aria-hidden": "true" }, isChosen ? "✓" : ""),
       el("span", { class: "name" }, label),
       el("span", { class: "share" }, share === undefined ? "" : S.percent(share)),
-      share !== undefined && el("progress", { max: 1, value: share, "aria-hidden": "true", tabindex: "-1" }),
+      share !== undefined && track(share),
     ].filter(Boolean);
     const properties = { class: "bar" };
     if (number >= SHOWN && !isChosen) properties.hidden = true;
@@ -87,6 +87,13 @@ export function bars({ answer, labels, onlabel, several }) {
     el("div", { class: "bars", role: "group", "aria-label": onlabel ? hint : undefined }, rows),
     hidden.length > 0 && more,
   ].filter(Boolean);
+}
+
+/** A bar that shows a share; the number beside it says the same. */
+function track(share) {
+  const fill = el("span", { class: "fill" });
+  fill.style.width = `${100 * share}%`;
+  return el("span", { class: "track", "aria-hidden": "true" }, fill);
 }
 
 /** A number on its scale. With `onvalue(number)` it can be set. */

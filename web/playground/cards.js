@@ -22,7 +22,7 @@ export class Card {
       "article",
       { class: "card", "aria-label": name, "data-app": name },
       el("header", {}, [
-        el("h3", {}, name),
+        el("h2", {}, name),
         el("span", { class: "kind" }, S.kind[decoder]),
         this.bundle,
         this.badge,

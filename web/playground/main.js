@@ -180,7 +180,7 @@ document.body.append(
     "main",
     {},
     el("p", { class: "claim" }, S.claim),
-    el("section", { class: "panel", "aria-label": S.text }, labelled(S.text, input), samples, says),
+    el("section", { class: "panel" }, labelled(S.text, input), samples, says),
     el("section", { class: "panel choose", "aria-label": S.apps }, choices, begin),
     answers,
     table.section,
