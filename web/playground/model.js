@@ -123,14 +123,15 @@ export function inCharacters(text, entities) {
   });
 }
 
-/** Examples as lines of JSON that `onetrunk adapt` reads. */
+/** Examples as lines of JSON, as bundles keep them; `onetrunk adapt` reads them, too. */
 export function exampleLines(examples) {
   const lines = examples.map(({ text, entities, labels, value }) => {
     if (entities) {
       const spans = inCharacters(text, entities);
-      return { text, spans: spans.map(({ start, end, type }) => ({ start, end, label: type })) };
+      return { text, spans: spans.map(({ start, end, type }) => [start, end, type]) };
     }
-    return value === undefined ? { text, labels } : { text, label: value };
+    if (labels?.length === 1) return { text, label: labels[0] };
+    return value === undefined ? { text, labels } : { text, label: `${value}` };
   });
   return lines.map((line) => `${JSON.stringify(line)}\n`).join("");
 }

@@ -1,6 +1,5 @@
 /** A bundle that is open, the apps of it that answer, and what was said about their answers. */
 
-import { FAMILIES } from "./runtime/families.js";
 import { Notebook } from "./model.js";
 
 export class Side {
@@ -47,18 +46,11 @@ export class Side {
     const notebook = this.notebooks.get(name);
     const { decoder, isNew, rows } = notebook;
     // A bundle's app goes on from what it was; what is new learns from its examples alone.
-    const before = notebook.curve.length || isNew ? null : await this.#scoreOf(name, rows);
-    const labels = decoder === "rating" && isNew ? undefined : notebook.labels;
-    const options = { ...watch, labels, from: isNew ? undefined : name, keepExamples: true };
+    const from = isNew ? undefined : name;
+    const labels = decoder === "rating" && isNew ? [] : notebook.labels;
+    const options = { ...watch, labels, from, keepExamples: true };
     const report = await this.runtime.teach(name, decoder, rows, options);
     notebook.labels = this.runtime.describe(name).labels;
-    return { report, before: notebook.learnt(report, before) };
-  }
-
-  /** How well an app answers the examples as it is. */
-  async #scoreOf(name, rows) {
-    const { decoder } = this.notebooks.get(name);
-    const results = await this.runtime.predict(rows.map(({ text }) => text), name);
-    return FAMILIES[decoder].score(rows, results.map(({ apps }) => apps[name]));
+    return { report, before: notebook.learnt(report, isNew ? null : report.before) };
   }
 }

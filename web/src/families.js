@@ -7,7 +7,7 @@
  * - `deep`: whether heads read all states of the top; undefined: cross-validation chooses;
  * - `loss`: one of `losses.js`; `perUnit(labels)`: numbers that a unit's target has;
  * - `parse(example, where)`: an example in the family's form, or a BundleError;
- * - `labelsOf(example)`; `labelSet(examples)`: all that occur, sorted;
+ * - `labelSet(examples)`: the labels that occur; `allLabels(examples, others)`: with others;
  * - `targets(example, spans, labels)`: of its units, or the one row that all windows of it share;
  * - `score(examples, answers)`: the metric in percent.
  */
@@ -19,14 +19,17 @@ import { entityF1, microF1, rightShare, spearman } from "./scores.js";
 import { inUnits } from "./units.js";
 
 const sorted = (labels) => [...new Set(labels)].sort(byCodePoint);
+/** The ends of a scale. */
+const ends = (values) => (values.length ? [Math.min(...values), Math.max(...values)].map(String) : []);
 
 const perWord = {
   primary: "ner",
   metric: "f1",
   penalty: 1e-2,
   deep: true,
-  labelsOf: (example) => example.entities.map(({ type }) => type),
-  labelSet: (examples) => sorted(examples.flatMap(perWord.labelsOf)),
+  labelSet: (examples) =>
+    sorted(examples.flatMap(({ entities }) => entities.map(({ type }) => type))),
+  allLabels: (examples, others) => sorted([...perWord.labelSet(examples), ...others]),
   learnable: (labels) => labels.length > 0,
   score: entityF1,
 };
@@ -34,8 +37,8 @@ const wholeText = {
   primary: "tc",
   penalty: undefined,
   deep: undefined,
-  labelsOf: (example) => example.labels,
-  labelSet: (examples) => sorted(examples.flatMap(wholeText.labelsOf)),
+  labelSet: (examples) => sorted(examples.flatMap(({ labels }) => labels)),
+  allLabels: (examples, others) => sorted([...wholeText.labelSet(examples), ...others]),
 };
 
 export const FAMILIES = {
@@ -100,12 +103,9 @@ export const FAMILIES = {
     loss: squaredError,
     perUnit: () => 1,
     parse: ratingOf,
-    /** The ends of the scale. */
-    labelSet(examples) {
-      const values = examples.map((example) => example.value);
-      return values.length ? [Math.min(...values), Math.max(...values)].map(String) : [];
-    },
-    labelsOf: () => [], // any number may occur
+    labelSet: (examples) => ends(examples.map(({ value }) => value)),
+    allLabels: (examples, others) =>
+      ends([...examples.map(({ value }) => value), ...others.map(Number)]),
     learnable: (labels) => labels.length === 2 && Number(labels[0]) < Number(labels[1]),
     targets({ value }, _, labels) {
       const [low, high] = labels.map(Number);

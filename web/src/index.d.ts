@@ -60,7 +60,7 @@ export interface Watch {
 }
 
 export interface TeachOptions extends Watch {
-  /** Default: those of the examples, sorted; for ratings the ends of the scale. */
+  /** Labels beside those of the examples; of a rating the ends of the scale. */
   labels?: string[];
   /** Keep the examples in memory, for `correct` and `exportExamples`. Default: no. */
   keepExamples?: boolean;
@@ -68,15 +68,25 @@ export interface TeachOptions extends Watch {
   from?: string;
   /** The longest window in tokens, as in `onetrunk adapt`. Default: 128. */
   maxLength?: number;
+  /** An answer that is less probable is not given, as in `onetrunk adapt --none-below`. */
+  noneBelow?: number;
 }
 
-/** The score is cross-validated, in percent; null if there is only one text. */
 export interface Report {
   metric: string;
+  /** Cross-validated, in percent; null if there is only one text. The same examples chose the
+   * penalty, so that it is a little too good. */
   score: number | null;
   rows: number;
+  /** How many of the rows the score is about. */
+  judged: number;
   seconds: number;
   penalty: number;
+  /** The head reads the states of so many last layers. */
+  headLayers: number;
+  /** What the app that had this name scores on the same rows; too good if it has learnt from them.
+   * null if there was none of this family. */
+  before: number | null;
 }
 
 export interface Description {

@@ -3,25 +3,13 @@
  * is convex and has one optimum, so the weights are those of Python.
  */
 
+import { Descent } from "./descent.js";
 import { symmetricEigen } from "./eigen.js";
 import { Features, add, covariance, dot, gram, standardised } from "./features.js";
 
-/** A solve ends when the next step promises to lower the objective by less than this share of the
- * loss of a head of zeros. ROUGH is enough to compare penalties. */
+/** Tolerances of a solve. ROUGH is enough to compare penalties. */
 export const EXACT = 1e-14;
 export const ROUGH = 1e-6;
-/** The curvature at zero is a poor guide later on. It is measured again at this tolerance. */
-const COARSE = 1e-3;
-const HISTORY = 10; // the steps that L-BFGS remembers
-const STEPS = 500;
-const TRIALS = 30;
-/** A search along a line ends where the slope is between these multiples of that at its start. */
-const STILL_STEEP = 0.7;
-const TOO_FAR = -0.5;
-/** Rounding may change the loss by this share of the loss of a head of zeros. */
-const NOISE = 1e-14;
-/** The bias has no penalty, except for this: that of a label without units would never stop. */
-const BIAS_L2 = 1e-9;
 /** Principal axes of more numbers than this take longer than the steps that they save. */
 const MOST_AXES = 800;
 
@@ -30,44 +18,34 @@ const MOST_AXES = 800;
  * folded into its weights; the bias has no penalty. One problem is solved for one penalty after
  * another, each from the last optimum on.
  *
- * L-BFGS (Nocedal & Wright 2006, algorithm 7.5) seeks the weights in coordinates in which the
- * objective curves about equally in every direction: a class's weights along the principal axes of
- * the features, in units of 1 / sqrt(curvature). Where units are fewer than features, the axes are
- * those of the units, and the weights combinations of them.
+ * Weights are sought along the principal axes of the features. Where units are fewer than features,
+ * the axes are those of the units, and the weights combinations of them.
  */
 export class Problem {
   /** With `start` the penalty is on what differs from the weights of that head. */
-  constructor(features, targets, classes, { loss, curvature }, start) {
-    Object.assign(this, { targets, classes, loss, curvature, start });
-    this.offset = start && logitsOf(start, features, classes);
+  constructor(features, targets, classes, kind, start) {
+    Object.assign(this, { targets, classes, kind, start });
     this.standard = standardised(features);
     this.x = this.standard.x;
     this.spread = new Float64Array(this.x.width).fill(1);
     if (Math.min(this.x.units, this.x.width) <= MOST_AXES) this.#turn();
-    this.stride = this.x.width + 1; // weights along the axes and, last, the bias
-    this.point = new Float64Array(classes * this.stride);
-    const zeros = new Float64Array(this.x.units * classes);
-    this.scale = loss(zeros, targets, classes, new Float64Array(zeros.length));
+    this.offset = start && new Features(logitsOf(start, features, classes), features.units, classes);
   }
 
   /** The weights (C x D), the bias (C). */
   solve(l2, tolerance = EXACT) {
-    if (this.point.every((value) => value === 0)) {
-      this.#descend(l2, Math.max(COARSE, tolerance) * this.scale);
-    }
-    this.#descend(l2, tolerance * this.scale);
+    this.descent ??= this.#descent(this.x, this.targets, this.offset);
+    const { point, stride } = this.descent;
+    this.descent.to(l2, tolerance);
     const { mean, std } = this.standard;
     const width = mean.length;
     const weight = new Float64Array(this.classes * width);
     const bias = new Float64Array(this.classes);
     for (let c = 0; c < this.classes; c++) {
-      const along = this.point.subarray(c * this.stride, (c + 1) * this.stride);
+      const along = point.subarray(c * stride, (c + 1) * stride);
       const row = weight.subarray(c * width, (c + 1) * width);
       if (this.axes) {
-        for (let axis = 0; axis < this.x.width; axis++) {
-          const { data } = this.axes;
-          for (let i = 0; i < width; i++) row[i] += along[axis] * data[axis * width + i];
-        }
+        for (let axis = 0; axis < this.x.width; axis++) add(row, along[axis], this.axes.row(axis));
       } else row.set(along.subarray(0, width));
       for (let i = 0; i < width; i++) row[i] /= std[i];
       bias[c] = along[this.x.width] - dot(row, mean);
@@ -77,6 +55,22 @@ export class Problem {
       add(bias, 1, this.start.bias);
     }
     return { weight, bias };
+  }
+
+  /**
+   * Logits (n x C) of some units by a rough head that learns from the `rest`, whose targets are
+   * given. It shares the standardisation and the axes of all units, which know no target.
+   */
+  without(heldOut, rest, targets, l2) {
+    const descent = this.#descent(this.x.only(rest), targets, this.offset?.only(rest));
+    const logits = this.x.only(heldOut).times(descent.to(l2, ROUGH), this.classes, descent.stride);
+    if (this.offset) add(logits, 1, this.offset.only(heldOut).data);
+    return logits;
+  }
+
+  #descent(x, targets, offset) {
+    const { spread, classes, kind } = this;
+    return new Descent({ x, spread, targets, classes, kind, offset: offset?.data });
   }
 
   /** Describe the features by their principal axes. */
@@ -104,93 +98,6 @@ export class Problem {
     });
     this.x = turned;
   }
-
-  /** From `point` on, until a step promises to gain less than `tolerance`. */
-  #descend(l2, tolerance) {
-    const { classes, stride, x } = this;
-    const size = this.point.length;
-    const ridge = new Float64Array(size).fill(l2);
-    for (let c = 1; c <= classes; c++) ridge[c * stride - 1] = BIAS_L2;
-    this.logits = x.times(this.point, classes, stride);
-    if (this.offset) add(this.logits, 1, this.offset);
-    let byLogits = new Float64Array(this.logits.length);
-    this.value = this.loss(this.logits, this.targets, classes, byLogits);
-    const ofClass = this.curvature(this.logits, classes);
-    const unit = Float64Array.from(ridge, (penalty, i) => {
-      const spread = i % stride < x.width ? this.spread[i % stride] : 1;
-      return 1 / Math.sqrt(Math.max(ofClass[Math.floor(i / stride)], 1e-8) * spread + penalty);
-    });
-    let gradient = this.#gradient(byLogits, ridge, unit);
-    const history = [];
-    for (let steps = 0; steps < STEPS; steps++) {
-      const direction = timesInverseHessian(gradient, history).map((value) => -value);
-      const slope = dot(direction, gradient);
-      if (-slope <= tolerance) return;
-      const step = direction.map((value, i) => value * unit[i]);
-      let pull = 0;
-      let bend = 0;
-      for (let i = 0; i < size; i++) {
-        pull += this.point[i] * ridge[i] * step[i];
-        bend += step[i] * ridge[i] * step[i];
-      }
-      const along = x.times(step, classes, stride);
-      const moved = this.#search(along, slope, pull, bend);
-      if (!moved) return; // rounding leaves nothing to gain
-      add(this.point, moved.length, step);
-      byLogits = moved.byLogits;
-      const previous = gradient;
-      gradient = this.#gradient(byLogits, ridge, unit);
-      history.push([
-        direction.map((value) => value * moved.length),
-        gradient.map((value, i) => value - previous[i]),
-      ]);
-      if (history.length > HISTORY) history.shift();
-    }
-  }
-
-  /**
-   * Move `logits` by a multiple of `along`. Logits are linear in the weights, so that a trial needs
-   * no product of matrices. It is accepted by the approximate Wolfe conditions (Hager & Zhang 2005,
-   * SIAM J. Optim. 16, section 4), which need no difference of two losses that rounding makes equal.
-   */
-  #search(along, slope, pull, bend) {
-    let length = 1;
-    let low = [0, slope];
-    let high;
-    for (let trial = 0; trial < TRIALS; trial++) {
-      const logits = this.logits.map((logit, i) => logit + length * along[i]);
-      const byLogits = new Float64Array(logits.length);
-      const value = this.loss(logits, this.targets, this.classes, byLogits);
-      const steepness = dot(byLogits, along) + pull + length * bend;
-      const rise = value - this.value + length * (pull + 0.5 * length * bend);
-      if (!(steepness <= TOO_FAR * slope && rise <= NOISE * this.scale)) high = [length, steepness];
-      else if (steepness < STILL_STEEP * slope) low = [length, steepness];
-      else {
-        Object.assign(this, { logits, value });
-        return { length, byLogits };
-      }
-      length = high ? between(low, high) : 4 * length;
-    }
-    return undefined;
-  }
-
-  #gradient(byLogits, ridge, unit) {
-    const { classes, stride, x, point } = this;
-    const gradient = new Float64Array(point.length);
-    for (let i = 0; i < x.units; i++) {
-      const row = x.row(i);
-      for (let c = 0; c < classes; c++) {
-        const share = byLogits[i * classes + c];
-        if (share === 0) continue;
-        add(gradient.subarray(c * stride, (c + 1) * stride - 1), share, row);
-        gradient[(c + 1) * stride - 1] += share;
-      }
-    }
-    for (let i = 0; i < point.length; i++) {
-      gradient[i] = (gradient[i] + point[i] * ridge[i]) * unit[i];
-    }
-    return gradient;
-  }
 }
 
 /** Logits (U x C) of a head. */
@@ -198,31 +105,4 @@ export function logitsOf({ weight, bias }, features, classes) {
   const logits = features.times(weight, classes, features.width);
   for (let i = 0; i < logits.length; i++) logits[i] += bias[i % classes];
   return logits;
-}
-
-/** The two-loop recursion (Nocedal & Wright 2006, algorithm 7.4). */
-function timesInverseHessian(gradient, history) {
-  const product = gradient.slice();
-  const shares = [];
-  for (const [step, change] of [...history].reverse()) {
-    const share = dot(step, product) / dot(step, change);
-    shares.unshift(share);
-    add(product, -share, change);
-  }
-  if (history.length) {
-    const [step, change] = history.at(-1);
-    const scale = dot(step, change) / dot(change, change);
-    for (let i = 0; i < product.length; i++) product[i] *= scale;
-  }
-  history.forEach(([step, change], i) => {
-    add(product, shares[i] - dot(change, product) / dot(step, change), step);
-  });
-  return product;
-}
-
-/** Where the slope is about zero, from two [place, slope]. */
-function between([place, slope], [end, slopeThere]) {
-  const rise = slopeThere - slope;
-  const share = rise > 0 ? -slope / rise : 0;
-  return place + (end - place) * Math.min(Math.max(share, 0.1), 0.5);
 }

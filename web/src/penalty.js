@@ -32,66 +32,62 @@ const PENALTY = 0.1;
  * solves, and may throw to end it all.
  */
 export async function fitHead(problem, pause) {
-  const { features, targets, classes, groups, width, choices, penalty, start } = problem;
+  const { features, targets, perUnit, classes, groups, width, choices, penalty, start } = problem;
   const kind = FAMILIES[problem.family].loss;
   const folds = heldOutFolds(groups, classes);
   const penalties = penalty === undefined ? PENALTIES : [penalty];
-  const total = choices.length * penalties.length + 2;
-  const isOpen = penalties.length > 1 || choices.length > 1;
+  const total = choices.length * penalties.length + folds.length + 1;
+  let done = 0;
+  const tell = (what, by = 1) => pause(what, Math.min((done += by), total) - by, total);
   let best;
-  for (const [number, reads] of choices.entries()) {
+  for (const reads of choices) {
     const view = { ...problem, kind, features: features.last(reads * width) };
-    const tell = (tried) => pause("penalties", number * penalties.length + tried, total);
-    const problems = await foldProblems(view, folds, tell);
-    const chosen = { reads, view, problems, penalty: penalties[0] };
-    if (isOpen) Object.assign(chosen, await choosePenalty(view, folds, problems, penalties, tell));
+    const chosen = { reads, view, penalty: penalties[0], loss: 0 };
+    if (penalties.length > 1 || choices.length > 1) {
+      Object.assign(chosen, await choosePenalty(view, folds, penalties, tell));
+    }
     if (!best || chosen.loss < best.loss) best = chosen; // the fewest states, of equally good ones
   }
-  await pause("score", total - 2, total);
+  const last = new Problem(best.view.features, targets, classes, kind, start);
   const heldOut = new Float64Array(features.units * classes).fill(NaN);
-  for (const [number, fold] of folds.entries()) {
-    const head = best.problems[number].solve(best.penalty, ROUGH);
-    const logits = logitsOf(head, best.view.features.only(fold), classes);
+  done = total - folds.length - 1;
+  for (const fold of folds) {
+    await tell("score");
+    const rest = others(features.units, fold);
+    const logits = last.without(fold, rest, only(targets, rest, perUnit), best.penalty);
     fold.forEach((unit, i) => {
       heldOut.set(logits.subarray(i * classes, (i + 1) * classes), unit * classes);
     });
-    await pause("score", total - 2 + (number + 1) / folds.length, total);
   }
-  const last = new Problem(best.view.features, targets, classes, kind, start);
+  await tell("score");
   const head = last.solve(best.penalty, EXACT);
   await pause("", total, total);
   return { ...head, penalty: best.penalty, reads: best.reads, heldOut };
 }
 
-/** For each fold, the problem of the units that are not held out. */
-async function foldProblems({ features, targets, perUnit, classes, kind, start }, folds, tell) {
-  const problems = [];
-  for (const fold of folds) {
-    const out = new Set(fold);
-    const rest = [...Array(features.units).keys()].filter((unit) => !out.has(unit));
-    const wanted = only(targets, rest, perUnit);
-    problems.push(new Problem(features.only(rest), wanted, classes, kind, start));
-    await tell(0);
-  }
-  return problems;
-}
-
 /** The penalty with the lowest mean loss on held-out units, from the strongest on, until two in a
  * row are no better; and that loss. */
-async function choosePenalty(problem, folds, problems, penalties, tell) {
-  const { features, targets, perUnit, classes, kind } = problem;
+async function choosePenalty(problem, folds, penalties, tell) {
+  const { features, targets, perUnit, classes, kind, start } = problem;
   if (!folds.length) {
     return { penalty: penalties.length > 1 ? PENALTY : penalties[0], loss: Infinity };
+  }
+  const problems = [];
+  for (const fold of folds) {
+    await tell("penalties", 0);
+    const rest = others(features.units, fold);
+    const wanted = only(targets, rest, perUnit);
+    problems.push(new Problem(features.only(rest), wanted, classes, kind, start));
   }
   const judged = folds.map((fold) => (kind === crossEntropy ? known(targets, fold) : fold));
   const losses = [];
   for (const l2 of penalties) {
+    await tell("penalties");
     let sum = 0;
     for (const [number, units] of judged.entries()) {
       const logits = logitsOf(problems[number].solve(l2, ROUGH), features.only(units), classes);
       const gradient = new Float64Array(logits.length);
       sum += kind.loss(logits, only(targets, units, perUnit), classes, gradient);
-      await tell(losses.length);
     }
     losses.push(sum);
     if (losses.length - losses.indexOf(Math.min(...losses)) > 2) break;
@@ -122,6 +118,11 @@ function known(targets, fold) {
   const learnt = new Set(targets.filter((_, unit) => !out.has(unit)));
   const judged = fold.filter((unit) => learnt.has(targets[unit]));
   return judged.length ? judged : fold;
+}
+
+function others(units, fold) {
+  const out = new Set(fold);
+  return [...Array(units).keys()].filter((unit) => !out.has(unit));
 }
 
 function only(targets, units, perUnit) {

@@ -47,8 +47,11 @@ export class Runtime {
     const names = listed(apps ?? bundle.apps, "apps");
     const opened = await Promise.all(names.map((name) => bundle.app(name)));
     runtime.#restack(new Map(opened.map((app) => [app.name, app])));
-    runtime.#teacher = new Teacher(bundle, (texts, reader, maxLength) =>
-      runtime.#read(runtime.#stack, [reader], readable(texts), maxLength),
+    runtime.#teacher = new Teacher(
+      bundle,
+      (texts, reader, maxLength) =>
+        runtime.#read(runtime.#stack, [reader], readable(texts), maxLength),
+      async (name, texts) => (await runtime.predict(texts, name)).map(({ apps }) => apps[name]),
     );
     return runtime;
   }
@@ -116,7 +119,7 @@ export class Runtime {
 
   /**
    * Fit an app, a linear head, to labelled examples, and add it under a name; as
-   * `onetrunk.adapt(..., adapter="linear")` does. Gives `{metric, score, rows, seconds, penalty}`;
+   * `onetrunk.adapt(..., adapter="linear")` does. Gives `{metric, score, rows, seconds, penalty, …}`;
    * the score is cross-validated, in percent. `index.d.ts` has the examples and the options. Throws
    * {@link BundleError}, and changes nothing, if there is nothing to learn or an example is wrong.
    */
@@ -124,7 +127,8 @@ export class Runtime {
     // However often an app is taught from itself, it starts from what it was before.
     const { from: start } = options;
     const from = start === undefined ? undefined : (this.#origins.get(start) ?? this.#app(start));
-    const lesson = this.#teacher.teach(name, family, examples, { ...options, from });
+    const old = this.#stack.apps.get(name);
+    const lesson = this.#teacher.teach(name, family, examples, { ...options, from }, old);
     const report = await this.#taught(name, lesson);
     if (start === name) this.#origins.set(name, from);
     else this.#origins.delete(name);
@@ -134,7 +138,8 @@ export class Runtime {
   /** Teach an app again, with one more example, which replaces that of the same text. The app must
    * have been taught with `keepExamples`. */
   async correct(name, example, options = {}) {
-    return this.#taught(name, this.#teacher.correct(name, example, options));
+    const old = this.#app(name);
+    return this.#taught(name, this.#teacher.correct(name, example, options, old));
   }
 
   /** The bytes of an app's file, for {@link add} here, and for a bundle's folder. */

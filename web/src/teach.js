@@ -8,53 +8,65 @@ import { DECODERS } from "./decoding.js";
 /** The rule by which units are made; files of apps say it. */
 const UNITS = "text and tokenizer";
 const MAX_LENGTH = 128;
+/** Two special tokens and a few others: shorter windows read next to nothing. */
+const SHORTEST_WINDOW = 8;
 /** Texts that are read before the page has a turn. */
 const AT_ONCE = 4;
 const NAME = /^[\p{L}\p{N}_][\p{L}\p{N}_.+@ -]{0,99}$/u;
 
-/**
- * Fits linear heads on the states of a bundle: `onetrunk.adapt(..., adapter="linear")`.
- * `read(texts, reader)` gives, for each text, its windows with the vectors of `reader.name`.
- */
+/** Fits linear heads on the states of a bundle: `onetrunk.adapt(..., adapter="linear")`. */
 export class Teacher {
   #kept = new Map();
 
-  constructor(bundle, read) {
-    this.bundle = bundle;
-    this.read = read;
+  /** `read(texts, reader, maxLength)` gives, for each text, its windows with the vectors of
+   * `reader.name`; `answers(name, texts)` what an app says to texts. */
+  constructor(bundle, read, answers) {
+    Object.assign(this, { bundle, read, answers });
   }
 
   /**
-   * The bytes of an app's file, and the report. With `from`, an app of the bundle, the head starts
-   * from that app's and is held to it, in place of zero; its labels and its LoRA stay.
+   * The bytes of an app's file, and the report. `old` is the app of this name, if there is one. With
+   * `from`, an app of the bundle, the head starts from that app's and is held to it, in place of
+   * zero; its labels and its LoRA stay.
    */
-  async teach(name, family, examples, options = {}) {
+  async teach(name, family, examples, options = {}, old = undefined) {
     const start = performance.now();
     const { progress = () => {}, signal, keepExamples = false, from } = options;
     const lesson = this.#lesson(name, family, examples, options);
     const problem = await this.#problem(lesson, progress, signal);
     const head = await solved(problem, progress, signal);
-    const score = this.#score(lesson, problem, head.heldOut);
-    if (keepExamples) this.#kept.set(name, { family, examples, options: { ...options, from } });
-    else this.#kept.delete(name);
-    return {
-      bytes: this.#bytes(lesson, head),
-      report: {
-        metric: lesson.kind.metric,
-        score,
-        rows: examples.length,
-        seconds: Math.round(performance.now() - start) / 1000,
-        penalty: head.penalty,
-      },
+    const judged = judgedRows(lesson, problem, head.heldOut);
+    const { rows, labels, noneBelow, kind } = lesson;
+    const wanted = judged.map(({ row }) => row);
+    const score = (answers) => (judged.length ? kind.score(wanted, answers) : null);
+    let before = null;
+    if (judged.length && old?.family === (from?.family ?? family)) {
+      before = score(await this.answers(name, wanted.map(({ text }) => text)));
+    }
+    const report = {
+      metric: kind.metric,
+      score: score(judged.map(({ answer }) => answer)),
+      rows: rows.length,
+      judged: judged.length,
+      seconds: Math.round(performance.now() - start) / 1000,
+      penalty: head.penalty,
+      headLayers: head.reads,
+      before,
     };
+    const again = { labels, noneBelow, maxLength: lesson.maxLength, from, keepExamples: true };
+    if (keepExamples) this.#kept.set(name, { family, examples: rows, options: again });
+    else this.#kept.delete(name);
+    return { bytes: this.#bytes(lesson, head), report };
   }
 
   /** {@link teach} again, with an example more; it replaces that of the same text. */
-  correct(name, example, options = {}) {
-    const kept = this.#lookUp(name);
-    const others = kept.examples.filter(({ text }) => text !== example?.text);
-    const all = { ...kept.options, progress: undefined, signal: undefined, ...options };
-    return this.teach(name, kept.family, [...others, example], all);
+  correct(name, example, options = {}, old = undefined) {
+    const { family, examples, options: again } = this.#lookUp(name);
+    const row = familyNamed(family).parse(example, "the example");
+    const place = examples.findIndex(({ text }) => text === row.text);
+    const rows = [...examples];
+    rows.splice(place < 0 ? rows.length : place, 1, row);
+    return this.teach(name, family, rows, { ...options, ...again }, old);
   }
 
   examplesOf(name) {
@@ -73,7 +85,7 @@ export class Teacher {
   }
 
   /** What is to be learned, checked. */
-  #lesson(name, family, examples, { labels, from, maxLength = MAX_LENGTH }) {
+  #lesson(name, family, examples, { labels = [], from, maxLength = MAX_LENGTH, noneBelow }) {
     const { bundle } = this;
     if (typeof name !== "string" || !NAME.test(name) || name === "none") {
       throw new BundleError(
@@ -82,36 +94,31 @@ export class Teacher {
       );
     }
     const kind = familyNamed(family);
+    if (!Number.isInteger(maxLength) || maxLength < SHORTEST_WINDOW) {
+      throw new BundleError(`maxLength ${maxLength}: must be at least ${SHORTEST_WINDOW}`);
+    }
+    if (noneBelow !== undefined && !(noneBelow >= 0 && noneBelow <= 1)) {
+      throw new BundleError(`noneBelow is ${noneBelow}, not a number from 0 to 1`);
+    }
     if (!Array.isArray(examples) || !examples.length) {
       throw new BundleError("there are no examples to learn from: pass a list");
     }
     const rows = examples.map((example, i) => kind.parse(example, `example ${i + 1}`));
-    const every = labels ?? kind.labelSet(rows);
-    rows.forEach((row, i) => {
-      for (const label of kind.labelsOf(row)) {
-        if (every.includes(label)) continue;
-        const hint = nearest(label, every);
-        throw new BundleError(`example ${i + 1}: label ${label} is not among the labels; ${hint}`);
-      }
-    });
-    if (!kind.learnable(every, rows)) {
+    if (!from && !kind.learnable(kind.labelSet(rows), rows)) {
       throw new BundleError("there is nothing to tell apart: the examples all have the same answer");
     }
+    const every = kind.allLabels(rows, [...labels, ...(from?.labels ?? [])]);
     if (from) checkStart(from, family, every);
     const decoder = DECODERS[family];
     const slot = bundle.primary.includes(kind.primary) ? kind.primary : "none";
-    const deep = kind.deep ?? true;
+    // An app may have asked for a deeper top than the backbone's.
+    const deepest = (bundle.k_of_backbone ?? bundle.k) + 1;
+    const choices = kind.deep ? [deepest] : [...new Set([1, deepest])];
     const lesson = {
-      family,
-      kind,
-      rows,
-      labels: every,
-      decoder,
-      slot,
-      reads: deep ? bundle.k + 1 : 1,
-      choices: kind.deep === undefined ? [...new Set([1, bundle.k + 1])] : [deep ? bundle.k + 1 : 1],
+      ...{ family, kind, rows, labels: every, decoder, slot, from, choices },
+      reads: deepest,
       maxLength: Math.min(maxLength, bundle.maxLength),
-      from,
+      noneBelow: noneBelow ?? from?.noneBelow ?? 0,
     };
     if (!from) return lesson;
     const { reads, maxLength: limit } = from;
@@ -164,24 +171,7 @@ export class Teacher {
     };
   }
 
-  /** The metric of answers to texts that were held out; null if there are none. */
-  #score({ kind, rows, labels, decoder, spans }, { groups, classes }, heldOut) {
-    const unitsOf = rows.map(() => []);
-    groups.forEach((row, unit) => {
-      const logits = Array.from(heldOut.subarray(unit * classes, (unit + 1) * classes));
-      if (!Number.isNaN(logits[0])) unitsOf[row].push(logits);
-    });
-    const judged = [...rows.keys()].filter((row) => unitsOf[row].length);
-    if (!judged.length) return null;
-    const answers = judged.map((row) => {
-      const { text } = rows[row];
-      return decoder.answer({ rows: unitsOf[row], labels, noneBelow: 0, text, spans: spans[row] });
-    });
-    const score = kind.score(judged.map((row) => rows[row]), answers);
-    return Math.round(100 * score) / 100;
-  }
-
-  #bytes({ family, labels, maxLength, slot, from }, { weight, bias, reads }) {
+  #bytes({ family, labels, maxLength, slot, from, noneBelow }, { weight, bias, reads }) {
     const classes = bias.length;
     const tensors = new Map([
       ["head.weight", { shape: [classes, weight.length / classes], data: weight }],
@@ -197,10 +187,27 @@ export class Teacher {
       max_length: maxLength,
       primary: from?.lora.size ? "none" : slot,
       fingerprint: this.bundle.backbone,
-      none_below: from?.noneBelow || null,
+      none_below: noneBelow || null,
     };
-    return writeSafetensors(tensors, { onetrunk: JSON.stringify(record) });
+    const isHalf = this.bundle.precision !== "fp32";
+    return writeSafetensors(tensors, { onetrunk: JSON.stringify(record) }, isHalf);
   }
+}
+
+/** `{row, answer}` of each text that was held out: what a head says that has not seen it. */
+function judgedRows({ rows, labels, decoder, spans, noneBelow }, { groups, classes }, heldOut) {
+  const ofRow = rows.map(() => []);
+  groups.forEach((row, unit) => {
+    ofRow[row].push(Array.from(heldOut.subarray(unit * classes, (unit + 1) * classes)));
+  });
+  const all = heldOut.every((logit) => !Number.isNaN(logit));
+  return rows.flatMap((row, i) => {
+    // A row without a unit has an answer, too: nothing.
+    if (!(all || ofRow[i].some(([first]) => !Number.isNaN(first)))) return [];
+    const { text } = row;
+    const answer = decoder.answer({ rows: ofRow[i], labels, noneBelow, text, spans: spans[i] });
+    return [{ row, answer }];
+  });
 }
 
 /** Refuse an app that a head cannot start from. */
@@ -211,9 +218,9 @@ function checkStart(from, family, labels) {
   if (from.neighbours) {
     throw new BundleError(`app ${from.name} has labelled neighbours: a head cannot start from it`);
   }
-  const lost = from.labels.find((label) => !labels.includes(label));
-  if (lost !== undefined || (family === "rating" && `${labels}` !== `${from.labels}`)) {
-    throw new BundleError(`labels must hold those of app ${from.name}: ${from.labels.join(", ")}`);
+  if (family === "rating" && `${labels}` !== `${from.labels}`) {
+    const [low, high] = from.labels;
+    throw new BundleError(`app ${from.name} rates from ${low} to ${high}: values beyond are refused`);
   }
 }
 
