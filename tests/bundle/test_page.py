@@ -11,7 +11,7 @@ import pytest
 from onetrunk.apps.app import App
 from onetrunk.bundle import page
 from onetrunk.bundle.export import export_bundle
-from onetrunk.bundle.layout import Bundle
+from onetrunk.bundle.layout import Bundle, entry
 from onetrunk.bundle.page import CACHE, ORT, ORT_VARIABLE, find_ort, write_page
 from onetrunk.errors import UserError
 from onetrunk.model.backbone import Backbone
@@ -75,6 +75,20 @@ def test_every_module_and_style_that_a_page_asks_for_is_there(
         assert "https://" not in text.replace("https://…", "")
         assert text.replace("http://www.w3.org/2000/svg", "").count("http://") == 0
         assert "innerHTML" not in text
+
+
+def test_examples_stay_out_of_a_page(bundle: Path, ort: Path, tmp_path: Path) -> None:
+    lines = b'{"text": "call 0123", "label": "a"}\n'
+    (bundle / "examples").mkdir()
+    (bundle / "examples" / "spam.jsonl").write_bytes(lines)
+    manifest = json.loads((bundle / "bundle.json").read_text())
+    manifest["files"]["examples/spam.jsonl"] = entry(lines)
+    (bundle / "bundle.json").write_text(json.dumps(manifest))
+    write_page(bundle, tmp_path / "page", ort)
+    assert not (tmp_path / "page" / "bundle" / "examples").exists()
+    assert Bundle(tmp_path / "page" / "bundle").files.keys() == Bundle(bundle).files.keys() - {
+        "examples/spam.jsonl"
+    }
 
 
 def test_the_version_follows_from_what_is_in_the_files(

@@ -214,7 +214,9 @@ def test_reports_are_those_of_the_device(
     ]  # fmt: skip
     app, python = BundledApp.from_bytes("mine", file.read_bytes(), "mine"), runtime.app("mine")
     assert app.labels == python.labels
-    np.testing.assert_allclose(app.weight, python.weight, atol=2e-3, rtol=2e-3)
+    # In eight bits a sum that differs in its last digit can be rounded to another step.
+    gap = 2e-3 if precision == "fp32" else 0.05
+    np.testing.assert_allclose(app.weight, python.weight, atol=gap, rtol=gap)
     assert f'"{"F32" if precision == "fp32" else "F16"}"'.encode() in file.read_bytes()
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from onetrunk.bundle.layout import MANIFEST, Bundle
 from onetrunk.errors import UserError
-from onetrunk.storage import atomic_folder, key_of, sha256_of_files, write_text
+from onetrunk.storage import atomic_folder, key_of, sha256_of_files, write_json, write_text
 
 BUNDLE, CACHE = "bundle", "cache.js"
 RECORD = f"{BUNDLE}/{MANIFEST}"
@@ -39,13 +39,16 @@ def write_page(
     """
     source = Bundle(bundle)
     find_ort(ort)
+    # What an app was taught from is not for everyone who visits the page.
+    files = {
+        path: listed for path, listed in source.files.items() if not path.startswith("examples/")
+    }
     with atomic_folder(Path(out), overwrite, RECORD) as folder:
-        for path in (MANIFEST, *source.files):
+        for path in files:
             target = folder / BUNDLE / path
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(
-                (source.folder / path).read_bytes() if path == MANIFEST else source.read(path)
-            )
+            target.write_bytes(source.read(path))
+        write_json(folder / BUNDLE / MANIFEST, {**source.manifest, "files": files})
         add_page(folder, ort)
 
 
