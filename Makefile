@@ -39,6 +39,7 @@ format: setup ## rewrite the code the way ruff wants it
 
 build: setup ## a wheel and a source distribution in dist/
 	rm -rf dist
+	! command -v npm > /dev/null || npm install --prefix web --no-audit --no-fund # for pages
 	$(BIN)/python -m build --no-isolation
 
 clean: ## remove .venv, caches, dist and runs

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from onetrunk.bundle.page import ORT
+
 pytest.importorskip("build")
 pytestmark = pytest.mark.slow
 
@@ -79,6 +81,15 @@ def test_wheel_and_sdist_hold_every_file_of_the_package(dist):
         for file in PACKAGE.rglob("*")
         if file.is_file() and "__pycache__" not in file.parts
     }
+    web = ROOT / "web"
+    files |= {
+        f"onetrunk/web/{file.relative_to(web).as_posix()}"
+        for folder in ("playground", "src", "licenses")
+        for file in (web / folder).rglob("*")
+        if file.is_file()
+    }
+    if (web / "node_modules" / "onnxruntime-web").exists():
+        files |= {f"onetrunk/web/ort/{name}" for name in ORT}
     assert "onetrunk/py.typed" in files
     assert sum(file.endswith(".yaml") for file in files) >= 10
     (wheel,), (sdist,) = dist.glob("*.whl"), dist.glob("*.tar.gz")
@@ -87,7 +98,9 @@ def test_wheel_and_sdist_hold_every_file_of_the_package(dist):
     assert packed == files
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    assert {f"src/{file}" for file in files} <= names
+    in_sdist = {f"web/{file.removeprefix('onetrunk/web/')}" for file in files if "/web/" in file}
+    in_sdist |= {f"src/{file}" for file in files if "/web/" not in file}
+    assert in_sdist <= names
     assert {"LICENSE", "README.md", "pyproject.toml", "constraints.txt"} <= names
 
 
@@ -130,8 +143,10 @@ def test_the_demo_runs_outside_the_clone(install, empty):
     assert "--corpus-only" in execute(bin / "onetrunk", "demo", "--help", cwd=empty)
     printed = execute(bin / "onetrunk", "demo", cwd=empty)
     print(printed)
-    assert printed.count("\n$ onetrunk ") == 14
+    has_ort = (ROOT / "web" / "node_modules" / "onnxruntime-web").exists()
+    assert printed.count("\n$ onetrunk ") == 30 + has_ort
     assert "this demo took" in printed
     assert [path.name for path in empty.iterdir()] == ["runs"]
     made = {path.name for path in (empty / "runs" / "demo").iterdir()}
+    made -= {"page"} if has_ort else set()
     assert made == {"corpus", "none", "tpl", "apps", "bundle", "scores.png"}

@@ -37,7 +37,7 @@ MAX_LENGTH = 24
 MakeApp = Callable[..., App]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_app(random_adapter: Callable[..., LoraAdapter]) -> MakeApp:
     """``make_app(backbone, name)``: an app with random weights; ``seed`` makes another."""
 
@@ -59,7 +59,7 @@ def make_app(random_adapter: Callable[..., LoraAdapter]) -> MakeApp:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_backbone(
     tiny_encoder_folder: Callable[..., Path], random_adapter: Callable[..., LoraAdapter]
 ) -> Callable[..., Backbone]:

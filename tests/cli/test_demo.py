@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from onetrunk.bundle.page import ORT
 from onetrunk.demo import corpus
 from onetrunk.demo import run as demo
 from onetrunk.demo.corpus import Sizes
@@ -58,8 +59,10 @@ def test_commands_are_printed_as_typed_and_a_table_ends_it(run, tmp_path, monkey
     scores["tpl", "spam"] = [72.25, 70.0, 74.5]
     monkeypatch.setattr(demo, "run", pretend)
     monkeypatch.setattr(demo, "read_scores", lambda out: scores)
+    monkeypatch.setenv("ONETRUNK_ORT", str(tmp_path / "nowhere"))
     result = run("demo", "--out", out)
     assert result.code == 0
+    assert "no page for the browser" in result.err
     assert [line for line in result.out.splitlines() if line.startswith("$ ")] == [
         f"$ {shlex.join(command)}" for command in commands
     ]
@@ -69,6 +72,13 @@ def test_commands_are_printed_as_typed_and_a_table_ends_it(run, tmp_path, monkey
         *("spam", "linear", "accuracy", "60.0 (60–60)", "72.2 (70–74)", "+12.2"),
     ]
     assert (out / "scores.png").exists()
+    (tmp_path / "ort").mkdir()
+    for name in ORT:
+        (tmp_path / "ort" / name).touch()
+    monkeypatch.setenv("ONETRUNK_ORT", str(tmp_path / "ort"))
+    commands.clear()
+    assert run("demo", "--out", out, "--overwrite").code == 0
+    assert commands[-1][:3] == ("onetrunk", "bundle", "page")
 
 
 def test_a_step_that_fails_ends_the_demo_with_its_code(run, tmp_path, monkeypatch):

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from onetrunk.bundle.page import ORT
 from onetrunk.model.backbone import Backbone
 
 Run = Callable[..., Any]
@@ -124,3 +125,32 @@ def test_a_bundle_as_small_as_it_gets(
     manifest = json.loads((corpora / "bundle/bundle.json").read_text())
     assert manifest["precision"] == "int4"
     assert list(json.loads(run("predict", corpora / "bundle", "--text", TEXT).out)["apps"])
+
+
+def test_a_page(
+    run: Run, folders: tuple[Path, ...], corpora: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With its bundle in it; that of a bundle that is there already is the same."""
+    backbone, *apps = folders
+    ort, page = corpora / "ort", corpora / "page"
+    monkeypatch.setenv("ONETRUNK_ORT", str(ort))
+    for given, why in (
+        (("--page",), "does not hold onnxruntime-web's files"),
+        (("--page", "--merged"), "give --merged or --page"),
+        (("--ort", ort), "give --page, too"),
+    ):
+        refused = run("export", backbone, apps[0], "--out", page, *given)
+        assert refused.code == 2
+        assert why in refused.err
+    assert not page.exists()
+    ort.mkdir()
+    for name in ORT:
+        (ort / name).write_text(name)
+    done = run("export", backbone, *apps, "--out", page, "--page")
+    assert done.code == 0, done.err
+    assert f"python3 -m http.server -d {page} 8000" in done.err
+    assert run("predict", page / "bundle", "--text", TEXT).code == 0
+    again = run("bundle", "page", page / "bundle", "--out", corpora / "other", "--ort", ort)
+    assert again.code == 0, again.err
+    assert (corpora / "other/cache.js").read_bytes() == (page / "cache.js").read_bytes()
+    assert run("export", backbone, *apps, "--out", page, "--page", "--overwrite").code == 0

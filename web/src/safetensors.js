@@ -47,3 +47,48 @@ function half(bits) {
   if (exponent === 0x1f) return fraction ? NaN : sign * Infinity;
   return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
 }
+
+/** The bytes of a safetensors file that {@link readSafetensors} reads; numbers with a point are in
+ * 32 bits, or in 16. */
+export function writeSafetensors(tensors, metadata, isHalf = false) {
+  const header = { __metadata__: metadata };
+  const typeOf = (data) => (data instanceof Int32Array ? "I32" : isHalf ? "F16" : "F32");
+  let size = 0;
+  for (const [name, { shape, data }] of tensors) {
+    const dtype = typeOf(data);
+    const end = size + (dtype === "F16" ? 2 : 4) * data.length;
+    header[name] = { dtype, shape, data_offsets: [size, end] };
+    size = end;
+  }
+  const text = new TextEncoder().encode(JSON.stringify(header));
+  const begin = 8 + 8 * Math.ceil(text.length / 8); // numbers begin at a multiple of 8
+  const bytes = new Uint8Array(begin + size).fill(0x20, 0, begin);
+  const view = new DataView(bytes.buffer);
+  view.setBigUint64(0, BigInt(begin - 8), true);
+  bytes.set(text, 8);
+  let at = begin;
+  for (const { data } of tensors.values()) {
+    const dtype = typeOf(data);
+    for (const value of data) {
+      if (dtype === "I32") view.setInt32(at, value, true);
+      else if (dtype === "F32") view.setFloat32(at, value, true);
+      else view.setUint16(at, halfBits(value), true);
+      at += dtype === "F16" ? 2 : 4;
+    }
+  }
+  return bytes;
+}
+
+/** The 16 bits of the number nearest to this one, of two equally near the even one. */
+function halfBits(value) {
+  const sign = value < 0 || Object.is(value, -0) ? 0x8000 : 0;
+  const size = Math.abs(value);
+  if (Number.isNaN(value)) return 0x7e00;
+  if (size >= 65520) return sign | 0x7c00;
+  const exponent = Math.max(Math.floor(Math.log2(size)), -14);
+  const steps = size / 2 ** (exponent - 10);
+  const below = Math.floor(steps);
+  const isUp = steps - below > 0.5 || (steps - below === 0.5 && below % 2 === 1);
+  // A fraction that grows beyond its bits makes the exponent one larger, as it should.
+  return sign | ((exponent + 14) * 1024 + below + (isUp ? 1 : 0));
+}

@@ -89,3 +89,23 @@ function firstWhere(items, holds) {
   }
   return low;
 }
+
+/**
+ * Entities `{start, end, type}` as ranges of units: `[first unit, unit after the last, type]`.
+ *
+ * An entity has the units that it shares a character with, and that no entity before it has; one
+ * that is left without units is left out. `entities` are in order and do not overlap.
+ */
+export function inUnits(entities, spans) {
+  const ranges = [];
+  let free = 0;
+  for (const { start, end, type } of entities) {
+    const first = Math.max(free, firstWhere(spans, ([, last]) => last > start));
+    const stop = firstWhere(spans, ([begin]) => begin >= end);
+    if (first < stop) {
+      ranges.push([first, stop, type]);
+      free = stop;
+    }
+  }
+  return ranges;
+}

@@ -100,7 +100,7 @@ def _add(group: typer.Typer, *verbs: Callable[..., None]) -> None:
 _add(app, label, prefinetune, data, adapt, predict, evaluate, suggest, export, serve)
 _bundle = typer.Typer(no_args_is_help=True, help="Change or teach a bundle's apps; what it costs.")
 _add(_bundle, bundle.add, bundle.teach, bundle.examples, bundle.remove)
-_add(_bundle, bundle.adapters, bundle.report)
+_add(_bundle, bundle.adapters, bundle.page, bundle.report)
 app.add_typer(_bundle, name="bundle")
 _add(app, benchmark, report, demo)
 

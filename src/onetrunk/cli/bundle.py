@@ -134,6 +134,30 @@ def adapters(
         wrote(out / name)
 
 
+def page(
+    bundle: Bundle,
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    ort: Annotated[
+        Path | None,
+        typer.Option(help="Folder of onnxruntime-web's files, if not installed here."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+) -> None:
+    """Write a web page that runs a bundle in the browser; any static host serves it.
+
+    There one types texts, corrects answers, teaches apps and annotates tables. The page works
+    offline after one visit, and sends nothing anywhere.
+
+    Example: [cyan]onetrunk bundle page phone --out phone-page[/]
+    """
+    from onetrunk.bundle.page import write_page
+    from onetrunk.cli.console import serve_hint, wrote
+
+    write_page(bundle, out, ort, overwrite)
+    wrote(out)
+    serve_hint(out)
+
+
 def report(
     bundle: Bundle,
     text: Annotated[str | None, typer.Option(help="The text to read. Default: a message.")] = None,

@@ -1,6 +1,7 @@
 """What the command line prints: results, notes, and a bar for everything that takes long."""
 
 import logging
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -43,6 +44,12 @@ def say(lead: str, style: str, message: object) -> None:
 def wrote(what: object) -> None:
     """Say what a verb wrote."""
     say("wrote", "bold green", what)
+
+
+def serve_hint(page: object) -> None:
+    """Say how a page is opened."""
+    command = shlex.join(["python3", "-m", "http.server", "-d", str(page), "8000"])
+    say("open it:", "bold", f"{command}   then http://localhost:8000")
 
 
 BAR, NUMBERS = 12, 24

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from onetrunk.errors import UserError
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -33,8 +35,8 @@ def demo(
 
     Makes a corpus of phone messages and pre-finetunes an encoder on it. Then adapts four apps,
     once to the encoder as it comes and once to the pre-finetuned one, runs the latter over unseen
-    messages, exports them, and compares the scores. Every command is printed before it runs, so
-    that you can repeat it.
+    messages, exports them, compares the scores, and writes a page that runs them in the browser.
+    Every command is printed before it runs, so that you can repeat it.
 
     Needs [bold]pip install 'onetrunk\\[demo]'[/].
 
@@ -43,7 +45,8 @@ def demo(
     if corpus_only is not None:
         _write_corpus(corpus_only, seed, overwrite)
         return
-    from onetrunk.cli.console import stdout
+    from onetrunk.bundle.page import find_ort
+    from onetrunk.cli.console import say, stdout
     from onetrunk.demo.run import check_installed, plot_scores, read_scores, run, steps
     from onetrunk.storage import refuse_existing
 
@@ -69,6 +72,16 @@ def demo(
         f"plots: {out}/scores.png, {out}/tpl/losses.png   "
         f"this demo took {time.perf_counter() - start:.0f} s",
     )
+    try:
+        find_ort()
+    except UserError as error:
+        say("note:", "yellow", f"no page for the browser: {error}")
+        return
+    console.rule("the four apps in your browser, where you can correct and teach them")
+    command = ("onetrunk", "bundle", "page", f"{out}/bundle", "--out", f"{out}/page", "--overwrite")
+    console.print(f"\n$ {shlex.join(command)}", style="bold cyan")
+    if code := run(command):
+        raise typer.Exit(code)
 
 
 def _write_corpus(folder: Path, seed: int, overwrite: bool) -> None:

@@ -1,12 +1,17 @@
 """``onetrunk export``"""
 
+from __future__ import annotations
+
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from onetrunk.cli.options import Device
 from onetrunk.errors import UserError
+
+if TYPE_CHECKING:
+    from onetrunk.bundle.exported import Exported
 
 
 def export(
@@ -43,6 +48,16 @@ def export(
         bool,
         typer.Option("--merged", help="One app as one plain ONNX model, instead of a bundle."),
     ] = False,
+    page: Annotated[
+        bool,
+        typer.Option(
+            "--page", help="Write a web page that runs the bundle, with the bundle in it."
+        ),
+    ] = False,
+    ort: Annotated[
+        Path | None,
+        typer.Option(help="With --page: folder of onnxruntime-web's files, if not installed here."),
+    ] = None,
     device: Device = "cpu",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
 ) -> None:
@@ -51,6 +66,9 @@ def export(
     Writes the backbone as two ONNX graphs, every app as one small file, the tokenizer and a
     manifest with hashes; then compares the bundle's logits with PyTorch's. [bold]predict[/] reads
     bundles too, and so does [bold]onetrunk.bundle.runtime[/], which needs no PyTorch.
+
+    [bold]--page[/] writes a folder for any static host: a page that runs the bundle in the browser,
+    corrects its answers and teaches it new apps, offline after one visit.
 
     [bold]--vocabulary[/] makes the backbone smaller: the given texts are read as before, any other
     word is spelt in smaller pieces. [bold]--check[/] says what that costs, and what fewer bits
@@ -61,9 +79,10 @@ def export(
     """
     from onetrunk.apps.record import check_apps, family_of, read_record
     from onetrunk.bundle.layout import MANIFEST
-    from onetrunk.cli.console import console, watched, wrote
+    from onetrunk.bundle.page import BUNDLE, RECORD, add_page, find_ort
+    from onetrunk.cli.console import console, serve_hint, watched, wrote
     from onetrunk.cli.early import look, need_torch
-    from onetrunk.storage import refuse_existing
+    from onetrunk.storage import atomic_folder, refuse_existing
 
     if int8 and int4:
         raise UserError("weights are of 8 bits or of 4: give --int8 or --int4")
@@ -71,8 +90,15 @@ def export(
         raise UserError("--pieces counts those of --vocabulary: give the texts")
     if merged and (len(apps) > 1 or check or vocabulary):
         raise UserError("--merged is for one app, without --check and --vocabulary")
+    if merged and page:
+        raise UserError("a page runs a bundle: give --merged or --page")
+    if page:
+        find_ort(ort)
+    elif ort:
+        raise UserError("--ort is for a page: give --page, too")
     need_torch()
-    refuse_existing(out, overwrite, "" if merged else MANIFEST)
+    record = "" if merged else RECORD if page else MANIFEST
+    refuse_existing(out, overwrite, record)
     check_apps(apps, backbone, device)
     names = [folder.resolve().name for folder in apps]
     checks = {}
@@ -85,20 +111,31 @@ def export(
 
     from onetrunk.bundle.export import export as export_apps
 
-    with watched("export") as progress:
-        exported = export_apps(
-            apps,
-            out,
-            precision="int8" if int8 else "int4" if int4 else "fp32",
-            check=checks,
-            max_drop=max_drop,
-            vocabulary=vocabulary,
-            pieces=pieces,
-            merged=merged,
-            backbone=backbone,
-            overwrite=overwrite,
-            progress=progress,
-            device=device,
-        )
+    def write(folder: Path) -> Exported:
+        with watched("export") as progress:
+            return export_apps(
+                apps,
+                folder,
+                precision="int8" if int8 else "int4" if int4 else "fp32",
+                check=checks,
+                max_drop=max_drop,
+                vocabulary=vocabulary,
+                pieces=pieces,
+                merged=merged,
+                backbone=backbone,
+                overwrite=overwrite,
+                progress=progress,
+                device=device,
+            )
+
+    if page:
+        with atomic_folder(out, overwrite, RECORD) as folder:
+            exported = write(folder / BUNDLE)
+            add_page(folder, ort)
+        exported.folder = out / BUNDLE
+    else:
+        exported = write(out)
     console.print(str(exported))
     wrote(out)
+    if page:
+        serve_hint(out)

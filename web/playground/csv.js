@@ -1,0 +1,77 @@
+import { inCharacters } from "./model.js";
+
+/** Tables in CSV, as RFC 4180 has it, and with the delimiters that are in use. */
+
+/** The header and the rows of a file; short rows are filled with empty cells. Throws if a quote is
+ * not closed. */
+export function parse(text) {
+  const content = text.replace(/^\ufeff/, "");
+  const delimiter = delimiterOf(content);
+  const rows = [];
+  let row = [];
+  let cell = "";
+  let quoted = false;
+  let began = false; // whether the cell began with a quote
+  for (let at = 0; at < content.length; at++) {
+    const char = content[at];
+    if (quoted) {
+      if (char !== '"') cell += char;
+      else if (content[at + 1] === '"') cell += content[++at];
+      else quoted = false;
+    } else if (char === '"' && !cell && !began) {
+      quoted = began = true;
+    } else if (char === delimiter) {
+      row.push(cell);
+      [cell, began] = ["", false];
+    } else if (char === "\n" || char === "\r") {
+      if (char === "\r" && content[at + 1] === "\n") at++;
+      rows.push([...row, cell]);
+      [row, cell, began] = [[], "", false];
+    } else cell += char;
+  }
+  if (quoted) throw new Error(`row ${rows.length + 1}: a quote is not closed`);
+  if (row.length || cell || began) rows.push([...row, cell]);
+  const [header = [], ...body] = rows.filter((cells) => cells.length > 1 || cells[0] !== "");
+  const width = Math.max(header.length, ...body.map((cells) => cells.length));
+  const filled = (cells, fill) => Array.from({ length: width }, (_, i) => cells[i] ?? fill(i));
+  return {
+    header: filled(header, (i) => `column ${i + 1}`),
+    rows: body.map((cells) => filled(cells, () => "")),
+  };
+}
+
+/** Of the usual delimiters the one that the first line has most of, outside of quotes. */
+function delimiterOf(text) {
+  const line = text.slice(0, 10_000).replace(/"[^"]*"/g, "").split(/[\r\n]/).find(Boolean) ?? "";
+  const counts = [",", ";", "\t"].map((char) => line.split(char).length);
+  return [",", ";", "\t"][counts.indexOf(Math.max(...counts))];
+}
+
+/** The column that most probably holds the texts: one of a usual name, or that of the longest. */
+export function textColumn({ header, rows }) {
+  const named = header.findIndex((name) => /^(text|sentence|message|content|body)$/i.test(name.trim()));
+  if (named >= 0) return named;
+  const lengths = header.map((_, i) => rows.slice(0, 50).reduce((sum, row) => sum + row[i].length, 0));
+  return lengths.indexOf(Math.max(...lengths));
+}
+
+/** The names of an app's columns, and its cells: those of `onetrunk predict --out answers.csv`. */
+export function answerColumns(name, decoder) {
+  return decoder === "tc" || decoder === "multi-label" ? [name, `${name}.probability`] : [name];
+}
+
+/** Offsets count characters, as Python's do. */
+export function answerCells(decoder, answer, text) {
+  if (answer.entities) return [JSON.stringify(inCharacters(text, answer.entities))];
+  if (!answer.labels) return [`${answer.value}`];
+  if (answer.abstained) return ["", ""];
+  const probabilities = answer.labels.map((label) => answer.probabilities[label]);
+  if (decoder === "tc") return [answer.labels[0], `${probabilities[0]}`];
+  return [JSON.stringify(answer.labels), JSON.stringify(probabilities)];
+}
+
+/** A file of a header and rows. */
+export function written(header, rows) {
+  const cell = (value) => (/[",\n\r]|^\s|\s$/.test(value) ? `"${value.replaceAll('"', '""')}"` : value);
+  return [header, ...rows].map((row) => `${row.map(cell).join(",")}\n`).join("");
+}
