@@ -35,8 +35,9 @@ from transformers import (
 )
 
 from onetrunk.model import precision
+from onetrunk.model.architecture import TARGETS
 from onetrunk.model.backbone import Backbone
-from onetrunk.model.encoder import TARGETS, Encoder
+from onetrunk.model.encoder import Encoder
 from onetrunk.model.loading import load_encoder
 from onetrunk.model.lora import LoraAdapter
 from onetrunk.model.padding import pad

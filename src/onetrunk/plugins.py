@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
 
-from onetrunk.errors import UserError
+from onetrunk.errors import UserError, extra_of
 
 Entry = TypeVar("Entry")
 FAMILIES = "onetrunk.families"
@@ -68,6 +68,9 @@ class Plugins(Mapping[str, Entry], Generic[Entry]):
         try:
             loaded = points[0].load()
         except Exception as error:  # whatever the plug-in's own code raises
+            if isinstance(error, ModuleNotFoundError) and error.name == "torch":
+                install = f"pip install '{extra_of('torch')}'"
+                raise UserError(f"{plugin} needs torch: {install}") from error
             raise UserError(f"{plugin} cannot be used: {type(error).__name__}: {error}") from error
         try:
             return self._check(name, loaded)

@@ -2,6 +2,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch.testing import assert_close
@@ -44,7 +45,7 @@ def gold(kind: Family[Any, Any], data: Data) -> list[OfUnits]:
     classes, answers = kind.classes(data.labels), []
     for row in data.train:
         units = words_of(row.text) if isinstance(row, AnnotatedText) else []
-        targets = kind.targets(row, units, data.labels)
+        targets = torch.from_numpy(kind.targets(row, units, data.labels))
         answers.append(OfUnits(units, kind.soft_targets(targets, classes)))
     return answers
 
@@ -56,7 +57,7 @@ def test_the_loss_of_ballots_is_that_of_targets(name: str) -> None:
     if name == "ner":
         rows = [AnnotatedText("a", ((0, 1, label),)) for label in labels]
     labels = kind.label_set(rows)
-    targets = torch.cat([kind.targets(row, [(0, 1)], labels) for row in rows])
+    targets = torch.tensor(np.concatenate([kind.targets(row, [(0, 1)], labels) for row in rows]))
     logits = torch.randn(len(rows), kind.classes(labels))
     soft_targets = kind.soft_targets(targets, logits.shape[1])
     assert soft_targets.shape == logits.shape

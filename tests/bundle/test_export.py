@@ -32,8 +32,8 @@ from onetrunk.data.rows import LabelledText
 from onetrunk.errors import UserError
 from onetrunk.families.classification import Classification
 from onetrunk.families.ner import Ner
+from onetrunk.model.architecture import TARGETS
 from onetrunk.model.backbone import Backbone
-from onetrunk.model.encoder import TARGETS
 from onetrunk.model.lora_stack import LoraStack
 
 TEXTS = [*hostile_texts(40, seed=1), "call mum in new york. " * 12, ""]

@@ -89,7 +89,7 @@ def test_what_is_sure_is_decoded_and_scored() -> None:
         text = " ".join("xyz"[rng.randrange(3)] for _ in range(6))
         row = nested_text(text, drawn(rng, text))
         units = words_of(text)
-        targets = KIND.targets(row, units, labels)
+        targets = torch.from_numpy(KIND.targets(row, units, labels))
         sure = 20 * KIND.soft_targets(targets, KIND.classes(labels))
         assert float(KIND.loss(sure, targets)) < 1e-6
         rows.append(row)

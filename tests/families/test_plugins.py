@@ -89,6 +89,15 @@ def test_a_plugin_is_imported_when_it_is_asked_for(install: Install, families: A
     assert "plugin_lazy" in sys.modules
 
 
+def test_a_plugin_that_needs_torch_says_so(
+    install: Install, families: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    install("plugin_torch", "mood = plugin_torch:Mood", "import torch")
+    with pytest.raises(UserError, match=r"'mood' of package plugin_torch .* needs torch: pip inst"):
+        families["mood"]
+
+
 @pytest.mark.parametrize(
     ("code", "why"),
     [

@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
 import torch
-from scipy.stats import pearsonr, spearmanr
+from scipy.stats import pearsonr, rankdata, spearmanr
+from sklearn.metrics import cohen_kappa_score
 
 from onetrunk.data.rows import LabelledText
 from onetrunk.errors import UserError
-from onetrunk.families.rating import Rating
+from onetrunk.families.rating import Rating, quadratic_kappa, ranks
 
 
 def rows(*values: str) -> list[LabelledText]:
@@ -33,6 +34,21 @@ def test_scores_equal_scipy() -> None:
     assert scores["pearson"] == pytest.approx(100 * pearsonr(gold, guess).statistic)
     assert scores["mae"] == pytest.approx(np.abs(gold - guess).mean())
     assert "accuracy" not in scores
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_ranks_and_kappa_equal_scipy_and_scikit_learn(seed: int) -> None:
+    """With ties, and with steps of a scale that no one uses."""
+    rng = np.random.default_rng(seed)
+    scale = rng.choice(20, 5, replace=False) - 7
+    gold, guess = rng.choice(scale, (2, 12))
+    np.testing.assert_allclose(ranks(gold), rankdata(gold))
+    kappa = cohen_kappa_score(gold, guess, weights="quadratic")
+    assert quadratic_kappa(gold, guess) == pytest.approx(kappa)
+    assert quadratic_kappa(gold, gold) == 1
+    assert quadratic_kappa(np.array([3, 3]), np.array([3, 3])) == 0
+    scores = Rating().score(rows(*map(str, gold)), guess.astype(float).tolist())
+    assert scores["spearman"] == pytest.approx(100 * spearmanr(gold, guess).statistic)
 
 
 def test_whole_numbers_are_scored_as_steps_too() -> None:

@@ -6,6 +6,7 @@ from seqeval.metrics import f1_score as seqeval_f1
 from seqeval.metrics import precision_score, recall_score
 from seqeval.scheme import IOB2
 from sklearn.metrics import accuracy_score, f1_score
+from sklearn.preprocessing import MultiLabelBinarizer
 
 from onetrunk.data.rows import AnnotatedText
 from onetrunk.families.scores import entity_scores, label_scores
@@ -47,3 +48,25 @@ def test_multi_label_accuracy_wants_every_label() -> None:
     ours = label_scores([("a", "b"), ("a",), ()], [("b", "a"), ("a", "b"), ()])
     assert ours["accuracy"] == pytest.approx(200 / 3)
     assert ours["micro_f1"] == pytest.approx(100 * 2 * 3 / (3 + 4))
+
+
+some_labels = st.lists(st.sampled_from("abcd"), max_size=3, unique=True)
+
+
+@settings(derandomize=True, deadline=None, max_examples=150)
+@given(st.lists(st.tuples(some_labels, some_labels), min_size=1, max_size=6))
+def test_several_labels_equal_scikit_learn(pairs: list[tuple[list[str], list[str]]]) -> None:
+    gold, guess = zip(*pairs, strict=True)
+    ours = label_scores(gold, guess)
+    binarizer = MultiLabelBinarizer().fit([*gold, *guess])
+    truth, answer = binarizer.transform(gold), binarizer.transform(guess)
+    if not len(binarizer.classes_):  # of which scikit-learn has no F1
+        assert ours == {"accuracy": 100, "macro_f1": 0, "micro_f1": 0}
+        return
+    assert ours["accuracy"] == pytest.approx(100 * accuracy_score(truth, answer))
+    one = len(binarizer.classes_) == 1  # scikit-learn would count the texts without it, too
+    if one:
+        truth, answer = truth.ravel(), answer.ravel()
+    for average in ("macro", "micro"):
+        f1 = f1_score(truth, answer, average="binary" if one else average, zero_division=0)
+        assert ours[f"{average}_f1"] == pytest.approx(100 * f1)

@@ -14,7 +14,7 @@ from torch.testing import assert_close
 from transformers import AutoModel, GPT2Config, GPT2Model
 
 from onetrunk.errors import UserError
-from onetrunk.model.encoder import ARCHITECTURES, TARGETS
+from onetrunk.model.architecture import ARCHITECTURES, TARGETS
 from onetrunk.model.loading import load_encoder
 from onetrunk.model.padding import pad
 

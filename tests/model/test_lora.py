@@ -18,7 +18,8 @@ from torch.testing import assert_close
 from transformers import AutoModel
 
 from onetrunk.errors import UserError
-from onetrunk.model.encoder import TARGETS, Encoder
+from onetrunk.model.architecture import TARGETS
+from onetrunk.model.encoder import Encoder
 from onetrunk.model.loading import load_encoder
 from onetrunk.model.lora import LoraAdapter
 from onetrunk.model.lora_stack import LoraStack

@@ -13,10 +13,12 @@ from torch.testing import assert_close
 from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
 
 from onetrunk.errors import UserError
-from onetrunk.model.encoder import TARGETS, Encoder
+from onetrunk.model.architecture import TARGETS
+from onetrunk.model.encoder import Encoder
 from onetrunk.model.loading import load_encoder
 from onetrunk.model.lora_stack import LoraStack
-from onetrunk.model.peft_format import CONFIG, WEIGHTS, load_peft, save_peft
+from onetrunk.model.peft_files import CONFIG, WEIGHTS
+from onetrunk.model.peft_format import load_peft, save_peft
 
 KEY = "base_model.model.encoder.layer.1.attention.self.query.lora_A.weight"
 

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import torch
+
 from onetrunk.adaptation.fit import fit
 from onetrunk.adaptation.task import AdaptSettings, Data
 from onetrunk.adaptation.training import Progress
@@ -65,6 +67,6 @@ def taught(
 
 def _mixed(family: Family[Any, Any], row: Any, answer: OfUnits, labels: Sequence[str]) -> OfUnits:
     """The answer, half of it the row's labels."""
-    targets = family.targets(row, answer.units, labels)
+    targets = torch.as_tensor(family.targets(row, answer.units, labels))
     gold = family.soft_targets(targets, answer.values.shape[1])
     return answer._replace(values=LABEL_SHARE * gold + (1 - LABEL_SHARE) * answer.values)

@@ -252,7 +252,7 @@ class AppTask:
             return examples.by_window([soft.of(units) for soft, units in every])
         return examples.by_window(
             [
-                self.family.targets(row, units, self.data.labels)
+                torch.as_tensor(self.family.targets(row, units, self.data.labels))
                 for row, units in zip(examples.rows, examples.units, strict=True)
             ]
         )

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from onetrunk.apps.app import App, load_app
-from onetrunk.apps.record import check_apps
+from onetrunk.apps.record import by_name, check_apps
 from onetrunk.errors import UserError
 from onetrunk.model.backbone import Backbone
 
@@ -29,13 +29,7 @@ def load_apps_and_backbone(
 
 def load_apps(folders: Sequence[str | Path], backbone: Backbone) -> dict[str, App]:
     """Load app folders for a backbone that is loaded, by their names."""
-    apps: dict[str, App] = {}
-    for folder in map(Path, folders):
-        name = folder.resolve().name
-        if name in apps:
-            raise UserError(f"two apps are called {name!r}: rename one folder ({folder})")
-        apps[name] = load_app(folder, backbone)
-    return apps
+    return {name: load_app(folder, backbone) for name, folder in by_name(folders).items()}
 
 
 def opened(apps: Any, backbone: Backbone) -> dict[str, App]:

@@ -5,8 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from onetrunk.errors import UserError
-from onetrunk.model.place import RECORD as BACKBONE
-from onetrunk.model.place import check_device, locate_model
 from onetrunk.storage import read_json
 
 RECORD = "app.json"
@@ -19,6 +17,18 @@ def read_record(folder: Path) -> dict[str, Any]:
         if key not in record:
             raise UserError(f"{folder / RECORD} is damaged: it has no {key!r}")
     return record
+
+
+def by_name(folders: Sequence[str | Path]) -> dict[str, Path]:
+    """App folders by their names, which are the apps'. Raises :class:`UserError` for two of one
+    name."""
+    named: dict[str, Path] = {}
+    for folder in map(Path, folders):
+        name = folder.resolve().name
+        if name in named:
+            raise UserError(f"two apps are called {name!r}: rename one folder ({folder})")
+        named[name] = folder
+    return named
 
 
 def family_of(record: dict[str, Any]) -> str:
@@ -52,6 +62,10 @@ def check_apps(
     is not there, for an app of another one, as far as their records say, and for a device that is
     not there.
     """
+    # Not at the top: the hub's client takes long to import, and bundles have no use for it.
+    from onetrunk.model.place import RECORD as BACKBONE
+    from onetrunk.model.place import check_device, locate_model
+
     if not folders:
         raise UserError("no apps: pass app folders")
     check_device(device)

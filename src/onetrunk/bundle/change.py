@@ -8,7 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from onetrunk.bundle.layout import MANIFEST, Bundle, app_path, entry
+from onetrunk.apps.record import by_name
+from onetrunk.bundle.app import BundledApp
+from onetrunk.bundle.app_folder import read_app
+from onetrunk.bundle.layout import FLOATS, MANIFEST, TOP, Bundle, app_path, entry
+from onetrunk.bundle.sessions import input_shapes, session
 from onetrunk.errors import UserError, nearest
 from onetrunk.storage import atomic_folder, write_json
 
@@ -17,20 +21,36 @@ if TYPE_CHECKING:
     from onetrunk.model.backbone import Backbone
 
 
-def add_apps(bundle: str | Path, backbone: Backbone, apps: Mapping[str, App]) -> None:
-    """Put apps into a bundle; they replace those of the same names.
+def add_folders(bundle: str | Path, folders: Sequence[str | Path]) -> list[str]:
+    """Put apps into a bundle, by their folders; they replace those of the same names, which are
+    returned. PyTorch and the backbone are not needed.
 
     Raises :class:`UserError`, and changes nothing, if one does not fit.
     """
-    from onetrunk.bundle.contents import FLOATS, bundled_app  # needs PyTorch, remove_apps does not
-
     old = Bundle(bundle)
-    contents = {}
-    for name, app in apps.items():
-        bundled = bundled_app(name, app, backbone)
-        old.check_app(bundled, f"app {name}")
-        contents[app_path(name)] = bundled.to_bytes(FLOATS[old.precision])
-    _change(old, contents, [])
+    shapes = input_shapes(session(old.read(TOP), 1, str(old.folder / TOP)))
+    named = by_name(folders)
+    put_apps(old, [read_app(name, folder, old, shapes) for name, folder in named.items()])
+    return [*named]
+
+
+def add_apps(bundle: str | Path, backbone: Backbone, apps: Mapping[str, App]) -> None:
+    """Put apps of PyTorch into a bundle; they replace those of the same names.
+
+    Raises :class:`UserError`, and changes nothing, if one does not fit.
+    """
+    from onetrunk.bundle.contents import bundled_app  # PyTorch, which no other function needs
+
+    put_apps(Bundle(bundle), [bundled_app(name, app, backbone) for name, app in apps.items()])
+
+
+def put_apps(old: Bundle, apps: Sequence[BundledApp]) -> None:
+    """Write apps into a bundle. Raises :class:`UserError`, and changes nothing, if one does not
+    fit."""
+    for app in apps:
+        old.check_app(app, f"app {app.name}")
+    floats = FLOATS[old.precision]
+    _change(old, {app_path(app.name): app.to_bytes(floats) for app in apps}, [])
 
 
 def remove_apps(bundle: str | Path, names: Sequence[str]) -> None:

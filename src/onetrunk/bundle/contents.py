@@ -1,31 +1,26 @@
 """From a backbone and apps in PyTorch to the contents of a bundle's files."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
 import onnx
 
 from onetrunk.apps.app import App
 from onetrunk.bundle import int4, int8
 from onetrunk.bundle.app import BundledApp, Lora, a_name, b_name
+from onetrunk.bundle.app_folder import decoder_of
 from onetrunk.bundle.layout import check_name
-from onetrunk.decoding import DECODERS
-from onetrunk.errors import UserError
-from onetrunk.families.base import Family
+from onetrunk.model.architecture import TARGETS
 from onetrunk.model.backbone import Backbone
-from onetrunk.model.encoder import TARGETS, Encoder
+from onetrunk.model.encoder import Encoder
 from onetrunk.model.lora import LoraAdapter
 
 Precision = Literal["fp32", "int8", "int4"]
-FLOATS: dict[str, type] = {"fp32": np.float32, "int8": np.float16, "int4": np.float16}
-"""The type of heads and LoRA in a bundle of each precision."""
 _QUANTIZE: dict[str, Callable[[onnx.ModelProto], onnx.ModelProto]] = {
     "fp32": lambda model: model,
     "int8": int8.quantize,
     "int4": int4.quantize,
 }
-_PROBE = "Ann met Bob in New York."
 
 
 def bundled_app(name: str, app: App, backbone: Backbone) -> BundledApp:
@@ -35,7 +30,7 @@ def bundled_app(name: str, app: App, backbone: Backbone) -> BundledApp:
     return BundledApp(
         name=name,
         family=app.family.name,
-        decoder=_decoder(name, app.family),
+        decoder=decoder_of(name, app.family),
         labels=app.labels,
         head_layers=app.head_layers,
         max_length=app.max_length,
@@ -48,20 +43,6 @@ def bundled_app(name: str, app: App, backbone: Backbone) -> BundledApp:
         neighbours=app.neighbours,
         none_below=app.none_below,
     )
-
-
-def _decoder(name: str, family: Family[Any, Any]) -> str:
-    """The family's decoder, if a device can do all that the family does."""
-    methods = family.own_methods or (["decoder"] if family.decoder is None else [])
-    if not methods and family.text(family.parse(_PROBE)) != _PROBE:
-        methods = ["text"]
-    if family.decoder is None or methods:
-        raise UserError(
-            f"app {name}: family {family.name!r} has its own {', '.join(methods)}, which a device "
-            "does not have: a bundle reads raw texts, pools each one or takes each word's first "
-            f"token, and decodes by one of {', '.join(DECODERS)}"
-        )
-    return family.decoder
 
 
 def lora_of_adapter(adapter: LoraAdapter) -> Lora:

@@ -14,7 +14,6 @@ from onetrunk.apps.reading import Source, read_labelled, source_name
 from onetrunk.bundle import layout
 from onetrunk.bundle.app import to_bytes
 from onetrunk.bundle.contents import (
-    FLOATS,
     Precision,
     adapted_targets,
     bundled_app,
@@ -131,7 +130,7 @@ def export_bundle(
         _check_known(name, apps)
     written = smaller or backbone
     encoder, k = written.encoder, top_layers(backbone, apps)
-    targets, floats = adapted_targets(backbone, apps), FLOATS[precision]
+    targets, floats = adapted_targets(backbone, apps), layout.FLOATS[precision]
     progress(layout.TRUNK, 0, 3)
     contents = {layout.TRUNK: model_bytes(trunk_graph(encoder, k), precision)}
     progress(layout.TOP, 1, 3)

@@ -12,6 +12,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from onetrunk.bundle.app import BundledApp, Lora, a_name, b_name, read_lora
 from onetrunk.errors import UserError, nearest
 from onetrunk.storage import read_json
@@ -20,6 +22,8 @@ MANIFEST = "bundle.json"
 FORMAT = 1
 TRUNK, TOP, TOKENIZER = "trunk.onnx", "top.onnx", "tokenizer.json"
 APPS, PRIMARY, SUFFIX = "apps", "primary", ".safetensors"
+FLOATS: dict[str, type] = {"fp32": np.float32, "int8": np.float16, "int4": np.float16}
+"""The type of heads and LoRA in a bundle of each precision."""
 NONE = "none"
 """The bare backbone, in place of a primary LoRA."""
 
@@ -134,14 +138,18 @@ class Bundle:
         if app_path(name) not in self.files:
             raise UserError(f"{self.folder} has no app {name!r}; {nearest(name, self.apps)}")
 
+    def check_fingerprint(self, fingerprint: str, where: str) -> None:
+        """Raise :class:`UserError` unless this is the fingerprint of the bundle's backbone."""
+        if fingerprint != self.backbone:
+            raise UserError(
+                f"{where}: the app was trained on another backbone ({fingerprint[:12]}; the "
+                f"bundle's is {self.backbone[:12]})"
+            )
+
     def check_app(self, app: BundledApp, where: str) -> None:
         """Raise :class:`UserError` unless the app was trained on this backbone and its head and
         LoRA fit the graphs."""
-        if app.fingerprint != self.backbone:
-            raise UserError(
-                f"{where}: the app was trained on another backbone ({app.fingerprint[:12]}; the "
-                f"bundle's is {self.backbone[:12]})"
-            )
+        self.check_fingerprint(app.fingerprint, where)
         if not 1 <= app.head_layers <= self.k + 1:
             raise UserError(
                 f"{where}: its head reads {app.head_layers} states; the bundle's top has {self.k} "

@@ -27,6 +27,11 @@ def session(graph: bytes | str, threads: int, where: str) -> onnxruntime.Inferen
         raise UserError(f"{where} cannot be used: {str(error).splitlines()[0]}") from None
 
 
+def input_shapes(graph: onnxruntime.InferenceSession) -> dict[str, list[int | str]]:
+    """Shapes of a graph's inputs; dimensions that vary have names."""
+    return {node.name: node.shape for node in graph.get_inputs()}
+
+
 class Sessions:
     """Trunk and top of a bundle, on ``threads`` threads (0: all cores). Thread-safe."""
 
@@ -35,8 +40,8 @@ class Sessions:
         self._trunk, self._top = (
             session(bundle.read(path), threads, str(bundle.folder / path)) for path in (TRUNK, TOP)
         )
-        self.shapes = {node.name: node.shape for node in self._top.get_inputs()}
-        """Shapes of the top's inputs; dimensions that vary have names."""
+        self.shapes = input_shapes(self._top)
+        """Of the top (:func:`input_shapes`)."""
 
     def states(
         self,

@@ -18,9 +18,6 @@ Bundle = Annotated[Path, typer.Argument(metavar="BUNDLE", help="The bundle's fol
 def add(
     bundle: Bundle,
     apps: Annotated[list[Path], typer.Argument(metavar="APP...", help="App folders.")],
-    backbone: Annotated[
-        str | None, typer.Option(help="Instead of the backbone that the first app names.")
-    ] = None,
 ) -> None:
     """Put apps into a bundle; they replace those of the same names. Its graphs are not touched.
 
@@ -28,21 +25,10 @@ def add(
 
     Example: [cyan]onetrunk bundle add phone apps/dish[/]
     """
-    from onetrunk.apps.record import check_apps
-    from onetrunk.bundle.change import add_apps
-    from onetrunk.bundle.layout import Bundle
+    from onetrunk.bundle.change import add_folders
     from onetrunk.cli.console import wrote
-    from onetrunk.cli.early import need_torch
 
-    need_torch()
-    Bundle(bundle)
-    backbone = check_apps(apps, backbone)
-
-    from onetrunk.apps.load import load_apps_and_backbone
-
-    loaded, added = load_apps_and_backbone(apps, backbone)
-    add_apps(bundle, loaded, added)
-    wrote(f"{bundle}: {', '.join(added)}")
+    wrote(f"{bundle}: {', '.join(add_folders(bundle, apps))}")
 
 
 def remove(

@@ -75,7 +75,6 @@ def evaluate(
     from onetrunk.opening import check_folders
     from onetrunk.storage import refuse_existing
 
-    need_torch()
     columns = Columns.named(text_column, label_column)
     if out is not None:
         refuse_existing(out, overwrite, RECORD)
@@ -94,6 +93,7 @@ def evaluate(
     else:
         if name is not None:
             raise UserError(f"{app} is an app folder; --app is for bundles")
+        need_torch()
         look(family_of(read_record(app)), {"test": data}, columns)
 
         from onetrunk.apps.load import load_apps_and_backbone

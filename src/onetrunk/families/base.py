@@ -1,13 +1,16 @@
-"""What a task family is: the head, labels, decoding and metric of its apps."""
+"""What a task family is: the head, labels, decoding and metric of its apps.
+
+Methods import PyTorch as they run, and only those that train or run the engine need it. So a device
+without it reads labelled rows, scores answers and solves linear heads.
+"""
+
+from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from onetrunk.data.alignment import Encoded
 from onetrunk.data.notes import Notes
@@ -18,6 +21,9 @@ from onetrunk.decoding import DECODERS, Decoder
 from onetrunk.errors import UserError, nearest
 from onetrunk.losses.head import HeadLoss, cross_entropy
 from onetrunk.model.heads import Pooling, pool
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Example = TypeVar("Example")
 Prediction = TypeVar("Prediction")
@@ -99,10 +105,10 @@ class Family(ABC, Generic[Example, Prediction]):
         """The labels of an example; for NER the type of each entity, once for each entity."""
 
     @abstractmethod
-    def targets(self, example: Example, units: Sequence[Span], labels: Sequence[str]) -> Tensor:
-        """Targets ``(u, …)`` of one example's units in the form that :meth:`loss` takes: by default
-        int64 ``(u,)``, the class of each unit. Of a whole text there is one row, which all its
-        windows share."""
+    def targets(self, example: Example, units: Sequence[Span], labels: Sequence[str]) -> np.ndarray:
+        """Targets ``(u, …)`` of one example's units: by default int64 ``(u,)``, the class of each
+        unit. Of a whole text there is one row, which all its windows share. :attr:`head_loss` takes
+        them as they are, :meth:`loss` as a tensor. (A family may also give a tensor here.)"""
 
     @abstractmethod
     def score(
@@ -133,6 +139,8 @@ class Family(ABC, Generic[Example, Prediction]):
         ``tokens`` of each window, in order; or one pooled vector for each window."""
         if not self.per_word:
             return pool(states, mask, pooling)
+        import torch
+
         places = [(window, token) for window, of_window in enumerate(tokens) for token in of_window]
         index = torch.tensor(places, dtype=torch.int64, device=states.device).view(-1, 2)
         return states[index[:, 0], index[:, 1]]
@@ -150,6 +158,8 @@ class Family(ABC, Generic[Example, Prediction]):
     def blend(self, logits: Tensor, votes: Tensor, share: float) -> Tensor:
         """Logits ``(U, C)`` in which the votes of labelled neighbours ``(U, C)`` have ``share`` and
         the head's answer has the rest. They are computed on the CPU."""
+        import torch
+
         blend = self._decoder.blend
         if blend is None:
             raise NotImplementedError(f"apps of family {self.name!r} have no neighbours")
@@ -170,7 +180,9 @@ class Family(ABC, Generic[Example, Prediction]):
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Mean loss of logits ``(U, C)``: by default cross-entropy."""
-        return F.cross_entropy(logits, targets)
+        from torch.nn.functional import cross_entropy
+
+        return cross_entropy(logits, targets)
 
     @property
     def head_loss(self) -> HeadLoss:
@@ -181,10 +193,12 @@ class Family(ABC, Generic[Example, Prediction]):
         """
         return cross_entropy if type(self).loss is Family.loss else self._torch_head_loss
 
-    @torch.enable_grad()
     def _torch_head_loss(self, logits: np.ndarray, targets: np.ndarray) -> tuple[float, np.ndarray]:
+        import torch
+
         at = torch.from_numpy(logits).requires_grad_()
-        loss = self.loss(at, torch.from_numpy(targets))
+        with torch.enable_grad():
+            loss = self.loss(at, torch.from_numpy(targets))
         (gradient,) = torch.autograd.grad(loss, at)
         return float(loss.detach()), gradient.numpy()
 
@@ -201,7 +215,9 @@ class Family(ABC, Generic[Example, Prediction]):
     def soft_targets(self, targets: Tensor, classes: int) -> Tensor:
         """Targets ``(U, …)`` as numbers ``(U, C)`` that may be averaged and that :meth:`loss` also
         takes: by default 1 for the class and 0 for all others."""
-        return F.one_hot(targets, classes).float()
+        from torch.nn.functional import one_hot
+
+        return one_hot(targets, classes).float()
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Logits in the form of :meth:`soft_targets`: by default the softmax."""

@@ -1,10 +1,11 @@
 """Text classification: one head on a pooled text, and its scores."""
 
-from collections.abc import Iterable, Sequence
-from typing import ClassVar
+from __future__ import annotations
 
-import torch
-from torch import Tensor
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
 
 from onetrunk.data.notes import Notes
 from onetrunk.data.rows import LabelledText, Span
@@ -13,6 +14,9 @@ from onetrunk.decoding import Labelled
 from onetrunk.errors import UserError
 from onetrunk.families.base import Family, Prediction
 from onetrunk.families.scores import label_scores
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class WholeText(Family[LabelledText, Prediction]):
@@ -54,9 +58,9 @@ class Classification(WholeText[Labelled]):
 
     def targets(
         self, example: LabelledText, units: Sequence[Span], labels: Sequence[str]
-    ) -> Tensor:
+    ) -> np.ndarray:
         """``(1,)`` int64: the index of the label."""
-        return torch.tensor([labels.index(label) for label in example.labels])
+        return np.array([labels.index(label) for label in example.labels], np.int64)
 
     def score(
         self, examples: Sequence[LabelledText], predictions: Sequence[Labelled]

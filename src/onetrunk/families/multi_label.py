@@ -1,18 +1,20 @@
 """Any number of labels for a text: another head on the states of text classification."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from onetrunk.data.notes import Notes
 from onetrunk.data.rows import LabelledText, Span
 from onetrunk.data.sources import Spec, read_classification
 from onetrunk.families.classification import Classification
 from onetrunk.losses.head import HeadLoss, binary_cross_entropy
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class MultiLabel(Classification):
@@ -36,16 +38,18 @@ class MultiLabel(Classification):
 
     def targets(
         self, example: LabelledText, units: Sequence[Span], labels: Sequence[str]
-    ) -> Tensor:
-        """``(1, C)`` zeros and ones."""
-        target = torch.zeros(1, len(labels))
+    ) -> np.ndarray:
+        """``(1, C)`` float32 zeros and ones."""
+        target = np.zeros((1, len(labels)), np.float32)
         target[0, [labels.index(label) for label in example.labels]] = 1.0
         return target
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Binary cross-entropy: the sum over labels, the mean over units. Each label is then
         learned and regularised as if it were the only one."""
-        return F.binary_cross_entropy_with_logits(logits, targets, reduction="sum") / len(logits)
+        from torch.nn.functional import binary_cross_entropy_with_logits
+
+        return binary_cross_entropy_with_logits(logits, targets, reduction="sum") / len(logits)
 
     @property
     def head_loss(self) -> HeadLoss:
@@ -65,6 +69,8 @@ class MultiLabel(Classification):
     ) -> Tensor:
         """Moves each label's threshold to one half; the thresholds are those of the best micro
         F1."""
+        import torch
+
         examples, parts = zip(*pairs, strict=True)
         logits = np.stack([part.float().mean(0).cpu().numpy() for part in parts])
         gold = np.array([[label in example.labels for label in labels] for example in examples])

@@ -3,8 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from onetrunk.data.notes import Notes
 from onetrunk.data.rows import AnnotatedText, Span
@@ -56,9 +55,9 @@ class Ner(PerWord):
 
     def targets(
         self, example: AnnotatedText, units: Sequence[Span], labels: Sequence[str]
-    ) -> Tensor:
+    ) -> np.ndarray:
         """``(u,)`` int64: the index of each unit's tag in :func:`~onetrunk.decoding.tag_names`."""
-        tags = torch.zeros(len(units), dtype=torch.int64)
+        tags = np.zeros(len(units), np.int64)
         for first, stop, kind in in_units(example.entities, units):
             tags[first:stop] = 2 + 2 * labels.index(kind)
             tags[first] -= 1

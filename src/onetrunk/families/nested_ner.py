@@ -4,12 +4,12 @@ In "the Bank of England" one entity is all of it and another is "England". Entit
 not overlap each other.
 """
 
-from collections.abc import Sequence
-from typing import ClassVar
+from __future__ import annotations
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
 
 from onetrunk.data.notes import Notes
 from onetrunk.data.rows import AnnotatedText, Span
@@ -17,6 +17,9 @@ from onetrunk.data.sources import Spec, read_nested
 from onetrunk.data.units import in_units
 from onetrunk.families.ner import Ner, PerWord
 from onetrunk.losses.head import TAGS, HeadLoss, cross_entropy_of_tags
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class NestedNer(PerWord):
@@ -32,9 +35,9 @@ class NestedNer(PerWord):
 
     def targets(
         self, example: AnnotatedText, units: Sequence[Span], labels: Sequence[str]
-    ) -> Tensor:
+    ) -> np.ndarray:
         """``(u, types)`` int64: 0, 1, 2 for O, B, I of each unit and type."""
-        target = torch.zeros(len(units), len(labels), dtype=torch.int64)
+        target = np.zeros((len(units), len(labels)), np.int64)
         for number, label in enumerate(labels):
             of_type = [entity for entity in example.entities if entity[2] == label]
             for first, stop, _ in in_units(of_type, units):
@@ -44,10 +47,12 @@ class NestedNer(PerWord):
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Cross-entropy of each type's three classes, a mean over words and types."""
+        from torch.nn.functional import cross_entropy
+
         by_type = logits.reshape(-1, TAGS)
         if targets.is_floating_point():  # soft targets
-            return F.cross_entropy(by_type, targets.reshape(-1, TAGS))
-        return F.cross_entropy(by_type, targets.flatten())
+            return cross_entropy(by_type, targets.reshape(-1, TAGS))
+        return cross_entropy(by_type, targets.flatten())
 
     @property
     def head_loss(self) -> HeadLoss:
@@ -56,7 +61,9 @@ class NestedNer(PerWord):
 
     def soft_targets(self, targets: Tensor, classes: int) -> Tensor:
         """``(U, 3 types)``: 1 for each type's tag and 0 for its others."""
-        return F.one_hot(targets, TAGS).float().flatten(1)
+        from torch.nn.functional import one_hot
+
+        return one_hot(targets, TAGS).float().flatten(1)
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """``(U, 3 types)``: a softmax over each type's three classes."""

@@ -4,13 +4,12 @@ Ordinal scales are numbers too: with few labelled rows it pays more to know the 
 than to leave their distances free.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from onetrunk.data.notes import Notes
 from onetrunk.data.rows import LabelledText, Span
@@ -18,6 +17,9 @@ from onetrunk.data.sources import Spec, read_classification
 from onetrunk.errors import UserError
 from onetrunk.families.classification import Classification, WholeText
 from onetrunk.losses.head import HeadLoss, squared_error
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 LARGEST = 1e15
 
@@ -68,14 +70,16 @@ class Rating(WholeText[float]):
 
     def targets(
         self, example: LabelledText, units: Sequence[Span], labels: Sequence[str]
-    ) -> Tensor:
-        """``(1, 1)`` float: 0 at the low end of the scale, 1 at the high one."""
+    ) -> np.ndarray:
+        """``(1, 1)`` float32: 0 at the low end of the scale, 1 at the high one."""
         low, high = map(float, labels)
-        return torch.tensor([[(float(example.labels[0]) - low) / (high - low)]])
+        return np.array([[(float(example.labels[0]) - low) / (high - low)]], np.float32)
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Mean squared error; the length of the scale is 1."""
-        return F.mse_loss(logits, targets)
+        from torch.nn.functional import mse_loss
+
+        return mse_loss(logits, targets)
 
     @property
     def head_loss(self) -> HeadLoss:
@@ -96,24 +100,41 @@ class Rating(WholeText[float]):
         """Rank and linear correlation in percent (0 if all predictions are equal) and the mean
         absolute error. Where all values are whole numbers, predictions are also rounded and scored
         by accuracy and quadratic kappa."""
-        # Not at the top: running apps takes neither.
-        from scipy.stats import spearmanr
-        from sklearn.metrics import cohen_kappa_score
-
         gold = np.array([float(example.labels[0]) for example in examples])
         guess = np.array(predictions)
         varied = bool(np.ptp(gold) > 0 and np.ptp(guess) > 0)
         scores = {
-            "spearman": 100 * float(spearmanr(gold, guess).statistic) if varied else 0.0,
+            "spearman": 100 * float(np.corrcoef(ranks(gold), ranks(guess))[0, 1])
+            if varied
+            else 0.0,
             "pearson": 100 * float(np.corrcoef(gold, guess)[0, 1]) if varied else 0.0,
             "mae": float(np.abs(gold - guess).mean()),
         }
         if (gold == gold.round()).all():
             whole = np.floor(guess + 0.5).astype(int)
-            kappa = cohen_kappa_score(gold.astype(int), whole, weights="quadratic")
             scores["accuracy"] = 100 * float((whole == gold).mean())
-            scores["kappa"] = 100 * float(np.nan_to_num(kappa))
+            scores["kappa"] = 100 * quadratic_kappa(gold.astype(int), whole)
         return scores
+
+
+def ranks(values: np.ndarray) -> np.ndarray:
+    """The rank of each value ``(N,)``; equal ones share the mean of theirs."""
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    mean_rank: np.ndarray = (np.cumsum(counts) - (counts - 1) / 2)[place]
+    return mean_rank
+
+
+def quadratic_kappa(gold: np.ndarray, guess: np.ndarray) -> float:
+    """Cohen's kappa with quadratic weights (Cohen 1968, Psychol. Bull. 70) of whole numbers
+    ``(N,)``; 0 if all are the same number.
+
+    How far apart two values are is counted in steps between the values that occur. The mean squared
+    distance is divided by that of pairs drawn by chance.
+    """
+    steps = np.unique(np.concatenate([gold, guess]), return_inverse=True)[1].astype(float)
+    one, other = steps[: len(gold)], steps[len(gold) :]
+    by_chance = one.var() + other.var() + (one.mean() - other.mean()) ** 2
+    return float(1 - np.square(one - other).mean() / by_chance) if by_chance else 0.0
 
 
 def _written(value: float) -> str:

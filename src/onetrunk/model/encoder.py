@@ -21,58 +21,8 @@ from torch import Tensor, nn
 from transformers.masking_utils import create_bidirectional_mask
 
 from onetrunk.data.batching import TokenIds
-from onetrunk.errors import UserError, nearest
 from onetrunk.model import packing
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """Names in one kind of encoder: of the list of layers, of a layer's linear maps, and of its
-    norms after attention and after the feed-forward maps."""
-
-    layers: str
-    targets: dict[str, str]
-    norms: tuple[str, str]
-
-
-_BERT = Architecture(
-    layers="encoder.layer",
-    targets={
-        "query": "attention.self.query",
-        "key": "attention.self.key",
-        "value": "attention.self.value",
-        "attention_output": "attention.output.dense",
-        "ffn_up": "intermediate.dense",
-        "ffn_down": "output.dense",
-    },
-    norms=("attention.output.LayerNorm", "output.LayerNorm"),
-)
-_DISTILBERT = Architecture(
-    layers="transformer.layer",
-    targets={
-        "query": "attention.q_lin",
-        "key": "attention.k_lin",
-        "value": "attention.v_lin",
-        "attention_output": "attention.out_lin",
-        "ffn_up": "ffn.lin1",
-        "ffn_down": "ffn.lin2",
-    },
-    norms=("sa_layer_norm", "output_layer_norm"),
-)
-ARCHITECTURES: dict[str, Architecture] = {
-    "bert": _BERT,
-    "roberta": _BERT,
-    "xlm-roberta": _BERT,
-    "camembert": _BERT,
-    "electra": _BERT,
-    "distilbert": _DISTILBERT,
-}
-"""Supported encoders by ``config.model_type``. MiniLM checkpoints are of type ``bert``."""
-
-TARGETS = tuple(_BERT.targets)
-"""The linear maps of a layer that can carry LoRA, by onetrunk's names for them."""
-ENTERED = TARGETS[:3]
-"""The maps among them whose input is the input of the layer."""
+from onetrunk.model.architecture import Architecture, architecture_of
 
 
 @dataclass
@@ -132,7 +82,8 @@ class Encoder:
         return embedding
 
     def linear(self, layer: int, target: str) -> nn.Linear:
-        """The linear map ``target`` (one of :data:`TARGETS`) of layer ``layer``."""
+        """The linear map ``target`` (one of
+        :data:`~onetrunk.model.architecture.TARGETS`) of layer ``layer``."""
         linear = self.layers[layer].get_submodule(self.architecture.targets[target])
         assert isinstance(linear, nn.Linear)
         return linear
@@ -235,14 +186,3 @@ def sha256_of_tensors(tensors: Mapping[str, Tensor], prefix: str = "") -> str:
         digest.update(f"{name} {tuple(array.shape)} {array.dtype};".encode())
         digest.update(array.view(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
-
-
-def architecture_of(config: Any, source: str) -> Architecture:
-    """The architecture of an encoder. A :class:`UserError` lists the supported ones."""
-    try:
-        return ARCHITECTURES[config.model_type]
-    except KeyError:
-        hint = nearest(str(config.model_type), ARCHITECTURES)
-        raise UserError(
-            f"encoder {source!r} is of type {config.model_type!r}, which cannot be split; {hint}"
-        ) from None

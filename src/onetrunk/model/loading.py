@@ -9,6 +9,7 @@ import torch
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
+from onetrunk.model.architecture import architecture_of
 from onetrunk.model.checks import (
     CONFIG,
     TOKENIZER,
@@ -20,7 +21,7 @@ from onetrunk.model.checks import (
     check_weights,
     explained,
 )
-from onetrunk.model.encoder import Encoder, architecture_of
+from onetrunk.model.encoder import Encoder
 from onetrunk.model.packing import ATTENTION
 from onetrunk.model.place import locate_model
 

@@ -8,18 +8,26 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from onetrunk.errors import UserError, nearest
-from onetrunk.model.encoder import TARGETS, Encoder
+from onetrunk.model.architecture import TARGETS
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from onetrunk.model.encoder import Encoder
 
 Place = tuple[int, str]
 """The linear map that carries a LoRA: (layer index, one of TARGETS)."""
 
 NONE = "none"
 """Name of slot 0, the bare backbone."""
+
+
+def scaling_of(rank: int, alpha: float, rslora: bool) -> float:
+    """The factor on A·B: alpha / r, or alpha / √r for rsLoRA."""
+    return alpha / (math.sqrt(rank) if rslora else rank)
 
 
 @dataclass(frozen=True)
@@ -34,7 +42,7 @@ class LoraAdapter:
     @property
     def scaling(self) -> float:
         """The factor on A·B: alpha / r, or alpha / √r for rsLoRA."""
-        return self.alpha / (math.sqrt(self.rank) if self.rslora else self.rank)
+        return scaling_of(self.rank, self.alpha, self.rslora)
 
     @property
     def layers(self) -> list[int]:
@@ -62,6 +70,8 @@ class LoraAdapter:
         A is drawn as PEFT draws it (Kaiming uniform with a = √5). Raises :class:`UserError` for an
         unknown target, and if the encoder has fewer than ``k`` layers.
         """
+        import torch
+
         for target in targets:
             if target not in TARGETS:
                 raise UserError(f"LoRA target {target!r} is unknown; {nearest(target, TARGETS)}")

@@ -28,7 +28,8 @@ import torch
 from torch import Tensor, nn
 
 from onetrunk.errors import UserError, nearest
-from onetrunk.model.encoder import ENTERED, Encoder
+from onetrunk.model.architecture import ENTERED
+from onetrunk.model.encoder import Encoder
 from onetrunk.model.lora import NONE, LoraAdapter, Place
 
 _Group = tuple[int, float, int]

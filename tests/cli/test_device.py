@@ -1,0 +1,133 @@
+"""Verbs for bundles, where no more is installed than ``onetrunk[runtime]`` brings."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from onetrunk.bundle.evaluation import evaluate_bundle
+from onetrunk.bundle.layout import MANIFEST
+
+PLACE = Path(__file__).parents[1] / "fixtures" / "format-0.1"
+BUNDLE, APPS = PLACE / "bundle", PLACE / "apps"
+Run = Callable[..., Any]
+
+
+def labels_of(name: str) -> list[str]:
+    labels: list[str] = json.loads((APPS / name / "app.json").read_text())["labels"]
+    return labels
+
+
+def rows_for(name: str, folder: Path) -> list[Path]:
+    """Labelled rows of an app in several formats."""
+    first, second = labels_of(name)[:2]
+    texts = ["ann met bob in new york", "call mum in paris, now", "play music", "the bank"]
+    if name in ("calendar", "place"):
+        spans = [[[0, 3, first], [15, 23, second]], [[12, 17, second]], [], [[4, 8, first]]]
+        rows: list[dict[str, Any]] = [
+            {"text": text, "spans": of} for text, of in zip(texts, spans, strict=True)
+        ]
+    elif name == "flags":
+        labels: list[list[str]] = [[first], [first, second], [], [second]]
+        rows = [{"text": text, "labels": of} for text, of in zip(texts, labels, strict=True)]
+    else:
+        rows = [
+            {"text": text, "label": of}
+            for text, of in zip(texts, [first, second, first, second], strict=True)
+        ]
+    lines = folder / f"{name}.jsonl"
+    lines.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    array = folder / f"{name}.json"
+    array.write_text(json.dumps(rows))
+    if name == "place":
+        conll = folder / f"{name}.conll"
+        conll.write_text(f"ann B-{first}\nmet O\nin O\nnew B-{second}\nyork I-{second}\n\nplay O\n")
+        return [lines, array, conll]
+    if name == "intent":
+        table = folder / f"{name}.csv"
+        table.write_text("text,label\n" + "".join(f'"{r["text"]}",{r["label"]}\n' for r in rows))
+        return [table, lines]
+    return [lines, array]
+
+
+@pytest.mark.parametrize("name", ["calendar", "place", "intent", "flags", "stars"])
+def test_evaluate(run_on_device: Run, tmp_path: Path, name: str) -> None:
+    """The scores of a process that has everything."""
+    for number, file in enumerate(rows_for(name, tmp_path)):
+        out = tmp_path / f"report-{number}"
+        done = run_on_device("evaluate", BUNDLE, "--app", name, "--data", file, "--out", out)
+        assert done.code == 0, done.err
+        _, wanted = evaluate_bundle(BUNDLE, file, name)
+        scores = {key: round(value, 2) for key, value in wanted.scores.items()}
+        assert json.loads(done.out) == {"app": name, "rows": wanted.rows, **scores}
+        assert json.loads((out / "evaluation.json").read_text()) == json.loads(
+            json.dumps(wanted.as_json())
+        )
+        assert (out / "index.html").exists()
+
+
+def test_what_needs_more_is_said(run_on_device: Run, tmp_path: Path) -> None:
+    (file, _) = rows_for("intent", tmp_path)
+    for command, part in (
+        (["evaluate", APPS / "intent", "--data", file], "this needs torch: pip install"),
+        (["bundle", "report", BUNDLE, "--out", "costs"], "this needs matplotlib: pip install"),
+        (["evaluate", BUNDLE, "--app", "intent", "--data", file, "--curve", file], "name an app"),
+    ):
+        done = run_on_device(*command)
+        assert done.code == 2
+        assert part in done.err
+        assert not (tmp_path / "costs").exists()
+
+
+def test_apps_are_added_from_their_folders(run_on_device: Run, tmp_path: Path) -> None:
+    """LoRA, head alone and neighbours: the files are those that export wrote then, but for what
+    files say since."""
+    bundle, names = tmp_path / "phone", ["calendar", "stars", "place", "intent", "flags"]
+    shutil.copytree(BUNDLE, bundle)
+    assert run_on_device("bundle", "remove", bundle, *names).code == 0
+    done = run_on_device("bundle", "add", bundle, *(APPS / name for name in names))
+    assert done.code == 0, done.err
+    assert f"{bundle}: {', '.join(names)}" in " ".join(done.err.split())
+    text = "ann met bob in new york"
+    before, after = (
+        run_on_device("predict", folder, "--text", text, "--json") for folder in (BUNDLE, bundle)
+    )
+    assert json.loads(after.out)["apps"] == {
+        name: json.loads(before.out)["apps"][name] for name in names
+    }
+    files = json.loads((bundle / MANIFEST).read_text())["files"]
+    assert sorted(files) == sorted(json.loads((BUNDLE / MANIFEST).read_text())["files"])
+
+
+def test_an_app_that_does_not_fit_is_not_added(run_on_device: Run, tmp_path: Path) -> None:
+    bundle = tmp_path / "phone"
+    shutil.copytree(BUNDLE, bundle)
+    before = (bundle / MANIFEST).read_bytes()
+
+    def changed(name: str, **values: Any) -> Path:
+        folder = tmp_path / f"changed-{len(list(tmp_path.iterdir()))}"
+        shutil.copytree(APPS / name, folder)
+        record = json.loads((folder / "app.json").read_text())
+        (folder / "app.json").write_text(json.dumps({**record, **values}))
+        return folder
+
+    deaf = changed("place")
+    (deaf / "head.safetensors").unlink()
+    for folder, part in (
+        (changed("intent", fingerprint="f" * 64), "trained on another backbone (ffffffffffff; the"),
+        (changed("intent", family="tcp"), "unknown task family 'tcp'; did you mean 'tc'?"),
+        (changed("intent", labels=["a"]), "expected weight (1, "),
+        (changed("place", reads="2"), "reads is '2', not a whole number"),
+        (changed("intent", none_below=2), "none_below is 2, not a number from 0 to 1"),
+        (deaf, "refusing to use a random head"),
+        (tmp_path / "nowhere", "no such folder"),
+    ):
+        done = run_on_device("bundle", "add", bundle, APPS / "stars", folder)
+        assert done.code == 2
+        assert part in " ".join(done.err.split())
+        assert (bundle / MANIFEST).read_bytes() == before
