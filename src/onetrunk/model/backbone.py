@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from onetrunk import __version__
+from onetrunk.cards import save_backbone_card
 from onetrunk.errors import UserError, nearest
 from onetrunk.model.encoder import Encoder
 from onetrunk.model.heads import Pooling
@@ -95,7 +96,8 @@ class Backbone:
         self.encoder.source = str(folder)
 
     def write(self, folder: Path) -> None:
-        """Fill a folder: a Hugging Face model, ``primary/FAMILY`` as PEFT, ``onetrunk.json``."""
+        """Fill a folder: a Hugging Face model, ``primary/FAMILY`` as PEFT, ``onetrunk.json`` and a
+        model card."""
         tokenizer = self.encoder.tokenizer
         with quiet():
             self.encoder.model.save_pretrained(folder)
@@ -103,18 +105,17 @@ class Backbone:
         tokenizer.save_pretrained(folder)
         for family, adapter in self.primary_loras.items():
             save_peft(adapter, self.encoder, folder / "primary" / family)
-        write_json(
-            folder / RECORD,
-            {
-                "format": 1,
-                "onetrunk": __version__,
-                "k": self.k,
-                "pooling": self.pooling,
-                "primary": sorted(self.primary_loras),
-                "fingerprint": self.fingerprint,
-                **self.record,
-            },
-        )
+        record = {
+            "format": 1,
+            "onetrunk": __version__,
+            "k": self.k,
+            "pooling": self.pooling,
+            "primary": sorted(self.primary_loras),
+            "fingerprint": self.fingerprint,
+            **self.record,
+        }
+        write_json(folder / RECORD, record)
+        save_backbone_card(folder, record, self.encoder.source)
 
 
 def _check_record(record: dict[str, Any], file: Path) -> None:
