@@ -40,7 +40,9 @@ def test_an_app_and_a_bundle(tiny_backbone: Backbone, tmp_path: Path) -> None:
     assert metadata["library_name"] == "onetrunk"
     assert metadata["pipeline_tag"] == "text-classification"
     assert text.splitlines()[text.splitlines().index("---", 1) + 2] == "# intent"
-    assert f"| accuracy | {record['test']['accuracy']:.2f} |" in text
+    low, high = record["test_intervals"]["accuracy"]
+    assert f"| accuracy | {record['test']['accuracy']:.2f} | {low:.1f} to {high:.1f} |" in text
+    assert low <= record["test"]["accuracy"] <= high
     (result,) = ModelCard.load(tmp_path / "intent" / CARD).data.eval_results[:1]
     assert result.metric_value == record["test"][result.metric_type]
     assert result.dataset_type == "private"
@@ -66,7 +68,7 @@ def test_the_encoder_and_its_licence(tmp_path: Path) -> None:
     assert metadata["base_model_relation"] == "adapter"
     assert metadata["license"] == "apache-2.0"
     assert "| training rows | 1,234 |" in text
-    assert "| accuracy | 91.25 |" in text
+    assert "| accuracy | 91.25 |  |" in text
     save_app_card(tmp_path, "news", RECORD, "owner/encoder")
     assert card_of(tmp_path)[0]["base_model"] == "owner/encoder"
     assert "license" not in card_of(tmp_path)[0]

@@ -123,10 +123,19 @@ def save_app_card(folder: Path, name: str, record: Mapping[str, Any], encoder: s
         ),
     ]  # fmt: skip
     if test:
-        scores = [(metric, f"{value:,.2f}") for metric, value in test.items() if metric != "rows"]
+        intervals = {
+            metric: f"{low:.1f} to {high:.1f}"
+            for metric, (low, high) in (record.get("test_intervals") or {}).items()
+        }
+        scores = [
+            (metric, f"{value:,.2f}", intervals.get(metric, ""))
+            for metric, value in test.items()
+            if metric != "rows"
+        ]
         parts.append(
-            f"## Scores\n\nOn {test['rows']:,} test rows, in percent where they are shares:\n\n"
-            + _table(("metric", "score"), scores)
+            f"## Scores\n\nOn {test['rows']:,} test rows, in percent where they are shares; 95 % "
+            "intervals by resampling these rows:\n\n"
+            + _table(("metric", "score", "interval"), scores)
         )
     parts.append(
         "## Limits\n\nIt knows the labels above and no others, and texts like those that it "

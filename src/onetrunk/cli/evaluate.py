@@ -104,7 +104,12 @@ def evaluate(
         points = [] if curve is None else _curve(loaded, curve, data, columns)
     console, fitted = stdout(), _fitted(evaluation) if temperature else {}
     if as_json or not console.is_terminal:
-        rounded = {key: round(value, 2) for key, value in evaluation.scores.items()}
+        rounded: dict[str, Any] = {key: round(value, 2) for key, value in evaluation.scores.items()}
+        if evaluation.intervals:
+            rounded["intervals"] = {
+                key: [round(bound, 2) for bound in interval]
+                for key, interval in evaluation.intervals.items()
+            }
         drawn = {"curve": [point.as_json() for point in points]} if points else {}
         print(json.dumps({"app": name, "rows": evaluation.rows, **rounded, **fitted, **drawn}))
     else:
@@ -164,7 +169,7 @@ def _table(name: str, evaluation: "Evaluation") -> "Table":
     from rich.table import Table
     from rich.text import Text
 
-    scores = "  ".join(f"{score} {value:.1f}" for score, value in evaluation.scores.items())
+    scores = "  ".join(map(evaluation.shown, evaluation.scores))
     rows = f"{evaluation.rows:,} rows"
     table = Table(
         title=Text(f"{name}: {scores}"),
