@@ -23,6 +23,7 @@ from onetrunk.cli.export import export
 from onetrunk.cli.label import label
 from onetrunk.cli.predict import predict
 from onetrunk.cli.prefinetune import prefinetune
+from onetrunk.cli.push import push
 from onetrunk.cli.report import report
 from onetrunk.cli.suggest import suggest
 from onetrunk.errors import UserError, alike, extra_of, nearest
@@ -53,7 +54,7 @@ app = typer.Typer(
     [bold]3. predict[/] runs many apps over texts in one pass, [bold]evaluate[/] scores one,
     [bold]suggest[/] chooses what to label next.
     [bold]export[/] writes a backbone and its apps for a device without PyTorch, [bold]bundle[/]
-    adds apps to what it wrote and says what it costs.
+    adds apps to what it wrote and says what it costs, [bold]push[/] uploads any of these folders.
 
     [bold]benchmark[/] compares ways to pre-finetune on many tasks, [bold]report[/] shows what came
     of it. [bold]demo[/] shows stages 1 to 3 in four minutes.
@@ -100,7 +101,7 @@ _add(app, label, prefinetune, data, adapt, predict, evaluate, suggest, export)
 _bundle = typer.Typer(no_args_is_help=True, help="Change a bundle's apps; what it costs.")
 _add(_bundle, bundle.add, bundle.remove, bundle.adapters, bundle.report)
 app.add_typer(_bundle, name="bundle")
-_add(app, benchmark, report, demo)
+_add(app, push, benchmark, report, demo)
 
 
 def _version(wanted: bool) -> None:

@@ -72,6 +72,7 @@ def evaluate(
     from onetrunk.cli.console import stdout, wrote
     from onetrunk.cli.early import look, need_torch
     from onetrunk.data.sources import Columns
+    from onetrunk.hub import fetched
     from onetrunk.opening import check_folders
     from onetrunk.storage import refuse_existing
 
@@ -79,6 +80,7 @@ def evaluate(
     if out is not None:
         refuse_existing(out, overwrite, RECORD)
     how = (text_column, label_column, strict_labels, temperature)
+    app = fetched(app)
     if check_folders([app], backbone, device):
         if curve is not None:
             raise UserError(f"{app} is a bundle: --curve trains apps, so name an app folder")

@@ -63,6 +63,7 @@ def export(
     from onetrunk.bundle.layout import MANIFEST
     from onetrunk.cli.console import console, watched, wrote
     from onetrunk.cli.early import look, need_torch
+    from onetrunk.hub import fetched, name_of
     from onetrunk.storage import refuse_existing
 
     if int8 and int4:
@@ -73,8 +74,9 @@ def export(
         raise UserError("--merged is for one app, without --check and --vocabulary")
     need_torch()
     refuse_existing(out, overwrite, "" if merged else MANIFEST)
+    apps = [fetched(folder) for folder in apps]
     check_apps(apps, backbone, device)
-    names = [folder.resolve().name for folder in apps]
+    names = [name_of(folder) for folder in apps]
     checks = {}
     for pair in check or []:
         name, equals, file = pair.partition("=")

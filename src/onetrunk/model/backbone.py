@@ -9,6 +9,7 @@ from typing import Any, get_args
 from onetrunk import __version__
 from onetrunk.cards import save_backbone_card
 from onetrunk.errors import UserError, nearest
+from onetrunk.hub import fetched, fetched_if
 from onetrunk.model.encoder import Encoder
 from onetrunk.model.heads import Pooling
 from onetrunk.model.loading import load_encoder, quiet
@@ -49,18 +50,23 @@ class Backbone:
         """Load a backbone folder, or a bare encoder as a backbone without task-primary LoRAs.
 
         An encoder is a folder, a hub name or ``package:NAME``
-        (:func:`~onetrunk.model.loading.load_encoder`). Raises :class:`UserError` if there is none,
+        (:func:`~onetrunk.model.loading.load_encoder`); a backbone is a folder or a hub name
+        (:func:`~onetrunk.hub.fetched`). Raises :class:`UserError` if there is none,
         if a backbone folder is incomplete, if its weights are not those it was written with, and
         for a device that is not there.
         """
         check_device(device)
-        folder = Path(name)
+        folder = fetched_if(RECORD, name)
         if not (folder / RECORD).exists():
             if (folder / "primary").is_dir():
                 raise UserError(
                     f"{folder} has task-primary LoRAs but no {RECORD}: it is not complete"
                 )
-            encoder = load_encoder(str(name))
+            if "@" in str(name):  # a revision, which transformers takes apart from the name
+                encoder = load_encoder(str(fetched(name)))
+                encoder.source = str(name)
+            else:
+                encoder = load_encoder(str(name))
             return cls(encoder, k=min(DEFAULT_K, encoder.depth)).to(device)
         record = read_json(folder / RECORD, "a backbone folder")
         _check_record(record, folder / RECORD)
