@@ -14,8 +14,8 @@ from onetrunk.apps.engine import Engine
 from onetrunk.apps.evaluation import Evaluation, evaluation_of
 from onetrunk.apps.neighbours import Neighbours, load_neighbours, save_neighbours
 from onetrunk.apps.reading import Source, read_labelled, source_name
+from onetrunk.apps.record import ADAPTER, adapter_folder, family_of, other_backbone, read_record
 from onetrunk.apps.record import RECORD as RECORD
-from onetrunk.apps.record import family_of, other_backbone, read_record
 from onetrunk.cards import encoder_of, save_app_card
 from onetrunk.data.notes import Notes
 from onetrunk.data.sampling import save_subset
@@ -186,7 +186,7 @@ def save_app(app: App, backbone: Backbone, folder: Path, name: str | None = None
     ``name``, by default as the folder."""
     save_head(app.head, folder)
     if app.adapter is not None:
-        save_peft(app.adapter, backbone.encoder, folder)
+        save_peft(app.adapter, backbone.encoder, folder / ADAPTER)
     record = dict(app.record)
     if app.neighbours is not None:
         record["neighbours"] = save_neighbours(app.neighbours, folder)
@@ -244,5 +244,5 @@ def load_app(folder: Path, backbone: Backbone) -> App:
     if numbers := record.get("neighbours"):
         app.neighbours = load_neighbours(folder, numbers, kind.classes(labels), width)
     if record["adapter"] == "lora":
-        app.adapter = load_peft(folder, backbone.encoder)
+        app.adapter = load_peft(adapter_folder(folder), backbone.encoder)
     return app

@@ -9,6 +9,9 @@ from onetrunk.hub import name_of
 from onetrunk.storage import read_json
 
 RECORD = "app.json"
+ADAPTER = "adapter"
+"""An app folder's own folder with its LoRA. Beside ``app.json`` it would make transformers take the
+app for a model, and answer with a head that nobody trained."""
 
 
 def read_record(folder: Path) -> dict[str, Any]:
@@ -18,6 +21,12 @@ def read_record(folder: Path) -> dict[str, Any]:
         if key not in record:
             raise UserError(f"{folder / RECORD} is damaged: it has no {key!r}")
     return record
+
+
+def adapter_folder(folder: Path) -> Path:
+    """Where an app folder has its LoRA."""
+    inner = folder / ADAPTER
+    return inner if inner.is_dir() else folder  # of apps of 0.1.0
 
 
 def by_name(folders: Sequence[str | Path]) -> dict[str, Path]:

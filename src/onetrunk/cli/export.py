@@ -43,6 +43,10 @@ def export(
         bool,
         typer.Option("--merged", help="One app as one plain ONNX model, instead of a bundle."),
     ] = False,
+    transformers: Annotated[
+        bool,
+        typer.Option("--transformers", help="One app as a model folder of transformers, instead."),
+    ] = False,
     device: Device = "cpu",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
 ) -> None:
@@ -70,8 +74,11 @@ def export(
         raise UserError("weights are of 8 bits or of 4: give --int8 or --int4")
     if pieces and not vocabulary:
         raise UserError("--pieces counts those of --vocabulary: give the texts")
-    if merged and (len(apps) > 1 or check or vocabulary):
-        raise UserError("--merged is for one app, without --check and --vocabulary")
+    alone = "--merged" if merged else "--transformers" if transformers else None
+    if alone and (len(apps) > 1 or check or vocabulary):
+        raise UserError(f"{alone} is for one app, without --check and --vocabulary")
+    if transformers and (merged or int8 or int4):
+        raise UserError("--transformers writes 32 bits: leave --merged, --int8 and --int4 out")
     need_torch()
     refuse_existing(out, overwrite, "" if merged else MANIFEST)
     apps = [fetched(folder) for folder in apps]
@@ -86,6 +93,16 @@ def export(
         checks[name] = file
 
     from onetrunk.bundle.export import export as export_apps
+
+    if transformers:
+        from onetrunk.apps.load import load_apps_and_backbone
+        from onetrunk.bundle.transformers_folder import export_transformers
+
+        loaded, named = load_apps_and_backbone(apps, backbone)
+        ((name, app),) = named.items()
+        export_transformers(loaded, name, app, out, overwrite)
+        wrote(out)
+        return
 
     with watched("export") as progress:
         exported = export_apps(
