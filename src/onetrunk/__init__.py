@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from onetrunk.bundle.runtime import Runtime
     from onetrunk.errors import UserError
     from onetrunk.estimator import TextEstimator
+    from onetrunk.hub import push_to_hub
     from onetrunk.interface import Model
     from onetrunk.model.backbone import Backbone
     from onetrunk.opening import load
@@ -47,11 +48,13 @@ _MODULES = {
     "export": "onetrunk.bundle.export",
     "load": "onetrunk.opening",
     "prefinetune": "onetrunk.prefinetuning.run",
+    "push_to_hub": "onetrunk.hub",
 }
 
 __all__ = [
     "App", "Backbone", "Client", "Engine", "Evaluation", "Model", "Runtime", "TextEstimator",
     "UserError", "__version__", "adapt", "export", "load", "prefinetune",
+    "push_to_hub",
 ]  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from onetrunk.bundle.layout import MANIFEST
 from onetrunk.errors import UserError
+from onetrunk.hub import fetched
 from onetrunk.kinds import wrong_kind
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ def load(
 ) -> Engine | Runtime:
     """Load app folders into one :class:`Engine`, or a bundle folder into a :class:`Runtime`.
 
-    The folders may come in a list. Both are a :class:`~onetrunk.interface.Model`. Apps run on the
+    The folders may come in a list, and be names of the Hugging Face hub: ``owner/name``, or
+    ``owner/name@revision``. Both are a :class:`~onetrunk.interface.Model`. Apps run on the
     backbone that the first of them names, or on ``backbone``; ``device`` is where it computes. A
     bundle has its own, and needs no PyTorch.
 
@@ -69,5 +71,5 @@ def _paths(folders: Sequence[str | Path | Sequence[str | Path]]) -> list[Path]:
         for folder in given if isinstance(given, list | tuple) else [given]:
             if not isinstance(folder, str | os.PathLike):
                 raise UserError(f"load: {folder!r:.60} is no folder; pass paths of folders")
-            paths.append(Path(folder))
+            paths.append(fetched(folder))
     return paths

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import pipeline
 
 from onetrunk.adaptation.fit import fit
 from onetrunk.adaptation.task import AdaptSettings, Data
@@ -43,8 +44,11 @@ def test_round_trip(corpora: Path, tiny_backbone: Backbone, tmp_path: Path, adap
         results.append(engine.predict(texts))
     assert results[0] == results[1]
     files = {file.name for file in (tmp_path / "app").iterdir()}
-    lora_files = {"adapter_config.json", "adapter_model.safetensors"}
-    assert files == {"app.json", "head.safetensors"} | (lora_files if adapter == "lora" else set())
+    assert files == {"app.json", "head.safetensors", "README.md"} | (
+        {"adapter"} if adapter == "lora" else set()
+    )
+    with pytest.raises(ValueError, match="model_type"):  # and not a head that nobody trained
+        pipeline("token-classification", str(tmp_path / "app"))
 
 
 @pytest.mark.parametrize("head_layers", [0, 5, "2", None])
@@ -89,7 +93,7 @@ def test_a_missing_head_is_an_error(corpora: Path, tiny_backbone: Backbone, tmp_
 
 def test_a_missing_lora_is_an_error(corpora: Path, tiny_backbone: Backbone, tmp_path: Path) -> None:
     make(tiny_backbone, corpora, tmp_path / "app")
-    (tmp_path / "app/adapter_model.safetensors").unlink()
+    (tmp_path / "app/adapter/adapter_model.safetensors").unlink()
     with pytest.raises(UserError, match=r"has no adapter_model\.safetensors"):
         load_app(tmp_path / "app", tiny_backbone)
 

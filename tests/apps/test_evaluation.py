@@ -81,7 +81,7 @@ def test_it_prints_as_a_table_and_names_what_it_has() -> None:
     predictions = [Entities([(4, 7, "PER")], [1.0]), Entities([(0, 7, "LOC")], [1.0])]
     evaluation = evaluation_of(family("ner"), ["LOC", "PER", "TIME"], rows, predictions)
     assert str(evaluation).splitlines() == [
-        "f1 50.0  precision 50.0  recall 50.0  (2 rows)",
+        "f1 50.0 [0–67]  precision 50.0 [0–100]  recall 50.0 [0–50]  (2 rows)",
         "label  precision  recall     f1  support",
         "LOC          0.0     0.0    0.0        1",
         "PER        100.0   100.0  100.0        1",

@@ -16,11 +16,18 @@ from sklearn.metrics import confusion_matrix, log_loss, precision_recall_fscore_
 
 from onetrunk.apps.calibration import calibration_of
 from onetrunk.apps.evaluation import evaluation_of
-from onetrunk.apps.label_scores import EntityOutcomes, by_label, confused, entity_outcomes
+from onetrunk.apps.label_scores import (
+    EntityOutcomes,
+    by_label,
+    confused,
+    entity_outcomes,
+    score_intervals,
+)
 from onetrunk.data.rows import AnnotatedText, LabelledText
 from onetrunk.decoding import Entities, Labelled
 from onetrunk.errors import UserError
 from onetrunk.families import family
+from onetrunk.families.scores import entity_scores, label_scores
 
 NAMES = ["a", "b", "c"]
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)> 😀 \ud800"
@@ -54,6 +61,39 @@ def test_intervals_are_those_of_scikit_learns_scores_on_resampled_rows() -> None
         for number, interval in enumerate(intervals):
             assert interval == pytest.approx((low[number, at], high[number, at]), abs=3)
     assert scores == by_label(as_pairs(gold, guess), NAMES)
+
+
+def test_intervals_of_all_labels_are_those_of_the_scores_of_resampled_rows() -> None:
+    gold, guess = some_labels(500)
+    found = score_intervals(as_pairs(gold, guess))
+    rng = np.random.default_rng(9)
+    scores = [
+        label_scores([[one] for one in gold[drawn]], [[one] for one in guess[drawn]])
+        for drawn in rng.integers(0, 500, (600, 500))
+    ]
+    for name in ("accuracy", "macro_f1", "micro_f1"):
+        low, high = np.quantile([score[name] for score in scores], (0.025, 0.975))
+        assert found[name] == pytest.approx((low, high), abs=1.5), name
+    assert found["f1"] == found["precision"] == found["recall"] == found["micro_f1"]
+    # Entities: several a row, and rows without any.
+    spans = [(start, start + 1, "x") for start in range(6)]
+    sides = rng.random((200, 2, 6)) < np.array([0.3, 0.4])[:, None]
+    pairs = [
+        (
+            frozenset(entity for entity, is_in in zip(spans, one, strict=True) if is_in),
+            frozenset(entity for entity, is_in in zip(spans, other, strict=True) if is_in),
+        )
+        for one, other in sides
+    ]
+    found = score_intervals(pairs)
+    resampled = [
+        entity_scores([[*pairs[i][0]] for i in drawn], [[*pairs[i][1]] for i in drawn])
+        for drawn in rng.integers(0, 200, (400, 200))
+    ]
+    for name in ("precision", "recall", "f1"):
+        low, high = np.quantile([score[name] for score in resampled], (0.025, 0.975))
+        assert found[name] == pytest.approx((low, high), abs=1.5), name
+    assert score_intervals([(frozenset(), frozenset())]) == {}
 
 
 def test_confusions_equal_scikit_learn() -> None:

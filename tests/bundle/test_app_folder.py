@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from onetrunk.apps.app import App, save_app
 from onetrunk.apps.neighbours import Neighbours
+from onetrunk.apps.record import ADAPTER
 from onetrunk.bundle.app import a_name, b_name
 from onetrunk.bundle.change import add_apps, add_folders
 from onetrunk.bundle.export import export_bundle
@@ -81,11 +82,13 @@ def test_adapters_of_any_float(
 ) -> None:
     export_bundle(tiny_backbone, {"calendar": apps["calendar"]}, tmp_path / "bundle")
     (folder,) = saved({"calendar": apps["calendar"]}, tiny_backbone, tmp_path / "apps")
-    tensors = {name: tensor.to(dtype) for name, tensor in load_file(folder / WEIGHTS).items()}
-    save_file(tensors, folder / WEIGHTS)
+    tensors = {
+        name: tensor.to(dtype) for name, tensor in load_file(folder / ADAPTER / WEIGHTS).items()
+    }
+    save_file(tensors, folder / ADAPTER / WEIGHTS)
     add_folders(tmp_path / "bundle", [folder])
     found = Bundle(tmp_path / "bundle").app("calendar").lora
-    wanted = load_peft(folder, tiny_backbone.encoder)
+    wanted = load_peft(folder / ADAPTER, tiny_backbone.encoder)
     for place, (a, b) in wanted.matrices.items():
         np.testing.assert_array_equal(found[a_name(*place)], a.numpy())
         np.testing.assert_array_equal(found[b_name(*place)], (b * wanted.scaling).numpy())
@@ -111,19 +114,19 @@ def test_what_does_not_fit_is_refused(
     (folder,) = saved({"deep": deep}, tiny_backbone, tmp_path / "a")
     refused(folder, r"of layer 0; this bundle's graph takes .* layers 1 to 2")
     (folder,) = saved(intent, tiny_backbone, tmp_path / "b")
-    config = json.loads((folder / CONFIG).read_text())
-    (folder / CONFIG).write_text(json.dumps({**config, "use_dora": True}))
+    config = json.loads((folder / ADAPTER / CONFIG).read_text())
+    (folder / ADAPTER / CONFIG).write_text(json.dumps({**config, "use_dora": True}))
     refused(folder, "use_dora = True is not supported")
-    (folder / CONFIG).write_text(json.dumps({**config, "r": 3}))
+    (folder / ADAPTER / CONFIG).write_text(json.dumps({**config, "r": 3}))
     refused(folder, r", expected .*: the adapter was made for another encoder than .*bundle")
-    (folder / CONFIG).write_text(json.dumps(config))
-    tensors = load_file(folder / WEIGHTS)
+    (folder / ADAPTER / CONFIG).write_text(json.dumps(config))
+    tensors = load_file(folder / ADAPTER / WEIGHTS)
     name = next(name for name in tensors if "lora_A" in name)
-    save_file({**tensors, name: tensors[name][:, :-1].contiguous()}, folder / WEIGHTS)
+    save_file({**tensors, name: tensors[name][:, :-1].contiguous()}, folder / ADAPTER / WEIGHTS)
     refused(folder, r"is \(4, \d+\), expected \(4, \d+\)")
-    save_file({**tensors, name: tensors[name][0]}, folder / WEIGHTS)
+    save_file({**tensors, name: tensors[name][0]}, folder / ADAPTER / WEIGHTS)
     refused(folder, "not a matrix")
-    (folder / WEIGHTS).write_bytes(b"nothing")
+    (folder / ADAPTER / WEIGHTS).write_bytes(b"nothing")
     refused(folder, "is damaged")
     (twin,) = saved(intent, tiny_backbone, tmp_path / "c")
     with pytest.raises(UserError, match="two apps are called 'calendar': rename one folder"):

@@ -15,6 +15,7 @@ from onetrunk.adaptation.fit import fit
 from onetrunk.adaptation.task import AdaptSettings, Data
 from onetrunk.apps.app import App, Subset
 from onetrunk.apps.engine import Engine
+from onetrunk.apps.evaluation import evaluation_of
 from onetrunk.apps.load import load_apps_and_backbone
 from onetrunk.apps.reading import Source, located, read_labelled, source_name
 from onetrunk.data.locate import Located
@@ -104,10 +105,15 @@ def adapt(
     if test is not None:
         engine = Engine(backbone, {"app": app})
         where = source_name(test, "test")
-        scores = kind.score(test_rows, engine.predict_examples("app", test_rows, where))
+        predictions = engine.predict_examples("app", test_rows, where)
+        tested = evaluation_of(kind, app.labels, test_rows, predictions)
         app.record["test"] = {
             "rows": len(test_rows),
-            **{name: round(value, 2) for name, value in scores.items()},
+            **{name: round(value, 2) for name, value in tested.scores.items()},
+        }
+        app.record["test_intervals"] = {
+            name: [round(bound, 2) for bound in interval]
+            for name, interval in tested.intervals.items()
         }
     return app
 

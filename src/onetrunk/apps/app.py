@@ -14,8 +14,9 @@ from onetrunk.apps.engine import Engine
 from onetrunk.apps.evaluation import Evaluation, evaluation_of
 from onetrunk.apps.neighbours import Neighbours, load_neighbours, save_neighbours
 from onetrunk.apps.reading import Source, read_labelled, source_name
+from onetrunk.apps.record import ADAPTER, adapter_folder, family_of, other_backbone, read_record
 from onetrunk.apps.record import RECORD as RECORD
-from onetrunk.apps.record import family_of, other_backbone, read_record
+from onetrunk.cards import encoder_of, save_app_card
 from onetrunk.data.notes import Notes
 from onetrunk.data.sampling import save_subset
 from onetrunk.data.sources import Columns
@@ -148,7 +149,7 @@ class App:
         folder, backbone = Path(folder), self._backbone()
         self.record["backbone"] = backbone_from(folder, backbone.encoder.source)
         with atomic_folder(folder, overwrite, RECORD) as partial:
-            save_app(self, backbone, partial)
+            save_app(self, backbone, partial, folder.resolve().name)
 
     def _engine(self) -> Engine:
         return Engine(self._backbone(), {"app": self})
@@ -179,34 +180,35 @@ def backbone_from(folder: Path, backbone: str) -> str:
     return backbone
 
 
-def save_app(app: App, backbone: Backbone, folder: Path) -> None:
+def save_app(app: App, backbone: Backbone, folder: Path, name: str | None = None) -> None:
     """Fill ``folder`` with ``app.json``, ``head.safetensors``, the LoRA as a PEFT folder and
-    ``neighbours.safetensors``, each if the app has it."""
+    ``neighbours.safetensors``, each if the app has it; and with a model card that calls the app
+    ``name``, by default as the folder."""
     save_head(app.head, folder)
     if app.adapter is not None:
-        save_peft(app.adapter, backbone.encoder, folder)
+        save_peft(app.adapter, backbone.encoder, folder / ADAPTER)
     record = dict(app.record)
     if app.neighbours is not None:
         record["neighbours"] = save_neighbours(app.neighbours, folder)
     if app.subset is not None:
         app.subset.save(folder / SUBSET)
-    write_json(
-        folder / RECORD,
-        {
-            "format": 1,
-            "onetrunk": __version__,
-            "family": app.family.name,
-            "labels": app.labels,
-            "adapter": app.kind,
-            "primary": app.family_of_primary,
-            "reads": app.head_layers,
-            "units": app.units,
-            "max_length": app.max_length,
-            "fingerprint": app.fingerprint,
-            **record,
-            "none_below": app.none_below,  # and not that of the record, which may be older
-        },
-    )
+    record = {
+        "format": 1,
+        "onetrunk": __version__,
+        "family": app.family.name,
+        "labels": app.labels,
+        "adapter": app.kind,
+        "primary": app.family_of_primary,
+        "reads": app.head_layers,
+        "units": app.units,
+        "max_length": app.max_length,
+        "fingerprint": app.fingerprint,
+        **record,
+        "none_below": app.none_below,  # and not that of the record, which may be older
+    }
+    write_json(folder / RECORD, record)
+    encoder = encoder_of(backbone.record, backbone.encoder.source)
+    save_app_card(folder, name or folder.name, record, encoder)
 
 
 def load_app(folder: Path, backbone: Backbone) -> App:
@@ -242,5 +244,5 @@ def load_app(folder: Path, backbone: Backbone) -> App:
     if numbers := record.get("neighbours"):
         app.neighbours = load_neighbours(folder, numbers, kind.classes(labels), width)
     if record["adapter"] == "lora":
-        app.adapter = load_peft(folder, backbone.encoder)
+        app.adapter = load_peft(adapter_folder(folder), backbone.encoder)
     return app

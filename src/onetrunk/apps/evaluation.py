@@ -19,11 +19,13 @@ from onetrunk.apps.label_scores import (
     Answer,
     Answers,
     EntityOutcomes,
+    Interval,
     LabelScore,
     by_label,
     confused,
     entity_outcomes,
     label_of,
+    score_intervals,
 )
 from onetrunk.data.rows import AnnotatedText, LabelledText
 from onetrunk.decoding import Entities, Labelled
@@ -78,6 +80,8 @@ class Evaluation:
     scores: dict[str, float]
     """All scores of the family, in percent."""
     rows: int
+    intervals: dict[str, Interval] = field(default_factory=dict)
+    """By score: the middle 95 % over 1,000 resamples of the rows. Empty where ``per_label`` is."""
     per_label: dict[str, LabelScore] = field(default_factory=dict)
     """By label or entity type. Empty for ratings, and for families with answers of their own."""
     results: list[RowResult] = field(default_factory=list)
@@ -126,6 +130,12 @@ class Evaluation:
             write_text(partial / "rows.jsonl", "".join(lines))
             write_text(partial / "index.html", evaluation_page(found))
 
+    def shown(self, score: str) -> str:
+        """A score with its interval, in one decimal: ``f1 81.2 [79–83]``."""
+        low, high = self.intervals.get(score, (None, None))
+        interval = "" if low is None or high is None else f" [{low:.0f}–{high:.0f}]"
+        return f"{score} {self.scores[score]:.1f}{interval}"
+
     def __getattr__(self, name: str) -> float:
         scores = self.__dict__.get("scores", {})
         if name not in scores:
@@ -134,7 +144,7 @@ class Evaluation:
 
     def __str__(self) -> str:
         ordered = [self.metric, *(name for name in self.scores if name != self.metric)]
-        scores = "  ".join(f"{name} {self.scores[name]:.1f}" for name in ordered)
+        scores = "  ".join(map(self.shown, ordered))
         lines = [f"{scores}  ({self.rows:,} rows)"]
         if self.per_label:
             width = max(len("label"), *map(len, self.per_label))
@@ -188,8 +198,10 @@ def evaluation_of(
         outcomes, counts = entity_outcomes(cast(Any, pairs))
     else:
         counts = confused(pairs)
+    intervals = score_intervals(pairs)
     return replace(
         evaluation,
+        intervals={name: intervals[name] for name in scores if name in intervals},
         per_label=per_label,
         results=results,
         confusion=[(*pair, count) for pair, count in counts.most_common()],

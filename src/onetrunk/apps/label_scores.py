@@ -1,11 +1,12 @@
 """Precision, recall and F1 of each label, with bootstrap intervals; and what was taken for what."""
 
 import warnings
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from onetrunk.data.rows import Entity
 from onetrunk.families.resampling import Floats, resampled_weights
@@ -60,22 +61,10 @@ def by_label(
 ) -> dict[str, LabelScore]:
     """Scores from the labelled and the predicted answers of each row, by label."""
     names = sorted({*labels, *(label_of(answer) for gold, _ in pairs for answer in gold)})
-    index = {name: at for at, name in enumerate(names)}
-    rows = Counter(
-        tuple(
-            tuple(sorted(index[label_of(answer)] for answer in side if label_of(answer) in index))
-            for side in (gold, guess, gold & guess)
-        )
-        for gold, guess in pairs
-    )
-    if not rows:
+    if not pairs:
         return {}
-    counts = np.zeros((len(rows), 3, len(names)))
-    for row, sides in enumerate(rows):
-        for side, found in enumerate(sides):
-            np.add.at(counts[row, side], list(found), 1)
-    repeats = np.array(list(rows.values()))
-    flat = counts.reshape(len(rows), -1)
+    repeats, counts = _counted(pairs, names)
+    flat = counts.reshape(len(counts), -1)
     gold, predicted, right = (repeats @ flat).reshape(3, -1)
     scores = _ratios(gold, predicted, right)
     resampled = np.concatenate(
@@ -96,6 +85,56 @@ def by_label(
         ]
         of_labels[name] = LabelScore(precision, recall, f1, int(gold[at]), *intervals)
     return of_labels
+
+
+def score_intervals(pairs: Sequence[tuple[Answers, Answers]], seed: int = 0) -> dict[str, Interval]:
+    """Intervals of the scores of all labels together, as :class:`LabelScore` has them of each:
+    ``precision``, ``recall`` and ``f1`` of all answers (``micro_f1`` is another name of it),
+    ``macro_f1``, and ``accuracy``, the share of rows that are right as a whole."""
+    names = sorted({label_of(answer) for pair in pairs for side in pair for answer in side})
+    if not names:
+        return {}
+    repeats, counts = _counted(pairs, names)
+    is_right = (counts[:, 0] == counts[:, 2]) & (counts[:, 1] == counts[:, 2])
+    row_is_right = is_right.all(1).astype(np.float64)
+    flat = counts.reshape(len(counts), -1)
+    resampled: dict[str, list[Floats]] = defaultdict(list)
+    for weights in resampled_weights(repeats, RESAMPLES, seed):
+        gold, predicted, right = np.split(weights @ flat, 3, axis=1)
+        micro = _ratios(*(side.sum(1) for side in (gold, predicted, right)))
+        of_all = np.nan_to_num(np.stack(micro))
+        for name, values in zip(("precision", "recall", "f1"), of_all, strict=True):
+            resampled[name].append(values)
+        f1_by_label, occurs = _ratios(gold, predicted, right)[2], gold + predicted > 0
+        total = np.where(occurs, f1_by_label, 0.0).sum(1)
+        resampled["macro_f1"].append(total / np.maximum(occurs.sum(1), 1))
+        resampled["accuracy"].append(100 * (weights @ row_is_right) / weights.sum(1))
+    resampled["micro_f1"] = resampled["f1"]
+    bounds = {
+        name: np.quantile(np.concatenate(values), (0.025, 0.975))
+        for name, values in resampled.items()
+    }
+    return {name: (float(low), float(high)) for name, (low, high) in bounds.items()}
+
+
+def _counted(
+    pairs: Sequence[tuple[Answers, Answers]], names: Sequence[str]
+) -> tuple[NDArray[np.int64], Floats]:
+    """Kinds of row: how often each occurs, ``(R,)``; and how many labelled, predicted and right
+    answers of each name it has, ``(R, 3, names)``."""
+    index = {name: at for at, name in enumerate(names)}
+    rows = Counter(
+        tuple(
+            tuple(sorted(index[label_of(answer)] for answer in side if label_of(answer) in index))
+            for side in (gold, guess, gold & guess)
+        )
+        for gold, guess in pairs
+    )
+    counts = np.zeros((len(rows), 3, len(names)))
+    for row, sides in enumerate(rows):
+        for side, answers in enumerate(sides):
+            np.add.at(counts[row, side], list(answers), 1)
+    return np.array(list(rows.values())), counts
 
 
 def _ratios(gold: Floats, predicted: Floats, right: Floats) -> list[Floats]:

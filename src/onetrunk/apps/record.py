@@ -5,9 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from onetrunk.errors import UserError
+from onetrunk.hub import name_of
 from onetrunk.storage import read_json
 
 RECORD = "app.json"
+ADAPTER = "adapter"
+"""An app folder's own folder with its LoRA. Beside ``app.json`` it would make transformers take the
+app for a model, and answer with a head that nobody trained."""
 
 
 def read_record(folder: Path) -> dict[str, Any]:
@@ -19,12 +23,18 @@ def read_record(folder: Path) -> dict[str, Any]:
     return record
 
 
+def adapter_folder(folder: Path) -> Path:
+    """Where an app folder has its LoRA."""
+    inner = folder / ADAPTER
+    return inner if inner.is_dir() else folder  # of apps of 0.1.0
+
+
 def by_name(folders: Sequence[str | Path]) -> dict[str, Path]:
     """App folders by their names, which are the apps'. Raises :class:`UserError` for two of one
     name."""
     named: dict[str, Path] = {}
     for folder in map(Path, folders):
-        name = folder.resolve().name
+        name = name_of(folder)
         if name in named:
             raise UserError(f"two apps are called {name!r}: rename one folder ({folder})")
         named[name] = folder
@@ -63,6 +73,7 @@ def check_apps(
     not there.
     """
     # Not at the top: the hub's client takes long to import, and bundles have no use for it.
+    from onetrunk.hub import fetched_if
     from onetrunk.model.place import RECORD as BACKBONE
     from onetrunk.model.place import check_device, locate_model
 
@@ -71,7 +82,9 @@ def check_apps(
     check_device(device)
     records = [read_record(folder) for folder in folders]
     name = str(backbone or backbone_of(folders[0]))
-    place = Path(locate_model(name, "backbone"))
+    place = fetched_if(BACKBONE, name)
+    if not (place / BACKBONE).exists():
+        place = Path(locate_model(name, "backbone"))
     if (place / BACKBONE).exists():
         fingerprint = read_json(place / BACKBONE, "a backbone").get("fingerprint")
         for folder, record in zip(folders, records, strict=True):

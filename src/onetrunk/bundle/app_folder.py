@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from onetrunk.apps.neighbours import load_neighbours
-from onetrunk.apps.record import RECORD, family_of, read_record
+from onetrunk.apps.record import RECORD, adapter_folder, family_of, read_record
 from onetrunk.bundle.app import BundledApp, Lora, a_name, b_name
 from onetrunk.bundle.layout import Bundle, check_name
 from onetrunk.data.units import warn_of_old_units
@@ -76,7 +76,7 @@ def _lora(folder: Path, bundle: Bundle, shapes: Shapes) -> Lora:
             return None  # the bundle says what is wrong with it
 
     host = Host(str(bundle.folder), [*ARCHITECTURES.values()], bundle.depth, size_of)
-    rank, alpha, rslora, matrices = read_peft(folder, host)
+    rank, alpha, rslora, matrices = read_peft(adapter_folder(folder), host)
     scaling, lora = scaling_of(rank, alpha, rslora), {}
     for place, (a, b) in matrices.items():
         lora[a_name(*place)], lora[b_name(*place)] = a, b * scaling

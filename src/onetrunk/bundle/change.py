@@ -100,6 +100,7 @@ def _change(old: Bundle, added: Mapping[str, bytes], removed: Sequence[str]) -> 
             else:
                 _link(old.folder / path, folder / path)
         write_json(folder / MANIFEST, {**old.manifest, "files": files})
+        Bundle(folder).write_card(old.folder.resolve().name)
 
 
 def _link(source: Path, target: Path) -> None:

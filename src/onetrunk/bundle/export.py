@@ -28,6 +28,7 @@ from onetrunk.bundle.merged import export_merged
 from onetrunk.bundle.parity import difference
 from onetrunk.bundle.runtime import Runtime
 from onetrunk.bundle.vocabulary import with_vocabulary_of
+from onetrunk.cards import base_model, encoder_of
 from onetrunk.data.notes import Notes
 from onetrunk.data.sources import read_texts
 from onetrunk.errors import UserError, nearest
@@ -145,6 +146,7 @@ def export_bundle(
         "format": layout.FORMAT,
         "onetrunk": __version__,
         "backbone": backbone.fingerprint,
+        "base_model": base_model(encoder_of(backbone.record, backbone.encoder.source)),
         "precision": precision,
         "depth": encoder.depth,
         "width": encoder.width,
@@ -186,6 +188,7 @@ def export_bundle(
             },
         }
         write_json(folder / layout.MANIFEST, {**manifest, "measured": measured})
+        layout.Bundle(folder).write_card(out.resolve().name)
     progress("", 3, 3)
     return exported
 

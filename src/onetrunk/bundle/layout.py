@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from onetrunk.bundle.app import BundledApp, Lora, a_name, b_name, read_lora
+from onetrunk.cards import save_bundle_card
 from onetrunk.errors import UserError, nearest
 from onetrunk.storage import read_json
 
@@ -31,6 +32,9 @@ FLOATS: dict[str, type] = {"fp32": np.float32, "int8": np.float16, "int4": np.fl
 """The type of heads and LoRA in a bundle of each precision."""
 LONGEST_NAME = 200
 """Bytes of an app's name: file systems allow 255, with an ending and what is written beside."""
+
+CARD_APPS = 100
+"""A card describes so many apps."""
 
 _NAME = re.compile(r"\w[\w.+@ -]{0,99}")
 
@@ -130,6 +134,12 @@ class Bundle:
         lora = read_lora(self.read(path), path)
         self.check_lora(lora, path)
         return lora
+
+    def write_card(self, name: str) -> None:
+        """Write the model card of this bundle, which is called ``name``."""
+        apps = [self.app(app) for app in self.apps[:CARD_APPS]]
+        rows = [(app.name, app.family, app.labels) for app in apps]
+        save_bundle_card(self.folder, name, self.manifest, rows)
 
     def only_app(self, name: str | None = None) -> str:
         """The app of this name; without one, the only app. Raises :class:`UserError` if there are

@@ -23,6 +23,7 @@ from onetrunk.cli.export import export
 from onetrunk.cli.label import label
 from onetrunk.cli.predict import predict
 from onetrunk.cli.prefinetune import prefinetune
+from onetrunk.cli.push import push
 from onetrunk.cli.report import report
 from onetrunk.cli.serve import serve
 from onetrunk.cli.suggest import suggest
@@ -54,7 +55,8 @@ app = typer.Typer(
     [bold]3. predict[/] runs many apps over texts in one pass, [bold]evaluate[/] scores one,
     [bold]suggest[/] chooses what to label next.
     [bold]export[/] writes a backbone and its apps for a device without PyTorch, [bold]bundle[/]
-    adds apps to what it wrote and says what it costs. [bold]serve[/] answers over HTTP.
+    adds apps to what it wrote, teaches apps and says what it costs. [bold]serve[/] answers over
+    HTTP, [bold]push[/] uploads any of these folders.
 
     [bold]benchmark[/] compares ways to pre-finetune on many tasks, [bold]report[/] shows what came
     of it. [bold]demo[/] shows stages 1 to 3 in four minutes.
@@ -102,7 +104,7 @@ _bundle = typer.Typer(no_args_is_help=True, help="Change or teach a bundle's app
 _add(_bundle, bundle.add, bundle.teach, bundle.examples, bundle.remove)
 _add(_bundle, bundle.adapters, bundle.page, bundle.report)
 app.add_typer(_bundle, name="bundle")
-_add(app, benchmark, report, demo)
+_add(app, push, benchmark, report, demo)
 
 
 def _version(wanted: bool) -> None:

@@ -72,6 +72,7 @@ def evaluate(
     from onetrunk.cli.console import stdout, wrote
     from onetrunk.cli.early import look, need_torch
     from onetrunk.data.sources import Columns
+    from onetrunk.hub import fetched
     from onetrunk.opening import check_folders
     from onetrunk.storage import refuse_existing
 
@@ -79,6 +80,7 @@ def evaluate(
     if out is not None:
         refuse_existing(out, overwrite, RECORD)
     how = (text_column, label_column, strict_labels, temperature)
+    app = fetched(app)
     if check_folders([app], backbone, device):
         if curve is not None:
             raise UserError(f"{app} is a bundle: --curve trains apps, so name an app folder")
@@ -104,7 +106,12 @@ def evaluate(
         points = [] if curve is None else _curve(loaded, curve, data, columns)
     console, fitted = stdout(), _fitted(evaluation) if temperature else {}
     if as_json or not console.is_terminal:
-        rounded = {key: round(value, 2) for key, value in evaluation.scores.items()}
+        rounded: dict[str, Any] = {key: round(value, 2) for key, value in evaluation.scores.items()}
+        if evaluation.intervals:
+            rounded["intervals"] = {
+                key: [round(bound, 2) for bound in interval]
+                for key, interval in evaluation.intervals.items()
+            }
         drawn = {"curve": [point.as_json() for point in points]} if points else {}
         print(json.dumps({"app": name, "rows": evaluation.rows, **rounded, **fitted, **drawn}))
     else:
@@ -164,7 +171,7 @@ def _table(name: str, evaluation: "Evaluation") -> "Table":
     from rich.table import Table
     from rich.text import Text
 
-    scores = "  ".join(f"{score} {value:.1f}" for score, value in evaluation.scores.items())
+    scores = "  ".join(map(evaluation.shown, evaluation.scores))
     rows = f"{evaluation.rows:,} rows"
     table = Table(
         title=Text(f"{name}: {scores}"),

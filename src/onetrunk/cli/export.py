@@ -58,6 +58,10 @@ def export(
         Path | None,
         typer.Option(help="With --page: folder of onnxruntime-web's files, if not installed here."),
     ] = None,
+    transformers: Annotated[
+        bool,
+        typer.Option("--transformers", help="One app as a model folder of transformers, instead."),
+    ] = False,
     device: Device = "cpu",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
 ) -> None:
@@ -82,25 +86,31 @@ def export(
     from onetrunk.bundle.page import BUNDLE, RECORD, add_page, find_ort
     from onetrunk.cli.console import console, serve_hint, watched, wrote
     from onetrunk.cli.early import look, need_torch
+    from onetrunk.hub import fetched, name_of
     from onetrunk.storage import atomic_folder, refuse_existing
 
     if int8 and int4:
         raise UserError("weights are of 8 bits or of 4: give --int8 or --int4")
     if pieces and not vocabulary:
         raise UserError("--pieces counts those of --vocabulary: give the texts")
-    if merged and (len(apps) > 1 or check or vocabulary):
-        raise UserError("--merged is for one app, without --check and --vocabulary")
-    if merged and page:
-        raise UserError("a page runs a bundle: give --merged or --page")
+    chosen = {"--merged": merged, "--page": page, "--transformers": transformers}
+    forms = [form for form, is_chosen in chosen.items() if is_chosen]
+    if len(forms) > 1:
+        raise UserError(f"{' and '.join(forms)} write different things: give one of them")
+    if (merged or transformers) and (len(apps) > 1 or check or vocabulary):
+        raise UserError(f"{forms[0]} is for one app, without --check and --vocabulary")
+    if transformers and (int8 or int4):
+        raise UserError("--transformers writes 32 bits: leave --int8 and --int4 out")
     if page:
         find_ort(ort)
     elif ort:
         raise UserError("--ort is for a page: give --page, too")
     need_torch()
-    record = "" if merged else RECORD if page else MANIFEST
+    record = "" if merged else RECORD if page else "config.json" if transformers else MANIFEST
     refuse_existing(out, overwrite, record)
+    apps = [fetched(folder) for folder in apps]
     check_apps(apps, backbone, device)
-    names = [folder.resolve().name for folder in apps]
+    names = [name_of(folder) for folder in apps]
     checks = {}
     for pair in check or []:
         name, equals, file = pair.partition("=")
@@ -110,6 +120,16 @@ def export(
         checks[name] = file
 
     from onetrunk.bundle.export import export as export_apps
+
+    if transformers:
+        from onetrunk.apps.load import load_apps_and_backbone
+        from onetrunk.bundle.transformers_folder import export_transformers
+
+        loaded, named = load_apps_and_backbone(apps, backbone)
+        ((name, app),) = named.items()
+        export_transformers(loaded, name, app, out, overwrite)
+        wrote(out)
+        return
 
     def write(folder: Path) -> Exported:
         with watched("export") as progress:

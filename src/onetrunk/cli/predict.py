@@ -82,6 +82,7 @@ def predict(
     from onetrunk.data.locate import SUFFIXES
     from onetrunk.data.notes import Notes
     from onetrunk.data.sources import open_texts
+    from onetrunk.hub import fetched
     from onetrunk.opening import check_folders, load
     from onetrunk.progress import silent
 
@@ -98,6 +99,7 @@ def predict(
         input = Path(STDIN)
     if not given and input is None:
         raise UserError("nothing to read: pass --text or --input")
+    folders = [fetched(folder) for folder in folders]
     check_folders(folders, backbone, device)
     notes = Notes()
     # A file that cannot be read is said before anything is loaded.

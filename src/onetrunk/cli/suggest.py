@@ -38,6 +38,7 @@ def suggest(
     from onetrunk.data.findings import Findings
     from onetrunk.data.notes import Notes
     from onetrunk.data.sources import open_texts
+    from onetrunk.hub import fetched
     from onetrunk.storage import already_exists
 
     if tool not in TOOLS:
@@ -47,6 +48,7 @@ def suggest(
         raise UserError(f"{out}: a file for {tool} ends in {ending}")
     if out.exists() and not overwrite:
         raise already_exists(out)
+    app = fetched(app)
     backbone = check_apps([app], backbone, device)
     notes = Notes()
     texts, others = [], []

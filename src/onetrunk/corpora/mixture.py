@@ -84,7 +84,12 @@ class Mixture(Generic[Data]):
         return {name: report for name, report in reports.items() if report}
 
     def report(self) -> dict[str, Any]:
-        """Sources, rows, hashes, the number of texts drawn, and the share of them that was cut."""
+        """Sources, rows, hashes, the number of texts drawn, and the share of them that was cut;
+        ``left_out``: the rows that evaluation sets hold, if the run names any."""
+        left_out = {
+            name: {"left_out": sum(report["removed"].values())}
+            for name, report in self.decontamination().items()
+        }
         return {
             "sources": [
                 {
@@ -92,6 +97,7 @@ class Mixture(Generic[Data]):
                     "probability": round(weight, 4),
                     "texts_drawn": drawn,
                     **{key: corpus.store.record[key] for key in ("rows", "sha256")},
+                    **left_out.get(corpus.name, {}),
                 }
                 for corpus, weight, drawn in zip(
                     self.corpora, self.weights, self.drawn, strict=True

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any, get_args
 
 from onetrunk import __version__
+from onetrunk.cards import save_backbone_card
 from onetrunk.errors import UserError, nearest
+from onetrunk.hub import fetched, fetched_if
 from onetrunk.model.encoder import Encoder
 from onetrunk.model.heads import Pooling
 from onetrunk.model.loading import load_encoder, quiet
@@ -48,18 +50,23 @@ class Backbone:
         """Load a backbone folder, or a bare encoder as a backbone without task-primary LoRAs.
 
         An encoder is a folder, a hub name or ``package:NAME``
-        (:func:`~onetrunk.model.loading.load_encoder`). Raises :class:`UserError` if there is none,
+        (:func:`~onetrunk.model.loading.load_encoder`); a backbone is a folder or a hub name
+        (:func:`~onetrunk.hub.fetched`). Raises :class:`UserError` if there is none,
         if a backbone folder is incomplete, if its weights are not those it was written with, and
         for a device that is not there.
         """
         check_device(device)
-        folder = Path(name)
+        folder = fetched_if(RECORD, name)
         if not (folder / RECORD).exists():
             if (folder / "primary").is_dir():
                 raise UserError(
                     f"{folder} has task-primary LoRAs but no {RECORD}: it is not complete"
                 )
-            encoder = load_encoder(str(name))
+            if "@" in str(name):  # a revision, which transformers takes apart from the name
+                encoder = load_encoder(str(fetched(name)))
+                encoder.source = str(name)
+            else:
+                encoder = load_encoder(str(name))
             return cls(encoder, k=min(DEFAULT_K, encoder.depth)).to(device)
         record = read_json(folder / RECORD, "a backbone folder")
         _check_record(record, folder / RECORD)
@@ -95,7 +102,8 @@ class Backbone:
         self.encoder.source = str(folder)
 
     def write(self, folder: Path) -> None:
-        """Fill a folder: a Hugging Face model, ``primary/FAMILY`` as PEFT, ``onetrunk.json``."""
+        """Fill a folder: a Hugging Face model, ``primary/FAMILY`` as PEFT, ``onetrunk.json`` and a
+        model card."""
         tokenizer = self.encoder.tokenizer
         with quiet():
             self.encoder.model.save_pretrained(folder)
@@ -103,18 +111,17 @@ class Backbone:
         tokenizer.save_pretrained(folder)
         for family, adapter in self.primary_loras.items():
             save_peft(adapter, self.encoder, folder / "primary" / family)
-        write_json(
-            folder / RECORD,
-            {
-                "format": 1,
-                "onetrunk": __version__,
-                "k": self.k,
-                "pooling": self.pooling,
-                "primary": sorted(self.primary_loras),
-                "fingerprint": self.fingerprint,
-                **self.record,
-            },
-        )
+        record = {
+            "format": 1,
+            "onetrunk": __version__,
+            "k": self.k,
+            "pooling": self.pooling,
+            "primary": sorted(self.primary_loras),
+            "fingerprint": self.fingerprint,
+            **self.record,
+        }
+        write_json(folder / RECORD, record)
+        save_backbone_card(folder, record, self.encoder.source)
 
 
 def _check_record(record: dict[str, Any], file: Path) -> None:
