@@ -24,8 +24,6 @@ MANIFEST = "bundle.json"
 FORMAT = 1
 TRUNK, TOP, TOKENIZER = "trunk.onnx", "top.onnx", "tokenizer.json"
 APPS, PRIMARY, SUFFIX = "apps", "primary", ".safetensors"
-FLOATS: dict[str, type] = {"fp32": np.float32, "int8": np.float16, "int4": np.float16}
-"""The type of heads and LoRA in a bundle of each precision."""
 NONE = "none"
 """The bare backbone, in place of a primary LoRA."""
 FLOATS: dict[str, type] = {"fp32": np.float32, "int8": np.float16, "int4": np.float16}
