@@ -146,7 +146,7 @@ def test_int8_answers_do_not_depend_on_what_is_beside_them(
     export_bundle(tiny_backbone, apps, tmp_path / "bundle", "int8")
     runtime = Runtime(tmp_path / "bundle")
     texts = ["call mum in new york", "the bank is in paris " * 3, "a", "play music now"]
-    windows = [runtime._tokenizer.encode(text).ids for text in texts]
+    windows = [runtime.tokenizer.encode(text).ids for text in texts]
     units = [list(range(len(ids))) for ids in windows]
     together = runtime.logits(list(apps), windows, units)
     for name in apps:

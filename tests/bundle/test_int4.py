@@ -109,7 +109,7 @@ def test_a_bundle_of_four_bits(
     assert eight.difference < four.difference < 3  # of a standard deviation, with random weights
     runtime = Runtime(tmp_path / "int4")
     texts = ["call mum in new york", "the bank is in paris " * 3, "a", "play music now"]
-    windows = [runtime._tokenizer.encode(text).ids for text in texts]
+    windows = [runtime.tokenizer.encode(text).ids for text in texts]
     units = [list(range(len(ids))) for ids in windows]
     together = runtime.logits(list(apps), windows, units)
     for name in apps:  # neither other texts nor other apps change an answer

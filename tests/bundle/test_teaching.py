@@ -76,6 +76,13 @@ def files_of(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+def plug_in(monkeypatch: pytest.MonkeyPatch, *families: Any) -> None:
+    """Families for the length of a test."""
+    named = {family.name: family for family in families}
+    monkeypatch.setattr(FAMILIES, "_own", {**FAMILIES._own, **named})
+    monkeypatch.setattr(FAMILIES, "_loaded", {})
+
+
 def same_as_adapt(
     backbone: Backbone, runtime: Runtime, kind: str, rows: Sequence[Any], **options: Any
 ) -> None:
@@ -368,7 +375,7 @@ def test_wrong_input_changes_nothing(
         def gather(self, *args: Any) -> Any:
             return super().gather(*args)
 
-    monkeypatch.setitem(FAMILIES._own, "weighted", Weighted())
+    plug_in(monkeypatch, Weighted())
     for message, arguments, options in (
         ("unknown task family 'tcc'; did you mean 'tc'", ("spam", "tcc", rows), {}),
         ("has its own gather, which a device does not have", ("spam", "weighted", rows), {}),
@@ -434,8 +441,7 @@ def test_a_subclass_of_a_family_is_taught_and_its_own_rows_are_not_kept(
         def read(self, path: Any, notes: Any = None) -> Any:
             return [Row(), *super().read(path, notes)]
 
-    monkeypatch.setitem(FAMILIES._own, "mood", Mood())
-    monkeypatch.setitem(FAMILIES._own, "odd", Odd())
+    plug_in(monkeypatch, Mood(), Odd())
     runtime, rows = Runtime(bundle_of(tiny_backbone, tmp_path / "bundle")), rows_of("tc", 12)
     runtime.teach("x", "mood", rows)
     runtime.teach("y", "tc", rows)

@@ -227,8 +227,8 @@ class Runtime(Teaching):
         Windows come in their order: of each its pooled states, or those at its ``tokens``.
         """
         stacked = self._app_cache.stack_primary(primary)
-        parts: list[np.ndarray] = [np.empty((0, count * self.bundle.width), np.float32)] * len(ids)
-        done = 0
+        nothing = np.empty((0, count * self.bundle.width), np.float32)
+        parts, done = [nothing] * len(ids), 0
         for batch in by_budget([*map(len, ids)], BATCH_TOKENS):
             progress("reading the texts", done, len(ids))
             states, mask = self._sessions.states([ids[i] for i in batch], [0], stacked, count)
@@ -241,7 +241,7 @@ class Runtime(Teaching):
             for window, part in zip(batch, np.split(gathered, np.cumsum(counts)[:-1]), strict=True):
                 parts[window] = part
             done += len(batch)
-        return np.concatenate(parts) if parts else np.empty((0, count * self.bundle.width))
+        return np.concatenate([nothing, *parts])
 
     def _predictions(
         self, loaded: Loaded, names: Sequence[str], texts: Sequence[str]
