@@ -1,11 +1,48 @@
 """What :class:`~onetrunk.apps.engine.Engine` and the device's Runtime have in common."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, cast, overload
 
 import numpy as np
 
 from onetrunk.errors import UserError
+
+
+@dataclass(frozen=True)
+class Score:
+    """How good an app is that was taught, by cross-validation: each fifth of the examples is
+    answered by a head that has not seen it. (Of very many examples it is one fifth.)
+
+    The same examples chose the penalty, so the value is a little too good; with few examples it is
+    a rough one.
+    """
+
+    metric: str
+    """``accuracy``, ``f1``, …: the family's."""
+    value: float | None
+    """In percent; None of a single example."""
+    rows: int
+    """How many examples it learnt from."""
+    judged: int
+    """How many of them ``value`` is about."""
+    seconds: float
+    penalty: float
+    """The ridge penalty."""
+    head_layers: int
+    """The head reads the states of so many last layers."""
+    before: float | None = None
+    """What the app of this name and family, if there was one, answers on the judged examples. It is
+    too good where that app has learnt from them: only examples that are new to it say how it did.
+    """
+
+    def __str__(self) -> str:
+        value = "unknown" if self.value is None else f"{self.value:.1f}"
+        before = "" if self.before is None else f" (before: {self.before:.1f})"
+        return (
+            f"{self.metric} {value}{before} by cross-validation on {self.judged} of {self.rows} "
+            f"examples, {self.seconds:.1f} s"
+        )
 
 
 class Model(Protocol):

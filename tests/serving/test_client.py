@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 import onetrunk
 from onetrunk.bundle.runtime import Runtime
 from onetrunk.errors import UserError
+from onetrunk.interface import Score
 from onetrunk.serving.api import create_app
 from onetrunk.serving.settings import Limits
 
@@ -107,8 +109,10 @@ def test_a_change_that_may_have_been_made_is_not_made_again(waits: list[float]) 
 
 
 def test_the_token_goes_with_a_change() -> None:
-    client, requests = scripted(httpx.Response(200, json={"score": "good"}), token=TOKEN)
-    assert client.teach("a/b c", "tc", [("x", "y")], ["z"], keep=True) == "good"
+    score = Score("accuracy", 50.0, 1, 1, 0.1, 0.3, 1)
+    answer = httpx.Response(200, json={"score": asdict(score)})
+    client, requests = scripted(answer, token=TOKEN)
+    assert client.teach("a/b c", "tc", [("x", "y")], ["z"], keep=True) == score
     assert requests[0].headers["authorization"] == f"Bearer {TOKEN}"
     assert requests[0].url.raw_path == b"/v1/apps/a%2Fb%20c/teach"
     assert json.loads(requests[0].content) == {

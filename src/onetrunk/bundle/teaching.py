@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, cast
 from onetrunk.bundle.app_cache import AppCache
 from onetrunk.bundle.layout import Bundle
 from onetrunk.errors import UserError, nearest
-from onetrunk.interface import listed
+from onetrunk.interface import Score, listed
 from onetrunk.progress import Progress, silent
 
 if TYPE_CHECKING:
     from onetrunk.bundle.app import BundledApp
     from onetrunk.bundle.examples import Example
-    from onetrunk.bundle.lesson import Lesson, Score
+    from onetrunk.bundle.lesson import Lesson
     from onetrunk.bundle.runtime import Runtime
     from onetrunk.data.sources import Columns
 

@@ -6,6 +6,7 @@ import asyncio
 import hmac
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -124,8 +125,7 @@ class Service:
         score = await asyncio.to_thread(
             self._apps.teach, name, body.family, body.examples, body.labels, body.keep
         )
-        shown = None if score is None else str(score)
-        return Json({"name": name, "kept": body.keep, "score": shown})
+        return Json({"name": name, "kept": body.keep, "score": asdict(score)})
 
     async def healthz(self) -> Response:
         """Say that the process answers."""

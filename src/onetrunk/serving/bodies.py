@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from onetrunk.errors import nearest
+from onetrunk.interface import Score
 
 
 class _Body(BaseModel):
@@ -62,7 +63,7 @@ class Changed(BaseModel):
 
     name: str
     kept: bool = Field(description="Whether the bundle on disk has it, too.")
-    score: str | None = Field(None, description="How good an app is that was taught.")
+    score: Score | None = Field(None, description="How good an app is that was taught.")
 
 
 class Fault(BaseModel):

@@ -17,6 +17,7 @@ from onetrunk.bundle.app import BundledApp
 from onetrunk.bundle.change import put_app, remove_apps
 from onetrunk.bundle.layout import FLOATS, check_name
 from onetrunk.errors import UserError
+from onetrunk.interface import Score
 from onetrunk.serving.refusal import Refusal
 
 if TYPE_CHECKING:
@@ -82,18 +83,17 @@ class Apps:
         examples: Sequence[Any],
         labels: Sequence[str],
         keep: bool,
-    ) -> Any:
+    ) -> Score:
         """Train an app from examples, as ``Runtime.teach`` does, and return what that returns. With
         ``keep`` the bundle keeps the app.
 
-        Raises :class:`UserError` for wrong examples, and :class:`Refusal` if this cannot teach.
+        Raises :class:`UserError` for wrong examples, and :class:`Refusal` if the service has no
+        bundle.
         """
         with self._changing:
             runtime, bundle = self._changeable()
             check_name(name)
-            changed: Any = runtime.with_apps({})
-            if not hasattr(changed, "teach"):
-                raise Refusal(501, "this onetrunk cannot teach apps: adapt one and upload its file")
+            changed = runtime.with_apps({})
             score = changed.teach(name, family, examples, labels)
             if keep:  # in memory as on disk: numbers are rounded
                 content = changed.apps[name].to_bytes(FLOATS[runtime.bundle.precision])

@@ -15,7 +15,7 @@ import tenacity
 
 from onetrunk.data.batching import in_turn
 from onetrunk.errors import UserError, nearest
-from onetrunk.interface import listed, stream_results, streamed, too_long
+from onetrunk.interface import Score, listed, stream_results, streamed, too_long
 
 LONGEST_BACKOFF, LONGEST_WISH = 20.0, 60.0
 """Seconds: of a wait of ours, and of one that a service asks for."""
@@ -141,13 +141,12 @@ class Client:
         examples: Sequence[Any],
         labels: Sequence[str] = (),
         keep: bool = False,
-    ) -> str | None:
+    ) -> Score:
         """Train an app there, from rows as mappings or pairs of text and label, and return how good
         it is. ``labels`` are those that no example has yet. With ``keep`` the bundle keeps it."""
         body = {"family": family, "examples": [*examples], "labels": [*labels], "keep": keep}
         changed = self._call("POST", f"/v1/apps/{quote(name, safe='')}/teach", body)
-        score: str | None = changed["score"]
-        return score
+        return Score(**changed["score"])
 
     @cached_property
     def _limits(self) -> dict[str, int]:
