@@ -14,8 +14,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 import onetrunk
+from onetrunk.bundle.layout import Bundle
+from onetrunk.bundle.page import ORT
 from onetrunk.bundle.runtime import Runtime
-from onetrunk.serving import api
 from onetrunk.serving.logs import log_to
 
 Serve = Callable[..., TestClient]
@@ -107,17 +108,37 @@ def test_the_page_and_the_description_need_nothing_from_elsewhere(serve: Serve) 
     assert [client.get(path).status_code for path in ("/docs", "/redoc")] == [404, 404]
 
 
-def test_a_playground_takes_the_place_of_the_page(
-    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_playground_runs_the_bundle(
+    serve: Serve, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "index.html").write_text("<title>play</title>")
-    (tmp_path / "play.js").write_text("1")
-    monkeypatch.setattr(api, "PLAYGROUND", tmp_path)
-    client = serve()
-    assert "<title>play" in client.get("/").text
-    assert client.get("/play.js").headers["x-content-type-options"] == "nosniff"
-    assert client.get("/..%2f..%2fetc/passwd").status_code == 404
+    ort = tmp_path / "ort"
+    ort.mkdir()
+    for name in (*ORT, "secret"):
+        (ort / name).write_text(name)
+    monkeypatch.setenv("ONETRUNK_ORT", str(ort))
+    runtime = Runtime(bundle, threads=1)
+    runtime.teach(
+        "kept", "tc", [(f"{w} {i}", w) for i in range(6) for w in "ab"], keep_examples=True
+    )
+    runtime.save()
+    client = serve(runtime, bundle=bundle)
+    assert "<title>onetrunk playground" in client.get("/").text
+    assert client.get("/main.js").headers["x-content-type-options"] == "nosniff"
+    assert client.get("/runtime/index.js").status_code == 200
+    assert client.get(f"/ort/{ORT[0]}").text == ORT[0]
+    for path in Bundle(bundle).files:
+        found = client.get(f"/bundle/{path}")
+        if path.startswith("examples/"):
+            assert found.status_code == 404
+        else:
+            assert found.content == (bundle / path).read_bytes()
+    hidden = ("/bundle/examples", "/ort/secret", "/ort/", "/sw.js", "/..%2f..%2fetc/passwd")
+    for path in (*hidden, "/bundle/..%2f..%2fetc/passwd", "/bundle//etc/passwd"):
+        assert client.get(path).status_code == 404, path
     assert client.post("/v1/predict", json={"texts": ["a"]}).status_code == 200
+    without = serve(runtime, bundle=bundle, playground=False)
+    assert "POST /v1/predict" in without.get("/").text
+    assert without.get("/bundle/bundle.json").status_code == 404
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def write_page(
 
 def add_page(folder: Path, ort: str | Path | None = None) -> None:
     """Write the page into a folder that has its bundle in ``bundle``."""
-    of_ort, web = find_ort(ort), _web()
+    of_ort, web = find_ort(ort), web_files()
     shutil.copytree(web / "playground", folder, dirs_exist_ok=True)
     shutil.copytree(web / "src", folder / "runtime")
     (folder / "ort").mkdir()
@@ -84,7 +84,8 @@ def find_ort(folder: str | Path | None = None) -> Path:
     )
 
 
-def _web() -> Path:
+def web_files() -> Path:
+    """The folder of the page and of the runtime for browsers."""
     return _HERE if _HERE.is_dir() else _CLONE
 
 

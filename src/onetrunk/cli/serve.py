@@ -46,11 +46,15 @@ def serve(
         list[str] | None,
         typer.Option(help="A web site whose pages may call; may be given several times."),
     ] = None,
+    no_page: Annotated[
+        bool, typer.Option("--no-page", help="No playground at /, and no files of the bundle.")
+    ] = False,
     threads: Annotated[
         int, typer.Option(help="Threads of a bundle's runtime; 0: one for each core.")
     ] = 0,
 ) -> None:
     """Answer over HTTP: POST /v1/predict, POST /v1/embed, GET /v1/apps; docs/serve.md has the rest.
+    At / is a page in which to try, correct and teach the apps of a bundle.
 
     Requests that arrive at the same time run as one batch. Ctrl-C or SIGTERM ends the service once
     all requests are answered. It logs JSON Lines to stdout, and never a text.
@@ -79,7 +83,9 @@ def serve(
     else:
         model = load(*apps, backbone=backbone, device=device)
     model.predict(PROBES[1])  # the first answer takes longest
-    app = create_app(model, apps[0] if is_bundle else None, limits, token, cors_origin or ())
+    app = create_app(
+        model, apps[0] if is_bundle else None, limits, token, cors_origin or (), not no_page
+    )
     log_to(sys.stdout)
     address, at = listening.getsockname()[:2]
     shown = f"[{address}]" if ":" in address else address

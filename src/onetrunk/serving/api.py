@@ -15,7 +15,6 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import HTMLResponse, PlainTextResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from onetrunk import __version__
@@ -36,7 +35,7 @@ from onetrunk.serving.bodies import (
 from onetrunk.serving.changes import Apps
 from onetrunk.serving.gate import NOTED, Gate, Json, error_answer
 from onetrunk.serving.metrics import CONTENT_TYPE, Metrics
-from onetrunk.serving.page import index
+from onetrunk.serving.page import add_playground, index
 from onetrunk.serving.refusal import Refusal
 from onetrunk.serving.settings import TOKEN, Limits
 
@@ -44,8 +43,6 @@ if TYPE_CHECKING:
     from onetrunk.apps.engine import Engine
     from onetrunk.bundle.runtime import Runtime
 
-PLAYGROUND = Path(__file__).parents[1] / "playground"
-"""A page that calls the service, if the package has one: it is served at /."""
 _FILE = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 _BEARER = HTTPBearer(auto_error=False, description="The token that the service was started with.")
 _Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]
@@ -174,11 +171,13 @@ def create_app(
     limits: Limits | None = None,
     token: str | None = None,
     cors_origins: Sequence[str] = (),
+    playground: bool = True,
 ) -> FastAPI:
     """The ASGI application that serves ``model``.
 
     ``bundle``: the folder of a Runtime, if its apps may change. ``token``: what changes need.
-    ``cors_origins``: web sites whose pages may call it.
+    ``cors_origins``: web sites whose pages may call it. ``playground``: serve a page at / that runs
+    the bundle in the browser, and so the bundle's files.
     """
     limits = limits or Limits()
     service = Service(Apps(model, bundle), limits, token)
@@ -190,7 +189,7 @@ def create_app(
         docs_url=None,  # FastAPI's pages load scripts from elsewhere
         redoc_url=None,
     )
-    _add_routes(app, service)
+    _add_routes(app, service, bundle if playground else None)
     _add_errors(app)
     if cors_origins:
         app.add_middleware(
@@ -204,7 +203,7 @@ def create_app(
     return app
 
 
-def _add_routes(app: FastAPI, service: Service) -> None:
+def _add_routes(app: FastAPI, service: Service, page_of: Path | None) -> None:
     app.post("/v1/predict", response_model=Results, responses=_READING)(service.predict)
     app.post("/v1/embed", response_model=Embeddings, responses=_READING)(service.embed)
     app.get("/v1/apps", response_model=Listing)(service.list_apps)
@@ -222,9 +221,7 @@ def _add_routes(app: FastAPI, service: Service) -> None:
         ("/metrics", service.read_metrics),
     ):
         app.get(path, response_class=PlainTextResponse)(answer)
-    if (PLAYGROUND / "index.html").exists():
-        app.mount("/", StaticFiles(directory=PLAYGROUND, html=True), name="playground")
-    else:
+    if page_of is None or not add_playground(app, page_of):
         app.get("/", include_in_schema=False)(service.index)
 
 
