@@ -1,6 +1,10 @@
 /** A bundle that is open, the apps of it that answer, and what was said about their answers. */
 
 import { Notebook } from "./model.js";
+import { SAMPLES } from "./strings.js";
+
+/** Of the texts that were read last, so many keep their answers when an app is corrected. */
+const STAYING = 12;
 
 export class Side {
   constructor({ name, facts, runtime }) {
@@ -8,6 +12,7 @@ export class Side {
     this.notebooks = new Map();
     for (const app of runtime.names) this.notebooks.set(app, new Notebook(runtime.describe(app)));
     this.chosen = new Set(runtime.names);
+    this.read = new Set(SAMPLES);
   }
 
   /** All apps, also those that have learnt nothing so far. */
@@ -37,6 +42,8 @@ export class Side {
       ? await this.runtime.predict(text, names, { onTimes: (measured) => (times = measured) })
       : { apps: {} };
     const total = performance.now() - start;
+    this.read.delete(text); // it comes last
+    this.read.add(text);
     const ofApp = (name) => times.top / names.length + times.apps[name];
     return { apps, total, trunk: times.trunk, times: new Map(names.map((name) => [name, ofApp(name)])) };
   }
@@ -48,7 +55,10 @@ export class Side {
     // A bundle's app goes on from what it was; what is new learns from its examples alone.
     const from = isNew ? undefined : name;
     const labels = decoder === "rating" && isNew ? [] : notebook.labels;
-    const options = { ...watch, labels, from, keepExamples: true };
+    // Most words of an example have the answer that they had; a whole text has no such company.
+    const others = [...this.read].filter((text) => !notebook.of(text));
+    const stay = decoder.includes("ner") ? [] : others.slice(-STAYING);
+    const options = { ...watch, labels, from, stay, keepExamples: true };
     const report = await this.runtime.teach(name, decoder, rows, options);
     notebook.labels = this.runtime.describe(name).labels;
     return { report, before: notebook.learnt(report, isNew ? null : report.before) };

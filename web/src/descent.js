@@ -18,11 +18,12 @@ const BIAS_L2 = 1e-9;
 /**
  * Seeks the `point` (C x stride: weights along the axes and, last, the bias) with the least loss +
  * l2/2 · |W|² over features `x`, whose mean square along each axis is `spread`. `offset` (U x C) is
- * added to the logits. Steps are in units of 1 / sqrt(curvature).
+ * added to the logits. The bias has no penalty, unless `isBiasHeld`. Steps are in units of
+ * 1 / sqrt(curvature).
  */
 export class Descent {
-  constructor({ x, spread, targets, classes, kind, offset }) {
-    Object.assign(this, { x, spread, targets, classes, offset, ...kind });
+  constructor({ x, spread, targets, classes, kind, offset, isBiasHeld }) {
+    Object.assign(this, { x, spread, targets, classes, offset, isBiasHeld, ...kind });
     this.stride = x.width + 1;
     this.point = new Float64Array(classes * this.stride);
     const zeros = new Float64Array(x.units * classes);
@@ -44,7 +45,7 @@ export class Descent {
     const { classes, stride, x } = this;
     const size = this.point.length;
     const ridge = new Float64Array(size).fill(l2);
-    for (let c = 1; c <= classes; c++) ridge[c * stride - 1] = BIAS_L2;
+    for (let c = 1; c <= classes; c++) ridge[c * stride - 1] = this.isBiasHeld ? l2 : BIAS_L2;
     this.logits = x.times(this.point, classes, stride);
     if (this.offset) add(this.logits, 1, this.offset);
     let byLogits = new Float64Array(this.logits.length);

@@ -59,6 +59,18 @@ export function standardised(features) {
   return { x, mean, std };
 }
 
+/** Features whose mean square length is 1, and what they were divided by, in the form of
+ * {@link standardised}. */
+export function scaled(features) {
+  const { data, units, width } = features;
+  const length = Math.sqrt(dot(data, data) / units) || 1;
+  return {
+    x: new Features(data.map((value) => value / length), units, width),
+    mean: new Float64Array(width),
+    std: new Float64Array(width).fill(length),
+  };
+}
+
 /** Mean products of units with units (U x U). */
 export function gram(x) {
   const out = new Float64Array(x.units ** 2);

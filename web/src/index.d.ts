@@ -64,8 +64,13 @@ export interface TeachOptions extends Watch {
   labels?: string[];
   /** Keep the examples in memory, for `correct` and `exportExamples`. Default: no. */
   keepExamples?: boolean;
-  /** An app that the head starts from and is held to, in place of zero. Its labels and LoRA stay. */
+  /**
+   * An app that the head starts from and is held to, in place of zero: a few examples change it, and
+   * do not make it forget. Its labels and LoRA stay.
+   */
   from?: string;
+  /** With `from`, some texts on which its answers should stay as they are. */
+  stay?: string[];
   /** The longest window in tokens, as in `onetrunk adapt`. Default: 128. */
   maxLength?: number;
   /** An answer that is less probable is not given, as in `onetrunk adapt --none-below`. */

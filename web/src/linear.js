@@ -5,7 +5,7 @@
 
 import { Descent } from "./descent.js";
 import { symmetricEigen } from "./eigen.js";
-import { Features, add, covariance, dot, gram, standardised } from "./features.js";
+import { Features, add, covariance, dot, gram, scaled, standardised } from "./features.js";
 
 /** Tolerances of a solve. ROUGH is enough to compare penalties. */
 export const EXACT = 1e-14;
@@ -22,10 +22,14 @@ const MOST_AXES = 800;
  * the axes are those of the units, and the weights combinations of them.
  */
 export class Problem {
-  /** With `start` the penalty is on what differs from the weights of that head. */
+  /**
+   * With `start` the penalty is on what differs from that head. A few units say nothing about the
+   * mean and the deviation of all texts, which that head knows: features are then only scaled, and
+   * the bias is penalised like any weight.
+   */
   constructor(features, targets, classes, kind, start) {
     Object.assign(this, { targets, classes, kind, start });
-    this.standard = standardised(features);
+    this.standard = start ? scaled(features) : standardised(features);
     this.x = this.standard.x;
     this.spread = new Float64Array(this.x.width).fill(1);
     if (Math.min(this.x.units, this.x.width) <= MOST_AXES) this.#turn();
@@ -69,8 +73,9 @@ export class Problem {
   }
 
   #descent(x, targets, offset) {
-    const { spread, classes, kind } = this;
-    return new Descent({ x, spread, targets, classes, kind, offset: offset?.data });
+    const { spread, classes, kind, start } = this;
+    const given = { x, spread, targets, classes, kind, offset: offset?.data };
+    return new Descent({ ...given, isBiasHeld: start !== undefined });
   }
 
   /** Describe the features by their principal axes. */

@@ -9,6 +9,10 @@ import { crossEntropy } from "./losses.js";
 import { permutation } from "./random.js";
 
 export const PENALTIES = [10, 3, 1, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001];
+/** Those of a head that starts from another; where the family has a penalty, this one. The features
+ * are scaled to length 1, which makes them look small beside those above. */
+const STAYING = [0.1, 0.03, 0.01, 0.003, 0.001, 3e-4, 1e-4, 3e-5, 1e-5];
+const STAYING_FIXED = 3e-4;
 const FOLDS = 5;
 /** With more units than this, or more logits, one fold is enough to tell penalties apart. */
 const MANY_UNITS = 4000;
@@ -35,7 +39,8 @@ export async function fitHead(problem, pause) {
   const { features, targets, perUnit, classes, groups, width, choices, penalty, start } = problem;
   const kind = FAMILIES[problem.family].loss;
   const folds = heldOutFolds(groups, classes);
-  const penalties = penalty === undefined ? PENALTIES : [penalty];
+  const [several, one] = start ? [STAYING, STAYING_FIXED] : [PENALTIES, penalty];
+  const penalties = penalty === undefined ? several : [one];
   const total = choices.length * penalties.length + folds.length + 1;
   let done = 0;
   const tell = (what, by = 1) => pause(what, Math.min((done += by), total) - by, total);

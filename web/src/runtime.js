@@ -51,7 +51,7 @@ export class Runtime {
       bundle,
       (texts, reader, maxLength) =>
         runtime.#read(runtime.#stack, [reader], readable(texts), maxLength),
-      async (name, texts) => (await runtime.predict(texts, name)).map(({ apps }) => apps[name]),
+      (app, texts) => runtime.#answers(app, readable(texts)),
     );
     return runtime;
   }
@@ -180,6 +180,13 @@ export class Runtime {
     const app = this.#stack.apps.get(name);
     if (!app) throw unknown(name, this.names);
     return app;
+  }
+
+  /** The answers of one app, which need not be among those of the bundle any more. */
+  async #answers(app, texts) {
+    const answers = texts.map(() => ({}));
+    await this.#run(this.#stack, [app], texts, app.maxLength, answers, clock());
+    return answers.map((ofApps) => ofApps[app.name]);
   }
 
   /** Put each app's answers for some texts into `answers`, by number of the text and name. */

@@ -19,7 +19,7 @@ export class Teacher {
   #kept = new Map();
 
   /** `read(texts, reader, maxLength)` gives, for each text, its windows with the vectors of
-   * `reader.name`; `answers(name, texts)` what an app says to texts. */
+   * `reader.name`; `answers(app, texts)` what an app says to texts. */
   constructor(bundle, read, answers) {
     Object.assign(this, { bundle, read, answers });
   }
@@ -27,21 +27,23 @@ export class Teacher {
   /**
    * The bytes of an app's file, and the report. `old` is the app of this name, if there is one. With
    * `from`, an app of the bundle, the head starts from that app's and is held to it, in place of
-   * zero; its labels and its LoRA stay.
+   * zero; its labels and its LoRA stay. So do its answers to the texts `stay`: they are learnt, too,
+   * but not judged.
    */
   async teach(name, family, examples, options = {}, old = undefined) {
     const start = performance.now();
-    const { progress = () => {}, signal, keepExamples = false, from } = options;
+    const { progress = () => {}, signal, keepExamples = false, from, stay = [] } = options;
     const lesson = this.#lesson(name, family, examples, options);
+    if (from) lesson.rehearsed = await this.#rehearsed(lesson, stay);
     const problem = await this.#problem(lesson, progress, signal);
     const head = await solved(problem, progress, signal);
     const judged = judgedRows(lesson, problem, head.heldOut);
-    const { rows, labels, noneBelow, kind } = lesson;
+    const { rows, labels, noneBelow, kind, maxLength } = lesson;
     const wanted = judged.map(({ row }) => row);
     const score = (answers) => (judged.length ? kind.score(wanted, answers) : null);
     let before = null;
     if (judged.length && old?.family === (from?.family ?? family)) {
-      before = score(await this.answers(name, wanted.map(({ text }) => text)));
+      before = score(await this.answers(old, wanted.map(({ text }) => text)));
     }
     const report = {
       metric: kind.metric,
@@ -53,7 +55,7 @@ export class Teacher {
       headLayers: head.reads,
       before,
     };
-    const again = { labels, noneBelow, maxLength: lesson.maxLength, from, keepExamples: true };
+    const again = { labels, noneBelow, maxLength, from, stay, keepExamples: true };
     if (keepExamples) this.#kept.set(name, { family, examples: rows, options: again });
     else this.#kept.delete(name);
     return { bytes: this.#bytes(lesson, head), report };
@@ -125,9 +127,21 @@ export class Teacher {
     return { ...lesson, slot: from.slot, reads, choices: [reads], maxLength: limit };
   }
 
+  /** What the app that a head starts from says to texts that no example is about. */
+  async #rehearsed({ kind, rows, from }, stay) {
+    const known = new Set(rows.map(({ text }) => text));
+    const texts = [...new Set(stay)].filter((text) => !known.has(text));
+    const answers = await this.answers(from, texts);
+    // An app that abstained from an answer says nothing that could stay.
+    return answers.flatMap((answer, i) =>
+      answer.abstained ? [] : [kind.parse({ text: texts[i], ...answer }, texts[i])],
+    );
+  }
+
   /** The states and targets of all units: what `fitHead` takes. */
   async #problem(lesson, progress, signal) {
-    const { kind, rows, labels, decoder, slot, reads, maxLength, choices, from } = lesson;
+    const { kind, labels, decoder, slot, reads, maxLength, choices, from, rehearsed } = lesson;
+    const rows = [...lesson.rows, ...(rehearsed ?? [])];
     const reader = { name: "lesson", decoder, slot, reads };
     const vectors = [];
     const groups = [];
@@ -196,7 +210,7 @@ export class Teacher {
 
 /** `{row, answer}` of each text that was held out: what a head says that has not seen it. */
 function judgedRows({ rows, labels, decoder, spans, noneBelow }, { groups, classes }, heldOut) {
-  const ofRow = rows.map(() => []);
+  const ofRow = spans.map(() => []); // those of the texts that stay, too
   groups.forEach((row, unit) => {
     ofRow[row].push(Array.from(heldOut.subarray(unit * classes, (unit + 1) * classes)));
   });
