@@ -28,8 +28,8 @@ def test_costs(tiny_backbone: Backbone, apps: dict[str, App], tmp_path: Path) ->
         progress=lambda what, done, total: steps.append((done, total)),
     )
     on_disk = sum(f.stat().st_size for f in bundle.rglob("*") if f.is_file())
-    manifest = (bundle / "bundle.json").stat().st_size
-    assert sum(costs.sizes.values()) == on_disk - manifest
+    about = sum((bundle / name).stat().st_size for name in ("bundle.json", "README.md"))
+    assert sum(costs.sizes.values()) == on_disk - about
     assert list(costs.sizes)[-2:] == ["apps", "primary"]
     assert [(one.apps, one.threads) for one in costs.latency] == [(1, 1), (12, 1), (1, 0), (12, 0)]
     for one in costs.latency:

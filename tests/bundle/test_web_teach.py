@@ -180,7 +180,6 @@ def alike(one: Any, other: Any) -> bool:
     return bool(one == other or (isinstance(one, float | int) and abs(one - other) < 1e-3))
 
 
-@pytest.mark.skipif(not hasattr(Runtime, "teach"), reason="Runtime.teach is not here yet")
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 @pytest.mark.parametrize("family", ["ner", "nested-ner", "tc", "multi-label", "rating"])
 def test_reports_are_those_of_the_device(

@@ -80,7 +80,8 @@ def test_from_recipe_to_predictions(run: Run, backbone: Path, corpora: Path) -> 
             *("evaluate", corpora / "apps" / family),
             *("--data", data / "test.parquet"),
         )
-        assert json.loads(evaluated.out) == {"app": family, **record["test"]}
+        intervals = {"intervals": record["test_intervals"]}
+        assert json.loads(evaluated.out) == {"app": family, **record["test"], **intervals}
     both = run("predict", corpora / "apps/ner", corpora / "apps/tc", "--text", "call ann in paris")
     (line,) = both.out.splitlines()
     found = json.loads(line)

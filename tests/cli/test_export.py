@@ -136,7 +136,7 @@ def test_a_page(
     monkeypatch.setenv("ONETRUNK_ORT", str(ort))
     for given, why in (
         (("--page",), "does not hold onnxruntime-web's files"),
-        (("--page", "--merged"), "give --merged or --page"),
+        (("--page", "--merged"), "--merged and --page write different things"),
         (("--ort", ort), "give --page, too"),
     ):
         refused = run("export", backbone, apps[0], "--out", page, *given)

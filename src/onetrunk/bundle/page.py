@@ -49,6 +49,7 @@ def write_page(
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(source.read(path))
         write_json(folder / BUNDLE / MANIFEST, {**source.manifest, "files": files})
+        Bundle(folder / BUNDLE).write_card(BUNDLE)
         add_page(folder, ort)
 
 

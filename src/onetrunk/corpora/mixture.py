@@ -87,7 +87,7 @@ class Mixture(Generic[Data]):
         """Sources, rows, hashes, the number of texts drawn, and the share of them that was cut;
         ``left_out``: the rows that evaluation sets hold, if the run names any."""
         left_out = {
-            name: {"left_out": sum(report["removed"].values())}
+            name: {"left_out": sum(report["source"]["removed"].values())}
             for name, report in self.decontamination().items()
         }
         return {
