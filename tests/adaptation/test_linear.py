@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
@@ -18,6 +19,7 @@ from onetrunk.adaptation.linear import (
     FOLDS,
     PENALTIES,
     PENALTY,
+    LinearHead,
     choose_penalty,
     held_out_folds,
     solve_and_judge,
@@ -339,3 +341,30 @@ def test_few_rows_of_many_classes_do_not_choose_the_strongest_penalty() -> None:
     assert (chosen == test_targets).mean() > 0.9
     alone = np.arange(12)  # no class twice: nothing can be judged, and it still ends
     assert choose_penalty(features[:12], alone, list(alone), 12)[0] in PENALTIES
+
+
+@pytest.mark.parametrize("units", [40, 400])
+def test_going_on_from_a_head_has_its_optimum(units: int) -> None:
+    """Of loss(head + change) + l2/2 · |change|² over features of length one, as scipy finds it."""
+    rng = np.random.default_rng(units)
+    features = rng.normal(3.0, 2.0, (units, 60))
+    targets = rng.integers(0, 3, units)
+    start = LinearHead(rng.normal(0, 0.1, (3, 60)), rng.normal(0, 1, 3))
+    length = np.sqrt((features**2).sum(1).mean())
+    l2 = 0.003
+
+    def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        weight, bias = flat[:-3].reshape(3, -1), flat[-3:]
+        x = features / length
+        value, by_logits = cross_entropy(start(features) + x @ weight.T + bias, targets)
+        gradient = np.append(by_logits.T @ x, by_logits.sum(0)) + l2 * flat
+        return value + l2 / 2 * flat @ flat, gradient
+
+    found = minimize(objective, np.zeros(3 * 61), jac=True, options={"gtol": 1e-9}).x
+    wanted = start.weight + found[:-3].reshape(3, -1) / length, start.bias + found[-3:]
+    head = solve_and_judge(features, targets, [*range(units)], 3, l2, start=start).head
+    np.testing.assert_allclose(head.weight, wanted[0], atol=5e-5)
+    np.testing.assert_allclose(head.bias, wanted[1], atol=5e-5)
+    stiff = solve_and_judge(features, targets, [*range(units)], 3, 1e6, start=start)
+    np.testing.assert_allclose(stiff.head.weight, start.weight, atol=1e-5)
+    np.testing.assert_allclose(stiff.logits, start(features), atol=1e-4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import re
 import shutil
@@ -37,7 +38,7 @@ from onetrunk.families.classification import Classification
 from onetrunk.model.backbone import Backbone
 from onetrunk.model.loading import load_encoder
 
-DATA = Path("/work/shared/data")
+DATA = Path(os.environ.get("ONETRUNK_DATA", Path(__file__).parents[3] / "shared" / "data"))
 KINDS = ["ner", "nested-ner", "tc", "multi-label", "rating"]
 WORDS = ["ann", "bob", "mum", "river", "bank", "music", "the", "now"]
 TEXTS = ["call mum in new york", "", "play the river bank music " * 20, "bob met ann, in paris!"]
@@ -338,6 +339,74 @@ def test_what_went_before_is_scored_on_the_same_rows(
     assert score.before == pytest.approx(FAMILIES["tc"].score(read, taught)["accuracy"])
     assert f"(before: {score.before:.1f})" in str(score)
     assert runtime.teach("calendar", "tc", rows).before is None  # of another family
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_app_goes_on_from_another(tiny_backbone: Backbone, tmp_path: Path, kind: str) -> None:
+    """Its own answers teach it next to nothing; corrections change it more where nothing stays."""
+    runtime = Runtime(bundle_of(tiny_backbone, tmp_path / "b"))
+    runtime.teach("old", kind, rows_of(kind))
+    texts = [row["text"] for row in rows_of(kind, 20, seed=5)]
+    wrong = [{**row, "text": other["text"]} for row, other in zip(
+        rows_of(kind, 4, seed=8), rows_of(kind, 4, seed=8)[::-1], strict=True
+    )] if "ner" not in kind else [
+        {"text": row["text"], "spans": [[0, 4, "where"]]} for row in rows_of(kind, 4, seed=8)
+    ]  # fmt: skip
+
+    def moved(name: str) -> float:
+        """How far from the old one the app is, in logits."""
+        old, new = runtime.app("old"), runtime.app(name)
+        ids = [[2, *range(5 + n, 15 + n), 3] for n in range(8)]
+        tokens = [[1, 2, 3]] * len(ids) if "ner" in kind else None
+        primary = old.family_of_primary
+        states = runtime.features(primary, ids, tokens, old.head_layers)
+        return float(np.abs(old.logits(states) - new.logits(states)).mean())
+
+    runtime.teach("free", kind, wrong, start="old")
+    runtime.teach("held", kind, wrong, start="old", stay=texts)
+    app = runtime.app("free")
+    assert (app.labels, app.head_layers) == (
+        runtime.app("old").labels, runtime.app("old").head_layers,
+    )  # fmt: skip
+    assert 0 < moved("held") < moved("free")
+
+
+def test_what_an_app_goes_on_from(
+    tiny_backbone: Backbone, tmp_path: Path, random_adapter: Any, apps: dict[str, App]
+) -> None:
+    """Its LoRA and windows stay, new labels come to it, and what cannot be is refused."""
+    calendar = replace(apps["calendar"], none_below=0.25)
+    folder = bundle_of(
+        tiny_backbone, tmp_path / "b", {"calendar": calendar, "intent": apps["intent"]}
+    )
+    runtime = Runtime(folder)
+    rows = [
+        {"text": "ann met bob in paris", "spans": [[0, 3, "animal"]]},
+        {"text": "call dora", "spans": []},
+    ]
+    runtime.teach("better", "ner", rows, start="calendar")
+    old, new = runtime.app("calendar"), runtime.app("better")
+    assert new.labels == sorted({*old.labels, "animal"})
+    assert new.lora.keys() == old.lora.keys()
+    assert old.lora
+    for name, array in old.lora.items():
+        np.testing.assert_array_equal(new.lora[name], array)
+    assert (new.max_length, new.none_below) == (old.max_length, 0.25)
+    runtime.save()
+    assert Runtime(folder).predict(TEXTS, ["better"]) == runtime.predict(TEXTS, ["better"])
+    for start, kind, examples, message in (
+        ("calendra", "ner", rows, "did you mean 'calendar'"),
+        ("calendar", "tc", [("a", "b")], "app calendar is of family ner, not tc"),
+        ("calendar", "ner", [], "has no rows"),
+    ):
+        with pytest.raises(UserError, match=message):
+            runtime.teach("x", kind, examples, start=start)
+    rated = Runtime(bundle_of(tiny_backbone, tmp_path / "rated"))
+    rated.teach("stars", "rating", [("play it", "1"), ("call it", "5"), ("met it", "3")])
+    with pytest.raises(UserError, match="rates from 1 to 5, not 7"):
+        rated.teach("x", "rating", [("play it now", "7")], start="stars")
+    rated.teach("x", "rating", [("play it now", "4")], start="stars", stay=["call it"])
+    assert rated.app("x").labels == rated.app("stars").labels
 
 
 @pytest.mark.parametrize("kind", KINDS)

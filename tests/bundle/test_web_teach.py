@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -217,6 +218,37 @@ def test_reports_are_those_of_the_device(
     gap = 2e-3 if precision == "fp32" else 0.05
     np.testing.assert_allclose(app.weight, python.weight, atol=gap, rtol=gap)
     assert f'"{"F32" if precision == "fp32" else "F16"}"'.encode() in file.read_bytes()
+
+
+@pytest.mark.parametrize("family", ["ner", "nested-ner", "tc", "multi-label", "rating"])
+def test_going_on_from_an_app_is_that_of_the_device(
+    family: str, tiny_backbone: Backbone, tmp_path: Path
+) -> None:
+    old = fitted(tiny_backbone, family, rows(family))
+    export_bundle(tiny_backbone, {"old": old}, tmp_path / "b", "fp32")
+    made = rows(family, 8, seed=5)
+    if family == "rating":  # of the old app's scale
+        made = [replace(row, labels=("2.0",)) for row in made]
+    stay = [row.text for row in rows(family, 6, seed=6)]
+    script = f"""
+    const runtime = await open(["old"]);
+    const options = {{ from: "old", stay: given.stay }};
+    say(await runtime.teach("mine", "{family}", given.examples, options));
+    await writeFile(out, await runtime.saveApp("mine"));
+    """
+    file = tmp_path / "mine.safetensors"
+    given = {"examples": examples(family, made), "stay": stay}
+    report = node(script, given, tmp_path / "b", file)
+    runtime: Any = Runtime(tmp_path / "b")
+    score = runtime.teach("mine", family, as_records(made), start="old", stay=stay)
+    assert [report[key] for key in ("rows", "judged", "penalty", "headLayers")] == [
+        score.rows, score.judged, score.penalty, score.head_layers,
+    ]  # fmt: skip
+    assert report["score"] == pytest.approx(score.value, abs=0.5)
+    app, python = BundledApp.from_bytes("mine", file.read_bytes(), "mine"), runtime.app("mine")
+    assert app.labels == python.labels
+    np.testing.assert_allclose(app.weight, python.weight, atol=2e-3, rtol=2e-3)
+    np.testing.assert_allclose(app.bias, python.bias, atol=2e-3, rtol=2e-3)
 
 
 def as_records(made: Sequence[Any]) -> list[dict[str, Any]]:

@@ -14,6 +14,11 @@ from onetrunk.losses.head import HeadLoss, cross_entropy
 from onetrunk.progress import Progress, silent
 
 PENALTIES = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
+START_PENALTIES = (0.1, 0.03, 0.01, 0.003, 0.001, 3e-4, 1e-4, 3e-5, 1e-5)
+"""Those of a head that goes on from another. Its features are scaled to length one, which makes
+them look small beside those that are standardised."""
+START_PENALTY = 3e-4
+"""Of such a head, where the family has a penalty of its own."""
 FOLDS = 5
 # With more units than this, or more logits, one fold is enough to tell penalties apart.
 MANY_UNITS, MANY_LOGITS = 4000, 1_000_000
@@ -86,13 +91,14 @@ def solve_and_judge(
     classes: int,
     l2: float,
     loss: HeadLoss = cross_entropy,
+    start: LinearHead | None = None,
 ) -> Judged:
     """:func:`solve_linear`, and the same without each fold of :func:`held_out_folds`.
 
     The folds share the standardisation of all units, which knows no target, so that they cost
-    little beside the head.
+    little beside the head. With ``start`` the penalty is on what differs from that head.
     """
-    problem = _Problem(features, targets, classes, loss)
+    problem = _Problem(features, targets, classes, loss, start=start)
     logits = np.zeros((len(features), classes), features.dtype)
     is_held_out = np.zeros(len(features), bool)
     for held_out in held_out_folds(groups, len(features), classes):
@@ -109,12 +115,13 @@ def choose_penalty(
     loss: HeadLoss = cross_entropy,
     penalties: Sequence[float] = PENALTIES,
     progress: Progress = silent,
+    start: LinearHead | None = None,
 ) -> tuple[float, float]:
     """The penalty with the lowest mean loss on held-out units (5 folds), and that loss.
 
     ``penalties`` are tried in order, from the strongest on, until two in a row are no better. Units
     of one group (the windows of one text) are held out together. The best penalty differs a
-    hundredfold between tasks, so no default would do.
+    hundredfold between tasks, so no default would do. ``start``: see :func:`solve_and_judge`.
     """
     folds = held_out_folds(groups, len(features), classes)
     if not folds:
@@ -122,9 +129,10 @@ def choose_penalty(
     units, width = features.shape
     axes = None  # those of all units serve every fold
     if units >= width and _axes_pay(units, width, classes, len(folds)):
-        axes = _principal_axes(_standardised(features)[0])
+        axes = _principal_axes((_standardised if start is None else _scaled)(features)[0])
     problems = [
-        _Problem(features[~held_out], targets[~held_out], classes, loss, axes) for held_out in folds
+        _Problem(features[~held_out], targets[~held_out], classes, loss, axes, start)
+        for held_out in folds
     ]
     judged = [_known(targets, held_out) for held_out in folds]
     losses: list[float] = []
@@ -179,6 +187,10 @@ class _Problem:
     1 / sqrt(curvature). The spread along the axes and the frequency of the classes differ by orders
     of magnitude, which steps in plain weights would have to learn. The optimum is the same. Without
     axes (:func:`_axes_pay`) only the frequency of the classes is known beforehand.
+
+    With ``start`` the weights are what differs from that head. A few units say nothing about the
+    mean and the deviation of all texts, which that head knows: so features are only scaled, and the
+    bias is penalised like any weight.
     """
 
     def __init__(
@@ -188,8 +200,14 @@ class _Problem:
         classes: int,
         loss: HeadLoss,
         axes: Axes | None = None,
+        start: LinearHead | None = None,
     ) -> None:
-        self.x, self.mean, self.std = _standardised(features)
+        if start is None:
+            self.x, self.mean, self.std = _standardised(features)
+        else:
+            self.x, self.mean, self.std = _scaled(features)
+        self.start = start
+        self.offset = None if start is None else start(features)  # its logits
         self.targets, self.loss = targets, loss
         units, width = features.shape
         if axes is None and units >= width and _axes_pay(units, width, classes):
@@ -236,12 +254,16 @@ class _Problem:
         elif self.axes is not None:
             weight = weight @ self.axes.T
         weight = weight / self.std
-        return LinearHead(weight, bias - weight @ self.mean)
+        head = LinearHead(weight, bias - weight @ self.mean)
+        if self.start is None:
+            return head
+        return LinearHead(*(old + new for old, new in zip(self.start, head, strict=True)))
 
     def without(self, held_out: np.ndarray, l2: float) -> np.ndarray:
         """Logits ``(n, C)`` of units ``(U,)`` bool by a rough head from the others."""
         part = copy(self)
         part.x, part.targets = self.x[~held_out], self.targets[~held_out]
+        part.offset = None if self.offset is None else self.offset[~held_out]
         part.point = np.zeros_like(self.point)
         part.scale = self.loss(
             np.zeros((len(part.x), len(self.point)), self.x.dtype), part.targets
@@ -249,13 +271,17 @@ class _Problem:
         for tolerance in (COARSE, ROUGH):
             part._descend(l2, tolerance * part.scale)
         part.x = self.x[held_out]
-        return part._logits(part.point)
+        logits = part._logits(part.point)
+        return logits if self.offset is None else logits + self.offset[held_out]
 
     def _descend(self, l2: float, tolerance: float) -> None:
         """L-BFGS (Nocedal & Wright 2006, algorithm 7.5) from ``point`` on, until a step promises to
         gain less than ``tolerance``."""
-        ridge = np.append(np.full_like(self.spread, l2), self.spread.dtype.type(BIAS_L2))
+        bias_l2 = BIAS_L2 if self.start is None else l2
+        ridge = np.append(np.full_like(self.spread, l2), self.spread.dtype.type(bias_l2))
         self.logits = self._logits(self.point)
+        if self.offset is not None:
+            self.logits += self.offset
         self.value, by_logits = self.loss(self.logits, self.targets)
         unit = 1 / np.sqrt(self._curvature(by_logits) + ridge)
         gradient = self._gradient(by_logits, ridge) * unit
@@ -371,6 +397,15 @@ def _standardised(features: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndar
     std = np.maximum(np.sqrt(np.einsum("ud,ud->d", x, x) / units), 1e-6)
     x /= std
     return x, mean, std
+
+
+def _scaled(features: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Features whose mean square length is 1, and what they were divided by, in the form of
+    :func:`_standardised`."""
+    length = np.sqrt(np.einsum("ud,ud->", features, features) / len(features)) or 1.0
+    width = features.shape[1]
+    std = np.full(width, length, features.dtype)
+    return features / std, np.zeros(width, features.dtype), std
 
 
 def _axes_pay(units: int, width: int, classes: int, solves: int = 1) -> bool:

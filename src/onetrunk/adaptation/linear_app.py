@@ -7,7 +7,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from onetrunk.adaptation.linear import PENALTIES, choose_penalty
+from onetrunk.adaptation.linear import (
+    PENALTIES,
+    START_PENALTIES,
+    START_PENALTY,
+    LinearHead,
+    choose_penalty,
+)
 from onetrunk.apps.windows import Examples
 from onetrunk.data.overview import one_answer
 from onetrunk.errors import UserError
@@ -86,24 +92,29 @@ def choose_head(
     width: int,
     l2: float | None = None,
     progress: Progress = silent,
+    start: LinearHead | None = None,
 ) -> HeadChoice:
     """The number of states that a head reads, one of ``choices``, and its ridge penalty.
 
     The penalty is ``l2`` or the family's; what neither says is chosen by the lowest loss in
-    cross-validation. States have size ``width``. Raises :class:`UserError` for states that hold NaN
-    or infinity.
+    cross-validation. States have size ``width``. ``start`` is the head to go on from, if there is
+    one: the penalty is then on what differs from it.
+
+    Raises :class:`UserError` for states that hold NaN or infinity.
     """
     features, targets, row_of = units
     if not np.isfinite(features).all():
         raise UserError("the encoder's states hold NaN or infinity: its weights are damaged")
-    l2 = family.penalty if l2 is None else l2
+    if l2 is None:
+        l2 = family.penalty if start is None or family.penalty is None else START_PENALTY
     if l2 is not None and len(choices) == 1:
         return HeadChoice(choices[0], l2)
-    penalties = PENALTIES if l2 is None else (l2,)
+    several = PENALTIES if start is None else START_PENALTIES
+    penalties = several if l2 is None else (l2,)
     judged = {
         count: choose_penalty(
             features[:, -count * width :], targets, row_of, classes, family.head_loss, penalties,
-            progress,
+            progress, start,
         )
         for count in choices
     }  # fmt: skip

@@ -117,6 +117,10 @@ class AppCache:
             self._stacked_primaries[family] = stack_loras(self._shapes, [lora])
         return self._stacked_primaries[family]
 
+    def stack(self, lora: Lora) -> Mapping[str, np.ndarray]:
+        """The top's LoRA inputs with one LoRA at number 0."""
+        return stack_loras(self._shapes, [lora])
+
     def _check(self, name: str) -> None:
         if name not in self._apps:
             raise UserError(f"unknown app {name!r}; {nearest(name, self.names)}")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from onetrunk.adaptation.linear import solve_and_judge
+from onetrunk.adaptation.linear import LinearHead, solve_and_judge
 from onetrunk.adaptation.linear_app import (
     MAX_LENGTH,
     SHORTEST_WINDOW,
@@ -31,9 +31,9 @@ from onetrunk.bundle.app import BundledApp
 from onetrunk.bundle.app_folder import decoder_of
 from onetrunk.bundle.layout import FLOATS, NONE, check_name
 from onetrunk.data.notes import Notes
-from onetrunk.data.rows import LabelledText
+from onetrunk.data.rows import AnnotatedText, LabelledText
 from onetrunk.data.units import RULE
-from onetrunk.decoding import DECODERS, abstain, check_none_below
+from onetrunk.decoding import DECODERS, Entities, Labelled, abstain, check_none_below
 from onetrunk.errors import UserError
 from onetrunk.families.base import Family
 from onetrunk.interface import Score
@@ -53,6 +53,10 @@ class Lesson:
     """Labels beside those of the rows."""
     max_length: int = MAX_LENGTH
     none_below: float | None = None
+    start: BundledApp | None = None
+    """The app to go on from."""
+    rehearsed: Sequence[Any] = ()
+    """Rows with the answers of that app, which are to stay. They are not judged."""
 
     def __post_init__(self) -> None:
         """Raise :class:`UserError` for numbers out of range."""
@@ -64,12 +68,33 @@ class Lesson:
         """Those of the rows and the others, as the family orders them; of a rating the ends of the
         scale."""
         found = self.family.label_set(self.rows)
+        if self.start is not None:
+            return self._labels_from(self.start, found)
         check_learnable(self.family, found, self.rows)
         if self.family.classes(found) >= len(found):
             return sorted({*found, *self.labels})
         ends = [LabelledText("", (str(label),)) for label in self.labels]
         self.family.check_rows(ends, "labels")
         return self.family.label_set([*self.rows, *ends])
+
+    def _labels_from(self, start: BundledApp, found: Sequence[str]) -> list[str]:
+        """The labels of ``start`` and new ones. Raises :class:`UserError` for an app that a head
+        cannot start from."""
+        if start.family != self.family.name:
+            raise UserError(f"app {start.name} is of family {start.family}, not {self.family.name}")
+        if start.neighbours is not None:
+            raise UserError(
+                f"app {start.name} has labelled neighbours: a head cannot start from it"
+            )
+        if not self.rows:
+            raise UserError("there are no training rows")
+        if self.family.classes(start.labels) >= len(start.labels):
+            return sorted({*start.labels, *found, *self.labels})
+        low, high = map(float, start.labels)
+        for label in [*found, *self.labels]:
+            if not low <= float(label) <= high:
+                raise UserError(f"app {start.name} rates from {low:g} to {high:g}, not {label}")
+        return start.labels
 
 
 @dataclass(frozen=True)
@@ -80,6 +105,8 @@ class _Problem:
     units: Units
     """Features of all states that any choice of a head reads."""
     primary: str
+    slot: str
+    """Of the LoRA under which the states were computed."""
     decoder: str
     max_length: int
 
@@ -114,20 +141,26 @@ def taught(
     """
     start = time.perf_counter()
     check_name(name)
-    bundle, family = runtime.bundle, lesson.family
+    bundle, family, start_app = runtime.bundle, lesson.family, lesson.start
     decoder, labels = decoder_of(name, family), lesson.all_labels()
     choices = head_layer_choices(family, bundle.k_of_backbone)
+    if start_app is not None:
+        choices = [start_app.head_layers]
     problem = _read(runtime, lesson, decoder, labels, max(choices), progress)
     units, classes = problem.units, family.classes(labels)
-    head_layers, l2 = choose_head(family, units, classes, choices, bundle.width, None, progress)
+    head = None if start_app is None else _start(start_app, labels)
+    head_layers, l2 = choose_head(
+        family, units, classes, choices, bundle.width, None, progress, head
+    )
     progress("solving", 0, None)
     features = units.features[:, -head_layers * bundle.width :]
     head, logits, is_held_out = solve_and_judge(
-        features, units.targets, units.row_of, classes, l2, family.head_loss
+        features, units.targets, units.row_of, classes, l2, family.head_loss, head
     )
     judged = [*range(len(lesson.rows))]
     if not is_held_out.all():  # one fold of very many, or none of a single example
-        judged = np.unique(np.asarray(units.row_of)[is_held_out]).tolist()
+        rows_held_out = np.unique(np.asarray(units.row_of)[is_held_out]).tolist()
+        judged = [row for row in rows_held_out if row < len(lesson.rows)]
     rows, metric = [lesson.rows[row] for row in judged], family.metric
     value = before = None
     if judged:
@@ -146,6 +179,7 @@ def taught(
         family_of_primary=problem.primary,
         weight=head.weight,
         bias=head.bias,
+        lora={} if start_app is None else start_app.lora,
         fingerprint=bundle.backbone,
         units=RULE,
         none_below=lesson.none_below,
@@ -167,9 +201,9 @@ def _read(
     progress: Progress,
 ) -> _Problem:
     """Tokenise the texts of a lesson, and compute so many states of its units."""
-    family, bundle = lesson.family, runtime.bundle
+    family, bundle, start = lesson.family, runtime.bundle, lesson.start
     max_length = min(lesson.max_length, bundle.max_length)
-    examples = Examples.prepare(family, lesson.rows, runtime, max_length)
+    examples = Examples.prepare(family, [*lesson.rows, *lesson.rehearsed], runtime, max_length)
     notes = Notes()
     examples.note_cut_entities("the examples", notes)
     notes.log()
@@ -177,11 +211,48 @@ def _read(
     check_targets(targets)
     primary = family.family_of_primary
     primary = primary if primary in bundle.primary_families else NONE
+    if start is not None:
+        primary = start.family_of_primary
     ids = [window.ids for window in examples.encoded]
     tokens = examples.tokens if DECODERS[decoder].per_word else None
-    features = runtime.features(primary, ids, tokens, states, progress)
+    features = runtime.features(
+        primary, ids, tokens, states, progress, start.lora if start and start.lora else None
+    )
     units = Units(features, np.concatenate(targets), rows_of_units(examples, targets))
-    return _Problem(examples, units, primary, decoder, max_length)
+    slot = primary if start is None else start.slot
+    return _Problem(examples, units, primary, slot, decoder, max_length)
+
+
+def _start(app: BundledApp, labels: Sequence[str]) -> LinearHead:
+    """The head of an app, with rows of zeros for labels that it does not have."""
+    classes = DECODERS[app.decoder].classes
+    shared = classes([])  # outputs of no label, which come first
+    each = classes(["one"]) - shared
+    weight = np.zeros((classes(labels), app.weight.shape[1]), np.float32)
+    bias = np.zeros(len(weight), np.float32)
+    rows = np.arange(len(app.bias))
+    for number, label in enumerate(app.labels if each else ()):
+        first = shared + number * each
+        rows[first : first + each] = shared + labels.index(label) * each + np.arange(each)
+    weight[rows], bias[rows] = app.weight, app.bias
+    return LinearHead(weight, bias)
+
+
+def rehearsed(
+    family: Family[Any, Any], app: BundledApp, texts: Sequence[str], answers: Sequence[Any]
+) -> list[Any]:
+    """Texts with the answers of an app, as rows. It says nothing where it abstained."""
+    rows: list[Any] = []
+    for text, answer in zip(texts, answers, strict=True):
+        if isinstance(answer, Entities):
+            rows.append(AnnotatedText(text, tuple(answer.entities)))
+        elif isinstance(answer, Labelled):
+            if not answer.abstained:
+                rows.append(LabelledText(text, tuple(answer.labels)))
+        else:
+            low, high = map(float, app.labels)
+            rows.append(LabelledText(text, (str(min(max(answer, low), high)),)))
+    return rows
 
 
 def _answers_of(
@@ -189,7 +260,7 @@ def _answers_of(
 ) -> list[Any]:
     """What an app answers to some rows; one that reads the same states is not computed anew."""
     features, wide = problem.units.features, app.weight.shape[1]
-    is_same = (app.slot, app.max_length) == (problem.primary, problem.max_length)
+    is_same = (app.slot, app.max_length) == (problem.slot, problem.max_length)
     if not is_same or app.decoder != problem.decoder or wide > features.shape[1]:
         return runtime.predict_examples(app.name, [problem.examples.rows[row] for row in rows])
     logits = app.logits(features[:, -wide:])

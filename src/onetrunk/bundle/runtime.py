@@ -16,7 +16,7 @@ from typing import Any, overload
 import numpy as np
 from tokenizers import Tokenizer
 
-from onetrunk.bundle.app import BundledApp
+from onetrunk.bundle.app import BundledApp, Lora
 from onetrunk.bundle.app_cache import AppCache, Loaded
 from onetrunk.bundle.layout import TOKENIZER, Bundle
 from onetrunk.bundle.sessions import Sessions, token_states
@@ -220,13 +220,16 @@ class Runtime(Teaching):
         tokens: Sequence[Sequence[int]] | None,
         count: int,
         progress: Progress = silent,
+        lora: Lora | None = None,
     ) -> np.ndarray:
         """What heads read of the token ids of windows, ``(U, count D)`` float32: the last ``count``
-        states side by side, under the primary LoRA of family ``primary``, if the bundle has it.
+        states side by side, under ``lora``, or the primary LoRA of family ``primary``, if the
+        bundle has it.
 
         Windows come in their order: of each its pooled states, or those at its ``tokens``.
         """
-        stacked = self._app_cache.stack_primary(primary)
+        cache = self._app_cache
+        stacked = cache.stack_primary(primary) if lora is None else cache.stack(lora)
         nothing = np.empty((0, count * self.bundle.width), np.float32)
         parts, done = [nothing] * len(ids), 0
         for batch in by_budget([*map(len, ids)], BATCH_TOKENS):

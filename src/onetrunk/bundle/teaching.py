@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from onetrunk.bundle.app_cache import AppCache
 from onetrunk.bundle.layout import Bundle
+from onetrunk.data.rows import AnnotatedText
 from onetrunk.errors import UserError, nearest
 from onetrunk.interface import Score, listed
 from onetrunk.progress import Progress, silent
@@ -46,6 +47,8 @@ class Teaching:
         max_length: int | None = None,
         none_below: float | None = None,
         keep_examples: bool = False,
+        start: str | None = None,
+        stay: Sequence[str] = (),
         progress: Progress = silent,
     ) -> Score:
         """Make an app from labelled examples, or replace the one of its name: a linear head on the
@@ -57,6 +60,11 @@ class Teaching:
         ``max_length`` and ``none_below`` are those of ``adapt``, too. ``keep_examples`` keeps the
         examples, for :meth:`correct`. ``progress`` may raise, to stop.
 
+        ``start`` names an app to go on from, whose training rows are not here: its head is
+        penalised for what differs from it, so that a few corrections do not make it forget the
+        rest. Its labels, LoRA and windows stay. So do its answers to the texts ``stay``, which are
+        learnt, too: pass some where all corrections have one label.
+
         The app is in memory alone until :meth:`save`. Raises :class:`UserError`, and changes
         nothing, for rows that cannot be read, if there is nothing to learn, and for a family that a
         device cannot run.
@@ -65,7 +73,9 @@ class Teaching:
 
         lesson = self._lesson(family, examples, Columns.named(text_column, label_column))
         lesson = replace(lesson, labels=listed(labels, "labels"), none_below=none_below)
-        if max_length is not None:
+        if start is not None:
+            lesson = self._from(start, lesson, listed(stay, "texts whose answers stay"))
+        elif max_length is not None:
             lesson = replace(lesson, max_length=max_length)
         return self._teach(name, lesson, keep_examples, progress)
 
@@ -142,6 +152,19 @@ class Teaching:
         rows = read_labelled(kind, source, "train", notes, columns=columns)
         notes.log()
         return Lesson(kind, rows)
+
+    def _from(self, name: str, lesson: Lesson, stay: Sequence[str]) -> Lesson:
+        """A lesson that goes on from an app."""
+        from onetrunk.bundle.lesson import rehearsed
+
+        app = self._app_cache.having([name]).apps[name]
+        corrected = {row.text for row in lesson.rows}
+        texts = [text for text in dict.fromkeys(stay) if text not in corrected]
+        answers = cast("Runtime", self).predict_examples(name, [AnnotatedText(t) for t in texts])
+        lesson = replace(lesson, start=app, max_length=app.max_length)
+        if lesson.none_below is None:
+            lesson = replace(lesson, none_below=app.none_below)
+        return replace(lesson, rehearsed=rehearsed(lesson.family, app, texts, answers))
 
     def _teach(self, name: str, lesson: Lesson, keep: bool, progress: Progress) -> Score:
         from onetrunk.bundle.examples import check_keepable

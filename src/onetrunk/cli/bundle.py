@@ -55,6 +55,13 @@ def teach(
     keep_examples: Annotated[
         bool, typer.Option("--keep-examples", help="Keep the rows in the bundle, to correct them.")
     ] = False,
+    start: Annotated[
+        str | None,
+        typer.Option(help="An app to go on from: a few corrections improve it, and it stays."),
+    ] = None,
+    stay: Annotated[
+        Path | None, typer.Option(help="With --start: texts whose answers are to stay.")
+    ] = None,
 ) -> None:
     """Make an app from labelled rows, here and without PyTorch: a linear head on the bundle's own
     states. It replaces the app of the same name.
@@ -63,17 +70,28 @@ def teach(
     are many rows, and needs PyTorch.
 
     Example: [cyan]onetrunk bundle teach phone intents --family tc --data intents.csv[/]
+
+    Example: [cyan]onetrunk bundle teach phone news --family ner --data wrong.jsonl --start news[/]
     """
     from onetrunk.bundle.layout import Bundle
     from onetrunk.bundle.runtime import Runtime
     from onetrunk.cli.console import console, watched, wrote
+    from onetrunk.data.sources import read_texts
+    from onetrunk.errors import UserError
 
-    runtime = Runtime(bundle, [name] if name in Bundle(bundle).apps else [])
+    if stay is not None and start is None:
+        raise UserError("--stay keeps answers of the app that --start names: give --start")
+    known = Bundle(bundle)
+    if start is not None:
+        known.check_known(start)
+    texts = [] if stay is None else read_texts(stay)
+    named = [one for one in dict.fromkeys((name, start)) if one in known.apps]
+    runtime = Runtime(bundle, named)
     with watched(f"teach {name}") as progress:
         score = runtime.teach(
             name, family, data, label or (), text_column=text_column, label_column=label_column,
             max_length=max_length, none_below=none_below, keep_examples=keep_examples,
-            progress=progress,
+            start=start, stay=texts, progress=progress,
         )  # fmt: skip
     runtime.save()
     wrote(f"{bundle}: {name}, {family}, {len(runtime.apps[name].labels)} labels")
