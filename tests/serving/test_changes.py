@@ -324,6 +324,18 @@ def test_an_app_is_taught(changeable: TestClient, bundle: Path, keep: bool) -> N
         assert answered["results"] == Runtime(bundle).predict([TEXT], ["taught"])
 
 
+def test_an_app_goes_on_from_another(changeable: TestClient, bundle: Path) -> None:
+    rows = [{"text": "ann met bob", "spans": [[0, 3, "who"]]}]
+    body = {"family": "ner", "examples": rows, "start": "calendar", "stay": ["call dora"]}
+    assert changeable.post("/v1/apps/better/teach", json=body).status_code == 200
+    alone = Runtime(bundle, threads=1)
+    alone.teach("better", "ner", rows, start="calendar", stay=["call dora"])
+    found = changeable.post("/v1/predict", json={"texts": [TEXT], "apps": ["better"]}).json()
+    assert found["results"] == alone.predict([TEXT], ["better"])
+    wrong = changeable.post("/v1/apps/x/teach", json={**body, "start": "calendra"})
+    assert (wrong.status_code, "did you mean 'calendar'" in wrong.text) == (422, True)
+
+
 WRONG = [
     ("intent", lesson(examples=examples))
     for examples in ("/etc/passwd", ["/etc/passwd"], [["/etc/passwd"]], [None], [[1, "a"]], {})

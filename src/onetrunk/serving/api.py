@@ -120,8 +120,9 @@ class Service:
         self._authorise(credentials)
         request.scope[NOTED]["examples"] = len(body.examples)
         score = await asyncio.to_thread(
-            self._apps.teach, name, body.family, body.examples, body.labels, body.keep
-        )
+            self._apps.teach, name, body.family, body.examples, body.labels, body.keep,
+            body.start, body.stay,
+        )  # fmt: skip
         return Json({"name": name, "kept": body.keep, "score": asdict(score)})
 
     async def healthz(self) -> Response:

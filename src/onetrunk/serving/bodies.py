@@ -35,6 +35,8 @@ class Lesson(_Body):
         description="Rows as objects, as in JSON Lines for adapt; or pairs of text and label."
     )
     labels: list[str] = Field([], description="Labels that no example has yet.")
+    start: str | None = Field(None, description="An app to go on from, which a few rows improve.")
+    stay: list[str] = Field([], description="With start: texts whose answers are to stay.")
     keep: bool = Field(False, description="Whether the bundle on disk gets the app, too.")
 
 

@@ -83,6 +83,8 @@ class Apps:
         examples: Sequence[Any],
         labels: Sequence[str],
         keep: bool,
+        start: str | None = None,
+        stay: Sequence[str] = (),
     ) -> Score:
         """Train an app from examples, as ``Runtime.teach`` does, and return what that returns. With
         ``keep`` the bundle keeps the app.
@@ -94,7 +96,7 @@ class Apps:
             runtime, bundle = self._changeable()
             check_name(name)
             changed = runtime.with_apps({})
-            score = changed.teach(name, family, examples, labels)
+            score = changed.teach(name, family, examples, labels, start=start, stay=stay)
             if keep:  # in memory as on disk: numbers are rounded
                 content = changed.apps[name].to_bytes(FLOATS[runtime.bundle.precision])
                 changed.add(BundledApp.from_bytes(name, content, f"app {name}"))

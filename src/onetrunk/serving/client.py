@@ -141,10 +141,16 @@ class Client:
         examples: Sequence[Any],
         labels: Sequence[str] = (),
         keep: bool = False,
+        start: str | None = None,
+        stay: Sequence[str] = (),
     ) -> Score:
         """Train an app there, from rows as mappings or pairs of text and label, and return how good
-        it is. ``labels`` are those that no example has yet. With ``keep`` the bundle keeps it."""
-        body = {"family": family, "examples": [*examples], "labels": [*labels], "keep": keep}
+        it is. ``labels``, ``start`` and ``stay`` are those of ``Runtime.teach``. With ``keep`` the
+        bundle keeps it."""
+        body = {
+            "family": family, "examples": [*examples], "labels": [*labels], "keep": keep,
+            "start": start, "stay": [*stay],
+        }  # fmt: skip
         changed = self._call("POST", f"/v1/apps/{quote(name, safe='')}/teach", body)
         return Score(**changed["score"])
 
