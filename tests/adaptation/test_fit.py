@@ -10,10 +10,8 @@ from sklearn.preprocessing import StandardScaler
 
 from onetrunk.adaptation import training, trunk_cache
 from onetrunk.adaptation.fit import fit, fit_together
-from onetrunk.adaptation.linear import (
-    choose_penalty,
-    solve_linear,
-)
+from onetrunk.adaptation.linear import solve_linear
+from onetrunk.adaptation.penalty import choose_penalty
 from onetrunk.adaptation.task import AdaptSettings, AppTask, Data
 from onetrunk.adaptation.trunk_cache import TrunkCache, top_states, unit_features
 from onetrunk.apps.app import App

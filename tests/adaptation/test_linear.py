@@ -13,17 +13,15 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
 
-from onetrunk.adaptation import linear
-from onetrunk.adaptation.linear import (
-    EXACT,
+from onetrunk.adaptation import linear, penalty
+from onetrunk.adaptation.linear import EXACT, LinearHead, solve_linear
+from onetrunk.adaptation.penalty import (
     FOLDS,
     PENALTIES,
     PENALTY,
-    LinearHead,
     choose_penalty,
     held_out_folds,
     solve_and_judge,
-    solve_linear,
 )
 from onetrunk.losses.head import (
     binary_cross_entropy,
@@ -123,7 +121,8 @@ def test_the_optimum_is_that_of_float64(
     shape: str, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if shape == "no axes":
-        monkeypatch.setattr(linear, "_axes_pay", lambda *sizes: False)
+        for module in (linear, penalty):
+            monkeypatch.setattr(module, "axes_pay", lambda *sizes: False)
     units, width, classes = SHAPES[shape]
     loss, reference = LOSSES[kind]
     x, targets = problem(kind, units, width, classes)
@@ -142,7 +141,7 @@ def test_the_optimum_is_that_of_float64(
 def test_the_device_can_use_it() -> None:
     """Nothing but numpy is imported."""
     code = (
-        "import sys, onetrunk.adaptation.linear; "
+        "import sys, onetrunk.adaptation.penalty; "
         "print({name.split('.')[0] for name in sys.modules} & "
         "{'torch', 'scipy', 'sklearn', 'pydantic', 'rich', 'pyarrow'})"
     )
@@ -272,12 +271,14 @@ def test_what_is_chosen_does_not_depend_on_the_axes(monkeypatch: pytest.MonkeyPa
     """Folds share the axes of all rows, have their own, or none."""
     x, y = problem("classes", 300, 30, 6)
     groups = [row // 2 for row in range(300)]
-    penalty, loss = choose_penalty(x, y, groups, 6)
-    monkeypatch.setattr(linear, "_axes_pay", lambda *sizes: False)
+    chosen, loss = choose_penalty(x, y, groups, 6)
+    for module in (linear, penalty):
+        monkeypatch.setattr(module, "axes_pay", lambda *sizes: False)
     without, loss_without = choose_penalty(x, y, groups, 6)
-    monkeypatch.setattr(linear, "_axes_pay", lambda *sizes: len(sizes) == 3)
+    for module in (linear, penalty):
+        monkeypatch.setattr(module, "axes_pay", lambda *sizes: len(sizes) == 3)
     own, loss_own = choose_penalty(x, y, groups, 6)
-    assert penalty == without == own
+    assert chosen == without == own
     assert loss_without == pytest.approx(loss, rel=1e-3)
     assert loss_own == pytest.approx(loss, rel=1e-3)
 

@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 
 import onetrunk
 from onetrunk import storage
-from onetrunk.adaptation.linear import held_out_folds, solve_linear
+from onetrunk.adaptation.linear import solve_linear
+from onetrunk.adaptation.penalty import held_out_folds
 from onetrunk.apps.app import App
 from onetrunk.apps.engine import Engine
 from onetrunk.bundle.change import remove_apps

@@ -16,7 +16,8 @@ import pytest
 from safetensors.numpy import load_file
 
 from onetrunk.adaptation.fit import fit
-from onetrunk.adaptation.linear import held_out_folds, solve_linear
+from onetrunk.adaptation.linear import solve_linear
+from onetrunk.adaptation.penalty import held_out_folds
 from onetrunk.adaptation.task import AdaptSettings, Data
 from onetrunk.apps.app import App
 from onetrunk.bundle.app import BundledApp

@@ -15,7 +15,8 @@ import numpy as np
 import torch
 
 from onetrunk.adaptation.fit import slot_of
-from onetrunk.adaptation.linear import FOLDS, ROUGH, solve_linear
+from onetrunk.adaptation.linear import ROUGH, solve_linear
+from onetrunk.adaptation.penalty import FOLDS
 from onetrunk.adaptation.task import AdaptSettings, AppTask, Data
 from onetrunk.apps.label_scores import Answer
 from onetrunk.apps.top import Top

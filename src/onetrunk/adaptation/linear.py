@@ -1,29 +1,15 @@
-"""The best linear head on fixed features, and how strong its penalty should be.
+"""The best linear head on fixed features.
 
 This needs numpy alone, so that a device without PyTorch can solve the same problem.
 """
 
 from collections import deque
-from collections.abc import Sequence
 from copy import copy
 from typing import NamedTuple
 
 import numpy as np
 
 from onetrunk.losses.head import HeadLoss, cross_entropy
-from onetrunk.progress import Progress, silent
-
-PENALTIES = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
-START_PENALTIES = (0.1, 0.03, 0.01, 0.003, 0.001, 3e-4, 1e-4, 3e-5, 1e-5)
-"""Those of a head that goes on from another. Its features are scaled to length one, which makes
-them look small beside those that are standardised."""
-START_PENALTY = 3e-4
-"""Of such a head, where the family has a penalty of its own."""
-FOLDS = 5
-# With more units than this, or more logits, one fold is enough to tell penalties apart.
-MANY_UNITS, MANY_LOGITS = 4000, 1_000_000
-# The penalty where no fold can be held out.
-PENALTY = 0.1
 
 # A solve ends when the next step promises to lower the objective by less than this share of the
 # loss of a head of zeros. EXACT leaves errors below 1e-4 in the logits, or a few times that where
@@ -71,122 +57,21 @@ def solve_linear(
     of the result. The bias has no penalty. Features are float32, or float64 for smaller errors; the
     head has the same type. The result depends on nothing but the arguments.
     """
-    return _Problem(features, targets, classes, loss).solve(l2, tolerance)
-
-
-class Judged(NamedTuple):
-    """A head, and what heads that have not seen a unit say of it."""
-
-    head: LinearHead
-    logits: np.ndarray
-    """``(U, C)``, each by a head from the other folds."""
-    is_held_out: np.ndarray
-    """``(U,)`` bool: whether the unit was in a fold; the other logits are zeros."""
-
-
-def solve_and_judge(
-    features: np.ndarray,
-    targets: np.ndarray,
-    groups: Sequence[int],
-    classes: int,
-    l2: float,
-    loss: HeadLoss = cross_entropy,
-    start: LinearHead | None = None,
-) -> Judged:
-    """:func:`solve_linear`, and the same without each fold of :func:`held_out_folds`.
-
-    The folds share the standardisation of all units, which knows no target, so that they cost
-    little beside the head. With ``start`` the penalty is on what differs from that head.
-    """
-    problem = _Problem(features, targets, classes, loss, start=start)
-    logits = np.zeros((len(features), classes), features.dtype)
-    is_held_out = np.zeros(len(features), bool)
-    for held_out in held_out_folds(groups, len(features), classes):
-        logits[held_out] = problem.without(held_out, l2)
-        is_held_out |= held_out
-    return Judged(problem.solve(l2, EXACT), logits, is_held_out)
-
-
-def choose_penalty(
-    features: np.ndarray,
-    targets: np.ndarray,
-    groups: Sequence[int],
-    classes: int,
-    loss: HeadLoss = cross_entropy,
-    penalties: Sequence[float] = PENALTIES,
-    progress: Progress = silent,
-    start: LinearHead | None = None,
-) -> tuple[float, float]:
-    """The penalty with the lowest mean loss on held-out units (5 folds), and that loss.
-
-    ``penalties`` are tried in order, from the strongest on, until two in a row are no better. Units
-    of one group (the windows of one text) are held out together. The best penalty differs a
-    hundredfold between tasks, so no default would do. ``start``: see :func:`solve_and_judge`.
-    """
-    folds = held_out_folds(groups, len(features), classes)
-    if not folds:
-        return (PENALTY if len(penalties) > 1 else penalties[0]), float("inf")
-    units, width = features.shape
-    axes = None  # those of all units serve every fold
-    if units >= width and _axes_pay(units, width, classes, len(folds)):
-        axes = _principal_axes((_standardised if start is None else _scaled)(features)[0])
-    problems = [
-        _Problem(features[~held_out], targets[~held_out], classes, loss, axes, start)
-        for held_out in folds
-    ]
-    judged = [_known(targets, held_out) for held_out in folds]
-    losses: list[float] = []
-    for l2 in penalties:
-        progress("choosing the penalty", len(losses), len(penalties))
-        heads = [problem.solve(l2, ROUGH) for problem in problems]
-        losses.append(
-            sum(
-                loss(head(features[units]), targets[units])[0]
-                for head, units in zip(heads, judged, strict=True)
-            )
-        )
-        if len(losses) - int(np.argmin(losses)) > 2:
-            break
-    best = int(np.argmin(losses))
-    return penalties[best], losses[best] / len(folds)
-
-
-def _known(targets: np.ndarray, held_out: np.ndarray) -> np.ndarray:
-    """Those of the units held out ``(U,)`` whose class some other unit has: whatever the penalty,
-    no head can know the others, and of few rows they would all speak for the strongest penalty."""
-    if targets.ndim > 1 or targets.dtype.kind not in "iu":
-        return held_out
-    known = held_out & np.isin(targets, targets[~held_out])
-    return known if known.any() else held_out
-
-
-def held_out_folds(groups: Sequence[int], units: int, classes: int) -> list[np.ndarray]:
-    """Boolean masks ``(U,)`` of units to hold out, those of one group together.
-
-    There is a single mask if there are very many units or logits, and none if there is one group.
-    """
-    names = sorted(set(groups))
-    folds = min(FOLDS, len(names))
-    if folds < 2:
-        return []
-    place = dict(zip(names, np.random.default_rng(0).permutation(len(names)).tolist(), strict=True))
-    fold_of_unit = np.array([place[group] % folds for group in groups])
-    many = units > MANY_UNITS or units * classes > MANY_LOGITS
-    return [fold_of_unit == fold for fold in range(1 if many else folds)]
+    return Problem(features, targets, classes, loss).solve(l2, tolerance)
 
 
 Axes = tuple[np.ndarray, np.ndarray]
 """Principal axes ``(D, D)`` of features, and their mean square along each, ``(D,)``."""
 
 
-class _Problem:
+class Problem:
     """One problem, solved for one penalty after another, each from the last optimum on.
 
     L-BFGS seeks the weights in coordinates in which the objective curves about equally in every
     direction: a class's weights along the principal axes of the features, in units of
     1 / sqrt(curvature). The spread along the axes and the frequency of the classes differ by orders
     of magnitude, which steps in plain weights would have to learn. The optimum is the same. Without
-    axes (:func:`_axes_pay`) only the frequency of the classes is known beforehand.
+    axes (:func:`axes_pay`) only the frequency of the classes is known beforehand.
 
     With ``start`` the weights are what differs from that head. A few units say nothing about the
     mean and the deviation of all texts, which that head knows: so features are only scaled, and the
@@ -203,15 +88,15 @@ class _Problem:
         start: LinearHead | None = None,
     ) -> None:
         if start is None:
-            self.x, self.mean, self.std = _standardised(features)
+            self.x, self.mean, self.std = standardised(features)
         else:
-            self.x, self.mean, self.std = _scaled(features)
+            self.x, self.mean, self.std = scaled(features)
         self.start = start
         self.offset = None if start is None else start(features)  # its logits
         self.targets, self.loss = targets, loss
         units, width = features.shape
-        if axes is None and units >= width and _axes_pay(units, width, classes):
-            axes = _principal_axes(self.x)
+        if axes is None and units >= width and axes_pay(units, width, classes):
+            axes = principal_axes(self.x)
         self.spread = np.ones(width, features.dtype)
         self.axes: np.ndarray | None = None
         self.turn: np.ndarray | None = None  # the axes that weights are turned to in each step
@@ -389,7 +274,7 @@ def _dot(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.vdot(a, b))
 
 
-def _standardised(features: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def standardised(features: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Features of mean 0 and variance 1, and the mean and deviation that they had."""
     units = len(features)
     mean = np.full(units, 1 / units, features.dtype) @ features
@@ -399,21 +284,22 @@ def _standardised(features: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndar
     return x, mean, std
 
 
-def _scaled(features: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def scaled(features: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Features whose mean square length is 1, and what they were divided by, in the form of
-    :func:`_standardised`."""
+    :func:`standardised`."""
     length = np.sqrt(np.einsum("ud,ud->", features, features) / len(features)) or 1.0
     width = features.shape[1]
     std = np.full(width, length, features.dtype)
     return features / std, np.zeros(width, features.dtype), std
 
 
-def _axes_pay(units: int, width: int, classes: int, solves: int = 1) -> bool:
+def axes_pay(units: int, width: int, classes: int, solves: int = 1) -> bool:
     """Whether principal axes save more time than they take. They cost about as much as 50 steps
     where this is an equality; products with few classes take as long as with twelve."""
     return width**2 < 50 * solves * units * max(classes, 12)
 
 
-def _principal_axes(x: np.ndarray) -> Axes:
+def principal_axes(x: np.ndarray) -> Axes:
+    """Of standardised or scaled features ``(U, D)``."""
     spread, axes = np.linalg.eigh(x.T @ x / len(x))
     return axes, np.maximum(spread, 0)

@@ -7,13 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from onetrunk.adaptation.linear import (
-    PENALTIES,
-    START_PENALTIES,
-    START_PENALTY,
-    LinearHead,
-    choose_penalty,
-)
+from onetrunk.adaptation.linear import LinearHead
+from onetrunk.adaptation.penalty import PENALTIES, START_PENALTIES, START_PENALTY, choose_penalty
 from onetrunk.apps.windows import Examples
 from onetrunk.data.overview import one_answer
 from onetrunk.errors import UserError

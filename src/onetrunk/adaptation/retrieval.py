@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from onetrunk.adaptation.linear import held_out_folds, solve_linear
+from onetrunk.adaptation.linear import solve_linear
+from onetrunk.adaptation.penalty import held_out_folds
 from onetrunk.apps.neighbours import Neighbours
 from onetrunk.families.base import Family
 from onetrunk.model.heads import linear_head

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from onetrunk.adaptation.linear import LinearHead, solve_and_judge
+from onetrunk.adaptation.linear import LinearHead
 from onetrunk.adaptation.linear_app import (
     MAX_LENGTH,
     SHORTEST_WINDOW,
@@ -26,6 +26,7 @@ from onetrunk.adaptation.linear_app import (
     rows_of_units,
     targets_by_window,
 )
+from onetrunk.adaptation.penalty import solve_and_judge
 from onetrunk.apps.windows import Examples
 from onetrunk.bundle.app import BundledApp
 from onetrunk.bundle.app_folder import decoder_of
