@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from onetrunk.adaptation.linear import choose_penalty, solve_linear
+from onetrunk.adaptation.linear import solve_linear
+from onetrunk.adaptation.penalty import choose_penalty
 from onetrunk.adaptation.trunk_cache import TrunkCache, unit_features
 from onetrunk.apps.engine import Engine
 from onetrunk.apps.suggest import CANDIDATES, spread_out, uncertainties
