@@ -229,6 +229,7 @@ def main() -> None:
         bundle = prepare(Path(name), options)
         result = {"apps": options.apps, "precision": options.precision, "onetrunk": {}}
         result["onetrunk"] = ours(bundle, options)
+        print(json.dumps(result, indent=2), flush=True)
         if options.peers:
             want = Runtime(bundle).predict(messages()[:3])
             for server in ("litserve", "fastapi"):

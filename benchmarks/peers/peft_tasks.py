@@ -27,9 +27,9 @@ class Tasks:
         apps = sorted(path for path in (folder / "apps").iterdir())
         self.names = [path.name for path in apps]
         base = AutoModel.from_pretrained(folder / "backbone", dtype=torch.float32)
-        self.model = PeftModel.from_pretrained(base, apps[0], adapter_name=apps[0].name)
+        self.model = PeftModel.from_pretrained(base, apps[0] / "adapter", adapter_name=apps[0].name)
         for path in apps[1:]:
-            self.model.load_adapter(path, adapter_name=path.name)
+            self.model.load_adapter(path / "adapter", adapter_name=path.name)
         self.model.eval()
         heads = [load_file(path / "head.safetensors") for path in apps]
         self.weight = torch.stack([head["weight"] for head in heads])
