@@ -16,6 +16,9 @@ from onetrunk.serving.logs import log
 
 HEADER_SECONDS = 10.0
 """How long the headers of a request may take to arrive."""
+KEEP_ALIVE_SECONDS = 75
+"""How long a connection may wait for its next request. A request that comes as the connection is
+being closed is lost, so this is longer than clients usually leave one unused."""
 CONNECTIONS = 1024
 """More are answered by 503."""
 
@@ -79,6 +82,7 @@ def server_of(app: FastAPI) -> uvicorn.Server:
             access_log=False,
             server_header=False,
             limit_concurrency=CONNECTIONS,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
         )
     )
 
