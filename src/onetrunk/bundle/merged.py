@@ -4,8 +4,8 @@ Its LoRA (or its primary LoRA) is merged into the weights, so ONNX Runtime runs 
 encoder. Several such models share nothing.
 """
 
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -81,18 +81,25 @@ def export_merged(
 
 def merged_model(backbone: Backbone, app: App, precision: Precision) -> bytes:
     """The model alone, for an app of a family with a decoder."""
+    weight, bias = (p.detach().cpu().numpy() for p in (app.head.weight, app.head.bias))
+    with merged_lora(backbone, app):
+        model = whole_graph(
+            backbone.encoder, backbone.pooling, weight, bias, app.family.per_word, app.head_layers
+        )
+    return model_bytes(model, precision)
+
+
+@contextmanager
+def merged_lora(backbone: Backbone, app: App) -> Iterator[None]:
+    """Inside the block, the encoder's weights hold the app's LoRA, or its primary LoRA."""
     encoder = backbone.encoder
     adapter = app.adapter or backbone.primary_loras.get(app.family_of_primary)
-    weight, bias = (p.detach().cpu().numpy() for p in (app.head.weight, app.head.bias))
     stack = LoraStack(encoder, {"app": adapter} if adapter else {})
     try:
         with torch.no_grad(), stack.merged("app") if adapter else nullcontext():
-            model = whole_graph(
-                encoder, backbone.pooling, weight, bias, app.family.per_word, app.head_layers
-            )
+            yield
     finally:
         encoder.freeze()  # merging, which is made for training, unfreezes it
-    return model_bytes(model, precision)
 
 
 class _Model:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,12 @@ from transformers import AutoConfig, AutoModelForTokenClassification
 
 from onetrunk.apps.app import App
 from onetrunk.apps.engine import Engine
+from onetrunk.bundle.merged import merged_lora
 from onetrunk.bundle.parity import difference
 from onetrunk.decoding import tag_names
 from onetrunk.errors import UserError
 from onetrunk.model.backbone import Backbone
 from onetrunk.model.loading import quiet
-from onetrunk.model.lora_stack import LoraStack
 from onetrunk.model.padding import pad
 from onetrunk.storage import atomic_folder
 
@@ -81,13 +80,8 @@ def _model(backbone: Backbone, app: App) -> Any:
     config.label2id = {tag: number for number, tag in enumerate(tags)}
     config.name_or_path = ""
     model = AutoModelForTokenClassification.from_config(config)
-    adapter = app.adapter or backbone.primary_loras.get(app.family_of_primary)
-    stack = LoraStack(encoder, {"app": adapter} if adapter else {})
-    try:
-        with torch.no_grad(), stack.merged("app") if adapter else nullcontext():
-            weights = {name: value.clone() for name, value in encoder.model.state_dict().items()}
-    finally:
-        encoder.freeze()
+    with merged_lora(backbone, app):
+        weights = {name: value.clone() for name, value in encoder.model.state_dict().items()}
     inner = getattr(model, model.base_model_prefix)
     places = inner.state_dict()
     if missing := places.keys() - weights.keys():
