@@ -312,8 +312,8 @@ def test_the_solver_is_that_of_python(name: str, classes: int, shape: tuple[int,
     const features = new Features(Float64Array.from(given.features), {units}, {width});
     const targets = {kind}.from(given.targets);
     const problem = new Problem(features, targets, {classes}, kind);
-    const heads = [1, 0.03].map((l2) => problem.solve(l2));
-    const anew = new Problem(features, targets, {classes}, kind, heads[0]).solve(0.03);
+    const heads = [1, 0.03].map((l2) => problem.solve(l2, 1e-14));
+    const anew = new Problem(features, targets, {classes}, kind, heads[0]).solve(0.03, 1e-14);
     const gap = (head) => {{
       const lists = [head, anew].map((one) => [...logitsOf(one, features, {classes})]);
       return lists[0].reduce((most, logit, i) => Math.max(most, Math.abs(logit - lists[1][i])), 0);
@@ -362,16 +362,16 @@ def test_examples_are_kept_only_if_asked_for(tiny_backbone: Backbone, tmp_path: 
     const wrong = { ...last, label: "other" };
     await runtime.teach("some", "tc", [wrong, ...others], { keepExamples: true });
     const report = await runtime.correct("some", last);
-    const kept = runtime.exportExamples("some");
+    const kept = runtime.examples("some");
     kept[0].text = "changed";
     const [all, some] = Object.values((await runtime.predict(last.text)).apps);
-    const again = runtime.exportExamples("some");
-    runtime.forget("some");
+    const again = runtime.examples("some");
+    runtime.forgetExamples("some");
     say([
       report.rows, again, all, some, runtime.names, runtime.describe("some"),
       await why(() => runtime.correct("some", last)),
-      await why(() => runtime.exportExamples("all")),
-      await why(() => runtime.forget("sme")),
+      await why(() => runtime.examples("all")),
+      await why(() => runtime.forgetExamples("sme")),
     ]);
     """
     count, kept, all_, some, names, described, *refused = node(script, made, tmp_path / "b")
@@ -388,6 +388,45 @@ def test_examples_are_kept_only_if_asked_for(tiny_backbone: Backbone, tmp_path: 
     assert refused[0] == refused[1].replace("all", "some", 1)
     assert refused[0].startswith("app some keeps no examples (keepExamples: true)")
     assert refused[2] == "unknown app sme; nearest: some, all"
+
+
+@pytest.mark.parametrize("family", ["tc", "ner"])
+def test_a_correction_reads_one_text(family: str, tiny_backbone: Backbone, tmp_path: Path) -> None:
+    """The states of kept examples serve again; the app and both scores are those of a runtime that
+    read all of them anew."""
+    export_bundle(tiny_backbone, {}, tmp_path / "b", "fp32")
+    made = examples(family, rows(family, 20))
+    script = """
+    let runs = 0;
+    const create = async (...how) => {
+      const session = await ort.InferenceSession.create(...how);
+      const run = session.run.bind(session);
+      session.run = (...inputs) => { runs++; return run(...inputs); };
+      return session;
+    };
+    const counting = { ...ort, InferenceSession: { create } };
+    const { family, made } = given;
+    const reports = [];
+    for (const keepExamples of [true, false]) {
+      const read = (path) => readFile(join(folder, path));
+      const runtime = await Runtime.open(read, { ort: counting, apps: [] });
+      await runtime.teach("app", family, made.slice(0, -1), { keepExamples });
+      runs = 0;
+      const report = keepExamples
+        ? await runtime.correct("app", made.at(-1))
+        : await runtime.teach("app", family, made);
+      await writeFile(join(out, `${keepExamples}`), await runtime.saveApp("app"));
+      reports.push({ ...report, runs, seconds: 0 });
+    }
+    say(reports);
+    """
+    given = {"family": family, "made": made}
+    corrected, anew = node(script, given, tmp_path / "b", tmp_path)
+    assert corrected.pop("runs") == 2  # the trunk and the top
+    assert anew.pop("runs") == 10
+    assert corrected == anew
+    first, second = (load_file(tmp_path / name) for name in ("true", "false"))
+    np.testing.assert_allclose(first["head.weight"], second["head.weight"], atol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["spam", "calendar", "nested"])

@@ -74,7 +74,7 @@ export class Lesson {
       download(`${name}.safetensors`, bytes, "application/octet-stream");
     };
     const examples = () => {
-      const kept = this.side.runtime.exportExamples(name);
+      const kept = this.side.runtime.examples(name);
       download(`${name}.jsonl`, exampleLines(kept), "application/jsonl");
     };
     return el("div", { class: "row" }, [

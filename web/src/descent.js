@@ -112,15 +112,11 @@ export class Descent {
   #gradient(byLogits, ridge, unit) {
     const { classes, stride, x, point } = this;
     const gradient = new Float64Array(point.length);
-    for (let i = 0; i < x.units; i++) {
-      const row = x.row(i);
-      for (let c = 0; c < classes; c++) {
-        const share = byLogits[i * classes + c];
-        if (share === 0) continue;
-        add(gradient.subarray(c * stride, (c + 1) * stride - 1), share, row);
-        gradient[(c + 1) * stride - 1] += share;
-      }
+    const sums = x.sums(byLogits, classes);
+    for (let c = 0; c < classes; c++) {
+      gradient.set(sums.subarray(c * x.width, (c + 1) * x.width), c * stride);
     }
+    byLogits.forEach((share, i) => (gradient[((i % classes) + 1) * stride - 1] += share));
     for (let i = 0; i < point.length; i++) {
       gradient[i] = (gradient[i] + point[i] * ridge[i]) * unit[i];
     }

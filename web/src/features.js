@@ -25,15 +25,65 @@ export class Features {
     return new Features(data, this.units, width);
   }
 
-  /** Products with the rows of `weights` (C x stride; those beyond `width` are added): U x C. */
+  /**
+   * Products with the rows of `weights` (C x stride; those beyond `width` are added): U x C. Four
+   * rows at a time: each number of a unit is read once for them.
+   */
   times(weights, classes, stride) {
-    const out = new Float64Array(this.units * classes);
-    for (let unit = 0; unit < this.units; unit++) {
-      const row = this.row(unit);
+    const { data, units, width } = this;
+    const out = new Float64Array(units * classes);
+    for (let unit = 0; unit < units; unit++) {
+      const row = unit * width;
+      for (let c = 0; c < classes; c += 4) {
+        const rest = classes - c;
+        const first = c * stride;
+        // Beyond the last row the first is read again, and its product dropped.
+        const second = rest > 1 ? first + stride : first;
+        const third = rest > 2 ? second + stride : first;
+        const fourth = rest > 3 ? third + stride : first;
+        let [s0, s1, s2, s3] = [0, 0, 0, 0];
+        for (let i = 0; i < width; i++) {
+          const number = data[row + i];
+          s0 += number * weights[first + i];
+          s1 += number * weights[second + i];
+          s2 += number * weights[third + i];
+          s3 += number * weights[fourth + i];
+        }
+        const at = unit * classes + c;
+        out[at] = s0;
+        if (rest > 1) out[at + 1] = s1;
+        if (rest > 2) out[at + 2] = s2;
+        if (rest > 3) out[at + 3] = s3;
+      }
+      if (stride > width) {
+        for (let c = 0; c < classes; c++) out[unit * classes + c] += weights[c * stride + width];
+      }
+    }
+    return out;
+  }
+
+  /** Sums of the units, each times its `shares` (U x C): C x D. Four units at a time: each sum is
+   * read and written once for them. */
+  sums(shares, classes) {
+    const { data, units, width } = this;
+    const out = new Float64Array(classes * width);
+    for (let unit = 0; unit < units; unit += 4) {
+      const rest = units - unit;
+      const first = unit * width;
+      const second = rest > 1 ? first + width : first;
+      const third = rest > 2 ? second + width : first;
+      const fourth = rest > 3 ? third + width : first;
       for (let c = 0; c < classes; c++) {
-        const at = c * stride;
-        const sum = dot(row, weights.subarray(at, at + this.width), this.width);
-        out[unit * classes + c] = stride > this.width ? sum + weights[at + this.width] : sum;
+        const at = unit * classes + c;
+        const s0 = shares[at];
+        const s1 = rest > 1 ? shares[at + classes] : 0;
+        const s2 = rest > 2 ? shares[at + 2 * classes] : 0;
+        const s3 = rest > 3 ? shares[at + 3 * classes] : 0;
+        const to = c * width;
+        for (let i = 0; i < width; i++) {
+          out[to + i] +=
+            s0 * data[first + i] + s1 * data[second + i] + (s2 * data[third + i] + s3 * data[fourth + i]);
+        }
       }
     }
     return out;
@@ -72,26 +122,14 @@ export function scaled(features) {
 }
 
 /** Mean products of units with units (U x U). */
-export function gram(x) {
-  const out = new Float64Array(x.units ** 2);
-  for (let i = 0; i < x.units; i++) {
-    for (let j = 0; j <= i; j++) {
-      out[i * x.units + j] = out[j * x.units + i] = dot(x.row(i), x.row(j)) / x.units;
-    }
-  }
-  return out;
+export function gram({ data, units, width }) {
+  const out = new Features(data, units, width).times(data, units, width);
+  return out.map((product) => product / units);
 }
 
 /** Mean products of features with features (D x D). */
 export function covariance(x) {
-  const out = new Float64Array(x.width ** 2);
-  for (let unit = 0; unit < x.units; unit++) {
-    const row = x.row(unit);
-    for (let i = 0; i < x.width; i++) {
-      add(out.subarray(i * x.width, (i + 1) * x.width), row[i] / x.units, row);
-    }
-  }
-  return out;
+  return x.sums(x.data, x.width).map((product) => product / x.units);
 }
 
 /** The product of two vectors; four sums at a time are faster than one. */

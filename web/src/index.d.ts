@@ -62,7 +62,7 @@ export interface Watch {
 export interface TeachOptions extends Watch {
   /** Labels beside those of the examples; of a rating the ends of the scale. */
   labels?: string[];
-  /** Keep the examples in memory, for `correct` and `exportExamples`. Default: no. */
+  /** Keep the examples in memory, for `correct` and `examples`. Default: no. */
   keepExamples?: boolean;
   /**
    * An app that the head starts from and is held to, in place of zero: a few examples change it, and
@@ -127,9 +127,10 @@ export class Runtime {
   correct(name: string, example: Example, options?: Watch): Promise<Report>;
   /** The bytes of `apps/NAME.safetensors`. */
   saveApp(name: string): Promise<Uint8Array>;
-  exportExamples(name: string): Example[];
+  /** The examples that an app keeps. */
+  examples(name: string): Example[];
   /** Forget the examples that an app keeps; the app stays. */
-  forget(name: string): void;
+  forgetExamples(name: string): void;
   add(name: string, bytes: ArrayBuffer | Uint8Array): void;
   remove(name: string): void;
   close(): Promise<void>;

@@ -8,7 +8,7 @@ import { symmetricEigen } from "./eigen.js";
 import { Features, add, covariance, dot, gram, scaled, standardised } from "./features.js";
 
 /** Tolerances of a solve. ROUGH is enough to compare penalties. */
-export const EXACT = 1e-14;
+export const EXACT = 1e-12;
 export const ROUGH = 1e-6;
 /** Principal axes of more numbers than this take longer than the steps that they save. */
 const MOST_AXES = 800;
@@ -29,6 +29,7 @@ export class Problem {
    */
   constructor(features, targets, classes, kind, start) {
     Object.assign(this, { targets, classes, kind, start });
+    this.points = []; // the optima without some units
     this.standard = start ? scaled(features) : standardised(features);
     this.x = this.standard.x;
     this.spread = new Float64Array(this.x.width).fill(1);
@@ -38,7 +39,10 @@ export class Problem {
 
   /** The weights (C x D), the bias (C). */
   solve(l2, tolerance = EXACT) {
-    this.descent ??= this.#descent(this.x, this.targets, this.offset);
+    if (!this.descent) {
+      this.descent = this.#descent(this.x, this.targets, this.offset);
+      for (const point of this.points) add(this.descent.point, 1 / this.points.length, point);
+    }
     const { point, stride } = this.descent;
     this.descent.to(l2, tolerance);
     const { mean, std } = this.standard;
@@ -48,9 +52,7 @@ export class Problem {
     for (let c = 0; c < this.classes; c++) {
       const along = point.subarray(c * stride, (c + 1) * stride);
       const row = weight.subarray(c * width, (c + 1) * width);
-      if (this.axes) {
-        for (let axis = 0; axis < this.x.width; axis++) add(row, along[axis], this.axes.row(axis));
-      } else row.set(along.subarray(0, width));
+      row.set(this.#acrossFeatures(along.subarray(0, this.x.width)));
       for (let i = 0; i < width; i++) row[i] /= std[i];
       bias[c] = along[this.x.width] - dot(row, mean);
     }
@@ -63,11 +65,14 @@ export class Problem {
 
   /**
    * Logits (n x C) of some units by a rough head that learns from the `rest`, whose targets are
-   * given. It shares the standardisation and the axes of all units, which know no target.
+   * given. It shares the standardisation and the axes of all units, which know no target. What it
+   * finds is a good place for {@link solve} to start from.
    */
   without(heldOut, rest, targets, l2) {
     const descent = this.#descent(this.x.only(rest), targets, this.offset?.only(rest));
-    const logits = this.x.only(heldOut).times(descent.to(l2, ROUGH), this.classes, descent.stride);
+    const point = descent.to(l2, ROUGH);
+    this.points.push(point);
+    const logits = this.x.only(heldOut).times(point, this.classes, descent.stride);
     if (this.offset) add(logits, 1, this.offset.only(heldOut).data);
     return logits;
   }
@@ -78,30 +83,39 @@ export class Problem {
     return new Descent({ ...given, isBiasHeld: start !== undefined });
   }
 
-  /** Describe the features by their principal axes. */
+  /**
+   * Describe the features by their principal axes. Where units are fewer than features, these are
+   * combinations of the units, and a unit's place along each follows from the eigenvectors alone.
+   */
   #turn() {
     const { x } = this;
-    const few = x.units < x.width;
-    const { values, vectors } = symmetricEigen(few ? gram(x) : covariance(x), few ? x.units : x.width);
+    const isFew = x.units < x.width;
+    const size = isFew ? x.units : x.width;
+    const { values, vectors } = symmetricEigen(isFew ? gram(x) : covariance(x), size);
     const most = values.reduce((a, b) => Math.max(a, b));
-    const spans = [...values.keys()].filter((i) => !few || values[i] > 1e-11 * most);
+    const spans = [...values.keys()].filter((i) => !isFew || values[i] > 1e-11 * most);
     this.spread = Float64Array.from(spans, (i) => Math.max(values[i], 0));
-    const turned = new Features(new Float64Array(x.units * spans.length), x.units, spans.length);
-    this.axes = new Features(new Float64Array(spans.length * x.width), spans.length, x.width);
-    spans.forEach((from, axis) => {
-      const direction = this.axes.row(axis);
-      const size = few ? x.units : x.width;
-      const vector = vectors.subarray(from * size, (from + 1) * size);
-      if (!few) direction.set(vector);
-      else {
-        const length = Math.sqrt(values[from] * x.units);
-        vector.forEach((share, unit) => add(direction, share / length, x.row(unit)));
-      }
+    this.axes = new Features(vectors, size, size).only(spans);
+    if (isFew) {
+      this.rows = x;
+      const lengths = this.spread.map((value) => Math.sqrt(value * x.units));
+      this.x = new Features(new Float64Array(x.units * spans.length), x.units, spans.length);
       for (let unit = 0; unit < x.units; unit++) {
-        turned.data[unit * spans.length + axis] = dot(x.row(unit), direction);
+        const row = this.x.row(unit);
+        lengths.forEach((length, axis) => (row[axis] = this.axes.data[axis * size + unit] * length));
       }
-    });
-    this.x = turned;
+      lengths.forEach((length, axis) => {
+        const direction = this.axes.row(axis);
+        for (let i = 0; i < size; i++) direction[i] /= length;
+      });
+    } else this.x = new Features(x.times(this.axes.data, size, size), x.units, size);
+  }
+
+  /** Weights along the axes as weights of the features. */
+  #acrossFeatures(along) {
+    if (!this.axes) return along;
+    const weights = this.axes.sums(along, 1);
+    return this.rows ? this.rows.sums(weights, 1) : weights;
   }
 }
 

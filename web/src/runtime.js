@@ -1,6 +1,7 @@
 import { Bundle } from "./bundle.js";
 import { DECODERS } from "./decoding.js";
 import { BundleError, nearest } from "./errors.js";
+import { answerOf } from "./head.js";
 import { Sessions } from "./sessions.js";
 import { stackOf } from "./stack.js";
 import { Teacher } from "./teach.js";
@@ -149,12 +150,12 @@ export class Runtime {
   }
 
   /** The examples that an app keeps. */
-  exportExamples(name) {
+  examples(name) {
     return this.#teacher.examplesOf(name);
   }
 
   /** Forget the examples that an app keeps; the app stays. */
-  forget(name) {
+  forgetExamples(name) {
     this.#app(name);
     this.#teacher.forget(name);
   }
@@ -196,10 +197,9 @@ export class Runtime {
       const text = texts[number];
       for (const app of apps) {
         const start = performance.now();
-        const { name, decoder, labels, noneBelow } = app;
+        const { name } = app;
         const vectors = parts.flatMap((window) => window.vectors.get(name));
-        const rows = vectors.map((vector) => logits(app, vector));
-        answers[number][name] = decoder.answer({ rows, labels, noneBelow, text, spans });
+        answers[number][name] = answerOf(app, { text, spans, vectors });
         times.apps[name] = (times.apps[name] ?? 0) + performance.now() - start;
       }
     });
@@ -278,14 +278,4 @@ function listed(value, what) {
 
 function unknown(name, names) {
   return new BundleError(`unknown app ${name}; ${nearest(name, names)}`);
-}
-
-function logits({ weight, bias, neighbours, decoder }, vector) {
-  const ofHead = Array.from(bias, (value, row) => {
-    let sum = value;
-    const at = row * vector.length;
-    for (let i = 0; i < vector.length; i++) sum += weight[at + i] * vector[i];
-    return sum;
-  });
-  return neighbours ? neighbours.blend(decoder, ofHead, vector) : ofHead;
 }

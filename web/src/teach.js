@@ -4,6 +4,7 @@ import { Features } from "./features.js";
 import { fitHead } from "./penalty.js";
 import { writeSafetensors } from "./safetensors.js";
 import { DECODERS } from "./decoding.js";
+import { States } from "./states.js";
 
 /** The rule by which units are made; files of apps say it. */
 const UNITS = "text and tokenizer";
@@ -35,15 +36,18 @@ export class Teacher {
     const { progress = () => {}, signal, keepExamples = false, from, stay = [] } = options;
     const lesson = this.#lesson(name, family, examples, options);
     if (from) lesson.rehearsed = await this.#rehearsed(lesson, stay);
-    const problem = await this.#problem(lesson, progress, signal);
+    const { slot, reads, maxLength } = lesson;
+    const states = new States({ slot, reads, maxLength }, this.#kept.get(name)?.states);
+    const problem = await this.#problem(lesson, states, progress, signal);
     const head = await solved(problem, progress, signal);
     const judged = judgedRows(lesson, problem, head.heldOut);
-    const { rows, labels, noneBelow, kind, maxLength } = lesson;
+    const { rows, labels, noneBelow, kind } = lesson;
     const wanted = judged.map(({ row }) => row);
     const score = (answers) => (judged.length ? kind.score(wanted, answers) : null);
     let before = null;
     if (judged.length && old?.family === (from?.family ?? family)) {
-      before = score(await this.answers(old, wanted.map(({ text }) => text)));
+      const texts = wanted.map(({ text }) => text);
+      before = score(states.answers(old, texts) ?? (await this.answers(old, texts)));
     }
     const report = {
       metric: kind.metric,
@@ -56,8 +60,11 @@ export class Teacher {
       before,
     };
     const again = { labels, noneBelow, maxLength, from, stay, keepExamples: true };
-    if (keepExamples) this.#kept.set(name, { family, examples: rows, options: again });
-    else this.#kept.delete(name);
+    if (!keepExamples) this.#kept.delete(name);
+    else {
+      const own = states.of(rows.map(({ text }) => text));
+      this.#kept.set(name, { family, examples: rows, options: again, states: own });
+    }
     return { bytes: this.#bytes(lesson, head), report };
   }
 
@@ -139,7 +146,7 @@ export class Teacher {
   }
 
   /** The states and targets of all units: what `fitHead` takes. */
-  async #problem(lesson, progress, signal) {
+  async #problem(lesson, states, progress, signal) {
     const { kind, labels, decoder, slot, reads, maxLength, choices, from, rehearsed } = lesson;
     const rows = [...lesson.rows, ...(rehearsed ?? [])];
     const reader = { name: "lesson", decoder, slot, reads };
@@ -151,9 +158,14 @@ export class Teacher {
       signal?.throwIfAborted();
       progress("texts", first, rows.length);
       const some = rows.slice(first, first + AT_ONCE);
-      const read = await this.read(some.map(({ text }) => text), reader, maxLength);
+      const missing = some.map(({ text }) => text).filter((text) => !states.has(text));
+      const read = await this.read(missing, reader, maxLength);
       read.forEach(({ spans, parts }, i) => {
-        const ofText = parts.flatMap((window) => window.vectors.get(reader.name));
+        states.set(missing[i], { spans, parts: parts.map(({ vectors }) => vectors.get(reader.name)) });
+      });
+      some.forEach(({ text }, i) => {
+        const { spans, parts } = states.get(text);
+        const ofText = parts.flat();
         const wanted = kind.targets(some[i], spans, labels);
         vectors.push(...ofText);
         for (const _ of ofText) groups.push(first + i);
