@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint format build clean
+.PHONY: help setup demo test test-slow lint format docs build clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -37,10 +37,14 @@ format: setup ## rewrite the code the way ruff wants it
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: setup ## the site in site/, which works without a network
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	$(BIN)/mkdocs build
+
 build: setup ## a wheel and a source distribution in dist/
 	rm -rf dist
 	! command -v npm > /dev/null || npm install --prefix web --no-audit --no-fund # for pages
 	$(BIN)/python -m build --no-isolation
 
 clean: ## remove .venv, caches, dist and runs
-	rm -rf $(VENV) dist runs .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) dist runs site .mypy_cache .ruff_cache .pytest_cache

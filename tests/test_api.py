@@ -1,4 +1,4 @@
-"""The public names: README's first lines run, and a name costs what it needs and no more."""
+"""The public names: the reference's lines run, and a name costs what it needs and no more."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def desk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_encoder_folder: Callable[..., Path],
     corpora: Path,
 ) -> Path:  # fmt: skip
-    """A folder with what README's example reads: a recipe and labelled files."""
+    """A folder with what the example reads: a recipe and labelled files."""
     families = {
         "ner": {"batch_size": 4, "sources": [{"path": str(corpora / "pre_ner/a")}]},
         "tc": {"batch_size": 4, "sources": [{"path": str(corpora / "pre_pairs/c")}]},
@@ -58,11 +58,13 @@ def desk(
     return tmp_path
 
 
-def test_the_first_screen_of_the_readme_runs(desk: Path, capsys: Any) -> None:
-    (code, *_) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+def test_the_lines_of_the_reference_run(desk: Path, capsys: Any) -> None:
+    (code, *_) = re.findall(
+        r"```python\n(.*?)```", (ROOT / "docs/reference.md").read_text(), re.DOTALL
+    )
     assert "import onetrunk" in code
     names: dict[str, Any] = {}
-    exec(compile(code, "README.md", "exec"), names)
+    exec(compile(code, "reference.md", "exec"), names)
     assert isinstance(names["backbone"], onetrunk.Backbone)
     assert isinstance(names["app"], onetrunk.App)
     assert (desk / "apps/news/app.json").exists()

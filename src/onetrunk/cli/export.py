@@ -15,10 +15,13 @@ if TYPE_CHECKING:
 
 
 def export(
-    backbone: Annotated[
-        str, typer.Argument(metavar="BACKBONE", help="Backbone folder or encoder.")
+    folders: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[BACKBONE] APP...",
+            help="App folders; before them their backbone, if it is not where they name it.",
+        ),
     ],
-    apps: Annotated[list[Path], typer.Argument(metavar="APP...", help="App folders.")],
     out: Annotated[Path, typer.Option(help="The bundle's folder.")],
     int8: Annotated[bool, typer.Option("--int8", help="Weights in 8 bits, LoRA in 16.")] = False,
     int4: Annotated[
@@ -78,15 +81,16 @@ def export(
     word is spelt in smaller pieces. [bold]--check[/] says what that costs, and what fewer bits
     cost.
 
-    Example: [cyan]onetrunk export runs/tpl apps/news apps/intents --out phone --int8
+    Example: [cyan]onetrunk export apps/news apps/intents --out phone --int8
     --check news=test.conll[/]
     """
+    from onetrunk.apps.record import RECORD as RECORD_OF_APP
     from onetrunk.apps.record import check_apps, family_of, read_record
     from onetrunk.bundle.layout import MANIFEST
     from onetrunk.bundle.page import BUNDLE, RECORD, add_page, find_ort
     from onetrunk.cli.console import console, serve_hint, watched, wrote
     from onetrunk.cli.early import look, need_torch
-    from onetrunk.hub import fetched, name_of
+    from onetrunk.hub import fetched, fetched_if, name_of
     from onetrunk.storage import atomic_folder, refuse_existing
 
     if int8 and int4:
@@ -97,6 +101,10 @@ def export(
     forms = [form for form, is_chosen in chosen.items() if is_chosen]
     if len(forms) > 1:
         raise UserError(f"{' and '.join(forms)} write different things: give one of them")
+    backbone = (
+        None if (fetched_if(RECORD_OF_APP, folders[0]) / RECORD_OF_APP).exists() else folders[0]
+    )
+    apps = [fetched(folder) for folder in (folders if backbone is None else folders[1:])]
     if (merged or transformers) and (len(apps) > 1 or check or vocabulary):
         raise UserError(f"{forms[0]} is for one app, without --check and --vocabulary")
     if transformers and (int8 or int4):
@@ -108,7 +116,6 @@ def export(
     need_torch()
     record = "" if merged else RECORD if page else "config.json" if transformers else MANIFEST
     refuse_existing(out, overwrite, record)
-    apps = [fetched(folder) for folder in apps]
     check_apps(apps, backbone, device)
     names = [name_of(folder) for folder in apps]
     checks = {}
