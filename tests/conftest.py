@@ -7,6 +7,7 @@ import os
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 import importlib
+import json
 import multiprocessing
 import random
 import socket
@@ -220,6 +221,20 @@ def tiny_backbone(tiny_encoder: Encoder) -> Backbone:
         for seed, family in enumerate(("ner", "tc"), start=7)
     }
     return Backbone(tiny_encoder, 2, primary)
+
+
+@pytest.fixture(scope="session")
+def change_record() -> Callable[..., None]:
+    """``change_record(folder, **values)`` changes values of an app's ``app.json``, whose seal it
+    breaks: as if the app were of a time before seals."""
+
+    def change(folder: Path, **values: Any) -> None:
+        path = folder / "app.json"
+        record = json.loads(path.read_text())
+        kept = {key: value for key, value in record.items() if key not in ("seal", "files")}
+        path.write_text(json.dumps(kept | values))
+
+    return change
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,10 @@ from onetrunk.kinds import KINDS, wrong_kind
 
 _HERE, _RENAME_EXCHANGE = -100, 2
 """AT_FDCWD and RENAME_EXCHANGE of Linux: renameat2(2)."""
+
+
+MOST_JSON = 256 * 2**20
+"""Bytes: no record of ours comes near."""
 
 
 @contextmanager
@@ -126,16 +131,27 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path, what: str) -> dict[str, Any]:
     """Read a JSON object; ``what`` says in the error what the file should have been.
 
-    Raises :class:`UserError` if it is missing, is not JSON or is not an object.
+    Raises :class:`UserError` if it is missing, is no regular file or a very large one, is not JSON
+    or is not an object.
     """
     try:
+        about = path.stat()
+        # A pipe would be waited for, a device read without end.
+        if not stat.S_ISREG(about.st_mode):
+            raise UserError(f"{path} is not a regular file")
+        if about.st_size > MOST_JSON:
+            raise UserError(f"{path} has {about.st_size:,} bytes: it is not {what}'s")
         value = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         if path.name in KINDS:
             raise wrong_kind(path.parent, path.name) from None
         raise UserError(f"{path.parent} is not {what}: it has no {path.name}") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise UserError(f"{path} is damaged: not JSON ({error})") from None
+    except (RecursionError, ValueError) as error:  # nested too deep; a number of too many digits
+        raise UserError(f"{path} is damaged: {error}") from None
     if not isinstance(value, dict):
         raise UserError(f"{path} is damaged: a JSON object was expected")
     return value

@@ -138,7 +138,7 @@ def test_raising_none_below_never_adds_an_answer(
 
 @pytest.mark.parametrize("none_below", [None, 0.0, 0.6, 1])
 def test_a_folder_and_a_bundle_keep_it(
-    app: App, tiny_backbone: Backbone, tmp_path: Path, none_below: float | None
+    app: App, tiny_backbone: Backbone, tmp_path: Path, none_below: float | None, change_record: Any
 ) -> None:
     app.none_below = 0.3
     app.save(tmp_path / "first/app")
@@ -155,9 +155,8 @@ def test_a_folder_and_a_bundle_keep_it(
     assert [one["apps"]["app"]["labels"] for one in found] == [
         one["labels"] for one in app.predict(texts)
     ]
-    path = tmp_path / "app/app.json"
     for wrong in (1.5, -0.1, "0.5", True):
-        path.write_text(json.dumps(json.loads(path.read_text()) | {"none_below": wrong}))
+        change_record(tmp_path / "app", none_below=wrong)
         with pytest.raises(UserError, match="not a number from 0 to 1"):
             load_app(tmp_path / "app", tiny_backbone)
 

@@ -181,18 +181,23 @@ def break_types(folder: Path) -> None:
     save_file(tensors | {"keys": tensors["keys"].float()}, folder / NEIGHBOURS)
 
 
+def unsealed(folder: Path) -> dict[str, Any]:
+    record = read_json(folder / "app.json", "an app")
+    return {key: value for key, value in record.items() if key not in ("seal", "files")}
+
+
 def break_bytes(folder: Path) -> None:
+    write_json(folder / "app.json", unsealed(folder))
     (folder / NEIGHBOURS).write_bytes(b"broken")
 
 
 def break_share(folder: Path) -> None:
-    record = read_json(folder / "app.json", "an app")
+    record = unsealed(folder)
     write_json(folder / "app.json", record | {"neighbours": record["neighbours"] | {"share": 2}})
 
 
 def break_count(folder: Path) -> None:
-    record = read_json(folder / "app.json", "an app")
-    write_json(folder / "app.json", record | {"neighbours": {"share": 0.5}})
+    write_json(folder / "app.json", unsealed(folder) | {"neighbours": {"share": 0.5}})
 
 
 def lose(folder: Path) -> None:

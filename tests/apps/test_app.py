@@ -53,22 +53,21 @@ def test_round_trip(corpora: Path, tiny_backbone: Backbone, tmp_path: Path, adap
 
 @pytest.mark.parametrize("head_layers", [0, 5, "2", None])
 def test_a_damaged_number_of_states(
-    corpora: Path, tiny_backbone: Backbone, tmp_path: Path, head_layers: Any
+    corpora: Path, tiny_backbone: Backbone, tmp_path: Path, head_layers: Any, change_record: Any
 ) -> None:
     make(tiny_backbone, corpora, tmp_path / "app", "linear")
-    path = tmp_path / "app/app.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"reads": head_layers}))
-    with pytest.raises(UserError, match="not 1 to 4"):
+    change_record(tmp_path / "app", reads=head_layers)
+    with pytest.raises(UserError, match=r"not 1 to 4|not a number of layers"):
         load_app(tmp_path / "app", tiny_backbone)
 
 
-def test_an_older_multi_label_app(corpora: Path, tiny_backbone: Backbone, tmp_path: Path) -> None:
+def test_an_older_multi_label_app(
+    corpora: Path, tiny_backbone: Backbone, tmp_path: Path, change_record: Any
+) -> None:
     """It said so beside its family, and must not be taken for an app of one label."""
     make(tiny_backbone, corpora, tmp_path / "app", "linear", "tc")
-    path = tmp_path / "app/app.json"
-    record = json.loads(path.read_text())
     for several, name in ((True, "multi-label"), (False, "tc")):
-        path.write_text(json.dumps(record | {"multi_label": several}))
+        change_record(tmp_path / "app", multi_label=several)
         assert load_app(tmp_path / "app", tiny_backbone).family.name == name
 
 

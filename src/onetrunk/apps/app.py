@@ -14,7 +14,14 @@ from onetrunk.apps.engine import Engine
 from onetrunk.apps.evaluation import Evaluation, evaluation_of
 from onetrunk.apps.neighbours import Neighbours, load_neighbours, save_neighbours
 from onetrunk.apps.reading import Source, read_labelled, source_name
-from onetrunk.apps.record import ADAPTER, adapter_folder, family_of, other_backbone, read_record
+from onetrunk.apps.record import (
+    ADAPTER,
+    LOOSE,
+    adapter_folder,
+    family_of,
+    other_backbone,
+    read_record,
+)
 from onetrunk.apps.record import RECORD as RECORD
 from onetrunk.cards import encoder_of, save_app_card
 from onetrunk.data.notes import Notes
@@ -29,6 +36,7 @@ from onetrunk.model.backbone import Backbone
 from onetrunk.model.heads import load_head, save_head
 from onetrunk.model.lora import NONE, LoraAdapter
 from onetrunk.model.peft_format import load_peft, save_peft
+from onetrunk.sealing import check_files, sealed
 from onetrunk.storage import atomic_folder, write_json
 
 AdapterKind = Literal["lora", "linear"]
@@ -206,6 +214,7 @@ def save_app(app: App, backbone: Backbone, folder: Path, name: str | None = None
         **record,
         "none_below": app.none_below,  # and not that of the record, which may be older
     }
+    record = sealed(record, folder, LOOSE)
     write_json(folder / RECORD, record)
     encoder = encoder_of(backbone.record, backbone.encoder.source)
     save_app_card(folder, name or folder.name, record, encoder)
@@ -234,6 +243,7 @@ def load_app(folder: Path, backbone: Backbone) -> App:
         backbone=backbone,
     )
     app.check(backbone, str(folder))
+    check_files(record, folder)
     if kind.decoder is not None and kind.per_word:
         warn_of_old_units(record, str(folder))
     most = backbone.encoder.depth + 1

@@ -1,11 +1,13 @@
 """What ``app.json`` says of an app and its backbone, checked without PyTorch and before weights."""
 
-from collections.abc import Sequence
+import reprlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from onetrunk.errors import UserError
 from onetrunk.hub import name_of
+from onetrunk.sealing import are_files, check_record
 from onetrunk.storage import read_json
 
 RECORD = "app.json"
@@ -14,13 +16,52 @@ ADAPTER = "adapter"
 app for a model, and answer with a head that nobody trained."""
 
 
+LOOSE = ("backbone",)
+"""Keys of ``app.json`` that may change when a folder is moved."""
+
+
+def _are_labels(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(one, str) for one in value)
+
+
+def _is_count(value: Any, least: int = 1) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+_VALUES: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "family": ("a name", lambda value: isinstance(value, str)),
+    "labels": ("a list of texts", _are_labels),
+    "adapter": ("lora or linear", lambda value: value in ("lora", "linear")),
+    "primary": ("a name", lambda value: isinstance(value, str)),
+    "max_length": ("a number of tokens", _is_count),
+    "fingerprint": ("a hash", lambda value: isinstance(value, str)),
+}
+"""What every app's record holds, and how it is told."""
+_OTHERS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "reads": ("a number of layers", _is_count),
+    "units": ("a name", lambda value: isinstance(value, str)),
+    "neighbours": ("numbers by name", lambda value: value is None or isinstance(value, dict)),
+    "backbone": ("a name", lambda value: value is None or isinstance(value, str)),
+    "files": ("files by name, each with bytes and sha256", are_files),
+}
+"""What it may hold beside: apps of 0.1.0 do not."""
+
+
 def read_record(folder: Path) -> dict[str, Any]:
-    """An app folder's ``app.json``, checked for the keys every app has."""
-    record = read_json(folder / RECORD, "an app folder")
-    for key in ("family", "labels", "adapter", "primary", "max_length", "fingerprint"):
-        if key not in record:
-            raise UserError(f"{folder / RECORD} is damaged: it has no {key!r}")
+    """An app folder's ``app.json``, checked: every app's keys, their types, and its seal."""
+    path = folder / RECORD
+    record = read_json(path, "an app folder")
+    for key, (what, fits) in (_VALUES | _OTHERS).items():
+        if key not in record and key in _VALUES:
+            raise UserError(f"{path} is damaged: it has no {key!r}")
+        if key in record and not fits(record[key]):
+            raise UserError(f"{path} is damaged: {key!r} is {_short(record[key])}, not {what}")
+    check_record(record, path, LOOSE)
     return record
+
+
+def _short(value: Any) -> str:
+    return reprlib.repr(value)
 
 
 def adapter_folder(folder: Path) -> Path:

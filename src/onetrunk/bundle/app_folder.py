@@ -19,6 +19,7 @@ from onetrunk.model.architecture import ARCHITECTURES
 from onetrunk.model.heads import read_head
 from onetrunk.model.lora import scaling_of
 from onetrunk.model.peft_files import Host, read_peft
+from onetrunk.sealing import check_files
 
 _PROBE = "Ann met Bob in New York."
 
@@ -36,6 +37,7 @@ def read_app(name: str, folder: Path, bundle: Bundle, shapes: Shapes) -> Bundled
     record, where = read_record(folder), str(folder)
     bundle.check_fingerprint(record["fingerprint"], where)
     check_none_below(record.get("none_below"), f"{where}: ")
+    check_files(record, folder)
     family, labels = family_named(family_of(record)), list(record["labels"])
     decoder = decoder_of(name, family)
     if family.per_word:

@@ -1,0 +1,83 @@
+"""Folders that say what is in them: the size and hash of every file, and of the record itself.
+
+A file that changed after it was written, by a fault of the disk or by hand, would change answers
+without a word. So it is refused. Folders that were written before there were seals have none.
+"""
+
+import hashlib
+import json
+import os
+import stat
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from onetrunk.errors import UserError
+from onetrunk.storage import sha256_of_files
+
+FILES, SEAL = "files", "seal"
+"""Keys of a sealed record."""
+
+
+def sealed(record: Mapping[str, Any], folder: Path, loose: Collection[str] = ()) -> dict[str, Any]:
+    """A record with the files that ``folder`` holds by now, and a hash of it all.
+
+    The keys in ``loose`` may change later. Model cards are not listed: people write in them.
+    """
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    files = {
+        path.relative_to(folder).as_posix(): {
+            "sha256": sha256_of_files(path),
+            "bytes": path.stat().st_size,
+        }
+        for path in paths
+        if path.name != "README.md"
+    }
+    record = {**record, FILES: files}
+    return {**record, SEAL: _hash_of(record, loose)}
+
+
+def are_files(value: Any) -> bool:
+    """Whether a value can be what :func:`sealed` lists."""
+    return isinstance(value, dict) and all(
+        isinstance(said, dict) and {"bytes", "sha256"} <= said.keys() for said in value.values()
+    )
+
+
+def check_record(record: Mapping[str, Any], path: Path, loose: Collection[str] = ()) -> None:
+    """Raise :class:`UserError` if a record with a seal, read from ``path``, is not the one that was
+    written."""
+    if SEAL in record and record[SEAL] != _hash_of(record, loose):
+        raise UserError(f"{path} is not the file that was written: it was changed, or is damaged")
+
+
+def check_files(record: Mapping[str, Any], folder: Path) -> None:
+    """Raise :class:`UserError` if a file that a record lists is not as it was written, or is no
+    regular file inside ``folder``. Of one that is missing, its reader tells what it is needed
+    for."""
+    for name, said in record.get(FILES, {}).items():
+        path = folder / name
+        if not os.path.lexists(path):
+            continue
+        check_regular(path, folder)
+        if path.stat().st_size != said["bytes"] or sha256_of_files(path) != said["sha256"]:
+            raise UserError(f"{path} is not the file that was written: its hash differs")
+
+
+def check_regular(path: Path, folder: Path) -> None:
+    """Raise :class:`UserError` unless ``path`` is a regular file inside ``folder``: a pipe would be
+    waited for, a device read without end."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError as error:
+        raise UserError(f"{folder} is not complete: {path.name}: {error.strerror}") from None
+    if not stat.S_ISREG(mode):
+        raise UserError(f"{path} is not a regular file")
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise UserError(f"{path} is a link out of its folder; refused")
+
+
+def _hash_of(record: Mapping[str, Any], loose: Collection[str]) -> str:
+    kept = {key: value for key, value in record.items() if key != SEAL and key not in loose}
+    read_back = json.loads(json.dumps(kept))  # JSON turns keys that are numbers into texts
+    return hashlib.sha256(json.dumps(read_back, sort_keys=True).encode()).hexdigest()
