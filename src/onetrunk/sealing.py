@@ -40,7 +40,11 @@ def sealed(record: Mapping[str, Any], folder: Path, loose: Collection[str] = ())
 def are_files(value: Any) -> bool:
     """Whether a value can be what :func:`sealed` lists."""
     return isinstance(value, dict) and all(
-        isinstance(said, dict) and {"bytes", "sha256"} <= said.keys() for said in value.values()
+        isinstance(said, dict)
+        and {"bytes", "sha256"} <= said.keys()
+        and not Path(name).is_absolute()
+        and ".." not in Path(name).parts
+        for name, said in value.items()
     )
 
 
@@ -52,29 +56,26 @@ def check_record(record: Mapping[str, Any], path: Path, loose: Collection[str] =
 
 
 def check_files(record: Mapping[str, Any], folder: Path) -> None:
-    """Raise :class:`UserError` if a file that a record lists is not as it was written, or is no
-    regular file inside ``folder``. Of one that is missing, its reader tells what it is needed
-    for."""
+    """Raise :class:`UserError` if a file that a record lists is not as it was written. Of one that
+    is missing, its reader tells what it is needed for."""
     for name, said in record.get(FILES, {}).items():
         path = folder / name
         if not os.path.lexists(path):
             continue
-        check_regular(path, folder)
+        check_regular(path)
         if path.stat().st_size != said["bytes"] or sha256_of_files(path) != said["sha256"]:
             raise UserError(f"{path} is not the file that was written: its hash differs")
 
 
-def check_regular(path: Path, folder: Path) -> None:
-    """Raise :class:`UserError` unless ``path`` is a regular file inside ``folder``: a pipe would be
+def check_regular(path: Path) -> None:
+    """Raise :class:`UserError` unless ``path`` is a regular file, or a link to one: a pipe would be
     waited for, a device read without end."""
     try:
-        mode = os.stat(path).st_mode
+        mode = path.stat().st_mode
     except OSError as error:
-        raise UserError(f"{folder} is not complete: {path.name}: {error.strerror}") from None
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
     if not stat.S_ISREG(mode):
         raise UserError(f"{path} is not a regular file")
-    if not path.resolve().is_relative_to(folder.resolve()):
-        raise UserError(f"{path} is a link out of its folder; refused")
 
 
 def _hash_of(record: Mapping[str, Any], loose: Collection[str]) -> str:

@@ -30,6 +30,8 @@ def folder(tiny_backbone: Backbone, tmp_path: Path) -> Path:
 
 
 def edit_record(folder: Path, **changes: Any) -> None:
+    """Change values of a record, as if it were of a time before seals."""
+    changes = {"seal": ..., "files": ..., **changes}
     record = json.loads((folder / RECORD).read_text())
     record = {key: value for key, value in {**record, **changes}.items() if value is not ...}
     (folder / RECORD).write_text(json.dumps(record))
@@ -139,7 +141,27 @@ def test_tampered_weights_are_refused(folder: Path, key: str) -> None:
     tensors = load_file(file)
     tensors[key][3, 3] += 1e-3
     save_file(tensors, file, metadata={"format": "pt"})
+    with pytest.raises(UserError, match=r"model.safetensors is not the file that was written"):
+        Backbone.load(folder)
+    edit_record(folder)
     with pytest.raises(UserError, match=r"weights are not those .*\(fingerprint "):
+        Backbone.load(folder)
+
+
+@pytest.mark.parametrize(
+    "file", ["tokenizer.json", "config.json", "primary/ner/adapter_config.json"]
+)
+def test_a_changed_file_is_refused(folder: Path, file: str) -> None:
+    path = folder / file
+    path.write_text(path.read_text() + " ")
+    with pytest.raises(UserError, match=f"{file} is not the file that was written"):
+        Backbone.load(folder)
+
+
+def test_a_changed_record_is_refused(folder: Path) -> None:
+    path = folder / RECORD
+    path.write_text(path.read_text().replace('"k": 2', '"k": 1'))
+    with pytest.raises(UserError, match=f"{RECORD} is not the file that was written: it was chan"):
         Backbone.load(folder)
 
 

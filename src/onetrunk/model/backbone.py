@@ -17,6 +17,7 @@ from onetrunk.model.lora import LoraAdapter
 from onetrunk.model.peft_format import load_peft, save_peft
 from onetrunk.model.place import RECORD as RECORD
 from onetrunk.model.place import check_device
+from onetrunk.sealing import FILES, are_files, check_files, check_record, sealed
 from onetrunk.storage import atomic_folder, read_json, write_json
 
 DEFAULT_K = 3
@@ -70,6 +71,7 @@ class Backbone:
             return cls(encoder, k=min(DEFAULT_K, encoder.depth)).to(device)
         record = read_json(folder / RECORD, "a backbone folder")
         _check_record(record, folder / RECORD)
+        check_files(record, folder)
         encoder = load_encoder(str(folder.resolve()))
         encoder.source = str(name)
         if not 1 <= record["k"] <= encoder.depth:
@@ -120,6 +122,7 @@ class Backbone:
             "fingerprint": self.fingerprint,
             **self.record,
         }
+        record = sealed(record, folder)
         write_json(folder / RECORD, record)
         save_backbone_card(folder, record, self.encoder.source)
 
@@ -128,6 +131,9 @@ def _check_record(record: dict[str, Any], file: Path) -> None:
     for key, kind in (("k", int), ("pooling", str), ("primary", list), ("fingerprint", str)):
         if not isinstance(record.get(key), kind):
             raise UserError(f"{file} is damaged: it has no valid {key!r}")
+    if not are_files(record.get(FILES, {})):
+        raise UserError(f"{file} is damaged: it has no valid {FILES!r}")
+    check_record(record, file)
     if record["pooling"] not in get_args(Pooling):
         hint = nearest(str(record["pooling"]), get_args(Pooling))
         raise UserError(f"{file}: pooling {record['pooling']!r} is unknown; {hint}")
