@@ -7,11 +7,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from huggingface_hub import ModelCard
 
 import onetrunk
 from onetrunk import cli
+from onetrunk.apps.embedding import embed
 from onetrunk.errors import UserError
 from onetrunk.hub import fetched, is_hub_name, push_to_hub
 from onetrunk.model.backbone import Backbone
@@ -103,6 +105,17 @@ def test_without_a_network_the_cache_is_read(hub: Any, monkeypatch: pytest.Monke
     assert sorted(Backbone.load("ann/backbone").primary_loras) == ["ner", "tc"]
     with pytest.raises(UserError, match="ann/other: the hub could not be reached"):
         fetched("ann/other")
+
+
+def test_sentence_transformers_opens_a_pushed_backbone(
+    hub: Any, tiny_backbone: Backbone, tmp_path: Path
+) -> None:
+    sentence_transformers = pytest.importorskip("sentence_transformers")
+    tiny_backbone.save(tmp_path / "b")
+    push_to_hub(tmp_path / "b", "ann/b")
+    want = embed(tiny_backbone, tiny_backbone.encoder, "fp32", TEXTS)
+    model = sentence_transformers.SentenceTransformer("ann/b", device="cpu", trust_remote_code=True)
+    np.testing.assert_allclose(model.encode(TEXTS), want, atol=1e-5)
 
 
 def test_a_card_is_what_the_hub_reads(hub: Any, tmp_path: Path, tiny_backbone: Backbone) -> None:

@@ -18,8 +18,10 @@ def export(
     backbone: Annotated[
         str, typer.Argument(metavar="BACKBONE", help="Backbone folder or encoder.")
     ],
-    apps: Annotated[list[Path], typer.Argument(metavar="APP...", help="App folders.")],
-    out: Annotated[Path, typer.Option(help="The bundle's folder.")],
+    out: Annotated[Path, typer.Option(help="The folder to write.")],
+    apps: Annotated[
+        list[Path] | None, typer.Argument(metavar="APP...", help="App folders.")
+    ] = None,
     int8: Annotated[bool, typer.Option("--int8", help="Weights in 8 bits, LoRA in 16.")] = False,
     int4: Annotated[
         bool, typer.Option("--int4", help="Weights in 4 bits, LoRA in 16. Use --check, too.")
@@ -62,6 +64,13 @@ def export(
         bool,
         typer.Option("--transformers", help="One app as a model folder of transformers, instead."),
     ] = False,
+    sentence_transformers: Annotated[
+        bool,
+        typer.Option(
+            "--sentence-transformers",
+            help="The backbone alone as a model folder of sentence-transformers, instead.",
+        ),
+    ] = False,
     device: Device = "cpu",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
 ) -> None:
@@ -93,19 +102,35 @@ def export(
         raise UserError("weights are of 8 bits or of 4: give --int8 or --int4")
     if pieces and not vocabulary:
         raise UserError("--pieces counts those of --vocabulary: give the texts")
-    chosen = {"--merged": merged, "--page": page, "--transformers": transformers}
+    chosen = {
+        "--merged": merged, "--page": page, "--transformers": transformers,
+        "--sentence-transformers": sentence_transformers,
+    }  # fmt: skip
     forms = [form for form, is_chosen in chosen.items() if is_chosen]
     if len(forms) > 1:
         raise UserError(f"{' and '.join(forms)} write different things: give one of them")
+    if sentence_transformers and (apps or check or vocabulary):
+        raise UserError(f"{forms[0]} is for a backbone: leave apps, --check and --vocabulary out")
+    if not apps and not sentence_transformers:
+        raise UserError(f"name the apps to export on {backbone}: onetrunk export BACKBONE APP...")
+    apps = apps or []
     if (merged or transformers) and (len(apps) > 1 or check or vocabulary):
         raise UserError(f"{forms[0]} is for one app, without --check and --vocabulary")
-    if transformers and (int8 or int4):
-        raise UserError("--transformers writes 32 bits: leave --int8 and --int4 out")
+    if (transformers or sentence_transformers) and (int8 or int4):
+        raise UserError(f"{forms[0]} writes 32 bits: leave --int8 and --int4 out")
     if page:
         find_ort(ort)
     elif ort:
         raise UserError("--ort is for a page: give --page, too")
     need_torch()
+    if sentence_transformers:
+        from onetrunk.bundle.sentence_folder import export_sentence_transformers
+        from onetrunk.model.backbone import Backbone
+
+        refuse_existing(out, overwrite, "modules.json")
+        export_sentence_transformers(Backbone.load(backbone, device), out, overwrite)
+        wrote(out)
+        return
     record = "" if merged else RECORD if page else "config.json" if transformers else MANIFEST
     refuse_existing(out, overwrite, record)
     apps = [fetched(folder) for folder in apps]

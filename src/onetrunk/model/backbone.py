@@ -17,6 +17,7 @@ from onetrunk.model.lora import LoraAdapter
 from onetrunk.model.peft_format import load_peft, save_peft
 from onetrunk.model.place import RECORD as RECORD
 from onetrunk.model.place import check_device
+from onetrunk.model.sentence_files import write_backbone_files
 from onetrunk.storage import atomic_folder, read_json, write_json
 
 DEFAULT_K = 3
@@ -102,8 +103,8 @@ class Backbone:
         self.encoder.source = str(folder)
 
     def write(self, folder: Path) -> None:
-        """Fill a folder: a Hugging Face model, ``primary/FAMILY`` as PEFT, ``onetrunk.json`` and a
-        model card."""
+        """Fill a folder: a Hugging Face model, ``primary/FAMILY`` as PEFT, ``onetrunk.json``, what
+        sentence-transformers reads, and a model card."""
         tokenizer = self.encoder.tokenizer
         with quiet():
             self.encoder.model.save_pretrained(folder)
@@ -121,6 +122,7 @@ class Backbone:
             **self.record,
         }
         write_json(folder / RECORD, record)
+        write_backbone_files(folder, record)
         save_backbone_card(folder, record, self.encoder.source)
 
 
