@@ -83,6 +83,9 @@ def export(
     [bold]--page[/] writes a folder for any static host: a page that runs the bundle in the browser,
     corrects its answers and teaches it new apps, offline after one visit.
 
+    [bold]--transformers[/] and [bold]--sentence-transformers[/] write folders for programs that
+    know these libraries alone: an NER app, or the backbone as a model of embeddings.
+
     [bold]--vocabulary[/] makes the backbone smaller: the given texts are read as before, any other
     word is spelt in smaller pieces. [bold]--check[/] says what that costs, and what fewer bits
     cost.
