@@ -50,4 +50,5 @@ def _check(backbone: Backbone, folder: Path) -> None:
     expected, found = (embed(one, one.encoder, "fp32", texts) for one in (backbone, written))
     gap = float(np.abs(found - expected).max() / expected.std())
     if not gap <= LARGEST_DIFFERENCE:
-        raise UserError(f"{folder.name}: the folder's vectors would differ by {gap:.2g}")
+        source = backbone.encoder.source
+        raise UserError(f"{source}: the vectors of the folder would differ by {gap:.2g}")
