@@ -129,8 +129,9 @@ def export(
     if sentence_transformers:
         from onetrunk.bundle.sentence_folder import export_sentence_transformers
         from onetrunk.model.backbone import Backbone
+        from onetrunk.model.sentence_files import READING
 
-        refuse_existing(out, overwrite, "modules.json")
+        refuse_existing(out, overwrite, READING)
         export_sentence_transformers(Backbone.load(backbone, device), out, overwrite)
         wrote(out)
         return

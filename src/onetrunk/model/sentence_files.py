@@ -16,7 +16,7 @@ from onetrunk.model.heads import Pooling
 from onetrunk.storage import write_json
 
 MODULES, SETTINGS = "modules.json", "config_sentence_transformers.json"
-POOLING = "1_Pooling"
+READING, POOLING = "sentence_bert_config.json", "1_Pooling"
 BACKBONE_MODULE = "onetrunk.sentence_module.BackboneModule"
 
 
@@ -39,7 +39,7 @@ def write_plain_files(
     write_json(folder / MODULES, modules)
     write_json(folder / SETTINGS, _settings(record))
     reading = {"max_seq_length": max_length, "do_lower_case": False}
-    write_json(folder / "sentence_bert_config.json", reading)
+    write_json(folder / READING, reading)
     (folder / POOLING).mkdir()
     modes = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
     chosen = {key: mode == pooling for key, mode in modes.items()}
