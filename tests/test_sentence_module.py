@@ -163,6 +163,7 @@ def test_by_the_command_line(
     assert "wrote" in run(tmp_path / "b", form, "--out", out)
     assert "already exists" in run(tmp_path / "b", form, "--out", out)
     assert "wrote" in run(tmp_path / "b", form, "--out", out, "--overwrite")
-    assert "is a backbone, which" in run(tmp_path / "b", form, "--out", tmp_path / "b", "--overwrite")
+    refused = run(tmp_path / "b", form, "--out", tmp_path / "b", "--overwrite")
+    assert "is a backbone, which is not replaced" in refused
     want = onetrunk.Backbone.load(tmp_path / "b")
     np.testing.assert_allclose(opened(out).encode(TEXTS), vectors(want, TEXTS), atol=1e-5)

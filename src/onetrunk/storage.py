@@ -58,9 +58,7 @@ def refuse_existing(path: Path, overwrite: bool = False, record: str = "") -> No
         raise UserError(f"{path} is the folder that you are in: choose another name")
     kind = kind_of(path)
     if record and kind and kind not in ("an encoder", KINDS.get(record)):
-        raise UserError(
-            f"{path} is {kind}, which is not replaced: choose another name"
-        )
+        raise UserError(f"{path} is {kind}, which is not replaced: choose another name")
     if record and path.is_dir() and any(path.iterdir()) and not (path / record).exists():
         raise UserError(
             f"{path} has no {record}, so onetrunk did not write it and does not replace it: "
