@@ -140,6 +140,7 @@ def test_a_short_answer_is_no_file(memory: Any, monkeypatch: pytest.MonkeyPatch)
         ("memory://data/pre_nre/a", r"memory://data/pre_nre/a holds no file of rows"),
         ("s33://data/a", r"unknown protocol 's33'; did you mean 's3"),
         ("memory://data/tc/app/train.txt", "holds no file of rows"),
+        ("ftp://ann:secret@host/a", "^an address of the recipe holds a password, which"),
     ],
 )
 def test_what_is_refused(memory: Any, address: str, message: str) -> None:
@@ -154,6 +155,19 @@ def test_a_protocol_whose_package_is_missing(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(fsspec.core, "url_to_fs", missing)
     with pytest.raises(UserError, match=r"^s3://b/a cannot be read: Install s3fs"):
         local_copy("s3://b/a")
+
+
+def test_no_file_leaves_the_cache(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    find = type(memory).find
+
+    def with_another(self: Any, path: str, **rest: Any) -> dict[str, Any]:
+        found = find(self, path, **rest)
+        return {**found, f"{path}/../../../out.csv": next(iter(found.values()))}
+
+    monkeypatch.setattr(type(memory), "find", with_another)
+    folder = local_copy("memory://data/tc/app")
+    assert len([*folder.iterdir()]) == 3
+    assert not [*folder.parents[2].rglob("out.csv")]
 
 
 def test_faulty_rows_are_named_by_their_address(

@@ -6,6 +6,7 @@ a fetch that was killed goes on with the first file that is not there.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ from onetrunk.storage import key_of, read_json, write_json
 RECORD = "fetched.json"
 """By file, what the store said of the content that was fetched."""
 BLOCK_BYTES = 8 * 2**20
+_CREDENTIALS = re.compile("[^/]*://[^/]*:[^/]*@")
 LEVELS = 2
 """A split is a file of the folder, or a folder in it."""
 
@@ -39,6 +41,11 @@ def local_copy(address: str, progress: Progress = silent) -> Path:
     Raises :class:`UserError` for a protocol that is unknown or needs another package, if there is
     nothing at the address, and for what its store refuses.
     """
+    if _CREDENTIALS.match(address):
+        raise UserError(
+            "an address of the recipe holds a password, which the backbone's record would keep: "
+            "give it to the store by its own settings"
+        )
     with _faults(address):
         import fsspec
 
@@ -54,7 +61,8 @@ def local_copy(address: str, progress: Progress = silent) -> Path:
     here: dict[Path, tuple[str, str]] = {}
     for path, about in found.items():
         place = copy / (parts[-1] if is_file else path[len(root) :].lstrip("/"))
-        if suffix_of(place) in SUFFIXES and not place.name.startswith("."):
+        is_inside = ".." not in place.parts
+        if is_inside and suffix_of(place) in SUFFIXES and not place.name.startswith("."):
             here[place] = (path, _version(about))
     if not here:
         raise UserError(f"{address} holds no file of rows; they end in {', '.join(SUFFIXES)}")
