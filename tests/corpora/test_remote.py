@@ -164,8 +164,9 @@ def test_no_file_leaves_the_cache(memory: Any, monkeypatch: pytest.MonkeyPatch) 
         found = find(self, path, **rest)
         return {**found, f"{path}/../../../out.csv": next(iter(found.values()))}
 
-    monkeypatch.setattr(type(memory), "find", with_another)
-    folder = local_copy("memory://data/tc/app")
+    with monkeypatch.context() as patch:
+        patch.setattr(type(memory), "find", with_another)
+        folder = local_copy("memory://data/tc/app")
     assert len([*folder.iterdir()]) == 3
     assert not [*folder.parents[2].rglob("out.csv")]
 
