@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import shutil
 from pathlib import Path
@@ -22,6 +23,7 @@ TEXTS = ["", "ann met mum in new york", "call dora", None, "play music, paris! æ
 @pytest.fixture
 def rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> datasets.Dataset:
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    monkeypatch.setattr(os, "environ", os.environ)  # which `map` with num_proc replaces by a copy
     kinds = datasets.ClassLabel(names=["old", "new"])
     features = datasets.Features({"text": datasets.Value("string"), "kind": kinds})
     values = {"text": TEXTS, "kind": [place % 2 for place in range(len(TEXTS))]}
