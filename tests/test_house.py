@@ -23,6 +23,20 @@ def test_contributing_names_each_folder_and_module_once() -> None:
     assert sorted(named) == sorted(there)
 
 
+def test_what_works_with_other_tools_has_a_test() -> None:
+    """Each line of the table in docs/ecosystem.md names a test, or a folder of them, that is there;
+    and so are the examples that it names."""
+    text = (ROOT / "docs/ecosystem.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| .* \|$", text, re.MULTILINE)[1:]
+    assert len(rows) > 10
+    for row in rows:
+        (test,) = re.findall(r"\]\(\.\./(tests/[\w/.-]+)\) \|$", row)
+        named = [ROOT / place for place in re.findall(r"\]\(\.\./([\w/.-]+)\)", row)]
+        assert all(place.exists() for place in named), row
+        found = ROOT / test
+        assert found.name.startswith("test_") or list(found.glob("test_*.py")), row
+
+
 def test_no_function_has_more_than_twelve_parameters() -> None:
     long = []
     for path in PACKAGE.rglob("*.py"):

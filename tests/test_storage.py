@@ -222,3 +222,12 @@ def test_json_inside_a_file_says_what_the_folder_should_have_been(tmp_path: Path
 def test_sha256(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"abc" * 1000)
     assert sha256_of_files(tmp_path / "x") == hashlib.sha256(b"abc" * 1000).hexdigest()
+
+
+@pytest.mark.parametrize("record", ["config.json", "app.json", "evaluation.json"])
+def test_a_backbone_is_replaced_by_a_backbone_alone(tmp_path: Path, record: str) -> None:
+    for name in ("onetrunk.json", "config.json", "evaluation.json"):
+        (tmp_path / name).write_text("{}")
+    refuse_existing(tmp_path, overwrite=True, record="onetrunk.json")
+    with pytest.raises(UserError, match="is a backbone, which is not replaced"):
+        refuse_existing(tmp_path, overwrite=True, record=record)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from onetrunk.apps.app import App
     from onetrunk.apps.engine import Engine
     from onetrunk.apps.evaluation import Evaluation
+    from onetrunk.bulk.mapping import Answers
     from onetrunk.bundle.export import export
     from onetrunk.bundle.runtime import Runtime
     from onetrunk.errors import UserError
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _MODULES = {
+    "Answers": "onetrunk.bulk.mapping",
     "App": "onetrunk.apps.app",
     "Backbone": "onetrunk.model.backbone",
     "Client": "onetrunk.serving.client",
@@ -52,8 +54,8 @@ _MODULES = {
 }
 
 __all__ = [
-    "App", "Backbone", "Client", "Engine", "Evaluation", "Model", "Runtime", "TextEstimator",
-    "UserError", "__version__", "adapt", "export", "load", "prefinetune",
+    "Answers", "App", "Backbone", "Client", "Engine", "Evaluation", "Model", "Runtime",
+    "TextEstimator", "UserError", "__version__", "adapt", "export", "load", "prefinetune",
     "push_to_hub",
 ]  # fmt: skip
 

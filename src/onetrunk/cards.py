@@ -74,6 +74,12 @@ def save_backbone_card(folder: Path, record: Mapping[str, Any], source: str) -> 
             "import onetrunk", 'app = onetrunk.adapt("BACKBONE", "tc", "train.csv")',
             'app.predict("a text")',
         ),
+        "Where onetrunk is installed, sentence-transformers embeds texts with it. Its code applies "
+        "the LoRA and reads long texts whole:\n\n" + _python(
+            "from sentence_transformers import SentenceTransformer",
+            'model = SentenceTransformer("BACKBONE", trust_remote_code=True)',
+            'model.encode(["a text"])',
+        ),
     ]  # fmt: skip
     if sources:
         header = ("family", "source", "rows", "texts drawn", "left out: evaluation sets hold them")
@@ -83,9 +89,29 @@ def save_backbone_card(folder: Path, record: Mapping[str, Any], source: str) -> 
         "subjects and their biases. It gives no answers by itself: adapt an app, and score that on "
         "rows of your own. The licences of the encoder and of the sources apply."
     )
-    _write(
-        folder, "Backbone for onetrunk", _metadata(base, "finetune", "feature-extraction"), parts
-    )
+    metadata = _metadata(base, "finetune", "feature-extraction")
+    metadata["tags"] += ["sentence-transformers", "custom_code"]  # so the hub shows how to load it
+    _write(folder, "Backbone for onetrunk", metadata, parts)
+
+
+def save_sentence_card(
+    folder: Path, name: str, record: Mapping[str, Any], source: str, max_length: int
+) -> None:
+    """Write the card of a backbone that was exported for sentence-transformers.
+
+    ``source``: as in :func:`encoder_of`; longer texts are cut at ``max_length`` tokens.
+    """
+    metadata = _metadata(base_model(encoder_of(record, source)), "finetune", "sentence-similarity")
+    metadata |= {"library_name": "sentence-transformers", "tags": ["sentence-transformers"]}
+    parts = [
+        "Embeddings of texts: a backbone of onetrunk with its task-primary LoRA for text "
+        f"classification in the weights. Of a text the first {max_length:,} tokens are read.",
+        "## How to use it\n\n" + _python(
+            "from sentence_transformers import SentenceTransformer",
+            f"model = SentenceTransformer({json.dumps(name)})", 'model.encode(["a text"])',
+        ),
+    ]  # fmt: skip
+    _write(folder, name, metadata, parts)
 
 
 def save_app_card(folder: Path, name: str, record: Mapping[str, Any], encoder: str) -> None:

@@ -16,7 +16,8 @@ class _Settings(BaseModel):
 
 
 class Dataset(_Settings):
-    """One data set: a file, a folder that holds a training split, or ``hub:NAME[:CONFIG]``."""
+    """One data set: a file, a folder that holds a training split, ``hub:NAME[:CONFIG]``, or the
+    address of a file or a folder (``s3://…``), which fsspec opens."""
 
     path: str
     split: str = "train"
@@ -189,8 +190,9 @@ def read_yaml(path: Path, kind: str) -> dict[str, Any]:
 
 
 def absolute(folder: Path, path: str) -> str:
-    """The absolute path of a ``path`` that is relative to ``folder``; a hub name as it is."""
-    if path.startswith("hub:"):
+    """The absolute path of a ``path`` that is relative to ``folder``; a hub name or an address as
+    it is."""
+    if path.startswith("hub:") or "://" in path:
         return path
     return str((folder / Path(path).expanduser()).resolve())
 

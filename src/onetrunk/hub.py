@@ -160,6 +160,11 @@ def _faults(repo: str, revision: str | None) -> Iterator[None]:
         raise UserError(
             f"{repo}: the hub refused this (status {status}){': ' * bool(told)}{told}"
         ) from None
+    except errors.HTTPError as error:  # type: ignore[attr-defined]  # of its HTTP client
+        raise UserError(
+            f"{repo}: the connection to the hub broke off ({_line(error)}): start it again, and it "
+            "goes on"
+        ) from None
     except RuntimeError as error:  # one of the files of an upload
         raise UserError(
             f"{repo}: the upload broke off ({_line(error)} {_line(error.__cause__)}): start it "

@@ -17,12 +17,14 @@ from onetrunk.storage import sha256_of_files
 
 FILES, SEAL = "files", "seal"
 """Keys of a sealed record."""
+UNSEALED = ("README.md", "modules.json", "config_sentence_transformers.json")
+"""People write in model cards; sentence-transformers writes the others anew when it saves."""
 
 
 def sealed(record: Mapping[str, Any], folder: Path, loose: Collection[str] = ()) -> dict[str, Any]:
     """A record with the files that ``folder`` holds by now, and a hash of it all.
 
-    The keys in ``loose`` may change later. Model cards are not listed: people write in them.
+    The keys in ``loose`` may change later, and so may files called :data:`UNSEALED`.
     """
     paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     files = {
@@ -31,7 +33,7 @@ def sealed(record: Mapping[str, Any], folder: Path, loose: Collection[str] = ())
             "bytes": path.stat().st_size,
         }
         for path in paths
-        if path.name != "README.md"
+        if path.name not in UNSEALED
     }
     record = {**record, FILES: files}
     return {**record, SEAL: _hash_of(record, loose)}

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from onetrunk.errors import UserError
-from onetrunk.kinds import KINDS, wrong_kind
+from onetrunk.kinds import KINDS, kind_of, wrong_kind
 
 _HERE, _RENAME_EXCHANGE = -100, 2
 """AT_FDCWD and RENAME_EXCHANGE of Linux: renameat2(2)."""
@@ -49,7 +49,8 @@ def refuse_existing(path: Path, overwrite: bool = False, record: str = "") -> No
     """Raise :class:`UserError` now rather than after the work, if ``path`` is taken.
 
     A folder that holds anything is replaced only if ``overwrite`` is true and the file ``record``,
-    if one is named, is in it: what onetrunk did not write is never deleted.
+    if one is named, is in it: what onetrunk did not write is never deleted. Nor is an app, a bundle
+    or a backbone for anything else, although a backbone has the files of other models.
     """
     for folder in path.absolute().parents:
         if folder.is_file():
@@ -60,6 +61,9 @@ def refuse_existing(path: Path, overwrite: bool = False, record: str = "") -> No
         raise already_exists(path)
     if path.is_dir() and path.resolve() == Path.cwd():
         raise UserError(f"{path} is the folder that you are in: choose another name")
+    kind = kind_of(path)
+    if record and kind and kind not in ("an encoder", KINDS.get(record)):
+        raise UserError(f"{path} is {kind}, which is not replaced: choose another name")
     if record and path.is_dir() and any(path.iterdir()) and not (path / record).exists():
         raise UserError(
             f"{path} has no {record}, so onetrunk did not write it and does not replace it: "

@@ -107,7 +107,7 @@ def test_what_is_not_a_page_is_not_replaced(bundle: Path, ort: Path, tmp_path: P
     with pytest.raises(UserError, match="already exists"):
         write_page(bundle, tmp_path / "page", ort)
     write_page(bundle, tmp_path / "page", ort, overwrite=True)
-    with pytest.raises(UserError, match="did not write it"):
+    with pytest.raises(UserError, match="is a bundle, which is not replaced"):
         write_page(bundle, bundle, ort, overwrite=True)
     (bundle / "trunk.onnx").write_bytes(b"x")
     with pytest.raises(UserError, match=r"trunk.onnx is not the file that was exported"):

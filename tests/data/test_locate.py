@@ -39,6 +39,8 @@ def test_a_file(tmp_path: Path) -> None:
     assert locate(tmp_path / "sst" / "README.md").files == (tmp_path / "sst" / "README.md",)
     fails(tmp_path / "sst" / "mor.parquet", "no such file: F; did you mean 'more.parquet'?")
     fails(tmp_path / "zzz" / "a", "no such file: F")
+    with pytest.raises(UserError, match="is an address, which only recipes of stage 1 read"):
+        locate("s3://bucket/a.csv")
     fails(tmp_path / "sst" / "README.md" / "a", "no such file: F")
 
 

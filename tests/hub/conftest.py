@@ -45,6 +45,10 @@ class Hub:
     """Hashes of the large files that were sent."""
     fail_after: int | None = None
     """So many large files are taken; the next one breaks off."""
+    cut: Callable[[str, int], int | None] = lambda path, start: None
+    """By path and first byte that are asked for: after how many bytes a download breaks off."""
+    downloads: list[tuple[str, int, int]] = field(default_factory=list)
+    """What was sent of files: path, first byte, number of bytes."""
     validated: list[str] = field(default_factory=list)
     """Cards that were sent to be checked."""
     stop: Callable[[], None] = lambda: None
@@ -160,8 +164,16 @@ class _Handler(BaseHTTPRequestHandler):
         if content is None:
             self._json({"error": "no such file"}, 404, {"X-Error-Code": "EntryNotFound"})
         else:
+            start = int(self.headers.get("Range", "bytes=0-")[len("bytes=") : -1])
             headers = {"X-Repo-Commit": commit, "ETag": f'"{_etag(content)}"'}
-            self._send(content, 200, headers)
+            headers["Accept-Ranges"] = "bytes"
+            if start:
+                headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
+            end = None
+            if self.command == "GET":
+                end = self.state.cut(path, start)
+                self.state.downloads.append((path, start, len(content[start:][:end])))
+            self._send(content[start:], 206 if start else 200, headers, end)
 
     def _commit(self, repo: Repo, name: str, branch: str, body: bytes) -> None:
         files = dict(repo.commits[repo.branches[branch]])
@@ -218,13 +230,15 @@ class _Handler(BaseHTTPRequestHandler):
             {"Content-Type": "application/json", **(headers or {})},
         )
 
-    def _send(self, content: bytes, status: int, headers: dict[str, str]) -> None:
+    def _send(
+        self, content: bytes, status: int, headers: dict[str, str], end: int | None = None
+    ) -> None:
         self.send_response(status)
         for name, value in {**headers, "Content-Length": str(len(content))}.items():
             self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(content)
+            self.wfile.write(content[:end])
 
 
 def _etag(content: bytes) -> str:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from huggingface_hub import ModelCard
+from huggingface_hub import ModelCard, constants
 
 import onetrunk
 from onetrunk import cli
+from onetrunk.apps.embedding import embed
 from onetrunk.errors import UserError
 from onetrunk.hub import fetched, is_hub_name, push_to_hub
 from onetrunk.model.backbone import Backbone
@@ -82,6 +85,38 @@ def test_an_upload_that_broke_off_goes_on(hub: Any) -> None:
     assert onetrunk.load("ann/phone").names
 
 
+def test_a_download_that_broke_off_goes_on(hub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No byte of a file comes twice, but those of the last, incomplete block."""
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 1000)
+    push_to_hub(FOLDER / "bundle", "ann/phone")
+    hub.cut = lambda path, start: 7000 if start < 14_000 else None
+    assert onetrunk.load("ann/phone").predict(TEXTS)
+    of_file: dict[str, list[tuple[int, int]]] = {}
+    for path, start, sent in hub.downloads:
+        of_file.setdefault(path, []).append((start, sent))
+    assert max(map(len, of_file.values())) == 3
+    for path, parts in of_file.items():
+        ends = [0, *(start + sent for start, sent in parts)]
+        assert ends == [*(start for start, _ in parts), (FOLDER / "bundle" / path).stat().st_size]
+
+
+def test_a_download_that_was_stopped_goes_on_with_the_next_file(
+    hub: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    push_to_hub(FOLDER / "bundle", "ann/phone")
+    hub.cut = lambda path, start: 0 if path == "top.onnx" else None
+    with pytest.raises(UserError, match=r"^ann/phone: the connection to the hub broke off \("):
+        onetrunk.load("ann/phone")
+    whole = {path for path, _, sent in hub.downloads if sent}
+    hub.downloads.clear()
+    hub.cut = lambda path, start: None
+    assert onetrunk.load("ann/phone").predict(TEXTS)
+    assert whole
+    assert not whole & {path for path, _, _ in hub.downloads}
+
+
 def test_private_repositories(hub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     push_to_hub(FOLDER / "bundle", "ann/secret", private=True)
     assert hub.repos["ann/secret"].private
@@ -103,17 +138,39 @@ def test_without_a_network_the_cache_is_read(hub: Any, monkeypatch: pytest.Monke
     assert sorted(Backbone.load("ann/backbone").primary_loras) == ["ner", "tc"]
     with pytest.raises(UserError, match="ann/other: the hub could not be reached"):
         fetched("ann/other")
+    with pytest.raises(UserError, match=r"ann/backbone: the connection to the hub broke off"):
+        push_to_hub(FOLDER / "backbone", "ann/backbone")
 
 
-def test_a_card_is_what_the_hub_reads(hub: Any, tmp_path: Path, tiny_backbone: Backbone) -> None:
+def test_sentence_transformers_opens_a_pushed_backbone(
+    hub: Any, tiny_backbone: Backbone, tmp_path: Path
+) -> None:
+    sentence_transformers = pytest.importorskip("sentence_transformers")
     tiny_backbone.save(tmp_path / "b")
     push_to_hub(tmp_path / "b", "ann/b")
-    card = ModelCard.load("ann/b")
-    assert card.data.library_name == "onetrunk"
-    card.validate()
-    assert hub.validated  # by the hub's client as it pushed, too
-    for content in hub.validated:
-        assert ModelCard(content).data.to_dict() == card.data.to_dict()
+    want = embed(tiny_backbone, tiny_backbone.encoder, "fp32", TEXTS)
+    model = sentence_transformers.SentenceTransformer("ann/b", device="cpu", trust_remote_code=True)
+    np.testing.assert_allclose(model.encode(TEXTS), want, atol=1e-5)
+
+
+def test_cards_are_what_the_hub_reads(hub: Any, tmp_path: Path, tiny_backbone: Backbone) -> None:
+    """Of everything that is pushed, and checked by the hub's client as it pushes."""
+    rows = [(f"{word} number {i}", word) for i in range(8) for word in ("call", "play")]
+    app = onetrunk.adapt(tiny_backbone, "tc", rows, test=rows, adapter="linear", l2=0.1)
+    tiny_backbone.save(tmp_path / "backbone")
+    app.save(tmp_path / "app")
+    onetrunk.export({"intent": app}, tmp_path / "bundle", backbone=tiny_backbone)
+    for kind, pipeline in (
+        ("backbone", "feature-extraction"), ("app", "text-classification"), ("bundle", None),
+    ):  # fmt: skip
+        name = f"ann/{kind}"
+        push_to_hub(tmp_path / kind, name, backbone="ann/backbone" if kind == "app" else None)
+        card = ModelCard.load(name)
+        card.validate()
+        assert card.data.library_name == "onetrunk"
+        assert card.data.pipeline_tag == pipeline
+        assert ("sentence-transformers" in card.data.tags) == (kind == "backbone")
+        assert ModelCard(hub.validated[-1]).data.to_dict() == card.data.to_dict()
 
 
 def test_what_is_refused(hub: Any, tmp_path: Path) -> None:

@@ -60,6 +60,16 @@ def test_the_folder_holds_the_run(recipe: Recipe, tmp_path: Path) -> None:
     assert sum(line["tokens"] for line in lines) == loaded.record["useful_tokens"]
 
 
+def test_prefixes_of_pairs_are_prompts_of_sentence_transformers(
+    recipe: Recipe, tmp_path: Path
+) -> None:
+    recipe.families["tc"] |= {"query_prefix": "query: ", "passage_prefix": "passage: "}
+    prefinetune(recipe, tmp_path / "b")
+    settings = json.loads((tmp_path / "b/config_sentence_transformers.json").read_text())
+    assert settings["prompts"] == {"query": "query: ", "document": "passage: "}
+    assert settings["default_prompt_name"] is None
+
+
 def test_a_recipe_is_a_path_a_mapping_or_a_model(
     recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,12 +4,13 @@ Its LoRA (or its primary LoRA) is merged into the weights, so ONNX Runtime runs 
 encoder. Several such models share nothing.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from onetrunk import __version__
 from onetrunk.apps.app import App
@@ -18,12 +19,13 @@ from onetrunk.bundle import layout
 from onetrunk.bundle.contents import Precision, bundled_app, model_bytes, tokenizer_bytes
 from onetrunk.bundle.exported import Exported
 from onetrunk.bundle.graph import whole_graph
-from onetrunk.bundle.parity import difference
+from onetrunk.bundle.parity import OneModel, difference
 from onetrunk.bundle.sessions import session
 from onetrunk.errors import UserError
 from onetrunk.model.backbone import Backbone
+from onetrunk.model.encoder import Encoder
+from onetrunk.model.lora import LoraAdapter
 from onetrunk.model.lora_stack import LoraStack
-from onetrunk.model.padding import pad
 from onetrunk.storage import atomic_folder, refuse_existing, write_json
 
 MODEL, RECORD = "model.onnx", "app.json"
@@ -53,8 +55,13 @@ def export_merged(
         )
     content = merged_model(backbone, app, precision)
     pad_id = int(backbone.encoder.tokenizer.pad_token_id)
-    model = _Model(content, pad_id, bundled.per_word)
-    engine = Engine(backbone, {name: app})
+    runs = session(content, 0, MODEL)
+
+    def run(ids: Tensor, mask: Tensor) -> np.ndarray:
+        feeds = {"input_ids": ids.numpy(), "attention_mask": mask.numpy()}
+        return np.asarray(runs.run(["logits"], feeds)[0])
+
+    model, engine = OneModel(run, pad_id, bundled.per_word), Engine(backbone, {name: app})
     exported = Exported(out, {MODEL: len(content)}, difference(engine, model))
     exported.check_parity(precision)
     with atomic_folder(out, overwrite) as folder:
@@ -82,44 +89,24 @@ def export_merged(
 def merged_model(backbone: Backbone, app: App, precision: Precision) -> bytes:
     """The model alone, for an app of a family with a decoder."""
     weight, bias = (p.detach().cpu().numpy() for p in (app.head.weight, app.head.bias))
-    with merged_lora(backbone, app):
+    with merged_lora(backbone.encoder, adapter_of(backbone, app)):
         model = whole_graph(
             backbone.encoder, backbone.pooling, weight, bias, app.family.per_word, app.head_layers
         )
     return model_bytes(model, precision)
 
 
+def adapter_of(backbone: Backbone, app: App) -> LoraAdapter | None:
+    """The LoRA that an app runs under: its own, or its primary LoRA."""
+    return app.adapter or backbone.primary_loras.get(app.family_of_primary)
+
+
 @contextmanager
-def merged_lora(backbone: Backbone, app: App) -> Iterator[None]:
-    """Inside the block, the encoder's weights hold the app's LoRA, or its primary LoRA."""
-    encoder = backbone.encoder
-    adapter = app.adapter or backbone.primary_loras.get(app.family_of_primary)
+def merged_lora(encoder: Encoder, adapter: LoraAdapter | None) -> Iterator[None]:
+    """Inside the block, the encoder's weights hold the LoRA, if there is one."""
     stack = LoraStack(encoder, {"app": adapter} if adapter else {})
     try:
         with torch.no_grad(), stack.merged("app") if adapter else nullcontext():
             yield
     finally:
         encoder.freeze()  # merging, which is made for training, unfreezes it
-
-
-class _Model:
-    """The model, with the method ``logits`` of a runtime."""
-
-    def __init__(self, content: bytes, pad_id: int, per_token: bool) -> None:
-        self._session = session(content, 0, MODEL)
-        self._pad_id, self._per_token = pad_id, per_token
-
-    def logits(
-        self,
-        names: Sequence[str],
-        ids: Sequence[Sequence[int]],
-        units: Sequence[Sequence[int]],
-    ) -> dict[str, list[np.ndarray]]:
-        """Of its one app, ``(u, C)`` of each window."""
-        padded, mask = (array.numpy() for array in pad(ids, self._pad_id))
-        feeds = {"input_ids": padded, "attention_mask": mask}
-        (logits,) = self._session.run(["logits"], feeds)
-        if not self._per_token:
-            return {names[0]: [*logits[:, None]]}
-        tokens = [[token for token in row if token >= 0] for row in units]
-        return {names[0]: [part[places] for part, places in zip(logits, tokens, strict=True)]}

@@ -1,14 +1,17 @@
 """How far a bundle's logits are from PyTorch's, on texts made to be difficult."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from onetrunk.apps.engine import Engine
 from onetrunk.apps.windows import Examples
+from onetrunk.model.padding import pad
 
 _PIECES = [
     "lunch", "with", "Ann", "on", "Friday", "at", "12:30", "PARIS", "can't", "e-mail", "3.14",
@@ -45,6 +48,32 @@ class GivesLogits(Protocol):
         units: Sequence[Sequence[int]],
     ) -> dict[str, list[np.ndarray]]:
         """By app, ``(u, C)`` of each window."""
+
+
+@dataclass
+class OneModel:
+    """A model of one app alone, with the method :meth:`Runtime.logits`.
+
+    ``run`` takes ids and mask ``(B, T)`` and gives logits: ``(B, T, C)`` of tokens, or ``(B, C)``
+    of texts.
+    """
+
+    run: Callable[[Tensor, Tensor], np.ndarray]
+    pad_id: int
+    per_token: bool
+
+    def logits(
+        self,
+        names: Sequence[str],
+        ids: Sequence[Sequence[int]],
+        units: Sequence[Sequence[int]],
+    ) -> dict[str, list[np.ndarray]]:
+        """Of its app, ``(u, C)`` of each window."""
+        logits = self.run(*pad(ids, self.pad_id))
+        if not self.per_token:
+            return {names[0]: [*logits[:, None]]}
+        tokens = [[token for token in row if token >= 0] for row in units]
+        return {names[0]: [part[places] for part, places in zip(logits, tokens, strict=True)]}
 
 
 def difference(engine: Engine, runtime: GivesLogits, texts: Sequence[str] | None = None) -> float:

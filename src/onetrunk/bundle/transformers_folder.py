@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from transformers import AutoConfig, AutoModelForTokenClassification
 
 from onetrunk.apps.app import App
 from onetrunk.apps.engine import Engine
-from onetrunk.bundle.merged import merged_lora
-from onetrunk.bundle.parity import difference
+from onetrunk.bundle.merged import adapter_of, merged_lora
+from onetrunk.bundle.parity import OneModel, difference
 from onetrunk.decoding import tag_names
 from onetrunk.errors import UserError
 from onetrunk.model.backbone import Backbone
 from onetrunk.model.loading import quiet
-from onetrunk.model.padding import pad
 from onetrunk.storage import atomic_folder
 
 LARGEST_DIFFERENCE = 1e-4
@@ -40,7 +39,13 @@ def export_transformers(
         raise UserError(f"app {name} has no equal in transformers: {reason}")
     with atomic_folder(Path(out), overwrite, "config.json") as folder:
         model = _model(backbone, app)
-        read = _Model(model, int(backbone.encoder.tokenizer.pad_token_id))
+
+        @torch.no_grad()
+        def run(ids: Tensor, mask: Tensor) -> np.ndarray:
+            return np.asarray(model(input_ids=ids, attention_mask=mask).logits.numpy())
+
+        pad_id = int(backbone.encoder.tokenizer.pad_token_id)
+        read = OneModel(run, pad_id, per_token=True)
         found = difference(Engine(backbone, {name: app}), read)
         if not found <= LARGEST_DIFFERENCE:
             raise UserError(f"app {name}: the folder's logits would differ by {found:.2g}")
@@ -80,7 +85,7 @@ def _model(backbone: Backbone, app: App) -> Any:
     config.label2id = {tag: number for number, tag in enumerate(tags)}
     config.name_or_path = ""
     model = AutoModelForTokenClassification.from_config(config)
-    with merged_lora(backbone, app):
+    with merged_lora(encoder, adapter_of(backbone, app)):
         weights = {name: value.clone() for name, value in encoder.model.state_dict().items()}
     inner = getattr(model, model.base_model_prefix)
     places = inner.state_dict()
@@ -91,22 +96,3 @@ def _model(backbone: Backbone, app: App) -> Any:
         model.classifier.weight.copy_(app.head.weight)
         model.classifier.bias.copy_(app.head.bias)
     return model.eval()
-
-
-class _Model:
-    """The model, with the method ``logits`` of a runtime."""
-
-    def __init__(self, model: Any, pad_id: int) -> None:
-        self._model, self._pad_id = model, pad_id
-
-    @torch.no_grad()
-    def logits(
-        self,
-        names: Sequence[str],
-        ids: Sequence[Sequence[int]],
-        units: Sequence[Sequence[int]],
-    ) -> dict[str, list[np.ndarray]]:
-        """Of its one app, ``(u, C)`` of each window."""
-        padded, mask = pad(ids, self._pad_id)
-        logits = self._model(input_ids=padded, attention_mask=mask).logits.numpy()
-        return {names[0]: [part[list(row)] for part, row in zip(logits, units, strict=True)]}

@@ -22,7 +22,7 @@ def export(
             help="App folders; before them their backbone, if it is not where they name it.",
         ),
     ],
-    out: Annotated[Path, typer.Option(help="The bundle's folder.")],
+    out: Annotated[Path, typer.Option(help="The folder to write.")],
     int8: Annotated[bool, typer.Option("--int8", help="Weights in 8 bits, LoRA in 16.")] = False,
     int4: Annotated[
         bool, typer.Option("--int4", help="Weights in 4 bits, LoRA in 16. Use --check, too.")
@@ -65,6 +65,13 @@ def export(
         bool,
         typer.Option("--transformers", help="One app as a model folder of transformers, instead."),
     ] = False,
+    sentence_transformers: Annotated[
+        bool,
+        typer.Option(
+            "--sentence-transformers",
+            help="The backbone alone as a model folder of sentence-transformers, instead.",
+        ),
+    ] = False,
     device: Device = "cpu",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
 ) -> None:
@@ -76,6 +83,9 @@ def export(
 
     [bold]--page[/] writes a folder for any static host: a page that runs the bundle in the browser,
     corrects its answers and teaches it new apps, offline after one visit.
+
+    [bold]--transformers[/] and [bold]--sentence-transformers[/] write folders for programs that
+    know these libraries alone: an NER app, or the backbone as a model of embeddings.
 
     [bold]--vocabulary[/] makes the backbone smaller: the given texts are read as before, any other
     word is spelt in smaller pieces. [bold]--check[/] says what that costs, and what fewer bits
@@ -97,23 +107,38 @@ def export(
         raise UserError("weights are of 8 bits or of 4: give --int8 or --int4")
     if pieces and not vocabulary:
         raise UserError("--pieces counts those of --vocabulary: give the texts")
-    chosen = {"--merged": merged, "--page": page, "--transformers": transformers}
+    chosen = {
+        "--merged": merged, "--page": page, "--transformers": transformers,
+        "--sentence-transformers": sentence_transformers,
+    }  # fmt: skip
     forms = [form for form, is_chosen in chosen.items() if is_chosen]
     if len(forms) > 1:
         raise UserError(f"{' and '.join(forms)} write different things: give one of them")
-    backbone = (
-        None if (fetched_if(RECORD_OF_APP, folders[0]) / RECORD_OF_APP).exists() else folders[0]
-    )
-    apps = [fetched(folder) for folder in (folders if backbone is None else folders[1:])]
+    starts_with_app = (fetched_if(RECORD_OF_APP, folders[0]) / RECORD_OF_APP).exists()
+    backbone = None if starts_with_app else folders[0]
+    apps = [fetched(folder) for folder in (folders if starts_with_app else folders[1:])]
+    if sentence_transformers and (apps or check or vocabulary):
+        raise UserError(f"{forms[0]} is for a backbone: leave apps, --check and --vocabulary out")
+    if not apps and not sentence_transformers:
+        raise UserError(f"name the apps to export on {backbone}: onetrunk export {backbone} APP...")
     if (merged or transformers) and (len(apps) > 1 or check or vocabulary):
         raise UserError(f"{forms[0]} is for one app, without --check and --vocabulary")
-    if transformers and (int8 or int4):
-        raise UserError("--transformers writes 32 bits: leave --int8 and --int4 out")
+    if (transformers or sentence_transformers) and (int8 or int4):
+        raise UserError(f"{forms[0]} writes 32 bits: leave --int8 and --int4 out")
     if page:
         find_ort(ort)
     elif ort:
         raise UserError("--ort is for a page: give --page, too")
     need_torch()
+    if sentence_transformers:
+        from onetrunk.bundle.sentence_folder import export_sentence_transformers
+        from onetrunk.model.backbone import Backbone
+        from onetrunk.model.sentence_files import READING
+
+        refuse_existing(out, overwrite, READING)
+        export_sentence_transformers(Backbone.load(folders[0], device), out, overwrite)
+        wrote(out)
+        return
     record = "" if merged else RECORD if page else "config.json" if transformers else MANIFEST
     refuse_existing(out, overwrite, record)
     check_apps(apps, backbone, device)

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from onetrunk.config import Dataset, Source
 from onetrunk.contamination.evaluation_sets import EvaluationSets
+from onetrunk.corpora.remote import is_address, local_copy, said_of
 from onetrunk.corpora.store import Prepared, Writer, prepared
 from onetrunk.corpora.tokenised import (
     NerCorpus,
@@ -91,6 +92,11 @@ class CorpusBuilder:
         store is made of the arguments, of what they name, and of ``parts``: whatever else the
         arrays depend on.
         """
+        if is_address(source.path):
+            copy = local_copy(source.path, self.progress)
+            local = source.model_copy(update={"path": str(copy)})
+            with said_of(source.path, copy):
+                return self.prepare(kind, local, max_length, read, texts_of, write, **parts)
         located = locate(source.path, source.split)
         columns = Columns.named(source.text_column, source.label_column)
         if columns != USUAL:

@@ -36,6 +36,7 @@ _SPLIT_WORD = re.compile(
 """A word of a file's name that is that of a split: ``dev``, ``trainset``, ``Test-Data``."""
 _SHARD = re.compile(r"[-_.](\d+)(?:-of-(\d+))?")
 _DIGITS = re.compile(r"(\d+)")
+_ADDRESS = re.compile("[a-z][a-z0-9+.-]+:/")
 _NO_DATA = ("dataset_info.json", "dataset_infos.json", "state.json", "dataset_dict.json")
 
 
@@ -139,6 +140,8 @@ def find_file(path: str | Path, split: str = "train") -> Path:
 
 def missing(path: Path) -> NoReturn:
     """Raise UserError for a missing file or folder, with the name nearest to what is missing."""
+    if _ADDRESS.match(str(path)):  # a Path has one slash of two
+        raise UserError(f"{path} is an address, which only recipes of stage 1 read: fetch the file")
     absent = path
     while not absent.parent.exists():
         absent = absent.parent

@@ -17,6 +17,7 @@ from onetrunk.model.lora import LoraAdapter
 from onetrunk.model.peft_format import load_peft, save_peft
 from onetrunk.model.place import RECORD as RECORD
 from onetrunk.model.place import check_device
+from onetrunk.model.sentence_files import write_backbone_files
 from onetrunk.sealing import FILES, are_files, check_files, check_record, sealed
 from onetrunk.storage import atomic_folder, read_json, write_json
 
@@ -104,8 +105,8 @@ class Backbone:
         self.encoder.source = str(folder)
 
     def write(self, folder: Path) -> None:
-        """Fill a folder: a Hugging Face model, ``primary/FAMILY`` as PEFT, ``onetrunk.json`` and a
-        model card."""
+        """Fill a folder: a Hugging Face model, ``primary/FAMILY`` as PEFT, ``onetrunk.json``, what
+        sentence-transformers reads, and a model card."""
         tokenizer = self.encoder.tokenizer
         with quiet():
             self.encoder.model.save_pretrained(folder)
@@ -122,6 +123,7 @@ class Backbone:
             "fingerprint": self.fingerprint,
             **self.record,
         }
+        write_backbone_files(folder, record)
         record = sealed(record, folder)
         write_json(folder / RECORD, record)
         save_backbone_card(folder, record, self.encoder.source)

@@ -9,6 +9,7 @@ import numpy as np
 
 from onetrunk.config import Dataset
 from onetrunk.corpora.builder import CorpusBuilder
+from onetrunk.corpora.remote import is_address
 from onetrunk.corpora.store import Writer
 from onetrunk.corpora.tokenised import TokenisedCorpus
 from onetrunk.data.alignment import encode
@@ -55,7 +56,7 @@ def labelled_corpus(
     def read(located: Located, notes: Notes) -> Iterator[_Row]:
         # Families from outside may know paths alone.
         is_usual = located.columns == USUAL and source.split == "train"
-        spec = Path(source.path) if is_usual else located
+        spec = Path(source.path) if is_usual and not is_address(source.path) else located
         for number, example in enumerate(family.read(spec, notes), start=1):
             yield f"{located}, row {number}", example
 
