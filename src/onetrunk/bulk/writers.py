@@ -84,17 +84,26 @@ class Csv:
 class Parquet:
     """The columns of the input in their types, then those of the answers."""
 
-    def __init__(self, path: Path, texts: Sequence[Texts], decoders: Decoders) -> None:
+    def __init__(
+        self,
+        path: Path | IO[bytes],
+        texts: Sequence[Texts],
+        decoders: Decoders,
+        columns: pa.Schema | None = None,
+    ) -> None:
+        """``columns``: those of the input, with ``text``, if they are known."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         self._decoders, self._source = decoders, texts[0].name
         types = answer_types(decoders)
-        names = _input_names(texts, decoders)
-        with _types_fit(self._source):
-            columns = pa.unify_schemas([*map(_schema, texts)], promote_options="permissive")
-            self._columns: pa.Schema = pa.schema([columns.field(name) for name in names])
-            self._schema = pa.schema([*self._columns, *(pa.field(*pair) for pair in types.items())])
+        if columns is None:
+            names = _input_names(texts, decoders)
+            found = unified([*map(_schema, texts)], self._source)
+            columns = pa.schema([found.field(name) for name in names])
+        self._columns: pa.Schema = columns
+        with types_fit(self._source):
+            self._schema = pa.schema([*columns, *(pa.field(*pair) for pair in types.items())])
             self._writer = pq.ParquetWriter(path, self._schema)
         self._held: list[pa.Table] = []
 
@@ -106,7 +115,7 @@ class Parquet:
         if block.batch is None:
             for row in block.rows:
                 _check_known(row, self._columns.names, self._source)
-        with _types_fit(self._source):
+        with types_fit(self._source):
             arrays = [self._column(field, block, results) for field in self._columns]
             arrays += [
                 pa.array([one[field.name] for one in answers], field.type)
@@ -115,6 +124,10 @@ class Parquet:
             self._held.append(pa.Table.from_arrays(arrays, schema=self._schema))
         if sum(map(len, self._held)) >= GROUP_ROWS:
             self._flush()
+
+    def describe(self, metadata: Mapping[str, str]) -> None:
+        """Add to what the file says of itself."""
+        self._writer.add_key_value_metadata(metadata)
 
     def close(self) -> None:
         """Write what is held back, and the end of the file."""
@@ -164,6 +177,14 @@ def _input_names(texts: Sequence[Texts], decoders: Decoders) -> list[str]:
     return names if TEXT in names else [*names, TEXT]
 
 
+def unified(schemas: Sequence[pa.Schema], source: str) -> pa.Schema:
+    """One schema for the columns of all. Raises :class:`UserError` if two types do not fit."""
+    import pyarrow as pa
+
+    with types_fit(source):
+        return pa.unify_schemas(schemas, promote_options="permissive")
+
+
 def _schema(texts: Texts) -> pa.Schema:
     """Arrow's types of the columns of a source. Where the source has none they are found out."""
     import pyarrow as pa
@@ -190,7 +211,8 @@ def _check_known(row: Mapping[str, Any], names: Sequence[str], source: str) -> N
 
 
 @contextmanager
-def _types_fit(source: str) -> Iterator[None]:
+def types_fit(source: str) -> Iterator[None]:
+    """Inside, what Arrow raises becomes a :class:`UserError`."""
     import pyarrow as pa
 
     try:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,18 +24,55 @@ _END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
 
 def parquet(file: Path) -> Stream:
     """Return the columns of a Parquet file; class numbers become names where metadata has them."""
+    return parquet_rows(str(file), lambda: file)
+
+
+def parquet_rows(
+    source: str, open_file: Callable[[], Any], first: int = 0, after: int | None = None
+) -> Stream:
+    """Return the rows from ``first``, which counts from zero, to the one before ``after``.
+
+    ``open_file`` gives a path, or a file that is open for reading bytes. Only row groups with these
+    rows are read.
+    """
     import pyarrow.parquet as pq
 
     def read(names: Sequence[str], optional: Sequence[str]) -> Iterator[Table]:
         columns = _present(schema, names, optional)
         # Page by page: by default Arrow reads the columns of a row group as a whole.
         paged = {"buffer_size": 2**20, "pre_buffer": False}
-        with _errors(file, "Parquet"), pq.ParquetFile(file, **paged) as opened:
-            yield from _tables(str(file), schema, opened.iter_batches(BLOCK, columns=columns))
+        with _errors(source, "Parquet"), pq.ParquetFile(open_file(), **paged) as opened:
+            groups, skipped = _groups(opened.metadata, first, end)
+            batches = opened.iter_batches(BLOCK, row_groups=groups, columns=columns)
+            wanted = _between(batches, first - skipped, end - skipped)
+            yield from _tables(source, schema, wanted, first + 1)
 
-    with _errors(file, "Parquet"), pq.ParquetFile(file) as opened:
+    with _errors(source, "Parquet"), pq.ParquetFile(open_file()) as opened:
         schema, count = opened.schema_arrow, opened.metadata.num_rows
-    return Stream(str(file), schema.names, read, schema=_kept(schema), count=count)
+    end = count if after is None else min(after, count)
+    return Stream(source, schema.names, read, schema=_kept(schema), count=end - first)
+
+
+def _groups(metadata: Any, first: int, end: int) -> tuple[list[int], int]:
+    """The row groups with some rows, and how many rows are before these groups."""
+    groups, skipped, start = [], 0, 0
+    for group in range(metadata.num_row_groups):
+        after = start + metadata.row_group(group).num_rows
+        if after <= first:
+            skipped = after
+        elif start < end:
+            groups.append(group)
+        start = after
+    return groups, skipped
+
+
+def _between(batches: Iterable[pa.RecordBatch], first: int, end: int) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        if first < batch.num_rows:
+            yield batch.slice(first, end - first)
+        first, end = max(first - batch.num_rows, 0), end - batch.num_rows
+        if end <= 0:
+            return
 
 
 def arrow(file: Path) -> Stream:
@@ -88,9 +125,10 @@ def _present(schema: pa.Schema, names: Sequence[str], optional: Sequence[str]) -
     return [*names, *(name for name in optional if name in schema.names and name not in names)]
 
 
-def _tables(source: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[Table]:
+def _tables(
+    source: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch], first: int = 1
+) -> Iterator[Table]:
     features = _features(schema)
-    first = 1
     slices = (
         batch.slice(start, BLOCK) for batch in batches for start in range(0, batch.num_rows, BLOCK)
     )
@@ -134,7 +172,7 @@ def _kept(schema: pa.Schema) -> pa.Schema | None:
 
 
 @contextmanager
-def _errors(file: Path, what: str) -> Iterator[None]:
+def _errors(file: str | Path, what: str) -> Iterator[None]:
     import pyarrow as pa
 
     try:
