@@ -14,43 +14,34 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from onetrunk.bulk.columns import decoders_of
 from onetrunk.bulk.dispatch import Dispatch
-from onetrunk.bulk.files import File, OutputFolder, input_files, is_in_memory
-from onetrunk.bulk.partitions import ROWS, Partition, make_plan
-from onetrunk.bulk.parts import Outcome, Task, part_name, read_outcome
-from onetrunk.bulk.run import identity_of
+from onetrunk.bulk.files import OutputFolder, input_files, is_in_memory
+from onetrunk.bulk.partitions import Partition, make_plan
+from onetrunk.bulk.parts import Outcome, Task, load_model, part_name, read_outcome
+from onetrunk.bulk.record import RECORD, REPORT, Settings, open_folder, record_of
 from onetrunk.bulk.workers import Here, LocalWorker, StartWorker
 from onetrunk.data.notes import Notes
 from onetrunk.errors import UserError, nearest
-from onetrunk.opening import load
 from onetrunk.progress import Progress, silent
 from onetrunk.storage import key_of
 
+if TYPE_CHECKING:
+    from onetrunk.apps.engine import Engine
+    from onetrunk.bundle.runtime import Runtime
+
 logger = logging.getLogger(__name__)
 
-RECORD, REPORT = "_annotate.json", "_report.json"
-"""In the folder, beside the parts: what they follow from, and what came of the run. Readers of
-Parquet folders leave out names that begin with ``_``."""
 ENGINES = ("local", "ray")
 _READERS = 32
 """So many parts of an earlier run are read together."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What the parts follow from, beside the model and the input."""
-
-    text_column: str | None = None
-    partition_rows: int = ROWS
-    limit: int | None = None
 
 
 @dataclass(frozen=True)
@@ -124,11 +115,19 @@ def annotate(
     for file in files:
         if folder.holds(file):
             raise UserError(f"{out} holds {file.name}: name another folder for the answers")
-    record = _record(files, model, settings)
-    names = _open(folder, record, overwrite)
-    decoders = decoders_of(load(*model, backbone=backbone))
+    alone = any(map(is_in_memory, [folder.filesystem, *(file.filesystem for file in files)]))
+    if alone and machines.engine == "ray":
+        raise UserError("memory:// is seen by this process alone: it needs --engine local")
+    record = record_of(files, model, settings)
+    names = open_folder(folder, record, overwrite)
+    loaded = load_model(model, backbone)
     plan = make_plan(
-        files, decoders, settings.text_column, settings.partition_rows, settings.limit, notes
+        files,
+        decoders_of(loaded),
+        settings.text_column,
+        settings.partition_rows,
+        settings.limit,
+        notes,
     )
     notes.log()
     task = Task(tuple(model), backbone, folder, plan.columns, key_of(**record))
@@ -142,8 +141,9 @@ def annotate(
         logger.info("%s of %s partitions are done", f"{len(done):,}", f"{report.partitions:,}")
     pending = [one for one in plan.partitions if part_name(one.number) not in names]
     if pending:
-        folder.write(RECORD, _json(record))
-        _run(task, machines, files, pending, report, progress)
+        with _workers(task, machines, loaded, alone) as (start_worker, count):
+            folder.write(RECORD, _json(record))
+            _run(task, start_worker, count, pending, report, progress)
     content = asdict(report)
     folder.write(REPORT, _json({**content, "reasons": dict(report.reasons.most_common())}))
     return report
@@ -165,102 +165,35 @@ def _check(settings: Settings, machines: Machines) -> None:
             raise UserError(f"{name} {value}: at least 1")
 
 
-def _record(files: Sequence[File], model: Sequence[Path], settings: Settings) -> dict[str, Any]:
-    """What the parts follow from."""
-    with ThreadPoolExecutor(_READERS) as pool:
-        states = pool.map(File.state, files)
-        inputs = {file.url: state for file, state in zip(files, states, strict=True)}
-    return {
-        "format": 1,
-        "model": [identity_of(folder) for folder in model],
-        "model_names": [folder.name for folder in model],
-        "inputs": inputs,
-        "settings": asdict(settings),
-    }
-
-
-def _open(folder: OutputFolder, record: Mapping[str, Any], overwrite: bool) -> set[str]:
-    """What is in the folder; nothing, if it is to be replaced.
-
-    Raises :class:`UserError` if that is not of a run that can go on.
-    """
-    names = folder.names()
-    if not names:
-        return names
-    if RECORD not in names:
-        raise UserError(f"{folder.name} already holds other files: choose another name")
-    ours = {name for name in names if name in (RECORD, REPORT) or _is_of_part(name)}
-    if overwrite:
-        folder.remove(sorted(ours - {RECORD}))
-        folder.remove([RECORD])  # last: without it, nothing in the folder is known as ours
-        return names - ours
-    try:
-        with folder.open(RECORD) as opened:
-            before = json.load(opened)
-    except ValueError:
-        raise UserError(f"{folder.name}/{RECORD} is damaged: not JSON") from None
-    if difference := _difference(before, record):
-        raise UserError(
-            f"{folder.name} holds answers {difference}: choose another name, or start again by "
-            "--overwrite"
-        )
-    folder.remove(name for name in names if name.startswith(".part-"))  # of workers that ended
-    return names
-
-
-def _is_of_part(name: str) -> bool:
-    return name.startswith(("part-", ".part-")) and name.endswith((".parquet", ".partial"))
-
-
-def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """How an earlier run differs from this one; empty if it does not."""
-    if before.get("model") != now["model"]:
-        return f"of another model ({', '.join(before.get('model_names', []))})"
-    inputs, known = now["inputs"], before.get("inputs", {})
-    for url, state in inputs.items():
-        if url not in known:
-            return f"to other files, without {url}"
-        if known[url] != state:
-            return f"to {url}, which has changed since"
-    for url in known:
-        if url not in inputs:
-            return f"to more files, such as {url}"
-    for name, value in now["settings"].items():
-        other = before.get("settings", {}).get(name)
-        if other != value:
-            option = f"--{name.replace('_', '-')}"
-            return f"with {option} {other}, not {value}" if other else f"without {option}"
-    return "" if before == now else "of another version of onetrunk"
-
-
 def _run(
     task: Task,
-    machines: Machines,
-    files: Sequence[File],
+    start_worker: StartWorker,
+    count: int,
     partitions: Sequence[Partition],
     report: Report,
     progress: Progress,
 ) -> None:
     start, before, busy = time.monotonic(), report.rows, 0.0
+    left, rows_left = len(partitions), sum(one.rows for one in partitions)
     expected = {one.number: one.rows for one in partitions}
-    progress("starting", report.rows, report.rows + sum(expected.values()))
-    with _workers(task, machines, files) as (start_worker, count):
-        dispatch = Dispatch(start_worker, min(count, len(partitions)))
-        report.workers = dispatch.count
-        try:
-            for outcome in dispatch.outcomes(partitions):
-                if outcome is not None:
-                    report.add(outcome)
-                    busy += outcome.seconds
-                    del expected[outcome.number]
-                note = f"{dispatch.ready} of {dispatch.count} workers"
-                progress(note, report.rows, report.rows + sum(expected.values()))
-        except KeyboardInterrupt:
-            done = f"{report.partitions - len(expected):,} of {report.partitions:,}"
-            raise KeyboardInterrupt(
-                f"{task.out.name} holds {done} partitions: the same command goes on"
-            ) from None
-        report.workers_lost = dispatch.lost
+    dispatch = Dispatch(start_worker, min(count, left))
+    report.workers = dispatch.count
+    progress("starting", report.rows, report.rows + rows_left)
+    try:
+        for outcome in dispatch.outcomes(partitions):
+            if outcome is not None:
+                report.add(outcome)
+                busy += outcome.seconds
+                left -= 1
+                rows_left -= expected[outcome.number]
+            note = f"{dispatch.ready} of {dispatch.count} workers"
+            progress(note, report.rows, report.rows + rows_left)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"{task.out.name} holds {report.partitions - left:,} of {report.partitions:,} "
+            "partitions: the same command goes on"
+        ) from None
+    report.workers_lost = dispatch.lost
     report.seconds = round(time.monotonic() - start, 2)
     rows = report.rows - before
     report.rows_per_second = round(rows / report.seconds, 1) if report.seconds else None
@@ -269,20 +202,21 @@ def _run(
 
 @contextmanager
 def _workers(
-    task: Task, machines: Machines, files: Sequence[File]
+    task: Task, machines: Machines, loaded: Engine | Runtime, alone: bool
 ) -> Iterator[tuple[StartWorker, int]]:
-    """What starts a worker, and how many there are to be."""
-    alone = not task.out.is_shared or any(is_in_memory(file.filesystem) for file in files)
+    """What starts a worker, and how many there are to be. ``alone``: in this process."""
+    has_affinity = hasattr(os, "sched_getaffinity")
+    cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count()
+    count = machines.workers or cores or 1
     if machines.engine == "ray":
         from onetrunk.bulk.ray_workers import ray_workers
 
-        if alone:
-            raise UserError("memory:// is seen by this process alone: --engine local")
         with ray_workers(task, machines.workers, machines.address) as found:
             yield found
-        return
-    count = machines.workers or len(os.sched_getaffinity(0))
-    yield (lambda: Here(task), 1) if alone or count == 1 else (lambda: LocalWorker(task), count)
+    elif alone or count == 1:
+        yield lambda: Here(task, loaded), 1
+    else:
+        yield lambda: LocalWorker(task), count
 
 
 def _json(value: Any) -> bytes:

@@ -118,13 +118,8 @@ class OutputFolder:
             raise UserError(f"{name} is a file; a folder is written here: choose another name")
         return cls(name, filesystem, path.rstrip("/"))
 
-    @property
-    def is_shared(self) -> bool:
-        """Whether other processes can see what is in it."""
-        return not is_in_memory(self.filesystem)
-
     def names(self) -> set[str]:
-        """The names of what is in it; of a local folder with what a killed writer left."""
+        """The names of what is in it."""
 
         def listed() -> set[str]:
             self.filesystem.invalidate_cache()
@@ -155,10 +150,7 @@ class OutputFolder:
 
     def holds(self, file: File) -> bool:
         """Whether a file is in it."""
-        return (
-            type(file.filesystem) is type(self.filesystem)
-            and f"{self.path}/" in f"{file.path}/"[: len(self.path) + 1]
-        )
+        return file.filesystem == self.filesystem and file.path.startswith(f"{self.path}/")
 
 
 def is_in_memory(filesystem: Any) -> bool:

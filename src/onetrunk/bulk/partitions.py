@@ -272,7 +272,7 @@ def _lines(file: File, start: int, end: int | None) -> Iterator[tuple[int, str]]
             yield place, line.rstrip(b"\r\n").decode("utf-8", "surrogateescape")
 
 
-def _line(stream: io.BufferedReader, file: File, place: int) -> bytes:
+def _line(stream: io.BufferedIOBase, file: File, place: int) -> bytes:
     line = stream.readline(LINE_LIMIT + 1)
     if len(line) > LINE_LIMIT:
         raise UserError(

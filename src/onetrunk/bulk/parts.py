@@ -70,10 +70,11 @@ def part_name(number: int) -> str:
 class Answerer:
     """A model on one thread, that answers partitions."""
 
-    def __init__(self, task: Task) -> None:
-        """Raises :class:`UserError` if the model cannot be loaded."""
+    def __init__(self, task: Task, model: Engine | Runtime | None = None) -> None:
+        """Raises :class:`UserError` if the model of the task, unless it is given, cannot be
+        loaded."""
         self._task = task
-        self._model = _load(task)
+        self._model = model or load_model(task.model, task.backbone, task.bundle)
         self._decoders = decoders_of(self._model)
 
     def answer(self, partition: Partition) -> Outcome:
@@ -125,6 +126,27 @@ def read_outcome(out: OutputFolder, number: int, run: str) -> Outcome:
     return Outcome(number, metadata.num_rows, about["failed"], about["seconds"])
 
 
+def load_model(
+    folders: Sequence[Path], backbone: str | None, bundle: Mapping[str, bytes] | None = None
+) -> Engine | Runtime:
+    """App folders, or a bundle by its folder or its files, to run on one thread. Raises
+    :class:`UserError` as :func:`onetrunk.opening.load` does."""
+    if bundle is None and not (folders[0] / MANIFEST).exists():
+        import torch
+
+        torch.set_num_threads(1)
+        return load(*folders, backbone=backbone)
+    from onetrunk.bundle.runtime import Runtime
+
+    if bundle is None:
+        return Runtime(folders[0], threads=1)
+    with TemporaryDirectory() as name:
+        for path, content in bundle.items():
+            (Path(name) / path).parent.mkdir(parents=True, exist_ok=True)
+            (Path(name) / path).write_bytes(content)
+        return Runtime(name, threads=1)
+
+
 def reason_of(error: str, source: str) -> str:
     """An error of a row without its place and its values, so that equal reasons can be counted.
 
@@ -135,23 +157,6 @@ def reason_of(error: str, source: str) -> str:
     what = re.sub(r"^(:\d+|, row \d+)?:? ", "", what).partition(";")[0]
     what = re.sub(r"\bis .*( \(\w+\), not )", r"is …\1", what, flags=re.DOTALL)
     return re.sub(r"\b(0x[0-9a-f]+|\d[\d,.]*)", "…", what)[:120]
-
-
-def _load(task: Task) -> Engine | Runtime:
-    if task.bundle is None and not (task.model[0] / MANIFEST).exists():
-        import torch
-
-        torch.set_num_threads(1)
-        return load(*task.model, backbone=task.backbone)
-    from onetrunk.bundle.runtime import Runtime
-
-    if task.bundle is None:
-        return Runtime(task.model[0], threads=1)
-    with TemporaryDirectory() as folder:
-        for path, content in task.bundle.items():
-            (Path(folder) / path).parent.mkdir(parents=True, exist_ok=True)
-            (Path(folder) / path).write_bytes(content)
-        return Runtime(folder, threads=1)
 
 
 def _results(model: Engine | Runtime, texts: Sequence[str | UserError]) -> list[dict[str, Any]]:

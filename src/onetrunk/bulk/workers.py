@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from collections.abc import Callable
@@ -9,11 +10,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from threading import Thread
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from onetrunk.bulk.partitions import Partition
 from onetrunk.bulk.parts import Answerer, Outcome, Task
 from onetrunk.data.formats.table import reason
+
+if TYPE_CHECKING:
+    from onetrunk.apps.engine import Engine
+    from onetrunk.bundle.runtime import Runtime
 
 _T = TypeVar("_T")
 
@@ -37,12 +42,11 @@ StartWorker = Callable[[], Worker]
 class Here:
     """A worker in this process."""
 
-    def __init__(self, task: Task) -> None:
-        self._task = task
+    def __init__(self, task: Task, model: Engine | Runtime) -> None:
+        self._answerer = Answerer(task, model)
 
     def start(self) -> Future[str]:
-        """Load the model."""
-        self._answerer = Answerer(self._task)
+        """Nothing is to be loaded."""
         return _done("")
 
     def answer(self, partition: Partition) -> Future[Outcome]:
@@ -88,6 +92,7 @@ def _work(pipe: Connection, task: Task) -> None:
     """What the process does: it answers until it is killed, or whoever started it has ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of Ctrl-C its parent takes care
     Thread(target=_end_with_parent, daemon=True).start()
+    logging.getLogger("onetrunk").setLevel(logging.ERROR)  # its parent has said the rest
     try:
         answerer = Answerer(task)
     except Exception as error:

@@ -61,8 +61,9 @@ def annotate(
     Example: [cyan]onetrunk annotate s3://in/messages --model phone --out s3://out/answers
     --engine ray --address auto[/]
     """
-    from onetrunk.bulk.annotate import REPORT, Machines, Settings
+    from onetrunk.bulk.annotate import Machines
     from onetrunk.bulk.annotate import annotate as run
+    from onetrunk.bulk.record import REPORT, Settings
     from onetrunk.cli.console import console, watched, wrote
     from onetrunk.hub import fetched
     from onetrunk.opening import check_folders
