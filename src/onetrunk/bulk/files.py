@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -170,7 +171,7 @@ def _opened(name: str) -> tuple[Any, str]:
     from fsspec.core import url_to_fs
 
     filesystem, path = _reached(name, lambda: url_to_fs(name))
-    return filesystem, path
+    return filesystem, os.path.abspath(path) if _is_local(filesystem) else path
 
 
 def _reached(name: str, work: Callable[[], _T]) -> _T:

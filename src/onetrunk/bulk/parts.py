@@ -153,10 +153,10 @@ def reason_of(error: str, source: str) -> str:
     >>> reason_of("a.jsonl:7: 'text' is 3 (int), not a string", "a.jsonl")
     "'text' is … (int), not a string"
     """
-    what = error.removeprefix(source)
-    what = re.sub(r"^(:\d+|, row \d+)?:? ", "", what).partition(";")[0]
+    what = re.sub(r"^(:\d+|, row \d[\d,]*)?:? ", "", error.removeprefix(source))
+    what = re.split("; (?:did you mean|valid:|columns:)", what)[0]
     what = re.sub(r"\bis .*( \(\w+\), not )", r"is …\1", what, flags=re.DOTALL)
-    return re.sub(r"\b(0x[0-9a-f]+|\d[\d,.]*)", "…", what)[:120]
+    return re.sub(r"(?<![\w-])(0x[0-9a-f]+|\d[\d,.]*)", "…", what)[:120]
 
 
 def _results(model: Engine | Runtime, texts: Sequence[str | UserError]) -> list[dict[str, Any]]:
