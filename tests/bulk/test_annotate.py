@@ -241,6 +241,32 @@ def test_hostile_lines_are_rows_with_reasons(bundle: Path, tmp_path: Path) -> No
     assert json.loads(big["other_columns"]) == {"id": 2**63, "other_columns": 1}
 
 
+def test_a_value_that_is_not_utf8_is_the_error_of_its_row(bundle: Path, tmp_path: Path) -> None:
+    broken = pa.array([b"ann", b"\xff", b"bob"]).view(pa.string())
+    pq.write_table(pa.table({"text": broken, "note": broken[::-1]}), tmp_path / "a.parquet")
+    report = run(tmp_path / "a.parquet", bundle, tmp_path / "out")
+    assert report.reasons == {"'text' is not valid UTF-8 at byte …": 1}
+    table = read(tmp_path / "out")
+    assert [bool(error) for error in table["error"].to_pylist()] == [False, True, False]
+    assert table["text"].cast(pa.binary()).to_pylist() == [b"ann", b"\xff", b"bob"]
+
+
+def test_columns_of_several_files(bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"id": 1, "text": "a", "n": 1, "x": null}\n')
+    (tmp_path / "b.jsonl").write_text('{"id": "k", "text": "b", "n": 0.5, "x": true}\n')
+    pq.write_table(pa.table({"text": ["c"], "n": [2], "day": [b"1"]}), tmp_path / "c.parquet")
+    run(tmp_path, bundle, tmp_path / "out")
+    table = read(tmp_path / "out")
+    assert table["id"].to_pylist() == ["1", '"k"', None]  # of several types: JSON
+    assert table["n"].to_pylist() == [1.0, 0.5, 2.0]
+    assert table["x"].to_pylist() == [None, True, None]
+    assert table["day"].to_pylist() == [None, None, b"1"]
+    assert table["other_columns"].null_count == 3
+    pq.write_table(pa.table({"text": ["c"], "n": [[1]]}), tmp_path / "d.parquet")
+    with pytest.raises(UserError, match=r"d\.parquet: its columns do not fit.*annotate them apart"):
+        run(tmp_path, bundle, tmp_path / "again")
+
+
 def test_what_a_library_raises_is_the_error_of_one_row(
     rows: Path, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -144,8 +144,9 @@ def annotate(
         with _workers(task, machines, loaded, alone) as (start_worker, count):
             folder.write(RECORD, _json(record))
             _run(task, start_worker, count, pending, report, progress)
-    content = asdict(report)
-    folder.write(REPORT, _json({**content, "reasons": dict(report.reasons.most_common())}))
+    if pending or REPORT not in names:
+        content = {**asdict(report), "reasons": dict(report.reasons.most_common())}
+        folder.write(REPORT, _json(content))
     return report
 
 

@@ -8,7 +8,7 @@ type, is kept as one JSON object in the column :data:`OTHERS`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,14 +21,27 @@ OTHERS = "other_columns"
 _AS_JSON = {b"content": b"json"}
 
 
-def json_columns(rows: Iterable[Mapping[str, Any]]) -> pa.Schema:
-    """The columns of some rows."""
-    import pyarrow as pa
+Kinds = Mapping[str, Set[type]]
+"""The types of the values of each column; none where all are null."""
 
+
+def kinds_of(rows: Iterable[Mapping[str, Any]]) -> Kinds:
+    """What is in the columns of some rows."""
     kinds: dict[str, set[type]] = {}
     for row in rows:
         for name, value in row.items():
             kinds.setdefault(name, set()).update(() if value is None else (type(value),))
+    return kinds
+
+
+def json_columns(files: Iterable[Kinds]) -> pa.Schema:
+    """Columns for the rows of some files."""
+    import pyarrow as pa
+
+    merged: dict[str, set[type]] = {}
+    for kinds in files:
+        for name, found in kinds.items():
+            merged.setdefault(name, set()).update(found)
     scalars: Mapping[frozenset[type], pa.DataType] = {
         frozenset([str]): pa.string(),
         frozenset([bool]): pa.bool_(),
@@ -40,7 +53,7 @@ def json_columns(rows: Iterable[Mapping[str, Any]]) -> pa.Schema:
         pa.field(name, scalars[frozenset(found)])
         if frozenset(found) in scalars
         else pa.field(name, pa.string(), metadata=_AS_JSON)
-        for name, found in kinds.items()
+        for name, found in merged.items()
     )
 
 

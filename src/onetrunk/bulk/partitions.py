@@ -7,7 +7,7 @@ are cut by bytes. So the same input always has the same partitions.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,9 +15,8 @@ from itertools import islice, pairwise
 from typing import TYPE_CHECKING, cast
 
 from onetrunk.bulk.columns import TEXT, Decoders, answer_names, check_free
-from onetrunk.bulk.columns_of_json import OTHERS, json_columns
+from onetrunk.bulk.columns_of_json import OTHERS, Kinds, json_columns, kinds_of
 from onetrunk.bulk.files import File
-from onetrunk.bulk.writers import unified
 from onetrunk.data.formats.columnar import parquet_rows
 from onetrunk.data.formats.jsonfiles import json_lines
 from onetrunk.data.formats.table import (
@@ -81,7 +80,7 @@ class Partition:
         """Its rows. Raises :class:`UserError` if the file cannot be read."""
         file = self.source.file
         if file.is_parquet:
-            stream = parquet_rows(file.name, file.open, self.start, self.end)
+            stream = parquet_rows(file.name, file.open, self.start, self.end, keep_faults=True)
         else:
             name = f"{file.name} from byte {self.start:,}" if self.start else file.name
             read = partial(_tables, file, name, self.start, self.end)
@@ -102,8 +101,8 @@ class _Look:
     """What the first rows and the end of a file show."""
 
     source: Source
-    columns: pa.Schema
-    is_typed: bool
+    columns: pa.Schema | Kinds
+    """Kinds of JSON Lines, and of Parquet in which class numbers become names."""
     ranges: Sequence[tuple[int, int | None, int]]
     """Start, end and rows of each partition."""
     notes: Notes
@@ -143,15 +142,23 @@ def make_plan(
 def _columns(looks: Sequence[_Look], decoders: Decoders) -> pa.Schema:
     import pyarrow as pa
 
+    kinds = [look.columns for look in looks if isinstance(look.columns, Mapping)]
+    columns = json_columns(kinds)
     for look in looks:
-        taken = [*answer_names(decoders), OTHERS]
-        check_free(look.columns.names, taken, look.source.file.name)
-    columns = unified([look.columns for look in looks], looks[0].source.file.name)
+        names = look.columns if isinstance(look.columns, Mapping) else look.columns.names
+        check_free(names, [*answer_names(decoders), OTHERS], look.source.file.name)
+        if isinstance(look.columns, Mapping):
+            continue
+        try:
+            columns = pa.unify_schemas([columns, look.columns], promote_options="permissive")
+        except pa.ArrowException as error:
+            raise UserError(
+                f"{look.source.file.name}: its columns do not fit those of other files "
+                f"({reason(error)}): annotate them apart"
+            ) from None
     if TEXT not in columns.names:
         columns = columns.append(pa.field(TEXT, pa.string()))
-    if not all(look.is_typed for look in looks):
-        columns = columns.append(pa.field(OTHERS, pa.string()))
-    return columns
+    return columns.append(pa.field(OTHERS, pa.string())) if kinds else columns
 
 
 def _look(file: File, text_column: str | None, rows: int, limit: int | None) -> _Look:
@@ -180,13 +187,9 @@ def _look_at_parquet(
     cuts = list(_cuts([group.num_rows for group in groups], most, limit))
     if not cuts:
         notes.add("files without rows", file.name)
-    columns = texts.schema
-    if columns is None:  # class numbers become names
-        columns = json_columns(next(texts.sample(), []))
     return _Look(
         Source(file, tuple(stream.names), texts.text_column),
-        columns,
-        texts.schema is not None,
+        kinds_of(next(texts.sample(), [])) if texts.schema is None else texts.schema,
         [(start, end, end - start) for start, end in cuts],
         notes,
     )
@@ -212,12 +215,10 @@ def _cuts(groups: Sequence[int], most: int, limit: int | None) -> Iterator[tuple
 def _look_at_lines(
     file: File, text_column: str | None, rows: int, limit: int | None, notes: Notes
 ) -> _Look:
-    import pyarrow as pa
-
     lines = [*islice(_lines(file, 0, None), BLOCK)]
     if not lines:
         notes.add("files without rows", file.name)
-        return _Look(Source(file, (), None), json_columns([]), True, [], notes)
+        return _Look(Source(file, (), None), {}, [], notes)
     numbered = [(number, line) for number, (_, line) in enumerate(lines, 1)]
 
     def records() -> Iterator[tuple[int, Record]]:
@@ -225,12 +226,12 @@ def _look_at_lines(
 
     stream = record_stream(file.name, records, in_lines=True, keep_faults=True)
     texts = Texts(replace(stream, chosen=Columns(text_column)), notes)
-    columns = json_columns(row for block in texts.sample() for row in block)
-    if TEXT in columns.names:  # a text that is no string has an error
-        columns = columns.set(columns.names.index(TEXT), pa.field(TEXT, pa.string()))
+    kinds = {**kinds_of(row for block in texts.sample() for row in block)}
+    if TEXT in kinds:  # a text that is no string has an error
+        kinds[TEXT] = {str}
     of_a_row = lines[-1][0] / max(1, sum(1 for _, line in lines if line.strip()))
     source = Source(file, tuple(stream.names), texts.text_column)
-    return _Look(source, columns, False, _byte_ranges(file, of_a_row, rows, limit), notes)
+    return _Look(source, kinds, _byte_ranges(file, of_a_row, rows, limit), notes)
 
 
 def _byte_ranges(

@@ -99,10 +99,11 @@ class Parquet:
         types = answer_types(decoders)
         if columns is None:
             names = _input_names(texts, decoders)
-            found = unified([*map(_schema, texts)], self._source)
+            with _types_fit(self._source):
+                found = pa.unify_schemas([*map(_schema, texts)], promote_options="permissive")
             columns = pa.schema([found.field(name) for name in names])
         self._columns: pa.Schema = columns
-        with types_fit(self._source):
+        with _types_fit(self._source):
             self._schema = pa.schema([*columns, *(pa.field(*pair) for pair in types.items())])
             self._writer = pq.ParquetWriter(path, self._schema)
         self._held: list[pa.Table] = []
@@ -115,7 +116,7 @@ class Parquet:
         if block.batch is None:
             for row in block.rows:
                 _check_known(row, self._columns.names, self._source)
-        with types_fit(self._source):
+        with _types_fit(self._source):
             arrays = [self._column(field, block, results) for field in self._columns]
             arrays += [
                 pa.array([one[field.name] for one in answers], field.type)
@@ -177,14 +178,6 @@ def _input_names(texts: Sequence[Texts], decoders: Decoders) -> list[str]:
     return names if TEXT in names else [*names, TEXT]
 
 
-def unified(schemas: Sequence[pa.Schema], source: str) -> pa.Schema:
-    """One schema for the columns of all. Raises :class:`UserError` if two types do not fit."""
-    import pyarrow as pa
-
-    with types_fit(source):
-        return pa.unify_schemas(schemas, promote_options="permissive")
-
-
 def _schema(texts: Texts) -> pa.Schema:
     """Arrow's types of the columns of a source. Where the source has none they are found out."""
     import pyarrow as pa
@@ -211,8 +204,7 @@ def _check_known(row: Mapping[str, Any], names: Sequence[str], source: str) -> N
 
 
 @contextmanager
-def types_fit(source: str) -> Iterator[None]:
-    """Inside, what Arrow raises becomes a :class:`UserError`."""
+def _types_fit(source: str) -> Iterator[None]:
     import pyarrow as pa
 
     try:

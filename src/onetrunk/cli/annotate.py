@@ -85,6 +85,9 @@ def annotate(
         logger.warning("%s of %s rows have an error: %s", f"{count:,}", f"{report.rows:,}", reason)
     if len(report.reasons) > SHOWN:
         logger.warning("%s more reasons are in %s", len(report.reasons) - SHOWN, REPORT)
+    if report.workers_lost:
+        lost = f"{report.workers_lost} workers were killed or died"
+        logger.warning("%s; what they were at was done again", lost)
     if report.rows_per_second is not None:
         console.print(
             f"{report.seconds:,.1f} s, {report.rows_per_second:,.0f} rows/s on {report.workers} "

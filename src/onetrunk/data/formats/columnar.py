@@ -28,12 +28,16 @@ def parquet(file: Path) -> Stream:
 
 
 def parquet_rows(
-    source: str, open_file: Callable[[], Any], first: int = 0, after: int | None = None
+    source: str,
+    open_file: Callable[[], Any],
+    first: int = 0,
+    after: int | None = None,
+    keep_faults: bool = False,
 ) -> Stream:
     """Return the rows from ``first``, which counts from zero, to the one before ``after``.
 
     ``open_file`` gives a path, or a file that is open for reading bytes. Only row groups with these
-    rows are read.
+    rows are read. With ``keep_faults`` a value that is not UTF-8 becomes its error.
     """
     import pyarrow.parquet as pq
 
@@ -45,7 +49,7 @@ def parquet_rows(
             groups, skipped = _groups(opened.metadata, first, end)
             batches = opened.iter_batches(BLOCK, row_groups=groups, columns=columns)
             wanted = _between(batches, first - skipped, end - skipped)
-            yield from _tables(source, schema, wanted, first + 1)
+            yield from _tables(source, schema, wanted, first + 1, keep_faults)
 
     with _errors(source, "Parquet"), pq.ParquetFile(open_file()) as opened:
         schema, count = opened.schema_arrow, opened.metadata.num_rows
@@ -126,7 +130,11 @@ def _present(schema: pa.Schema, names: Sequence[str], optional: Sequence[str]) -
 
 
 def _tables(
-    source: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch], first: int = 1
+    source: str,
+    schema: pa.Schema,
+    batches: Iterable[pa.RecordBatch],
+    first: int = 1,
+    keep_faults: bool = False,
 ) -> Iterator[Table]:
     features = _features(schema)
     slices = (
@@ -135,24 +143,31 @@ def _tables(
     for batch in slices:
         numbers = range(first, first + batch.num_rows)
         columns = {
-            name: _values(values, source, name, first)
+            name: _values(values, source, name, first, keep_faults)
             for name, values in zip(batch.schema.names, batch.columns, strict=True)
         }
         yield name_classes(Table(source, columns, numbers, batch=batch), features)
         first = numbers.stop
 
 
-def _values(values: pa.Array, source: str, name: str, first: int) -> list[Any]:
+def _values(values: pa.Array, source: str, name: str, first: int, keep_faults: bool) -> list[Any]:
     try:
         return values.to_pylist()
     except UnicodeDecodeError:
-        for row, value in enumerate(values, first):
-            try:
-                value.as_py()
-            except UnicodeDecodeError as error:
-                why = f"{name!r} is not valid UTF-8 at byte {error.start}"
-                raise UserError(f"{source}, row {row}: {why}") from None
-        raise
+        found = [
+            _value(value, f"{source}, row {row}", name) for row, value in enumerate(values, first)
+        ]
+        for value in found if not keep_faults else ():
+            if isinstance(value, UserError):
+                raise value from None
+        return found
+
+
+def _value(value: pa.Scalar, where: str, name: str) -> Any:
+    try:
+        return value.as_py()
+    except UnicodeDecodeError as error:
+        return UserError(f"{where}: {name!r} is not valid UTF-8 at byte {error.start}")
 
 
 def _features(schema: pa.Schema) -> dict[str, Any]:
