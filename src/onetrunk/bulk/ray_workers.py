@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -38,8 +38,7 @@ class RayWorker:
         """Kill the actor."""
         import ray
 
-        with suppress(ray.exceptions.RayError):  # its machine may be lost, too
-            ray.kill(self._actor)
+        ray.kill(self._actor)
 
 
 class _Actor:
@@ -84,10 +83,6 @@ def ray_workers(
         shared = ray.put(_with_files(task))  # once a machine, however many workers it has
         cores = int(ray.cluster_resources().get("CPU", 1))
         yield lambda: RayWorker(actor_class, shared), count or cores
-    except ray.exceptions.RayError as error:
-        raise UserError(
-            f"the Ray cluster was lost: {reason(error)}; the same command goes on"
-        ) from None
     finally:
         if not was_there:
             ray.shutdown()
