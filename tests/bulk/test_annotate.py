@@ -158,7 +158,7 @@ def test_another_run_is_refused(rows: Path, bundle: Path, tmp_path: Path) -> Non
     (other / "bundle.json").write_text(json.dumps(manifest | {"note": 1}))
     with pytest.raises(UserError, match=r"of another model \(bundle\)"):
         run(rows, other, out)
-    with pytest.raises(UserError, match="with --partition-rows 100, not 50"):
+    with pytest.raises(UserError, match="with --partition-rows 100: choose"):
         annotate([str(rows)], [bundle], str(out), settings=Settings(partition_rows=50))
     with pytest.raises(UserError, match=r"to more files, such as file:///.*/b\.jsonl"):
         run(rows / "a.parquet", bundle, out)
@@ -170,6 +170,11 @@ def test_another_run_is_refused(rows: Path, bundle: Path, tmp_path: Path) -> Non
     with pytest.raises(UserError, match=r"b\.jsonl, which has changed since.*--overwrite"):
         run(rows, bundle, out)
     assert {file: file.read_bytes() for file in out.iterdir()} == before
+    (rows / "c.jsonl").write_text("no json")
+    with pytest.raises(UserError, match="invalid JSON"):
+        run(rows, bundle, out, overwrite=True)
+    assert {file: file.read_bytes() for file in out.iterdir()} == before
+    (rows / "c.jsonl").unlink()
     (out / "notes.txt").write_text("mine")
     assert run(rows, bundle, out, overwrite=True).rows == 801
     assert read(out.joinpath("part-000000.parquet")).num_rows == 30
@@ -252,19 +257,21 @@ def test_a_value_that_is_not_utf8_is_the_error_of_its_row(bundle: Path, tmp_path
 
 
 def test_columns_of_several_files(bundle: Path, tmp_path: Path) -> None:
-    (tmp_path / "a.jsonl").write_text('{"id": 1, "text": "a", "n": 1, "x": null}\n')
-    (tmp_path / "b.jsonl").write_text('{"id": "k", "text": "b", "n": 0.5, "x": true}\n')
-    pq.write_table(pa.table({"text": ["c"], "n": [2], "day": [b"1"]}), tmp_path / "c.parquet")
-    run(tmp_path, bundle, tmp_path / "out")
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "a.jsonl").write_text('{"id": 1, "text": "a", "n": 1, "x": null}\n')
+    (folder / "b.jsonl").write_text('{"id": "k", "text": "b", "n": 0.5, "x": true}\n')
+    pq.write_table(pa.table({"text": ["c"], "n": [2], "day": [b"1"]}), folder / "c.parquet")
+    run(folder, bundle, tmp_path / "out")
     table = read(tmp_path / "out")
     assert table["id"].to_pylist() == ["1", '"k"', None]  # of several types: JSON
     assert table["n"].to_pylist() == [1.0, 0.5, 2.0]
     assert table["x"].to_pylist() == [None, True, None]
     assert table["day"].to_pylist() == [None, None, b"1"]
     assert table["other_columns"].null_count == 3
-    pq.write_table(pa.table({"text": ["c"], "n": [[1]]}), tmp_path / "d.parquet")
+    pq.write_table(pa.table({"text": ["c"], "n": [[1]]}), folder / "d.parquet")
     with pytest.raises(UserError, match=r"d\.parquet: its columns do not fit.*annotate them apart"):
-        run(tmp_path, bundle, tmp_path / "again")
+        run(folder, bundle, tmp_path / "again")
 
 
 def test_what_a_library_raises_is_the_error_of_one_row(

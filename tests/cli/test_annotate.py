@@ -73,6 +73,7 @@ def test_what_is_printed(run: Run, folder: Path) -> None:
         (["in", "--out", "a.csv"], "a.csv is a file; a folder is written here"),
         (["in", "--out", "empty/../in"], "holds in/a.parquet: name another folder"),
         (["in", "--out", "."], "holds in/a.parquet: name another folder"),
+        (["in", "--out", "in/out"], "in/out lies in in, of which all files are read"),
         (["a.csv", "--out", "in"], "not read in bulk"),
         (["in", "--model", "ni"], "no such folder"),
     ],

@@ -9,7 +9,6 @@ partitions that have none.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import time
@@ -19,14 +18,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from onetrunk.bulk.columns import decoders_of
 from onetrunk.bulk.dispatch import Dispatch
 from onetrunk.bulk.files import OutputFolder, input_files, is_in_memory
 from onetrunk.bulk.partitions import Partition, make_plan
 from onetrunk.bulk.parts import Outcome, Task, load_model, part_name, read_outcome
-from onetrunk.bulk.record import RECORD, REPORT, Settings, open_folder, record_of
+from onetrunk.bulk.record import REPORT, Settings, begin, parts_before, record_of
 from onetrunk.bulk.workers import Here, LocalWorker, StartWorker
 from onetrunk.data.notes import Notes
 from onetrunk.errors import UserError, nearest
@@ -112,14 +111,12 @@ def annotate(
     _check(settings, machines)
     folder, notes = OutputFolder.at(out), Notes()
     files = input_files(inputs, notes)
-    for file in files:
-        if folder.holds(file):
-            raise UserError(f"{out} holds {file.name}: name another folder for the answers")
+    folder.check_apart(inputs, files)
     alone = any(map(is_in_memory, [folder.filesystem, *(file.filesystem for file in files)]))
     if alone and machines.engine == "ray":
         raise UserError("memory:// is seen by this process alone: it needs --engine local")
     record = record_of(files, model, settings)
-    names = open_folder(folder, record, overwrite)
+    names = parts_before(folder, record, overwrite)
     loaded = load_model(model, backbone)
     plan = make_plan(
         files,
@@ -142,11 +139,11 @@ def annotate(
     pending = [one for one in plan.partitions if part_name(one.number) not in names]
     if pending:
         with _workers(task, machines, loaded, alone) as (start_worker, count):
-            folder.write(RECORD, _json(record))
+            begin(folder, record, overwrite)
             _run(task, start_worker, count, pending, report, progress)
-    if pending or REPORT not in names:
+    if pending:
         content = {**asdict(report), "reasons": dict(report.reasons.most_common())}
-        folder.write(REPORT, _json(content))
+        folder.write_json(REPORT, content)
     return report
 
 
@@ -218,7 +215,3 @@ def _workers(
         yield lambda: Here(task, loaded), 1
     else:
         yield lambda: LocalWorker(task), count
-
-
-def _json(value: Any) -> bytes:
-    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()

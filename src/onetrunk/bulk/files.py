@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -66,14 +67,15 @@ def input_files(inputs: Iterable[str], notes: Notes) -> list[File]:
     files: dict[str, File] = {}
     for name in inputs:
         filesystem, path = _opened(name)
-        found = _reached(name, partial(_listed, filesystem, path, name))
-        rows = [file for file in found if suffix_of(Path(file.path)) in SUFFIXES]
-        for file in found:
-            if file not in rows:
+        rows: dict[str, File] = {}
+        for file in _reached(name, partial(_listed, filesystem, path, name)):
+            if suffix_of(Path(file.path)) in SUFFIXES:
+                rows[file.url] = file
+            else:
                 notes.add("files that are neither .parquet nor .jsonl, not read", file.name)
         if not rows:
             raise UserError(f"{name} holds no .parquet and no .jsonl file")
-        files |= {file.url: file for file in rows}
+        files |= rows
     return list(files.values())
 
 
@@ -89,7 +91,8 @@ def _listed(filesystem: Any, path: str, name: str) -> list[File]:
         return [File(name, filesystem, path)]
     if "*" in path:
         paths = [one for one in filesystem.glob(path) if filesystem.isfile(one)]
-        return [File(one, filesystem, one) for one in sorted(paths)]
+        shown = str if _is_local(filesystem) else filesystem.unstrip_protocol
+        return [File(shown(one), filesystem, one) for one in sorted(paths)]
     if not filesystem.exists(path):
         if _is_local(filesystem):
             missing(Path(name))
@@ -143,15 +146,29 @@ class OutputFolder:
         else:
             self.filesystem.pipe_file(f"{self.path}/{name}", content)
 
+    def write_json(self, name: str, value: Any) -> None:
+        """Write a JSON file, as :meth:`write` does."""
+        self.write(name, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+
     def remove(self, names: Iterable[str]) -> None:
         """Delete some files."""
         for name in names:
             with suppress(FileNotFoundError):
                 self.filesystem.rm_file(f"{self.path}/{name}")
 
-    def holds(self, file: File) -> bool:
-        """Whether a file is in it."""
-        return file.filesystem == self.filesystem and file.path.startswith(f"{self.path}/")
+    def check_apart(self, inputs: Iterable[str], files: Iterable[File]) -> None:
+        """Raise :class:`UserError` if input files are in this folder, or would be once it is
+        written."""
+        for file in files:
+            if file.filesystem == self.filesystem and file.path.startswith(f"{self.path}/"):
+                raise UserError(f"{self.name} holds {file.name}: name another folder for answers")
+        for name in inputs:
+            filesystem, path = _opened(name)
+            if filesystem == self.filesystem and f"{self.path}/".startswith(f"{path}/"):
+                raise UserError(
+                    f"{self.name} lies in {name}, of which all files are read: name "
+                    "another folder for answers"
+                )
 
 
 def is_in_memory(filesystem: Any) -> bool:

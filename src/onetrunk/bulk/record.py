@@ -46,21 +46,18 @@ def record_of(files: Sequence[File], model: Sequence[Path], settings: Settings) 
     }
 
 
-def open_folder(folder: OutputFolder, record: Mapping[str, Any], overwrite: bool) -> set[str]:
-    """What is in the folder; nothing, if it is to be replaced.
+def parts_before(folder: OutputFolder, record: Mapping[str, Any], overwrite: bool) -> set[str]:
+    """The parts that an earlier run left; none, if they are to be replaced. Nothing is changed yet.
 
-    Raises :class:`UserError` if that is not of a run that can go on.
+    Raises :class:`UserError` if the folder is not of a run that can go on.
     """
     names = folder.names()
     if not names:
         return names
     if RECORD not in names:
         raise UserError(f"{folder.name} already holds other files: choose another name")
-    ours = {name for name in names if name in (RECORD, REPORT) or _is_of_part(name)}
     if overwrite:
-        folder.remove(sorted(ours - {RECORD}))
-        folder.remove([RECORD])  # last: without it, nothing in the folder is known as ours
-        return names - ours
+        return set()
     try:
         with folder.open(RECORD) as opened:
             before = json.load(opened)
@@ -71,8 +68,17 @@ def open_folder(folder: OutputFolder, record: Mapping[str, Any], overwrite: bool
             f"{folder.name} holds answers {difference}: choose another name, or start again by "
             "--overwrite"
         )
-    folder.remove(name for name in names if name.startswith(".part-"))  # of workers that ended
-    return names
+    return {name for name in names if _is_of_part(name)}
+
+
+def begin(folder: OutputFolder, record: Mapping[str, Any], overwrite: bool) -> None:
+    """Write the record, and delete what is not of this run: what killed workers left, and all of an
+    earlier run that is to be replaced."""
+    ours = filter(_is_of_part, folder.names())
+    folder.remove(name for name in ours if overwrite or name.startswith("."))
+    if overwrite:
+        folder.remove([REPORT])
+    folder.write_json(RECORD, record)
 
 
 def _is_of_part(name: str) -> bool:
@@ -96,5 +102,5 @@ def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
         other = before.get("settings", {}).get(name)
         if other != value:
             option = f"--{name.replace('_', '-')}"
-            return f"with {option} {other}, not {value}" if other else f"without {option}"
+            return f"without {option}" if other is None else f"with {option} {other}"
     return "" if before == now else "of another version of onetrunk"
