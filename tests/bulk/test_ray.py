@@ -23,7 +23,8 @@ THREE = Machines("ray", workers=3)  # one finds no core, and is not waited for
 
 @pytest.fixture(scope="module", autouse=True)
 def _cluster() -> Iterator[None]:
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    options = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
+    ray.init("local", num_cpus=2, **options)
     yield
     ray.shutdown()
 
@@ -58,8 +59,12 @@ def workers_below(pid: int) -> list[int]:
     return found
 
 
-def test_a_cluster_that_is_not_there(rows: Path, bundle: Path, tmp_path: Path) -> None:
+def test_a_cluster_that_is_not_there(
+    rows: Path, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ray.shutdown()
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))  # where Ray looks for one
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
     out = tmp_path / "out"
     machines = Machines("ray", address="auto")
     with pytest.raises(UserError, match="the Ray cluster cannot be reached: "):
