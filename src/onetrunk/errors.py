@@ -14,12 +14,14 @@ class UserError(Exception):
 
 _EXTRAS = {
     "fastapi": "serve",
+    "fsspec": "annotate",
     "httptools": "serve",
     "httpx": "client",
     "onnx": "export",
     "onnxruntime": "runtime",
     "prometheus_client": "serve",
     "pyarrow": "parquet",
+    "ray": "ray",
     "rich": "runtime",
     "tenacity": "client",
     "typer": "runtime",

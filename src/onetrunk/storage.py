@@ -119,12 +119,17 @@ def fsync(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text, atomically."""
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file, atomically."""
     beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    beside.write_text(text, encoding="utf-8")
+    beside.write_bytes(content)
     fsync(beside)
     beside.replace(path)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text, atomically."""
+    write_bytes(path, text.encode())
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -1,1 +1,1 @@
-"""Answers to whole files: every row once, in order, with all its columns."""
+"""Answers to whole files, every row once with all its columns: by one process, or by many."""

@@ -124,7 +124,7 @@ class Folder:
                 raise UserError(f"{path} holds the texts: name another folder for the answers")
         inputs = {name: _state(texts.path) for name, texts in files.items() if texts.path}
         record: dict[str, Any] = {
-            "apps": {str(app): _identity(app) for app in apps},
+            "apps": {str(app): identity_of(app) for app in apps},
             "files": inputs,
         }
         if overwrite or not path.is_dir() or not any(path.iterdir()):
@@ -199,7 +199,7 @@ def _state(path: Path) -> list[int]:
     return [found.st_size, found.st_mtime_ns]
 
 
-def _identity(folder: Path) -> str:
+def identity_of(folder: Path) -> str:
     """A hash of an app, or of a bundle, whose manifest holds the hash of each file."""
     files = [folder / MANIFEST]
     if not files[0].exists():

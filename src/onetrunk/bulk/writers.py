@@ -84,17 +84,27 @@ class Csv:
 class Parquet:
     """The columns of the input in their types, then those of the answers."""
 
-    def __init__(self, path: Path, texts: Sequence[Texts], decoders: Decoders) -> None:
+    def __init__(
+        self,
+        path: Path | IO[bytes],
+        texts: Sequence[Texts],
+        decoders: Decoders,
+        columns: pa.Schema | None = None,
+    ) -> None:
+        """``columns``: those of the input, with ``text``, if they are known."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         self._decoders, self._source = decoders, texts[0].name
         types = answer_types(decoders)
-        names = _input_names(texts, decoders)
+        if columns is None:
+            names = _input_names(texts, decoders)
+            with _types_fit(self._source):
+                found = pa.unify_schemas([*map(_schema, texts)], promote_options="permissive")
+            columns = pa.schema([found.field(name) for name in names])
+        self._columns: pa.Schema = columns
         with _types_fit(self._source):
-            columns = pa.unify_schemas([*map(_schema, texts)], promote_options="permissive")
-            self._columns: pa.Schema = pa.schema([columns.field(name) for name in names])
-            self._schema = pa.schema([*self._columns, *(pa.field(*pair) for pair in types.items())])
+            self._schema = pa.schema([*columns, *(pa.field(*pair) for pair in types.items())])
             self._writer = pq.ParquetWriter(path, self._schema)
         self._held: list[pa.Table] = []
 
@@ -115,6 +125,10 @@ class Parquet:
             self._held.append(pa.Table.from_arrays(arrays, schema=self._schema))
         if sum(map(len, self._held)) >= GROUP_ROWS:
             self._flush()
+
+    def describe(self, metadata: Mapping[str, str]) -> None:
+        """Add to what the file says of itself."""
+        self._writer.add_key_value_metadata(metadata)
 
     def close(self) -> None:
         """Write what is held back, and the end of the file."""

@@ -14,6 +14,7 @@ import typer
 from onetrunk import __version__
 from onetrunk.cli import bundle
 from onetrunk.cli.adapt import adapt
+from onetrunk.cli.annotate import annotate
 from onetrunk.cli.benchmark import benchmark
 from onetrunk.cli.console import printed_notes, say
 from onetrunk.cli.data import data
@@ -52,8 +53,9 @@ app = typer.Typer(
     [bold]2. adapt[/] trains a small [bold]app[/] on the frozen backbone from a few labelled rows,
     [bold]data[/] shows what is in them first.
 
-    [bold]3. predict[/] runs many apps over texts in one pass, [bold]evaluate[/] scores one,
-    [bold]suggest[/] chooses what to label next.
+    [bold]3. predict[/] runs many apps over texts in one pass, [bold]annotate[/] over any number of
+    them on many cores or machines, [bold]evaluate[/] scores one, [bold]suggest[/] chooses what to
+    label next.
     [bold]export[/] writes a backbone and its apps for a device without PyTorch, [bold]bundle[/]
     adds apps to what it wrote, teaches apps and says what it costs. [bold]serve[/] answers over
     HTTP, [bold]push[/] uploads any of these folders.
@@ -99,7 +101,7 @@ def _add(group: typer.Typer, *verbs: Callable[..., None]) -> None:
         group.command(help=wrapped)(_guarded(verb))
 
 
-_add(app, label, prefinetune, data, adapt, predict, evaluate, suggest, export, serve)
+_add(app, label, prefinetune, data, adapt, predict, annotate, evaluate, suggest, export, serve)
 _bundle = typer.Typer(no_args_is_help=True, help="Change or teach a bundle's apps; what it costs.")
 _add(_bundle, bundle.add, bundle.teach, bundle.examples, bundle.remove)
 _add(_bundle, bundle.adapters, bundle.page, bundle.report)

@@ -80,6 +80,11 @@ class Texts:
             )
         ]
 
+    @property
+    def text_column(self) -> str | None:
+        """The column of texts; None if they are joined from words."""
+        return None if self._column == "tokens" else self._column
+
     @cached_property
     def count(self) -> int | None:
         """The number of rows; None if they can be read only once."""

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,18 +24,59 @@ _END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
 
 def parquet(file: Path) -> Stream:
     """Return the columns of a Parquet file; class numbers become names where metadata has them."""
+    return parquet_rows(str(file), lambda: file)
+
+
+def parquet_rows(
+    source: str,
+    open_file: Callable[[], Any],
+    first: int = 0,
+    after: int | None = None,
+    keep_faults: bool = False,
+) -> Stream:
+    """Return the rows from ``first``, which counts from zero, to the one before ``after``.
+
+    ``open_file`` gives a path, or a file that is open for reading bytes. Only row groups with these
+    rows are read. With ``keep_faults`` a value that is not UTF-8 becomes its error.
+    """
     import pyarrow.parquet as pq
 
     def read(names: Sequence[str], optional: Sequence[str]) -> Iterator[Table]:
         columns = _present(schema, names, optional)
         # Page by page: by default Arrow reads the columns of a row group as a whole.
         paged = {"buffer_size": 2**20, "pre_buffer": False}
-        with _errors(file, "Parquet"), pq.ParquetFile(file, **paged) as opened:
-            yield from _tables(str(file), schema, opened.iter_batches(BLOCK, columns=columns))
+        with _errors(source, "Parquet"), pq.ParquetFile(open_file(), **paged) as opened:
+            groups, skipped = _groups(opened.metadata, first, end)
+            batches = opened.iter_batches(BLOCK, row_groups=groups, columns=columns)
+            wanted = _between(batches, first - skipped, end - skipped)
+            yield from _tables(source, schema, wanted, first + 1, keep_faults)
 
-    with _errors(file, "Parquet"), pq.ParquetFile(file) as opened:
+    with _errors(source, "Parquet"), pq.ParquetFile(open_file()) as opened:
         schema, count = opened.schema_arrow, opened.metadata.num_rows
-    return Stream(str(file), schema.names, read, schema=_kept(schema), count=count)
+    end = count if after is None else min(after, count)
+    return Stream(source, schema.names, read, schema=_kept(schema), count=end - first)
+
+
+def _groups(metadata: Any, first: int, end: int) -> tuple[list[int], int]:
+    """The row groups with some rows, and how many rows are before these groups."""
+    groups, skipped, start = [], 0, 0
+    for group in range(metadata.num_row_groups):
+        after = start + metadata.row_group(group).num_rows
+        if after <= first:
+            skipped = after
+        elif start < end:
+            groups.append(group)
+        start = after
+    return groups, skipped
+
+
+def _between(batches: Iterable[pa.RecordBatch], first: int, end: int) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        if first < batch.num_rows:
+            yield batch.slice(first, end - first)
+        first, end = max(first - batch.num_rows, 0), end - batch.num_rows
+        if end <= 0:
+            return
 
 
 def arrow(file: Path) -> Stream:
@@ -88,33 +129,45 @@ def _present(schema: pa.Schema, names: Sequence[str], optional: Sequence[str]) -
     return [*names, *(name for name in optional if name in schema.names and name not in names)]
 
 
-def _tables(source: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[Table]:
+def _tables(
+    source: str,
+    schema: pa.Schema,
+    batches: Iterable[pa.RecordBatch],
+    first: int = 1,
+    keep_faults: bool = False,
+) -> Iterator[Table]:
     features = _features(schema)
-    first = 1
     slices = (
         batch.slice(start, BLOCK) for batch in batches for start in range(0, batch.num_rows, BLOCK)
     )
     for batch in slices:
         numbers = range(first, first + batch.num_rows)
         columns = {
-            name: _values(values, source, name, first)
+            name: _values(values, source, name, first, keep_faults)
             for name, values in zip(batch.schema.names, batch.columns, strict=True)
         }
         yield name_classes(Table(source, columns, numbers, batch=batch), features)
         first = numbers.stop
 
 
-def _values(values: pa.Array, source: str, name: str, first: int) -> list[Any]:
+def _values(values: pa.Array, source: str, name: str, first: int, keep_faults: bool) -> list[Any]:
     try:
         return values.to_pylist()
     except UnicodeDecodeError:
-        for row, value in enumerate(values, first):
-            try:
-                value.as_py()
-            except UnicodeDecodeError as error:
-                why = f"{name!r} is not valid UTF-8 at byte {error.start}"
-                raise UserError(f"{source}, row {row}: {why}") from None
-        raise
+        found = [
+            _value(value, f"{source}, row {row}", name) for row, value in enumerate(values, first)
+        ]
+        for value in found if not keep_faults else ():
+            if isinstance(value, UserError):
+                raise value from None
+        return found
+
+
+def _value(value: pa.Scalar, where: str, name: str) -> Any:
+    try:
+        return value.as_py()
+    except UnicodeDecodeError as error:
+        return UserError(f"{where}: {name!r} is not valid UTF-8 at byte {error.start}")
 
 
 def _features(schema: pa.Schema) -> dict[str, Any]:
@@ -134,7 +187,7 @@ def _kept(schema: pa.Schema) -> pa.Schema | None:
 
 
 @contextmanager
-def _errors(file: Path, what: str) -> Iterator[None]:
+def _errors(file: str | Path, what: str) -> Iterator[None]:
     import pyarrow as pa
 
     try:

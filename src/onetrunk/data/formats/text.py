@@ -5,7 +5,7 @@ import gzip
 import lzma
 import re
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
@@ -123,12 +123,23 @@ def lines(file: Path, keep_ends: bool = False, errors: str = "strict") -> Iterat
 
 def lines_or_faults(file: Path) -> Iterator[tuple[int, str | UserError]]:
     """Yield the numbered lines of a text file; a line that is not UTF-8 becomes its error."""
-    for number, line in enumerate(lines(file, errors="surrogateescape"), 1):
+    return checked_lines(enumerate(lines(file, errors="surrogateescape"), 1), str(file))
+
+
+def checked_lines(
+    numbered: Iterable[tuple[int, str]], source: str
+) -> Iterator[tuple[int, str | UserError]]:
+    """Yield numbered lines, decoded with ``surrogateescape``; one that is not text becomes its
+    error."""
+    for number, line in numbered:
         if match := _NO_TEXT.search(line):
-            byte = f"byte 0x{ord(match[0]) - 0xDC00:02x}"
-            at = len(line[: match.start()].encode())
-            where = f"{file}:{number}: {byte} at offset {at} of the line"
-            yield number, UserError(f"{where} is not valid UTF-8")
+            at = f"at offset {len(line[: match.start()].encode())} of the line"
+            where = f"{source}:{number}:"
+            if match[0] == "\0":
+                yield number, UserError(f"{where} a NUL byte {at}")
+            else:
+                byte = f"byte 0x{ord(match[0]) - 0xDC00:02x}"
+                yield number, UserError(f"{where} {byte} {at} is not valid UTF-8")
         else:
             yield number, line
 
