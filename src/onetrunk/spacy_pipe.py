@@ -64,9 +64,13 @@ class OnetrunkPipe:
             Doc.set_extension(ANSWERS, default=None)
 
     @property
-    def model(self) -> Model:
-        """The engine, or the runtime of a bundle. Raises :class:`UserError` if there is none, and
-        in a fork of a process that ran it."""
+    def runtime(self) -> Model:
+        """The runtime of a bundle, or the engine of app folders.
+
+        It is not called ``model``: spaCy looks at that of every component as it is added, which
+        would open the folder. Raises :class:`UserError` if there is none, and in a fork of a
+        process that ran it.
+        """
         if self._opened is not None and self._opened[0] != os.getpid():
             # onnxruntime would wait for ever, for threads that the fork does not have.
             raise UserError(
@@ -98,7 +102,7 @@ class OnetrunkPipe:
         self._on_error = error_handler
 
     def _answered(self, docs: list[Doc]) -> Iterator[Doc]:
-        results = self.model.stream([doc.text for doc in docs], self.apps)
+        results = self.runtime.stream([doc.text for doc in docs], self.apps)
         for doc, result in zip(docs, results, strict=True):
             if "error" in result:
                 self._on_error(self.name, self, [doc], UserError(result["error"]))

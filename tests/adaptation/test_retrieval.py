@@ -166,24 +166,27 @@ def test_what_cannot_have_neighbours(corpora: Path, data: Data, tiny_backbone: B
         fit(tiny_backbone, family("tc"), data, AdaptSettings("lora", neighbours=True))
 
 
+def unsealed(folder: Path) -> dict[str, Any]:
+    record = read_json(folder / "app.json", "an app")
+    return {key: value for key, value in record.items() if key not in ("seal", "files")}
+
+
 def break_keys(folder: Path) -> None:
+    write_json(folder / "app.json", unsealed(folder))
     tensors = load_file(folder / NEIGHBOURS)
     save_file(tensors | {"keys": tensors["keys"][:, 1:].contiguous()}, folder / NEIGHBOURS)
 
 
 def break_columns(folder: Path) -> None:
+    write_json(folder / "app.json", unsealed(folder))
     tensors = load_file(folder / NEIGHBOURS)
     save_file(tensors | {"columns": tensors["columns"] + 3}, folder / NEIGHBOURS)
 
 
 def break_types(folder: Path) -> None:
+    write_json(folder / "app.json", unsealed(folder))
     tensors = load_file(folder / NEIGHBOURS)
     save_file(tensors | {"keys": tensors["keys"].float()}, folder / NEIGHBOURS)
-
-
-def unsealed(folder: Path) -> dict[str, Any]:
-    record = read_json(folder / "app.json", "an app")
-    return {key: value for key, value in record.items() if key not in ("seal", "files")}
 
 
 def break_bytes(folder: Path) -> None:

@@ -78,10 +78,15 @@ def test_a_bundle_with_another_vocabulary_takes_apps_too(
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_adapters_of_any_float(
-    tiny_backbone: Backbone, apps: dict[str, App], tmp_path: Path, dtype: torch.dtype
+    tiny_backbone: Backbone,
+    apps: dict[str, App],
+    tmp_path: Path,
+    dtype: torch.dtype,
+    change_record: Any,
 ) -> None:
     export_bundle(tiny_backbone, {"calendar": apps["calendar"]}, tmp_path / "bundle")
     (folder,) = saved({"calendar": apps["calendar"]}, tiny_backbone, tmp_path / "apps")
+    change_record(folder)
     tensors = {
         name: tensor.to(dtype) for name, tensor in load_file(folder / ADAPTER / WEIGHTS).items()
     }
@@ -98,6 +103,7 @@ def test_what_does_not_fit_is_refused(
     tiny_backbone: Backbone,
     apps: dict[str, App],
     random_adapter: Any,
+    change_record: Any,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -114,6 +120,7 @@ def test_what_does_not_fit_is_refused(
     (folder,) = saved({"deep": deep}, tiny_backbone, tmp_path / "a")
     refused(folder, r"of layer 0; this bundle's graph takes .* layers 1 to 2")
     (folder,) = saved(intent, tiny_backbone, tmp_path / "b")
+    change_record(folder)
     config = json.loads((folder / ADAPTER / CONFIG).read_text())
     (folder / ADAPTER / CONFIG).write_text(json.dumps({**config, "use_dora": True}))
     refused(folder, "use_dora = True is not supported")

@@ -172,7 +172,7 @@ def test_an_app_that_does_not_fit_is_not_added(run_on_device: Run, tmp_path: Pat
         (changed("intent", fingerprint="f" * 64), "trained on another backbone (ffffffffffff; the"),
         (changed("intent", family="tcp"), "unknown task family 'tcp'; did you mean 'tc'?"),
         (changed("intent", labels=["a"]), "expected weight (1, "),
-        (changed("place", reads="2"), "reads is '2', not a whole number"),
+        (changed("place", reads="2"), "'reads' is '2', not a number of layers"),
         (changed("intent", none_below=2), "none_below is 2, not a number from 0 to 1"),
         (deaf, "refusing to use a random head"),
         (tmp_path / "nowhere", "no such folder"),

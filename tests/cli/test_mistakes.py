@@ -71,10 +71,10 @@ MISTAKES = {
     "export: a bundle for an app": (
         "export backbone bundle --out new", "bundle is a bundle, not an app"
     ),
-    "export: an app for a backbone": (
-        "export apps/intent apps/intent --out new",
-        "is an app, not an encoder", "`onetrunk prefinetune` wrote",
+    "export: an app twice": (
+        "export apps/intent apps/intent --out new", "two apps are called 'intent'",
     ),
+    "export: no app": ("export backbone --out new", "name the apps to export on backbone"),
     "adapt: an app for a backbone": (
         "adapt apps/intent --out new --family tc --train train.csv",
         "apps/intent is an app, not an encoder", "`onetrunk prefinetune` wrote",
