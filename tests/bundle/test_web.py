@@ -1,4 +1,7 @@
-"""The JavaScript runtime against the Python one. Needs node, and ``npm install`` in ``web/``."""
+"""The JavaScript runtime against the Python one. Needs node, and ``npm install`` in ``web/``.
+
+With onnxruntime-web, but for one test, which has onnxruntime-node.
+"""
 
 from __future__ import annotations
 
@@ -43,12 +46,13 @@ GROUND = """
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
-import * as ort from "onnxruntime-web";
+import * as ort from "ORT";
 import { BundleError, Runtime } from "./src/index.js";
 
 ort.env.wasm.numThreads = 1;
 const [folder, other] = process.argv.slice(1);
-const open = (at, apps) => Runtime.open((path) => readFile(join(at, path)), { ort, apps });
+const session = { intraOpNumThreads: 1 };
+const open = (at, apps) => Runtime.open((path) => readFile(join(at, path)), { ort, apps, session });
 const why = async (promise) => {
   try {
     await promise;
@@ -62,10 +66,13 @@ const say = (value) => console.log(JSON.stringify(value));
 PREDICT = "say(await (await open(folder)).predict(JSON.parse(await text(process.stdin))));"
 
 
-def node(script: str, *folders: Path, texts: list[str] | None = None) -> Any:
+def node(
+    script: str, *folders: Path, texts: list[str] | None = None, ort: str = "onnxruntime-web"
+) -> Any:
     """What a script says."""
+    script = GROUND.replace("ORT", ort) + script
     ran = subprocess.run(
-        ["node", "--input-type=module", "-e", GROUND + script, *map(str, folders)],
+        ["node", "--input-type=module", "-e", script, *map(str, folders)],
         cwd=WEB,
         input=json.dumps(texts or []),
         capture_output=True,
@@ -100,10 +107,27 @@ def alike(one: Any, other: Any, gap: float) -> bool:
     return bool(one == other)
 
 
+NODE_ORT = pytest.param(
+    "onnxruntime-node",
+    500,
+    marks=pytest.mark.skipif(
+        not (WEB / "node_modules" / "onnxruntime-node").exists(),
+        reason="onnxruntime-node is not installed: npm install in web/",
+    ),
+)
+
+
 # In eight bits a sum that differs in its last digit can be rounded to another step.
 @pytest.mark.parametrize(("precision", "gap"), [("fp32", 5e-4), ("int8", 0.02), ("int4", 1e-3)])
+@pytest.mark.parametrize(("ort", "count"), [("onnxruntime-web", 100), NODE_ORT])
 def test_answers_are_those_of_python(
-    precision: str, gap: float, tiny_backbone: Backbone, apps: dict[str, App], tmp_path: Path
+    ort: str,
+    count: int,
+    precision: str,
+    gap: float,
+    tiny_backbone: Backbone,
+    apps: dict[str, App],
+    tmp_path: Path,
 ) -> None:
     """Apps of every shape, two with neighbours, hostile texts, texts of several windows."""
     random = torch.Generator().manual_seed(0)
@@ -115,10 +139,11 @@ def test_answers_are_those_of_python(
     export_bundle(tiny_backbone, apps, tmp_path / "b", precision)
     rng = np.random.default_rng(0)
     known = [c for c in map(chr, range(0x20, 0x3000)) if unicodedata.category(c) != "Cn"]
-    texts = [*hostile_texts(60, seed=3), *("".join(rng.choice(known, 40)) for _ in range(40))]
+    odd = ["".join(rng.choice(known, 40)) for _ in range(40)]
+    texts = [*hostile_texts(count - len(odd), seed=3), *odd]
     wanted = Runtime(tmp_path / "b", threads=1).predict(texts)
     offsets_in_utf16(wanted)
-    got = node(PREDICT, tmp_path / "b", texts=texts)
+    got = node(PREDICT, tmp_path / "b", texts=texts, ort=ort)
     for want, have in zip(wanted, got, strict=True):
         assert list(want["apps"]) == list(have["apps"])
         for name, answer in want["apps"].items():
