@@ -82,7 +82,7 @@ def test_every_piece_is_seen_and_has_a_language() -> None:
     assert [f"{one.page}:{one.line}" for one in ALL if not one.language] == []
 
 
-def test_only_what_would_be_run_says_that_it_is_not() -> None:
+def test_every_mark_stands_before_a_piece() -> None:
     for page in PAGES:
         marks = (ROOT / page).read_text().count("<!-- not run")
         assert marks == len([one for one in pieces(page) if one.reason]), page
