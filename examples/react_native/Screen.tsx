@@ -15,10 +15,17 @@ export function Screen() {
   const [selection, setSelection] = useState({ start: 0, end: 0 });
   const [prediction, setPrediction] = useState<Prediction>();
   const [error, setError] = useState("");
+  const [refused, setRefused] = useState("");
   const earlier = useRef<string[]>([]);
 
   useEffect(() => {
-    open().then(setRuntime, (reason) => setError(`${reason.message ?? reason}`));
+    open().then(
+      (opened) => {
+        setRuntime(opened.runtime);
+        setRefused(opened.refused.join("\n"));
+      },
+      (reason) => setError(`${reason}`),
+    );
   }, []);
 
   const ask = useCallback(async () => {
@@ -47,7 +54,7 @@ export function Screen() {
         onChangeText={setText}
         onSelectionChange={({ nativeEvent }) => setSelection(nativeEvent.selection)}
       />
-      {error ? <Text style={styles.error}>{error}</Text> : null}
+      {error || refused ? <Text style={styles.error}>{error || refused}</Text> : null}
       {!runtime && !error ? <Text>The bundle is being opened …</Text> : null}
       {runtime && prediction
         ? runtime.names.map((name) => (

@@ -8,19 +8,22 @@ import { FILES } from "./packed";
 
 const TAUGHT = new Directory(Paths.document, "taught");
 
-/** Open the bundle, with the apps of `keep` in the place of its own. */
-export async function open(): Promise<Runtime> {
+/**
+ * Open the bundle, with the apps of `keep` in the place of its own. `refused` says which of them do
+ * not fit, as after an update with another encoder; their files stay.
+ */
+export async function open(): Promise<{ runtime: Runtime; refused: string[] }> {
   const runtime = await Runtime.open(read, { ort, session: { intraOpNumThreads: 2 } });
-  if (!TAUGHT.exists) return runtime;
-  for (const file of TAUGHT.list()) {
+  const refused: string[] = [];
+  for (const file of TAUGHT.exists ? TAUGHT.list() : []) {
     if (!(file instanceof File)) continue;
     try {
       runtime.add(decodeURIComponent(file.name), await file.bytes());
-    } catch {
-      file.delete(); // another version of this app had another backbone
+    } catch (reason) {
+      refused.push(`${reason}`);
     }
   }
-  return runtime;
+  return { runtime, refused };
 }
 
 /** Write an app that was taught, so that it is there when the phone starts it again. */

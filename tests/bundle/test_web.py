@@ -6,6 +6,7 @@ With onnxruntime-web, but for one test, which has onnxruntime-node.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import unicodedata
@@ -288,6 +289,21 @@ def test_apps_say_their_decoder_or_are_read_by_their_family(
     wanted = json.loads((old / "predictions.json").read_text())["runtime"][:-1]  # "" comes last
     got = node(PREDICT, old / "bundle", texts=[result["text"] for result in wanted])
     assert alike(got, wanted, 1e-3)
+
+
+def test_node_as_the_pages_show_it(
+    tiny_backbone: Backbone, apps: dict[str, App], tmp_path: Path
+) -> None:
+    if not (WEB / "node_modules" / "onnxruntime-node").exists():
+        pytest.skip("onnxruntime-node is not installed: npm install in web/")
+    export_bundle(tiny_backbone, {"spam": apps["spam"]}, tmp_path / "phone", "int8")
+    page = (WEB.parent / "docs/devices.md").read_text()
+    (code,) = re.findall(r"```js\n(.*?)```", page, re.S)
+    code = code.replace("phone/$", f"{tmp_path}/phone/$") + "console.log(JSON.stringify(apps));"
+    command = ["node", "--input-type=module", "-e", code]
+    ran = subprocess.run(command, cwd=WEB, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads(ran.stdout)["spam"]["labels"]
 
 
 def test_apps_come_and_go(

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from onetrunk.bundle.parity import hostile_texts
+
 ROOT = Path(__file__).parents[2]
 PHONE = ROOT / "examples" / "react_native"
 PACKAGES = PHONE / "node_modules"
@@ -75,3 +77,29 @@ def test_regular_expressions_are_those_that_phones_know(tmp_path: Path) -> None:
     command = [str(HERMES), "-emit-binary", "-out", str(tmp_path / "out"), "script.js"]
     compiled = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert compiled.returncode == 0, compiled.stderr
+
+
+@pytest.mark.slow
+def test_words_end_where_they_do_elsewhere(tmp_path: Path) -> None:
+    """With what stands in for ``Intl.Segmenter``, which Hermes lacks."""
+    polyfill = PACKAGES / "unicode-segmenter/intl-polyfill.js"
+    if not polyfill.exists():
+        pytest.skip("no npm install in examples/react_native")
+    words = (ROOT / "web/src/words.js").as_uri()
+    script = f"""
+    const {{ wordsOf }} = await import("{words}");
+    delete Intl.Segmenter;
+    await import("{polyfill.as_uri()}");
+    const there = await import("{words}?again");
+    const texts = JSON.parse(process.argv[1]);
+    const differ = texts.filter((text) => `${{wordsOf(text)}}` !== `${{there.wordsOf(text)}}`);
+    console.log(JSON.stringify([`${{Intl.Segmenter}}`.includes("native code"), differ]));
+    """
+    texts = [
+        *hostile_texts(1000, seed=4),
+        "👩" + "\u200d👩🏽" * 60 + "!",
+        "🇫🇷🇩🇪 क्षि e\u0301\u0302 각",
+    ]
+    ran = node(tmp_path, "--input-type=module", "-e", script, json.dumps(texts))
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads(ran.stdout) == [False, []]
