@@ -20,9 +20,9 @@ BUNDLE = ROOT / "tests/fixtures/format-0.1/bundle"
 pytestmark = pytest.mark.skipif(not shutil.which("node"), reason="node is not installed")
 
 
-def node(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """What a script does in a folder."""
-    return subprocess.run(["node", *words], cwd=folder, capture_output=True, text=True)
+def node(folder: Path, *words: str, said: str = "") -> subprocess.CompletedProcess[str]:
+    """What a script does in a folder, if it is told something."""
+    return subprocess.run(["node", *words], cwd=folder, input=said, capture_output=True, text=True)
 
 
 def test_a_bundle_is_packed_whole_but_for_examples(tmp_path: Path) -> None:
@@ -87,11 +87,12 @@ def test_words_end_where_they_do_elsewhere(tmp_path: Path) -> None:
         pytest.skip("no npm install in examples/react_native")
     words = (ROOT / "web/src/words.js").as_uri()
     script = f"""
+    import {{ json }} from "node:stream/consumers";
     const {{ wordsOf }} = await import("{words}");
     delete Intl.Segmenter;
     await import("{polyfill.as_uri()}");
     const there = await import("{words}?again");
-    const texts = JSON.parse(process.argv[1]);
+    const texts = await json(process.stdin);
     const differ = texts.filter((text) => `${{wordsOf(text)}}` !== `${{there.wordsOf(text)}}`);
     console.log(JSON.stringify([`${{Intl.Segmenter}}`.includes("native code"), differ]));
     """
@@ -100,6 +101,6 @@ def test_words_end_where_they_do_elsewhere(tmp_path: Path) -> None:
         "👩" + "\u200d👩🏽" * 60 + "!",
         "🇫🇷🇩🇪 क्षि e\u0301\u0302 각",
     ]
-    ran = node(tmp_path, "--input-type=module", "-e", script, json.dumps(texts))
+    ran = node(tmp_path, "--input-type=module", "-e", script, said=json.dumps(texts))
     assert ran.returncode == 0, ran.stderr
     assert json.loads(ran.stdout) == [False, []]
