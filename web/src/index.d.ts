@@ -1,4 +1,4 @@
-import type * as Ort from "onnxruntime-web";
+import type * as Ort from "onnxruntime-common";
 
 export class BundleError extends Error {}
 
@@ -27,11 +27,11 @@ export interface Prediction {
 }
 
 export interface Options {
-  /** The module `onnxruntime-web`. */
-  ort: typeof Ort;
+  /** `onnxruntime-web`, `onnxruntime-node`, `onnxruntime-react-native`: the module itself. */
+  ort: Pick<typeof Ort, "InferenceSession" | "Tensor">;
   /** Apps to open; default: all of the bundle. */
   apps?: string | string[];
-  /** Options of its sessions. */
+  /** Options of its sessions. Default: `executionProviders: ["cpu"]`, which each of them has. */
   session?: Ort.InferenceSession.SessionOptions;
 }
 

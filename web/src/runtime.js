@@ -31,8 +31,8 @@ export class Runtime {
 
   /**
    * Open a bundle: `source` is its address, or a function that gives the bytes of a path in it.
-   * `ort` is the module onnxruntime-web; `apps` are those to open (default: all). Throws
-   * {@link BundleError} if any part is missing, damaged or does not fit.
+   * `ort` is the module onnxruntime-web, -node or -react-native; `apps` are those to open (default:
+   * all). Throws {@link BundleError} if any part is missing, damaged or does not fit.
    */
   static async open(source, { ort, apps, session = {} } = {}) {
     if (!ort) throw new BundleError("pass the module: Runtime.open(url, { ort })");

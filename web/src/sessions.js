@@ -11,7 +11,7 @@ export class Sessions {
     sessions.#ort = ort;
     sessions.#bundle = bundle;
     const [trunk, top] = await Promise.all(["trunk.onnx", "top.onnx"].map((path) => bundle.read(path)));
-    const options = { executionProviders: ["wasm"], ...session };
+    const options = { executionProviders: ["cpu"], ...session };
     sessions.#trunk = await ort.InferenceSession.create(trunk, options);
     sessions.#top = await ort.InferenceSession.create(top, options);
     return sessions;

@@ -8,27 +8,29 @@
  * character with its modifiers, such as an emoji.
  */
 
-const CJK = String.raw`\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}`;
+// Flag u alone, and no sets: phones' engine (Hermes) has no flag v.
+const CJK = String.raw`[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}]`;
+const NO_CJK = `(?!${CJK})`;
 // Format characters (a soft hyphen, a zero-width space) are invisible: inside a run of letters they
 // are part of it, elsewhere of nothing.
-const LETTER = String.raw`[[\p{L}\p{M}\p{N}_\u200c\u200d]--[${CJK}]]`;
+const LETTER = String.raw`(?:${NO_CJK}[\p{L}\p{M}\p{N}_\u200c\u200d])`;
 const LETTERS = String.raw`${LETTER}+(?:\p{Cf}+${LETTER}+)*`;
 const NO_URL = String.raw`\p{White_Space}\x1c-\x1f<>"`;
-const ALONE = String.raw`[\p{L}--[${CJK}]]`;
+const ALONE = String.raw`(?:${NO_CJK}\p{L})`;
 // Limits keep time linear in the length of a text, whatever it holds.
 const KINDS = [
   String.raw`(?:[hH][tT][tT][pP][sS]?:\/\/|[wW]{3}\.)[^${NO_URL}]{0,2000}[^${NO_URL}\p{P}]\/?`,
-  String.raw`${LETTER}[[\p{L}\p{M}\p{N}_.+\-]--[${CJK}]]{0,63}@${LETTERS}(?:[.\-]${LETTERS})*`,
+  String.raw`${LETTER}(?:${NO_CJK}[\p{L}\p{M}\p{N}_.+\-]){0,63}@${LETTERS}(?:[.\-]${LETTERS})*`,
   String.raw`[@#]${LETTERS}`,
   String.raw`${ALONE}(?:\.${ALONE})+(?![\p{L}\p{M}\p{N}])\.?`,
   // The J. of J. Smith, but not the B of "in room B. Then", where a word in small letters is before.
   String.raw`(?<!(?<!\p{L})\p{Ll}\p{L}{0,40} )\p{Lu}\.(?= \p{Lu})`,
-  String.raw`(?:\+(?=\p{N}))?${LETTERS}(?:(?:[\-\u2010\u2011\&]|(?<=\p{N})[.,:\/](?=\p{N}))${LETTERS})*`,
+  String.raw`(?:\+(?=\p{N}))?${LETTERS}(?:(?:[\-\u2010\u2011&]|(?<=\p{N})[.,:\/](?=\p{N}))${LETTERS})*`,
   String.raw`['’](?:[sSdDmMtT]|ll|LL|re|RE|ve|VE)(?![\p{L}\p{M}\p{N}_])`,
   String.raw`([\p{P}\p{Sm}\p{Sc}\p{Sk}])\1+(?!\p{M})`,
-  String.raw`[${CJK}]\p{M}*`,
+  String.raw`${CJK}\p{M}*`,
 ];
-const RUN = new RegExp(KINDS.join("|"), "vy");
+const RUN = new RegExp(KINDS.join("|"), "uy");
 const INVISIBLE = /[\s\p{Cf}\p{Cc}]/uy;
 // Variation selectors and fillers, too, show nothing where they stand alone.
 const BLANK = /^[\s\p{Cf}\p{Cc}\p{Default_Ignorable_Code_Point}]*$/u;

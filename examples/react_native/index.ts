@@ -1,0 +1,7 @@
+import { registerRootComponent } from "expo";
+
+import "./polyfills";
+
+import { Screen } from "./Screen";
+
+registerRootComponent(Screen);
