@@ -154,6 +154,9 @@ def shelf(
         (shelf / name).write_text("text\n" + "\n".join(texts) + "\n")
     (shelf / "names.csv").write_text("name,type\nann,PER\nparis,LOC\n")
     docs = [{"title": text, "body": f"{text} in paris"} for text in texts]
+    (shelf / "messages.jsonl").write_text(
+        "".join(json.dumps({"text": one}) + "\n" for one in texts)
+    )
     (shelf / "docs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in docs))
     pairs = [{"query": text, "positive": f"{text} now"} for text in texts]
     (shelf / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in pairs))
