@@ -29,6 +29,9 @@ from onetrunk.bundle.export import export_bundle
 from onetrunk.bundle.runtime import Runtime
 from onetrunk.families import family
 from onetrunk.model.backbone import Backbone
+from onetrunk.spacy_pipe import (
+    ANSWERS,
+)  # which registers the component, as an installed onetrunk does
 from onetrunk.storage import write_json
 from peers.turns import turns
 from serve import messages
@@ -57,7 +60,7 @@ def compare(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     nlp.add_pipe("onetrunk", config={"model": str(folder)})
     nlp.get_pipe("onetrunk")._opened = os.getpid(), runtime  # the same one, of so many threads
     texts = messages()[: options.texts]
-    found = [doc._.onetrunk for doc in nlp.pipe(texts)]
+    found = [doc._.get(ANSWERS) for doc in nlp.pipe(texts)]
     same = found == [answer["apps"] for answer in runtime.predict(texts)]
     ways = {
         "runtime": lambda: runtime.predict(texts),
