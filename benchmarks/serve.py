@@ -22,13 +22,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -86,6 +87,7 @@ def served(*command: Any) -> Iterator[tuple[str, int]]:
         [sys.executable, *map(str, command), "--port", str(port)],
         stdout=subprocess.DEVNULL,
         env=environment,
+        start_new_session=True,
     )
     url = f"http://127.0.0.1:{port}/v1/predict"
     try:
@@ -94,6 +96,8 @@ def served(*command: Any) -> Iterator[tuple[str, int]]:
     finally:
         process.terminate()
         process.wait(60)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # LitServe's workers outlive it
 
 
 def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
