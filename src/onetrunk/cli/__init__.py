@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import typer
@@ -85,12 +86,23 @@ def _guarded(verb: Callable[..., None]) -> Callable[..., None]:
                 raise
             where = "output" if error.filename is None else error.filename
             say("error:", "bold red", f"{where}: {error.strerror or error}")
+            _drop_unwritten()
             raise typer.Exit(USER_ERROR) from None
         except KeyboardInterrupt as stop:
             say("interrupted:", "bold", str(stop) or "nothing was written")
             raise typer.Exit(INTERRUPTED) from None
 
     return run
+
+
+def _drop_unwritten() -> None:
+    """Let go of output that a full disk does not take: Python would try again at its end, and exit
+    with 120."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with suppress(OSError):  # no real file
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _add(group: typer.Typer, *verbs: Callable[..., None]) -> None:
