@@ -7,13 +7,12 @@ without a word. So it is refused. Folders that were written before there were se
 import hashlib
 import json
 import os
-import stat
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from onetrunk.errors import UserError
-from onetrunk.storage import sha256_of_files
+from onetrunk.storage import regular_size, sha256_of_files
 
 FILES, SEAL = "files", "seal"
 """Keys of a sealed record."""
@@ -64,20 +63,12 @@ def check_files(record: Mapping[str, Any], folder: Path) -> None:
         path = folder / name
         if not os.path.lexists(path):
             continue
-        check_regular(path)
-        if path.stat().st_size != said["bytes"] or sha256_of_files(path) != said["sha256"]:
+        try:
+            size = regular_size(path)
+        except OSError as error:
+            raise UserError(f"{path} cannot be read: {error.strerror}") from None
+        if size != said["bytes"] or sha256_of_files(path) != said["sha256"]:
             raise UserError(f"{path} is not the file that was written: its hash differs")
-
-
-def check_regular(path: Path) -> None:
-    """Raise :class:`UserError` unless ``path`` is a regular file, or a link to one: a pipe would be
-    waited for, a device read without end."""
-    try:
-        mode = path.stat().st_mode
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from None
-    if not stat.S_ISREG(mode):
-        raise UserError(f"{path} is not a regular file")
 
 
 def _hash_of(record: Mapping[str, Any], loose: Collection[str]) -> str:

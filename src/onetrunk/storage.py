@@ -137,6 +137,15 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
+def regular_size(path: Path) -> int:
+    """Bytes of a regular file, or of one that a link leads to. Raises :class:`UserError` for
+    anything else that is there: a pipe would be waited for, a device read without end."""
+    about = path.stat()
+    if not stat.S_ISREG(about.st_mode):
+        raise UserError(f"{path} is not a regular file")
+    return about.st_size
+
+
 def read_json(path: Path, what: str) -> dict[str, Any]:
     """Read a JSON object; ``what`` says in the error what the file should have been.
 
@@ -144,12 +153,8 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
     or is not an object.
     """
     try:
-        about = path.stat()
-        # A pipe would be waited for, a device read without end.
-        if not stat.S_ISREG(about.st_mode):
-            raise UserError(f"{path} is not a regular file")
-        if about.st_size > MOST_JSON:
-            raise UserError(f"{path} has {about.st_size:,} bytes: it is not {what}'s")
+        if (size := regular_size(path)) > MOST_JSON:
+            raise UserError(f"{path} has {size:,} bytes: it is not {what}'s")
         value = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         if path.name in KINDS:

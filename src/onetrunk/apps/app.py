@@ -247,7 +247,7 @@ def load_app(folder: Path, backbone: Backbone) -> App:
     if kind.decoder is not None and kind.per_word:
         warn_of_old_units(record, str(folder))
     most = backbone.encoder.depth + 1
-    if not isinstance(app.head_layers, int) or not 1 <= app.head_layers <= most:
+    if app.head_layers > most:
         raise UserError(f"{folder / RECORD}: reads is {app.head_layers!r}, not 1 to {most}")
     width = app.head_layers * backbone.encoder.width
     app.head = load_head(folder, kind.classes(labels), width)

@@ -1,8 +1,8 @@
 """What ``app.json`` says of an app and its backbone, checked without PyTorch and before weights."""
 
-import reprlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from reprlib import repr as shown
 from typing import Any
 
 from onetrunk.errors import UserError
@@ -24,8 +24,8 @@ def _are_labels(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(one, str) for one in value)
 
 
-def _is_count(value: Any, least: int = 1) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
 _VALUES: dict[str, tuple[str, Callable[[Any], bool]]] = {
@@ -55,13 +55,9 @@ def read_record(folder: Path) -> dict[str, Any]:
         if key not in record and key in _VALUES:
             raise UserError(f"{path} is damaged: it has no {key!r}")
         if key in record and not fits(record[key]):
-            raise UserError(f"{path} is damaged: {key!r} is {_short(record[key])}, not {what}")
+            raise UserError(f"{path} is damaged: {key!r} is {shown(record[key])}, not {what}")
     check_record(record, path, LOOSE)
     return record
-
-
-def _short(value: Any) -> str:
-    return reprlib.repr(value)
 
 
 def adapter_folder(folder: Path) -> Path:

@@ -114,10 +114,10 @@ class AppCache:
         if the family has none."""
         if family not in self._stacked_primaries:
             lora = self._primary_loras.get(family, {})
-            self._stacked_primaries[family] = stack_loras(self._shapes, [lora])
+            self._stacked_primaries[family] = self.stack(lora)
         return self._stacked_primaries[family]
 
-    def stack(self, lora: Lora) -> Mapping[str, np.ndarray]:
+    def stack(self, lora: Lora) -> dict[str, np.ndarray]:
         """The top's LoRA inputs with one LoRA at number 0."""
         return stack_loras(self._shapes, [lora])
 

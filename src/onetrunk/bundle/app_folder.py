@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from onetrunk.apps.neighbours import load_neighbours
-from onetrunk.apps.record import RECORD, adapter_folder, family_of, read_record
+from onetrunk.apps.record import adapter_folder, family_of, read_record
 from onetrunk.bundle.app import BundledApp, Lora, a_name, b_name
 from onetrunk.bundle.layout import Bundle, check_name
 from onetrunk.data.units import warn_of_old_units
@@ -43,8 +43,6 @@ def read_app(name: str, folder: Path, bundle: Bundle, shapes: Shapes) -> Bundled
     if family.per_word:
         warn_of_old_units(record, where)
     head_layers = record.get("reads", 1)  # before there was a choice: the last state
-    if not isinstance(head_layers, int):
-        raise UserError(f"{folder / RECORD}: reads is {head_layers!r}, not a whole number")
     classes, width = family.classes(labels), head_layers * bundle.width
     weight, bias = read_head(folder, classes, width)
     numbers = record.get("neighbours")
