@@ -3,6 +3,7 @@ in ``web/``."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -281,6 +282,83 @@ def test_numbers_of_16_bits_are_those_of_numpy(tmp_path: Path) -> None:
     np.testing.assert_array_equal(load_file(tmp_path / "x.safetensors")["x"], wanted)
 
 
+WITHOUT_KERNEL = "delete globalThis.WebAssembly;"
+"""React Native has none; products are then made in JavaScript."""
+
+
+def test_the_kernel_makes_the_products_of_numpy() -> None:
+    """Of any size: what is left over of four rows, three columns, two numbers; of a matrix that
+    stayed in memory; of one that takes its place."""
+    rng = np.random.default_rng(0)
+    sizes = [(1, 1, 1), (2, 3, 5), (3, 4, 2), (13, 5, 7), (30, 17, 41)]
+    given = [
+        {
+            "units": units,
+            "classes": classes,
+            "width": width,
+            "x": rng.normal(size=(units, width)),
+            "weights": rng.normal(size=(2, classes, width + 1)),
+            "shares": rng.normal(size=(units, classes)),
+            "steps": rng.normal(size=(12, width)),
+        }
+        for units, classes, width in sizes
+    ]
+    script = """
+    const { Features, gram } = await import("./src/features.js");
+    const { symmetricEigen } = await import("./src/eigen.js");
+    const { History } = await import("./src/descent.js");
+    const { kernel } = await import("./src/kernel.js");
+    const answers = given.map(({ units, classes, width, x, weights, shares, steps }) => {
+      const features = new Features(Float64Array.from(x), units, width);
+      const products = weights.map((w) => features.times(Float64Array.from(w), classes, width + 1));
+      const sums = features.sums(Float64Array.from(shares), classes);
+      const own = gram(features);
+      const { values, vectors } = symmetricEigen(own.slice(), units);
+      const again = features.times(Float64Array.from(weights[0]), classes, width + 1);
+      const histories = [new History(5), kernel()?.history(5, width) ?? new History(5)];
+      const directions = steps.map((step) => histories.map((history) => {
+        const gradient = Float64Array.from(step);
+        const direction = history.timesInverseHessian(gradient);
+        history.push(gradient, gradient.map((value, i) => value * (1 + i)));
+        return [...direction];
+      }));
+      const last = features.times(Float64Array.from(weights[1]), classes, width + 1);
+      return [...products, again, last, sums, own, values, vectors].map((one) => [...one])
+        .concat([directions]);
+    });
+    say([kernel() !== undefined, answers]);
+    """
+    as_lists = [
+        {name: value.ravel().tolist() if name in ("x", "shares") else value for name, value in
+         of_case.items()} for of_case in given
+    ]  # fmt: skip
+    for of_case in as_lists:
+        of_case["weights"] = [weights.ravel().tolist() for weights in of_case["weights"]]
+        of_case["steps"] = of_case["steps"].tolist()
+    for has_kernel, before in ((True, ""), (False, WITHOUT_KERNEL)):
+        said, answers = node(before + script, as_lists)
+        assert said == has_kernel
+        for of_case, answer in zip(given, answers, strict=True):
+            x, units = of_case["x"], of_case["units"]
+            first, second = (x @ w[:, :-1].T + w[:, -1] for w in of_case["weights"])
+            wanted = [first, second, first, second, of_case["shares"].T @ x, x @ x.T / units]
+            for one, of_numpy in zip(answer, wanted, strict=False):
+                np.testing.assert_allclose(one, of_numpy.ravel(), atol=1e-12)
+            values, flat, directions = answer[6:]
+            vectors = np.reshape(flat, (units, units))
+            np.testing.assert_allclose(vectors @ vectors.T, np.eye(units), atol=1e-12)
+            turned = vectors.T @ np.diag(values) @ vectors
+            np.testing.assert_allclose(turned, x @ x.T / units, atol=1e-12)
+            for in_javascript, in_kernel in directions:
+                np.testing.assert_allclose(in_kernel, in_javascript, rtol=1e-9, atol=1e-12)
+
+
+def test_the_kernel_is_compiled_from_its_source() -> None:
+    source = hashlib.sha256((WEB / "kernel" / "products.c").read_bytes()).hexdigest()
+    assert source in (WEB / "src" / "kernel-code.js").read_text(), "run npm run kernel in web/"
+
+
+@pytest.mark.parametrize("before", ["", WITHOUT_KERNEL], ids=["kernel", "javascript"])
 @pytest.mark.parametrize("shape", [(12, 40), (60, 20)])
 @pytest.mark.parametrize(
     ("name", "classes"),
@@ -291,7 +369,9 @@ def test_numbers_of_16_bits_are_those_of_numpy(tmp_path: Path) -> None:
         ("squared_error", 1),
     ],
 )
-def test_the_solver_is_that_of_python(name: str, classes: int, shape: tuple[int, int]) -> None:
+def test_the_solver_is_that_of_python(
+    name: str, classes: int, shape: tuple[int, int], before: str
+) -> None:
     """In float64: fewer and more units than features, correlated features, rare classes."""
     rng = np.random.default_rng(0)
     units, width = shape
@@ -321,7 +401,7 @@ def test_the_solver_is_that_of_python(name: str, classes: int, shape: tuple[int,
     say([heads.map(({{ weight, bias }}) => [[...weight], [...bias]]), heads.map(gap)]);
     """
     given = {"features": features.ravel().tolist(), "targets": targets.ravel().tolist()}
-    heads, gaps = node(script, given)
+    heads, gaps = node(before + script, given)
     loss = getattr(losses, name)
     for (weight, bias), l2 in zip(heads, (1, 0.03), strict=True):
         wanted = solve_linear(features, targets, classes, l2, loss, 1e-14)

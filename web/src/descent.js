@@ -1,6 +1,7 @@
 /** L-BFGS for a linear head, in coordinates in which the objective curves evenly. */
 
 import { add, dot } from "./features.js";
+import { kernel } from "./kernel.js";
 
 /** The curvature at zero is a poor guide later on. It is measured again at this tolerance. */
 const COARSE = 1e-3;
@@ -48,7 +49,7 @@ export class Descent {
     for (let c = 1; c <= classes; c++) ridge[c * stride - 1] = this.isBiasHeld ? l2 : BIAS_L2;
     this.logits = x.times(this.point, classes, stride);
     if (this.offset) add(this.logits, 1, this.offset);
-    let byLogits = new Float64Array(this.logits.length);
+    const byLogits = new Float64Array(this.logits.length);
     this.value = this.loss(this.logits, this.targets, classes, byLogits);
     const ofClass = this.curvature(this.logits, classes);
     const unit = Float64Array.from(ridge, (penalty, i) => {
@@ -56,15 +57,17 @@ export class Descent {
       return 1 / Math.sqrt(Math.max(ofClass[Math.floor(i / stride)], 1e-8) * spread + penalty);
     });
     let gradient = this.#gradient(byLogits, ridge, unit);
-    const history = [];
+    const history = kernel()?.history(HISTORY, size) ?? new History(HISTORY);
     for (let steps = 0; steps < STEPS; steps++) {
-      const direction = timesInverseHessian(gradient, history).map((value) => -value);
-      const slope = dot(direction, gradient);
+      const direction = history.timesInverseHessian(gradient);
+      const slope = -dot(direction, gradient);
       if (-slope <= tolerance) return;
-      const step = direction.map((value, i) => value * unit[i]);
+      const step = new Float64Array(size);
       let pull = 0;
       let bend = 0;
       for (let i = 0; i < size; i++) {
+        direction[i] = -direction[i];
+        step[i] = direction[i] * unit[i];
         pull += this.point[i] * ridge[i] * step[i];
         bend += step[i] * ridge[i] * step[i];
       }
@@ -72,14 +75,13 @@ export class Descent {
       const moved = this.#search(along, slope, pull, bend);
       if (!moved) return; // rounding leaves nothing to gain
       add(this.point, moved.length, step);
-      byLogits = moved.byLogits;
-      const previous = gradient;
-      gradient = this.#gradient(byLogits, ridge, unit);
-      history.push([
-        direction.map((value) => value * moved.length),
-        gradient.map((value, i) => value - previous[i]),
-      ]);
-      if (history.length > HISTORY) history.shift();
+      const change = gradient; // its numbers are replaced by those of the change
+      gradient = this.#gradient(moved.byLogits, ridge, unit);
+      for (let i = 0; i < size; i++) {
+        direction[i] *= moved.length;
+        change[i] = gradient[i] - change[i];
+      }
+      history.push(direction, change);
     }
   }
 
@@ -124,24 +126,38 @@ export class Descent {
   }
 }
 
-/** The two-loop recursion (Nocedal & Wright 2006, algorithm 7.4). */
-function timesInverseHessian(gradient, history) {
-  const product = gradient.slice();
-  const shares = [];
-  for (const [step, change] of [...history].reverse()) {
-    const share = dot(step, product) / dot(step, change);
-    shares.unshift(share);
-    add(product, -share, change);
+/** The last steps, and the change of the gradient over each. */
+export class History {
+  #pairs = [];
+
+  constructor(room) {
+    this.room = room;
   }
-  if (history.length) {
-    const [step, change] = history.at(-1);
-    const scale = dot(step, change) / dot(change, change);
-    for (let i = 0; i < product.length; i++) product[i] *= scale;
+
+  push(step, change) {
+    this.#pairs.push([step, change]);
+    if (this.#pairs.length > this.room) this.#pairs.shift();
   }
-  history.forEach(([step, change], i) => {
-    add(product, shares[i] - dot(change, product) / dot(step, change), step);
-  });
-  return product;
+
+  /** The two-loop recursion (Nocedal & Wright 2006, algorithm 7.4). */
+  timesInverseHessian(gradient) {
+    const product = gradient.slice();
+    const shares = [];
+    for (const [step, change] of [...this.#pairs].reverse()) {
+      const share = dot(step, product) / dot(step, change);
+      shares.unshift(share);
+      add(product, -share, change);
+    }
+    if (this.#pairs.length) {
+      const [step, change] = this.#pairs.at(-1);
+      const scale = dot(step, change) / dot(change, change);
+      for (let i = 0; i < product.length; i++) product[i] *= scale;
+    }
+    this.#pairs.forEach(([step, change], i) => {
+      add(product, shares[i] - dot(change, product) / dot(step, change), step);
+    });
+    return product;
+  }
 }
 
 /** Where the slope is about zero, from two [place, slope]. */

@@ -1,4 +1,5 @@
 import { dot } from "./features.js";
+import { kernel } from "./kernel.js";
 
 /**
  * Eigenvalues and eigenvectors of a symmetric matrix, in float64: Householder's reflections make it
@@ -9,9 +10,8 @@ import { dot } from "./features.js";
  * (n x n), row i of which belongs to value i.
  */
 export function symmetricEigen(matrix, n) {
-  const diagonal = new Float64Array(n);
-  const beside = new Float64Array(n); // beside[i] is between i and i + 1
-  const vectors = tridiagonal(matrix, n, diagonal, beside);
+  const turned = kernel()?.tridiagonal(matrix, n) ?? tridiagonal(matrix, n);
+  const { diagonal, beside, rotate } = turned;
   for (let first = 0; first < n; first++) {
     for (;;) {
       let last = first;
@@ -21,14 +21,17 @@ export function symmetricEigen(matrix, n) {
         last++;
       }
       if (last === first) break;
-      step(diagonal, beside, first, last, vectors, n);
+      step(diagonal, beside, first, last, rotate);
     }
   }
-  return { values: diagonal, vectors };
+  return { values: diagonal, vectors: turned.vectors() };
 }
 
-/** Put the tridiagonal matrix into `diagonal` and `beside`; gives the rows of the turn to it. */
-function tridiagonal(matrix, n, diagonal, beside) {
+/** The tridiagonal matrix, `diagonal` and `beside` (of i: between i and i + 1), and the turn to it:
+ * `rotate(i, sine, cosine)` turns its rows i and i + 1, `vectors()` gives all of them. */
+function tridiagonal(matrix, n) {
+  const diagonal = new Float64Array(n);
+  const beside = new Float64Array(n);
   const row = (i) => matrix.subarray(i * n, (i + 1) * n);
   const product = new Float64Array(n);
   const scales = new Float64Array(n);
@@ -70,11 +73,21 @@ function tridiagonal(matrix, n, diagonal, beside) {
       for (let j = 0; j < size; j++) other[j] -= share * mirror[j];
     }
   }
-  return turn;
+  const rotate = (i, sine, cosine) => {
+    const lower = turn.subarray(i * n, (i + 1) * n);
+    const upper = turn.subarray((i + 1) * n, (i + 2) * n);
+    for (let j = 0; j < n; j++) {
+      const a = lower[j];
+      const b = upper[j];
+      upper[j] = sine * a + cosine * b;
+      lower[j] = cosine * a - sine * b;
+    }
+  };
+  return { diagonal, beside, rotate, vectors: () => turn };
 }
 
 /** One QL step on the rows and columns from `first` to `last`, by rotations of neighbours. */
-function step(diagonal, beside, first, last, vectors, n) {
+function step(diagonal, beside, first, last, rotate) {
   const half = (diagonal[first + 1] - diagonal[first]) / (2 * beside[first]);
   const root = half < 0 ? -Math.hypot(half, 1) : Math.hypot(half, 1);
   let carried = diagonal[last] - diagonal[first] + beside[first] / (half + root);
@@ -98,14 +111,7 @@ function step(diagonal, beside, first, last, vectors, n) {
     moved = sine * change;
     diagonal[i + 1] = corner + moved;
     carried = cosine * change - rest;
-    const lower = vectors.subarray(i * n, (i + 1) * n);
-    const upper = vectors.subarray((i + 1) * n, (i + 2) * n);
-    for (let j = 0; j < n; j++) {
-      const a = lower[j];
-      const b = upper[j];
-      upper[j] = sine * a + cosine * b;
-      lower[j] = cosine * a - sine * b;
-    }
+    rotate(i, sine, cosine);
   }
   diagonal[first] -= moved;
   beside[first] = carried;

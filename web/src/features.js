@@ -1,6 +1,9 @@
 /** Matrices of features in float64, and the sums that a solver needs of them. */
 
-/** Features: `data` (Float64Array, units x width, row by row). */
+import { kernel } from "./kernel.js";
+
+/** Features: `data` (Float64Array, units x width, row by row). They do not change once they were
+ * multiplied. Without WebAssembly, JavaScript multiplies. */
 export class Features {
   constructor(data, units, width) {
     Object.assign(this, { data, units, width });
@@ -25,11 +28,18 @@ export class Features {
     return new Features(data, this.units, width);
   }
 
-  /**
-   * Products with the rows of `weights` (C x stride; those beyond `width` are added): U x C. Four
-   * rows at a time: each number of a unit is read once for them.
-   */
+  /** Products with the rows of `weights` (C x stride; those beyond `width` are added): U x C. */
   times(weights, classes, stride) {
+    const { width } = this;
+    const out = kernel()?.times(this, weights, classes, stride) ?? this.#times(weights, classes, stride);
+    if (stride > width) {
+      for (let i = 0; i < out.length; i++) out[i] += weights[(i % classes) * stride + width];
+    }
+    return out;
+  }
+
+  /** Four rows at a time: each number of a unit is read once for them. */
+  #times(weights, classes, stride) {
     const { data, units, width } = this;
     const out = new Float64Array(units * classes);
     for (let unit = 0; unit < units; unit++) {
@@ -55,16 +65,17 @@ export class Features {
         if (rest > 2) out[at + 2] = s2;
         if (rest > 3) out[at + 3] = s3;
       }
-      if (stride > width) {
-        for (let c = 0; c < classes; c++) out[unit * classes + c] += weights[c * stride + width];
-      }
     }
     return out;
   }
 
-  /** Sums of the units, each times its `shares` (U x C): C x D. Four units at a time: each sum is
-   * read and written once for them. */
+  /** Sums of the units, each times its `shares` (U x C): C x D. */
   sums(shares, classes) {
+    return kernel()?.sums(this, shares, classes) ?? this.#sums(shares, classes);
+  }
+
+  /** Four units at a time: each sum is read and written once for them. */
+  #sums(shares, classes) {
     const { data, units, width } = this;
     const out = new Float64Array(classes * width);
     for (let unit = 0; unit < units; unit += 4) {
@@ -122,9 +133,10 @@ export function scaled(features) {
 }
 
 /** Mean products of units with units (U x U). */
-export function gram({ data, units, width }) {
-  const out = new Features(data, units, width).times(data, units, width);
-  return out.map((product) => product / units);
+export function gram(x) {
+  const { data, units, width } = x;
+  const products = kernel()?.gram(x) ?? x.times(data, units, width);
+  return products.map((product) => product / units);
 }
 
 /** Mean products of features with features (D x D). */
