@@ -111,6 +111,17 @@ def test_a_bundle_is_predicted_without_torch_and_fast() -> None:
     assert json.loads(out.splitlines()[0])["text"] == "call dora"
 
 
+def test_help_imports_nothing_that_it_does_not_show() -> None:
+    code = (
+        "import sys; from onetrunk import cli; sys.argv = ['onetrunk', 'adapt', '--help']\n"
+        "try: cli.main()\n"
+        "except SystemExit: pass\n"
+        "heavy = ('torch', 'numpy', 'pyarrow', 'onnxruntime', 'rich.progress', 'httpx')\n"
+        "print([name for name in heavy if name in sys.modules])"
+    )
+    assert python(code).strip().splitlines()[-1] == "[]"
+
+
 def test_the_engine_loads_no_data_libraries() -> None:
     code = (
         "import sys, onetrunk.apps.engine;"

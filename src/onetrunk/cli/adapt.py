@@ -139,7 +139,7 @@ def adapt(
     Example: [cyan]onetrunk adapt runs/tpl --family tc --train banking.csv --out apps/banking[/]
     """
     from onetrunk.apps.record import RECORD
-    from onetrunk.cli.console import watched
+    from onetrunk.cli.bars import watched
     from onetrunk.cli.early import look, need_torch
     from onetrunk.data.sources import Columns
     from onetrunk.model.place import check_device, check_k, depth_of, locate_model

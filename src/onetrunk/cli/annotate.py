@@ -64,7 +64,8 @@ def annotate(
     from onetrunk.bulk.annotate import Machines
     from onetrunk.bulk.annotate import annotate as run
     from onetrunk.bulk.record import REPORT, Settings
-    from onetrunk.cli.console import console, watched, wrote
+    from onetrunk.cli.bars import watched
+    from onetrunk.cli.console import console, wrote
     from onetrunk.hub import fetched
     from onetrunk.opening import check_folders
 

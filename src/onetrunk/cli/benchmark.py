@@ -92,7 +92,8 @@ def benchmark(
 def _run(suite: Suite, out: Path, keep_stale: bool) -> None:
     from onetrunk.benchmark.run import run_suite
     from onetrunk.benchmark.staleness import survey
-    from onetrunk.cli.console import console, progress_bar
+    from onetrunk.cli.bars import progress_bar
+    from onetrunk.cli.console import console
 
     try:
         with progress_bar(period=3600) as bar:

@@ -75,7 +75,8 @@ def teach(
     """
     from onetrunk.bundle.layout import Bundle
     from onetrunk.bundle.runtime import Runtime
-    from onetrunk.cli.console import console, watched, wrote
+    from onetrunk.cli.bars import watched
+    from onetrunk.cli.console import console, wrote
     from onetrunk.data.sources import read_texts
     from onetrunk.errors import UserError
 
@@ -193,7 +194,8 @@ def report(
     """
     from onetrunk.bundle.costs import TEXT, measure_costs, plot_costs
     from onetrunk.bundle.layout import Bundle
-    from onetrunk.cli.console import progress_bar, stdout, wrote
+    from onetrunk.cli.bars import progress_bar
+    from onetrunk.cli.console import stdout, wrote
     from onetrunk.storage import atomic_folder, refuse_existing, write_json
 
     Bundle(bundle)

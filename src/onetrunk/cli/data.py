@@ -68,7 +68,7 @@ def data(
 
 def _doubts(seen: "Overview", backbone: str) -> "list[Doubt]":
     from onetrunk.adaptation.doubts import doubts
-    from onetrunk.cli.console import watched
+    from onetrunk.cli.bars import watched
     from onetrunk.families import family
     from onetrunk.model.backbone import Backbone
 

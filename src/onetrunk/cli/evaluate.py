@@ -133,7 +133,7 @@ def _curve(app: "App", train: Path, data: Path, columns: "Columns") -> "list[Cur
     from onetrunk.adaptation.curve import learning_curve
     from onetrunk.adaptation.task import AdaptSettings
     from onetrunk.apps.reading import read_labelled
-    from onetrunk.cli.console import watched
+    from onetrunk.cli.bars import watched
     from onetrunk.data.notes import Notes
 
     assert app.backbone is not None  # it was loaded with the app

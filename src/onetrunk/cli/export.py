@@ -98,7 +98,8 @@ def export(
     from onetrunk.apps.record import check_apps, family_of, read_record
     from onetrunk.bundle.layout import MANIFEST
     from onetrunk.bundle.page import BUNDLE, RECORD, add_page, find_ort
-    from onetrunk.cli.console import console, serve_hint, watched, wrote
+    from onetrunk.cli.bars import watched
+    from onetrunk.cli.console import console, serve_hint, wrote
     from onetrunk.cli.early import look, need_torch
     from onetrunk.hub import fetched, fetched_if, name_of
     from onetrunk.storage import atomic_folder, refuse_existing

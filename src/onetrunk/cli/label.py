@@ -88,7 +88,8 @@ def label(
 
     Example: [cyan]onetrunk label news.jsonl --with spacy:en_core_web_sm --out data/news[/]
     """
-    from onetrunk.cli.console import say, stdout, watched
+    from onetrunk.cli.bars import watched
+    from onetrunk.cli.console import say, stdout
     from onetrunk.data.sources import stream_texts
     from onetrunk.label.base import Unfinished
     from onetrunk.label.compare import Sample

@@ -75,7 +75,8 @@ def predict(
     from onetrunk.bulk.columns import json_row
     from onetrunk.bulk.run import Folder, Run, check_out
     from onetrunk.bulk.writers import json_line
-    from onetrunk.cli.console import console, stdout, watched, wrote
+    from onetrunk.cli.bars import watched
+    from onetrunk.cli.console import console, stdout, wrote
     from onetrunk.cli.pretty import pretty
     from onetrunk.data.findings import Findings
     from onetrunk.data.formats.text import suffix_of

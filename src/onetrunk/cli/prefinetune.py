@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import TaskID
 
-from onetrunk.cli.console import console, progress_bar, wrote
+from onetrunk.cli.console import console, wrote
 from onetrunk.errors import UserError
 
 # Off a terminal there is no bar. Instead a line is printed after this number of steps.
@@ -97,6 +96,10 @@ class _RunDisplay:
     """Shows the progress of a run in one bar; off a terminal, in a line for every 20th step."""
 
     def __init__(self) -> None:
+        from rich.progress import TaskID
+
+        from onetrunk.cli.bars import progress_bar
+
         self._bar, self._task, self._phase = progress_bar(), TaskID(0), ""
 
     def __call__(self, what: str, done: int, total: int | None) -> None:

@@ -32,7 +32,8 @@ def report(
 
     Example: [cyan]onetrunk report recipes/suite21.yaml --out runs/suite21[/]
     """
-    from onetrunk.cli.console import progress_bar, say, wrote
+    from onetrunk.cli.bars import progress_bar
+    from onetrunk.cli.console import say, wrote
     from onetrunk.config import read_yaml
     from onetrunk.storage import refuse_existing
 

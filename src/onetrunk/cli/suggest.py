@@ -34,7 +34,8 @@ def suggest(
     """
     from onetrunk.apps.preannotations import TOOLS, write_tasks
     from onetrunk.apps.record import check_apps
-    from onetrunk.cli.console import watched, wrote
+    from onetrunk.cli.bars import watched
+    from onetrunk.cli.console import wrote
     from onetrunk.data.findings import Findings
     from onetrunk.data.notes import Notes
     from onetrunk.data.sources import open_texts
