@@ -166,3 +166,32 @@ def test_the_suite_of_21_tasks() -> None:
     ]  # fmt: skip
     assert (path.parent / str(suite.recipe)).exists()
     assert len(list(every_id(suite))) == 7 * 21 * 2 * 3 * 2
+
+
+def test_a_suite_may_have_a_base(suite_file: SuiteFile) -> None:
+    """Its keys count where there are none; its paths start at its own folder."""
+    base = suite_file(steps=5)
+    folder = base.parent / "more"
+    folder.mkdir()
+    (folder / "few.yaml").write_text(f"base: ../{base.name}\nadapters: [linear]\nsteps: 7\n")
+    few, whole = load_suite(folder / "few.yaml"), load_suite(base)
+    assert (few.adapters, few.steps) == (["linear"], 7)
+    assert few.model_copy(update={"adapters": whole.adapters, "steps": 5}) == whole
+    for content, why in {
+        "base: few.yaml": "a base of itself",
+        "base: [1]": "a suite's file is expected",
+        "base: nowhere.yaml": "no such suite",
+        "base: few.yaml\nadapter: [linear]": "unknown key 'adapter'",
+    }.items():
+        (folder / "wrong.yaml").write_text(content)
+        (folder / "few.yaml").write_text("base: wrong.yaml" if "itself" in why else
+                                         f"base: ../{base.name}")  # fmt: skip
+        with pytest.raises(UserError, match=why):
+            load_suite(folder / "wrong.yaml")
+
+
+@pytest.mark.parametrize("name", ["suite21-linear", "suite21-shots"])
+def test_suites_made_from_that_of_21_tasks(name: str) -> None:
+    recipes = Path(__file__).parents[2] / "recipes"
+    suite, whole = (load_suite(recipes / f"{file}.yaml", files=False) for file in (name, "suite21"))
+    assert (suite.tasks, suite.recipe, suite.adapters) == (whole.tasks, whole.recipe, ["linear"])

@@ -24,7 +24,8 @@ ELSEWHERE = ("adapter", "seed", "cache")
 
 
 def load_suite(path: Path, files: bool = True, encoder: str | None = None) -> Suite:
-    """Read a YAML suite; relative paths start at its folder.
+    """Read a YAML suite; relative paths start at its folder. The keys of the suite that it names as
+    ``base`` count where it has none of its own.
 
     ``files``: whether the recipes, backbones and data that it names must exist. A report needs
     none of them. ``encoder`` replaces the suite's; a folder is taken from the working directory.
@@ -32,7 +33,26 @@ def load_suite(path: Path, files: bool = True, encoder: str | None = None) -> Su
     Raises :class:`UserError` naming file, key, value and the nearest valid choice: for an unknown
     key, strategy, family or metric, a name that comes twice, and files that are absent.
     """
-    suite = parse(Suite, read_yaml(path, "suite"), str(path))
+    suite = _read(path)
+    if encoder is not None:
+        suite.encoder = str(Path(encoder).resolve()) if Path(encoder).is_dir() else encoder
+    with _within(str(path)):
+        _check(suite, files)
+    return suite
+
+
+def _read(path: Path, below: tuple[Path, ...] = ()) -> Suite:
+    """A suite with absolute paths; ``below`` are the files that it is the base of."""
+    content = read_yaml(path, "suite")
+    if path.resolve() in below:
+        raise UserError(f"{path}: base: it is a base of itself")
+    base = content.pop("base", None)
+    if not isinstance(base, str | None):
+        raise UserError(f"{path}: base: the name of a suite's file is expected (got {base!r})")
+    if base is not None:
+        of_base = _read(Path(absolute(path.parent, base)), (*below, path.resolve()))
+        content = of_base.model_dump(exclude_unset=True) | content
+    suite = parse(Suite, content, str(path))
     # In files the setting has its older name.
     suite.adapt = {"head_layers" if key == "reads" else key: v for key, v in suite.adapt.items()}
     if suite.encoder and suite.encoder.startswith("."):
@@ -41,10 +61,6 @@ def load_suite(path: Path, files: bool = True, encoder: str | None = None) -> Su
         for key in ("recipe", "folder", "train", "test"):
             if value := getattr(model, key, None):
                 setattr(model, key, absolute(path.parent, value))
-    if encoder is not None:
-        suite.encoder = str(Path(encoder).resolve()) if Path(encoder).is_dir() else encoder
-    with _within(str(path)):
-        _check(suite, files)
     return suite
 
 
