@@ -5,9 +5,11 @@ the code itself gives, and the files of the project that pages link to.
 from __future__ import annotations
 
 import re
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import griffe
 import typer
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
@@ -19,6 +21,27 @@ from onetrunk.cli import app
 ROOT = Path(__file__).parents[1]
 SOURCE = "source"
 """The folder of the site for files of the project."""
+OPTIONS = {
+    "How it is trained": "onetrunk.adaptation.task.AdaptSettings",
+    "Which rows": "onetrunk.adaptation.draws.Draw",
+    "When it gives no answer": "onetrunk.adaptation.abstention.Abstention",
+}
+RECIPE = {
+    "The recipe": "onetrunk.config.Recipe",
+    "`lora`": "onetrunk.config.LoraSettings",
+    "`optimizer`": "onetrunk.config.OptimizerSettings",
+    "`decontaminate`": "onetrunk.config.Decontaminate",
+    "`families.F`, of every family": "onetrunk.config.FamilySettings",
+    "`families.ner`, besides": "onetrunk.prefinetuning.objectives.ner.NerSettings",
+    "`families.ner.concept`": "onetrunk.prefinetuning.objectives.ner.ConceptSettings",
+    "`families.ner.distill`": "onetrunk.prefinetuning.objectives.teacher_states.DistillSettings",
+    "`families.tc`, besides": "onetrunk.prefinetuning.objectives.pairs.PairSettings",
+    "Each of `labelled`, and of `sources`": "onetrunk.config.Dataset",
+    "Each of `sources`, besides": "onetrunk.config.Source",
+}
+"""Tables of settings: what they are called on the page, and the classes that hold them."""
+ROLE = re.compile(r":\w+:(?:<code>|`)~?([\w.]+)(?:</code>|`)")
+"""A name in a docstring: as it is written, and as it comes out of Markdown."""
 LINK = re.compile(r"\]\(\.\./([^)#\s]+)(#[^)\s]*)?\)")
 
 
@@ -52,6 +75,11 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
         return f"]({SOURCE}/{shown(path)})" if path.is_file() else "](reference.md)"
 
     return LINK.sub(link, markdown)
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """Names in docstrings are names, without the path to them."""
+    return ROLE.sub(lambda role: f"<code>{role[1].rpartition('.')[2]}</code>", html)
 
 
 def shown(path: Path) -> str:
@@ -99,19 +127,43 @@ def names() -> str:
     """The public names of the package, from their docstrings."""
     public = [name for name in sorted(onetrunk.__all__) if not name.startswith("_")]
     values = (getattr(onetrunk, name) for name in public)
-    return _described("Every name in Python", [f"{v.__module__}.{v.__name__}" for v in values])
+    described = [f"::: {value.__module__}.{value.__name__}" for value in values]
+    options = [_settings(*one) for one in OPTIONS.items()]
+    begin = ["# Every name in Python", "Functions, classes and the error. Each has an example."]
+    return "\n\n".join([*begin, *described, "## Options of `adapt`", *options])
 
 
 def recipes() -> str:
     """The keys of a recipe, from the models that read it."""
-    config = ("Recipe", "LoraSettings", "OptimizerSettings", "Decontaminate", "FamilySettings")
-    models = [f"onetrunk.config.{name}" for name in (*config, "Source", "Dataset")]
-    models[5:5] = [
-        "onetrunk.prefinetuning.objectives.ner.NerSettings",
-        "onetrunk.prefinetuning.objectives.pairs.PairSettings",
-    ]
-    return _described("Recipes", models)
+    begin = (
+        "A recipe is a YAML file that says what stage 1 does. "
+        "[recipes/tpl.yaml](../recipes/tpl.yaml) is one, and [Pre-finetuning](prefinetune.md) "
+        "explains it. Each table below is a level of it. A key without a default must be there."
+    )
+    return "\n\n".join(["# Recipes", begin, *(_settings(*one) for one in RECIPE.items())])
 
 
-def _described(title: str, names: list[str]) -> str:
-    return "\n\n".join([f"# {title}", *(f"::: {name}" for name in names)])
+def _settings(title: str, path: str) -> str:
+    """The table of a class of settings: its own keys, defaults and what they mean."""
+    module, _, name = path.rpartition(".")
+    found = griffe.load(module, search_paths=[ROOT / "src"])[name]
+    lines = [f"### {title}", "", _plain(found.docstring.value.split("\n\n")[0]), ""]
+    lines += ["| key | default | what it is |", "|---|---|---|"]
+    for key, one in found.members.items():
+        if not one.is_attribute or key.startswith("_") or not one.annotation:
+            continue
+        value = re.sub(r"^Field\((.*)\)$", r"\1", str(one.value or ""))
+        default = re.split(r", (?=(?:ge|gt|le|lt|min_length)=)", value)[0]
+        if default.isupper():
+            default = str(getattr(import_module(module), default))
+        if default.startswith(("ge=", "gt=", "min_length=")):
+            default = ""
+        shown = "below" if default.endswith("Settings()") else default and f"`{default}`"
+        cells = (f"`{key}`", shown, _plain(one.docstring.value))
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(lines)
+
+
+def _plain(text: str) -> str:
+    """A docstring as Markdown on one line."""
+    return ROLE.sub(lambda role: f"`{role[1].rpartition('.')[2]}`", " ".join(text.split()))
