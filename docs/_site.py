@@ -42,7 +42,7 @@ RECIPE = {
 """Tables of settings: what they are called on the page, and the classes that hold them."""
 ROLE = re.compile(r":\w+:(?:<code>|`)~?([\w.]+)(?:</code>|`)")
 """A name in a docstring: as it is written, and as it comes out of Markdown."""
-LINK = re.compile(r"\]\(\.\./([^)#\s]+)(#[^)\s]*)?\)")
+LINK = re.compile(r"\[([^\]]+)\]\(\.\./([^)#\s]+)(?:#[^)\s]*)?\)")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -56,7 +56,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for name, text in pages.items():
         files.append(File.generated(config, name, content=text))
     texts = [readme(), *(page.read_text() for page in Path(config.docs_dir).glob("*.md"))]
-    for path in sorted({ROOT / match[1] for text in texts for match in LINK.finditer(text)}):
+    named = {ROOT / found[2] for text in texts for found in LINK.finditer(text)}
+    for path in sorted({path / "README.md" if path.is_dir() else path for path in named}):
         if path.is_file():
             name = f"{SOURCE}/{shown(path)}"
             files.append(File.generated(config, name, abs_src_path=str(path)))
@@ -64,15 +65,17 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Point links out of this folder to the site's copy; a folder of the project has none."""
+    """Point links out of this folder to the site's copy: of a folder, that of its README; a folder
+    that has none is only named."""
 
-    def link(match: re.Match[str]) -> str:
-        path = ROOT / match[1]
+    def link(found: re.Match[str]) -> str:
+        path = ROOT / found[2]
         if not path.exists():
-            raise FileNotFoundError(f"a page links to {match[1]}, which is not there")
-        if match[1] == "README.md":
-            return "](index.md)"
-        return f"]({SOURCE}/{shown(path)})" if path.is_file() else "](reference.md)"
+            raise FileNotFoundError(f"a page links to {found[2]}, which is not there")
+        if found[2] == "README.md":
+            return f"[{found[1]}](index.md)"
+        path = path / "README.md" if path.is_dir() else path
+        return f"[{found[1]}]({SOURCE}/{shown(path)})" if path.is_file() else found[1]
 
     return LINK.sub(link, markdown)
 
@@ -92,7 +95,7 @@ def readme() -> str:
     """README, as a page of this folder."""
     text = (ROOT / "README.md").read_text()
     text = text.replace("](docs/", "](").replace('"docs/', '"')
-    return re.sub(r"\]\((?=(tests|results|examples|recipes|web|src)/)", "](../", text)
+    return re.sub(r"\]\((?=(?:tests|results|examples|recipes|web|src)[/)])", "](../", text)
 
 
 def commands() -> str:

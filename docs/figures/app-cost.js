@@ -31,7 +31,7 @@ function element(name, attributes = {}, ...children) {
 
 function slider(id, label, attributes) {
   const input = element("input", { type: "range", id, ...attributes });
-  const output = element("output", { for: id });
+  const output = element("strong");
   const row = element("p", {}, element("label", { for: id }, label, " ", output), input);
   return { input, output, row };
 }
