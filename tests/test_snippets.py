@@ -183,7 +183,7 @@ def shelf(
 
 def type_in(code: str) -> None:
     """Run lines of a shell: only onetrunk's commands, and what is piped into them."""
-    for line in code.splitlines():
+    for line in code.replace("\\\n", " ").splitlines():
         before, _, command = line.rpartition(" | ")
         program, *words = shlex.split(command, comments=True)
         assert program == "onetrunk"
