@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint format docs build clean
+.PHONY: help setup demo test test-slow lint format docs links build clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ format: setup ## rewrite the code the way ruff wants it
 docs: setup ## the site in site/, which works without a network
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	$(BIN)/mkdocs build
+
+links: setup ## open every outside address of README and docs (needs a network)
+	$(BIN)/python docs/_links.py
 
 build: setup ## a wheel and a source distribution in dist/
 	rm -rf dist

@@ -43,7 +43,7 @@ def blocks(page: str, language: str) -> list[str]:
 def type_in(block: str, encoder: str) -> str:
     """Run the lines of a block; returns what they print."""
     said = ""
-    for line in block.splitlines():
+    for line in block.replace("\\\n", " ").splitlines():
         if "bundle page" in line and not ORT.exists():
             continue
         program, *words = shlex.split(line.replace(ENCODER, encoder), comments=True)

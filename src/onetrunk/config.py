@@ -20,6 +20,7 @@ class Dataset(_Settings):
     address of a file or a folder (``s3://…``), which fsspec opens."""
 
     path: str
+    """Where it is."""
     split: str = "train"
     """The split to read, of a folder or of a set of the hub."""
     weight: float | None = Field(None, gt=0)
@@ -48,8 +49,9 @@ class FamilySettings(_Settings):
     labelled: list[Dataset] = []
     """The data of strategy muppet: labelled sets such as apps train on (stage 2)."""
     weight: float = Field(1.0, gt=0)
-    """Factor on the family's loss (λ in the design). Raising it favours this family."""
+    """Factor on the family's loss. Raising it favours this family."""
     batch_size: int = Field(64, ge=2)
+    """Rows of the family in a step: sentences, or pairs. Over all processes."""
     max_length: int = Field(64, ge=8)
     """Tokens of a text, special tokens included. Longer sentences are read in overlapping windows.
     Longer texts of pairs and of labelled sets are cut, and their share is reported."""
@@ -59,7 +61,7 @@ class FamilySettings(_Settings):
 
 
 class Decontaminate(_Settings):
-    """Leave out rows that evaluation sets hold too (:mod:`onetrunk.contamination.index`)."""
+    """Leave out rows that evaluation sets hold, too."""
 
     against: list[str] = Field(min_length=1)
     """Files, or folders with a validation or a test split; ``*`` stands for any name.
@@ -76,16 +78,22 @@ class LoraSettings(_Settings):
     """Shape of the task-primary LoRAs."""
 
     rank: int = Field(16, ge=1)
+    """Width between the two matrices. The bytes of a LoRA grow with it."""
     alpha: float = Field(32.0, gt=0)
+    """What a LoRA adds is multiplied by alpha / rank."""
     targets: list[str] = ["query", "key", "value", "attention_output", "ffn_up", "ffn_down"]
+    """The linear maps of a layer that have LoRA."""
     rslora: bool = False
+    """Multiply by alpha / √rank instead (Kalajdzievski 2023, arXiv 2312.03732)."""
 
 
 class OptimizerSettings(_Settings):
     """AdamW with a learning rate for each kind of parameter."""
 
     backbone_lr: float = Field(1e-4, gt=0)
+    """Of the encoder's own weights."""
     lora_lr: float = Field(5e-4, gt=0)
+    """Of the task-primary LoRAs."""
     objective_lr: float = Field(1e-3, gt=0)
     """For the parameters of objectives, which are thrown away after stage 1."""
     weight_decay: float = Field(0.01, ge=0)
@@ -93,6 +101,7 @@ class OptimizerSettings(_Settings):
     warmup: float = Field(0.1, ge=0, le=1)
     """Share of the steps during which learning rates rise from zero."""
     decay: Literal["linear", "cosine", "constant"] = "linear"
+    """How learning rates fall after that."""
     clip: float = Field(1.0, gt=0)
     """The largest global norm that the gradient of a step may have."""
 
@@ -101,14 +110,18 @@ class Recipe(_Settings):
     """A stage-1 run. ``families`` maps a family's name to its settings, checked by the family."""
 
     encoder: str
+    """A hub name, a local folder or ``package:NAME``."""
     strategy: str = "tpl"
-    """How families share the backbone: see :func:`onetrunk.prefinetuning.strategies.plan`."""
+    """How families share the backbone; docs/prefinetune.md lists the strategies."""
     steps: int = Field(400, ge=1)
+    """Updates. Each draws a batch of every family."""
     seed: int = Field(0, ge=0)
+    """Of the order of rows, and of all weights that start at random."""
     k: int = Field(3, ge=1)
     """LoRA is on the last k layers. A higher k gives families more capacity of their own, and
     leaves fewer layers that apps share."""
     pooling: Literal["mean", "cls"] = "mean"
+    """The state of a whole text: the mean over its tokens, or its first token's."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """Dropout inside the encoder while it trains. 0 suits runs that see no row twice."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -116,13 +129,15 @@ class Recipe(_Settings):
     threads: int | None = Field(None, ge=1)
     """CPU threads; None: PyTorch's own choice."""
     balance: Literal["fixed", "uncertainty", "gradient_norm"] = "fixed"
-    """How the weights of the families change in training: see
-    :class:`onetrunk.prefinetuning.balance.Balance`."""
+    """Whether the families' weights change in training (:mod:`onetrunk.prefinetuning.balance`)."""
     lora: LoraSettings = LoraSettings()
+    """Shape of the task-primary LoRAs."""
     optimizer: OptimizerSettings = OptimizerSettings()
+    """Learning rates and the like."""
     decontaminate: Decontaminate | None = None
     """Evaluation sets whose rows are left out of training; None: nothing is checked."""
     families: dict[str, dict[str, Any]]
+    """The settings of each family, by its name: ``ner``, ``tc`` or a plug-in's."""
 
 
 Model = TypeVar("Model", bound=BaseModel)

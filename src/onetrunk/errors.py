@@ -9,6 +9,15 @@ class UserError(Exception):
     """Wrong input: the command line prints the message on one line and exits with code 2.
 
     The message names the file, the row and the value at fault, and the nearest valid choice.
+
+    ```python
+    import onetrunk
+
+    try:
+        onetrunk.load("apps/intent")
+    except onetrunk.UserError as error:
+        print(error)  # says that the folder is not there
+    ```
     """
 
 

@@ -67,6 +67,14 @@ class TextEstimator(BaseEstimator):  # type: ignore[misc]
 
     Attributes after ``fit``: ``app_``, with losses and validation score in ``app_.record``, and,
     for labels of whole texts, ``classes_``.
+
+    ```python
+    from onetrunk import TextEstimator
+
+    intent = TextEstimator("runs/tpl", family="tc")
+    intent.fit(["call mum", "play music"], ["call", "play"])
+    print(intent.predict(["call ann"]))
+    ```
     """
 
     def __init__(

@@ -74,6 +74,12 @@ def push_to_hub(
 
     Raises :class:`UserError` for another folder, an app without its backbone's name, and for what
     the hub refuses.
+
+    ```python
+    import onetrunk
+
+    onetrunk.push_to_hub("apps/news", "ann/news", backbone="ann/backbone")
+    ```
     """
     from huggingface_hub import CommitOperationAdd, HfApi
 

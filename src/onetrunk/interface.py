@@ -46,7 +46,17 @@ class Score:
 
 
 class Model(Protocol):
-    """Apps on one backbone, ready to run over texts."""
+    """Apps on one backbone, ready to run over texts.
+
+    ```python
+    import onetrunk
+
+    model: onetrunk.Model = onetrunk.load("phone")  # an Engine and a Client are Models, too
+    for answer in model.stream(open("messages.txt")):
+        print(answer["apps"])
+    print(model.embed(["a text", "another"]).shape)
+    ```
+    """
 
     @property
     def names(self) -> list[str]:

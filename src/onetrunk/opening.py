@@ -31,6 +31,13 @@ def load(
 
     Raises :class:`UserError` if there is no such folder, if one is damaged or belongs to another
     backbone, or for a bundle beside anything else.
+
+    ```python
+    import onetrunk
+
+    in_pytorch = onetrunk.load("apps/news", "apps/intents")
+    on_a_device = onetrunk.load("phone")
+    ```
     """
     paths = _paths(folders)
     if check_folders(paths, backbone, device):

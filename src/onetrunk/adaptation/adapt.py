@@ -71,6 +71,15 @@ def adapt(
     Raises :class:`UserError` for an unknown option, for rows that cannot be read or used, if there
     is nothing to learn, and if no threshold reaches the wanted precision. What reading changed or
     found odd is logged as warnings.
+
+    ```python
+    import onetrunk
+
+    app = onetrunk.adapt(
+        "runs/tpl", "ner", train="train.conll", validation="dev.conll", epochs=4, k=2
+    )
+    app.save("apps/fast")
+    ```
     """
     kind = family_named(family)
     settings, draw, abstention = split_options(options)

@@ -40,17 +40,22 @@ class AdaptSettings:
     """How an app is trained. Defaults suit a few dozen to a few thousand rows."""
 
     adapter: AdapterKind = "lora"
+    """``lora`` or ``linear``: with a LoRA, or a head alone."""
     k: int | None = None
     """The app's LoRA is trained on the last k layers; None: the backbone's k. What the primary LoRA
     has below them stays as it is."""
     rank: int = 16
     """Used where the family has no primary LoRA; otherwise the primary's rank holds."""
     alpha: float = 32.0
+    """Likewise; what the LoRA adds is multiplied by alpha / rank."""
     epochs: int | None = None
     """None: enough for about 200 updates, 4 to 12 epochs."""
     batch_size: int = 16
+    """Rows of an update."""
     lora_lr: float = 2e-3
+    """Learning rate of the LoRA."""
     head_lr: float = 5e-4
+    """Learning rate of the head, where there is a LoRA."""
     l2: float | None = None
     """Ridge penalty on the standardised linear head; None: the family's, or if it has none, that of
     the lowest loss in cross-validation."""
@@ -59,6 +64,7 @@ class AdaptSettings:
     at most k + 1. None: k + 1 or 1, as the family has it; if it does not say, 1 with a LoRA, and
     without one whichever has the lower loss in cross-validation."""
     max_length: int = MAX_LENGTH
+    """Tokens of a window; longer texts are read in several."""
     neighbours: bool = False
     """Blend the head with the votes of the nearest training texts, if held-out rows like it. The
     app then holds the state of every training text."""
@@ -69,6 +75,7 @@ class AdaptSettings:
     precision: Precision = "auto"
     """Of the frozen layers' products. auto: bf16 where it is measured to be faster here."""
     seed: int = 0
+    """Of the order of rows and of the LoRA's start."""
 
     def __post_init__(self) -> None:
         """Raise :class:`UserError` for a choice that there is not, and for a number below one."""

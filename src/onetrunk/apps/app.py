@@ -66,6 +66,14 @@ class App:
     ``adapter`` is its own LoRA, or None for an app that is a linear head alone. Such an app reads
     the states under a task-primary LoRA: ``family_of_primary`` names its family, or is ``none`` for
     the bare backbone.
+
+    ```python
+    import onetrunk
+
+    app = onetrunk.adapt("runs/tpl", "tc", train="intents.csv", adapter="linear")
+    print(app.labels, app.predict("play music"))
+    app.save("apps/copy")
+    ```
     """
 
     family: Family[Any, Any]

@@ -45,6 +45,14 @@ class Engine:
 
     ``precision`` is that of the encoder's products; heads are fp32. ``auto``: bf16 where it is
     measured to be faster, which holds a second copy of the layers.
+
+    ```python
+    import onetrunk
+
+    engine = onetrunk.load("apps/news", "apps/intents")
+    print(engine.predict("book a table in Oslo", ["news"]))
+    fewer = engine.without("news")
+    ```
     """
 
     def __init__(

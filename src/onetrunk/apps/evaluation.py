@@ -72,7 +72,17 @@ class RowResult:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """An app on labelled rows. It prints as a table; each score is an attribute, such as ``f1``."""
+    """An app on labelled rows. It prints as a table; each score is an attribute, such as ``f1``.
+
+    ```python
+    import onetrunk
+
+    app = onetrunk.adapt("runs/tpl", "tc", train="intents.csv", adapter="linear")
+    evaluation = app.evaluate("test.csv")
+    print(evaluation, evaluation.accuracy, evaluation.errors[:3])
+    evaluation.save("report")  # a page for people, JSON for programs
+    ```
+    """
 
     family: str
     metric: str

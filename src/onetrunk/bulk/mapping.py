@@ -35,6 +35,17 @@ class Answers:
 
     ``bundle`` is a folder or a name at the hub; ``apps`` are those that answer (default: all).
     Raises :class:`UserError` as :class:`~onetrunk.bundle.runtime.Runtime` does.
+
+    ```python
+    import datasets
+
+    from onetrunk import Answers
+
+    rows = datasets.Dataset.from_dict({"text": ["book a table in Oslo"]})
+    answers = Answers("phone", threads=1)
+    rows = rows.map(answers, batched=True, features=answers.features(rows))
+    print(rows["intents"])
+    ```
     """
 
     def __init__(

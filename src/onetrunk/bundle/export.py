@@ -73,6 +73,13 @@ def export(
 
     Prints nothing; print what it returns. Raises :class:`UserError`, and leaves nothing behind, if
     the apps do not fit the backbone, cannot run on a device, or lose more than they may.
+
+    ```python
+    import onetrunk
+
+    written = onetrunk.export(["apps/news", "apps/intents"], "small", precision="int8")
+    print(written)
+    ```
     """
     refuse_existing(Path(out), overwrite, "" if merged else layout.MANIFEST)
     if precision not in get_args(Precision):

@@ -39,7 +39,16 @@ EMBEDDING_FAMILY = "tc"
 
 class Runtime(Teaching):
     """Apps of a bundle, ready to run. Thread-safe; apps can be added, replaced and removed while
-    other threads predict."""
+    other threads predict.
+
+    ```python
+    from onetrunk import Runtime
+
+    runtime = Runtime("phone", apps=["news", "intents"], threads=1)
+    print(runtime.predict("book a table in Oslo"))
+    runtime.teach("mood", "tc", [("well done", "glad"), ("late again", "cross")])
+    ```
+    """
 
     def __init__(
         self,

@@ -66,7 +66,7 @@ def predict(
 
     [bold]--out[/] with a folder writes each file beside its place and then renames it. The same
     command goes on after a kill, and skips the files that are done. CSV and Parquet have a column
-    for each app; [bold]docs/bundle.md[/] lists them.
+    for each app; [bold]docs/answers.md[/] lists them.
 
     Example: [cyan]onetrunk predict apps/calendar apps/spam --text "lunch with Ann on Friday"[/]
 

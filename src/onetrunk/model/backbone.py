@@ -31,6 +31,13 @@ class Backbone:
     ``k`` is how many of its last layers may carry LoRA. ``primary_loras`` are the task-primary
     LoRAs by family name; strategies without them leave it empty. ``record`` is what is stored
     about the run: recipe, data hashes and more.
+
+    ```python
+    from onetrunk import Backbone
+
+    backbone = Backbone.load("runs/tpl")  # or an encoder as it comes
+    print(backbone.k, list(backbone.primary_loras))
+    ```
     """
 
     encoder: Encoder

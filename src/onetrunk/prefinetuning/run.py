@@ -57,6 +57,12 @@ def prefinetune(
     Raises :class:`UserError` for a bad recipe or source; if ``out`` exists and ``overwrite`` is
     false; if there are checkpoints and neither ``resume`` nor ``overwrite`` is true (``overwrite``
     without ``resume`` discards them); and if they do not belong to this recipe and its data.
+
+    ```python
+    import onetrunk
+
+    backbone = onetrunk.prefinetune("recipe.yaml", out="runs/mine")
+    ```
     """
     recipe, out = as_recipe(recipe), Path(out)
     refuse_existing(out, overwrite)

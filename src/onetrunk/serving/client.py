@@ -40,6 +40,13 @@ class Client:
 
     Methods raise :class:`UserError` with the service's message if a call is refused, and if the
     service is still busy or unreachable after the last retry.
+
+    ```python
+    import onetrunk
+
+    with onetrunk.Client("http://localhost:8000", token="...") as model:
+        print(model.predict("book a table in Oslo"))
+    ```
     """
 
     def __init__(

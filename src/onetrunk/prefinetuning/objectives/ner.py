@@ -52,7 +52,9 @@ class NerSettings(FamilySettings):
     """Stage-1 settings of the NER family."""
 
     concept: ConceptSettings = ConceptSettings()
+    """Learn the names of the entities' types."""
     distill: DistillSettings | None = None
+    """Learn a teacher's states; None: there is no teacher."""
 
 
 @dataclass(frozen=True)
