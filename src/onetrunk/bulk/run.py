@@ -24,7 +24,7 @@ from onetrunk.errors import UserError, nearest
 from onetrunk.progress import Progress
 from onetrunk.storage import (
     already_exists,
-    fsync,
+    atomic_file,
     read_json,
     refuse_existing,
     sha256_of_files,
@@ -69,18 +69,15 @@ class Run:
 
     def write(self, sources: Sequence[Texts], out: Path) -> None:
         """Write the answers to some sources into one file, beside it first."""
-        beside = out.with_name(f".{out.name}.partial")
         out.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            kind = WRITERS[out.suffix.lower()]
-            with closing(kind(beside, sources, decoders_of(self.model))) as writer:
-                for texts in sources:
-                    for block, results in self.results(texts):
-                        writer.write(block, list(results))
-            fsync(beside)
-            beside.replace(out)
-        finally:
-            beside.unlink(missing_ok=True)
+        kind = WRITERS[out.suffix.lower()]
+        with (
+            atomic_file(out) as beside,
+            closing(kind(beside, sources, decoders_of(self.model))) as writer,
+        ):
+            for texts in sources:
+                for block, results in self.results(texts):
+                    writer.write(block, list(results))
 
     def _of_block(self, block: TextBlock) -> Iterator[dict[str, Any]]:
         for result in self.model.stream(block.texts):
