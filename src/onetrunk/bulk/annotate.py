@@ -137,13 +137,15 @@ def annotate(
     if done:
         logger.info("%s of %s partitions are done", f"{len(done):,}", f"{report.partitions:,}")
     pending = [one for one in plan.partitions if part_name(one.number) not in names]
-    if pending:
-        with _workers(task, machines, loaded, alone) as (start_worker, count):
-            begin(folder, record, overwrite)
-            _run(task, start_worker, count, pending, report, progress)
-    if pending:
-        content = {**asdict(report), "reasons": dict(report.reasons.most_common())}
-        folder.write_json(REPORT, content)
+    if pending or REPORT not in folder.names():
+        with folder.held():
+            parts_before(folder, record, overwrite)  # another run may have begun since
+            if pending:
+                with _workers(task, machines, loaded, alone) as (start_worker, count):
+                    begin(folder, record, overwrite)
+                    _run(task, start_worker, count, pending, report, progress)
+            content = {**asdict(report), "reasons": dict(report.reasons.most_common())}
+            folder.write_json(REPORT, content)
     return report
 
 
