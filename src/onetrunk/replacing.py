@@ -38,8 +38,7 @@ PARTIAL, OLD = ".partial", ".old"
 @contextmanager
 def folder_beside(path: Path) -> Iterator[Path]:
     """An empty folder that is to take the place of ``path``, held inside the block and removed
-    after it. What dead writers of ``path`` left is removed before."""
-    remove_leftovers(path)
+    after it."""
     folder, descriptor = _new_folder(path)
     try:
         yield folder

@@ -12,7 +12,13 @@ from typing import Any
 
 from onetrunk.errors import UserError
 from onetrunk.kinds import KINDS, kind_of, wrong_kind
-from onetrunk.replacing import file_beside, finish_replacing, folder_beside, replace_folder
+from onetrunk.replacing import (
+    file_beside,
+    finish_replacing,
+    folder_beside,
+    remove_leftovers,
+    replace_folder,
+)
 
 MOST_JSON = 256 * 2**20
 """Bytes: no record of ours comes near."""
@@ -57,9 +63,10 @@ def refuse_existing(path: Path, overwrite: bool = False, record: str = "") -> No
 
     A folder that holds anything is replaced only if ``overwrite`` is true and the file ``record``,
     if one is named, is in it: what onetrunk did not write is never deleted. Nor is an app, a bundle
-    or a backbone for anything else, although a backbone has the files of other models.
+    or a backbone for anything else, although a backbone has the files of other models. What killed
+    writers of ``path`` left beside it is removed.
     """
-    finish_replacing(path)
+    remove_leftovers(path)
     for folder in path.absolute().parents:
         if folder.is_file():
             raise UserError(f"{folder} is a file, so {path} cannot be a folder in it")

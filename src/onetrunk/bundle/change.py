@@ -15,7 +15,7 @@ from onetrunk.bundle.examples import examples_path
 from onetrunk.bundle.layout import FLOATS, MANIFEST, TOP, Bundle, app_path, entry
 from onetrunk.bundle.sessions import input_shapes, session
 from onetrunk.errors import UserError, nearest
-from onetrunk.replacing import held
+from onetrunk.replacing import held, remove_leftovers
 from onetrunk.storage import atomic_folder, write_json
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ def remove_apps(bundle: str | Path, names: Sequence[str]) -> None:
     """Take apps, and the examples that they keep, out of a bundle. Raises :class:`UserError`, and
     changes nothing, if one is unknown."""
     old = Bundle(bundle)
+    remove_leftovers(old.folder)  # of a removal that was killed once it was done
     for name in names:
         if name not in old.apps:
             raise UserError(f"{bundle} has no app {name!r}; {nearest(name, old.apps)}")
