@@ -24,8 +24,10 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import logging
 import os
 import pickle
+import platform
 import random
 import shutil
 import signal
@@ -80,9 +82,9 @@ class Failed(Exception):
 class Trial:
     """The runs of a command in one folder, which is brought back to the earlier result for each."""
 
-    def __init__(self, root: Path, command: Command, exchanges: bool) -> None:
+    def __init__(self, root: Path, command: Command) -> None:
         self.folder, self.template, self.log = root / "trial", root / "template", root / "log"
-        self.command, self.exchanges = command, exchanges
+        self.command, self.exchanges = command, True
         self.folder.mkdir()
         in_fork(self.folder, make_inputs)
         if command.earlier and self.end(self.start(command.earlier)):
@@ -293,6 +295,7 @@ def in_fork(folder: Path, work: Callable[[], Any]) -> Any:
     if not child:
         try:
             os.chdir(folder)
+            logging.disable()
             content = pickle.dumps((True, work()))
         except BaseException as error:
             content = pickle.dumps((False, f"{type(error).__name__}: {error}"))
@@ -336,6 +339,7 @@ def torment(trial: Trial, kills: int, by_step: int, rng: random.Random, tally: T
     for number in range(kills + by_step):
         how = "before a step" if number >= kills else "at a moment"
         answered = None
+        trial.exchanges = number % 2 == 0
         try:
             while answered is None:
                 trial.reset()
@@ -365,27 +369,27 @@ def main() -> None:
     for key, value in {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}.items():
         os.environ[key] = value  # a fork has none of the threads of its parent
     for place, name in enumerate(names):
-        runs = [(one, can) for one in variants if one.name == name for can in (True, False)]
+        of_name = [one for one in variants if one.name == name]
         kills, steps = (
-            shares(shares(total, len(names))[place], len(runs))
+            shares(shares(total, len(names))[place], len(of_name))
             for total in (options.kills, options.steps)
         )
-        for (command, exchanges), by_moment, by_step in zip(runs, kills, steps, strict=True):
+        for command, by_moment, by_step in zip(of_name, kills, steps, strict=True):
             if not by_moment + by_step:
                 continue
             with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
-                trial = Trial(Path(folder), command, exchanges)
-                torment(trial, by_moment, by_step, rng, tallies[name])
+                torment(Trial(Path(folder), command), by_moment, by_step, rng, tallies[name])
             tally = tallies[name]
             told = f"{tally.kills.total()} kills, {len(tally.failures)} failures"
-            print(f"{command.arguments}: {told}", file=sys.stderr)
+            print(f"{command.arguments}: {told}", file=sys.stderr, flush=True)
     results = {
         "kills": sum(tally.kills["at a moment"] for tally in tallies.values()),
         "kills_before_a_step": sum(tally.kills["before a step"] for tally in tallies.values()),
         "failures": sum(len(tally.failures) for tally in tallies.values()),
         "commands": {name: tally.as_json() for name, tally in tallies.items()},
         "seed": options.seed,
-        "python": sys.version.split()[0],
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.release()}",
     }
     text = json.dumps(results, indent=2) + "\n"
     print(text, end="")

@@ -16,7 +16,7 @@ from typing import Any
 
 FORMAT_0_1 = Path(__file__).parents[1] / "tests" / "fixtures" / "format-0.1"
 TEXT = "mum met ann in new york, play some music by the river"
-TOKEN = "chaos"
+TOKEN -= -"nobody-guesses-it"
 
 State = dict[str, str]
 """By part of a result, a hash of what it says; times and dates are left out."""
@@ -90,7 +90,7 @@ def make_inputs() -> None:
         {"name": "verb", "family": "tc", "data": "verbs", "metric": "macro_f1"},
     ]
     suite = {"recipe": "recipe.yaml", "steps": 3, "draws": [{"rows": 8}], "tasks": tasks,
-             "adapt": {"epochs": 1, "rank": 4}}  # fmt: skip
+             "adapt": {"epochs": 1, "rank": 4, "precision": "fp32"}}  # fmt: skip
     Path("recipe.yaml").write_text(json.dumps(recipe))
     Path("none.yaml").write_text(json.dumps({**suite, "strategies": ["none"]}))
     Path("suite.yaml").write_text(json.dumps({**suite, "strategies": ["none", "tpl"]}))

@@ -35,6 +35,13 @@ from onetrunk.errors import UserError, alike, extra_of, nearest
 _UsageError: Any = typer.BadParameter.__bases__[0]
 _OTHER_NAMES = {"train": "adapt", "fit": "adapt", "pretrain": "prefinetune", "test": "evaluate"}
 """Verbs of other programs."""
+_NO_MEMORY = re.compile(
+    "(can't|cannot|could not|failed to|unable to) allocate|not enough memory|bad.alloc(ation)?"
+    "|can't start new thread|out of memory",
+    re.IGNORECASE,
+)
+_IO_ERROR = re.compile(r"I/O error: (.+?) \(os error")
+"""As safetensors says it."""
 USER_ERROR = 2
 INTERRUPTED = 130
 
@@ -91,8 +98,22 @@ def _guarded(verb: Callable[..., None]) -> Callable[..., None]:
         except KeyboardInterrupt as stop:
             say("interrupted:", "bold", str(stop) or "nothing was written")
             raise typer.Exit(INTERRUPTED) from None
+        except Exception as error:
+            if not (lack := _lack(error)):
+                raise
+            say("error:", "bold red", lack)
+            raise typer.Exit(USER_ERROR) from None
 
     return run
+
+
+def _lack(error: Exception) -> str:
+    """What the machine did not give: memory, or what a library of another language met on the disk;
+    empty for an error of another kind."""
+    if isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)):
+        return "out of memory: close other programs, or give less at once; what was there stays"
+    found = _IO_ERROR.search(str(error))
+    return f"output: {found[1]}" if found else ""
 
 
 def _drop_unwritten() -> None:
