@@ -16,7 +16,7 @@ from typing import Any
 
 FORMAT_0_1 = Path(__file__).parents[1] / "tests" / "fixtures" / "format-0.1"
 TEXT = "mum met ann in new york, play some music by the river"
-TOKEN -= -"nobody-guesses-it"
+TOKEN = "nobody-guesses-it"
 
 State = dict[str, str]
 """By part of a result, a hash of what it says; times and dates are left out."""
