@@ -114,7 +114,7 @@ def commands() -> list[Command]:
         Command("label", f"{label} regex:more.csv --overwrite", _rows,
                 f"{label} regex:names.csv"),
         Command("benchmark", "benchmark suite.yaml --out out", _cells,
-                "benchmark none.yaml --out out", _checkpoints),
+                "benchmark none.yaml --out out", _trained_or_scored),
         Command("export", export, _bundle("out"), f"{export} --int8"),
         Command("bundle", add, _bundle("bundle"), f"{adapt.replace('--out out', '--out apps/more')}"
                 " --adapter linear"),
@@ -240,6 +240,12 @@ def _parts() -> State:
 
 def _checkpoints() -> int:
     return len(list(Path().glob("**/step-*")))
+
+
+def _trained_or_scored() -> int:
+    return len(list(Path("out").glob("backbones/tpl*"))) + len(
+        list(Path("out").glob("cells/tpl/*/*.json"))
+    )
 
 
 def _shards() -> int:

@@ -165,7 +165,7 @@ def test_a_file_that_may_not_grow(place: Path, command: str) -> None:
 
 def is_progress(name: str) -> bool:
     """Whether a file is one that the next run goes on from."""
-    return name.startswith("out/.work/") or name == "out/_annotate.json"
+    return name.startswith(("out/.work/", "out/_"))
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -212,7 +212,7 @@ def test_no_memory(place: Path, command: str) -> None:
         if ended.code == 0:
             break
         if ended.code > 0:
-            assert "emory" in ended.error, ended.said
+            assert re.search("memory|worker thread", ended.error), ended.said
         for name, content in before.items():
             assert command == "bundle" or (place / name).read_bytes() == content
     assert len(codes) > 1 or codes == {0}, codes

@@ -37,7 +37,7 @@ _OTHER_NAMES = {"train": "adapt", "fit": "adapt", "pretrain": "prefinetune", "te
 """Verbs of other programs."""
 _NO_MEMORY = re.compile(
     "(can't|cannot|could not|failed to|unable to) allocate|not enough memory|bad.alloc(ation)?"
-    "|can't start new thread|out of memory",
+    "|can't start new thread|out of memory|failed to map segment from shared object(?!: Oper)",
     re.IGNORECASE,
 )
 _IO_ERROR = re.compile(r"I/O error: (.+?) \(os error")
@@ -98,22 +98,20 @@ def _guarded(verb: Callable[..., None]) -> Callable[..., None]:
         except KeyboardInterrupt as stop:
             say("interrupted:", "bold", str(stop) or "nothing was written")
             raise typer.Exit(INTERRUPTED) from None
-        except Exception as error:
-            if not (lack := _lack(error)):
-                raise
-            say("error:", "bold red", lack)
-            raise typer.Exit(USER_ERROR) from None
 
     return run
 
 
-def _lack(error: Exception) -> str:
-    """What the machine did not give: memory, or what a library of another language met on the disk;
-    empty for an error of another kind."""
-    if isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)):
-        return "out of memory: close other programs, or give less at once; what was there stays"
-    found = _IO_ERROR.search(str(error))
-    return f"output: {found[1]}" if found else ""
+def _lack(error: BaseException | None) -> str:
+    """What the machine did not give, by an exception or what led to it: memory, or a place on the
+    disk, of which a library has words of its own; empty if it was neither."""
+    while error is not None:
+        if isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)):
+            return "out of memory: close other programs, or give less at once; what was there stays"
+        if found := _IO_ERROR.search(str(error)):
+            return f"output: {found[1]}"
+        error = error.__cause__ or error.__context__
+    return ""
 
 
 def _drop_unwritten() -> None:
@@ -169,6 +167,11 @@ def main() -> None:
         except _UsageError as error:
             if message := _usage(error):  # none where the help was printed in its place
                 say("error:", "bold red", message)
+            code = USER_ERROR
+        except Exception as error:
+            if not (lack := _lack(error)):
+                raise
+            say("error:", "bold red", lack)
             code = USER_ERROR
     sys.exit(code or 0)
 
