@@ -1,6 +1,6 @@
 """Kill every command at random: is anything lost, half-written or left over?
 
-    python benchmarks/chaos.py [--kills 300] [--steps 100] [--seed 0] [--out results/chaos.json]
+    python benchmarks/chaos.py [--kills 300] [--steps 40] [--seed 0] [--out results/chaos.json]
 
 Eight commands run on a tiny random encoder: prefinetune, adapt, label, benchmark, export, bundle
 (add, remove), annotate, and serve while apps are put, taught and removed over HTTP. Each run is a
@@ -16,7 +16,8 @@ renameat2. After each kill:
 - the same command runs again, to its end; or it says that nothing is left to do;
 - then the result is that of an undisturbed run, and so is the list of all files, hidden ones too.
 
-For serve, a change that was answered has to be there, and one that was not may be there.
+For serve, a change that was answered has to be there, and one that was not may be there. Most of
+the time is spent on waiting for the disk: with TMPDIR on one in memory it takes half as long.
 """
 
 from __future__ import annotations
@@ -82,7 +83,8 @@ class Failed(Exception):
 class Trial:
     """The runs of a command in one folder, which is brought back to the earlier result for each."""
 
-    def __init__(self, root: Path, command: Command) -> None:
+    def __init__(self, root: Path, command: Command, exact: bool = True) -> None:
+        """``exact``: run it a second time, to measure it without imports and to compare both."""
         self.folder, self.template, self.log = root / "trial", root / "template", root / "log"
         self.command, self.exchanges = command, True
         self.folder.mkdir()
@@ -92,18 +94,22 @@ class Trial:
         self.old = in_fork(self.folder, command.state)
         self.folder.rename(self.template)
         self.reset()
-        self.states, _, modules = self.undisturbed()
-        self.new = self.states[-1]
+        start = time.perf_counter()
+        self.states, self.steps, modules = self.undisturbed()
+        self.seconds, self.new = time.perf_counter() - start, self.states[-1]
         for name in modules:
             with suppress(Exception):  # what only a fork can import
                 importlib.import_module(name)
-        self.reset()
-        start = time.perf_counter()
-        (*_, again), self.steps, _ = self.undisturbed(all_states=False)
-        self.seconds = time.perf_counter() - start
+        if exact:
+            self.reset()
+            start = time.perf_counter()
+            (*_, again), self.steps, _ = self.undisturbed(all_states=False)
+            self.seconds = time.perf_counter() - start
+            if again != self.new:
+                raise SystemExit(f"{command.arguments}: two runs differ")
         self.files = self.listing()
-        if again != self.new or self.new == self.old:
-            raise SystemExit(f"{command.arguments}: two runs differ, or change nothing")
+        if self.new == self.old:
+            raise SystemExit(f"{command.arguments} changes nothing")
 
     def reset(self) -> None:
         """Bring the earlier result back."""
@@ -252,6 +258,7 @@ def run_command(
         with log.open("wb") as stream:
             for number in (1, 2):
                 os.dup2(stream.fileno(), number)
+        sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1) for number in (1, 2))
         os.chdir(folder)
         os.environ["ONETRUNK_CACHE"] = "cache"
         steps = count_steps(step)
@@ -348,6 +355,7 @@ def torment(trial: Trial, kills: int, by_step: int, rng: random.Random, tally: T
             trial.check(answered, tally)
         except Failed as error:
             tally.failures.append(f"{trial.command.arguments}, {how}: {error}"[:2000])
+            print(tally.failures[-1], file=sys.stderr, flush=True)
 
 
 def shares(total: int, places: int) -> list[int]:
@@ -358,7 +366,7 @@ def shares(total: int, places: int) -> list[int]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--kills", type=int, default=300, help="at random moments")
-    parser.add_argument("--steps", type=int, default=100, help="before random changes of files")
+    parser.add_argument("--steps", type=int, default=40, help="before random changes of files")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="", help="one command")
     parser.add_argument("--out", type=Path)

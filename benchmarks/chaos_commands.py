@@ -79,7 +79,7 @@ def make_inputs() -> None:
         "k": 2,
         "lora": {"rank": 4, "alpha": 8},
         "precision": "fp32",
-        "steps": 12,
+        "steps": 8,
         "families": {
             "ner": {"batch_size": 8, "sources": [{"path": "entities"}]},
             "tc": {"batch_size": 8, "sources": [{"path": "pairs"}]},

@@ -1,4 +1,5 @@
-"""The short form of `make chaos`: each command, killed at a random moment and before two steps."""
+"""The short form of `make chaos`: each command, killed at a random moment and before a change of a
+file."""
 
 from __future__ import annotations
 
@@ -27,12 +28,16 @@ def test_every_command_is_there(chaos: Any) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_killed_command_loses_and_leaves_nothing(chaos: Any, tmp_path: Path, name: str) -> None:
+def test_a_killed_command_loses_and_leaves_nothing(
+    chaos: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    for plot in ("plot_losses", "plot_conflict"):  # half of the time
+        monkeypatch.setattr(f"onetrunk.prefinetuning.run.{plot}", lambda *_: None)
     *_, command = [one for one in chaos.commands() if one.name == name]
-    tally = chaos.Tally()
-    chaos.torment(chaos.Trial(tmp_path, command), 1, 2, random.Random(name), tally)
+    trial, tally = chaos.Trial(tmp_path, command, exact=False), chaos.Tally()
+    chaos.torment(trial, 1, 1, random.Random(name), tally)
     assert tally.failures == []
-    assert tally.kills.total() == 3
+    assert tally.kills.total() == 2
 
 
 def test_what_is_lost_mixed_or_left_is_found(
@@ -46,13 +51,14 @@ def test_what_is_lost_mixed_or_left_is_found(
             Path(name).write_text(sys.argv[1])
         Path("waste.partial").mkdir(exist_ok=True)
         Path("waste.partial").rmdir()
+        raise SystemExit
 
     def state() -> dict[str, str]:
         return {name: Path(name).read_text() for name in ("one", "two") if Path(name).exists()}
 
     monkeypatch.setattr(cli, "main", write_in_place)
     monkeypatch.setattr(chaos, "make_inputs", lambda: None)
-    trial = chaos.Trial(tmp_path, chaos.Command("x", "new", state, "old"))
+    trial = chaos.Trial(tmp_path, chaos.Command("x", "new", state, "old"), exact=False)
     assert trial.steps == 4
     failures = []
     for step in range(trial.steps):

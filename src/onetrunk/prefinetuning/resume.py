@@ -10,7 +10,7 @@ import logging
 import re
 import shutil
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +154,9 @@ class WorkFolder:
         return f"{saved[0]} is kept; the same run with resume goes on from there"
 
     def discard(self) -> None:
-        """Delete the folder."""
+        """Delete the folder; what shows whose it is goes last, in case of a kill."""
+        with suppress(OSError):
+            self._clear({_RUN})
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
