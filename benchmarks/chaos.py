@@ -38,9 +38,10 @@ import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -358,9 +359,24 @@ def torment(trial: Trial, kills: int, by_step: int, rng: random.Random, tally: T
             print(tally.failures[-1], file=sys.stderr, flush=True)
 
 
-def shares(total: int, places: int) -> list[int]:
-    """``total`` in so many parts, as equal as can be."""
-    return [total // places + (place < total % places) for place in range(places)]
+def shares(total: int, weights: Sequence[int]) -> list[int]:
+    """``total`` in whole parts of these weights."""
+    ends = [round(total * sum(weights[:n]) / sum(weights)) for n in range(len(weights) + 1)]
+    return [end - start for start, end in pairwise(ends)]
+
+
+def report(tallies: Mapping[str, Tally], seed: int) -> dict[str, Any]:
+    """The numbers so far."""
+    both = [tally.kills for tally in tallies.values()]
+    return {
+        "kills": sum(kills["at a moment"] for kills in both),
+        "kills_before_a_step": sum(kills["before a step"] for kills in both),
+        "failures": sum(len(tally.failures) for tally in tallies.values()),
+        "commands": {name: tally.as_json() for name, tally in tallies.items()},
+        "seed": seed,
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.release()}",
+    }
 
 
 def main() -> None:
@@ -371,38 +387,24 @@ def main() -> None:
     parser.add_argument("--only", default="", help="one command")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    variants = [one for one in commands() if options.only in ("", one.name)]
-    names = [*dict.fromkeys(one.name for one in variants)]
-    rng, tallies = random.Random(options.seed), {name: Tally() for name in names}
     for key, value in {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}.items():
         os.environ[key] = value  # a fork has none of the threads of its parent
-    for place, name in enumerate(names):
-        of_name = [one for one in variants if one.name == name]
-        kills, steps = (
-            shares(shares(total, len(names))[place], len(of_name))
-            for total in (options.kills, options.steps)
-        )
-        for command, by_moment, by_step in zip(of_name, kills, steps, strict=True):
-            if not by_moment + by_step:
-                continue
-            with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
-                torment(Trial(Path(folder), command), by_moment, by_step, rng, tallies[name])
-            tally = tallies[name]
-            told = f"{tally.kills.total()} kills, {len(tally.failures)} failures"
-            print(f"{command.arguments}: {told}", file=sys.stderr, flush=True)
-    results = {
-        "kills": sum(tally.kills["at a moment"] for tally in tallies.values()),
-        "kills_before_a_step": sum(tally.kills["before a step"] for tally in tallies.values()),
-        "failures": sum(len(tally.failures) for tally in tallies.values()),
-        "commands": {name: tally.as_json() for name, tally in tallies.items()},
-        "seed": options.seed,
-        "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.release()}",
-    }
-    text = json.dumps(results, indent=2) + "\n"
-    print(text, end="")
-    if options.out:
-        options.out.write_text(text)
+    chosen = [one for one in commands() if options.only in ("", one.name)]
+    weights = [one.weight for one in chosen]
+    rng, tallies = random.Random(options.seed), {one.name: Tally() for one in chosen}
+    kills, steps = shares(options.kills, weights), shares(options.steps, weights)
+    for command, by_moment, by_step in zip(chosen, kills, steps, strict=True):
+        if not by_moment + by_step:
+            continue
+        tally = tallies[command.name]
+        with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
+            torment(Trial(Path(folder), command), by_moment, by_step, rng, tally)
+        told = f"{tally.kills.total()} kills, {len(tally.failures)} failures"
+        print(f"{command.arguments}: {told}", file=sys.stderr, flush=True)
+        if options.out:  # after each: the rest takes long
+            options.out.write_text(json.dumps(report(tallies, options.seed), indent=2) + "\n")
+    results = report(tallies, options.seed)
+    print(json.dumps(results, indent=2))
     sys.exit(1 if results["failures"] else 0)
 
 

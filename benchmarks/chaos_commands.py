@@ -18,6 +18,8 @@ FORMAT_0_1 = Path(__file__).parents[1] / "tests" / "fixtures" / "format-0.1"
 TEXT = "mum met ann in new york, play some music by the river"
 TOKEN = "nobody-guesses-it"
 
+TEXTS = 800
+
 State = dict[str, str]
 """By part of a result, a hash of what it says; times and dates are left out."""
 
@@ -36,6 +38,8 @@ class Command:
     """How many pieces the next run need not do again."""
     keeps_earlier: bool = True
     """Whether the earlier result stays until the new one is there."""
+    weight: int = 5
+    """Its share of the kills: those that take long get fewer."""
     done_twice: str = ""
     """What is said if the command has nothing left to do, and says so as an error."""
 
@@ -70,7 +74,7 @@ def make_inputs() -> None:
         write(f"{name}.parquet", {"text": [*map(" ".join, texts)], "label": [t[1] for t in texts]})
     texts = [*map(" ".join, sentences(80))]
     write("pairs/train.parquet", {"query": texts, "positive": [text[::-1] for text in texts]})
-    write("texts/train.parquet", {"text": [*map(" ".join, sentences(1200))]})
+    write("texts/train.parquet", {"text": [*map(" ".join, sentences(TEXTS))]})
     Path("names.csv").write_text("pattern,type\nann|bob,person\n")
     Path("more.csv").write_text("pattern,type\nann|bob|cid|dora,person\nparis|york,place\n")
     Path("token").write_text(TOKEN)
@@ -106,24 +110,25 @@ def commands() -> list[Command]:
     export = "export backbone apps/intent apps/calendar --out out --overwrite"
     add, remove = "bundle add bundle apps/more", "bundle remove bundle flags"
     return [
-        Command("prefinetune", prefinetune, _backbone, finished=_checkpoints),
+        Command("prefinetune", prefinetune, _backbone, finished=_checkpoints, weight=2,
+                done_twice="already exists"),
         Command("prefinetune", f"{prefinetune} --overwrite", _backbone,
-                f"{prefinetune} --seed 1", _checkpoints),
-        Command("adapt", adapt, _app, f"{adapt} --seed 1"),
+                f"{prefinetune} --seed 1", _checkpoints, weight=2),
+        Command("adapt", adapt, _app, f"{adapt} --seed 1", weight=4),
         Command("label", f"{label} regex:more.csv", _rows, finished=_shards),
         Command("label", f"{label} regex:more.csv --overwrite", _rows,
                 f"{label} regex:names.csv"),
         Command("benchmark", "benchmark suite.yaml --out out", _cells,
-                "benchmark none.yaml --out out", _trained_or_scored),
-        Command("export", export, _bundle("out"), f"{export} --int8"),
-        Command("bundle", add, _bundle("bundle"), f"{adapt.replace('--out out', '--out apps/more')}"
-                " --adapter linear"),
+                "benchmark none.yaml --out out", _trained_or_scored, weight=4),
+        Command("export", export, _bundle("out"), f"{export} --int8", weight=4),
+        Command("bundle", add, _bundle("bundle"),
+                adapt.replace("--out out", "--out apps/more --adapter linear")),
         Command("bundle", remove, _bundle("bundle"), done_twice="has no app"),
         Command("annotate", f"{annotate} bundle", _parts, finished=lambda: len(_parts())),
         Command("annotate", f"{annotate} bundle --overwrite", _parts,
                 f"{annotate} apps/intent", keeps_earlier=False),
         Command("serve", "serve bundle --port 0 --token-file token --threads 1",
-                _bundle("bundle")),
+                _bundle("bundle"), weight=9),
     ]  # fmt: skip
 
 
@@ -197,7 +202,7 @@ def _rows() -> State:
     if not file.exists():
         return {}
     rows = pq.read_table(file).to_pylist()
-    assert [row["source_row"] for row in rows] == list(range(1200)), "rows are missing or doubled"
+    assert [row["source_row"] for row in rows] == list(range(TEXTS)), "rows are missing or doubled"
     return {"rows": _hash(rows)}
 
 

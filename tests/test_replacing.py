@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import errno
 import multiprocessing
-import os
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,44 +19,7 @@ from onetrunk.storage import atomic_file, atomic_folder, read_json, write_json, 
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="forks, and needs locks of files")
 
-CHANGES = {
-    "open", "os.chmod", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.truncate",
-    "shutil.rmtree", "fcntl.flock", "ctypes.dlopen",
-}  # fmt: skip
-"""Python's audit events, raised before the step is done."""
-
-
-def killed_before_each_step(work: Callable[[], object]) -> Iterator[int]:
-    """Run ``work`` in a process that is killed before its first step; again, killed before its
-    second one; and so on until it ends. Yields after each."""
-    step, ended = 0, False
-    while not ended:
-        child = os.fork()
-        if not child:
-            _run_until(step, work)
-        status = os.waitpid(child, 0)[1]
-        assert status in (0, signal.SIGKILL), status
-        ended = status == 0
-        yield step
-        step += 1
-
-
-def _run_until(step: int, work: Callable[[], object]) -> None:
-    left = step
-
-    def count(event: str, arguments: object) -> None:
-        nonlocal left
-        if event in CHANGES:
-            if not left:
-                os.kill(os.getpid(), signal.SIGKILL)
-            left -= 1
-
-    try:
-        sys.addaudithook(count)
-        work()
-        os._exit(0)
-    finally:
-        os._exit(1)
+Killed = Callable[[Callable[[], object]], Iterator[int]]
 
 
 def write(path: Path, number: int) -> None:
@@ -83,7 +44,7 @@ def exchanges(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_folder_killed_at_any_step_is_the_old_or_the_new_one(
-    tmp_path: Path, exchanges: bool
+    tmp_path: Path, exchanges: bool, killed_before_each_step: Killed
 ) -> None:
     path, seen, left = tmp_path / "app", [], 0
     write(path, 0)
@@ -99,7 +60,9 @@ def test_a_folder_killed_at_any_step_is_the_old_or_the_new_one(
     assert seen[-1] == 1
 
 
-def test_a_new_folder_killed_at_any_step_is_whole_or_absent(tmp_path: Path) -> None:
+def test_a_new_folder_killed_at_any_step_is_whole_or_absent(
+    tmp_path: Path, killed_before_each_step: Killed
+) -> None:
     path, seen = tmp_path / "app", []
     for _ in killed_before_each_step(lambda: write(path, 1)):
         seen.append(path.exists())
@@ -115,7 +78,9 @@ def test_a_new_folder_killed_at_any_step_is_whole_or_absent(tmp_path: Path) -> N
     assert seen[-1] is True
 
 
-def test_a_file_killed_at_any_step_is_the_old_or_the_new_one(tmp_path: Path) -> None:
+def test_a_file_killed_at_any_step_is_the_old_or_the_new_one(
+    tmp_path: Path, killed_before_each_step: Killed
+) -> None:
     path = tmp_path / "file"
     for _ in killed_before_each_step(lambda: write_text(path, "new" * 1000)):
         assert not path.exists() or path.read_text() in ("old", "new" * 1000)
