@@ -258,3 +258,38 @@ def test_without_locks_nothing_is_removed(
         assert free
     assert read(path) == 2
     assert {entry.name for entry in tmp_path.iterdir()} == {"app", ".app.abc.partial"}
+
+
+def test_many_writers_at_once_leave_one_whole_folder(tmp_path: Path, exchanges: bool) -> None:
+    path = tmp_path / "app"
+    write(path, 0)
+    fork = multiprocessing.get_context("fork")
+
+    def write_often(number: int) -> None:
+        for _ in range(30):
+            write(path, number)
+
+    writers = [fork.Process(target=write_often, args=(number,)) for number in range(1, 5)]
+    for writer in writers:
+        writer.start()
+    while any(writer.is_alive() for writer in writers):
+        if exchanges:
+            assert path.exists()
+        kind_of(path)
+    assert [writer.exitcode for writer in writers] == [0] * 4
+    assert read(path) > 0
+    assert [entry.name for entry in tmp_path.iterdir()] == ["app"]
+
+
+def test_a_folder_that_cannot_be_held_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else another process would take it for a leftover."""
+
+    def no_descriptor(*_: object) -> int:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    monkeypatch.setattr(replacing, "_locked", no_descriptor)
+    with pytest.raises(OSError, match="too many open files"):
+        write(tmp_path / "app", 0)
+    assert not list(tmp_path.iterdir())

@@ -31,7 +31,13 @@ except ImportError:  # Windows
 
 _HERE, _RENAME_EXCHANGE = -100, 2
 """AT_FDCWD and RENAME_EXCHANGE of Linux: renameat2(2)."""
-_NO_LOCKS = (errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK, errno.EINVAL)
+_NO_LOCKS = (
+    errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK, errno.EINVAL, errno.EBADF, errno.EPERM, errno.EACCES,
+)  # fmt: skip
+"""What file systems without locks say; NFS of folders: EBADF."""
+_MEANWHILE = (errno.ENOENT, errno.EEXIST, errno.ENOTEMPTY)
+"""What is said where another process was faster."""
+_ATTEMPTS = 100
 PARTIAL, OLD = ".partial", ".old"
 
 
@@ -55,8 +61,11 @@ def _new_folder(path: Path) -> tuple[Path, int | None]:
             return folder, _locked(folder, os.O_RDONLY)
         except (BlockingIOError, FileNotFoundError):
             continue  # it was removed as a leftover, before it was held
-        except OSError:
-            return folder, None
+        except OSError as error:
+            if error.errno in _NO_LOCKS:
+                return folder, None
+            folder.rmdir()
+            raise
 
 
 @contextmanager
@@ -108,20 +117,24 @@ def replace_folder(source: Path, target: Path) -> None:
     moment, even if the process is killed. Elsewhere it is missing between two renames, and
     :func:`finish_replacing` does the second.
     """
-    if not os.path.lexists(target):
-        source.rename(target)
-        return
-    if not target.is_symlink() and _exchange(source, target):
-        return
-    old = source.with_suffix(OLD)
-    target.rename(old)
-    try:
-        source.rename(target)
-    except BaseException as error:
-        # Another process may have done it meanwhile.
-        if not isinstance(error, FileNotFoundError) or not target.exists():
-            old.rename(target)
-            raise
+    old, attempts = source.with_suffix(OLD), _ATTEMPTS
+    while source.exists():  # until this process or another one has put it there
+        attempts -= 1
+        try:
+            if not os.path.lexists(target):
+                source.rename(target)
+            elif not target.is_symlink() and _exchange(source, target):
+                return
+            else:
+                target.rename(old)
+                source.rename(target)
+        except BaseException as error:
+            if not os.path.lexists(target):
+                with suppress(OSError):
+                    old.rename(target)
+            if getattr(error, "errno", None) not in _MEANWHILE or not attempts:
+                raise
+            _delete(old)
     _delete(old)
 
 
@@ -142,7 +155,7 @@ def remove_leftovers(path: Path) -> None:
     finish_replacing(path)
     is_there = os.path.lexists(path)
     for leftover in _beside(path):
-        if leftover.suffix == OLD and not is_there:
+        if leftover.suffix == OLD and not (is_there and not leftover.with_suffix(PARTIAL).exists()):
             continue  # it may be the only one
         descriptor = None
         if not leftover.is_symlink():
