@@ -110,17 +110,17 @@ def commands() -> list[Command]:
     export = "export backbone apps/intent apps/calendar --out out --overwrite"
     add, remove = "bundle add bundle apps/more", "bundle remove bundle flags"
     return [
-        Command("prefinetune", prefinetune, _backbone, finished=_checkpoints, weight=2,
+        Command("prefinetune", prefinetune, _backbone, finished=_checkpoints, weight=1,
                 done_twice="already exists"),
         Command("prefinetune", f"{prefinetune} --overwrite", _backbone,
-                f"{prefinetune} --seed 1", _checkpoints, weight=2),
-        Command("adapt", adapt, _app, f"{adapt} --seed 1", weight=4),
+                f"{prefinetune} --seed 1", _checkpoints, weight=1),
+        Command("adapt", adapt, _app, f"{adapt} --seed 1", weight=2),
         Command("label", f"{label} regex:more.csv", _rows, finished=_shards),
         Command("label", f"{label} regex:more.csv --overwrite", _rows,
                 f"{label} regex:names.csv"),
         Command("benchmark", "benchmark suite.yaml --out out", _cells,
-                "benchmark none.yaml --out out", _trained_or_scored, weight=4),
-        Command("export", export, _bundle("out"), f"{export} --int8", weight=4),
+                "benchmark none.yaml --out out", _trained_or_scored, weight=2),
+        Command("export", export, _bundle("out"), f"{export} --int8", weight=2),
         Command("bundle", add, _bundle("bundle"),
                 adapt.replace("--out out", "--out apps/more --adapter linear")),
         Command("bundle", remove, _bundle("bundle"), done_twice="has no app"),
