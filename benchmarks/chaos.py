@@ -5,11 +5,12 @@
 Eight commands run on a tiny random encoder: prefinetune, adapt, label, benchmark, export, bundle
 (add, remove), annotate, and serve while apps are put, taught and removed over HTTP. Each run is a
 fork of this process, which has imported all that the command needs: imports take longer than so
-small a work, and kills would fall into them. Nothing is plotted, for the same reason. ``--kills`` runs are killed by SIGKILL at a moment
-drawn from the duration of a run that nobody disturbs. ``--steps`` more are killed just before a
-change of a file: a step drawn from those that Python makes (to open for writing, rename, delete,
-make a folder, …). In every second run, folders cannot be exchanged, as on systems without
-renameat2. After each kill:
+small a work, and kills would fall into them. Nothing is plotted, for the same reason. ``--kills``
+runs are killed by SIGKILL at a moment drawn from the duration of a run that nobody disturbs.
+``--steps`` more are killed just before a change of a file: a step drawn from those that Python
+makes (to open for writing, rename, delete, make a folder, …). Commands that take long get fewer
+kills. In every second run, folders cannot be exchanged, as on systems without renameat2. After each
+kill:
 
 - what is there is checked as a reader does it (hashes, fingerprints, a prediction): each part of
   the result is the earlier one or the new one, and none is lost;
