@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint format docs links build clean
+.PHONY: help setup demo test chaos test-slow lint format docs links build clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -29,6 +29,9 @@ lint: setup ## ruff (lint, format), mypy, and which way imports point
 
 test: lint ## lint, types and the fast tests
 	$(BIN)/pytest -m "not slow" -n auto
+
+chaos: setup ## kill every command 300 times at random (an hour)
+	$(BIN)/python benchmarks/chaos.py --out results/chaos.json
 
 test-slow: setup ## tests that take minutes or read the real data
 	$(BIN)/pytest -m slow

@@ -10,7 +10,9 @@ import importlib
 import json
 import multiprocessing
 import random
+import signal
 import socket
+import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -277,6 +279,52 @@ def together() -> Callable[..., list[Any]]:
         for whole, answer in found:
             assert whole, answer
         return [answer for _, answer in found]
+
+    return run
+
+
+_CHANGES = {
+    "open", "os.chmod", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.truncate",
+    "shutil.rmtree", "fcntl.flock", "ctypes.dlopen",
+}  # fmt: skip
+"""Python's audit events, raised before the step is done."""
+
+
+def _run_until(step: int, work: Callable[[], object]) -> None:
+    left = step
+
+    def count(event: str, arguments: object) -> None:
+        nonlocal left
+        if event in _CHANGES:
+            if not left:
+                os.kill(os.getpid(), signal.SIGKILL)
+            left -= 1
+
+    try:
+        sys.addaudithook(count)
+        work()
+        os._exit(0)
+    finally:
+        os._exit(1)
+
+
+@pytest.fixture(scope="session")
+def killed_before_each_step() -> Callable[[Callable[[], object]], Iterator[int]]:
+    """``killed_before_each_step(work)``: run ``work`` in a process that is killed before its first
+    change of a file; again, killed before its second one; and so on until it ends. Yields after
+    each."""
+
+    def run(work: Callable[[], object]) -> Iterator[int]:
+        step, ended = 0, False
+        while not ended:
+            child = os.fork()
+            if not child:
+                _run_until(step, work)
+            status = os.waitpid(child, 0)[1]
+            assert status in (0, signal.SIGKILL), status
+            ended = status == 0
+            yield step
+            step += 1
 
     return run
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from onetrunk import storage
+from onetrunk import replacing
 from onetrunk.errors import UserError
 from onetrunk.storage import (
     atomic_folder,
@@ -67,7 +67,7 @@ def test_overwrite_replaces_the_whole_folder(
     tmp_path: Path, exchanges: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not exchanges:  # as on a system that cannot
-        monkeypatch.setattr(storage, "_exchange", lambda one, other: False)
+        monkeypatch.setattr(replacing, "_exchange", lambda one, other: False)
     target = tmp_path / "target"
     target.mkdir()
     (target / "stale").write_text("old")
@@ -120,7 +120,7 @@ def test_a_failed_swap_brings_the_old_folder_back(
             raise OSError("disk trouble")
         return rename(self, to)
 
-    monkeypatch.setattr(storage, "_exchange", lambda one, other: False)
+    monkeypatch.setattr(replacing, "_exchange", lambda one, other: False)
 
     def swap() -> None:
         with atomic_folder(target, overwrite=True) as folder:

@@ -15,6 +15,7 @@ from typing import Any
 
 from onetrunk.errors import UserError
 from onetrunk.kinds import kind_of
+from onetrunk.replacing import finish_replacing
 from onetrunk.storage import read_json
 
 _NAME = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(@(?P<revision>[\w./-]+))?")
@@ -25,6 +26,7 @@ def is_hub_name(name: str | os.PathLike[str]) -> bool:
     """Whether this names a repository of the hub: its form is right, and no file or folder here is
     meant."""
     path = Path(name)
+    finish_replacing(path)
     return bool(_NAME.fullmatch(os.fspath(name))) and not path.exists() and not path.parent.is_dir()
 
 

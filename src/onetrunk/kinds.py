@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from onetrunk.errors import UserError, nearest_path
+from onetrunk.replacing import finish_replacing
 
 KINDS = {
     "app.json": "an app",
@@ -23,6 +24,7 @@ LISTED = 5
 
 def kind_of(folder: Path) -> str:
     """``an app``, ``a bundle``, ``a backbone`` or ``an encoder``; empty for anything else."""
+    finish_replacing(folder)
     return next((kind for file, kind in KINDS.items() if (folder / file).exists()), "")
 
 
@@ -33,7 +35,7 @@ def wrong_kind(path: Path, file: str) -> UserError:
         return UserError(f"{path} is a file, not {meant}: {_WHAT_TO_NAME[file]}")
     if not path.is_dir():
         siblings = path.parent.iterdir() if path.parent.is_dir() else ()
-        hint = nearest_path(path, (folder for folder in siblings if folder.is_dir()))
+        hint = nearest_path(path, filter(_is_visible_folder, siblings))
         return UserError(f"no such folder: {path}{hint}")
     if kind := kind_of(path):
         return UserError(f"{path} is {kind}, not {meant}: {_WHAT_TO_NAME[file]}")
@@ -41,3 +43,7 @@ def wrong_kind(path: Path, file: str) -> UserError:
     shown = ", ".join(inside[:LISTED]) + ", …" * (len(inside) > LISTED)
     hint = f"; in it are {shown}" if inside else ""
     return UserError(f"{path} is not {meant} folder: it has no {file}{hint}")
+
+
+def _is_visible_folder(path: Path) -> bool:
+    return path.is_dir() and not path.name.startswith(".")

@@ -11,6 +11,7 @@ from onetrunk.bundle.layout import MANIFEST
 from onetrunk.errors import UserError
 from onetrunk.hub import fetched
 from onetrunk.kinds import wrong_kind
+from onetrunk.replacing import finish_replacing
 
 if TYPE_CHECKING:
     from onetrunk.apps.engine import Engine
@@ -58,6 +59,7 @@ def check_folders(
     Raises :class:`UserError` for all of :func:`load` that the folders show before they are loaded.
     """
     for path in paths:
+        finish_replacing(path)
         if not path.is_dir():
             raise wrong_kind(path, "app.json")
     bundles = [path for path in paths if (path / MANIFEST).exists()]

@@ -1,23 +1,24 @@
 """Folders and files that appear whole or not at all, and hashes of what they hold."""
 
-import ctypes
+import errno
 import hashlib
 import json
 import os
-import shutil
 import stat
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from onetrunk.errors import UserError
 from onetrunk.kinds import KINDS, kind_of, wrong_kind
-
-_HERE, _RENAME_EXCHANGE = -100, 2
-"""AT_FDCWD and RENAME_EXCHANGE of Linux: renameat2(2)."""
-
+from onetrunk.replacing import (
+    file_beside,
+    finish_replacing,
+    folder_beside,
+    remove_leftovers,
+    replace_folder,
+)
 
 MOST_JSON = 256 * 2**20
 """Bytes: no record of ours comes near."""
@@ -28,21 +29,33 @@ def atomic_folder(path: Path, overwrite: bool = False, record: str = "") -> Iter
     """Yield an empty folder beside ``path`` that takes its name when the block succeeds.
 
     An exception (Ctrl-C included) removes the temporary folder and leaves ``path`` as it was.
-    Raises :class:`UserError` as :func:`refuse_existing` does.
+    Raises :class:`UserError` as :func:`refuse_existing` does, also if another process has filled
+    ``path`` meanwhile.
     """
     path = Path(path)
     refuse_existing(path, overwrite, record)
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
-    try:
+    with folder_beside(path) as beside:
         yield beside
-        for file in sorted(beside.rglob("*")):
+        for file in [*sorted(beside.rglob("*")), beside]:
             fsync(file)
-        beside.chmod(0o755)  # mkdtemp makes it private
-        _replace(beside, path)
+        beside.chmod(0o755)  # it was private
+        if overwrite or path.is_symlink():
+            replace_folder(beside, path)
+        else:
+            _take_free_name(beside, path)
         fsync(path.parent)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _take_free_name(folder: Path, path: Path) -> None:
+    with suppress(OSError):
+        path.rmdir()  # it may be there, but empty
+    try:
+        folder.rename(path)
+    except OSError as error:
+        if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
+            raise already_exists(path) from None
+        raise
 
 
 def refuse_existing(path: Path, overwrite: bool = False, record: str = "") -> None:
@@ -50,8 +63,10 @@ def refuse_existing(path: Path, overwrite: bool = False, record: str = "") -> No
 
     A folder that holds anything is replaced only if ``overwrite`` is true and the file ``record``,
     if one is named, is in it: what onetrunk did not write is never deleted. Nor is an app, a bundle
-    or a backbone for anything else, although a backbone has the files of other models.
+    or a backbone for anything else, although a backbone has the files of other models. What killed
+    writers of ``path`` left beside it is removed.
     """
+    remove_leftovers(path)
     for folder in path.absolute().parents:
         if folder.is_file():
             raise UserError(f"{folder} is a file, so {path} cannot be a folder in it")
@@ -77,39 +92,6 @@ def already_exists(path: Path) -> UserError:
     return UserError(f"{path} already exists: choose another name, or {replace}")
 
 
-def _replace(source: Path, target: Path) -> None:
-    """Rename folder ``source`` to ``target``. A folder that is there is deleted afterwards.
-
-    Where the system can exchange two folders, ``target`` is the old one or the new one at any
-    moment, even if the process is killed. Elsewhere it is missing between two renames.
-    """
-    if not target.exists():
-        source.rename(target)
-        return
-    if not target.is_symlink() and _exchange(source, target):
-        shutil.rmtree(source, ignore_errors=True)
-        return
-    old = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".old", dir=target.parent))
-    try:
-        target.rename(old / "was")
-        source.rename(target)
-    except BaseException:
-        if not target.exists():
-            (old / "was").rename(target)
-        shutil.rmtree(old, ignore_errors=True)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _exchange(one: Path, other: Path) -> bool:
-    """Give two folders each other's name in one step, if Linux and the file system can do so."""
-    try:
-        rename = ctypes.CDLL(None).renameat2
-    except (AttributeError, OSError, TypeError):  # another system, or an old C library
-        return False
-    return rename(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _RENAME_EXCHANGE) == 0
-
-
 def fsync(path: Path) -> None:
     """Wait until a file or a folder is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
@@ -119,12 +101,23 @@ def fsync(path: Path) -> None:
         os.close(descriptor)
 
 
+@contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Yield an empty file beside ``path`` that takes its name when the block succeeds.
+
+    An exception removes it and leaves ``path`` as it was. Another process or thread that writes
+    ``path`` waits for its turn.
+    """
+    with file_beside(path) as beside:
+        yield beside
+        fsync(beside)
+        beside.replace(path)
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file, atomically."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    beside.write_bytes(content)
-    fsync(beside)
-    beside.replace(path)
+    with atomic_file(path) as beside:
+        beside.write_bytes(content)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -157,6 +150,9 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
             raise UserError(f"{path} has {size:,} bytes: it is not {what}'s")
         value = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
+        finish_replacing(path.parent)
+        if path.exists():
+            return read_json(path, what)
         if path.name in KINDS:
             raise wrong_kind(path.parent, path.name) from None
         raise UserError(f"{path.parent} is not {what}: it has no {path.name}") from None

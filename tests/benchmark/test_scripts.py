@@ -11,7 +11,7 @@ from onetrunk.benchmark.jobs import work
 from onetrunk.storage import read_json, write_json
 
 SCRIPTS = Path(__file__).parents[2] / "benchmarks"
-NO_COMMAND = ("embedding", "many_labels", "shared", "word_vectors")
+NO_COMMAND = ("chaos_commands", "embedding", "many_labels", "shared", "word_vectors")
 
 
 @pytest.mark.slow

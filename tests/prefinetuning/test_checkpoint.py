@@ -5,7 +5,7 @@ import logging
 import os
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -393,3 +393,41 @@ def test_stopped_before_the_first_step_nothing_is_kept(
     with pytest.raises(KeyboardInterrupt, match=r"^$"):
         prefinetune(recipe, tmp_path / "out")
     assert "out.checkpoints" not in names(tmp_path)
+
+
+def test_a_folder_killed_as_it_is_deleted_is_known_as_ours(
+    tmp_path: Path, killed_before_each_step: Callable[[Callable[[], object]], Iterator[int]]
+) -> None:
+    for _ in killed_before_each_step(lambda: WorkFolder(tmp_path / "out").discard()):
+        work = WorkFolder(tmp_path / "out")
+        with work.held():  # raises for a folder of somebody else
+            pass
+        for name in ("step-000002", "step-000004"):
+            (work.folder / name).mkdir(parents=True, exist_ok=True)
+            (work.folder / name / "state.json").write_text("{}")
+        for name in ("run.json", "training.jsonl"):
+            (work.folder / name).write_text("{}")
+
+
+def test_checkpoints_of_a_run_that_was_killed_when_it_was_done_are_deleted(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, work = tmp_path / "out", WorkFolder(tmp_path / "out")
+    with monkeypatch.context() as patch:
+        patch.setattr(WorkFolder, "discard", lambda self: None)
+        prefinetune(recipe, out, checkpoint_every=2)
+    assert work.checkpoints()
+    with pytest.raises(UserError, match="already exists"):
+        prefinetune(recipe, out)
+    assert work.checkpoints()
+    (work.folder / "run.json").write_text("{}")  # of another run: it may go on
+    with pytest.raises(UserError, match="already exists"):
+        prefinetune(recipe, out, resume=True)
+    assert work.checkpoints()
+    shutil.rmtree(work.folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(WorkFolder, "discard", lambda self: None)
+        prefinetune(recipe, out, overwrite=True, checkpoint_every=2)
+    with pytest.raises(UserError, match="already exists"):
+        prefinetune(recipe, out, resume=True)
+    assert not work.folder.exists()

@@ -18,6 +18,7 @@ from onetrunk.benchmark.suite import Suite
 from onetrunk.config import Recipe
 from onetrunk.data.notes import Notes
 from onetrunk.model.backbone import RECORD, Backbone
+from onetrunk.prefinetuning.resume import WorkFolder
 from onetrunk.prefinetuning.run import prefinetune
 from onetrunk.progress import Progress, silent
 
@@ -81,6 +82,7 @@ class _Run:
 
         def not_needed(folder: Path) -> bool:
             if (folder / RECORD).exists():
+                WorkFolder(folder).forget(folder)
                 return True
             return all(job.done() for (needed, _), job in measuring.items() if needed == folder)
 

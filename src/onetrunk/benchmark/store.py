@@ -5,7 +5,6 @@ row and a file, the file counts: it is newer.
 """
 
 import json
-import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from onetrunk.benchmark.cells import FOLDER, FORMAT, Cell, CellId, load_cell
 from onetrunk.benchmark.jobs import LOCKS, taken
 from onetrunk.benchmark.outcomes import COLUMNS, Outcomes
 from onetrunk.errors import UserError
+from onetrunk.storage import atomic_file
 
 TABLE = "cells.parquet"
 MAPPINGS = ("scores", "hashes", "versions")
@@ -106,11 +106,8 @@ def _write_table(cells: list[Cell], path: Path) -> None:
     table = pa.table(
         {name: pa.array([row.get(name) for row in rows], TYPES.get(name)) for name in names}
     ).replace_schema_metadata({_FORMAT_KEY: str(FORMAT)})
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    with partial.open("wb") as stream:
-        pq.write_table(table, stream, compression="zstd", compression_level=19)
-        os.fsync(stream.fileno())
-    partial.replace(path)
+    with atomic_file(path) as beside:
+        pq.write_table(table, beside, compression="zstd", compression_level=19)
 
 
 def _read_table(path: Path) -> list[Cell]:

@@ -138,13 +138,19 @@ def annotate(
         logger.info("%s of %s partitions are done", f"{len(done):,}", f"{report.partitions:,}")
     pending = [one for one in plan.partitions if part_name(one.number) not in names]
     if pending:
-        with _workers(task, machines, loaded, alone) as (start_worker, count):
+        with _workers(task, machines, loaded, alone) as (start_worker, count), folder.held():
+            parts_before(folder, record, overwrite)  # another run may have begun since
             begin(folder, record, overwrite)
             _run(task, start_worker, count, pending, report, progress)
-    if pending:
-        content = {**asdict(report), "reasons": dict(report.reasons.most_common())}
-        folder.write_json(REPORT, content)
+            _write_report(folder, report)
+    elif REPORT not in folder.names():  # the run was killed after its last part
+        _write_report(folder, report)
     return report
+
+
+def _write_report(folder: OutputFolder, report: Report) -> None:
+    reasons = dict(report.reasons.most_common())
+    folder.write_json(REPORT, {**asdict(report), "reasons": reasons})
 
 
 def _check(settings: Settings, machines: Machines) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from onetrunk.data.formats.text import COMPRESSED, suffix_of
 from onetrunk.data.locate import missing
 from onetrunk.data.notes import Notes
 from onetrunk.errors import UserError, nearest
+from onetrunk.replacing import held
 from onetrunk.storage import write_bytes
 
 _T = TypeVar("_T")
@@ -121,6 +122,21 @@ class OutputFolder:
         if _reached(name, lambda: filesystem.isfile(path)):
             raise UserError(f"{name} is a file; a folder is written here: choose another name")
         return cls(name, filesystem, path.rstrip("/"))
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Make the folder and keep other runs on this machine out of it, inside the block.
+
+        Raises :class:`UserError` if one is at work. A store has no locks: nobody is kept out.
+        """
+        if not _is_local(self.filesystem):
+            yield
+            return
+        Path(self.path).mkdir(parents=True, exist_ok=True)
+        with held(Path(self.path), wait=False) as free:
+            if not free:
+                raise UserError(f"another process is writing into {self.name}")
+            yield
 
     def names(self) -> set[str]:
         """The names of what is in it."""

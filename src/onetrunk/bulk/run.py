@@ -22,9 +22,10 @@ from onetrunk.data.formats.text import stem_of, suffix_of
 from onetrunk.data.texts import TextBlock, Texts
 from onetrunk.errors import UserError, nearest
 from onetrunk.progress import Progress
+from onetrunk.replacing import held
 from onetrunk.storage import (
     already_exists,
-    fsync,
+    atomic_file,
     read_json,
     refuse_existing,
     sha256_of_files,
@@ -69,18 +70,15 @@ class Run:
 
     def write(self, sources: Sequence[Texts], out: Path) -> None:
         """Write the answers to some sources into one file, beside it first."""
-        beside = out.with_name(f".{out.name}.partial")
         out.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            kind = WRITERS[out.suffix.lower()]
-            with closing(kind(beside, sources, decoders_of(self.model))) as writer:
-                for texts in sources:
-                    for block, results in self.results(texts):
-                        writer.write(block, list(results))
-            fsync(beside)
-            beside.replace(out)
-        finally:
-            beside.unlink(missing_ok=True)
+        kind = WRITERS[out.suffix.lower()]
+        with (
+            atomic_file(out) as beside,
+            closing(kind(beside, sources, decoders_of(self.model))) as writer,
+        ):
+            for texts in sources:
+                for block, results in self.results(texts):
+                    writer.write(block, list(results))
 
     def _of_block(self, block: TextBlock) -> Iterator[dict[str, Any]]:
         for result in self.model.stream(block.texts):
@@ -104,6 +102,8 @@ class Folder:
     finished: Sequence[str]
     """The files that an earlier run finished."""
     record: Mapping[str, Any]
+    record_before: bytes
+    """That of an earlier run, as it was found."""
 
     @classmethod
     def open(
@@ -127,9 +127,10 @@ class Folder:
             "apps": {str(app): identity_of(app) for app in apps},
             "files": inputs,
         }
+        found = _record_in(path)
         if overwrite or not path.is_dir() or not any(path.iterdir()):
             refuse_existing(path, overwrite, RECORD)
-            return cls(path, files, [], record)
+            return cls(path, files, [], record, found)
         if not (path / RECORD).exists():
             raise UserError(f"{path} already holds other files: choose another name")
         before = read_json(path / RECORD, "a folder of answers")
@@ -146,7 +147,7 @@ class Folder:
                     "choose another name, or start again by --overwrite"
                 )
         record["files"] = before["files"] | inputs
-        return cls(path, files, finished, record)
+        return cls(path, files, finished, record, found)
 
     @property
     def pending(self) -> list[Texts]:
@@ -154,10 +155,19 @@ class Folder:
         return [texts for name, texts in self.files.items() if name not in self.finished]
 
     def write(self, run: Run) -> None:
-        """Write the files that are not there."""
-        if not self.finished and self.path.exists():
-            shutil.rmtree(self.path)  # of an earlier run, to be replaced; or empty
+        """Write the files that are not there. Raises :class:`UserError` if another process writes
+        into the folder, or has done so since it was checked."""
         self.path.mkdir(parents=True, exist_ok=True)
+        with held(self.path, wait=False) as free:
+            if not free:
+                raise UserError(f"another process is writing into {self.path}")
+            if _record_in(self.path) != self.record_before:
+                raise UserError(f"another process has written into {self.path}: start again")
+            self._write(run)
+
+    def _write(self, run: Run) -> None:
+        if not self.finished:
+            _empty(self.path)  # an earlier run is to be replaced, or there is nothing
         write_json(self.path / RECORD, self.record)
         if self.finished:
             done = f"{len(self.finished)} of {len(self.files)} files are done and skipped"
@@ -191,6 +201,19 @@ def check_out(out: Path, overwrite: bool) -> bool:
     if out.exists() and not overwrite:
         raise already_exists(out)
     return False
+
+
+def _record_in(path: Path) -> bytes:
+    return (path / RECORD).read_bytes() if (path / RECORD).is_file() else b""
+
+
+def _empty(path: Path) -> None:
+    """Delete what is in a folder; what shows whose it is goes last, in case of a kill."""
+    for entry in sorted(path.iterdir(), key=lambda entry: entry.name == RECORD):
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
 
 
 def _state(path: Path) -> list[int]:

@@ -15,6 +15,7 @@ from onetrunk.bundle.examples import examples_path
 from onetrunk.bundle.layout import FLOATS, MANIFEST, TOP, Bundle, app_path, entry
 from onetrunk.bundle.sessions import input_shapes, session
 from onetrunk.errors import UserError, nearest
+from onetrunk.replacing import held, remove_leftovers
 from onetrunk.storage import atomic_folder, write_json
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ def remove_apps(bundle: str | Path, names: Sequence[str]) -> None:
     """Take apps, and the examples that they keep, out of a bundle. Raises :class:`UserError`, and
     changes nothing, if one is unknown."""
     old = Bundle(bundle)
+    remove_leftovers(old.folder)  # of a removal that was killed once it was done
     for name in names:
         if name not in old.apps:
             raise UserError(f"{bundle} has no app {name!r}; {nearest(name, old.apps)}")
@@ -89,18 +91,22 @@ def remove_apps(bundle: str | Path, names: Sequence[str]) -> None:
 
 
 def _change(old: Bundle, added: Mapping[str, bytes], removed: Sequence[str]) -> None:
-    """Write the bundle anew at once; files that stay are linked."""
-    files = {path: listed for path, listed in old.files.items() if path not in removed}
-    files |= {path: entry(content) for path, content in added.items()}
-    with atomic_folder(old.folder, overwrite=True) as folder:
-        for path in files:
-            (folder / path).parent.mkdir(exist_ok=True)
-            if path in added:
-                (folder / path).write_bytes(added[path])
-            else:
-                _link(old.folder / path, folder / path)
-        write_json(folder / MANIFEST, {**old.manifest, "files": files})
-        Bundle(folder).write_card(old.folder.resolve().name)
+    """Write the bundle anew at once; files that stay are linked. Processes that change it at the
+    same time take turns."""
+    with held(old.folder):
+        now = Bundle(old.folder)  # another process may have changed it since
+        now.check_fingerprint(old.backbone, str(old.folder))
+        files = {path: listed for path, listed in now.files.items() if path not in removed}
+        files |= {path: entry(content) for path, content in added.items()}
+        with atomic_folder(now.folder, overwrite=True) as folder:
+            for path in files:
+                (folder / path).parent.mkdir(exist_ok=True)
+                if path in added:
+                    (folder / path).write_bytes(added[path])
+                else:
+                    _link(now.folder / path, folder / path)
+            write_json(folder / MANIFEST, {**now.manifest, "files": files})
+            Bundle(folder).write_card(now.folder.resolve().name)
 
 
 def _link(source: Path, target: Path) -> None:

@@ -35,6 +35,13 @@ from onetrunk.errors import UserError, alike, extra_of, nearest
 _UsageError: Any = typer.BadParameter.__bases__[0]
 _OTHER_NAMES = {"train": "adapt", "fit": "adapt", "pretrain": "prefinetune", "test": "evaluate"}
 """Verbs of other programs."""
+_NO_MEMORY = re.compile(
+    "(can't|cannot|could not|failed to|unable to) allocate|not enough memory|bad.alloc(ation)?"
+    "|can't start new thread|out of memory|failed to map segment from shared object(?!: Oper)",
+    re.IGNORECASE,
+)
+_IO_ERROR = re.compile(r"I/O error: (.+?) \(os error")
+"""As safetensors says it."""
 USER_ERROR = 2
 INTERRUPTED = 130
 
@@ -95,6 +102,18 @@ def _guarded(verb: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+def _lack(error: BaseException | None) -> str:
+    """What the machine did not give, by an exception or what led to it: memory, or a place on the
+    disk, of which a library has words of its own; empty if it was neither."""
+    while error is not None:
+        if isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)):
+            return "out of memory: close other programs, or give less at once; what was there stays"
+        if found := _IO_ERROR.search(str(error)):
+            return f"output: {found[1]}"
+        error = error.__cause__ or error.__context__
+    return ""
+
+
 def _drop_unwritten() -> None:
     """Let go of output that a full disk does not take: Python would try again at its end, and exit
     with 120."""
@@ -148,6 +167,11 @@ def main() -> None:
         except _UsageError as error:
             if message := _usage(error):  # none where the help was printed in its place
                 say("error:", "bold red", message)
+            code = USER_ERROR
+        except Exception as error:
+            if not (lack := _lack(error)):
+                raise
+            say("error:", "bold red", lack)
             code = USER_ERROR
     sys.exit(code or 0)
 

@@ -161,12 +161,13 @@ def _in_utf8(argument: str) -> str:
 def _folders_and_texts(arguments: list[str]) -> tuple[list[Path], list[str]]:
     """The folders among the arguments, and the texts after a bundle, which runs alone."""
     from onetrunk.bundle.layout import MANIFEST
+    from onetrunk.kinds import KINDS, kind_of
 
     names = [name for name in arguments if name != STDIN]
     if not names:
         raise UserError("no apps: pass app folders, or a bundle")
     bundle, *texts = names
-    is_bundle = (Path(bundle) / MANIFEST).exists() and not any(map(os.path.isdir, texts))
+    is_bundle = kind_of(Path(bundle)) == KINDS[MANIFEST] and not any(map(os.path.isdir, texts))
     for text in texts if is_bundle else names:
         if os.path.isfile(text):
             raise UserError(f"{text} is a file: write --input {text} to read it")

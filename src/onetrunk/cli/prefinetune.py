@@ -66,7 +66,14 @@ def prefinetune(
 
     settings = load_recipe(recipe, strategy=strategy, steps=steps, seed=seed)
     every = _every(checkpoint_every)
-    refuse_existing(out, overwrite)
+    try:
+        refuse_existing(out, overwrite)
+    except UserError:
+        if resume:
+            from onetrunk.prefinetuning.resume import WorkFolder
+
+            WorkFolder(out).forget(out)
+        raise
     locate_model(settings.encoder, "encoder")
     from onetrunk.model.place import check_device
 

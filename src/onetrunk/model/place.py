@@ -20,6 +20,7 @@ from huggingface_hub import (
 from onetrunk.errors import UserError, nearest, nearest_path
 from onetrunk.kinds import kind_of, wrong_kind
 from onetrunk.model.checks import ADAPTER_CONFIG, CONFIG, WEIGHTS, carries_adapter
+from onetrunk.replacing import finish_replacing
 from onetrunk.storage import read_json
 
 RECORD = "onetrunk.json"
@@ -39,6 +40,7 @@ def locate_model(name: str, role: str) -> str:
     if name.startswith("package:"):
         return _in_package(name.removeprefix("package:"), f"{role} {name!r}")
     path = Path(name).expanduser()
+    finish_replacing(path)
     if path.is_dir():
         if not (path / CONFIG).exists():
             raise _no_model(path)

@@ -10,7 +10,7 @@ import logging
 import re
 import shutil
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from onetrunk.config import Recipe
 from onetrunk.corpora.tokenised import tokenizer_sha256
 from onetrunk.data.notes import Notes
 from onetrunk.errors import UserError
+from onetrunk.model.backbone import RECORD
 from onetrunk.prefinetuning.checkpoint import (
     Checkpoint,
     open_checkpoint,
@@ -33,6 +34,8 @@ from onetrunk.storage import read_json, sha256_of_files, write_json
 logger = logging.getLogger("onetrunk")
 
 KEPT = 2
+RUN = "run"
+"""In the record of a backbone: the hash of the run that made it."""
 _RUN, _LOCK = "run.json", "lock"
 _MISSING = object()
 
@@ -98,7 +101,7 @@ class WorkFolder:
                 f"{self.folder} belongs to another recipe: {key} was {before}, now {now}; change "
                 "it back, choose another folder, or start again with overwrite"
             )
-        run = sha256_of_files(self.folder / _RUN)
+        run = self.hash_of_run()
         faults: list[str] = []
         for path in paths:
             try:
@@ -137,7 +140,7 @@ class WorkFolder:
 
     def save(self, trainer: Trainer, step: int) -> None:
         """Write a checkpoint, then delete all but the newest two."""
-        save_checkpoint(trainer, step, self.folder, sha256_of_files(self.folder / _RUN))
+        save_checkpoint(trainer, step, self.folder, self.hash_of_run())
         for path in self.checkpoints()[KEPT:]:
             _delete(path)
 
@@ -153,8 +156,22 @@ class WorkFolder:
             return ""
         return f"{saved[0]} is kept; the same run with resume goes on from there"
 
+    def hash_of_run(self) -> str:
+        """A hash of everything that determines the run's result; empty if there is no run."""
+        return sha256_of_files(self.folder / _RUN) if (self.folder / _RUN).is_file() else ""
+
+    def forget(self, backbone: Path) -> None:
+        """Delete the folder if its run was killed after it had written ``backbone``."""
+        record = backbone / RECORD
+        run = self.hash_of_run()
+        if run and record.is_file() and read_json(record, "a backbone").get(RUN) == run:
+            with suppress(UserError), self.held():  # unless a process is at work
+                self.discard()
+
     def discard(self) -> None:
-        """Delete the folder."""
+        """Delete the folder; what shows whose it is goes last, in case of a kill."""
+        with suppress(OSError):
+            self._clear({_RUN})
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

@@ -18,7 +18,7 @@ from onetrunk.prefinetuning.interrupt import asked_to_stop
 from onetrunk.prefinetuning.log import LOG, Log, StepRecord, read_log, write_log
 from onetrunk.prefinetuning.loop import Trainer
 from onetrunk.prefinetuning.plot import counted, plot_conflict, plot_losses
-from onetrunk.prefinetuning.resume import WorkFolder
+from onetrunk.prefinetuning.resume import RUN, WorkFolder
 from onetrunk.processes import Processes
 from onetrunk.progress import Progress, silent
 from onetrunk.storage import atomic_folder, refuse_existing, write_json
@@ -65,6 +65,9 @@ def prefinetune(
     ```
     """
     recipe, out = as_recipe(recipe), Path(out)
+    work = WorkFolder(out)
+    if resume and not overwrite:
+        work.forget(out)
     refuse_existing(out, overwrite)
     if tensorboard:
         require_tensorboard()
@@ -72,7 +75,6 @@ def prefinetune(
     if not processes.first:  # the others would report the same things once more
         logger.setLevel(logging.ERROR)
         progress = silent
-    work = WorkFolder(out)
     with work.held() if processes.first else nullcontext():
         checkpoint = work.find(recipe, resume, overwrite)
         start = time.perf_counter()
@@ -91,7 +93,7 @@ def prefinetune(
             else:
                 trainer.run(records.append, len(records))
         backbone = trainer.backbone()
-        backbone.record |= _summary(recipe, records, opening)
+        backbone.record |= {**_summary(recipe, records, opening), RUN: work.hash_of_run()}
         if processes.first:
             _write(trainer, backbone, records, work, out, overwrite)
             work.discard()

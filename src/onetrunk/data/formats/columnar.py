@@ -85,11 +85,12 @@ def arrow(file: Path) -> Stream:
 
     def read(names: Sequence[str], optional: Sequence[str]) -> Iterator[Table]:
         columns = _present(schema, names, optional)
-        with _errors(file, "Arrow"), pa.memory_map(str(file)) as data:
+        # No memory map: a file that is cut off meanwhile would kill the process.
+        with _errors(file, "Arrow"), pa.OSFile(str(file)) as data:
             batches = (batch.select(columns) for batch in _open(file, data)[1])
             yield from _tables(str(file), schema, batches)
 
-    with _errors(file, "Arrow"), pa.memory_map(str(file)) as data:
+    with _errors(file, "Arrow"), pa.OSFile(str(file)) as data:
         schema, _ = _open(file, data)
     return Stream(str(file), schema.names, read, schema=_kept(schema))
 
@@ -107,7 +108,7 @@ def arrow_table(source: str, rows: Any) -> Stream:
     return Stream(source, table.schema.names, read)
 
 
-def _open(file: Path, data: pa.MemoryMappedFile) -> tuple[pa.Schema, Iterable[pa.RecordBatch]]:
+def _open(file: Path, data: pa.OSFile) -> tuple[pa.Schema, Iterable[pa.RecordBatch]]:
     """Return the schema and the batches of an Arrow file or stream."""
     import pyarrow as pa
 
