@@ -1,7 +1,7 @@
 """What is refused of an encoder or a teacher: what could not be run as it was trained."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from textwrap import shorten
@@ -10,7 +10,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from onetrunk.errors import UserError
-from onetrunk.storage import read_json
+from onetrunk.storage import MOST_JSON, read_json, regular_size
 
 CONFIG, ADAPTER_CONFIG = "config.json", "adapter_config.json"
 TOKENIZER_CONFIG = "tokenizer_config.json"
@@ -31,6 +31,8 @@ _NOT_NEEDED = re.compile(
     r"|sequence_summary)\..*|.*\b(position_ids|token_type_ids)"
 )
 
+# Ends of the names of what transformers opens if it is there.
+_OPENED = (".json", ".jinja", ".model", ".safetensors", ".txt")
 # One of two types of token, and adapters before they are trained.
 _MAY_BE_ZERO = re.compile(r"pooler|token_type|lora_")
 
@@ -115,6 +117,25 @@ def carries_adapter(source: str) -> UserError:
         f"{source} carries a PEFT adapter ({ADAPTER_CONFIG}) beside its own weights: merge the "
         "adapter into the weights, or move its files away"
     )
+
+
+def check_nothing_added(folder: Path, known: Container[str]) -> None:
+    """Refuse a file that transformers would open and whose name is not ``known``."""
+    for path in _opened(folder):
+        if path.name not in known:
+            raise UserError(f"{path} was added after the folder was written: move it away")
+
+
+def _opened(folder: Path) -> list[Path]:
+    return [p for p in sorted(folder.iterdir()) if p.suffix in _OPENED and not p.is_dir()]
+
+
+def check_readable(folder: Path) -> None:
+    """Refuse what transformers would wait for or read without end: links that lead nowhere, files
+    that are not regular, and text files that are far too large."""
+    for path in _opened(folder):
+        if (size := regular_size(path)) > MOST_JSON and path.suffix != ".safetensors":
+            raise UserError(f"{path} has {size:,} bytes: it is not a model's")
 
 
 def check_files(folder: Path, source: str) -> None:

@@ -16,6 +16,7 @@ from onetrunk.model.checks import (
     TOKENIZER_CONFIG,
     check_config,
     check_files,
+    check_readable,
     check_special_tokens,
     check_tokenizer,
     check_weights,
@@ -54,6 +55,8 @@ def load_pretrained(
     :mod:`onetrunk.model.checks` refuses (nothing is initialised at random or left out).
     """
     location, source = locate_model(name, role), f"{role} {name!r}"
+    if Path(location).is_dir():
+        check_readable(Path(location))
     with explained(source, f"{CONFIG} cannot be read"):
         config = AutoConfig.from_pretrained(location)
         check(config)
