@@ -10,6 +10,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from onetrunk.errors import UserError
+from onetrunk.model.architecture import ROBERTA
 from onetrunk.storage import MOST_JSON, read_json, regular_size
 
 CONFIG, ADAPTER_CONFIG = "config.json", "adapter_config.json"
@@ -74,6 +75,30 @@ def check_weights(model: Any, info: dict[str, Any], source: str) -> None:
         if weight.sum().isfinite() or key.startswith("pooler.") or weight.isfinite().all():
             continue
         raise UserError(f"{source}: weight {key!r} holds NaN or infinity")
+
+
+def check_positions(model: Any, source: str) -> None:
+    """Refuse weights of BERT under the name of RoBERTa, and the other way round. Both load alike,
+    but one counts a text's positions from 0, the other from pad_token_id + 1.
+
+    RoBERTa has one type of token, and never learns the position of a padding token: it is zero.
+    """
+    config = model.config
+    learned = getattr(model.embeddings, "position_embeddings", None)
+    if learned is None or not config.pad_token_id < len(learned.weight):
+        return
+    is_zero = not learned.weight[config.pad_token_id].any()
+    says_roberta = config.model_type in ROBERTA
+    if says_roberta and not is_zero and config.type_vocab_size > 1:
+        name = "a BERT"
+    elif not says_roberta and is_zero:
+        name = "a RoBERTa"
+    else:
+        return
+    raise UserError(
+        f"{source}: {CONFIG} has model_type {config.model_type!r}, but the weights are those of "
+        f"{name} model, which counts positions in another way: put its own model_type there"
+    )
 
 
 def check_tokenizer(model: Any, tokenizer: Any, source: str) -> None:

@@ -16,6 +16,7 @@ from onetrunk.model.checks import (
     TOKENIZER_CONFIG,
     check_config,
     check_files,
+    check_positions,
     check_readable,
     check_special_tokens,
     check_tokenizer,
@@ -40,6 +41,7 @@ def load_encoder(name: str) -> Encoder:
 
     model, tokenizer = load_pretrained(name, "encoder", AutoModel, check)
     check_special_tokens(tokenizer, f"encoder {name!r}")
+    check_positions(model, f"encoder {name!r}")
     model.set_attn_implementation(ATTENTION)
     return Encoder(model, tokenizer, name)
 
