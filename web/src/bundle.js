@@ -25,7 +25,7 @@ export class Bundle {
   constructor(manifest, read) {
     if (manifest.format !== FORMAT) {
       throw new BundleError(
-        `${MANIFEST} is of format ${manifest.format}; this package reads format ${FORMAT}`,
+        `${MANIFEST} is of format ${manifest.format}; this package reads format ${FORMAT}: upgrade it`,
       );
     }
     for (const [key, type] of Object.entries({
