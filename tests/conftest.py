@@ -11,6 +11,7 @@ import json
 import multiprocessing
 import random
 import socket
+import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -221,6 +222,15 @@ def tiny_backbone(tiny_encoder: Encoder) -> Backbone:
         for seed, family in enumerate(("ner", "tc"), start=7)
     }
     return Backbone(tiny_encoder, 2, primary)
+
+
+@pytest.fixture(scope="session")
+def script() -> Iterator[Callable[[str], Any]]:
+    """``script(name)``: a module of ``benchmarks/``."""
+    folder = str(Path(__file__).parents[1] / "benchmarks")
+    sys.path.insert(0, folder)
+    yield importlib.import_module
+    sys.path.remove(folder)
 
 
 @pytest.fixture(scope="session")
