@@ -67,7 +67,7 @@ class Targets:
             self.known[f"decode.{name}"] = 100_000, partial(Decoding, name)
         self.known["alignment"] = 100_000, Alignment
         for kind in RECORDS:
-            self.known[f"load.{kind}"] = 10_000, partial(self._folder, kind)
+            self.known[f"load.{kind}"] = 2500, partial(self._folder, kind)
         self.known["load.app-file"] = 100_000, lambda: AppFile(self.folders.place / "bundle")
         for kind in ("recipe", "suite"):
             self.known[f"yaml.{kind}"] = 10_000, partial(Yaml, kind, place)
