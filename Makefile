@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test chaos test-slow lint format docs links build clean
+.PHONY: help setup demo test chaos test-slow lint format docs links audit build clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -46,6 +46,12 @@ docs: setup ## the site in site/, which works without a network
 
 links: setup ## open every outside address of README and docs (needs a network)
 	$(BIN)/python docs/_links.py
+
+audit: setup ## licences of all packages, and known faults in them (which needs a network)
+	$(BIN)/python .ci/audit.py licences
+	$(PYTHON) -m venv $(VENV)/audit
+	$(VENV)/audit/bin/pip install --quiet pip-audit==2.10.1
+	$(VENV)/audit/bin/python .ci/audit.py vulnerabilities
 
 build: setup ## a wheel and a source distribution in dist/
 	rm -rf dist

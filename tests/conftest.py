@@ -226,6 +226,15 @@ def tiny_backbone(tiny_encoder: Encoder) -> Backbone:
 
 
 @pytest.fixture(scope="session")
+def script() -> Iterator[Callable[[str], Any]]:
+    """``script(name)``: a module of ``benchmarks/``."""
+    folder = str(Path(__file__).parents[1] / "benchmarks")
+    sys.path.insert(0, folder)
+    yield importlib.import_module
+    sys.path.remove(folder)
+
+
+@pytest.fixture(scope="session")
 def change_record() -> Callable[..., None]:
     """``change_record(folder, **values)`` changes values of an app's ``app.json``, whose seal it
     breaks: as if the app were of a time before seals."""

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import onetrunk
+from onetrunk.errors import UserError
 
 FOLDER = Path(__file__).parent / "fixtures" / "format-0.1"
 APPS = ("calendar", "place", "intent", "flags", "stars")
@@ -57,6 +58,35 @@ def test_old_apps_go_into_new_bundles(tmp_path: Path) -> None:
     results = onetrunk.load(tmp_path / "phone").predict([a["text"] for a in ANSWERS["runtime"]])
     by_app = [{name: result["apps"][name] for name in APPS} for result in results]
     assert close(by_app, [{name: a["apps"][name] for name in APPS} for a in ANSWERS["runtime"]])
+
+
+@pytest.mark.parametrize("kind", ["app", "backbone", "bundle"])
+@pytest.mark.parametrize("writer", ["0.9.0", None, "x; rm"])
+def test_a_newer_format_names_the_version_that_reads_it(
+    tmp_path: Path, kind: str, writer: str | None
+) -> None:
+    """Although its other keys, and so its seal, may be other ones."""
+    places = {"app": "apps/intent/app.json", "backbone": "backbone/onetrunk.json"}
+    record = json.loads((FOLDER / places.get(kind, "bundle/bundle.json")).read_text())
+    newer = {"format": 2, "onetrunk": writer, "seal": "?", "new": record}
+    name = Path(places.get(kind, "bundle/bundle.json")).name
+    (tmp_path / name).write_text(json.dumps(newer))
+    least = ">=0.9.0" if writer == "0.9.0" else ""
+    said = (
+        f"{tmp_path / name} is of format 2; onetrunk {onetrunk.__version__} reads format 1: "
+        f"upgrade it (pip install --upgrade 'onetrunk{least}')"
+    )
+    with pytest.raises(UserError) as error:
+        onetrunk.Backbone.load(tmp_path) if kind == "backbone" else onetrunk.load(tmp_path)
+    assert str(error.value) == said
+
+
+@pytest.mark.parametrize("found", [None, 0, -1, True, 1.0, "1", [1]])
+def test_what_is_no_format(tmp_path: Path, found: Any) -> None:
+    record = json.loads((FOLDER / "bundle/bundle.json").read_text())
+    (tmp_path / "bundle.json").write_text(json.dumps(record | {"format": found}))
+    with pytest.raises(UserError, match=r"bundle.json is damaged: its format is .*, not 1$"):
+        onetrunk.load(tmp_path)
 
 
 def test_each_fixture_is_small() -> None:

@@ -10,6 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from onetrunk.errors import UserError, nearest, nearest_path
 from onetrunk.kinds import kind_of
 
+MOST_VALUES = 100_000
+"""Of a recipe or a suite; without aliases no file that is read in a second has so many."""
+
 
 class _Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -190,18 +193,38 @@ def read_yaml(path: Path, kind: str) -> dict[str, Any]:
     YAML mapping.
     """
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        if _expanded(yaml.compose(text, yaml.SafeLoader)) > MOST_VALUES:
+            raise UserError(f"{path} stands for more than {MOST_VALUES:,} values, by its aliases")
+        data = yaml.safe_load(text)
     except IsADirectoryError:
         what = kind_of(path) or "a folder"
         raise UserError(f"{path} is {what}, not a {kind}: name a YAML file") from None
     except (FileNotFoundError, NotADirectoryError):
         hint = nearest_path(path, path.parent.glob("*.y*ml"))
         raise UserError(f"no such {kind}: {path}{hint}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise UserError(f"{path} is not a {kind}: it is nested too deep") from None
+    except (yaml.YAMLError, ValueError) as error:  # of bytes, and of what is no date or number
         raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(data, dict):
         raise UserError(f"{path} is not a {kind}: a mapping of keys was expected, in a YAML file")
     return data
+
+
+def _expanded(root: yaml.Node | None) -> int:
+    """How many values a document stands for, each counted as often as an alias repeats it; one
+    that holds itself stands for infinitely many, which raises RecursionError."""
+    known: dict[int, int] = {}
+
+    def size(node: yaml.Node) -> int:
+        if id(node) not in known:
+            inside = node.value if isinstance(node, yaml.CollectionNode) else []
+            parts = [part for one in inside for part in (one if isinstance(one, tuple) else [one])]
+            known[id(node)] = 1 + sum(map(size, parts))
+        return known[id(node)]
+
+    return 0 if root is None else size(root)
 
 
 def absolute(folder: Path, path: str) -> str:

@@ -34,22 +34,29 @@ def sealed(record: Mapping[str, Any], folder: Path, loose: Collection[str] = ())
         for path in paths
         if path.name not in UNSEALED
     }
-    record = {**record, FILES: files}
+    return with_seal({**record, FILES: files}, loose)
+
+
+def with_seal(record: Mapping[str, Any], loose: Collection[str] = ()) -> dict[str, Any]:
+    """A record that lists its files, with a hash of all but the keys in ``loose``."""
     return {**record, SEAL: _hash_of(record, loose)}
 
 
 def are_files(value: Any) -> bool:
     """Whether a value can be what :func:`sealed` lists."""
     return isinstance(value, dict) and all(
-        isinstance(said, dict)
-        and {"bytes", "sha256"} <= said.keys()
-        and not Path(name).is_absolute()
-        and ".." not in Path(name).parts
+        isinstance(said, dict) and {"bytes", "sha256"} <= said.keys() and _is_inside(name)
         for name, said in value.items()
     )
 
 
-def check_record(record: Mapping[str, Any], path: Path, loose: Collection[str] = ()) -> None:
+def _is_inside(name: str) -> bool:
+    path = Path(name)
+    escapes = path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name
+    return bool(path.parts) and not escapes
+
+
+def check_seal(record: Mapping[str, Any], path: Path, loose: Collection[str] = ()) -> None:
     """Raise :class:`UserError` if a record with a seal, read from ``path``, is not the one that was
     written."""
     if SEAL in record and record[SEAL] != _hash_of(record, loose):
@@ -63,10 +70,7 @@ def check_files(record: Mapping[str, Any], folder: Path) -> None:
         path = folder / name
         if not os.path.lexists(path):
             continue
-        try:
-            size = regular_size(path)
-        except OSError as error:
-            raise UserError(f"{path} cannot be read: {error.strerror}") from None
+        size = regular_size(path)
         if size != said["bytes"] or sha256_of_files(path) != said["sha256"]:
             raise UserError(f"{path} is not the file that was written: its hash differs")
 

@@ -133,7 +133,12 @@ def write_json(path: Path, value: Any) -> None:
 def regular_size(path: Path) -> int:
     """Bytes of a regular file, or of one that a link leads to. Raises :class:`UserError` for
     anything else that is there: a pipe would be waited for, a device read without end."""
-    about = path.stat()
+    try:
+        about = path.stat()
+    except OSError as error:
+        if isinstance(error, FileNotFoundError | NotADirectoryError) and not path.is_symlink():
+            raise
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
     if not stat.S_ISREG(about.st_mode):
         raise UserError(f"{path} is not a regular file")
     return about.st_size

@@ -23,6 +23,7 @@ import pytest
 import onetrunk
 from onetrunk.bulk.annotate import Machines, Report, annotate
 from onetrunk.bulk.record import RECORD, REPORT, Settings
+from onetrunk.bundle.layout import write_manifest
 from onetrunk.bundle.runtime import Runtime
 from onetrunk.errors import UserError
 
@@ -155,7 +156,7 @@ def test_another_run_is_refused(rows: Path, bundle: Path, tmp_path: Path) -> Non
     other = tmp_path / "other"
     shutil.copytree(bundle, other)
     manifest = json.loads((other / "bundle.json").read_text())
-    (other / "bundle.json").write_text(json.dumps(manifest | {"note": 1}))
+    write_manifest(other, manifest | {"note": 1})
     with pytest.raises(UserError, match=r"of another model \(bundle\)"):
         run(rows, other, out)
     with pytest.raises(UserError, match="with --partition-rows 100: choose"):

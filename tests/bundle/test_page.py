@@ -11,7 +11,7 @@ import pytest
 from onetrunk.apps.app import App
 from onetrunk.bundle import page
 from onetrunk.bundle.export import export_bundle
-from onetrunk.bundle.layout import Bundle, entry
+from onetrunk.bundle.layout import Bundle, entry, write_manifest
 from onetrunk.bundle.page import CACHE, ORT, ORT_VARIABLE, find_ort, write_page
 from onetrunk.errors import UserError
 from onetrunk.model.backbone import Backbone
@@ -83,7 +83,7 @@ def test_examples_stay_out_of_a_page(bundle: Path, ort: Path, tmp_path: Path) ->
     (bundle / "examples" / "spam.jsonl").write_bytes(lines)
     manifest = json.loads((bundle / "bundle.json").read_text())
     manifest["files"]["examples/spam.jsonl"] = entry(lines)
-    (bundle / "bundle.json").write_text(json.dumps(manifest))
+    write_manifest(bundle, manifest)
     write_page(bundle, tmp_path / "page", ort)
     assert not (tmp_path / "page" / "bundle" / "examples").exists()
     assert Bundle(tmp_path / "page" / "bundle").files.keys() == Bundle(bundle).files.keys() - {

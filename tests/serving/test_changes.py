@@ -230,7 +230,7 @@ def test_a_disk_that_is_full_changes_nothing(
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("onetrunk.bundle.change.write_json", full)
+    monkeypatch.setattr("onetrunk.bundle.change.write_manifest", full)
     for answer in (
         changeable.put("/v1/apps/new", content=file_of(bundle)),
         changeable.delete("/v1/apps/intent"),

@@ -1,5 +1,5 @@
 import { DECODERS } from "./decoding.js";
-import { BundleError, nearest } from "./errors.js";
+import { BundleError, nearest, readable } from "./errors.js";
 import { Neighbours } from "./neighbours.js";
 import { readSafetensors } from "./safetensors.js";
 
@@ -23,9 +23,16 @@ export class Bundle {
   }
 
   constructor(manifest, read) {
+    readable(MANIFEST, () => this.#check(manifest));
+    Object.assign(this, manifest);
+    this.maxLength = manifest.max_length;
+    this.readFile = read;
+  }
+
+  #check(manifest) {
     if (manifest.format !== FORMAT) {
       throw new BundleError(
-        `${MANIFEST} is of format ${manifest.format}; this package reads format ${FORMAT}`,
+        `${MANIFEST} is of format ${manifest.format}; this package reads format ${FORMAT}: upgrade it`,
       );
     }
     for (const [key, type] of Object.entries({
@@ -42,9 +49,16 @@ export class Bundle {
         throw new BundleError(`${MANIFEST}: ${path} lies outside the bundle; refused`);
       }
     }
-    Object.assign(this, manifest);
-    this.maxLength = manifest.max_length;
-    this.readFile = read;
+    for (const key of ["depth", "width", "k", "max_length", "pad_id"]) {
+      if (!Number.isInteger(manifest[key]) || manifest[key] < 0 || manifest[key] >= 2 ** 31) {
+        throw new BundleError(`${MANIFEST} is damaged: it has no valid ${key}`);
+      }
+    }
+    for (const key of ["targets", "primary"]) {
+      if (!Array.isArray(manifest[key]) || !manifest[key].every((one) => typeof one === "string")) {
+        throw new BundleError(`${MANIFEST} is damaged: it has no valid ${key}`);
+      }
+    }
   }
 
   /** Names of the apps in it. */
@@ -86,6 +100,10 @@ export class Bundle {
 
   /** An app from the bytes of its file. Throws {@link BundleError} if it does not fit. */
   appOf(name, bytes, where) {
+    return readable(where, () => this.#appOf(name, bytes, where));
+  }
+
+  #appOf(name, bytes, where) {
     const { tensors, metadata } = readSafetensors(bytes, where);
     let app;
     try {
@@ -147,9 +165,12 @@ export class Bundle {
   /** The primary LoRA of a family. */
   async primaryOf(family) {
     const path = `primary/${family}.safetensors`;
-    const { tensors } = readSafetensors(await this.read(path), path);
-    this.checkLora(tensors, path);
-    return tensors;
+    const bytes = await this.read(path);
+    return readable(path, () => {
+      const { tensors } = readSafetensors(bytes, path);
+      this.checkLora(tensors, path);
+      return tensors;
+    });
   }
 
   /** The places that adapters may change, all in the top: `[layer, target]`. */

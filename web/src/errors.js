@@ -6,6 +6,16 @@ export class BundleError extends Error {
   }
 }
 
+/** What `read` gives; whatever it throws at values of another kind becomes a {@link BundleError}. */
+export function readable(where, read) {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof BundleError) throw error;
+    throw new BundleError(`${where} is damaged: ${error.message}`);
+  }
+}
+
 /** Of some names, those nearest to a wrong one: a hint for an error message. */
 export function nearest(name, names) {
   const known = [...names].sort((a, b) => distance(name, a) - distance(name, b));

@@ -1,4 +1,4 @@
-import { BundleError } from "./errors.js";
+import { BundleError, readable } from "./errors.js";
 import { isFormat, isMark, isPunctuation } from "./unicode.js";
 
 const SPACE = /^[\t-\r\x85\p{Zs}\p{Zl}\p{Zp}]$/u;
@@ -20,6 +20,10 @@ const CJK = [
 export class Tokenizer {
   /** Throws {@link BundleError} for a tokenizer of another kind. */
   constructor(json) {
+    readable("tokenizer.json", () => this.#read(json));
+  }
+
+  #read(json) {
     const { normalizer, pre_tokenizer: split, model, post_processor: template } = json;
     for (const [part, expected, actual] of [
       ["normalizer", "BertNormalizer", normalizer?.type],
@@ -42,10 +46,17 @@ export class Tokenizer {
     this.unknown = this.vocab.get(model.unk_token);
     this.prefix = model.continuing_subword_prefix;
     this.longest = model.max_input_chars_per_word;
+    const ids = [this.unknown, this.longest, ...this.vocab.values()];
+    if (!ids.every(Number.isInteger) || typeof this.prefix !== "string") {
+      throw new BundleError("tokenizer.json is damaged: its vocabulary is no list of pieces");
+    }
     this.added = json.added_tokens.filter((token) => token.content);
     const bad = this.added.find((token) => token.normalized || token.single_word);
     if (bad) {
       throw new BundleError(`tokenizer.json: the added token ${bad.content} is not a plain one`);
+    }
+    if (!this.added.every(({ content, id }) => typeof content === "string" && Number.isInteger(id))) {
+      throw new BundleError("tokenizer.json is damaged: an added token has no text or no number");
     }
     this.special = specialTokens(template);
   }

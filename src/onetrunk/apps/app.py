@@ -36,6 +36,7 @@ from onetrunk.model.backbone import Backbone
 from onetrunk.model.heads import load_head, save_head
 from onetrunk.model.lora import NONE, LoraAdapter
 from onetrunk.model.peft_format import load_peft, save_peft
+from onetrunk.records import FORMAT
 from onetrunk.sealing import check_files, sealed
 from onetrunk.storage import atomic_folder, write_json
 
@@ -209,7 +210,7 @@ def save_app(app: App, backbone: Backbone, folder: Path, name: str | None = None
     if app.subset is not None:
         app.subset.save(folder / SUBSET)
     record = {
-        "format": 1,
+        "format": FORMAT,
         "onetrunk": __version__,
         "family": app.family.name,
         "labels": app.labels,

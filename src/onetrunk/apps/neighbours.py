@@ -17,6 +17,7 @@ from safetensors.numpy import load_file, save_file
 
 from onetrunk.decoding import softmax
 from onetrunk.errors import UserError
+from onetrunk.storage import regular_size
 
 NEIGHBOURS = "neighbours.safetensors"
 _DTYPES: dict[str, type] = {
@@ -168,6 +169,7 @@ def load_neighbours(
     """
     path = folder / NEIGHBOURS
     try:
+        regular_size(path)
         arrays = load_file(path)
         dtypes = {name: array.dtype.name for name, array in arrays.items()}
         expected = {name: np.dtype(kind).name for name, kind in _DTYPES.items()}

@@ -1,13 +1,13 @@
 """What ``app.json`` says of an app and its backbone, checked without PyTorch and before weights."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from reprlib import repr as shown
 from typing import Any
 
 from onetrunk.errors import UserError
 from onetrunk.hub import name_of
-from onetrunk.sealing import are_files, check_record
+from onetrunk.records import Values, are_texts, check_record, is_count, is_text
+from onetrunk.sealing import are_files, check_seal
 from onetrunk.storage import read_json
 
 RECORD = "app.json"
@@ -20,26 +20,18 @@ LOOSE = ("backbone",)
 """Keys of ``app.json`` that may change when a folder is moved."""
 
 
-def _are_labels(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(one, str) for one in value)
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
-
-
-_VALUES: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    "family": ("a name", lambda value: isinstance(value, str)),
-    "labels": ("a list of texts", _are_labels),
+_VALUES: Values = {
+    "family": ("a name", is_text),
+    "labels": ("a list of texts", lambda value: are_texts(value) and bool(value)),
     "adapter": ("lora or linear", lambda value: value in ("lora", "linear")),
-    "primary": ("a name", lambda value: isinstance(value, str)),
-    "max_length": ("a number of tokens", _is_count),
-    "fingerprint": ("a hash", lambda value: isinstance(value, str)),
+    "primary": ("a name", is_text),
+    "max_length": ("a number of tokens", is_count),
+    "fingerprint": ("a hash", is_text),
 }
 """What every app's record holds, and how it is told."""
-_OTHERS: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    "reads": ("a number of layers", _is_count),
-    "units": ("a name", lambda value: isinstance(value, str)),
+_OTHERS: Values = {
+    "reads": ("a number of layers", is_count),
+    "units": ("a name", is_text),
     "neighbours": ("numbers by name", lambda value: value is None or isinstance(value, dict)),
     "backbone": ("a name", lambda value: value is None or isinstance(value, str)),
     "files": ("files by name, each with bytes and sha256", are_files),
@@ -51,12 +43,8 @@ def read_record(folder: Path) -> dict[str, Any]:
     """An app folder's ``app.json``, checked: every app's keys, their types, and its seal."""
     path = folder / RECORD
     record = read_json(path, "an app folder")
-    for key, (what, fits) in (_VALUES | _OTHERS).items():
-        if key not in record and key in _VALUES:
-            raise UserError(f"{path} is damaged: it has no {key!r}")
-        if key in record and not fits(record[key]):
-            raise UserError(f"{path} is damaged: {key!r} is {shown(record[key])}, not {what}")
-    check_record(record, path, LOOSE)
+    check_record(record, path, _VALUES, _OTHERS)
+    check_seal(record, path, LOOSE)
     return record
 
 

@@ -12,11 +12,11 @@ from onetrunk.apps.record import by_name
 from onetrunk.bundle.app import BundledApp
 from onetrunk.bundle.app_folder import read_app
 from onetrunk.bundle.examples import examples_path
-from onetrunk.bundle.layout import FLOATS, MANIFEST, TOP, Bundle, app_path, entry
+from onetrunk.bundle.layout import FLOATS, TOP, Bundle, app_path, entry, write_manifest
 from onetrunk.bundle.sessions import input_shapes, session
 from onetrunk.errors import UserError, nearest
 from onetrunk.replacing import held, remove_leftovers
-from onetrunk.storage import atomic_folder, write_json
+from onetrunk.storage import atomic_folder
 
 if TYPE_CHECKING:
     from onetrunk.apps.app import App
@@ -105,7 +105,7 @@ def _change(old: Bundle, added: Mapping[str, bytes], removed: Sequence[str]) -> 
                     (folder / path).write_bytes(added[path])
                 else:
                     _link(now.folder / path, folder / path)
-            write_json(folder / MANIFEST, {**now.manifest, "files": files})
+            write_manifest(folder, {**now.manifest, "files": files})
             Bundle(folder).write_card(now.folder.resolve().name)
 
 

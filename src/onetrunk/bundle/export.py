@@ -34,7 +34,8 @@ from onetrunk.data.sources import read_texts
 from onetrunk.errors import UserError, nearest
 from onetrunk.model.backbone import Backbone
 from onetrunk.progress import Progress, silent
-from onetrunk.storage import atomic_folder, refuse_existing, write_json
+from onetrunk.records import FORMAT
+from onetrunk.storage import atomic_folder, refuse_existing
 
 
 @dataclass
@@ -150,7 +151,7 @@ def export_bundle(
     for name, app in bundled.items():
         contents[layout.app_path(name)] = app.to_bytes(floats)
     manifest = {
-        "format": layout.FORMAT,
+        "format": FORMAT,
         "onetrunk": __version__,
         "backbone": backbone.fingerprint,
         "base_model": base_model(encoder_of(backbone.record, backbone.encoder.source)),
@@ -172,7 +173,7 @@ def export_bundle(
         for path, content in contents.items():
             (folder / path).parent.mkdir(exist_ok=True)
             (folder / path).write_bytes(content)
-        write_json(folder / layout.MANIFEST, manifest)
+        layout.write_manifest(folder, manifest)
         progress("compared with PyTorch", 2, 3)
         runtime = Runtime(folder)
         exported = Exported(
@@ -194,7 +195,7 @@ def export_bundle(
                 for name, (before, after) in exported.scores.items()
             },
         }
-        write_json(folder / layout.MANIFEST, {**manifest, "measured": measured})
+        layout.write_manifest(folder, {**manifest, "measured": measured})
         layout.Bundle(folder).write_card(out.resolve().name)
     progress("", 3, 3)
     return exported

@@ -1,6 +1,6 @@
 """What a bundle is on disk, read and written without PyTorch.
 
-bundle.json               what it is, and the size and SHA-256 of every other file
+bundle.json               what it is, the size and SHA-256 of every other file, and a hash of itself
 trunk.onnx  top.onnx      the backbone
 tokenizer.json
 primary/FAMILY.safetensors   task-primary LoRAs, for apps that are a linear head alone
@@ -10,18 +10,21 @@ examples/NAME.jsonl       what an app was taught from on the device, if it is to
 
 import hashlib
 import re
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from onetrunk.bundle.app import BundledApp, Lora, a_name, b_name, read_lora
+from onetrunk.bundle.app import SHORTEST, BundledApp, Lora, a_name, b_name, read_lora
 from onetrunk.cards import save_bundle_card
 from onetrunk.errors import UserError, nearest
-from onetrunk.storage import read_json
+from onetrunk.records import Values, are_texts, check_record, is_count, is_text
+from onetrunk.sealing import are_files, check_seal, with_seal
+from onetrunk.storage import read_json, regular_size, write_json
 
 MANIFEST = "bundle.json"
-FORMAT = 1
 TRUNK, TOP, TOKENIZER = "trunk.onnx", "top.onnx", "tokenizer.json"
 APPS, PRIMARY, SUFFIX = "apps", "primary", ".safetensors"
 NONE = "none"
@@ -34,6 +37,22 @@ LONGEST_NAME = 200
 CARD_APPS = 100
 """A card describes so many apps."""
 
+_VALUES: Values = {
+    "backbone": ("a hash", is_text),
+    "depth": ("a number of layers", is_count),
+    "width": ("a number", is_count),
+    "k": ("a number of layers", partial(is_count, least=0)),
+    "targets": ("a list of names", are_texts),
+    "pooling": ("mean or cls", lambda value: value in ("mean", "cls")),
+    "max_length": ("a number of tokens", partial(is_count, least=SHORTEST)),
+    "pad_id": ("a token", partial(is_count, least=0)),
+    "precision": (", ".join(FLOATS), lambda value: is_text(value) and value in FLOATS),
+    "primary": ("a list of families", are_texts),
+    "files": ("files inside of the bundle by name, each with bytes and sha256", are_files),
+}
+"""What every bundle's manifest holds, and how it is told."""
+_OTHERS: Values = {"k_of_backbone": ("a number of layers", partial(is_count, least=0))}
+"""What it may hold beside: bundles of 0.1.0 do not."""
 _NAME = re.compile(r"\w[\w.+@ -]{0,99}")
 
 
@@ -59,43 +78,29 @@ class Bundle:
         """Raises :class:`UserError` if it is no bundle, or one of another format."""
         self.folder = Path(folder)
         self.manifest = read_json(self.folder / MANIFEST, "a bundle")
-        if self.manifest.get("format") != FORMAT:
-            raise UserError(
-                f"{self.folder / MANIFEST} is of format {self.manifest.get('format')!r}; this "
-                f"onetrunk reads format {FORMAT}: export the bundle again"
-            )
-        self.backbone: str = self._value("backbone", str)
+        path = self.folder / MANIFEST
+        check_record(self.manifest, path, _VALUES, _OTHERS)
+        check_seal(self.manifest, path)
+        self.backbone: str = self.manifest["backbone"]
         """Its fingerprint."""
-        self.depth: int = self._value("depth", int)
-        self.width: int = self._value("width", int)
-        self.k: int = self._value("k", int)
+        self.depth: int = self.manifest["depth"]
+        self.width: int = self.manifest["width"]
+        self.k: int = self.manifest["k"]
         """Layers of the top."""
-        says_k = "k_of_backbone" in self.manifest
-        self.k_of_backbone: int = self._value("k_of_backbone", int) if says_k else self.k
+        self.k_of_backbone: int = self.manifest.get("k_of_backbone", self.k)
         """Layers that carry the backbone's LoRA; an app may have asked for a deeper top. Bundles of
         0.1.0 do not say it."""
-        self.targets: list[str] = self._value("targets", list)
+        self.targets: list[str] = self.manifest["targets"]
         """Linear maps of these layers that adapters may change."""
-        self.pooling: str = self._value("pooling", str)
-        self.max_length: int = self._value("max_length", int)
+        self.pooling: str = self.manifest["pooling"]
+        self.max_length: int = self.manifest["max_length"]
         """Longest window in tokens."""
-        self.pad_id: int = self._value("pad_id", int)
-        self.precision: str = self._value("precision", str)
-        self.primary_families: list[str] = self._value("primary", list)
+        self.pad_id: int = self.manifest["pad_id"]
+        self.precision: str = self.manifest["precision"]
+        self.primary_families: list[str] = self.manifest["primary"]
         """Families with a primary LoRA."""
-        self.files: dict[str, dict[str, Any]] = self._value("files", dict)
+        self.files: dict[str, dict[str, Any]] = self.manifest["files"]
         """Size and hash by path."""
-        for path in self.files:
-            if Path(path).is_absolute() or ".." in Path(path).parts or "\\" in path:
-                raise UserError(
-                    f"{self.folder / MANIFEST}: {path!r} lies outside the bundle; refused"
-                )
-
-    def _value(self, key: str, kind: type) -> Any:
-        value = self.manifest.get(key)
-        if not isinstance(value, kind):
-            raise UserError(f"{self.folder / MANIFEST} is damaged: it has no valid {key!r}")
-        return value
 
     @property
     def apps(self) -> list[str]:
@@ -108,14 +113,17 @@ class Bundle:
         listed = self.files.get(path)
         if listed is None:
             raise UserError(f"{self.folder / MANIFEST} is damaged: it does not list {path}")
+        changed = UserError(
+            f"{self.folder / path} is not the file that was exported: its hash differs"
+        )
         try:
+            if regular_size(self.folder / path) != listed["bytes"]:
+                raise changed
             content = (self.folder / path).read_bytes()
         except OSError as error:
             raise UserError(f"{self.folder} is not complete: {path}: {error.strerror}") from None
-        if hashlib.sha256(content).hexdigest() != listed.get("sha256"):
-            raise UserError(
-                f"{self.folder / path} is not the file that was exported: its hash differs"
-            )
+        if hashlib.sha256(content).hexdigest() != listed["sha256"]:
+            raise changed
         return content
 
     def app(self, name: str) -> BundledApp:
@@ -197,6 +205,11 @@ class Bundle:
                     f"{', '.join(self.targets)} of layers {self.depth - self.k} to "
                     f"{self.depth - 1}: export the backbone with this app among the others"
                 )
+
+
+def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Write what a bundle is, with a hash of it all."""
+    write_json(folder / MANIFEST, with_seal(manifest))
 
 
 def entry(content: bytes) -> dict[str, Any]:

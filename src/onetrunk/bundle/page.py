@@ -15,9 +15,9 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from onetrunk.bundle.layout import MANIFEST, Bundle
+from onetrunk.bundle.layout import MANIFEST, Bundle, write_manifest
 from onetrunk.errors import UserError
-from onetrunk.storage import atomic_folder, key_of, sha256_of_files, write_json, write_text
+from onetrunk.storage import atomic_folder, key_of, sha256_of_files, write_text
 
 BUNDLE, CACHE = "bundle", "cache.js"
 RECORD = f"{BUNDLE}/{MANIFEST}"
@@ -48,7 +48,7 @@ def write_page(
             target = folder / BUNDLE / path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(source.read(path))
-        write_json(folder / BUNDLE / MANIFEST, {**source.manifest, "files": files})
+        write_manifest(folder / BUNDLE, {**source.manifest, "files": files})
         Bundle(folder / BUNDLE).write_card(BUNDLE)
         add_page(folder, ort)
 

@@ -50,6 +50,20 @@ ARCHITECTURES: dict[str, Architecture] = {
 }
 """Supported encoders by ``config.model_type``. MiniLM checkpoints are of type ``bert``."""
 
+ROBERTA = ("roberta", "xlm-roberta", "camembert")
+"""Types whose first position is pad_token_id + 1; the row of the padding token is never learned."""
+_OTHERS = {
+    "albert": "all its layers share one set of weights",
+    "deberta": "it has relative positions",
+    "deberta-v2": "it has relative positions",
+    "longformer": "it has local attention",
+    "modernbert": "it has rotary positions and local attention, and one linear map for query, key "
+    "and value",
+    "mpnet": "it has relative positions",
+    "nomic_bert": "it has rotary positions, and one linear map for query, key and value",
+}
+"""Encoders that are often asked for, and why they are not supported."""
+
 TARGETS = tuple(_BERT.targets)
 """The linear maps of a layer that can carry LoRA, by onetrunk's names for them."""
 ENTERED = TARGETS[:3]
@@ -61,7 +75,10 @@ def architecture_of(config: Any, source: str) -> Architecture:
     try:
         return ARCHITECTURES[config.model_type]
     except KeyError:
+        reason = _OTHERS.get(config.model_type)
+        why = f": {reason}" if reason else ""
         hint = nearest(str(config.model_type), ARCHITECTURES)
         raise UserError(
-            f"encoder {source!r} is of type {config.model_type!r}, which cannot be split; {hint}"
+            f"encoder {source!r} is of type {config.model_type!r}, which cannot be split{why}; "
+            f"{hint}"
         ) from None

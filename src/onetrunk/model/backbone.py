@@ -10,6 +10,7 @@ from onetrunk import __version__
 from onetrunk.cards import save_backbone_card
 from onetrunk.errors import UserError, nearest
 from onetrunk.hub import fetched, fetched_if
+from onetrunk.model.checks import check_nothing_added
 from onetrunk.model.encoder import Encoder
 from onetrunk.model.heads import Pooling
 from onetrunk.model.loading import load_encoder, quiet
@@ -18,10 +19,20 @@ from onetrunk.model.peft_format import load_peft, save_peft
 from onetrunk.model.place import RECORD as RECORD
 from onetrunk.model.place import check_device
 from onetrunk.model.sentence_files import write_backbone_files
-from onetrunk.sealing import FILES, are_files, check_files, check_record, sealed
+from onetrunk.records import FORMAT, Values, are_texts, check_record, is_count, is_text
+from onetrunk.sealing import FILES, UNSEALED, are_files, check_files, check_seal, sealed
 from onetrunk.storage import atomic_folder, read_json, write_json
 
 DEFAULT_K = 3
+_VALUES: Values = {
+    "k": ("a number of layers", is_count),
+    "pooling": ("a name", is_text),
+    "primary": ("a list of families", are_texts),
+    "fingerprint": ("a hash", is_text),
+}
+"""What every backbone's record holds, and how it is told."""
+_OTHERS: Values = {FILES: ("files by name, each with bytes and sha256", are_files)}
+"""What it may hold beside: backbones of 0.1.0 do not."""
 
 
 @dataclass
@@ -80,16 +91,18 @@ class Backbone:
         record = read_json(folder / RECORD, "a backbone folder")
         _check_record(record, folder / RECORD)
         check_files(record, folder)
+        if FILES in record:
+            check_nothing_added(folder, {*record[FILES], RECORD, *UNSEALED})
         encoder = load_encoder(str(folder.resolve()))
         encoder.source = str(name)
-        if not 1 <= record["k"] <= encoder.depth:
+        if record["k"] > encoder.depth:
             raise UserError(
                 f"{folder / RECORD}: k = {record['k']}, the encoder has {encoder.depth} layers"
             )
         primary_loras = {
             family: load_peft(folder / "primary" / family, encoder) for family in record["primary"]
         }
-        backbone = cls(encoder, int(record["k"]), primary_loras, record["pooling"], record)
+        backbone = cls(encoder, record["k"], primary_loras, record["pooling"], record)
         if backbone.fingerprint != record["fingerprint"]:
             raise UserError(
                 f"{folder}: the weights are not those this backbone was written with "
@@ -122,7 +135,7 @@ class Backbone:
         for family, adapter in self.primary_loras.items():
             save_peft(adapter, self.encoder, folder / "primary" / family)
         record = {
-            "format": 1,
+            "format": FORMAT,
             "onetrunk": __version__,
             "k": self.k,
             "pooling": self.pooling,
@@ -137,12 +150,8 @@ class Backbone:
 
 
 def _check_record(record: dict[str, Any], file: Path) -> None:
-    for key, kind in (("k", int), ("pooling", str), ("primary", list), ("fingerprint", str)):
-        if not isinstance(record.get(key), kind):
-            raise UserError(f"{file} is damaged: it has no valid {key!r}")
-    if not are_files(record.get(FILES, {})):
-        raise UserError(f"{file} is damaged: it has no valid {FILES!r}")
-    check_record(record, file)
+    check_record(record, file, _VALUES, _OTHERS)
+    check_seal(record, file)
     if record["pooling"] not in get_args(Pooling):
         hint = nearest(str(record["pooling"]), get_args(Pooling))
         raise UserError(f"{file}: pooling {record['pooling']!r} is unknown; {hint}")

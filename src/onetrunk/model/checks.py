@@ -1,7 +1,7 @@
 """What is refused of an encoder or a teacher: what could not be run as it was trained."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from textwrap import shorten
@@ -10,7 +10,8 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from onetrunk.errors import UserError
-from onetrunk.storage import read_json
+from onetrunk.model.architecture import ROBERTA
+from onetrunk.storage import MOST_JSON, read_json, regular_size
 
 CONFIG, ADAPTER_CONFIG = "config.json", "adapter_config.json"
 TOKENIZER_CONFIG = "tokenizer_config.json"
@@ -31,6 +32,8 @@ _NOT_NEEDED = re.compile(
     r"|sequence_summary)\..*|.*\b(position_ids|token_type_ids)"
 )
 
+# Ends of the names of what transformers opens if it is there.
+_OPENED = (".json", ".jinja", ".model", ".safetensors", ".txt")
 # One of two types of token, and adapters before they are trained.
 _MAY_BE_ZERO = re.compile(r"pooler|token_type|lora_")
 
@@ -74,6 +77,30 @@ def check_weights(model: Any, info: dict[str, Any], source: str) -> None:
         raise UserError(f"{source}: weight {key!r} holds NaN or infinity")
 
 
+def check_positions(model: Any, source: str) -> None:
+    """Refuse weights of BERT under the name of RoBERTa, and the other way round. Both load alike,
+    but one counts a text's positions from 0, the other from pad_token_id + 1.
+
+    RoBERTa has one type of token, and never learns the position of a padding token: it is zero.
+    """
+    config = model.config
+    learned = getattr(model.embeddings, "position_embeddings", None)
+    if learned is None or not config.pad_token_id < len(learned.weight):
+        return
+    is_zero = not learned.weight[config.pad_token_id].any()
+    says_roberta = config.model_type in ROBERTA
+    if says_roberta and not is_zero and config.type_vocab_size > 1:
+        name = "a BERT"
+    elif not says_roberta and is_zero:
+        name = "a RoBERTa"
+    else:
+        return
+    raise UserError(
+        f"{source}: {CONFIG} has model_type {config.model_type!r}, but the weights are those of "
+        f"{name} model, which counts positions in another way: put its own model_type there"
+    )
+
+
 def check_tokenizer(model: Any, tokenizer: Any, source: str) -> None:
     """Refuse a tokenizer that is not fast, that cannot read every text, or whose tokens the model
     does not know."""
@@ -115,6 +142,25 @@ def carries_adapter(source: str) -> UserError:
         f"{source} carries a PEFT adapter ({ADAPTER_CONFIG}) beside its own weights: merge the "
         "adapter into the weights, or move its files away"
     )
+
+
+def check_nothing_added(folder: Path, known: Container[str]) -> None:
+    """Refuse a file that transformers would open and whose name is not ``known``."""
+    for path in _opened(folder):
+        if path.name not in known:
+            raise UserError(f"{path} was added after the folder was written: move it away")
+
+
+def _opened(folder: Path) -> list[Path]:
+    return [p for p in sorted(folder.iterdir()) if p.suffix in _OPENED and not p.is_dir()]
+
+
+def check_readable(folder: Path) -> None:
+    """Refuse what transformers would wait for or read without end: links that lead nowhere, files
+    that are not regular, and text files that are far too large."""
+    for path in _opened(folder):
+        if (size := regular_size(path)) > MOST_JSON and path.suffix != ".safetensors":
+            raise UserError(f"{path} has {size:,} bytes: it is not a model's")
 
 
 def check_files(folder: Path, source: str) -> None:

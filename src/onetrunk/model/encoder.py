@@ -22,7 +22,7 @@ from transformers.masking_utils import create_bidirectional_mask
 
 from onetrunk.data.batching import TokenIds
 from onetrunk.model import packing
-from onetrunk.model.architecture import Architecture, architecture_of
+from onetrunk.model.architecture import ROBERTA, Architecture, architecture_of
 
 
 @dataclass
@@ -71,8 +71,7 @@ class Encoder:
     def first_position(self) -> int:
         """Number of a text's first position: in RoBERTa and its relatives, pad_token_id + 1."""
         config = self.model.config
-        is_roberta = config.model_type in ("roberta", "xlm-roberta", "camembert")
-        return int(config.pad_token_id) + 1 if is_roberta else 0
+        return int(config.pad_token_id) + 1 if config.model_type in ROBERTA else 0
 
     @property
     def token_embedding(self) -> nn.Embedding:

@@ -10,6 +10,7 @@ import safetensors
 from safetensors.numpy import load_file, save_file
 
 from onetrunk.errors import UserError
+from onetrunk.storage import regular_size
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -46,6 +47,7 @@ def read_head(folder: Path, classes: int, width: int) -> tuple[np.ndarray, np.nd
     """
     path = folder / HEAD
     try:
+        regular_size(path)
         arrays = load_file(path)
     except FileNotFoundError:
         raise UserError(f"{folder} has no {HEAD}; refusing to use a random head") from None

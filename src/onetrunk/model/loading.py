@@ -16,6 +16,8 @@ from onetrunk.model.checks import (
     TOKENIZER_CONFIG,
     check_config,
     check_files,
+    check_positions,
+    check_readable,
     check_special_tokens,
     check_tokenizer,
     check_weights,
@@ -39,6 +41,7 @@ def load_encoder(name: str) -> Encoder:
 
     model, tokenizer = load_pretrained(name, "encoder", AutoModel, check)
     check_special_tokens(tokenizer, f"encoder {name!r}")
+    check_positions(model, f"encoder {name!r}")
     model.set_attn_implementation(ATTENTION)
     return Encoder(model, tokenizer, name)
 
@@ -54,6 +57,8 @@ def load_pretrained(
     :mod:`onetrunk.model.checks` refuses (nothing is initialised at random or left out).
     """
     location, source = locate_model(name, role), f"{role} {name!r}"
+    if Path(location).is_dir():
+        check_readable(Path(location))
     with explained(source, f"{CONFIG} cannot be read"):
         config = AutoConfig.from_pretrained(location)
         check(config)

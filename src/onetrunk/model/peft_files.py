@@ -16,10 +16,12 @@ import safetensors
 from onetrunk.errors import UserError
 from onetrunk.model.architecture import Architecture
 from onetrunk.model.lora import Place
-from onetrunk.storage import read_json
+from onetrunk.storage import read_json, regular_size
 
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
+_MOST_BYTES = 4 * 2**30
+"""No LoRA on an encoder comes near."""
 _DTYPES: dict[str, type] = {"F64": np.float64, "F32": np.float32, "F16": np.float16}
 
 # Options of PEFT that make LoRA compute something other than x A B · s. If one of them is on, the
@@ -106,6 +108,8 @@ def _matrices(path: Path) -> dict[str, np.ndarray]:
     """The tensors of a safetensors file as float32, those in bf16 too, which numpy does not know.
     Each has two axes."""
     try:
+        if (size := regular_size(path)) > _MOST_BYTES:
+            raise UserError(f"{path} has {size:,} bytes: it is not a LoRA's")
         tensors = safetensors.deserialize(path.read_bytes())
     except FileNotFoundError:
         raise UserError(f"{path.parent} has no {path.name}") from None

@@ -87,7 +87,7 @@ def arrow(file: Path) -> Stream:
         columns = _present(schema, names, optional)
         # No memory map: a file that is cut off meanwhile would kill the process.
         with _errors(file, "Arrow"), pa.OSFile(str(file)) as data:
-            batches = (batch.select(columns) for batch in _open(file, data)[1])
+            batches = (_whole(batch.select(columns)) for batch in _open(file, data)[1])
             yield from _tables(str(file), schema, batches)
 
     with _errors(file, "Arrow"), pa.OSFile(str(file)) as data:
@@ -124,6 +124,20 @@ def _open(file: Path, data: pa.OSFile) -> tuple[pa.Schema, Iterable[pa.RecordBat
         raise UserError(f"{file} has no end mark: it was not written to its end")
     data.seek(start)
     return opened.schema, opened
+
+
+def _whole(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Raise ArrowInvalid for a batch with places outside of its data: Arrow takes them as they are
+    in the file, and would end the process. Of a text that is not UTF-8, its reader tells more."""
+    import pyarrow as pa
+
+    for column in batch.columns:
+        try:
+            column.validate(full=True)
+        except pa.ArrowInvalid as error:
+            if not (pa.types.is_string(column.type) and "UTF8" in str(error)):
+                raise
+    return batch
 
 
 def _present(schema: pa.Schema, names: Sequence[str], optional: Sequence[str]) -> list[str]:

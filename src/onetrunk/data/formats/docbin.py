@@ -1,5 +1,6 @@
 """spaCy's binary ``.spacy`` files (``DocBin``)."""
 
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 from onetrunk.data.formats.table import Stream, Table, blocks, reason
 from onetrunk.errors import UserError
 
+LARGEST = 2**30
+"""Bytes of a file that is unpacked, in memory, as a whole."""
 SPAN_GROUPS = "span_groups"
 """The column of spans that may overlap; spaCy keeps them beside the entities."""
 _NAMES = ["text", "spans", SPAN_GROUPS, "cats"]
@@ -60,7 +63,12 @@ def _documents(file: Path) -> Iterator[Any]:
         ) from None
     vocab = Vocab()
     try:
-        documents = DocBin().from_bytes(file.read_bytes())
+        content = file.read_bytes()
+        unpacking = zlib.decompressobj()
+        unpacking.decompress(content, LARGEST)
+        if unpacking.unconsumed_tail:
+            raise ValueError(f"it has more than {LARGEST:,} bytes when it is unpacked")
+        documents = DocBin().from_bytes(content)
     # Other bytes make zlib, msgpack or the look-up of a key fail.
     except Exception as error:
         raise UserError(f"{file} is not a spaCy DocBin: {reason(error)}") from None

@@ -10,6 +10,8 @@ from onetrunk.data.formats.table import Record, Stream, record_stream, show, wro
 from onetrunk.data.formats.text import lines, lines_or_faults, nul_byte, open_text
 from onetrunk.errors import UserError
 
+LARGEST = 2**30
+"""Characters of a ``.json`` file, which is held in memory as a whole."""
 _NO_SPACE = re.compile(r"[^ \t\r\n]")
 
 
@@ -53,7 +55,9 @@ def json_lines(
 
 def _elements(file: Path) -> Iterator[tuple[int, Record]]:
     with open_text(file) as stream:
-        text = stream.read()
+        text = stream.read(LARGEST + 1)
+    if len(text) > LARGEST:
+        raise UserError(f"{file} has more than {LARGEST:,} characters: write JSON Lines instead")
 
     def line(position: int) -> int:
         return text.count("\n", 0, position) + 1

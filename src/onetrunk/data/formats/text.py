@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import io
 import lzma
 import re
 import zlib
@@ -27,6 +28,11 @@ _SEQUENCE = re.compile(
 """A character beyond ASCII in UTF-8."""
 _UNDEFINED = {0x81, 0x8D, 0x8F, 0x90, 0x9D}
 """Bytes that Windows-1252 does not have."""
+_FAULTS = (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError)
+"""What reading and unpacking raise."""
+UNPACKED, RATIO = 2**30, 300
+"""A compressed file may hold more bytes than the first, and more times its own size than the
+second, but not both: no text is as regular as that, and files are made that would never end."""
 _BINARY = (".parquet", ".arrow", ".spacy", ".xlsx")
 
 
@@ -96,8 +102,11 @@ def open_text(file: Path, errors: str = "strict") -> Iterator[TextIOWrapper]:
         if encoding != UTF8:
             raise UserError(f"{file} is not valid {encoding}: {reason(error)}") from None
         # The error counts from the start of a buffer: reading once more finds the line.
-        raise _not_utf8(file) from None
-    except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
+        try:
+            raise _not_utf8(file) from None
+        except _FAULTS as damage:  # further on, where the first reading did not come
+            raise _unreadable(file, damage) from None
+    except _FAULTS as error:
         raise _unreadable(file, error) from None
 
 
@@ -164,7 +173,31 @@ def nul_byte(file: Path, number: int) -> UserError:
 
 
 def _open_bytes(file: Path) -> Any:
-    return COMPRESSED.get(file.suffix.lower(), open)(file, "rb")
+    if (opened := COMPRESSED.get(file.suffix.lower())) is None:
+        return file.open("rb")
+    return io.BufferedReader(_Bounded(opened(file, "rb"), RATIO * file.stat().st_size))
+
+
+class _Bounded(io.RawIOBase):
+    """A stream of bytes that ends with an OSError where no text would be so long."""
+
+    def __init__(self, stream: Any, most: int) -> None:
+        self._stream, self._left = stream, max(most, UNPACKED)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        content = self._stream.read(len(buffer))
+        self._left -= len(content)
+        if self._left < 0:
+            raise OSError(f"more than {UNPACKED:,} bytes, and more than {RATIO} times its own size")
+        buffer[: len(content)] = content
+        return len(content)
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
 
 
 def _unreadable(file: Path, error: Exception) -> UserError:

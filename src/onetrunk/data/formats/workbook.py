@@ -10,10 +10,14 @@ from io import BytesIO
 from itertools import islice
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 from onetrunk.data.formats.table import Stream, Table, blocks, reason
 from onetrunk.data.notes import Notes
 from onetrunk.errors import UserError
+
+LARGEST = 2**30
+"""Bytes of all sheets when they are unpacked."""
 
 
 def workbook(file: Path) -> Stream:
@@ -90,7 +94,10 @@ def _sheets(file: Path) -> list[Any]:
             f"{file}: reading .xlsx needs openpyxl: pip install 'onetrunk[excel]'"
         ) from None
     with _errors(file):
-        data = BytesIO(file.read_bytes())  # unpacked while it is read; the file is not kept open
+        data = BytesIO(file.read_bytes())
+        if sum(part.file_size for part in ZipFile(data).infolist()) > LARGEST:
+            raise ValueError(f"it has more than {LARGEST:,} bytes when it is unpacked")
+        # Unpacked while it is read; the file is not kept open.
         return list(load_workbook(data, read_only=True, data_only=True).worksheets)
 
 

@@ -9,7 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
@@ -72,7 +72,7 @@ class Endpoint:
     """
 
     url: str
-    key: str = ""
+    key: str = field(default="", repr=False)
     timeout: float = 60.0
     retries: int = 6
     backoff: float = 1.0
