@@ -3,6 +3,7 @@ change while they are read, two processes at once. What was there stays, and one
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import random
@@ -202,11 +203,24 @@ def test_a_read_only_folder(
         assert "Read-only file system" in ended.error
 
 
+NEEDED = (
+    "onetrunk.adaptation.adapt", "onetrunk.prefinetuning.run", "onetrunk.label.run", "pydantic",
+    "onetrunk.bundle.export", "onetrunk.bundle.change", "onetrunk.bulk.annotate", "onnxruntime",
+    "onetrunk.bulk.run", "fsspec.implementations.local", "pyarrow.dataset", "rich.progress",
+    "huggingface_hub.errors", "typer.main", "onetrunk.label.labelers.patterns", "sklearn",
+)  # fmt: skip
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_no_memory(place: Path, command: str) -> None:
-    """With every limit the command ends well, or says in one line that memory is missing."""
-    before, codes = files(place), set()
-    for megabytes in (0, 2, 8, 24, 64, 160):
+    """RLIMIT_AS, reached in the work and not in the imports: the command ends well, or says in one
+    line that memory is missing. ONNX Runtime (by SIGABRT) and the C library (by 127) may end the
+    process themselves."""
+    for name in NEEDED:
+        with suppress(ImportError):
+            importlib.import_module(name)
+    before, codes = files(place), []
+    for megabytes in (1, 4, 8, 16, 48, 160):
 
         def limit(megabytes: int = megabytes) -> None:
             size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
@@ -214,14 +228,16 @@ def test_no_memory(place: Path, command: str) -> None:
             resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
         ended = run(place, COMMANDS[command], first=limit)
-        codes.add(ended.code)
+        codes.append(ended.code)
+        assert ended.code in (0, 2, 127, -signal.SIGABRT), ended.said
+        if ended.code == 2:
+            assert re.search("memory|bad_alloc|thread", ended.error), ended.said
         if ended.code == 0:
             break
-        if ended.code > 0:
-            assert re.search("memory|worker thread", ended.error), ended.said
-        for name, content in before.items():
-            assert command == "bundle" or (place / name).read_bytes() == content
-    assert len(codes) > 1 or codes == {0}, codes
+        now = files(place)
+        assert {name: now.get(name) for name in before} == before
+    # Others may find enough in what this process has freed.
+    assert command not in ("adapt", "export") or codes[0] == 2
 
 
 def test_a_clock_that_jumps(place: Path) -> None:

@@ -37,9 +37,11 @@ _OTHER_NAMES = {"train": "adapt", "fit": "adapt", "pretrain": "prefinetune", "te
 """Verbs of other programs."""
 _NO_MEMORY = re.compile(
     "(can't|cannot|could not|failed to|unable to) allocate|not enough memory|bad.alloc(ation)?"
-    "|can't start new thread|out of memory|failed to map segment from shared object(?!: Oper)",
+    "|can't start new thread|out of memory|failed to map segment from shared object(?!: Oper)"
+    "|could not create a primitive",
     re.IGNORECASE,
 )
+"""What libraries say, the last one oneDNN."""
 _IO_ERROR = re.compile(r"I/O error: (.+?) \(os error")
 """As safetensors says it."""
 USER_ERROR = 2
