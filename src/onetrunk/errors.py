@@ -12,6 +12,11 @@ class UserError(Exception):
     """
 
 
+def is_panic(error: BaseException) -> bool:
+    """Whether a library in Rust gave up. The class is of no module, and is no Exception."""
+    return type(error).__name__ == "PanicException"
+
+
 _EXTRAS = {
     "fastapi": "serve",
     "fsspec": "annotate",
