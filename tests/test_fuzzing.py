@@ -94,6 +94,24 @@ def test_text_that_is_neither_utf8_nor_whole(tmp_path: Path) -> None:
         read_texts(tmp_path / "a.jsonl.gz")
 
 
+def test_numbers_of_many_digits(tmp_path: Path) -> None:
+    """Python refuses to read them."""
+    many = "9" * 5000
+    (tmp_path / "a.txt").write_text("Ann")
+    (tmp_path / "a.ann").write_text(f"T1\tPER 0 {many}\tAnn\n")
+    with pytest.raises(UserError, match=r"a.ann:1: .* is no line of brat") as error:
+        read_ner(tmp_path / "a.ann")
+    assert len(str(error.value)) < 300
+    (tmp_path / "b.conll").write_text(f"{many}\tAnn\tB-PER\n{many}\tmet\tO\n")
+    with pytest.raises(UserError, match=r"b.conll:1: the first column holds numbers alone"):
+        read_ner(tmp_path / "b.conll")
+    region = {"start": many, "end": many, "startOffset": 0, "endOffset": 3, "labels": ["PER"]}
+    task = {"data": {"text": "Ann"}, "annotations": [{"result": [{"value": region}]}]}
+    (tmp_path / "c.json").write_text(json.dumps([task]))
+    with pytest.raises(UserError, match=r"c.json"):
+        read_ner(tmp_path / "c.json")
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
