@@ -59,19 +59,19 @@ class Targets:
     def __init__(self, place: Path) -> None:
         self.place = place
         self.known: dict[str, tuple[int, Callable[[], Case]]] = {}
-        slow = (".xlsx", ".spacy", ".parquet", ".arrow", ".jsonl.zst")
+        slow = (".xlsx", ".spacy")
         for suffix in (*Reader.TAGGED, *Reader.LABELLED):
             make = partial(Reader, suffix, place / f"read{suffix}")
-            self.known[f"read{suffix}"] = 10_000 if suffix in slow else 20_000, make
+            self.known[f"read{suffix}"] = 5000 if suffix in slow else 10_000, make
         for name in DECODERS:
             self.known[f"decode.{name}"] = 100_000, partial(Decoding, name)
-        self.known["alignment"] = 100_000, Alignment
+        self.known["alignment"] = 30_000, Alignment
         for kind in RECORDS:
             self.known[f"load.{kind}"] = 2500, partial(self._folder, kind)
         self.known["load.app-file"] = 100_000, lambda: AppFile(self.folders.place / "bundle")
         for kind in ("recipe", "suite"):
-            self.known[f"yaml.{kind}"] = 10_000, partial(Yaml, kind, place)
-        self.known["http"] = 10_000, self._http
+            self.known[f"yaml.{kind}"] = 3000, partial(Yaml, kind, place)
+        self.known["http"] = 5000, self._http
         if shutil.which("node"):
             self.known["web.loader"] = 100_000, self._nothing
             self.known["web.tokenizer"] = 10_000, self._nothing

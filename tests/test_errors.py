@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from onetrunk.errors import nearest, nearest_path
+from onetrunk.errors import UserError, nearest, nearest_path
 
 COUNTRIES = [f"country_{number:03}" for number in range(40)]
 
@@ -43,3 +43,12 @@ def test_a_folder_is_suggested_by_its_name_not_by_where_it_is() -> None:
     beside = [Path("a/long/way/to/runs/joint"), Path("a/long/way/to/runs/tpl")]
     assert nearest_path(Path("a/long/way/to/runs/tlp"), beside).endswith("runs/tpl?")
     assert nearest_path(Path("a/long/way/to/runs/frozen"), beside) == ""
+
+
+def test_a_message_has_an_end() -> None:
+    """A value may be as long as its file; what stands around it is said."""
+    error = UserError(f"a.jsonl:3: tag {'[' * 10**6!r} is none; valid: B-x")
+    assert len(str(error)) < 1600
+    assert str(error).startswith("a.jsonl:3: tag '[[")
+    assert str(error).endswith("[[' is none; valid: B-x")
+    assert str(UserError("short")) == "short"

@@ -15,10 +15,13 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from onetrunk.bundle.layout import Bundle, entry, write_manifest
+from onetrunk.bundle.runtime import Runtime
 from onetrunk.config import load_recipe
 from onetrunk.data.formats import docbin, jsonfiles, text, workbook
 from onetrunk.data.sources import read_classification, read_ner, read_texts
 from onetrunk.errors import UserError
+from onetrunk.model.loading import load_encoder
 
 SLOW = {"read.xlsx": 10, "read.spacy": 20, "http": 40, "yaml.recipe": 15, "yaml.suite": 15}
 SUFFIXES = ["jsonl", "json", "conll", "parquet", "arrow", "spacy", "ann", "csv", "tsv", "xlsx"]
@@ -91,6 +94,24 @@ def test_text_that_is_neither_utf8_nor_whole(tmp_path: Path) -> None:
         read_texts(tmp_path / "a.jsonl.gz")
 
 
+def test_numbers_of_many_digits(tmp_path: Path) -> None:
+    """Python refuses to read them."""
+    many = "9" * 5000
+    (tmp_path / "a.txt").write_text("Ann")
+    (tmp_path / "a.ann").write_text(f"T1\tPER 0 {many}\tAnn\n")
+    with pytest.raises(UserError, match=r"a.ann:1: .* is no line of brat") as error:
+        read_ner(tmp_path / "a.ann")
+    assert len(str(error.value)) < 300
+    (tmp_path / "b.conll").write_text(f"{many}\tAnn\tB-PER\n{many}\tmet\tO\n")
+    with pytest.raises(UserError, match=r"b.conll:1: the first column holds numbers alone"):
+        read_ner(tmp_path / "b.conll")
+    region = {"start": many, "end": many, "startOffset": 0, "endOffset": 3, "labels": ["PER"]}
+    task = {"data": {"text": "Ann"}, "annotations": [{"result": [{"value": region}]}]}
+    (tmp_path / "c.json").write_text(json.dumps([task]))
+    with pytest.raises(UserError, match=r"c.json"):
+        read_ner(tmp_path / "c.json")
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -118,6 +139,29 @@ def test_aliases_are_counted(tmp_path: Path) -> None:
     )
     recipe = load_recipe(tmp_path / "r.yaml")
     assert {family["batch_size"] for family in recipe.families.values()} == {8}
+
+
+def test_a_tokenizer_that_panics(tmp_path: Path, targets: Any) -> None:
+    """Its template names a token that it does not define. Rust's panic is no Exception."""
+
+    def spoil(path: Path) -> bytes:
+        content = json.loads(path.read_text())
+        content["post_processor"]["special_tokens"] = {}
+        path.write_text(json.dumps(content))
+        return path.read_bytes()
+
+    shutil.copytree(targets.folders.place / "encoder", tmp_path / "encoder")
+    spoil(tmp_path / "encoder" / "tokenizer.json")
+    with pytest.raises(UserError, match=r"tokenizer.json .*no entry found for key"):
+        load_encoder(str(tmp_path / "encoder"))
+    bundle = tmp_path / "bundle"
+    shutil.copytree(targets.folders.place / "bundle", bundle)
+    files = Bundle(bundle).manifest["files"] | {
+        "tokenizer.json": entry(spoil(bundle / "tokenizer.json"))
+    }
+    write_manifest(bundle, Bundle(bundle).manifest | {"files": files})
+    with pytest.raises(UserError, match=r"tokenizer.json cannot be used: no entry found for key"):
+        Runtime(bundle)
 
 
 # ------------------------------------------------------------------- what grows when unpacked

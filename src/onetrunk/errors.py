@@ -4,11 +4,15 @@ from collections.abc import Iterable
 from difflib import SequenceMatcher
 from pathlib import Path
 
+LONGEST = 1500
+"""Characters of a message."""
+
 
 class UserError(Exception):
     """Wrong input: the command line prints the message on one line and exits with code 2.
 
-    The message names the file, the row and the value at fault, and the nearest valid choice.
+    The message names the file, the row and the value at fault, and the nearest valid choice. The
+    middle of a very long one is left out: a value may be as long as its file.
 
     ```python
     import onetrunk
@@ -19,6 +23,17 @@ class UserError(Exception):
         print(error)  # says that the folder is not there
     ```
     """
+
+    def __init__(self, message: object) -> None:
+        said = str(message)
+        if len(said) > LONGEST:
+            said = f"{said[: LONGEST * 2 // 3]} … {said[-LONGEST // 3 :]}"
+        super().__init__(said)
+
+
+def is_panic(error: BaseException) -> bool:
+    """Whether a library in Rust gave up. The class is of no module, and is no Exception."""
+    return type(error).__name__ == "PanicException"
 
 
 _EXTRAS = {

@@ -357,6 +357,8 @@ def test_sizes_that_contradict_the_weights(
         ({"num_attention_heads": 0}, "no model can be made from config.json"),
         ({"hidden_act": "gleu"}, "'gleu'"),
         ({"pad_token_id": 1000}, "Padding_idx must be within num_embeddings"),
+        ({"num_hidden_layers": 10**9}, "num_hidden_layers above 1,000: no encoder is so large"),
+        ({"vocab_size": 10**400}, "vocab_size above 10,000,000: no encoder is so large"),
         ({"pad_token_id": None}, "config.json has no pad_token_id"),
         ({"model_type": ...}, "model_type"),
         ({"model_type": "brt"}, "config.json cannot be read"),

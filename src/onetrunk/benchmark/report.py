@@ -119,9 +119,13 @@ class _Report:
 
     def _claims(self) -> Iterator[str]:
         yield f"## {self.strategy} against each"
+        coverage = sorted({each.over_seeds.coverage for each in self.comparisons} - {""})
+        told = f" (coverage {' or '.join(coverage)} % if effects are normal, " * bool(coverage)
+        told += "88 at least if they are exponential)" * bool(coverage)
         yield (
             "Mean over tasks of the difference in points, with a 95 % interval over both kinds "
-            "of seed (same rows, same seeds for both); † marks an interval over one kind only. "
+            f"of seed{told}: same rows, same seeds for both; † marks an interval over one kind "
+            "only. "
             "p: Wilcoxon's signed-rank test over tasks; beside it Holm's correction for the "
             "comparisons of the same rows and app. Detectable: the true difference that these "
             "seeds would have shown as significant with 80 % probability; less than that could "

@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
-from tokenizers import Tokenizer
 
 from onetrunk.bundle.app import BundledApp, Lora
 from onetrunk.bundle.app_cache import AppCache, Loaded
-from onetrunk.bundle.layout import TOKENIZER, Bundle
-from onetrunk.bundle.sessions import Sessions, token_states
+from onetrunk.bundle.layout import Bundle
+from onetrunk.bundle.sessions import Sessions, token_states, tokenizer_of
 from onetrunk.bundle.teaching import Teaching
 from onetrunk.data.alignment import Encoded, encode_windows
 from onetrunk.data.batching import STREAM_TEXTS, by_budget, in_turn
@@ -64,7 +63,7 @@ class Runtime(Teaching):
         """
         bundle = Bundle(folder)
         self._sessions = Sessions(bundle, threads)
-        self.tokenizer = Tokenizer.from_buffer(bundle.read(TOKENIZER))
+        self.tokenizer = tokenizer_of(bundle)
         self.max_length = bundle.max_length
         """The longest window in tokens."""
         names = bundle.apps if apps is None else listed(apps, "apps")

@@ -5,9 +5,10 @@ from itertools import chain
 
 import numpy as np
 import onnxruntime
+from tokenizers import Tokenizer
 
-from onetrunk.bundle.layout import TOP, TRUNK, Bundle
-from onetrunk.errors import UserError
+from onetrunk.bundle.layout import TOKENIZER, TOP, TRUNK, Bundle
+from onetrunk.errors import UserError, is_panic
 
 
 def session(graph: bytes | str, threads: int, where: str) -> onnxruntime.InferenceSession:
@@ -30,6 +31,21 @@ def session(graph: bytes | str, threads: int, where: str) -> onnxruntime.Inferen
 def input_shapes(graph: onnxruntime.InferenceSession) -> dict[str, list[int | str]]:
     """Shapes of a graph's inputs; dimensions that vary have names."""
     return {node.name: node.shape for node in graph.get_inputs()}
+
+
+def tokenizer_of(bundle: Bundle) -> Tokenizer:
+    """The tokenizer of a bundle. Raises :class:`UserError` if it is none, or reads no text."""
+    try:
+        tokenizer = Tokenizer.from_buffer(bundle.read(TOKENIZER))
+        tokenizer.encode_batch(["a"])
+    except UserError:
+        raise
+    except BaseException as error:
+        if not isinstance(error, Exception) and not is_panic(error):
+            raise
+        why = " ".join(str(error).split())[:240]
+        raise UserError(f"{bundle.folder / TOKENIZER} cannot be used: {why}") from None
+    return tokenizer
 
 
 class Sessions:

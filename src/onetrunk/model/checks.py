@@ -9,7 +9,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from onetrunk.errors import UserError
+from onetrunk.errors import UserError, is_panic
 from onetrunk.model.architecture import ROBERTA
 from onetrunk.storage import MOST_JSON, read_json, regular_size
 
@@ -24,6 +24,8 @@ _NOT_RUN = {
     "position_embedding_type": "only absolute positions are computed",
     "quantization_config": "only weights in fp32, fp16 or bf16 are read",
 }
+_MOST, _MOST_LAYERS = 10**7, 1000
+"""Of any size in config.json, and of layers: more would be made for a very long time."""
 _READ = ("F64", "F32", "F16", "BF16")
 # Weights that no state depends on: pooler, heads of other tasks, and counters stored as weights.
 _NOT_NEEDED = re.compile(
@@ -44,6 +46,10 @@ def check_config(config: Any, source: str) -> None:
         value = getattr(config, key, None)
         if value and value != "absolute":
             raise UserError(f"{source}: {CONFIG} has {key} {value!r:.80}, which is not run: {why}")
+    for key, value in config.to_dict().items():
+        most = _MOST_LAYERS if "layers" in key else _MOST
+        if isinstance(value, int) and value > most:
+            raise UserError(f"{source}: {CONFIG} has {key} above {most:,}: no encoder is so large")
     if config.pad_token_id is None:
         raise UserError(f"{source}: {CONFIG} has no pad_token_id")
 
@@ -203,7 +209,9 @@ def explained(source: str, fault: str) -> Iterator[None]:
         yield
     except UserError:
         raise
-    except Exception as error:
+    except BaseException as error:
+        if not isinstance(error, Exception) and not is_panic(error):
+            raise
         why = shorten(str(error), 240)
         if not isinstance(error, OSError | ValueError | SafetensorError):
             why = f"{type(error).__name__}: {why}"

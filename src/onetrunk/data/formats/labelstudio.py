@@ -270,7 +270,8 @@ def _read(
 def _place(value: dict[str, Any], paragraphs: list[str]) -> tuple[int, int] | None:
     """Return the offsets of a region in the joined paragraphs, or None if it has none."""
     in_paragraphs = all(
-        isinstance(value.get(edge), str) and value[edge].isdecimal() for edge in ("start", "end")
+        isinstance(value.get(edge), str) and value[edge].isdecimal() and len(value[edge]) < 19
+        for edge in ("start", "end")
     )
     match value:
         case {"channel": _}:  # seconds of a recording
