@@ -6,7 +6,9 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from onetrunk import replacing
 from onetrunk.errors import UserError
@@ -231,3 +233,15 @@ def test_a_backbone_is_replaced_by_a_backbone_alone(tmp_path: Path, record: str)
     refuse_existing(tmp_path, overwrite=True, record="onetrunk.json")
     with pytest.raises(UserError, match="is a backbone, which is not replaced"):
         refuse_existing(tmp_path, overwrite=True, record=record)
+
+
+def test_a_folder_is_for_other_users_too(tmp_path: Path) -> None:
+    """safetensors writes files that only their owner may read."""
+    with atomic_folder(tmp_path / "app") as folder:
+        (folder / "primary").mkdir(mode=0o700)
+        save_file({"x": np.zeros(3)}, folder / "primary" / "x.safetensors")
+        write_json(folder / "app.json", {})
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "app").rglob("*")}
+    assert modes["primary"] == 0o755
+    assert {modes["x.safetensors"], modes["app.json"]} <= {0o644, 0o664, 0o666}
+    assert (tmp_path / "app").stat().st_mode & 0o777 == 0o755

@@ -16,8 +16,11 @@ from onetrunk.storage import regular_size, sha256_of_files
 
 FILES, SEAL = "files", "seal"
 """Keys of a sealed record."""
-UNSEALED = ("README.md", "modules.json", "config_sentence_transformers.json")
-"""People write in model cards; sentence-transformers writes the others anew when it saves."""
+UNSEALED = (
+    "README.md", "modules.json", "config_sentence_transformers.json", "decontamination.json",
+)  # fmt: skip
+"""People write in model cards; sentence-transformers writes the next two anew when it saves; the
+last is a report of stage 1, which comes after the record."""
 
 
 def sealed(record: Mapping[str, Any], folder: Path, loose: Collection[str] = ()) -> dict[str, Any]:

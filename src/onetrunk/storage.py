@@ -38,8 +38,9 @@ def atomic_folder(path: Path, overwrite: bool = False, record: str = "") -> Iter
     with folder_beside(path) as beside:
         yield beside
         for file in [*sorted(beside.rglob("*")), beside]:
+            if not file.is_symlink() and file.stat().st_mode & 0o077 == 0:
+                file.chmod(0o755 if file.is_dir() else 0o644)  # weights are written for one user
             fsync(file)
-        beside.chmod(0o755)  # it was private
         if overwrite or path.is_symlink():
             replace_folder(beside, path)
         else:

@@ -227,7 +227,7 @@ def test_saved_and_reopened_it_answers_the_same(
 
 
 @pytest.mark.parametrize("fault", [OSError("disk full"), KeyboardInterrupt()])
-@pytest.mark.parametrize("step", ["fsync", "_replace"])
+@pytest.mark.parametrize("step", ["fsync", "replace_folder"])
 def test_a_write_that_fails_leaves_the_old_bundle(
     tiny_backbone: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     fault: BaseException, step: str,

@@ -11,8 +11,9 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from onetrunk.cli import console as cli_console
-from onetrunk.cli.console import console, printed_notes, say, stdout, watched, wrote
+from onetrunk.cli import bars
+from onetrunk.cli.bars import watched
+from onetrunk.cli.console import console, printed_notes, say, stdout, wrote
 from onetrunk.data.notes import Notes
 
 ODD = ["[red]", "[/]", "[bold]x[/]", "[/bold]", "[link=a]b", ":smile:", "[[x]]", r"\[x]"]
@@ -87,7 +88,7 @@ def test_a_bar_fits_the_line(monkeypatch: pytest.MonkeyPatch, width: int) -> Non
     """What counts is whole; the note has the rest."""
     out = io.StringIO()
     narrow = Console(file=out, width=width, force_terminal=True, color_system=None, soft_wrap=True)
-    monkeypatch.setattr(cli_console, "console", narrow)
+    monkeypatch.setattr(bars, "console", narrow)
     with watched("prefinetune") as progress:
         progress("preparing wikipedia_movie_title_extract: 120,000 rows", 1234, 20000)
     lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", out.getvalue()).splitlines()

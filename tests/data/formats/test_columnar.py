@@ -75,12 +75,13 @@ def test_places_behind_the_first_block(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a.parquet", "a.arrow"])
 def test_streaming_holds_a_part_of_the_file(tmp_path: Path, name: str) -> None:
+    """A part of a row group of Parquet, one batch of Arrow."""
     table = pa.table({"text": [f"{i:01000d}" for i in range(30_000)]})  # 30 MB, one row group
     if name == "a.parquet":
         pq.write_table(table, tmp_path / name, use_dictionary=False, compression="none")
     else:
         with pa.ipc.new_stream(tmp_path / name, table.schema) as out:
-            out.write_table(table)
+            out.write_table(table, max_chunksize=2000)
     del table
     before = pa.total_allocated_bytes()
     most = 0
