@@ -78,8 +78,9 @@ def _elements(file: Path) -> Iterator[tuple[int, Record]]:
             raise UserError(f"{file}: invalid JSON: {error}") from None
         values.append(value)
     elements = values[0] if values and isinstance(values[0], list) else values
+    has_escapes = "\\u" in text
     for number, element in enumerate(elements, 1):
-        yield number, _record(element, f"{file}, row {number}", "the element", "\\u" in text)
+        yield number, _record(element, f"{file}, row {number}", "the element", has_escapes)
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
