@@ -217,8 +217,8 @@ NEEDED = (
 )
 def test_no_memory(place: Path, command: str) -> None:
     """RLIMIT_AS, reached in the work and not in the imports: the command ends well (it may find
-    enough in what this process has freed), or says in one line that memory is missing. ONNX Runtime (by SIGABRT) and the C library (by 127) may end the
-    process themselves."""
+    enough in what this process has freed), or says in one line that memory is missing. ONNX Runtime
+    (by SIGABRT) and the C library (by 127) may end the process themselves."""
     for name in NEEDED:
         with suppress(ImportError):
             importlib.import_module(name)
