@@ -2,10 +2,10 @@
 
     python benchmarks/labelled_pairs.py DATA OUT [--pairs 20000]
 
-For each source of ``SOURCES`` in DATA/pre_pairs this writes OUT/SOURCE_by_label/train.parquet, which
-a recipe lists like any other source of pairs. Labels with fewer than two texts are left out. A batch
-may hold two pairs of one label, and then each is a false negative of the other: so these sources
-have many labels.
+For each source of ``SOURCES`` in DATA/pre_pairs this writes OUT/SOURCE_by_label/train.parquet. A
+recipe lists it like any other source of pairs. Labels with fewer than two texts are left out. A
+batch may hold two pairs of one label, and then each is a false negative of the other: so these
+sources have many labels.
 """
 
 from __future__ import annotations
