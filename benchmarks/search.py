@@ -36,7 +36,7 @@ RESULT = Path("results/search.json")
 NER_SETS = ("gum", "finer_ord", "cyner", "e_ner_edgar")
 TC_SETS = (
     "hwu64_intent", "yelp5_subset", "searchsnippets", "mpqa",
-    "atis_intent", "bbc_news", "liar", "amazon_counterfactual_en_ext",
+    "bbc_news", "liar", "amazon_counterfactual_en_ext",
 )  # fmt: skip
 DRAWS = (0, 1, 2)
 
