@@ -12,6 +12,7 @@ import pytest
 
 SCRIPTS = Path(__file__).parents[1] / "benchmarks"
 NAMES = ["prefinetune", "adapt", "label", "benchmark", "export", "bundle", "annotate", "serve"]
+QUICK = ("prefinetune", "label", "bundle", "annotate")
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="forks")
 
 
@@ -27,7 +28,10 @@ def test_every_command_is_there(chaos: Any) -> None:
     assert [*dict.fromkeys(one.name for one in chaos.commands())] == NAMES
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] * (name not in QUICK)) for name in NAMES],
+)
 def test_a_killed_command_loses_and_leaves_nothing(chaos: Any, tmp_path: Path, name: str) -> None:
     *_, command = [one for one in chaos.commands() if one.name == name]
     trial, tally = chaos.Trial(tmp_path, command), chaos.Tally()

@@ -58,24 +58,31 @@ class WorkFolder:
 
         Raises :class:`UserError` if another process uses the folder, or if it holds something else.
         """
-        names = {path.name for path in self.folder.iterdir()} if self.folder.is_dir() else set()
-        if self.folder.is_file() or (names - {_LOCK} and _RUN not in names):
-            raise UserError(
-                f"{self.folder} is needed for checkpoints, but holds something else (it has no "
-                f"{_RUN}): move it away"
-            )
+        if not (self.folder / _LOCK).exists():
+            self._check()
         self.folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.folder / _LOCK)
         try:
             lock.acquire(timeout=0)
         except Timeout:
             raise UserError(f"another process is training into {self.folder}") from None
+        self._check()  # only now: a run that begins has no record for a moment
         try:
             yield
         finally:
             if not self.checkpoints():
                 self.discard()
             lock.release()
+
+    def _check(self) -> None:
+        """Refuse a folder that is not ours; hidden files are what a killed run left."""
+        found = self.folder.iterdir() if self.folder.is_dir() else ()
+        names = {path.name for path in found if not path.name.startswith(".")}
+        if self.folder.is_file() or (names - {_LOCK} and _RUN not in names):
+            raise UserError(
+                f"{self.folder} is needed for checkpoints, but holds something else (it has no "
+                f"{_RUN}): move it away"
+            )
 
     def find(self, recipe: Recipe, resume: bool, overwrite: bool) -> Checkpoint | None:
         """The newest checkpoint that is whole, if the run is to go on; None if it starts anew.
