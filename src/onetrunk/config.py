@@ -193,10 +193,11 @@ def read_yaml(path: Path, kind: str) -> dict[str, Any]:
     YAML mapping.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-        if _expanded(yaml.compose(text, yaml.SafeLoader)) > MOST_VALUES:
+        loader = yaml.SafeLoader(path.read_text(encoding="utf-8"))
+        root = loader.get_single_node()
+        if _expanded(root) > MOST_VALUES:
             raise UserError(f"{path} stands for more than {MOST_VALUES:,} values, by its aliases")
-        data = yaml.safe_load(text)
+        data = None if root is None else loader.construct_document(root)
     except IsADirectoryError:
         what = kind_of(path) or "a folder"
         raise UserError(f"{path} is {what}, not a {kind}: name a YAML file") from None

@@ -34,14 +34,12 @@ def is_count(value: Any, least: int = 1) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
-def check_record(
-    record: Mapping[str, Any], path: Path, values: Values, optional: Values | None = None
-) -> None:
+def check_record(record: Mapping[str, Any], path: Path, values: Values, optional: Values) -> None:
     """Raise :class:`UserError` for a record, read from ``path``, of another format than this
     onetrunk reads (of a newer one it says which version does), or without the ``values``; those
     that are ``optional`` are checked if they are there."""
     _check_format(record, path)
-    for key, (what, fits) in {**values, **(optional or {})}.items():
+    for key, (what, fits) in {**values, **optional}.items():
         if key not in record and key in values:
             raise UserError(f"{path} is damaged: it has no {key!r}")
         if key in record and not fits(record[key]):

@@ -68,6 +68,7 @@ class _Run:
             folder, strategy = self.provenance.folder(id), self.suite.strategy(id.strategy)
             cells.setdefault((folder, id.task), []).append(id)
             if not strategy.folder and folder not in recipes:
+                WorkFolder(folder).forget(folder)  # of a run that was killed once it was done
                 recipes[folder] = self.suite.recipe_of(strategy, id.seed)
         locks = self.out / LOCKS
         measuring = {
@@ -82,7 +83,6 @@ class _Run:
 
         def not_needed(folder: Path) -> bool:
             if (folder / RECORD).exists():
-                WorkFolder(folder).forget(folder)
                 return True
             return all(job.done() for (needed, _), job in measuring.items() if needed == folder)
 

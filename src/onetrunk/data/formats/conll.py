@@ -8,7 +8,7 @@ from itertools import islice, pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from onetrunk.data.formats.table import Stream, Table, blocks, no_column, show
+from onetrunk.data.formats.table import Stream, Table, blocks, is_whole, no_column, show
 from onetrunk.data.formats.text import lines, suffix_of
 from onetrunk.data.notes import Notes
 from onetrunk.data.schemes import is_tag
@@ -230,7 +230,7 @@ def _are_sentence_numbers(runs: Sequence[Sequence[str]]) -> bool:
 def _counts(cells: Sequence[str]) -> bool:
     """Whether the cells count by one, not regarding ``1-2`` and ``1.1``."""
     numbers = [cell for cell in cells if not re.fullmatch(r"\d+[-.]\d+", cell)]
-    if not all(cell.isdecimal() and len(cell) < 19 for cell in numbers):
+    if not all(map(is_whole, numbers)):
         return False
     return all(int(one) + 1 == int(other) for one, other in pairwise(numbers))
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from onetrunk.data.formats.lists import read_list
-from onetrunk.data.formats.table import Stream, Table, no_column, show, wrong
+from onetrunk.data.formats.table import Stream, Table, is_whole, no_column, show, wrong
 from onetrunk.data.notes import Notes
 from onetrunk.errors import UserError
 
@@ -270,8 +270,7 @@ def _read(
 def _place(value: dict[str, Any], paragraphs: list[str]) -> tuple[int, int] | None:
     """Return the offsets of a region in the joined paragraphs, or None if it has none."""
     in_paragraphs = all(
-        isinstance(value.get(edge), str) and value[edge].isdecimal() and len(value[edge]) < 19
-        for edge in ("start", "end")
+        isinstance(value.get(edge), str) and is_whole(value[edge]) for edge in ("start", "end")
     )
     match value:
         case {"channel": _}:  # seconds of a recording

@@ -224,3 +224,8 @@ def show(value: object) -> str:
     """Return a value as one short line."""
     shown = " ".join(repr(value).splitlines())
     return shown if len(shown) <= 60 else f"{shown[:57]}..."
+
+
+def is_whole(cell: str) -> bool:
+    """Whether a text is a whole number of at most 18 digits; Python refuses to read thousands."""
+    return cell.isdecimal() and len(cell) < 19
