@@ -288,7 +288,7 @@ WITHOUT_KERNEL = "delete globalThis.WebAssembly;"
 
 def test_the_kernel_makes_the_products_of_numpy() -> None:
     """Of any size: what is left over of four rows, three columns, two numbers; of a matrix that
-    stayed in memory; of one that takes its place."""
+    stayed in memory; of one that takes its place; in float64 and in float32."""
     rng = np.random.default_rng(0)
     sizes = [(1, 1, 1), (2, 3, 5), (3, 4, 2), (13, 5, 7), (30, 17, 41)]
     given = [
@@ -323,8 +323,13 @@ def test_the_kernel_makes_the_products_of_numpy() -> None:
         return [...direction];
       }));
       const last = features.times(Float64Array.from(weights[1]), classes, width + 1);
+      const singles = features.inSingles();
+      const rough = [
+        singles.times(Float64Array.from(weights[0]), classes, width + 1),
+        singles.sums(Float64Array.from(shares), classes),
+      ].map((one) => [...one]);
       return [...products, again, last, sums, own, values, vectors].map((one) => [...one])
-        .concat([directions]);
+        .concat([directions, rough]);
     });
     say([kernel() !== undefined, answers]);
     """
@@ -344,7 +349,9 @@ def test_the_kernel_makes_the_products_of_numpy() -> None:
             wanted = [first, second, first, second, of_case["shares"].T @ x, x @ x.T / units]
             for one, of_numpy in zip(answer, wanted, strict=False):
                 np.testing.assert_allclose(one, of_numpy.ravel(), atol=1e-12)
-            values, flat, directions = answer[6:]
+            values, flat, directions, (product, total) = answer[6:]
+            np.testing.assert_allclose(product, first.ravel(), atol=2e-5)
+            np.testing.assert_allclose(total, wanted[4].ravel(), atol=2e-5)
             vectors = np.reshape(flat, (units, units))
             np.testing.assert_allclose(vectors @ vectors.T, np.eye(units), atol=1e-12)
             turned = vectors.T @ np.diag(values) @ vectors
@@ -354,7 +361,8 @@ def test_the_kernel_makes_the_products_of_numpy() -> None:
 
 
 def test_the_kernel_is_compiled_from_its_source() -> None:
-    source = hashlib.sha256((WEB / "kernel" / "products.c").read_bytes()).hexdigest()
+    files = [WEB / "kernel" / name for name in ("products.c", "products.h")]
+    source = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
     assert source in (WEB / "src" / "kernel-code.js").read_text(), "run npm run kernel in web/"
 
 

@@ -2,8 +2,8 @@
 
 import { kernel } from "./kernel.js";
 
-/** Features: `data` (Float64Array, units x width, row by row). They do not change once they were
- * multiplied. Without WebAssembly, JavaScript multiplies. */
+/** Features: `data` (Float64Array or, where rounding does no harm, Float32Array; units x width, row by
+ * row). They do not change once they were multiplied. Without WebAssembly, JavaScript multiplies. */
 export class Features {
   constructor(data, units, width) {
     Object.assign(this, { data, units, width });
@@ -15,9 +15,14 @@ export class Features {
 
   /** Some of the units. */
   only(units) {
-    const data = new Float64Array(units.length * this.width);
+    const data = new this.data.constructor(units.length * this.width);
     units.forEach((unit, i) => data.set(this.row(unit), i * this.width));
     return new Features(data, units.length, this.width);
+  }
+
+  /** The same in float32: half the memory, and products take half the time. */
+  inSingles() {
+    return new Features(Float32Array.from(this.data), this.units, this.width);
   }
 
   /** The last numbers of each unit. */

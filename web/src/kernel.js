@@ -1,5 +1,5 @@
 /** Products of matrices by WebAssembly with SIMD: `kernel/products.c`, four to eight times as fast as
- * JavaScript. */
+ * JavaScript; in float32 twice as fast again. */
 
 import { CODE } from "./kernel-code.js";
 
@@ -15,20 +15,22 @@ class Kernel {
     const code = Uint8Array.from(atob(CODE), (character) => character.charCodeAt(0));
     const module = new WebAssembly.Module(code);
     this.code = new WebAssembly.Instance(module, { env: { memory: this.memory } }).exports;
-    this.numbers = new Float64Array(this.memory.buffer);
+    this.#look();
   }
 
   /** Products (U x C) of `units` (U x D) with weights (C x D, rows `stride` apart). */
   times({ data, units, width }, weights, classes, stride) {
+    const multiply = data instanceof Float32Array ? this.code.times32 : this.code.times64;
     return this.#product(data, weights, units * classes, (a, b, out) =>
-      this.code.times(a, b, out, units, classes, width, stride),
+      multiply(a, b, out, units, classes, width, stride),
     );
   }
 
   /** Sums (C x D) of `units`, each times its `shares` (U x C). */
   sums({ data, units, width }, shares, classes) {
+    const add = data instanceof Float32Array ? this.code.sums32 : this.code.sums64;
     return this.#product(data, shares, classes * width, (a, b, out) =>
-      this.code.sums(a, b, out, units, classes, width),
+      add(a, b, out, units, classes, width),
     );
   }
 
@@ -86,17 +88,19 @@ class Kernel {
   }
 
   /** `matrix` stays in memory for the next product: a solver needs many of one matrix. So numbers of
-   * a matrix must not change once it was multiplied. */
+   * a matrix must not change once it was multiplied. Its type is that of all numbers of a product. */
   #product(matrix, other, size, multiply) {
     const places = this.#places([matrix.length, other.length, size]);
     if (!places) return undefined;
-    const [first, second, out] = places;
-    if (this.resident !== matrix) this.numbers.set(matrix, first);
+    const isSingle = matrix instanceof Float32Array;
+    const numbers = isSingle ? this.singles : this.numbers;
+    const [first, second, out] = places.map((place) => (isSingle ? 2 * place : place));
+    if (this.resident !== matrix) numbers.set(matrix, first);
     this.resident = matrix;
-    this.numbers.set(other, second);
-    this.numbers.fill(0, out, out + size);
+    numbers.set(other, second);
+    numbers.fill(0, out, out + size);
     multiply(...places.map(bytes));
-    return this.numbers.slice(out, out + size);
+    return new Float64Array(numbers.subarray(out, out + size));
   }
 
   /** Where arrays of these sizes lie, one after the other. */
@@ -111,9 +115,14 @@ class Kernel {
       } catch {
         return undefined;
       }
-      this.numbers = new Float64Array(this.memory.buffer);
+      this.#look();
     }
     return places;
+  }
+
+  #look() {
+    this.numbers = new Float64Array(this.memory.buffer);
+    this.singles = new Float32Array(this.memory.buffer);
   }
 }
 

@@ -7,7 +7,7 @@ import { Descent } from "./descent.js";
 import { symmetricEigen } from "./eigen.js";
 import { Features, add, covariance, dot, gram, scaled, standardised } from "./features.js";
 
-/** Tolerances of a solve. ROUGH is enough to compare penalties. */
+/** Tolerances of a solve. ROUGH is enough to compare penalties; float32 is enough for it. */
 export const EXACT = 1e-12;
 export const ROUGH = 1e-6;
 /** Principal axes of more numbers than this take longer than the steps that they save. */
@@ -40,11 +40,16 @@ export class Problem {
   /** The weights (C x D), the bias (C). */
   solve(l2, tolerance = EXACT) {
     if (!this.descent) {
-      this.descent = this.#descent(this.x, this.targets, this.offset);
+      this.descent = this.#descent(this.#inSingles(), this.targets, this.offset);
       for (const point of this.points) add(this.descent.point, 1 / this.points.length, point);
     }
     const { point, stride } = this.descent;
-    this.descent.to(l2, tolerance);
+    this.descent.x = this.#inSingles();
+    this.descent.to(l2, Math.max(ROUGH, tolerance));
+    if (tolerance < ROUGH) {
+      this.descent.x = this.x;
+      this.descent.to(l2, tolerance);
+    }
     const { mean, std } = this.standard;
     const width = mean.length;
     const weight = new Float64Array(this.classes * width);
@@ -69,12 +74,16 @@ export class Problem {
    * finds is a good place for {@link solve} to start from.
    */
   without(heldOut, rest, targets, l2) {
-    const descent = this.#descent(this.x.only(rest), targets, this.offset?.only(rest));
+    const descent = this.#descent(this.#inSingles().only(rest), targets, this.offset?.only(rest));
     const point = descent.to(l2, ROUGH);
     this.points.push(point);
     const logits = this.x.only(heldOut).times(point, this.classes, descent.stride);
     if (this.offset) add(logits, 1, this.offset.only(heldOut).data);
     return logits;
+  }
+
+  #inSingles() {
+    return (this.singles ??= this.x.inSingles());
   }
 
   #descent(x, targets, offset) {
