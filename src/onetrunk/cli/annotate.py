@@ -44,7 +44,9 @@ def annotate(
     backbone: Annotated[
         str | None, typer.Option(help="Instead of the backbone that the first app names.")
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Delete the answers in OUT and start again.")
+    ] = False,
 ) -> None:
     """Stage 3, for more rows than one process gets through: answer them on all cores, or on a Ray
     cluster.

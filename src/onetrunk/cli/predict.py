@@ -52,7 +52,10 @@ def predict(
     strict: Annotated[
         bool, typer.Option("--strict", help="Stop at the first text that cannot be answered.")
     ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.")] = False,
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="Replace OUT; answers in a folder are deleted first."),
+    ] = False,
 ) -> None:
     """Stage 3: run several apps over the same texts in one pass.
 

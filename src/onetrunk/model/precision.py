@@ -17,14 +17,14 @@ Precision = Literal["auto", "fp32", "bf16"]
 
 
 @lru_cache
-def bf16_speedup(device: str, width: int = 384, repeats: int = 7) -> float:
+def bf16_speedup(device: str, width: int = 384, repeats: int = 5) -> float:
     """How many times faster a feed-forward map trains under bf16 autocast than in fp32.
 
-    The map is ``(2048, width) @ (width, 4 * width)``; casts and backward are included. The two take
+    The map is ``(512, width) @ (width, 4 * width)``; casts and backward are included. The two take
     turns, and the fastest run of each counts, so that a busy machine slows both alike.
     """
     layer = torch.nn.Linear(width, 4 * width, device=device)
-    x = torch.ones(2048, width, device=device, requires_grad=True)
+    x = torch.ones(512, width, device=device, requires_grad=True)
     fastest: dict[Chosen, float] = {"fp32": float("inf"), "bf16": float("inf")}
     for _ in range(repeats):
         for name, seconds in fastest.items():
