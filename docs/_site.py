@@ -5,6 +5,7 @@ the code itself gives, and the files of the project that pages link to.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -113,17 +114,27 @@ def _command(context: Any) -> list[str]:
         if hasattr(command, "commands"):
             lines += _command(inner)
             continue
-        about = re.sub(r"\[/?[a-z ]*\]", "`", command.help or "")
-        lines += [f"## {inner.command_path}", "", about, ""]
+        lines += [f"## {inner.command_path}", "", _markdown(command.help or ""), ""]
         lines += ["| option | what it does | default |", "|---|---|---|"]
         for parameter in command.params:
             usage = parameter.get_help_record(inner) or (parameter.make_metavar(inner), "")
-            said = re.sub(r"\s*\[(default|required).*\]$", "", usage[1] or "")
+            said = _markdown(re.sub(r"\s*\[(default|required|x>).*\]$", "", usage[1] or ""))
             default = parameter.default if isinstance(parameter.default, str | int | float) else ""
             row = (f"`{usage[0]}`", said, f"`{default}`" if default not in ("", False) else "")
-            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |")
+            lines.append(_row(row))
         lines.append("")
     return lines
+
+
+def _markdown(text: str) -> str:
+    """The markup of a terminal as Markdown: what is bold there is code here."""
+    return re.sub(r"(?<!\\)\[/?[a-z ]*\]", "`", text).replace("\\[", "[")
+
+
+def _row(cells: Iterable[str]) -> str:
+    """A row of a table. In code a bar stands for itself."""
+    escaped = (re.sub(r"(`[^`]*`)|\|", lambda bar: bar[1] or "\\|", cell) for cell in cells)
+    return "| " + " | ".join(escaped) + " |"
 
 
 def names() -> str:
@@ -163,7 +174,7 @@ def _settings(title: str, path: str) -> str:
             default = ""
         shown = "below" if default.endswith("Settings()") else default and f"`{default}`"
         cells = (f"`{key}`", shown, _plain(one.docstring.value))
-        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+        lines.append(_row(cells))
     return "\n".join(lines)
 
 

@@ -12,6 +12,8 @@ from xml.etree import ElementTree
 import pytest
 
 ROOT = Path(__file__).parents[1]
+KINDS = ("", "-phone")
+"""Of the pictures of the playground."""
 IMAGE = re.compile(r"!\[[^\]]*\]\(([^)]+)\)|(?:src|srcset)=\"([^\"]+)\"")
 
 
@@ -30,8 +32,10 @@ def test_figures_are_those_that_the_script_makes(figures: Any) -> None:
 
 
 def test_every_figure_of_a_page_has_a_script(figures: Any) -> None:
-    taken = {f"playground-{scheme}.png" for scheme in ("light", "dark")}
-    assert "playground-{scheme}.png" in (ROOT / "benchmarks/playground.py").read_text()
+    taken = {f"playground{kind}-{scheme}.png" for kind in KINDS for scheme in ("light", "dark")}
+    script = (ROOT / "benchmarks/playground.py").read_text()
+    assert "playground{kind}-{scheme}.png" in script
+    assert all(f'"{kind}": (' in script for kind in KINDS)
     shown = set()
     for page in [ROOT / "README.md", *ROOT.glob("docs/*.md")]:
         for one in IMAGE.findall(page.read_text()):

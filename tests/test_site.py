@@ -94,5 +94,8 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mkdocs", "build", "--site-dir", str(tmp_path / "site")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "onetrunk adapt" in (tmp_path / "site" / "commands.html").read_text()
+    commands = (tmp_path / "site" / "commands.html").read_text()
+    assert "onetrunk adapt" in commands
+    assert "BUNDLE | APP..." in commands  # in a table, whose cells are between bars
+    assert not re.findall(r"\[/|\[bold|\[x>", commands)  # markup of a terminal
     assert "fonts.g" + "oogleapis" not in (tmp_path / "site" / "index.html").read_text()
