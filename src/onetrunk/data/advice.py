@@ -8,6 +8,7 @@ ADVICE = {
     "labels that look like several": "use the family multi-label, which splits them",
     "labels that are numbers": "use the family rating, if they are a scale",
     "labels with fewer than": "label more rows of them, or join them to other labels",
+    "texts that other programs write for a missing value": "remove these rows, if they are none",
     "texts that are empty": "remove these rows, or fill in the text",
     "texts that are only an address": "put the text itself into the file",
     "texts with the sign": "read the original file again in its own encoding",

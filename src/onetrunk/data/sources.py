@@ -228,6 +228,8 @@ def _opened(
     located: Located, formats: _Formats, names: Sequence[str] = ("text", "label")
 ) -> Iterator[Stream]:
     """Check a source; each of its files is opened when its turn comes."""
+    if ".xlsx" in formats:
+        formats = {**formats, ".xlsx": partial(workbook, split=located.split)}
     if is_chosen := located.columns != USUAL:
         with_columns = {*TABLES} if formats is _NER else {*TABLES, ".txt"}
         formats = {suffix: formats[suffix] for suffix in with_columns & formats.keys()}

@@ -377,10 +377,11 @@ def test_spans_reviews_and_rows_that_were_rejected(tmp_path: Path) -> None:
     assert texts_of(notes) == {"spans with the answer 'reject', left out": 1}
 
     rows = [{"text": "a", "label": "x", "status": "submitted"},
-            {"text": "b", "label": "y", "status": "discarded"}]  # fmt: skip
+            {"text": "b", "label": "y", "status": "discarded"},
+            {"text": "c", "label": "y", "status": "Discarded"}]  # fmt: skip
     notes = Notes()
     assert read_classification(written(file, rows), notes) == [LabelledText("a", ("x",))]
-    assert texts_of(notes) == {"rows with the status 'discarded', left out": 1}
+    assert texts_of(notes) == {"rows with the status 'discarded', left out": 2}
 
     result = [{"value": {"start": 0, "end": 3, "text": "Ada", "labels": ["P"]}}]
     tasks = [

@@ -48,7 +48,11 @@ def test_broken_utf8_far_into_a_file(tmp_path: Path, name: str, end: bytes) -> N
         whole = good * rows + data
         file.write_bytes(gzip.compress(whole, 1) if name.endswith("gz") else whole)
         where = f"F:{rows + 1}: byte 0x{byte.hex()} at offset {len(good) * rows + at}"
-        fails(lambda file: list(lines(file)), file, f"{where} is not valid UTF-8")
+        fails(
+            lambda file: list(lines(file)),
+            file,
+            f"{where} is not valid UTF-8; save the file as UTF-8",
+        )
 
 
 @pytest.mark.parametrize("name", ["a.txt", "a.jsonl", "a.json", "a.csv", "a.tsv"])

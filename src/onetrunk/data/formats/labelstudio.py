@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from onetrunk.data.formats.annotations import as_counted
 from onetrunk.data.formats.lists import read_list
 from onetrunk.data.formats.table import Stream, Table, is_whole, no_column, show, wrong
 from onetrunk.data.notes import Notes
@@ -203,22 +204,15 @@ def _paragraphs(data: Any, where: str) -> list[str]:
 def _as_counted(
     paragraphs: list[str], result: list[dict[str, Any]], where: str, notes: Notes
 ) -> list[str]:
-    """Return the text with the line ends that its regions count: a browser makes ``\\r\\n`` one."""
-    text = "\n".join(paragraphs)
     regions = [
-        (place, value["text"].replace("\\n", "\n"))
+        (*place, value["text"].replace("\\n", "\n"))
         for item in result
         if isinstance(value := item.get("value"), dict) and isinstance(value.get("text"), str)
         if (place := _place(value, paragraphs)) is not None
     ]
-
-    def fit(text: str) -> bool:
-        return all(text[start:end].split() == shown.split() for (start, end), shown in regions)
-
-    shorter = text.replace("\r\n", "\n")
-    if "\r\n" not in text or fit(text) or not fit(shorter):
+    text = "\n".join(paragraphs)
+    if as_counted(text, regions, where, notes) == text:
         return paragraphs
-    notes.add("texts whose regions count a line end as one character: \\r\\n is read as \\n", where)
     return [paragraph.replace("\r\n", "\n") for paragraph in paragraphs]
 
 
