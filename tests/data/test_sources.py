@@ -286,7 +286,10 @@ def test_wrong_column(tmp_path: Path) -> None:
     message = "F:2: no column 'text'; did you mean 'texts'? columns: i\\nd, texts"
     fails(read_texts, file, message)
     (tmp_path / "a.csv").write_text('"A first text,\nno header",x\nb,y\n')
-    message = "F has no column 'text'; columns: A first text,\\nno header, x"
+    message = (
+        "F has no column 'text'; columns: A first text,\\nno header, x; these look like no names, "
+        "which the first row must hold"
+    )
     fails(read_classification, tmp_path / "a.csv", message)
     message = "F has no column 'text'; there is nothing to choose from"
     fails(read_texts, write_jsonl(tmp_path / "a.jsonl", [{}]), message)

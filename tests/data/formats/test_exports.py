@@ -429,3 +429,17 @@ def test_a_cell_that_looks_like_a_list_is_no_label(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text('text,labels\na,"x,y"\nb,x\nc,y\nd,x\ne,y\n')
     rows = read_classification(tmp_path / "a.csv", several=True)
     assert [row.labels for row in rows[:2]] == [("x", "y"), ("x",)]
+
+
+def test_an_address_beside_the_text_is_said(tmp_path: Path) -> None:
+    result = [{"type": "choices", "value": {"choices": ["x"]}}]
+    data = {"doc": "s3://bucket/a.txt", "lang": "en"}
+    notes, task = Notes(), {"data": data, "annotations": [{"result": result}]}
+    file = written(tmp_path / "a.json", [task])
+    assert read_classification(file, notes) == [LabelledText("en", ("x",))]
+    what = "tasks with an address in 'doc', of which 'lang' is read as the text"
+    assert texts_of(notes) == {what: 1}
+    data["text"] = "hello"
+    notes = Notes()
+    assert read_classification(written(file, [task]), notes)[0].text == "hello"
+    assert not texts_of(notes)

@@ -362,6 +362,18 @@ def test_a_string_that_does_not_occur(tmp_path: Path) -> None:
     refused(read_ner, file, f"{file}:3: {why} chooses other columns")
     file = write_xlsx(tmp_path / "a.xlsx", Sheet=rows)
     refused(read_ner, file, f"{file}, row 3: {why}")
+    rows[2] = ("Nova, Orbit too", "Nova, Orbit too; Orbit,  Nova")
+    why = "'product' is 'Orbit,  Nova': write ' | ' or ';' between several strings"
+    refused(read_ner, write_csv(tmp_path / "a.csv", rows), f":3: {why}")
+    for text in ("Caf\xe9 Nova", "Cafe\u0301\xa0Nova"):
+        rows[2] = (text, "Cafe\u0301 Nova")
+        how = "which occurs only with other spaces, invisible characters or in another Unicode form"
+        file = write_csv(tmp_path / "a.csv", rows)
+        refused(read_ner, file, f"'product' is 'Cafe\\u0301 Nova', {how} in {text!a}")
+    rows[2] = ("Orbit too", '["Orbit"]')
+    rows[1] = ("Nova is late", "['Nova']")
+    why = "column 'product' holds lists of strings; write ' | ' or ';' between several strings"
+    refused(read_ner, write_csv(tmp_path / "a.csv", rows), f"a.csv: {why}")
     for name in ("status", "label"):
         rows = [("text", "product", name), ("Nova is late", "Nova", "open"), ("I", "", "done")]
         file = write_csv(tmp_path / "a.csv", rows)

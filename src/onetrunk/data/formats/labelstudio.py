@@ -80,7 +80,7 @@ def short_tasks(stream: Stream, notes: Notes) -> Stream:
                 if not result and (annotator is None or "choices" in names):
                     notes.add("tasks without an annotation, left out", where)
                     continue
-                text = _paragraphs({"text": table.columns["text"][row]}, where)
+                text = _paragraphs({"text": table.columns["text"][row]}, where, notes)
                 text = _as_counted(text, result, where, notes)
                 spans, choices = _read(result, text, where, notes)
                 _append(columns, "\n".join(text), spans, choices)
@@ -128,7 +128,7 @@ def _tasks(table: Table, column: str, annotated: bool, notes: Notes) -> Table:
                 continue
             if any(_values(result) != _values(results[0]) for result in results):
                 notes.add("tasks with several annotations, of which the first is read", where)
-        paragraphs = _paragraphs(data, where)
+        paragraphs = _paragraphs(data, where, notes)
         if results:
             paragraphs = _as_counted(paragraphs, results[0], where, notes)
         marks = _read(results[0], paragraphs, where, notes) if results else ([], [])
@@ -173,7 +173,7 @@ def _objects(value: Any, where: str, what: str) -> list[dict[str, Any]]:
     raise wrong(where, what, value, "a list of objects")
 
 
-def _paragraphs(data: Any, where: str) -> list[str]:
+def _paragraphs(data: Any, where: str, notes: Notes) -> list[str]:
     """Return the text of a task; a dialogue has several paragraphs."""
     if not isinstance(data, dict):
         raise wrong(where, "'data'", data, "an object")
@@ -198,7 +198,11 @@ def _paragraphs(data: Any, where: str) -> list[str]:
     if len(texts) != 1:
         keys = " and ".join(map(repr, texts)) or "no text"
         raise UserError(f"{where}: 'data' has {keys}; call the one to read 'text'")
-    return next(iter(texts.values()))
+    ((key, paragraphs),) = texts.items()
+    if addresses:  # which may be what was annotated
+        beside = ", ".join(map(repr, addresses))
+        notes.add(f"tasks with an address in {beside}, of which {key!r} is read as the text", where)
+    return paragraphs
 
 
 def _as_counted(
