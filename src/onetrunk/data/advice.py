@@ -6,6 +6,7 @@ ADVICE = {
     "labels that differ from another only by": "write each label in one way",
     "labels that other programs write for a missing value": "remove these rows, or rename them",
     "labels that look like several": "use the family multi-label, which splits them",
+    "cells that may join several": "write a list, or use each label in other rows, too",
     "labels that are numbers": "use the family rating, if they are a scale",
     "labels with fewer than": "label more rows of them, or join them to other labels",
     "texts that other programs write for a missing value": "remove these rows, if they are none",

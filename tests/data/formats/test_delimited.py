@@ -6,7 +6,7 @@ import pytest
 
 from onetrunk.data.notes import Notes
 from onetrunk.data.rows import LabelledText
-from onetrunk.data.sources import read_classification
+from onetrunk.data.sources import read_classification, read_pairs
 from onetrunk.errors import UserError
 
 
@@ -96,3 +96,19 @@ def test_a_space_before_quotes(tmp_path: Path) -> None:
         assert str(caught.value) == f"{file}:3: {why}"
     file.write_text('text,label\n" ""x""",a\n "Yes" or "no",b\n')
     assert [row.text for row in read_classification(file)] == [' "x"', ' "Yes" or "no"']
+
+
+@pytest.mark.parametrize("name", ["label", "Is_Duplicate", "gold_label"])
+@pytest.mark.parametrize("no", ["0", "False", "contradiction"])
+def test_pairs_that_are_none(tmp_path: Path, name: str, no: str) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text(f"sentence1,sentence2,{name}\na,b,1\nc,d,{no}\n")
+    with pytest.raises(UserError) as caught:
+        read_pairs(file)
+    why = "which may say that the texts are no pair: keep the rows that are pairs"
+    assert str(caught.value) == f"{file}:3: {name!r} is {no!r}, {why}"
+    # What is called positive is; a label is then a class of both.
+    file.write_text(f"query,positive,{name}\na,b,1\nc,d,{no}\n")
+    assert len(read_pairs(file)) == 2
+    file.write_text(f"sentence1,sentence2,{name}\na,b,1\nc,d,2\n")
+    assert len(read_pairs(file)) == 2

@@ -353,6 +353,27 @@ def test_intents_and_joined_labels(tmp_path: Path) -> None:
     assert read_classification(file)[0].labels == ("x#y",)
 
 
+def test_cells_that_may_join_labels(tmp_path: Path) -> None:
+    file, notes = tmp_path / "a.csv", Notes()
+    cells = ["x|y", "x|z", "y", "x; y;", "x ; y", "x", "w|v", "x|"]
+    file.write_text("text,labels\n" + "".join(f"{cell},{cell}\n" for cell in cells))
+    found = [list(row.labels) for row in read_classification(file, notes, several=True)]
+    joined = [["x", "y"], ["x|z"], ["y"], ["x", "y"], ["x", "y"], ["x"], ["w|v"], ["x|"]]
+    assert found == joined
+    assert notes.lines() == [
+        f"cells that join several labels, split: 3 ({file}:2, {file}:5, {file}:6)",
+        f"cells that may join several labels, kept whole: 1 ({file}:3)",
+    ]
+
+
+def test_lists_in_cells_are_not_split(tmp_path: Path) -> None:
+    file = tmp_path / "a.tsv"
+    cells = ['["a", "b"]', '["a", "c"]', '["d", "b"]']
+    file.write_text("text\tlabels\n" + "".join(f"{cell[2]}x{cell[7]}\t{cell}\n" for cell in cells))
+    found = [row.labels for row in read_classification(file, several=True)]
+    assert found == [("a", "b"), ("a", "c"), ("d", "b")]
+
+
 def test_relations_are_counted(tmp_path: Path) -> None:
     row = {"text": "Ada", "entities": [[0, 3, "P"]], "relations": [{"from_id": 1, "to_id": 2}]}
     notes = Notes()
