@@ -166,6 +166,7 @@ def test_what_cannot_be_used_is_refused(tiny_backbone: Backbone) -> None:
         ("tc", "ada", pd.NA, "is no answer"),
         ("tc", "ada", ["x"], "is no label"),
         ("tc", "ada", "", "is no label"),
+        ("tc", "ada", " \u3000", "is no label"),
         ("multi-label", "ada", 3, "is one label; pass a list"),
         ("multi-label", "ada", np.int64(3), "is one label; pass a list"),
         ("multi-label", "ada", {"x": 0}, "is one label; pass a list"),
@@ -189,3 +190,33 @@ def test_odd_answers_are_refused(
 ) -> None:
     with pytest.raises(InvalidInput, match=f"^y, row 1: .*{message}"):
         TextEstimator(tiny_backbone, family, "linear").fit([text], [answer])
+
+
+def test_answers_that_are_no_list_or_of_two_kinds(tiny_backbone: Backbone) -> None:
+    estimator = TextEstimator(tiny_backbone, "tc", "linear")
+    for y in ({0: "x", 1: "y"}, {"x", "y"}, "xy"):
+        with pytest.raises(InvalidInput, match=r"^y: (dict|set|str) is no list of answers in the"):
+            estimator.fit(["a", "b"], y)
+    with pytest.raises(InvalidInput, match=r"y holds strings \(row 2\) and other values \(row 1\)"):
+        estimator.fit(["a", "b", "c"], [1, "1", "x"])
+    with pytest.raises(InvalidInput, match=r"y holds strings \(row 1\) and other values \(row 1\)"):
+        TextEstimator(tiny_backbone, "multi-label", "linear").fit(["a", "b"], [["x", 1], ["x"]])
+
+
+def test_indicators_are_numbers_of_any_type(tiny_backbone: Backbone, texts: Any) -> None:
+    X, y = texts
+    verbs = sorted(set(y))
+    grid = [[float(verb == label) for verb in verbs] for label in y]
+    found = TextEstimator(tiny_backbone, "multi-label", "linear", l2=1e-3).fit(X, grid)
+    assert list(found.classes_) == list(range(len(verbs)))
+    assert (np.array(found.predict(X)) == np.array(grid)).all()
+
+
+def test_missing_values_that_became_strings_are_said(
+    tiny_backbone: Backbone, texts: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    X, y = texts
+    X, y = [*X, str(None)], np.array([*y, np.nan])
+    TextEstimator(tiny_backbone, "tc", "linear").fit(X, y)
+    (note,) = [record.getMessage() for record in caplog.records if "missing" in record.msg]
+    assert note.endswith(f"read as such: 2 (y, row {len(y)}: 'nan', X, row {len(y)}: 'None')")

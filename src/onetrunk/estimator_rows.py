@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import column_or_1d
 
+from onetrunk.data.findings import MISSING
 from onetrunk.data.iob import tags_of_words
+from onetrunk.data.notes import Notes
 from onetrunk.data.rows import AnnotatedText, Entity, LabelledText
 from onetrunk.data.schemes import Converter
 from onetrunk.errors import UserError
@@ -40,6 +42,8 @@ def answers_of(family: Family[Any, Any], y: Any, where: str) -> tuple[list[Any],
         y = y.toarray()
     if y is None:
         raise InvalidInput(f"{where}: requires y to be passed, but the target y is None")
+    if isinstance(y, str | bytes | Mapping | set | frozenset):
+        raise InvalidInput(f"{where}: {type(y).__name__} is no list of answers in the order of X")
     if family.name == "multi-label" and _is_indicator(y):
         y = np.asarray(y)
     if family.name != "multi-label" or getattr(y, "ndim", 1) != 2:
@@ -69,19 +73,40 @@ def labelled_rows(family: Family[Any, Any], X: Any, answers: list[Any], where: s
     if len(items) != len(answers):
         raise InvalidInput(f"{where}: {len(answers)} answers for {len(items)} texts")
     make = _with_entities if family.name in WORD_FAMILIES else _with_labels
-    rows = []
+    if family.name in ("tc", "multi-label"):
+        _check_kinds(answers, where)
+    rows, notes = [], Notes()
     for number, (item, answer) in enumerate(zip(items, answers, strict=True), start=1):
         if _is_missing(answer):
             raise InvalidInput(
                 f"{where}, row {number}: {answer!r} is no answer (NaN, infinity or nothing); leave "
                 "such rows out of X and y"
             )
+        for name, value in ((where, answer), ("X", item)):
+            if isinstance(value, str) and value in MISSING:
+                what = "texts or labels that other programs write for a missing value, read as such"
+                notes.add(what, f"{name}, row {number}: {str(value)!r}")
         rows.append(make(family, item, answer, number))
     try:
         family.check_rows(rows, where)
     except UserError as error:
         raise InvalidInput(str(error)) from None
+    notes.log()
     return rows
+
+
+def _check_kinds(answers: list[Any], where: str) -> None:
+    """Refuse strings beside numbers: the label '1' would be that of 1, too."""
+    first: dict[bool, int] = {}
+    for number, answer in enumerate(answers, start=1):
+        for label in answer if isinstance(answer, list | tuple | set) else [answer]:
+            if not _is_missing(label):
+                first.setdefault(isinstance(label, str), number)
+    if len(first) == 2:
+        raise InvalidInput(
+            f"{where} holds strings (row {first[True]}) and other values (row {first[False]}): "
+            "write all labels as strings"
+        )
 
 
 def answer_of(family: Family[Any, Any], item: Any, row: Any, prediction: Any) -> Any:
@@ -100,7 +125,7 @@ def _with_labels(family: Family[Any, Any], item: Any, answer: Any, number: int) 
     if isinstance(labels, str | Mapping) or not _iterable(labels):
         raise InvalidInput(f"y, row {number}: {labels!r} is one label; pass a list of labels")
     for label in labels:
-        if _is_missing(label) or _iterable(label) or label == "":
+        if _is_missing(label) or _iterable(label) or not str(label).strip():
             raise InvalidInput(f"y, row {number}: {label!r} is no label; pass strings or numbers")
     if family.name == "tc" and isinstance(answer, float) and answer != int(answer):
         raise InvalidInput(
@@ -166,7 +191,8 @@ def _is_indicator(y: Any) -> bool:
     return (
         len(widths) == 1
         and min(widths) > 1
-        and all(isinstance(cell, int | np.integer | np.bool_) and cell in (0, 1) for cell in cells)
+        and all(isinstance(cell, int | float | np.number | np.bool_) for cell in cells)
+        and all(cell in (0, 1) for cell in cells)
     )
 
 

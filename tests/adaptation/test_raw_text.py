@@ -92,13 +92,25 @@ def test_what_is_invisible_belongs_to_its_word(tiny_backbone: Backbone, hidden: 
     assert [entity["text"] for entity in answer["entities"]] == [f"yo{hidden}rk"]
 
 
+UNSPACED = {
+    "Chinese": (["我住在", "人在", "北在"], ["東京", "大阪", "上海", "廣州"], "的人。"),
+    "Korean": (["나는 ", "그는 지금 ", "모두 "], ["서울", "부산", "대구", "인천"], "에서 만나"),
+    "Thai": (["ฉันอยู่", "เขาไป", "เราใน"], ["ปัตตานี", "แพร่", "ตรัง", "น่าน"], "วันนี้"),
+    "Khmer": (["ខ្ញុំនៅ", "គាត់ទៅ", "យើងនៅ"], ["ភ្នំពេញ", "កំពត", "តាកែវ", "កែប"], "ថ្ងៃនេះ"),
+    "Burmese": (["ငါ", "သူက", "တို့"], ["ရန်ကုန်", "ပုသိမ်", "မန္တလေး", "ပဲခူး"], "မှာ"),
+}
+"""Of each script what is before, the cities, and what follows without a space."""
+
+
 @pytest.fixture
-def cjk_backbone(
+def unspaced_backbone(
     tiny_encoder_folder: MakeFolder, tmp_path: Path, request: pytest.FixtureRequest
 ) -> Backbone:
-    """A random encoder whose tokens are characters, or also pairs of them."""
-    alphabet = sorted(set("我住在東京大阪北上海廣州的人。"))
-    pairs = ["東京", "大阪", "上海", "廣州"] if request.param == "pairs" else []
+    """A random encoder whose tokens are characters of a script, or also whole names."""
+    script, unit = request.param
+    before, cities, after = UNSPACED[script]
+    alphabet = sorted({*"".join([*before, *cities, after])} - {" "})
+    pairs = cities if unit == "names" else []
     pieces = [("[UNK]", -9.0), ("[CLS]", 0.0), ("[SEP]", 0.0), ("[PAD]", 0.0)]
     pieces += [*((pair, -1.0) for pair in pairs), *((char, -5.0) for char in alphabet)]
     backend = Tokenizer(models.Unigram([*pieces, ("▁", -2.0)], unk_id=0))
@@ -117,14 +129,22 @@ def cjk_backbone(
     return Backbone.load(folder)
 
 
-@pytest.mark.parametrize("cjk_backbone", ["characters", "pairs"], indirect=True)
-def test_a_token_of_two_characters_is_one_unit(cjk_backbone: Backbone) -> None:
+@pytest.mark.parametrize(
+    ("script", "unspaced_backbone"),
+    [(script, (script, unit)) for script in UNSPACED for unit in ("characters", "names")],
+    indirect=["unspaced_backbone"],
+)
+def test_names_between_letters_of_scripts_without_spaces(
+    unspaced_backbone: Backbone, script: str
+) -> None:
+    """A name may end anywhere; and a token of several characters is one unit."""
+    before, cities, after = UNSPACED[script]
     rows = []
-    for number, city in enumerate(["東京", "大阪", "上海", "廣州"] * 8):
-        before = ("我住在", "人在", "北在")[number % 3]
-        text = f"{before}{city}的人。"
-        rows.append(AnnotatedText(text, ((len(before), len(before) + 2, "city"),)))
-    app = onetrunk.adapt(cjk_backbone, "ner", rows, adapter="linear")
+    for number in range(32):
+        start, city = before[number % 3], cities[number % 4]
+        span = (len(start), len(start) + len(city), "city")
+        rows.append(AnnotatedText(start + city + after, (span,)))
+    app = onetrunk.adapt(unspaced_backbone, "ner", rows, adapter="linear")
     assert app.evaluate(rows).f1 == 100
 
 

@@ -67,11 +67,15 @@ def test_labels_that_look_alike() -> None:
 def test_labels_that_may_be_missing_values() -> None:
     notes = Notes()
     findings = Findings(notes)
-    table = Table("F", {}, range(1, 5), in_lines=True)
-    for index, label in enumerate(["nan", "none", "nan", "NA"]):
-        findings.check(LabelledText(str(index), (label,)), table, index)
+    table = Table("F", {}, range(1, 7), in_lines=True)
+    for index, label in enumerate(["nan", "none", "nan", "NA", "x", "#REF!"]):
+        text = {4: "#VALUE!"}.get(index, str(index))
+        findings.check(LabelledText(text, (label,)), table, index)
     what = "labels that other programs write for a missing value, read as labels"
-    assert notes.lines() == [f"{what}: 2 (F:1: 'nan', F:4: 'NA')"]
+    assert notes.lines() == [
+        f"{what}: 3 (F:1: 'nan', F:4: 'NA', F:6: '#REF!')",
+        f"{what.replace('labels', 'texts')}: 1 (F:5: '#VALUE!')",
+    ]
 
 
 def test_texts_with_other_labels() -> None:

@@ -64,7 +64,10 @@ def test_first_fault(tagging: list[str], phrase: str | None) -> None:
 
 @pytest.mark.parametrize("tag", ["", "B", "I", "B-", "I-", "o", "O-PER", "BPER", "b-PER", "0"])
 def test_not_a_tag(tag: str) -> None:
-    assert find_fault([tag]) == (0, f"tag 1 {tag!r} is not O, B-type or I-type")
+    index, why = find_fault([tag]) or (1, "")
+    meant = {"o": "O", "0": "O", "b-PER": "B-PER"}.get(tag)
+    hint = f"; did you mean {meant!r}?" if meant else ""
+    assert (index, why) == (0, f"tag 1 {tag!r} is not O, B-type or I-type{hint}")
 
 
 def test_find_fault_counts_from_zero() -> None:

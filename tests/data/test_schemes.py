@@ -1,3 +1,4 @@
+import re
 from collections.abc import Iterator
 from itertools import product
 
@@ -144,3 +145,29 @@ def test_a_given_scheme_is_held_to(scheme: str, tags: list[str], message: str) -
 def test_unknown_scheme() -> None:
     with pytest.raises(UserError, match=r"scheme 'bio' is unknown; did you mean 'bilou'\? valid"):
         Converter("bio")
+
+
+@pytest.mark.parametrize(
+    ("tag", "meant"),
+    [("B_PER", "B-PER"), ("i:x", "I-x"), ("PER-B", "B-PER"), ("0", "O"), ("-", "O"),
+     ("b-A-B", "B-A-B"),
+     ("PER", None), ("X-A", None), ("B-", None), ("O-PER", None)],
+)  # fmt: skip
+def test_tags_that_are_nearly_right(tag: str, meant: str | None) -> None:
+    with pytest.raises(UserError) as caught:
+        Converter("iob2").convert([tag], at)
+    assert str(caught.value).partition("; did you mean ")[2] == (f"{meant!r}?" if meant else "")
+
+
+@pytest.mark.parametrize("tag", ["B-PER|B-LOC", "I-A,I-B", "B-A; I-B", "S-A#B-B", "B-A/I-B"])
+def test_tags_that_join_several(tag: str) -> None:
+    with pytest.raises(UserError, match=f"F:2: tag 2 '{re.escape(tag)}' joins several tags; write"):
+        Converter().convert(["O", tag], at)
+    for one in ("B-R&D", "B-person/group", "B-A|B", "B-a-b", "B-x/I"):
+        assert Converter().convert([one], at) == [one]
+
+
+def test_a_type_in_two_spellings() -> None:
+    with pytest.raises(UserError) as caught:
+        Converter().convert(["B-PER", "I-Per"], at)
+    assert str(caught.value) == "F:2: tag 2 'I-Per' follows a 'PER': write it in one way"

@@ -286,7 +286,10 @@ def test_wrong_column(tmp_path: Path) -> None:
     message = "F:2: no column 'text'; did you mean 'texts'? columns: i\\nd, texts"
     fails(read_texts, file, message)
     (tmp_path / "a.csv").write_text('"A first text,\nno header",x\nb,y\n')
-    message = "F has no column 'text'; columns: A first text,\\nno header, x"
+    message = (
+        "F has no column 'text'; columns: A first text,\\nno header, x; these look like no names, "
+        "which the first row must hold"
+    )
     fails(read_classification, tmp_path / "a.csv", message)
     message = "F has no column 'text'; there is nothing to choose from"
     fails(read_texts, write_jsonl(tmp_path / "a.jsonl", [{}]), message)
@@ -393,12 +396,13 @@ def test_bad_pairs(tmp_path: Path) -> None:
 
 def test_broken_utf8(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbfa\r\nb\rc\n\xc3\xa9\xff\n")
-    message = "F:4: byte 0xff at offset 12 is not valid UTF-8"
+    advice = "is not valid UTF-8; save the file as UTF-8"
+    message = f"F:4: byte 0xff at offset 12 {advice}"
     fails(read_texts, tmp_path / "a.txt", message)
     fails(read_ner, tmp_path / "a.txt", message)
     for name in ("a.jsonl", "a.csv"):
         (tmp_path / name).write_bytes(b"text\n\xc3\xa9\xff")
-        fails(read_texts, tmp_path / name, "F:2: byte 0xff at offset 7 is not valid UTF-8")
+        fails(read_texts, tmp_path / name, f"F:2: byte 0xff at offset 7 {advice}")
     buffers = pa.array([b"ok", b"a\xff"]).buffers()
     column = pa.StringArray.from_buffers(2, buffers[1], buffers[2])
     pq.write_table(pa.table({"text": column}), tmp_path / "a.parquet")
@@ -442,7 +446,7 @@ def test_bad_csv(tmp_path: Path) -> None:
     file.write_bytes(b'text,label\r\n"a\r\nb",x\r\n\r\nc, d,y\r\n')
     fails(read_classification, file, f"F:5: 3 fields but the header has 2; {hint}")
     file.write_text("text,label\na\n")
-    fails(read_classification, file, f"F:2: 1 fields but the header has 2; {hint}")
+    fails(read_classification, file, f"F:2: 1 field but the header has 2; {hint}")
     file.write_text('text,label\na,b\n"c,d\ne,f\n')
     fails(read_classification, file, f"F:3: invalid CSV: unexpected end of data; {quotes}")
     file.write_text('text,label\n"a"b,c\n')

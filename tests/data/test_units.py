@@ -26,7 +26,7 @@ exact = settings(
 SPACE = re.compile(r"\s")
 texts = st.text(
     st.sampled_from(
-        "abZé_1\u0301日本か\u3099שם\u0651\u200b\u200d\u00ad\ufe0f\ufffd\ue000😀👍🏽🇳.@-:' \t\x1c"
+        "abZé_1\u0301日本か\u3099한น่שם\u0651\u200b\u200d\u00ad\ufe0f\ufffd\ue000😀👍🏽🇳.@-:' \t\x1c"
     ),
     max_size=25,
 )

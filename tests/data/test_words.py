@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from onetrunk.data.words import inside_word, is_blank, runs_of, visible, words_of
 
-texts = st.text(st.sampled_from("aB1_.,:/-&@#'+! \t\u0301日\u200b\u00ad\ufffd😀👍🏽"), max_size=40)
+texts = st.text(
+    st.sampled_from("aB1_.,:/-&@#'+! \t\u0301日한กั\u200b\u00ad\ufffd😀👍🏽"), max_size=40
+)
 
 
 @pytest.mark.parametrize(
@@ -26,6 +28,8 @@ texts = st.text(st.sampled_from("aB1_.,:/-&@#'+! \t\u0301日\u200b\u00ad\ufffd�
         ("end.Next hi,Anna", "end|.|Next|hi|,|Anna"),
         ("wait... no!! -- ?!", "wait|...|no|!!|--|?|!"),
         ("日本\u3099 abc北", "日|本\u3099|abc|北"),
+        ("LG전자 서울에서 ᄉ", "LG|전|자|서|울|에|서|ᄉ"),
+        ("ในน่าน xກ່ ភ្នំ ရန်", "ใ|น|น่|า|น|x|ກ່|ភ្|នំ|ရ|န်"),
         ("Lon\u00addon\u200b x", "Lon\u00addon|x"),
         ("👍🏽👍 ❤️❤️ 10km", "👍🏽|👍|❤️|❤️|10km"),
     ],
@@ -54,7 +58,7 @@ def test_each_visible_character_is_in_one_word(text: str) -> None:
     assert all({start, end} <= edges for start, end in words_of(text))
     for at in range(len(text) + 1):
         inside = any(start < at < end for start, end in runs_of(text))
-        assert inside or not inside_word(text, at) or text[at - 1] == "\u0301"
+        assert inside or not inside_word(text, at) or text[at - 1] in "\u0301\u0e31"
 
 
 def test_what_is_visible_of_a_span() -> None:

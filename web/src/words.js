@@ -4,23 +4,26 @@
  * A word is one of these: an address (`https://…`, `mia@mail.example`), a name with its sign
  * (`@mia`, `#oslo`), an abbreviation with dots (`U.S.`), an initial (`J.` in `J. Smith`), letters and digits, which may be joined by
  * `- &` (`Jean-Luc`, `R&D`) and between digits by `. , : /` (`9:30`, `1,000`), the end of an English
- * contraction (`'s`), a repeated punctuation mark (`...`), a CJK character, or any other visible
+ * contraction (`'s`), a repeated punctuation mark (`...`), a character of a script in which a name
+ * may end anywhere (Chinese, Japanese, Korean, Thai, Lao, Khmer, Burmese), or any other visible
  * character with its modifiers, such as an emoji.
  */
 
 // Flag u alone, and no sets: phones' engine (Hermes) has no flag v.
-const CJK = String.raw`[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}]`;
-const NO_CJK = `(?!${CJK})`;
+// Scripts without spaces between words; in Korean, particles follow a name without one.
+const SCRIPTS = ["Han", "Hiragana", "Katakana", "Hangul", "Thai", "Lao", "Khmer", "Myanmar"];
+const UNSPACED = `(?!\\p{M})[${SCRIPTS.map((name) => `\\p{sc=${name}}`).join("")}]`;
+const SPACED = `(?!${UNSPACED})`;
 // Format characters (a soft hyphen, a zero-width space) are invisible: inside a run of letters they
 // are part of it, elsewhere of nothing.
-const LETTER = String.raw`(?:${NO_CJK}[\p{L}\p{M}\p{N}_\u200c\u200d])`;
+const LETTER = String.raw`(?:${SPACED}[\p{L}\p{M}\p{N}_\u200c\u200d])`;
 const LETTERS = String.raw`${LETTER}+(?:\p{Cf}+${LETTER}+)*`;
 const NO_URL = String.raw`\p{White_Space}\x1c-\x1f<>"`;
-const ALONE = String.raw`(?:${NO_CJK}\p{L})`;
+const ALONE = String.raw`(?:${SPACED}\p{L})`;
 // Limits keep time linear in the length of a text, whatever it holds.
 const KINDS = [
   String.raw`(?:[hH][tT][tT][pP][sS]?:\/\/|[wW]{3}\.)[^${NO_URL}]{0,2000}[^${NO_URL}\p{P}]\/?`,
-  String.raw`${LETTER}(?:${NO_CJK}[\p{L}\p{M}\p{N}_.+\-]){0,63}@${LETTERS}(?:[.\-]${LETTERS})*`,
+  String.raw`${LETTER}(?:${SPACED}[\p{L}\p{M}\p{N}_.+\-]){0,63}@${LETTERS}(?:[.\-]${LETTERS})*`,
   String.raw`[@#]${LETTERS}`,
   String.raw`${ALONE}(?:\.${ALONE})+(?![\p{L}\p{M}\p{N}])\.?`,
   // The J. of J. Smith, but not the B of "in room B. Then", where a word in small letters is before.
@@ -28,7 +31,7 @@ const KINDS = [
   String.raw`(?:\+(?=\p{N}))?${LETTERS}(?:(?:[\-\u2010\u2011&]|(?<=\p{N})[.,:\/](?=\p{N}))${LETTERS})*`,
   String.raw`['’](?:[sSdDmMtT]|ll|LL|re|RE|ve|VE)(?![\p{L}\p{M}\p{N}_])`,
   String.raw`([\p{P}\p{Sm}\p{Sc}\p{Sk}])\1+(?!\p{M})`,
-  String.raw`${CJK}\p{M}*`,
+  String.raw`${UNSPACED}\p{M}*`,
 ];
 const RUN = new RegExp(KINDS.join("|"), "uy");
 const INVISIBLE = /[\s\p{Cf}\p{Cc}]/uy;

@@ -9,12 +9,17 @@ from onetrunk.data.formats.labelstudio import is_address
 from onetrunk.data.formats.table import Table
 from onetrunk.data.notes import Notes
 from onetrunk.data.rows import AnnotatedText, LabelledText, Pair
+from onetrunk.data.words import is_blank
 from onetrunk.errors import UserError
 
 RECENT = 2**20
 """How many hashes are kept in a set, which is fast, before they are sorted into an array."""
 
-_MISSING = {"nan", "NaN", "NA", "N/A", "n/a", "#N/A", "<NA>", "null", "NULL", "None", "NaT"}
+MISSING = {
+    "nan", "NaN", "NA", "N/A", "n/a", "<NA>", "null", "NULL", "None", "NaT",
+    "#N/A", "#DIV/0!", "#NAME?", "#NULL!", "#NUM!", "#REF!", "#VALUE!",
+}  # fmt: skip
+"""What pandas, databases and spreadsheets write where there is no value."""
 
 Row = AnnotatedText | LabelledText | Pair | str | tuple[str, ...]
 
@@ -36,8 +41,11 @@ class Findings:
         if isinstance(row, UserError):
             return
         texts, annotations, labels = _parts(row)
-        if any(not text or text.isspace() for text in texts):
+        if any(map(is_blank, texts)):
             self._notes.add("texts that are empty or white space", table.at(index))
+        if missing := next((text for text in texts if text in MISSING), None):
+            what = "texts that other programs write for a missing value, read as texts"
+            self._notes.add(what, f"{table.at(index)}: {missing!r}")
         if any(map(is_address, texts)):
             self._notes.add("texts that are only an address, which is not opened", table.at(index))
         is_new = isinstance(row, Pair | str | tuple) or self._texts.add(row.text)
@@ -47,7 +55,7 @@ class Findings:
             self._notes.add("rows whose text occurs before with other labels", table.at(index))
         for label in sorted(labels - self._labels):
             self._labels.add(label)
-            if label in _MISSING:
+            if label in MISSING:
                 what = "labels that other programs write for a missing value, read as labels"
                 self._notes.add(what, f"{table.at(index)}: {label!r}")
             first = self._spellings.setdefault(_number(label) or _plain(_visible(label)), label)

@@ -129,6 +129,12 @@ def _joined(files: Sequence[Path], split: str) -> str:
     return "" if counts else f"files whose numbers do not count, all read as {split!r}"
 
 
+def split_of(name: str) -> str | None:
+    """Return the split that a name is of (``Test``, ``dev set``); None for any other."""
+    match = _SPLIT_WORD.fullmatch(name.strip().lower())
+    return match and match.lastgroup
+
+
 def find_file(path: str | Path, split: str = "train") -> Path:
     """Return the file that :func:`locate` finds. Raises UserError also if there are several."""
     located = locate(path, split)

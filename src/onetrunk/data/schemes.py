@@ -10,6 +10,7 @@ and BILOU it has an ``E``, ``S``, ``L`` or ``U``. All tags that follow must fit 
 one pass over the source is enough, and nothing is guessed.
 """
 
+import re
 from collections.abc import Callable, Sequence
 
 from onetrunk.data.formats.table import show
@@ -20,6 +21,7 @@ SCHEMES = ("iob1", "iob2", "bioes", "bilou")
 # The letters of the two schemes that mark the end of an entity, and their equivalents in BIOES.
 _BIOES = {"B": "B", "I": "I", "M": "I", "E": "E", "S": "S", "W": "S"}
 _BILOU = {"B": "B", "I": "I", "L": "E", "U": "S"}
+_JOINED = re.compile(r"\S[|,;/+#] ?[BIESLUMW]-\S")
 _TAGS = {"bioes": "B-type, I-type, E-type or S-type", "bilou": "B-type, I-type, L-type or U-type"}
 
 
@@ -91,6 +93,10 @@ class Converter:
         Raises UserError for a tag that does not fit the scheme. If the scheme was detected, the
         message also names the place that shows it.
         """
+        for index, tag in enumerate(tags):
+            if _JOINED.search(tag):
+                why = "joins several tags; write one for each word, or spans for nested-ner"
+                raise UserError(f"{at(index)}: tag {index + 1} {show(tag)} {why}")
         if self.scheme is None and (detected := detect(tags)):
             self.scheme, index = detected
             self._evidence = f"{at(index)} (tag {index + 1} {show(tags[index])})"
@@ -98,7 +104,10 @@ class Converter:
             return list(tags)
         if fault := find_fault(tags, self.scheme):
             index, why = fault
-            if self._evidence and is_tag(tags[index]):
+            before, after = tags[index - 1][2:], tags[index][2:]
+            if index and before != after and before.casefold() == after.casefold():
+                why = f"tag {index + 1} {tags[index]!r} follows a {before!r}: write it in one way"
+            elif self._evidence and is_tag(tags[index]):
                 why += f"; the tags are {self.scheme.upper()} by {self._evidence}; "
                 why += "write all tags in one scheme"
             raise UserError(f"{at(index)}: {why}")
@@ -110,6 +119,17 @@ def is_tag(tag: str) -> bool:
     return tag == "O" or (tag[:1] in {*_BIOES, *_BILOU} and tag[1:2] == "-" and len(tag) > 2)
 
 
+def _meant(tag: str) -> str:
+    """Return a question for a tag that is not quite one; nothing if it is unlike any."""
+    if tag in ("o", "0", "_", "-"):
+        return "; did you mean 'O'?"
+    for pattern in (r"(?P<letter>.)[-_:./](?P<kind>.+)", r"(?P<kind>.+)[-_](?P<letter>.)"):
+        match = re.fullmatch(pattern, tag)
+        if match and is_tag(fixed := f"{match['letter'].upper()}-{match['kind']}"):
+            return f"; did you mean {fixed!r}?" if fixed != tag else ""
+    return ""
+
+
 def _fault_of_iob(tags: Sequence[str], scheme: str) -> tuple[int, str] | None:
     # In IOB2, I must follow a tag of its type. In IOB1, B must.
     letter, fix = ("I", "B") if scheme == "iob2" else ("B", "I")
@@ -117,7 +137,7 @@ def _fault_of_iob(tags: Sequence[str], scheme: str) -> tuple[int, str] | None:
     for index, tag in enumerate(tags):
         kind = tag[2:]
         if tag != "O" and not (kind and tag[:2] in ("B-", "I-")):
-            return index, f"tag {index + 1} {tag!r} is not O, B-type or I-type"
+            return index, f"tag {index + 1} {tag!r} is not O, B-type or I-type{_meant(tag)}"
         if tag[0] == letter and kind != before:
             fixed = repr(f"{fix}-{kind}")[1:-1]  # repr keeps the message on one line
             why = f"follows no entity of its type; IOB1 writes {fixed}"
@@ -134,7 +154,7 @@ def _fault_of_marked_ends(tags: Sequence[str], scheme: str) -> tuple[int, str] |
     for index, tag in enumerate([*tags, "O"]):
         letter, kind = letters.get(tag[:1], ""), tag[2:]
         if tag != "O" and not (letter and is_tag(tag)):
-            return index, f"tag {index + 1} {tag!r} is not O, {_TAGS[scheme]}"
+            return index, f"tag {index + 1} {tag!r} is not O, {_TAGS[scheme]}{_meant(tag)}"
         continues = letter in ("I", "E")
         if open_type and not (continues and kind == open_type):
             why = "leaves its entity without an end"

@@ -29,6 +29,7 @@ from onetrunk.data.formats.delimited import comma_separated, tab_separated
 from onetrunk.data.formats.docbin import docbin
 from onetrunk.data.formats.hub import hub
 from onetrunk.data.formats.jsonfiles import json_array, jsonl
+from onetrunk.data.formats.pairs import pairs
 from onetrunk.data.formats.spreadsheet import tab_separated_or_conll
 from onetrunk.data.formats.standard_input import standard_input
 from onetrunk.data.formats.table import USUAL as USUAL
@@ -140,7 +141,7 @@ def stream_pairs(spec: Spec, notes: Notes | None = None, split: str = "train") -
     them) or ``negatives`` (a list). A null there means that there is none. Items of a list in
     memory may be ``(query, positive)``.
     """
-    return _stream(spec, notes, split, TABLES, columns.pairs, ("query", "positive"))
+    return _stream(spec, notes, split, TABLES, pairs, ("query", "positive"))
 
 
 def stream_texts(spec: Spec, notes: Notes | None = None, split: str = "train") -> Iterator[str]:
@@ -228,6 +229,8 @@ def _opened(
     located: Located, formats: _Formats, names: Sequence[str] = ("text", "label")
 ) -> Iterator[Stream]:
     """Check a source; each of its files is opened when its turn comes."""
+    if ".xlsx" in formats:
+        formats = {**formats, ".xlsx": partial(workbook, split=located.split)}
     if is_chosen := located.columns != USUAL:
         with_columns = {*TABLES} if formats is _NER else {*TABLES, ".txt"}
         formats = {suffix: formats[suffix] for suffix in with_columns & formats.keys()}

@@ -54,7 +54,34 @@ def test_damaged_documents(tmp_path: Path) -> None:
     write(tmp_path, a=("Ada", "T1\tPerson 0 4\tAdam\n"))
     refused(
         "F/a.ann, row 1: 'spans' item 1 is not inside the text, which has 3 characters: "
-        "[0, 4, 'Person']"
+        "{'start': 0, 'end': 4, 'label': 'Person', 'text': 'Adam'}"
+    )
+    write(tmp_path, a=("Bo met Ada", "T1\tPerson 0 2\tBo\nT2\tPerson 3 6\tAda\n"))
+    refused(
+        "F/a.ann, row 1: 'spans' item 2 is not what stands there, 'met': "
+        "{'start': 3, 'end': 6, 'label': 'Person', 'text': 'Ada'}"
     )
     (tmp_path / "a.txt").unlink()
     refused("F/a.ann has no text beside it: a.txt is missing")
+
+
+def test_line_ends_that_another_program_wrote(tmp_path: Path) -> None:
+    """Git on Windows changes line ends; the offsets were counted before, or after."""
+    text, notes = "so\r\nNew\r\nYork\r\nAda", Notes()
+    for annotations, read, start in (
+        ("T1\tCity 3 11\tNew York\nT2\tPerson 12 15\tAda\n", text.replace("\r\n", "\n"), 3),
+        ("T1\tCity 4 13\tNew York\nT2\tPerson 15 18\tAda\n", text, 4),
+    ):
+        write(tmp_path, a=("", annotations))
+        (tmp_path / "a.txt").write_bytes(text.encode())
+        (row,) = read_ner(tmp_path, notes)
+        assert row.text == read
+        assert [row.text[a:b] for a, b, _ in row.entities] == [read[start:-4].rstrip(), "Ada"]
+    what = r"texts whose regions count a line end as one character: \r\n is read as \n"
+    assert notes.lines() == [f"{what}: 1 ({tmp_path / 'a.ann'})"]
+
+
+def test_offsets_that_count_from_one_are_refused(tmp_path: Path) -> None:
+    write(tmp_path, a=("Ada met Bo now", "T1\tPerson 1 4\tAda\nT2\tPerson 9 11\tBo\n"))
+    with pytest.raises(UserError, match=r"not what stands there, 'da '.*may count from 1"):
+        read_ner(tmp_path)

@@ -130,6 +130,7 @@ def test_number_signs_everywhere(tmp_path: Path) -> None:
         ("0\tAda\tB-PER\n0\tsang\tO\n1\tBob\tB-PER\n",
          "F:1: the first column holds numbers alone, no words; write token, tag, and a blank line "
          "after each sentence"),
+        ("B-X Ada\nO sang\n\nB-X Bo\n", "F:1: the first column holds the tags; write token, tag"),
         ("token\tpos\na\tNN\n", "F:1: the row of names has no column 'NER'; columns: pos, token"),
         ("a O\n\n# one two O\nb O\n", "F:3: 4 columns but line 1 has 2 ('# one two O')"),
         ("# only a comment\n", "F has no rows"),

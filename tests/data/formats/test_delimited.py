@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from onetrunk.data.notes import Notes
-from onetrunk.data.sources import read_classification
+from onetrunk.data.rows import LabelledText
+from onetrunk.data.sources import read_classification, read_pairs
 from onetrunk.errors import UserError
 
 
@@ -72,3 +73,42 @@ def test_a_column_of_splits_is_noted(tmp_path: Path) -> None:
     assert notes.lines() == [
         f"sources with a column 'split', of which all rows are read: 1 ({file})"
     ]
+
+
+def test_a_first_line_that_says_the_delimiter(tmp_path: Path) -> None:
+    file, notes = tmp_path / "a.csv", Notes()
+    for said, cut in (("sep=;", ";"), ('"sep=,"', ","), ("sep=|", "|")):
+        file.write_text(f"{said}\r\ntext{cut}label\r\nhi{cut}x\r\nbye{cut}\r\n")
+        with pytest.raises(UserError, match=r"a\.csv:4: 'label' is an empty string"):
+            read_classification(file, notes)
+        file.write_text(f"{said}\r\ntext{cut}label\r\nhi{cut}x\r\n")
+        assert read_classification(file, notes) == [LabelledText("hi", ("x",))]
+
+
+def test_a_space_before_quotes(tmp_path: Path) -> None:
+    """They would be part of the field, and a delimiter between them would end it."""
+    file = tmp_path / "a.csv"
+    for row, shown in (('a, "x"', ' "x"'), (' "a, b",x', ' "a'), ('"a",  "x" ', '  "x" ')):
+        file.write_text(f"text,label\nok,y\n{row}\n")
+        with pytest.raises(UserError) as caught:
+            read_classification(file)
+        why = f"the field {shown!r} has a space before its quotes; remove the space"
+        assert str(caught.value) == f"{file}:3: {why}"
+    file.write_text('text,label\n" ""x""",a\n "Yes" or "no",b\n')
+    assert [row.text for row in read_classification(file)] == [' "x"', ' "Yes" or "no"']
+
+
+@pytest.mark.parametrize("name", ["label", "Is_Duplicate", "gold_label"])
+@pytest.mark.parametrize("no", ["0", "False", "contradiction"])
+def test_pairs_that_are_none(tmp_path: Path, name: str, no: str) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text(f"sentence1,sentence2,{name}\na,b,1\nc,d,{no}\n")
+    with pytest.raises(UserError) as caught:
+        read_pairs(file)
+    why = "which may say that the texts are no pair: keep the rows that are pairs"
+    assert str(caught.value) == f"{file}:3: {name!r} is {no!r}, {why}"
+    # What is called positive is; a label is then a class of both.
+    file.write_text(f"query,positive,{name}\na,b,1\nc,d,{no}\n")
+    assert len(read_pairs(file)) == 2
+    file.write_text(f"sentence1,sentence2,{name}\na,b,1\nc,d,2\n")
+    assert len(read_pairs(file)) == 2

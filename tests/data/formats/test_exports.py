@@ -353,6 +353,27 @@ def test_intents_and_joined_labels(tmp_path: Path) -> None:
     assert read_classification(file)[0].labels == ("x#y",)
 
 
+def test_cells_that_may_join_labels(tmp_path: Path) -> None:
+    file, notes = tmp_path / "a.csv", Notes()
+    cells = ["x|y", "x|z", "y", "x; y;", "x ; y", "x", "w|v", "x|"]
+    file.write_text("text,labels\n" + "".join(f"{cell},{cell}\n" for cell in cells))
+    found = [list(row.labels) for row in read_classification(file, notes, several=True)]
+    joined = [["x", "y"], ["x|z"], ["y"], ["x", "y"], ["x", "y"], ["x"], ["w|v"], ["x|"]]
+    assert found == joined
+    assert notes.lines() == [
+        f"cells that join several labels, split: 3 ({file}:2, {file}:5, {file}:6)",
+        f"cells that may join several labels, kept whole: 1 ({file}:3)",
+    ]
+
+
+def test_lists_in_cells_are_not_split(tmp_path: Path) -> None:
+    file = tmp_path / "a.tsv"
+    cells = ['["a", "b"]', '["a", "c"]', '["d", "b"]']
+    file.write_text("text\tlabels\n" + "".join(f"{cell[2]}x{cell[7]}\t{cell}\n" for cell in cells))
+    found = [row.labels for row in read_classification(file, several=True)]
+    assert found == [("a", "b"), ("a", "c"), ("d", "b")]
+
+
 def test_relations_are_counted(tmp_path: Path) -> None:
     row = {"text": "Ada", "entities": [[0, 3, "P"]], "relations": [{"from_id": 1, "to_id": 2}]}
     notes = Notes()
@@ -377,10 +398,11 @@ def test_spans_reviews_and_rows_that_were_rejected(tmp_path: Path) -> None:
     assert texts_of(notes) == {"spans with the answer 'reject', left out": 1}
 
     rows = [{"text": "a", "label": "x", "status": "submitted"},
-            {"text": "b", "label": "y", "status": "discarded"}]  # fmt: skip
+            {"text": "b", "label": "y", "status": "discarded"},
+            {"text": "c", "label": "y", "status": "Discarded"}]  # fmt: skip
     notes = Notes()
     assert read_classification(written(file, rows), notes) == [LabelledText("a", ("x",))]
-    assert texts_of(notes) == {"rows with the status 'discarded', left out": 1}
+    assert texts_of(notes) == {"rows with the status 'discarded', left out": 2}
 
     result = [{"value": {"start": 0, "end": 3, "text": "Ada", "labels": ["P"]}}]
     tasks = [
@@ -428,3 +450,17 @@ def test_a_cell_that_looks_like_a_list_is_no_label(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text('text,labels\na,"x,y"\nb,x\nc,y\nd,x\ne,y\n')
     rows = read_classification(tmp_path / "a.csv", several=True)
     assert [row.labels for row in rows[:2]] == [("x", "y"), ("x",)]
+
+
+def test_an_address_beside_the_text_is_said(tmp_path: Path) -> None:
+    result = [{"type": "choices", "value": {"choices": ["x"]}}]
+    data = {"doc": "s3://bucket/a.txt", "lang": "en"}
+    notes, task = Notes(), {"data": data, "annotations": [{"result": result}]}
+    file = written(tmp_path / "a.json", [task])
+    assert read_classification(file, notes) == [LabelledText("en", ("x",))]
+    what = "tasks with an address in 'doc', of which 'lang' is read as the text"
+    assert texts_of(notes) == {what: 1}
+    data["text"] = "hello"
+    notes = Notes()
+    assert read_classification(written(file, [task]), notes)[0].text == "hello"
+    assert not texts_of(notes)

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from onetrunk.data.formats import workbook
 from onetrunk.data.locate import Located, locate
 from onetrunk.data.notes import Notes
 from onetrunk.data.rows import AnnotatedText, LabelledText
@@ -79,7 +80,8 @@ def test_delimiter_and_encoding(tmp_path: Path, suffix: str, encoding: str, deli
     (line,) = notes.lines()
     name = {"utf-16": "UTF-16", "cp1252": "Windows-1252"}.get(encoding, "UTF-8")
     shown = "tabs" if delimiter == "\t" else f"'{delimiter}'"
-    assert line == f"files read as {name} with {shown} between fields: 1 ({file})"
+    seen = f"{file}: 'café'" if encoding == "cp1252" else f"{file}"
+    assert line == f"files read as {name} with {shown} between fields: 1 ({seen})"
 
 
 def test_a_delimiter_in_texts_is_not_one_between_fields(tmp_path: Path) -> None:
@@ -107,12 +109,38 @@ def test_blank_rows_of_a_spreadsheet(tmp_path: Path) -> None:
 
 def test_damaged_encodings(tmp_path: Path) -> None:
     file = tmp_path / "a.csv"
+    advice = "is not valid UTF-8; save the file as UTF-8"
     file.write_bytes("text,label\né,x\n".encode() + b"\xe9,y\n")
-    refused(read_classification, file, f"{file}:3: byte 0xe9 at offset 16 is not valid UTF-8")
+    refused(read_classification, file, f"{file}:3: byte 0xe9 at offset 16 {advice}")
     file.write_bytes(b"text,label\n\x81,x\n")
-    refused(read_classification, file, f"{file}:2: byte 0x81 at offset 11 is not valid UTF-8")
+    refused(read_classification, file, f"{file}:2: byte 0x81 at offset 11 {advice}")
     file.write_bytes("text,label\né,x\n".encode("utf-16")[:-1])
     refused(read_classification, file, f"{file} is not valid UTF-16: ")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        ("cp1251", "где моя посылка"),
+        ("koi8-r", "где моя посылка"),
+        ("cp1253", "πού είναι το δέμα"),
+        ("cp1256", "أين الطرد"),
+        ("cp1255", "איפה החבילה"),
+        ("cp874", "พัสดุอยู่ที่ไหน"),
+        ("euc-kr", "소포는 어디에 있나요"),
+        ("gb18030", "包裹在哪里"),
+    ],
+)
+def test_other_old_encodings_are_not_taken_for_windows_1252(
+    tmp_path: Path, encoding: str, text: str
+) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text(f"text,label\nwhere is it,track\n{text},track\n", encoding=encoding)
+    with pytest.raises(UserError, match=r"a\.csv:3: byte 0x.. at .* save the file as UTF-8"):
+        read_classification(file)
+    western = "Où est passé le colis? Größe, piñata, ÀÉÈ, \u201c\u2026\u201d, 5\u00a0\u20ac"
+    file.write_text(f"text;label\n{western};x\n", encoding="cp1252")
+    assert read_classification(file)[0].text == western
 
 
 # Excel
@@ -135,6 +163,58 @@ def test_cells_without_a_name_are_counted(tmp_path: Path) -> None:
     assert [row.text for row in read_classification(file, notes)] == ["a", "c", "d"]
     what = "rows with cells under no column name, which are not read"
     assert notes.lines() == [f"{what}: 2 ({file}, row 2, {file}, row 3)"]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_sheets_with_the_names_of_splits(tmp_path: Path, order: int) -> None:
+    sheets = {
+        name: [["text", "label"], [f"of {name}", "x"], ["b", "y"]]
+        for name in ["Train", "Dev set", "TEST "][::order]
+    }
+    file = write_xlsx(tmp_path / "a.xlsx", **sheets)
+    for split, name in (("train", "Train"), ("validation", "Dev set"), ("test", "TEST ")):
+        notes = Notes()
+        assert read_classification(file, notes, split)[0].text == f"of {name}"
+        assert notes.lines() == [f"workbooks of 3 sheets, of which {name!r} is read: 1 ({file})"]
+    del sheets["TEST "]
+    with pytest.raises(UserError, match=r"a\.xlsx has no sheet 'test'; sheets: '.*'; rename one"):
+        read_classification(write_xlsx(file, **sheets), split="test")
+    # A sheet of another name holds what is trained on, and a sheet alone whatever is asked for.
+    sheets = {"Test": sheets["Dev set"], "rows": sheets["Train"]}
+    assert read_classification(write_xlsx(file, **sheets))[0].text == "of Train"
+    only = write_xlsx(file, Train=sheets["rows"], Notes=[])
+    assert read_classification(only, split="test")[0].text == "of Train"
+
+
+def test_hidden_sheets_come_last(tmp_path: Path) -> None:
+    file = write_xlsx(tmp_path / "a.xlsx", Lists=[["text"], ["x"]], Mail=[["text"], ["a"]])
+    book = openpyxl.load_workbook(file)
+    book["Lists"].sheet_state = "hidden"
+    book.save(file)
+    assert read_texts(file) == ["a"]
+
+
+def test_formulas_without_values(tmp_path: Path) -> None:
+    """Programs that write them do not compute them."""
+    rows = [["text", "label", "sum"], ["a", '="x"&"y"', 1], ["b", "z", "=1+1"]]
+    file = write_xlsx(tmp_path / "a.xlsx", Sheet=rows)
+    why = "row 2: 'label' holds a formula without its value; open the file in Excel and save it"
+    refused(read_classification, file, f"{file}, {why}")
+    assert read_texts(file) == ["a", "b"]
+    # Excel writes the value, which may be an empty text.
+    cells = {"A1": "<v>1</v>", "A2": '<f t="shared" si="0"/>', "A3": "<f>B1</f><v></v>"}
+    found = [
+        workbook._FORMULA.findall(f'<c r="{at}" s="1"{kind}>{cell}</c>'.encode())
+        for at, cell in cells.items()
+        for kind in ("", ' t="str"')
+    ]
+    assert found == [[], [], [b"A2"], [], [b"A3"], []]
+
+
+def test_control_characters_of_excel(tmp_path: Path) -> None:
+    rows = [["text"], ["a_x000D_\nb"], ["_x005F_x000D_"], ["x_x0041_"]]
+    file = write_xlsx(tmp_path / "a.xlsx", Sheet=rows)
+    assert read_texts(file) == ["a\r\nb", "_x000D_", "x_x0041_"]
 
 
 def test_what_is_no_workbook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -282,6 +362,18 @@ def test_a_string_that_does_not_occur(tmp_path: Path) -> None:
     refused(read_ner, file, f"{file}:3: {why} chooses other columns")
     file = write_xlsx(tmp_path / "a.xlsx", Sheet=rows)
     refused(read_ner, file, f"{file}, row 3: {why}")
+    rows[2] = ("Nova, Orbit too", "Nova, Orbit too; Orbit,  Nova")
+    why = "'product' is 'Orbit,  Nova': write ' | ' or ';' between several strings"
+    refused(read_ner, write_csv(tmp_path / "a.csv", rows), f":3: {why}")
+    for text in ("Caf\xe9 Nova", "Cafe\u0301\xa0Nova"):
+        rows[2] = (text, "Cafe\u0301 Nova")
+        how = "which occurs only with other spaces, invisible characters or in another Unicode form"
+        file = write_csv(tmp_path / "a.csv", rows)
+        refused(read_ner, file, f"'product' is 'Cafe\\u0301 Nova', {how} in {text!a}")
+    rows[2] = ("Orbit too", '["Orbit"]')
+    rows[1] = ("Nova is late", "['Nova']")
+    why = "column 'product' holds lists of strings; write ' | ' or ';' between several strings"
+    refused(read_ner, write_csv(tmp_path / "a.csv", rows), f"a.csv: {why}")
     for name in ("status", "label"):
         rows = [("text", "product", name), ("Nova is late", "Nova", "open"), ("I", "", "done")]
         file = write_csv(tmp_path / "a.csv", rows)

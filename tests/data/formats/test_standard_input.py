@@ -41,6 +41,12 @@ def test_a_line_that_is_not_utf8_does_not_end_it(typed: Any) -> None:
     assert read(texts) == ["one", "standard input:2: byte 3 is not valid UTF-8", "three"]
 
 
+def test_what_is_no_utf8_text_is_not_answered(typed: Any) -> None:
+    told = read(typed("one\ntwo\n".encode("utf-16")))
+    assert told[0] == "standard input:1: byte 0 is not valid UTF-8"
+    assert told[1].startswith("standard input:2: a NUL byte: the file looks like UTF-16")
+
+
 def test_json_lines_keep_their_columns(typed: Any) -> None:
     texts = typed(b'{"id": 7, "text": "a"}\n{"id": 8}\n{"text": "b", "id": 9}\nno json\n')
     blocks = list(texts.blocks())

@@ -2,8 +2,10 @@ import gzip
 import json
 import lzma
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pyarrow import compress
@@ -48,7 +50,11 @@ def test_broken_utf8_far_into_a_file(tmp_path: Path, name: str, end: bytes) -> N
         whole = good * rows + data
         file.write_bytes(gzip.compress(whole, 1) if name.endswith("gz") else whole)
         where = f"F:{rows + 1}: byte 0x{byte.hex()} at offset {len(good) * rows + at}"
-        fails(lambda file: list(lines(file)), file, f"{where} is not valid UTF-8")
+        fails(
+            lambda file: list(lines(file)),
+            file,
+            f"{where} is not valid UTF-8; save the file as UTF-8",
+        )
 
 
 @pytest.mark.parametrize("name", ["a.txt", "a.jsonl", "a.json", "a.csv", "a.tsv"])
@@ -155,3 +161,22 @@ def test_a_line_that_is_not_utf8_is_kept_as_its_error(tmp_path: Path, end: bytes
     (_, one), (_, bad), (number, three) = lines_or_faults(file)
     assert (one, number, three) == ("one", 3, "three")
     assert str(bad) == f"{file}:2: byte 0xff at offset 4 of the line is not valid UTF-8"
+
+
+@pytest.mark.parametrize(
+    ("content", "lists"),
+    [
+        ({"train": [["a b", "x"]], "test": [["c", "y"]]}, "'train', 'test'"),
+        ({"version": "1", "utterances": [{"text": "a", "intent": "x"}]}, "'utterances'"),
+        ({"train": [{"text": "a", "label": "x"}], "name": "tickets"}, "'train'"),
+    ],
+)
+def test_one_object_that_holds_the_rows(tmp_path: Path, content: Any, lists: str) -> None:
+    file = tmp_path / "a.json"
+    file.write_text(json.dumps(content))
+    why = f"{file} is one object whose rows are in lists: {lists}; write each list to a file of"
+    for read in (read_texts, read_classification, read_ner):
+        with pytest.raises(UserError, match=re.escape(why)):
+            read(file)
+    file.write_text(json.dumps({"text": "a", "spans": [[0, 1, "X"]], "meta": {"n": 1}}))
+    assert read_ner(file)[0].entities == ((0, 1, "X"),)

@@ -96,6 +96,22 @@ def annotated_text(
     return AnnotatedText(text, tuple(entities))
 
 
+def as_counted(text: str, regions: Sequence[tuple[int, int, str]], where: str, notes: Notes) -> str:
+    """Return a text with the line ends that its regions count: some tools make ``\\r\\n`` one.
+
+    A region is a start, an end, and the text that the tool shows there.
+    """
+
+    def fit(text: str) -> bool:
+        return all(text[start:end].split() == shown.split() for start, end, shown in regions)
+
+    shorter = text.replace("\r\n", "\n")
+    if "\r\n" not in text or fit(text) or not fit(shorter):
+        return text
+    notes.add("texts whose regions count a line end as one character: \\r\\n is read as \\n", where)
+    return shorter
+
+
 def _spans(
     text: str, values: Any, what: str, where: str, notes: Notes, counting: Counting
 ) -> list[Entity]:
@@ -154,9 +170,12 @@ class _Mark(NamedTuple):
     """The text of the span, if the file holds it."""
 
     def fits(self, text: str) -> bool:
-        """Whether the span covers the text that the file holds, if it does."""
+        """Whether the span covers the text that the file holds, if it does; tools write white
+        space in their own ways."""
         inside = 0 <= self.start <= self.end <= len(text)
-        return self.repeats is None or (inside and text[self.start : self.end] == self.repeats)
+        return self.repeats is None or (
+            inside and text[self.start : self.end].split() == self.repeats.split()
+        )
 
     def is_whole(self, text: str) -> bool:
         """Whether the span fits and consists of whole words, without white space around them."""

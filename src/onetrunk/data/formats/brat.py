@@ -5,29 +5,32 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from onetrunk.data.formats.annotations import as_counted
 from onetrunk.data.formats.conll import conll
 from onetrunk.data.formats.table import Stream, Table, show
 from onetrunk.data.formats.text import lines
 from onetrunk.data.notes import Notes
 from onetrunk.errors import UserError
 
-_ENTITY = re.compile(r"T\d+\t(\S+) (\d{1,18}) (\d{1,18})((?:;\d+ \d+)*)(?:\t.*)?")
+_ENTITY = re.compile(r"T\d+\t(\S+) (\d{1,18}) (\d{1,18})((?:;\d+ \d+)*)(?:\t(.*))?")
 
 
 def brat(file: Path) -> Stream:
     """Return the document of an ``.ann`` file as one row with ``text`` and ``spans``.
 
-    Only entities of one piece are read; the notes of the stream count what else there is. Raises
-    UserError for a file without its text, and for a line that is not brat's.
+    Only entities of one piece are read; the notes of the stream count what else there is. A line
+    repeats the text of its entity, with which the offsets are compared. Raises UserError for a file
+    without its text, and for a line that is not brat's.
     """
     document = file.with_suffix(".txt")
     if not document.exists():
         raise UserError(f"{file} has no text beside it: {document.name} is missing")
     notes = Notes()
     spans = _spans(file, notes)
+    regions = [(span["start"], span["end"], span["text"]) for span in spans if span["text"]]
+    text = as_counted("".join(lines(document, keep_ends=True)), regions, str(file), notes)
 
     def read(names: Sequence[str], optional: Sequence[str]) -> Iterator[Table]:
-        text = "".join(lines(document, keep_ends=True))
         yield Table(str(file), {"text": [text], "spans": [spans]}, [1])
 
     return Stream(str(file), ["text", "spans"], read, notes)
@@ -39,16 +42,16 @@ def brat_or_conll(file: Path) -> Stream:
     return brat(annotations) if annotations.exists() else conll(file)
 
 
-def _spans(file: Path, notes: Notes) -> list[list[Any]]:
+def _spans(file: Path, notes: Notes) -> list[dict[str, Any]]:
     spans = []
     for number, line in enumerate(lines(file), 1):
         where = f"{file}:{number}"
         if match := _ENTITY.fullmatch(line):
-            label, start, end, more = match.groups()
+            label, start, end, more, text = match.groups()
             if more:
                 notes.add("entities of several pieces, left out", where)
             else:
-                spans.append([int(start), int(end), label])
+                spans.append({"start": int(start), "end": int(end), "label": label, "text": text})
         elif line[:1] in {*"REAMN#*"}:
             notes.add("relations, events, attributes and comments of brat, not read", where)
         elif line.strip():

@@ -13,7 +13,7 @@ from onetrunk.data.formats.annotations import Counting, annotated_text
 from onetrunk.data.formats.docbin import SPAN_GROUPS
 from onetrunk.data.formats.exports import plain_columns
 from onetrunk.data.formats.lists import SPANS, read_list, with_lists
-from onetrunk.data.formats.naming import POSITIVE, QUERY, likely, text_and_label, text_column
+from onetrunk.data.formats.naming import text_and_label, text_column
 from onetrunk.data.formats.spreadsheet import entity_columns
 from onetrunk.data.formats.table import (
     USUAL,
@@ -26,7 +26,7 @@ from onetrunk.data.formats.table import (
     wrong,
 )
 from onetrunk.data.notes import Notes
-from onetrunk.data.rows import AnnotatedText, LabelledText, Pair
+from onetrunk.data.rows import AnnotatedText, LabelledText
 from onetrunk.data.schemes import Converter
 from onetrunk.errors import UserError
 
@@ -142,17 +142,29 @@ def labelled(
 
 
 def _joined(tables: Iterator[Table], name: str) -> _Joined:
-    """Return the strings that join labels, with these labels."""
-    values = {value for table in tables for value in table.columns[name] if isinstance(value, str)}
+    """Return the strings that join labels, with these labels; one that may be either, with itself.
+
+    A separator may also end a string.
+    """
+    strings = {value for table in tables for value in table.columns[name] if isinstance(value, str)}
+    values = {value for value in strings if read_list(value) is None}
     joined: dict[str, list[str]] = {}
     for separator in _SEPARATORS:
-        split = {value: [part.strip() for part in value.split(separator)] for value in values}
+        split = {
+            value: [part.strip() for part in value.strip().removesuffix(separator).split(separator)]
+            for value in values
+            if separator in value
+        }
+        split |= {value: [value.strip()] for value in values - split.keys()}
         users = Counter(part for parts in split.values() for part in set(parts))
         joined |= {
             value: parts
             for value, parts in split.items()
             if len(parts) > 1 and "" not in parts and all(users[part] > 1 for part in parts)
         }
+        for value, parts in split.items():
+            if len(parts) > 1 and any(users[part] > 1 for part in parts):
+                joined.setdefault(value, [value])
     return joined
 
 
@@ -162,8 +174,11 @@ def _labels(
     value, where = table.columns[name][row], table.at(row)
     match value:
         case str() if value in joined:
+            if len(joined[value]) > 1:
+                notes.add("cells that join several labels, split", where)
+            else:
+                notes.add("cells that may join several labels, kept whole", where)
             value = joined[value]
-            notes.add("cells that join several labels, split", where)
         case str() if (listed := read_list(value)) is not None:
             value = listed
             notes.add("lists of labels written as text, read as lists", where)
@@ -198,38 +213,6 @@ def _labels(
     return tuple(labels)
 
 
-def pairs(stream: Stream, notes: Notes) -> Rows[Pair]:
-    """Read queries with a positive text, and negative ones where there are any.
-
-    Where the columns are not called so, two of the names that sets of pairs usually have are taken.
-    """
-    _refuse_choice(stream, ("query", "positive"))
-    noted = Notes()
-    one = likely(stream, QUERY, noted, exactly=True)
-    other = likely(stream, POSITIVE, noted, taken=[one or ""], exactly=True)
-    if one is None or other is None:
-        one, other = "query", "positive"  # one of which is missing
-    else:
-        notes.update(noted)
-
-    def pair(table: Table, row: int) -> Pair:
-        query, positive = string(table, one, row), string(table, other, row)
-        return Pair(query, positive, _negatives(table, row))
-
-    return stream.tables(one, other, optional=("negative", "negatives")), pair
-
-
-def _negatives(table: Table, row: int) -> tuple[str, ...]:
-    negative, negatives = table.columns["negative"][row], table.columns["negatives"][row]
-    if negative is not None and negatives is not None:
-        raise UserError(f"{table.at(row)} has both 'negative' and 'negatives'; keep one of them")
-    if isinstance(negative, str):
-        return (negative,)
-    if negative is None and negatives is None:
-        return ()
-    return tuple(string_list(table, "negative" if negatives is None else "negatives", row))
-
-
 def texts(stream: Stream, notes: Notes) -> Rows[str]:
     """Read texts, or words joined by spaces."""
     stream = plain_columns(stream, notes, annotated=False)
@@ -248,14 +231,15 @@ def column_of_texts(stream: Stream, notes: Notes) -> tuple[str, Callable[[Table,
 
 def strings(stream: Stream, notes: Notes, names: Sequence[str]) -> Rows[tuple[str, ...]]:
     """Read columns of strings."""
-    _refuse_choice(stream, names)
+    refuse_choice(stream, names)
     return (
         stream.tables(*names),
         lambda table, row: tuple(string(table, name, row) for name in names),
     )
 
 
-def _refuse_choice(stream: Stream, names: Sequence[str]) -> None:
+def refuse_choice(stream: Stream, names: Sequence[str]) -> None:
+    """Raise UserError if columns were chosen for rows whose columns have set names."""
     if stream.chosen != USUAL:
         listed = " and ".join(map(repr, names))
         raise UserError(f"{stream.source}: the columns are {listed}; no others can be chosen")

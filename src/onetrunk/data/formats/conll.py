@@ -174,6 +174,8 @@ def _by_content(file: Path, layout: _Layout, rows: Sequence[_Line], notes: Notes
         for column in range(layout.token + 1, layout.width)
         if 10 * sum(is_tag(cells[column]) for _, cells in rows) >= 9 * len(rows)
     ]
+    if not tagged and layout.id is None and all(is_tag(cells[0]) for _, cells in rows):
+        raise UserError(f"{where}: the first column holds the tags; write token, tag")
     is_conll_u = layout.id is not None or suffix_of(file) in (".conllu", ".conllup")
     if is_conll_u and layout.width == _CONLL_U_WIDTH and not tagged:
         why = f"{layout.width} columns, of which none is declared to hold NER tags"

@@ -1,12 +1,13 @@
 """CSV and TSV files with a header row; the delimiter and the encoding are found out."""
 
 import csv
+import re
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
 from onetrunk.data.formats import text as text_files
-from onetrunk.data.formats.table import Stream, Table, are_numbers, blocks
+from onetrunk.data.formats.table import Stream, Table, are_numbers, blocks, show
 from onetrunk.data.notes import Notes
 from onetrunk.errors import UserError
 
@@ -14,6 +15,10 @@ _DELIMITERS = {",": "','", ";": "';'", "\t": "tabs", "|": "'|'"}
 _HEAD = 100
 """How many lines show the delimiter."""
 
+_SAID = re.compile(r'"?sep=(.)"?\s*')
+_BEYOND_ASCII = re.compile(r"\w*[^\W\x00-\x7f]\w*")
+_SPACED_QUOTE = re.compile(r' +"')
+_SPACED_QUOTES = re.compile(r' +"[^"]*"\s*$')
 _HINT = (
     "a quote at the start of a field must be closed at its end; if it belongs to the text, "
     'put the field in quotes and double those inside: """Wow"" she said"'
@@ -39,7 +44,7 @@ def _stream(file: Path, usual: str, keep_faults: bool) -> Stream:
     if (delimiter, encoding) != (usual, text_files.UTF8):
         name = "UTF-8" if encoding == text_files.UTF8 else encoding
         between = f"with {_DELIMITERS[delimiter]} between fields"
-        notes.add(f"files read as {name} {between}", str(file))
+        notes.add(f"files read as {name} {between}", _shown(file, encoding))
 
     first = next((cells for _, cells in _records(file, delimiter)), None)
     if not isinstance(first, list):
@@ -60,12 +65,24 @@ def _stream(file: Path, usual: str, keep_faults: bool) -> Stream:
     return Stream(str(file), header, read, notes)
 
 
+def _shown(file: Path, encoding: str) -> str:
+    """The file, with a word by which a reader sees whether the encoding is right."""
+    if encoding == "Windows-1252":
+        for line in text_files.lines(file):
+            if word := _BEYOND_ASCII.search(line):
+                return f"{file}: {show(word[0])}"
+    return str(file)
+
+
 def _delimiter(file: Path, usual: str) -> str:
     """Find the delimiter that cuts the first lines into the same number of fields, two or more.
 
-    If several do, it is the usual one, or the one that cuts into most fields.
+    If several do, it is the usual one, or the one that cuts into most fields. A first line
+    ``sep=;``, which is written for Excel, says it.
     """
     head = list(islice(text_files.lines(file, keep_ends=True), _HEAD))
+    if head and (said := _SAID.fullmatch(head[0])) and said[1] in _DELIMITERS:
+        return said[1]
 
     def fitness(delimiter: str) -> tuple[bool, bool, int]:
         widths = []
@@ -93,11 +110,12 @@ def _records(
     header: list[str] = []
     others: list[set[str]] = []
     for lines, cells in _parsed(file, delimiter):
+        if number == 1 and _SAID.fullmatch(lines[0]):
+            number += 1
+            continue
         width = width or len(cells)
-        if cells and len(cells) != width:
-            why = f"{len(cells)} fields but the header has {width}"
-            hint = "put quotes around a field that holds a delimiter or a line end"
-            fault = UserError(f"{file}:{number}: {why}; {hint}")
+        if why := _fault("".join(lines), cells, delimiter, width):
+            fault = UserError(f"{file}:{number}: {why}")
             if not keep_faults:
                 raise fault
             yield number, fault
@@ -122,6 +140,20 @@ def _records(
         if "".join(lines).strip(f"{delimiter}\r\n"):  # spreadsheets write a blank row as ;;;
             yield number, cells
         number += len(lines)
+
+
+def _fault(record: str, cells: Sequence[str], delimiter: str, width: int) -> str:
+    """Return a phrase that says what is wrong with the fields of a record, or nothing."""
+    has_width = not cells or len(cells) == width
+    quoted = _SPACED_QUOTES if has_width else _SPACED_QUOTE
+    for cell in cells:
+        # In a field with quotes around it, those inside are doubled.
+        if quoted.match(cell) and f"{delimiter}{cell}" in f"{delimiter}{record}":
+            return f"the field {show(cell)} has a space before its quotes; remove the space"
+    if has_width:
+        return ""
+    why = f"{len(cells)} {'field' if len(cells) == 1 else 'fields'} but the header has {width}"
+    return f"{why}; put quotes around a field that holds a delimiter or a line end"
 
 
 def _parsed(file: Path, delimiter: str) -> Iterator[tuple[list[str], list[str]]]:

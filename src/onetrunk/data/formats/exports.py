@@ -68,7 +68,8 @@ def _answered(stream: Stream, notes: Notes) -> Stream:
                 if verdict in ("reject", "ignore"):
                     notes.add(f"rows with the answer {verdict!r}, left out", table.at(row))
                     continue
-                if table.columns["status"][row] == "discarded":
+                status = table.columns["status"][row]
+                if isinstance(status, str) and status.lower() == "discarded":
                     notes.add("rows with the status 'discarded', left out", table.at(row))
                     continue
                 if verdict not in ("accept", None):

@@ -31,7 +31,24 @@ def json_array(file: Path, keep_faults: bool = False) -> Stream:
     Such a file is often one long line, so the place of a row is its number.
     """
     rows = list(_elements(file))
+    if len(rows) == 1 and isinstance(rows[0][1], dict):
+        _check_is_row(file, rows[0][1])
     return record_stream(str(file), lambda: rows, False, keep_faults)
+
+
+def _check_is_row(file: Path, record: dict[str, Any]) -> None:
+    """Raise UserError for one object that holds lists of rows, and is none itself."""
+    lists = [
+        key
+        for key, value in record.items()
+        if isinstance(value, list) and value and isinstance(value[0], dict | list)
+    ]
+    if lists and len(lists) == sum(isinstance(value, list | dict) for value in record.values()):
+        has_text = any(isinstance(value, str) and " " in value.strip() for value in record.values())
+        if not (has_text or record.keys() & {"text", "tokens", "paragraphs", "annotations"}):
+            listed = ", ".join(map(repr, lists[:5]))
+            what = f"{file} is one object whose rows are in lists: {listed}"
+            raise UserError(f"{what}; write each list to a file of its own")
 
 
 def json_lines(

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from onetrunk.data.formats.annotations import as_counted
 from onetrunk.data.formats.lists import read_list
 from onetrunk.data.formats.table import Stream, Table, is_whole, no_column, show, wrong
 from onetrunk.data.notes import Notes
@@ -79,7 +80,7 @@ def short_tasks(stream: Stream, notes: Notes) -> Stream:
                 if not result and (annotator is None or "choices" in names):
                     notes.add("tasks without an annotation, left out", where)
                     continue
-                text = _paragraphs({"text": table.columns["text"][row]}, where)
+                text = _paragraphs({"text": table.columns["text"][row]}, where, notes)
                 text = _as_counted(text, result, where, notes)
                 spans, choices = _read(result, text, where, notes)
                 _append(columns, "\n".join(text), spans, choices)
@@ -127,7 +128,7 @@ def _tasks(table: Table, column: str, annotated: bool, notes: Notes) -> Table:
                 continue
             if any(_values(result) != _values(results[0]) for result in results):
                 notes.add("tasks with several annotations, of which the first is read", where)
-        paragraphs = _paragraphs(data, where)
+        paragraphs = _paragraphs(data, where, notes)
         if results:
             paragraphs = _as_counted(paragraphs, results[0], where, notes)
         marks = _read(results[0], paragraphs, where, notes) if results else ([], [])
@@ -172,7 +173,7 @@ def _objects(value: Any, where: str, what: str) -> list[dict[str, Any]]:
     raise wrong(where, what, value, "a list of objects")
 
 
-def _paragraphs(data: Any, where: str) -> list[str]:
+def _paragraphs(data: Any, where: str, notes: Notes) -> list[str]:
     """Return the text of a task; a dialogue has several paragraphs."""
     if not isinstance(data, dict):
         raise wrong(where, "'data'", data, "an object")
@@ -197,28 +198,25 @@ def _paragraphs(data: Any, where: str) -> list[str]:
     if len(texts) != 1:
         keys = " and ".join(map(repr, texts)) or "no text"
         raise UserError(f"{where}: 'data' has {keys}; call the one to read 'text'")
-    return next(iter(texts.values()))
+    ((key, paragraphs),) = texts.items()
+    if addresses:  # which may be what was annotated
+        beside = ", ".join(map(repr, addresses))
+        notes.add(f"tasks with an address in {beside}, of which {key!r} is read as the text", where)
+    return paragraphs
 
 
 def _as_counted(
     paragraphs: list[str], result: list[dict[str, Any]], where: str, notes: Notes
 ) -> list[str]:
-    """Return the text with the line ends that its regions count: a browser makes ``\\r\\n`` one."""
-    text = "\n".join(paragraphs)
     regions = [
-        (place, value["text"].replace("\\n", "\n"))
+        (*place, value["text"].replace("\\n", "\n"))
         for item in result
         if isinstance(value := item.get("value"), dict) and isinstance(value.get("text"), str)
         if (place := _place(value, paragraphs)) is not None
     ]
-
-    def fit(text: str) -> bool:
-        return all(text[start:end].split() == shown.split() for (start, end), shown in regions)
-
-    shorter = text.replace("\r\n", "\n")
-    if "\r\n" not in text or fit(text) or not fit(shorter):
+    text = "\n".join(paragraphs)
+    if as_counted(text, regions, where, notes) == text:
         return paragraphs
-    notes.add("texts whose regions count a line end as one character: \\r\\n is read as \\n", where)
     return [paragraph.replace("\r\n", "\n") for paragraph in paragraphs]
 
 

@@ -5,6 +5,7 @@ All become the columns that :func:`~onetrunk.data.formats.columns.annotated` rea
 
 import calendar
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
@@ -13,7 +14,7 @@ from typing import Any
 
 from onetrunk.data.formats.conll import conll
 from onetrunk.data.formats.delimited import tab_separated
-from onetrunk.data.formats.lists import SPANS, is_list, with_lists
+from onetrunk.data.formats.lists import SPANS, is_list, read_list, with_lists
 from onetrunk.data.formats.naming import likely, text_column
 from onetrunk.data.formats.table import (
     Columns,
@@ -176,13 +177,16 @@ class _Values:
     filled: int = 0
     lists: int = 0
     written: int = 0
+    strings: int = 0
     in_text: int = 0
     codes: int = 0
 
     def add(self, value: Any, text: str) -> None:
         self.filled += 1
         self.lists += is_list(value) or isinstance(value, dict)
-        self.written += isinstance(value, str) and is_list(value)
+        listed = read_list(value) if isinstance(value, str) else value
+        self.written += isinstance(value, str) and isinstance(listed, list)
+        self.strings += isinstance(listed, list) and {*map(type, listed)} == {str}
         surfaces = _surfaces(text, value)
         self.in_text += bool(surfaces) and all(places(text, part) for part in surfaces)
         self.codes += _is_code(as_text(value))
@@ -204,13 +208,17 @@ def _by_values(stream: Stream, text: str, notes: Notes) -> Stream:
                 if not _is_empty(value := table.columns[name][row]):
                     values.add(value, string(table, text, row))
     lists = [name for name, v in found.items() if (v.lists if chosen else v.written)]
-    if len(lists) == 1 and (not chosen or chosen == (lists[0],)):
+    strings = [name for name in lists if found[name].strings]
+    if len(lists) == 1 and not strings and (not chosen or chosen == (lists[0],)):
         if not chosen:
             notes.add(f"column {lists[0]!r} is read as spans", source)
         listed = with_lists(stream, lists)
         return replace(listed, chosen=Columns(text, (lists[0],)))
     types = chosen or [name for name, values in found.items() if values.are_named(name)]
     if not types:
+        if strings:
+            what = f"{source}: column {strings[0]!r} holds lists of strings"
+            raise UserError(f"{what}; write ' | ' or ';' between several strings")
         if all(values.filled == values.lists for values in found.values()):
             raise no_column(f"{source} has", "spans", stream.names)
         raise UserError(
@@ -246,12 +254,28 @@ def _spans(table: Table, text_name: str, name: str, row: int) -> Iterator[list[A
     for surface in [] if _is_empty(value) else _surfaces(text, value):
         starts = places(text, surface) or places(text, surface, whole=False)
         if not starts:
-            is_near = surface.casefold() in text.casefold()
-            how = "occurs only in another case" if is_near else "does not occur"
-            why = f"{how} in {show(text)}; --label-column chooses other columns"
-            raise UserError(f"{table.at(row)}: {name!r} is {show(surface)}, which {why}")
+            raise UserError(f"{table.at(row)}: {name!r} is {_absent(text, surface)}")
         for start in starts:
             yield [start, start + len(surface), name.strip()]
+
+
+def _absent(text: str, surface: str) -> str:
+    """Return a phrase that says what is not in a text, and what may have been meant."""
+    if surface.casefold() in text.casefold():
+        how = "occurs only in another case"
+    elif _plain(surface) in _plain(text):  # they look alike
+        how = "occurs only with other spaces, invisible characters or in another Unicode form"
+        return f"{surface!a}, which {how} in {text!a:.60}"
+    elif all(part.strip() in text for part in surface.split(",")):
+        return f"{show(surface)}: write ' | ' or ';' between several strings"
+    else:
+        how = "does not occur"
+    return f"{show(surface)}, which {how} in {show(text)}; --label-column chooses other columns"
+
+
+def _plain(text: str) -> str:
+    shown = (char for char in text if unicodedata.category(char) != "Cf")
+    return " ".join(unicodedata.normalize("NFKC", "".join(shown)).split())
 
 
 def _surfaces(text: str, value: Any) -> list[str]:

@@ -197,8 +197,10 @@ def string_list(table: Table, name: str, row: int) -> list[str]:
 def no_column(where: str, name: str, names: Sequence[str]) -> UserError:
     """Return the error for a column that is missing, with the nearest name."""
     # Without a header row the names are texts, of any length and with line ends.
-    hint = nearest(name, [show(column)[1:-1] for column in names])
-    return UserError(f"{where} no column {name!r}; {hint}".replace("valid: ", "columns: "))
+    hint = nearest(name, [show(column)[1:-1] for column in names]).replace("valid: ", "columns: ")
+    if any(len(column.split()) > 2 or column[:1] == "#" for column in names):
+        hint += "; these look like no names, which the first row must hold"
+    return UserError(f"{where} no column {name!r}; {hint}")
 
 
 def wrong(where: str, what: str, value: object, wanted: str) -> UserError:

@@ -28,6 +28,9 @@ _SEQUENCE = re.compile(
 """A character beyond ASCII in UTF-8."""
 _UNDEFINED = {0x81, 0x8D, 0x8F, 0x90, 0x9D}
 """Bytes that Windows-1252 does not have."""
+_LETTERS = re.compile(rb"(?=[\xa1-\xbf]*[\xc0-\xff])[\xa1-\xff]{4,}")
+"""Letters beyond ASCII in a row: rare in the languages that are written in Windows-1252, and every
+word in other scripts, which have encodings of their own."""
 _FAULTS = (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError)
 """What reading and unpacking raise."""
 UNPACKED, RATIO = 2**30, 300
@@ -72,7 +75,8 @@ def encoding_of(file: Path) -> str:
     """UTF-8; UTF-16 if the file begins with its byte order mark; or Windows-1252, for CSV alone.
 
     Excel writes CSV in Windows-1252. A file is taken for that only if no character beyond ASCII is
-    valid UTF-8: so a single broken byte in UTF-8 is still an error.
+    valid UTF-8: so a single broken byte in UTF-8 is still an error. And most such characters stand
+    beside ASCII letters: Cyrillic, Greek or Arabic in one of the older encodings is an error, too.
     """
     with _open_bytes(file) as raw:
         start = raw.read(2)
@@ -83,7 +87,8 @@ def encoding_of(file: Path) -> str:
         content = start + raw.read(SAMPLE)
     if content.isascii() or _SEQUENCE.search(content) or set(content) & _UNDEFINED:
         return UTF8
-    return "Windows-1252"
+    in_a_row = sum(map(len, _LETTERS.findall(content)))
+    return UTF8 if 2 * in_a_row > sum(byte > 0xA0 for byte in content) else "Windows-1252"
 
 
 @contextmanager
@@ -165,7 +170,7 @@ def plain(file: Path, keep_faults: bool = False) -> Stream:
     return Stream(str(file), ["text"], read)
 
 
-def nul_byte(file: Path, number: int) -> UserError:
+def nul_byte(file: Path | str, number: int) -> UserError:
     """Return the error for a file that is not text."""
     return UserError(
         f"{file}:{number}: a NUL byte: the file looks like UTF-16 or binary data, not UTF-8 text"
@@ -218,7 +223,8 @@ def _not_utf8(file: Path) -> UserError:
                     return nul_byte(file, number)
                 offset += len(line[: match.start()].encode())
                 byte = f"byte 0x{ord(match[0]) - 0xDC00:02x}"
-                return UserError(f"{file}:{number}: {byte} at offset {offset} is not valid UTF-8")
+                where = f"{file}:{number}: {byte} at offset {offset}"
+                return UserError(f"{where} is not valid UTF-8; save the file as UTF-8")
             offset += len(line.encode())
             number += line.endswith(("\n", "\r"))
     return UserError(f"{file} changed while it was read")

@@ -1,10 +1,11 @@
-"""Excel workbooks: the first sheet that holds anything, with the names of columns in its first row.
+"""Excel workbooks: one sheet is read, with the names of columns in its first row.
 
 Cells become the strings that a CSV file would have, so both are read alike.
 """
 
 import datetime
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from itertools import islice
@@ -13,27 +14,41 @@ from typing import Any
 from zipfile import ZipFile
 
 from onetrunk.data.formats.table import Stream, Table, blocks, reason
+from onetrunk.data.locate import split_of
 from onetrunk.data.notes import Notes
 from onetrunk.errors import UserError
 
 LARGEST = 2**30
 """Bytes of all sheets when they are unpacked."""
+_ESCAPED = re.compile("_x(00[01][0-9A-Fa-f]|005[Ff])_")
+"""A control character, such as the carriage return of a line end, as Excel writes it."""
+_FORMULA = re.compile(
+    rb'<c (?![^>]*\bt="str")[^>]*\br="(\w+)"[^>]*><f\b[^>]*(?:/>|>[^<]*</f>)(?:<v ?/>|<v></v>)?</c>'
+)
 
 
-def workbook(file: Path) -> Stream:
+def workbook(file: Path, split: str = "train") -> Stream:
     """Return the columns of an ``.xlsx`` file, which is opened once; blank rows are passed over.
 
-    Raises UserError if openpyxl is not installed, and for a file that is no workbook.
+    Of several sheets with rows, the one with the name of the split is read. If no sheet has the
+    name of any split it is the first one that is not hidden.
+
+    Raises UserError if openpyxl is not installed, for a file that is no workbook, if the sheets are
+    those of other splits, and while reading for a formula without its value.
     """
     notes = Notes()
     sheets = _sheets(file)
-    sheet, header = next(
-        ((sheet, cells) for sheet in sheets for _, cells in _rows(file, sheet)), (None, [])
-    )
-    if sheet is None:
+    headers = {
+        sheet.title: (sheet, cells)
+        for sheet in sheets
+        for _, cells in islice(_rows(file, sheet), 1)
+    }
+    if not headers:
         raise UserError(f"{file} has no rows")
+    sheet, header = headers[_title(file, headers, split)]
     if len(sheets) > 1:
         notes.add(f"workbooks of {len(sheets)} sheets, of which {sheet.title!r} is read", str(file))
+    empty = _without_values(file, sheet)
 
     noted: set[int] = set()
 
@@ -45,6 +60,12 @@ def workbook(file: Path) -> Stream:
                     noted.add(number)  # a file may be read more than once
                     what = "rows with cells under no column name, which are not read"
                     notes.add(what, f"{file}, row {number}")
+                for name, at in positions.items():
+                    if (number, at + 1) in empty:
+                        why = (
+                            "holds a formula without its value; open the file in Excel and save it"
+                        )
+                        raise UserError(f"{file}, row {number}: {name!r} {why}")
             columns = {
                 name: [cells[at] if at < len(cells) else "" for _, cells in block]
                 for name, at in positions.items()
@@ -54,11 +75,27 @@ def workbook(file: Path) -> Stream:
     return Stream(str(file), header, read, notes)
 
 
+def _title(file: Path, titles: Collection[str], split: str) -> str:
+    """Return the name of the sheet to read."""
+    splits = {title: split_of(title) for title in titles}
+    # Beside a sheet "test" there may be one of another name with the rows to train on.
+    others = [title for title, found in splits.items() if not found and split == "train"]
+    named = [title for title, found in splits.items() if split in (found, title)]
+    if len(titles) == 1 or not any(splits.values()):
+        return next(iter(titles))
+    if not named and not others:
+        listed = ", ".join(map(repr, titles))
+        raise UserError(f"{file} has no sheet {split!r}; sheets: {listed}; rename one")
+    return (named or others)[0]
+
+
 def as_text(value: Any) -> str:
     """Return what a spreadsheet shows for the value of a cell; nothing for an empty one."""
     match value:
         case None:
             return ""
+        case str():
+            return _ESCAPED.sub(lambda match: chr(int(match[1], 16)), value)
         case bool():
             return str(value).upper()
         case float() if value.is_integer():
@@ -86,6 +123,16 @@ def _unnamed(cells: Sequence[str], header: Sequence[str]) -> list[str]:
     return [cell for at, cell in enumerate(cells) if at >= len(header) or not header[at].strip()]
 
 
+def _without_values(file: Path, sheet: Any) -> set[tuple[int, int]]:
+    """Return row and column of the formulas that were written by a program that does not compute
+    them; both count from one."""
+    from openpyxl.utils.cell import coordinate_to_tuple
+
+    with _errors(file), ZipFile(file) as parts:
+        found = _FORMULA.findall(parts.read(sheet._worksheet_path))
+        return {coordinate_to_tuple(cell.decode()) for cell in found}
+
+
 def _sheets(file: Path) -> list[Any]:
     try:
         from openpyxl import load_workbook
@@ -98,7 +145,8 @@ def _sheets(file: Path) -> list[Any]:
         if sum(part.file_size for part in ZipFile(data).infolist()) > LARGEST:
             raise ValueError(f"it has more than {LARGEST:,} bytes when it is unpacked")
         # Unpacked while it is read; the file is not kept open.
-        return list(load_workbook(data, read_only=True, data_only=True).worksheets)
+        sheets = load_workbook(data, read_only=True, data_only=True).worksheets
+        return sorted(sheets, key=lambda sheet: sheet.sheet_state != "visible")
 
 
 @contextmanager
