@@ -6,6 +6,7 @@ import os
 
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
+import gc
 import importlib
 import json
 import multiprocessing
@@ -73,6 +74,11 @@ WORDS += ["play", "music", "##ing", "##ed", "##er"]
 VOCABULARY = [*dict.fromkeys([*SPECIAL, *LETTERS, *(f"##{c}" for c in LETTERS), *OTHER, *WORDS])]
 
 MakeFolder = Callable[..., Path]
+
+# A collector that runs in a fork may delete a session of onnxruntime, which waits for threads that
+# the fork does not have. So it must not look at what it inherited.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=gc.freeze)
 
 
 @pytest.fixture(autouse=True)

@@ -35,7 +35,9 @@ def saved(apps: dict[str, App], backbone: Backbone, folder: Path) -> list[Path]:
     return folders
 
 
-@pytest.mark.parametrize("kind", ["bert", "distilbert", "roberta"])
+@pytest.mark.parametrize(
+    "kind", ["bert", "distilbert", pytest.param("roberta", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_the_bytes_are_those_that_export_writes(
     make_backbone: Any, make_app: Any, tmp_path: Path, kind: str, precision: Any

@@ -54,9 +54,14 @@ def rounded(results: list[dict[str, Any]]) -> list[Any]:
 
 @pytest.mark.parametrize(
     ("kind", "pooling"),
-    [("bert", "mean"), ("bert", "cls"), ("roberta", "mean"), ("electra", "mean"),
-     ("distilbert", "mean")],
-)  # fmt: skip
+    [
+        ("bert", "cls"),
+        ("distilbert", "mean"),
+        pytest.param("bert", "mean", marks=pytest.mark.slow),
+        pytest.param("roberta", "mean", marks=pytest.mark.slow),
+        pytest.param("electra", "mean", marks=pytest.mark.slow),
+    ],
+)
 def test_a_bundle_answers_as_the_engine_does(
     kind: str,
     pooling: str,
