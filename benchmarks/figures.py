@@ -21,8 +21,9 @@ ROOT = Path(__file__).parents[1]
 FIGURES = ROOT / "docs" / "figures"
 LAYERS = 6
 SUITES = {
-    "suite21": "an encoder tuned for sentences",
-    "control": "an encoder not tuned",
+    "suite21": "tuned for sentences",
+    "masked": "after it forgot them",
+    "control": "from scratch, weak",
 }
 
 
@@ -43,11 +44,11 @@ def changes(suite: str) -> dict[str, tuple[float, float]]:
 
 
 def families() -> str:
-    """What each strategy does to both families, for two encoders."""
-    drawing = Drawing(520, 330)
+    """What each strategy does to both families, for three encoders."""
+    drawing = Drawing(772, 330)
     for number, (suite, said) in enumerate(SUITES.items()):
         drawing.at(46 + 252 * number, 66)
-        size, (left, right), (low, high) = 210, (-3.0, 6.0), (-3.5, 2.5)
+        size, (left, right), (low, high) = 210, (-3.0, 7.5), (-3.5, 4.5)
 
         def place(x: float, y: float) -> tuple[float, float]:
             return size * (x - left) / (right - left), size * (high - y) / (high - low)  # noqa: B023
@@ -56,9 +57,9 @@ def families() -> str:
         drawing.box(0, 0, size, size, "rule", 0)
         drawing.line([place(left, 0), place(right, 0)], "rule")
         drawing.line([place(0, low), place(0, high)], "rule")
-        for value in (-2, 2, 4):
+        for value in (-2, 2, 4, 6):
             drawing.text(place(value, 0)[0], size + 16, f"{value:+}", "tiny pale")
-        for value in (-2, 0, 2) if not number else ():
+        for value in (-2, 0, 2, 4) if not number else ():
             drawing.text(
                 -6, place(0, value)[1] + 4, f"{value:+}" if value else "0", "tiny pale", "end"
             )

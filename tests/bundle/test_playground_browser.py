@@ -264,8 +264,8 @@ def test_a_new_app_is_taught_and_can_be_stopped(visit: Any) -> None:
     assert "%" in about.locator(".bars").text_content()
     page.evaluate("""() => {
       // A worker that never answers, as a lesson that takes very long.
-      window.Worker = class { postMessage() {} terminate() { window.terminated = true; }
-        addEventListener() {} };
+      Worker.prototype.postMessage = () => {};
+      Worker.prototype.terminate = () => { window.terminated = true; };
     }""")
     about.get_by_role("button", name="Teach").click()
     about.get_by_role("button", name="Cancel").click()

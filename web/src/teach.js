@@ -269,6 +269,9 @@ function startOf({ decoder, labels: old, weight, bias }, labels, width) {
   return of;
 }
 
+/** A worker that has solved before, and so is fast: its code is compiled. */
+let idle;
+
 /** {@link fitHead}; on a page in a worker, so that the page stays responsive. */
 function solved(problem, progress, signal) {
   signal?.throwIfAborted();
@@ -280,10 +283,13 @@ function solved(problem, progress, signal) {
     });
   }
   return new Promise((resolve, reject) => {
-    const worker = new Worker(new URL("./teach-worker.js", import.meta.url), { type: "module" });
+    const worker =
+      idle ?? new Worker(new URL("./teach-worker.js", import.meta.url), { type: "module" });
+    idle = undefined;
     const stop = () => finish(reject, signal.reason);
     const finish = (settle, value) => {
-      worker.terminate();
+      if (settle === resolve && !idle) idle = worker;
+      else worker.terminate();
       signal?.removeEventListener("abort", stop);
       settle(value);
     };
