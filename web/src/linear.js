@@ -40,7 +40,7 @@ export class Problem {
   /** The weights (C x D), the bias (C). */
   solve(l2, tolerance = EXACT) {
     if (!this.descent) {
-      this.descent = this.#descent(this.#inSingles(), this.targets, this.offset);
+      this.descent = this.#descent(this.x, this.targets, this.offset);
       for (const point of this.points) add(this.descent.point, 1 / this.points.length, point);
     }
     const { point, stride } = this.descent;

@@ -289,7 +289,10 @@ function solved(problem, progress, signal) {
     const stop = () => finish(reject, signal.reason);
     const finish = (settle, value) => {
       if (settle === resolve && !idle) idle = worker;
-      else worker.terminate();
+      else {
+        if (idle === worker) idle = undefined; // it failed later, while nobody waited for it
+        worker.terminate();
+      }
       signal?.removeEventListener("abort", stop);
       settle(value);
     };
