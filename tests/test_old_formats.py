@@ -68,13 +68,14 @@ def test_a_newer_format_names_the_version_that_reads_it(
     """Although its other keys, and so its seal, may be other ones."""
     places = {"app": "apps/intent/app.json", "backbone": "backbone/onetrunk.json"}
     record = json.loads((FOLDER / places.get(kind, "bundle/bundle.json")).read_text())
-    newer = {"format": 2, "onetrunk": writer, "seal": "?", "new": record}
+    readable = "1 to 2" if kind == "bundle" else "1"
+    newer = {"format": 3, "onetrunk": writer, "seal": "?", "new": record}
     name = Path(places.get(kind, "bundle/bundle.json")).name
     (tmp_path / name).write_text(json.dumps(newer))
     least = ">=0.9.0" if writer == "0.9.0" else ""
     said = (
-        f"{tmp_path / name} is of format 2; onetrunk {onetrunk.__version__} reads format 1: "
-        f"upgrade it (pip install --upgrade 'onetrunk{least}')"
+        f"{tmp_path / name} is of format 3; onetrunk {onetrunk.__version__} reads format "
+        f"{readable}: upgrade it (pip install --upgrade 'onetrunk{least}')"
     )
     with pytest.raises(UserError) as error:
         onetrunk.Backbone.load(tmp_path) if kind == "backbone" else onetrunk.load(tmp_path)
@@ -85,7 +86,7 @@ def test_a_newer_format_names_the_version_that_reads_it(
 def test_what_is_no_format(tmp_path: Path, found: Any) -> None:
     record = json.loads((FOLDER / "bundle/bundle.json").read_text())
     (tmp_path / "bundle.json").write_text(json.dumps(record | {"format": found}))
-    with pytest.raises(UserError, match=r"bundle.json is damaged: its format is .*, not 1$"):
+    with pytest.raises(UserError, match=r"bundle.json is damaged: its format is .*, not 1 to 2$"):
         onetrunk.load(tmp_path)
 
 

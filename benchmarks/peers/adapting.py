@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from transformers import AutoModel, Trainer, TrainingArguments
 from transformers.utils import logging
 
+from onetrunk.adaptation.linear_app import targets_by_window
 from onetrunk.adaptation.task import AdaptSettings
 from onetrunk.apps.windows import Examples
 from onetrunk.model.padding import pad
@@ -41,11 +43,12 @@ class Tagger(nn.Module):
 def train(folder: Path, backbone: Any, family: Any, data: Any, job: dict[str, Any]) -> nn.Linear:
     """Train on ``data``; leaves the adapter in ``folder`` and returns the head.
 
-    ``job``: ``way`` (``bf16``, ``attention``), ``epochs``; the rest is as onetrunk has it.
+    ``job``: ``way`` (``bf16``, ``attention``), ``epochs`` and, if they are not onetrunk's,
+    ``rates``: ``lora_lr`` and ``head_lr``. The rest is as onetrunk has it.
     """
     logging.disable_progress_bar()
     logging.set_verbosity_error()
-    settings = SETTINGS
+    settings = replace(SETTINGS, **job.get("rates", {}))
     encoder, pooled = backbone.encoder, family.name == "tc"
     rows = _rows(encoder, family, data, pooled)
     torch.manual_seed(0)
@@ -104,13 +107,12 @@ def _rows(encoder: Any, family: Any, data: Any, pooled: bool) -> list[dict[str, 
     """Token ids and labels of each text, as short as onetrunk's windows."""
     examples = Examples.prepare(family, data.train, encoder, SETTINGS.max_length)
     rows = []
-    for window, units in enumerate(examples.units):
-        example = data.train[examples.example_of[window]]
-        targets = family.targets(example, units, data.labels).tolist()
-        ids = list(examples.encoded[window].ids)
-        labels = targets if pooled else [IGNORED] * len(ids)
+    targets = targets_by_window(family, examples, data.labels)
+    for encoded, tokens, of_window in zip(examples.encoded, examples.tokens, targets, strict=True):
+        ids = list(encoded.ids)
+        labels = of_window.tolist() if pooled else [IGNORED] * len(ids)
         if not pooled:
-            for at, target in zip((at for at in units if at >= 0), targets, strict=True):
+            for at, target in zip(tokens, of_window.tolist(), strict=True):
                 labels[at] = target
         rows.append({"input_ids": ids, "labels": labels, "length": len(ids)})
     return rows

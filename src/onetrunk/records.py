@@ -13,8 +13,8 @@ from onetrunk import __version__
 from onetrunk.errors import UserError
 
 FORMAT = 1
-"""Of all records. A change that an older onetrunk would not notice, and that would change answers,
-needs a new number."""
+"""Of records, but for those of bundles (:data:`onetrunk.bundle.layout.FORMATS`). A change that an
+older onetrunk would not notice, and that would change answers, needs a new number."""
 Values = Mapping[str, tuple[str, Callable[[Any], bool]]]
 _VERSION = re.compile(r"\d+(\.\d+)+")
 
@@ -34,11 +34,13 @@ def is_count(value: Any, least: int = 1) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
-def check_record(record: Mapping[str, Any], path: Path, values: Values, optional: Values) -> None:
-    """Raise :class:`UserError` for a record, read from ``path``, of another format than this
-    onetrunk reads (of a newer one it says which version does), or without the ``values``; those
-    that are ``optional`` are checked if they are there."""
-    _check_format(record, path)
+def check_record(
+    record: Mapping[str, Any], path: Path, values: Values, optional: Values, newest: int = FORMAT
+) -> None:
+    """Raise :class:`UserError` for a record, read from ``path``, of a newer format than ``newest``
+    (it says which version reads it), or without the ``values``; those that are ``optional`` are
+    checked if they are there."""
+    _check_format(record, path, newest)
     for key, (what, fits) in {**values, **optional}.items():
         if key not in record and key in values:
             raise UserError(f"{path} is damaged: it has no {key!r}")
@@ -46,14 +48,15 @@ def check_record(record: Mapping[str, Any], path: Path, values: Values, optional
             raise UserError(f"{path} is damaged: {key!r} is {shown(record[key])}, not {what}")
 
 
-def _check_format(record: Mapping[str, Any], path: Path) -> None:
-    found = record.get("format")
+def _check_format(record: Mapping[str, Any], path: Path, newest: int) -> None:
+    found: Any = record.get("format")
+    readable = f"{FORMAT} to {newest}" if newest > FORMAT else f"{FORMAT}"
     if not is_count(found, FORMAT):
-        raise UserError(f"{path} is damaged: its format is {shown(found)}, not {FORMAT}")
-    if found != FORMAT:
+        raise UserError(f"{path} is damaged: its format is {shown(found)}, not {readable}")
+    if found > newest:
         writer = str(record.get("onetrunk"))
         least = f">={writer}" if _VERSION.fullmatch(writer) else ""
         raise UserError(
-            f"{path} is of format {shown(found)}; onetrunk {__version__} reads format {FORMAT}: "
+            f"{path} is of format {shown(found)}; onetrunk {__version__} reads format {readable}: "
             f"upgrade it (pip install --upgrade 'onetrunk{least}')"
         )

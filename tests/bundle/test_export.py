@@ -20,10 +20,10 @@ from onetrunk.apps.engine import Engine
 from onetrunk.apps.neighbours import Neighbours
 from onetrunk.bundle.app import BundledApp, a_name, b_name
 from onetrunk.bundle.change import add_apps, remove_apps
-from onetrunk.bundle.contents import bundled_app
+from onetrunk.bundle.contents import bundled_app, lora_of_adapter
 from onetrunk.bundle.export import Check, export, export_bundle
-from onetrunk.bundle.graph import top_graph, trunk_graph
-from onetrunk.bundle.int8 import EMBEDDINGS, quantize
+from onetrunk.bundle.graph import top_graph, top_graph_of_one, trunk_graph
+from onetrunk.bundle.int8 import EMBEDDINGS, quantize, quantize_of_one
 from onetrunk.bundle.layout import MANIFEST, Bundle
 from onetrunk.bundle.merged import export_merged
 from onetrunk.bundle.parity import difference, hostile_texts
@@ -161,6 +161,87 @@ def test_int8_answers_do_not_depend_on_what_is_beside_them(
             gap = np.abs(alone - together[name][i])
             assert gap.max() < 0.05
             assert gap.mean() < 5e-4
+
+
+def test_answers_do_not_depend_on_what_is_beside_them_with_a_scale_for_each_text_either(
+    tiny_backbone: Backbone, apps: dict[str, App], tmp_path: Path
+) -> None:
+    written = export_bundle(
+        tiny_backbone, apps, tmp_path / "bundle", "int8", activation_scales="text"
+    )
+    assert written.difference < 0.5  # of a standard deviation, with random weights
+    runtime = Runtime(tmp_path / "bundle")
+    texts = ["call mum in new york", "the bank is in paris " * 3, "a", "play music now"]
+    windows = [runtime.tokenizer.encode(text).ids for text in texts]
+    units = [list(range(len(ids))) for ids in windows]
+    together = runtime.logits(list(apps), windows, units)
+    for name in apps:
+        for i, ids in enumerate(windows):
+            (alone,) = runtime.logits([name], [ids], [units[i]])[name]
+            np.testing.assert_allclose(alone, together[name][i], atol=1e-5)
+    manifest = json.loads((tmp_path / "bundle" / MANIFEST).read_text())
+    assert (manifest["format"], manifest["activation_scales"]) == (2, "text")
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta", "distilbert", "electra"])
+def test_graphs_of_one_text_are_the_encoder(
+    make_backbone: Any, random_adapter: Any, kind: str
+) -> None:
+    """Before they are quantised: against the encoder with the LoRA of two layers merged."""
+    encoder = make_backbone(kind).encoder
+    adapter = random_adapter(encoder, k=2, rank=3, seed=5)
+    ids = np.array([encoder.tokenizer("call mum in new york")["input_ids"]])
+    trunk, top = (
+        onnxruntime.InferenceSession(graph.SerializeToString())
+        for graph in (
+            trunk_graph(encoder, 2, of_one=True),
+            top_graph_of_one(encoder, 2, TARGETS),
+        )
+    )
+    (hidden,) = trunk.run(["hidden"], {"input_ids": ids})
+    lora = lora_of_adapter(adapter)
+    feeds = {name: matrix[None] for name, matrix in lora.items()}
+    states = top.run(["state_1", "state_2"], {"hidden": hidden, **feeds})
+    with torch.no_grad(), LoraStack(encoder, {"app": adapter}).merged("app"):
+        wanted = encoder.model(torch.tensor(ids), output_hidden_states=True).hidden_states[-3:]
+    for want, state in zip(wanted, (hidden, *states), strict=True):
+        np.testing.assert_allclose(state, want.numpy(), atol=2e-5)
+
+
+def test_int8_of_one_text_is_one_scale_for_its_numbers(tiny_backbone: Backbone) -> None:
+    """The first map of the trunk, by hand: as DynamicQuantizeLinear rounds."""
+    encoder = tiny_backbone.encoder
+    graph = trunk_graph(encoder, encoder.depth - 1, of_one=True)
+    small = quantize_of_one(graph)
+    product = next(n for n in small.graph.node if "layer_0.query.weight" in n.input)
+    x = next(n.input[0] for n in small.graph.node if n.op_type == "DynamicQuantizeLinear")
+    for name in (x, product.output[0]):
+        small.graph.output.append(onnx.helper.make_tensor_value_info(name, 1, None))
+    session = onnxruntime.InferenceSession(small.SerializeToString())
+    ids = np.array([encoder.tokenizer("play music now")["input_ids"]])
+    states, found = session.run([x, product.output[0]], {"input_ids": ids})
+    low, high = min(0.0, states.min()), max(0.0, states.max())
+    step = (high - low) / 255
+    zero = np.rint(-low / step)
+    whole = np.clip(np.rint(states / step) + zero, 0, 255) - zero
+    linear = encoder.linear(0, "query")
+    weight, bias = (p.detach().numpy() for p in (linear.weight, linear.bias))
+    scales = np.abs(weight).max(1) / 63
+    rounded_weight = np.rint(weight / scales[:, None]) * scales[:, None]
+    np.testing.assert_allclose(found, whole * step @ rounded_weight.T + bias, atol=1e-4)
+
+
+def test_scales_for_texts_are_of_int8(
+    tiny_backbone: Backbone, apps: dict[str, App], tmp_path: Path
+) -> None:
+    def write(**more: Any) -> None:
+        export(apps, tmp_path / "b", backbone=tiny_backbone, **more)
+
+    with pytest.raises(UserError, match="'text' is for a bundle of precision 'int8'"):
+        write(activation_scales="text")
+    with pytest.raises(UserError, match=r"activation_scales 'tokens' is unknown; .*'token'"):
+        write(precision="int8", activation_scales="tokens")
+    assert not [*tmp_path.iterdir()]
 
 
 def test_embeddings_lose_half_a_step_of_their_row(tiny_backbone: Backbone) -> None:
@@ -335,8 +416,8 @@ def test_folders_are_exported_on_the_backbone_that_they_name(
         str(tmp_path / "bundle"),
         progress=lambda what, done, total: steps.append((what, done, total)),
     )
-    assert steps[0] == ("trunk.onnx", 0, 3)
-    assert steps[-1] == ("", 3, 3)
+    assert steps[0] == ("graphs", 0, 2)
+    assert steps[-1] == ("", 2, 2)
     named = {folder.name: apps[folder.name] for folder in folders}
     engine = Engine(tiny_backbone, named)
     runtime = Runtime(str(tmp_path / "bundle"))

@@ -119,13 +119,23 @@ NODE_ORT = pytest.param(
 
 
 # In eight bits a sum that differs in its last digit can be rounded to another step.
-@pytest.mark.parametrize(("precision", "gap"), [("fp32", 5e-4), ("int8", 0.02), ("int4", 1e-3)])
+@pytest.mark.parametrize(
+    ("precision", "scales", "gap", "others"),
+    [
+        ("fp32", "token", 5e-4, 0),
+        ("int8", "token", 0.02, 0),
+        ("int8", "text", 0.02, 0.01),  # a step is of all tokens at once
+        ("int4", "token", 1e-3, 0),
+    ],
+)
 @pytest.mark.parametrize(("ort", "count"), [("onnxruntime-web", 100), NODE_ORT])
 def test_answers_are_those_of_python(
     ort: str,
     count: int,
-    precision: str,
+    precision: Any,
+    scales: Any,
     gap: float,
+    others: float,
     tiny_backbone: Backbone,
     apps: dict[str, App],
     tmp_path: Path,
@@ -137,7 +147,7 @@ def test_answers_are_those_of_python(
         apps[name] = replace(
             apps[name], neighbours=Neighbours.of(states, soft_targets, 2, 0.5, 0.4)
         )
-    export_bundle(tiny_backbone, apps, tmp_path / "b", precision)
+    export_bundle(tiny_backbone, apps, tmp_path / "b", precision, activation_scales=scales)
     rng = np.random.default_rng(0)
     known = [c for c in map(chr, range(0x20, 0x3000)) if unicodedata.category(c) != "Cn"]
     odd = ["".join(rng.choice(known, 40)) for _ in range(40)]
@@ -145,10 +155,13 @@ def test_answers_are_those_of_python(
     wanted = Runtime(tmp_path / "b", threads=1).predict(texts)
     offsets_in_utf16(wanted)
     got = node(PREDICT, tmp_path / "b", texts=texts, ort=ort)
+    differing = []
     for want, have in zip(wanted, got, strict=True):
         assert list(want["apps"]) == list(have["apps"])
         for name, answer in want["apps"].items():
-            assert alike(answer, have["apps"][name], gap), (name, want["text"])
+            if not alike(answer, have["apps"][name], gap):
+                differing.append((name, want["text"]))
+    assert len(differing) <= others * len(wanted) * len(apps), differing
 
 
 @pytest.mark.parametrize("max_length", [6, 24, 512])

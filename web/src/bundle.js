@@ -4,7 +4,8 @@ import { Neighbours } from "./neighbours.js";
 import { readSafetensors } from "./safetensors.js";
 
 const MANIFEST = "bundle.json";
-const FORMAT = 1;
+/** With the second, graphs may take one text at a time. */
+const FORMATS = [1, 2];
 const APP = /^apps\/(.+)\.safetensors$/;
 /** Name of a LoRA's half at a place: `layer_L.TARGET.a`. */
 export const half = (layer, target, which) => `layer_${layer}.${target}.${which}`;
@@ -30,9 +31,9 @@ export class Bundle {
   }
 
   #check(manifest) {
-    if (manifest.format !== FORMAT) {
+    if (!FORMATS.includes(manifest.format)) {
       throw new BundleError(
-        `${MANIFEST} is of format ${manifest.format}; this package reads format ${FORMAT}: upgrade it`,
+        `${MANIFEST} is of format ${manifest.format}; this package reads format ${FORMATS.join(" and ")}: upgrade it`,
       );
     }
     for (const [key, type] of Object.entries({
@@ -43,6 +44,9 @@ export class Bundle {
       if (typeof manifest[key] !== type || manifest[key] === null) {
         throw new BundleError(`${MANIFEST} is damaged: it has no valid ${key}`);
       }
+    }
+    if (!["token", "text"].includes(manifest.activation_scales ?? "token")) {
+      throw new BundleError(`${MANIFEST} is damaged: it has no valid activation_scales`);
     }
     for (const path of Object.keys(manifest.files)) {
       if (path.startsWith("/") || path.includes("\\") || path.split("/").includes("..")) {

@@ -23,39 +23,16 @@ export class Sessions {
    * that of `stack.js`. The milliseconds of both graphs are added to those in `times`.
    */
   async read(windows, readers, stack, times) {
-    const { k, width, pad_id: pad, pooling } = this.#bundle;
+    const { k, width, pooling } = this.#bundle;
     const length = Math.max(...windows.map((window) => window.ids.length));
-    const ids = new BigInt64Array(windows.length * length).fill(BigInt(pad));
-    const mask = new BigInt64Array(windows.length * length);
-    windows.forEach((window, row) =>
-      window.ids.forEach((id, at) => {
-        ids[row * length + at] = BigInt(id);
-        mask[row * length + at] = 1n;
-      }),
-    );
     const slots = [...new Set(readers.map((reader) => reader.slot))];
     const most = Math.max(...readers.map((reader) => reader.reads));
     const names = [];
     for (let n = k - Math.min(most, k) + 1; n <= k; n++) names.push(`state_${n}`);
-    const numbers = BigInt64Array.from(slots, (slot) => BigInt(stack.slots.get(slot)));
-    const [hidden, states] = await this.#alone(async () => {
-      const shape = [windows.length, length];
-      const start = performance.now();
-      const { hidden } = await this.#trunk.run({
-        input_ids: this.#integers(ids, shape),
-        attention_mask: this.#integers(mask, shape),
-      });
-      const between = performance.now();
-      const feeds = {
-        hidden: this.floats(hidden.data, [1, ...shape, width]),
-        attention_mask: this.#integers(mask, [1, ...shape]),
-        slots: this.#integers(numbers, [slots.length]),
-        ...stack.stacked,
-      };
-      const out = await this.#top.run(feeds, names);
-      times.trunk += between - start;
-      times.top += performance.now() - between;
-      return [hidden.data, names.map((name) => out[name].data)];
+    const numbers = slots.map((slot) => stack.slots.get(slot));
+    const pass = this.#bundle.activation_scales === "text" ? this.#oneByOne : this.#together;
+    const [hidden, states] = await this.#alone(() => {
+      return pass.call(this, windows, length, numbers, names, stack, times);
     });
     const size = windows.length * length * width;
     for (const { name, decoder, slot, reads } of readers) {
@@ -73,6 +50,72 @@ export class Sessions {
         );
       });
     }
+  }
+
+  /** The trunk's states `(B, T, D)` of windows, and those called `names` `(G, B, T, D)` under the
+   * LoRAs of these numbers. */
+  async #together(windows, length, numbers, names, stack, times) {
+    const { width, pad_id: pad } = this.#bundle;
+    const ids = new BigInt64Array(windows.length * length).fill(BigInt(pad));
+    const mask = new BigInt64Array(windows.length * length);
+    windows.forEach((window, row) =>
+      window.ids.forEach((id, at) => {
+        ids[row * length + at] = BigInt(id);
+        mask[row * length + at] = 1n;
+      }),
+    );
+    const shape = [windows.length, length];
+    const start = performance.now();
+    const { hidden } = await this.#trunk.run({
+      input_ids: this.#integers(ids, shape),
+      attention_mask: this.#integers(mask, shape),
+    });
+    const between = performance.now();
+    const feeds = {
+      hidden: this.floats(hidden.data, [1, ...shape, width]),
+      attention_mask: this.#integers(mask, [1, ...shape]),
+      slots: this.#integers(BigInt64Array.from(numbers, BigInt), [numbers.length]),
+      ...stack.stacked,
+    };
+    const out = await this.#top.run(feeds, names);
+    times.trunk += between - start;
+    times.top += performance.now() - between;
+    return [hidden.data, names.map((name) => out[name].data)];
+  }
+
+  /** `#together` for graphs that take one text and one LoRA at a time; zero where a window has no
+   * token. */
+  async #oneByOne(windows, length, numbers, names, stack, times) {
+    const size = length * this.#bundle.width;
+    const every = new Float32Array(windows.length * size);
+    const states = names.map(() => new Float32Array(numbers.length * every.length));
+    const loras = numbers.map((number) => this.#loraOf(stack, number));
+    for (const [row, { ids }] of windows.entries()) {
+      const start = performance.now();
+      const input = this.#integers(BigInt64Array.from(ids, BigInt), [1, ids.length]);
+      const { hidden } = await this.#trunk.run({ input_ids: input });
+      const between = performance.now();
+      every.set(hidden.data, row * size);
+      for (const [group, lora] of loras.entries()) {
+        const out = await this.#top.run({ hidden, ...lora }, names);
+        names.forEach((name, n) => states[n].set(out[name].data, group * every.length + row * size));
+      }
+      times.trunk += between - start;
+      times.top += performance.now() - between;
+    }
+    return [every, states];
+  }
+
+  /** One LoRA of a stack, as inputs. */
+  #loraOf({ stacked }, number) {
+    const lora = {};
+    for (const [name, { data, dims }] of Object.entries(stacked)) {
+      const [, rows, columns] = dims;
+      const size = rows * columns;
+      const matrix = data.subarray(number * size, (number + 1) * size);
+      lora[name] = this.floats(matrix, [1, rows, columns]);
+    }
+    return lora;
   }
 
   /** The input or output width of the linear map that a half of LoRA belongs to. */

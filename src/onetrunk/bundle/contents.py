@@ -1,6 +1,6 @@
 """From a backbone and apps in PyTorch to the contents of a bundle's files."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import onnx
@@ -9,6 +9,7 @@ from onetrunk.apps.app import App
 from onetrunk.bundle import int4, int8
 from onetrunk.bundle.app import BundledApp, Lora, a_name, b_name
 from onetrunk.bundle.app_folder import decoder_of
+from onetrunk.bundle.graph import top_graph, top_graph_of_one, trunk_graph
 from onetrunk.bundle.layout import check_name
 from onetrunk.model.architecture import TARGETS
 from onetrunk.model.backbone import Backbone
@@ -16,6 +17,8 @@ from onetrunk.model.encoder import Encoder
 from onetrunk.model.lora import LoraAdapter
 
 Precision = Literal["fp32", "int8", "int4"]
+ActivationScales = Literal["token", "text"]
+"""Of int8: one scale for each token's numbers, or one for all tokens of a text."""
 _QUANTIZE: dict[str, Callable[[onnx.ModelProto], onnx.ModelProto]] = {
     "fp32": lambda model: model,
     "int8": int8.quantize,
@@ -79,6 +82,22 @@ def tokenizer_bytes(encoder: Encoder) -> bytes:
     backend.no_padding()
     content: str = backend.to_str()
     return content.encode()
+
+
+def graphs_of(
+    encoder: Encoder,
+    k: int,
+    targets: Sequence[str],
+    precision: Precision,
+    scales: ActivationScales,
+) -> tuple[bytes, bytes]:
+    """Trunk and top of a bundle, as files."""
+    if scales == "text":
+        models = trunk_graph(encoder, k, of_one=True), top_graph_of_one(encoder, k, targets)
+        trunk, top = (int8.quantize_of_one(model).SerializeToString() for model in models)
+        return trunk, top
+    trunk = model_bytes(trunk_graph(encoder, k), precision)
+    return trunk, model_bytes(top_graph(encoder, k, targets), precision)
 
 
 def model_bytes(model: onnx.ModelProto, precision: Precision) -> bytes:

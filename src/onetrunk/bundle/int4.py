@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from onetrunk.bundle.graph import RUNTIME_DOMAIN
+from onetrunk.bundle.graph_parts import RUNTIME_DOMAIN
 from onetrunk.bundle.int8 import EMBEDDINGS, TINY, replace_lookup
 
 BLOCK = 32

@@ -1,8 +1,9 @@
 """Weights in eight bits.
 
 - Linear maps have one scale for each output. Activations are quantised at run time, with one scale
-  for each token. With one scale for all of them a text's answer would depend on the texts beside it
-  and on the other apps, and one token with large values would cost all others their precision.
+  for each token, or one for all tokens of a text, which is faster and less precise. Several texts
+  or apps never share a scale: an answer would depend on what is beside it. So a scale for each text
+  needs the graphs for one text and one LoRA at a time.
 - The word embeddings, half of a small encoder, have one scale for each word. They are dequantised
   after the lookup.
 
@@ -15,7 +16,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from onetrunk.bundle.graph import RUNTIME_DOMAIN
+from onetrunk.bundle.graph_parts import RUNTIME_DOMAIN
 
 EMBEDDINGS = "word_embeddings"
 TINY = 1e-12
@@ -27,15 +28,79 @@ ACTIVATION_STEPS, ZERO = 127, 128
 
 
 def quantize(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The graph with int8 weights, same inputs and outputs."""
+    """The graph with int8 weights and a scale for each token, same inputs and outputs."""
+    return _quantized(model, _scale_tokens)
+
+
+def quantize_of_one(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A graph of one text with int8 weights and one scale for its tokens."""
+    return _quantized(model, _scale_text)
+
+
+def _quantized(
+    model: onnx.ModelProto, quantize_maps: Callable[[onnx.GraphProto], None]
+) -> onnx.ModelProto:
     small = onnx.ModelProto()
     small.CopyFrom(model)
     quantize_embeddings(small.graph)
-    _quantize_maps(small.graph)
+    quantize_maps(small.graph)
     return small
 
 
-def _quantize_maps(graph: onnx.GraphProto) -> None:
+def _scale_text(graph: onnx.GraphProto) -> None:
+    """Replace MatMul(x, weights) and the Add of a bias by (int8 x · int8 weights) · scale of the
+    text · scale of the output + bias. Maps of one x share its int8."""
+    weights = {tensor.name: tensor for tensor in graph.initializer if len(tensor.dims) == 2}
+    vectors = {tensor.name for tensor in graph.initializer if len(tensor.dims) == 1}
+    # By the output of a map, the addition of its bias.
+    additions = {
+        node.input[0]: node
+        for node in graph.node
+        if node.op_type == "Add" and node.input[1] in vectors
+    }
+    tensors: list[onnx.TensorProto] = []
+    nodes: list[onnx.NodeProto] = []
+    done: set[str] = set()
+    merged: set[str] = set()
+    for node in graph.node:
+        if node.output[0] in merged:
+            continue
+        if node.op_type != "MatMul" or node.input[1] not in weights:
+            nodes.append(node)
+            continue
+        x, weight = node.input
+        parts = [f"{x}.int8", f"{x}.scale", f"{x}.zero"]
+        if x not in done:
+            nodes.append(helper.make_node("DynamicQuantizeLinear", [x], parts))
+        if weight not in done:
+            tensors += _int8_weights(weight, weights[weight])
+            graph.initializer.remove(weights[weight])
+        done |= {x, weight}
+        addition = additions[node.output[0]]
+        merged.add(addition.output[0])
+        ints, scale, zero = parts
+        product = [ints, weight, scale, f"{weight}.scale", zero, "", addition.input[1]]
+        nodes.append(
+            helper.make_node(
+                "MatMulIntegerToFloat", product, addition.output, domain=RUNTIME_DOMAIN
+            )
+        )
+    del graph.node[:]
+    graph.node.extend(nodes)
+    graph.initializer.extend(tensors)
+
+
+def _int8_weights(name: str, tensor: onnx.TensorProto) -> list[onnx.TensorProto]:
+    """The weights ``(in, out)`` in seven bits, and a scale for each output."""
+    values = numpy_helper.to_array(tensor)
+    scales = np.maximum(np.abs(values).max(0), TINY).astype(np.float32) / WEIGHT_STEPS
+    return [
+        numpy_helper.from_array(np.rint(values / scales).astype(np.int8), name),
+        numpy_helper.from_array(scales, f"{name}.scale"),
+    ]
+
+
+def _scale_tokens(graph: onnx.GraphProto) -> None:
     """Replace MatMul(x, weights) by (int8 x · int8 weights) · scale of the token · scale of the
     output. Maps of one x share its int8."""
     weights = {tensor.name: tensor for tensor in graph.initializer if len(tensor.dims) == 2}
@@ -60,13 +125,8 @@ def _quantize_maps(graph: onnx.GraphProto) -> None:
             nodes += _quantize_tokens(x)
         if weight not in done:
             done.add(weight)
-            values = numpy_helper.to_array(weights[weight])
-            scales = np.maximum(np.abs(values).max(0), TINY).astype(np.float32) / WEIGHT_STEPS
+            tensors += _int8_weights(weight, weights[weight])
             graph.initializer.remove(weights[weight])
-            tensors += [
-                numpy_helper.from_array(np.rint(values / scales).astype(np.int8), weight),
-                numpy_helper.from_array(scales, f"{weight}.scale"),
-            ]
         product = [f"{x}.int8", weight, "token_one", f"{weight}.scale", "token_zero"]
         nodes += [
             helper.make_node(

@@ -29,6 +29,9 @@ TRUNK, TOP, TOKENIZER = "trunk.onnx", "top.onnx", "tokenizer.json"
 APPS, PRIMARY, SUFFIX = "apps", "primary", ".safetensors"
 NONE = "none"
 """The bare backbone, in place of a primary LoRA."""
+FORMATS = {"token": 1, "text": 2}
+"""Of a bundle, by its activation scales: with one for each text, its graphs take one text at a
+time, which readers of format 1 do not know."""
 FLOATS: dict[str, type] = {"fp32": np.float32, "int8": np.float16, "int4": np.float16}
 """The type of heads and LoRA in a bundle of each precision."""
 LONGEST_NAME = 200
@@ -51,7 +54,10 @@ _VALUES: Values = {
     "files": ("files inside of the bundle by name, each with bytes and sha256", are_files),
 }
 """What every bundle's manifest holds, and how it is told."""
-_OTHERS: Values = {"k_of_backbone": ("a number of layers", partial(is_count, least=0))}
+_OTHERS: Values = {
+    "k_of_backbone": ("a number of layers", partial(is_count, least=0)),
+    "activation_scales": (" or ".join(FORMATS), lambda value: value in (*FORMATS,)),
+}
 """What it may hold beside: bundles of 0.1.0 do not."""
 _NAME = re.compile(r"\w[\w.+@ -]{0,99}")
 
@@ -79,7 +85,7 @@ class Bundle:
         self.folder = Path(folder)
         self.manifest = read_json(self.folder / MANIFEST, "a bundle")
         path = self.folder / MANIFEST
-        check_record(self.manifest, path, _VALUES, _OTHERS)
+        check_record(self.manifest, path, _VALUES, _OTHERS, max(FORMATS.values()))
         check_seal(self.manifest, path)
         self.backbone: str = self.manifest["backbone"]
         """Its fingerprint."""
@@ -97,6 +103,8 @@ class Bundle:
         """Longest window in tokens."""
         self.pad_id: int = self.manifest["pad_id"]
         self.precision: str = self.manifest["precision"]
+        self.activation_scales: str = self.manifest.get("activation_scales", "token")
+        """token, or text: then the graphs take one text and one LoRA at a time."""
         self.primary_families: list[str] = self.manifest["primary"]
         """Families with a primary LoRA."""
         self.files: dict[str, dict[str, Any]] = self.manifest["files"]

@@ -18,7 +18,7 @@ import numpy as np
 from onetrunk.bundle.app import BundledApp, Lora
 from onetrunk.bundle.app_cache import AppCache, Loaded
 from onetrunk.bundle.layout import Bundle
-from onetrunk.bundle.sessions import Sessions, token_states, tokenizer_of
+from onetrunk.bundle.sessions import sessions_of, token_states, tokenizer_of
 from onetrunk.bundle.teaching import Teaching
 from onetrunk.data.alignment import Encoded, encode_windows
 from onetrunk.data.batching import STREAM_TEXTS, by_budget, in_turn
@@ -62,7 +62,7 @@ class Runtime(Teaching):
         use. Raises :class:`UserError` if any part is missing, damaged or does not fit.
         """
         bundle = Bundle(folder)
-        self._sessions = Sessions(bundle, threads)
+        self._sessions = sessions_of(bundle, threads)
         self.tokenizer = tokenizer_of(bundle)
         self.max_length = bundle.max_length
         """The longest window in tokens."""

@@ -74,7 +74,7 @@ class Sessions:
             input_ids[number, : len(row)], mask[number, : len(row)] = row, 1
         (hidden,) = self._trunk.run(None, {"input_ids": input_ids, "attention_mask": mask})
         k = self._bundle.k
-        names = [f"state_{number}" for number in range(k - min(count, k) + 1, k + 1)]
+        names = names_of_states(k, count)
         feeds = {
             "hidden": hidden[None],
             "attention_mask": mask[None],
@@ -92,6 +92,46 @@ class Sessions:
             return np.concatenate([state[:, 0] for state in states], -1)
         weights = (mask / mask.sum(1, keepdims=True)).astype(np.float32)[:, None]
         return np.concatenate([(weights @ state)[:, 0] for state in states], -1)
+
+
+class SessionsOfOne(Sessions):
+    """:class:`Sessions` of graphs that take one text and one LoRA at a time."""
+
+    def states(
+        self,
+        ids: Sequence[Sequence[int]],
+        slots: Sequence[int],
+        stacked: Mapping[str, np.ndarray],
+        count: int,
+    ) -> tuple[list[np.ndarray], np.ndarray]:
+        """:meth:`Sessions.states`; zero where a window has no token."""
+        k, width, length = self._bundle.k, self._bundle.width, max(map(len, ids))
+        mask = np.zeros((len(ids), length), np.int64)
+        shape = (len(slots), *mask.shape, width)
+        states = [np.zeros(shape, np.float32) for _ in range(count)]
+        names = names_of_states(k, count)
+        loras = [{name: stack[n : n + 1] for name, stack in stacked.items()} for n in slots]
+        for number, row in enumerate(ids):
+            mask[number, : len(row)] = 1
+            (hidden,) = self._trunk.run(None, {"input_ids": np.array([row], np.int64)})
+            for group, lora in enumerate(loras):
+                read = self._top.run(names, {"hidden": hidden, **lora})
+                if count > k:
+                    read = [hidden, *read]
+                for state, of_window in zip(states, read, strict=True):
+                    state[group, number, : len(row)] = of_window[0]
+        return states, mask
+
+
+def sessions_of(bundle: Bundle, threads: int) -> Sessions:
+    """The graphs of a bundle, to run on ``threads`` threads (0: all cores)."""
+    kind = SessionsOfOne if bundle.activation_scales == "text" else Sessions
+    return kind(bundle, threads)
+
+
+def names_of_states(k: int, count: int) -> list[str]:
+    """The outputs of a top of k layers that hold the last ``count`` states."""
+    return [f"state_{number}" for number in range(k - min(count, k) + 1, k + 1)]
 
 
 def token_states(states: Sequence[np.ndarray], tokens: Sequence[Sequence[int]]) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from onetrunk.cli.options import Device
-from onetrunk.errors import UserError
+from onetrunk.errors import UserError, nearest
 
 if TYPE_CHECKING:
     from onetrunk.bundle.exported import Exported
@@ -27,6 +27,14 @@ def export(
     int4: Annotated[
         bool, typer.Option("--int4", help="Weights in 4 bits, LoRA in 16. Use --check, too.")
     ] = False,
+    activation_scales: Annotated[
+        str,
+        typer.Option(
+            metavar="token|text",
+            help="With --int8: one scale for each token's numbers, or for each text: faster for "
+            "one text at a time, less exact.",
+        ),
+    ] = "token",
     check: Annotated[
         list[str] | None,
         typer.Option(
@@ -96,7 +104,7 @@ def export(
     """
     from onetrunk.apps.record import RECORD as RECORD_OF_APP
     from onetrunk.apps.record import check_apps, family_of, read_record
-    from onetrunk.bundle.layout import MANIFEST
+    from onetrunk.bundle.layout import FORMATS, MANIFEST
     from onetrunk.bundle.page import BUNDLE, RECORD, add_page, find_ort
     from onetrunk.cli.bars import watched
     from onetrunk.cli.console import console, serve_hint, wrote
@@ -108,6 +116,11 @@ def export(
         raise UserError("weights are of 8 bits or of 4: give --int8 or --int4")
     if pieces and not vocabulary:
         raise UserError("--pieces counts those of --vocabulary: give the texts")
+    if activation_scales not in FORMATS:
+        hint = nearest(activation_scales, FORMATS)
+        raise UserError(f"--activation-scales {activation_scales!r} is unknown; {hint}")
+    if activation_scales == "text" and (not int8 or merged):
+        raise UserError("--activation-scales text is for a bundle in 8 bits: give --int8")
     chosen = {
         "--merged": merged, "--page": page, "--transformers": transformers,
         "--sentence-transformers": sentence_transformers,
@@ -179,6 +192,7 @@ def export(
                 overwrite=overwrite,
                 progress=progress,
                 device=device,
+                activation_scales="text" if activation_scales == "text" else "token",
             )
 
     if page:
