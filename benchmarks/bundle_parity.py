@@ -4,11 +4,11 @@
         [--out results/bundle-parity.json]
 
 Six apps with a LoRA of rank 16 on the last 3 layers, three of each family, are fitted on ``--rows``
-drawn rows. The fp32 and int8 bundles (with an activation scale for each token, and for each text)
-are compared with PyTorch on 1,000 texts made to be difficult: the largest difference of a logit,
-and how many answers differ at all. These bundles are scored on ``--test`` rows of each test set, as
-PyTorch is. So are smaller bundles: in four bits, with fewer word pieces (those of all training
-texts of the six, and the most frequent of these), and with both.
+drawn rows. The fp32, int8 and int8-text bundles are compared with PyTorch on 1,000 texts made to be
+difficult: the largest difference of a logit, and how many answers differ at all. These bundles are
+scored on ``--test`` rows of each test set, as PyTorch is. So are smaller bundles: in four bits,
+with fewer word pieces (those of all training texts of the six, and the most frequent of these), and
+with both.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import torch
 from onetrunk.adaptation.fit import fit
 from onetrunk.adaptation.task import AdaptSettings
 from onetrunk.apps.engine import Engine
-from onetrunk.bundle.contents import ActivationScales, Precision
+from onetrunk.bundle.contents import Precision
 from onetrunk.bundle.export import export_bundle
 from onetrunk.bundle.parity import difference, hostile_texts
 from onetrunk.bundle.runtime import Runtime
@@ -82,17 +82,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         expected = engine.predict(texts)
         predict = {"pytorch": engine.predict_examples}
-        plain: list[tuple[str, Precision, ActivationScales]] = [
-            ("fp32", "fp32", "token"),
-            ("int8", "int8", "token"),
-            ("int8, a scale for each text", "int8", "text"),
-        ]
-        for side, precision, scales in plain:
-            export_bundle(loaded, apps, Path(name) / side, precision, activation_scales=scales)
-            runtime = Runtime(Path(name) / side)
-            predict[side] = runtime.predict_examples
+        plain: tuple[Precision, ...] = ("fp32", "int8", "int8-text")
+        for precision in plain:
+            export_bundle(loaded, apps, Path(name) / precision, precision)
+            runtime = Runtime(Path(name) / precision)
+            predict[precision] = runtime.predict_examples
             predictions = runtime.predict(texts)
-            against_pytorch[side] = {
+            against_pytorch[precision] = {
                 "largest_difference_in_standard_deviations": difference(engine, runtime, texts),
                 "texts": len(texts),
                 "answers_that_differ": {

@@ -180,8 +180,9 @@ def save_bundle_card(
     """Write the card of a bundle with these apps: name, family, labels."""
     size = sum(entry["bytes"] for entry in manifest["files"].values())
     rows = [(app, family, _labels(labels)) for app, family, labels in apps]
+    bits = {"fp32": 32, "int8": 8, "int8-text": 8, "int4": 4}[manifest["precision"]]
     facts = {
-        "weights": {"fp32": "32 bits", "int8": "8 bits", "int4": "4 bits"}[manifest["precision"]],
+        "weights": f"{bits} bits",
         "size": f"{size / 1e6:,.1f} MB",
         "backbone": f"fingerprint {manifest['backbone'][:12]}",
         "layers": f"{manifest['depth']}, the last {manifest['k']} of which apps may adapt",

@@ -166,9 +166,7 @@ def test_int8_answers_do_not_depend_on_what_is_beside_them(
 def test_answers_do_not_depend_on_what_is_beside_them_with_a_scale_for_each_text_either(
     tiny_backbone: Backbone, apps: dict[str, App], tmp_path: Path
 ) -> None:
-    written = export_bundle(
-        tiny_backbone, apps, tmp_path / "bundle", "int8", activation_scales="text"
-    )
+    written = export_bundle(tiny_backbone, apps, tmp_path / "bundle", "int8-text")
     assert written.difference < 0.5  # of a standard deviation, with random weights
     runtime = Runtime(tmp_path / "bundle")
     texts = ["call mum in new york", "the bank is in paris " * 3, "a", "play music now"]
@@ -180,7 +178,7 @@ def test_answers_do_not_depend_on_what_is_beside_them_with_a_scale_for_each_text
             (alone,) = runtime.logits([name], [ids], [units[i]])[name]
             np.testing.assert_allclose(alone, together[name][i], atol=1e-5)
     manifest = json.loads((tmp_path / "bundle" / MANIFEST).read_text())
-    assert (manifest["format"], manifest["activation_scales"]) == (2, "text")
+    assert (manifest["format"], manifest["precision"]) == (2, "int8-text")
 
 
 @pytest.mark.parametrize("kind", ["bert", "roberta", "distilbert", "electra"])
@@ -231,16 +229,14 @@ def test_int8_of_one_text_is_one_scale_for_its_numbers(tiny_backbone: Backbone) 
     np.testing.assert_allclose(found, whole * step @ rounded_weight.T + bias, atol=1e-4)
 
 
-def test_scales_for_texts_are_of_int8(
+def test_a_plain_model_takes_several_texts(
     tiny_backbone: Backbone, apps: dict[str, App], tmp_path: Path
 ) -> None:
-    def write(**more: Any) -> None:
-        export(apps, tmp_path / "b", backbone=tiny_backbone, **more)
-
-    with pytest.raises(UserError, match="'text' is for a bundle of precision 'int8'"):
-        write(activation_scales="text")
-    with pytest.raises(UserError, match=r"activation_scales 'tokens' is unknown; .*'token'"):
-        write(precision="int8", activation_scales="tokens")
+    one = {"spam": apps["spam"]}
+    with pytest.raises(UserError, match="takes several texts, int8-text one: choose int8"):
+        export(one, tmp_path / "b", "int8-text", backbone=tiny_backbone, merged=True)
+    with pytest.raises(UserError, match=r"precision 'int8text' is unknown; .*'int8-text'"):
+        export(one, tmp_path / "b", "int8text", backbone=tiny_backbone)  # type: ignore[arg-type]
     assert not [*tmp_path.iterdir()]
 
 

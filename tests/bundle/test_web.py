@@ -120,12 +120,12 @@ NODE_ORT = pytest.param(
 
 # In eight bits a sum that differs in its last digit can be rounded to another step.
 @pytest.mark.parametrize(
-    ("precision", "scales", "gap", "others"),
+    ("precision", "gap", "others"),
     [
-        ("fp32", "token", 5e-4, 0),
-        ("int8", "token", 0.02, 0),
-        ("int8", "text", 0.02, 0.01),  # a step is of all tokens at once
-        ("int4", "token", 1e-3, 0),
+        ("fp32", 5e-4, 0),
+        ("int8", 0.02, 0),
+        ("int8-text", 0.02, 0.01),  # a step is of all tokens at once
+        ("int4", 1e-3, 0),
     ],
 )
 @pytest.mark.parametrize(("ort", "count"), [("onnxruntime-web", 100), NODE_ORT])
@@ -133,7 +133,6 @@ def test_answers_are_those_of_python(
     ort: str,
     count: int,
     precision: Any,
-    scales: Any,
     gap: float,
     others: float,
     tiny_backbone: Backbone,
@@ -147,7 +146,7 @@ def test_answers_are_those_of_python(
         apps[name] = replace(
             apps[name], neighbours=Neighbours.of(states, soft_targets, 2, 0.5, 0.4)
         )
-    export_bundle(tiny_backbone, apps, tmp_path / "b", precision, activation_scales=scales)
+    export_bundle(tiny_backbone, apps, tmp_path / "b", precision)
     rng = np.random.default_rng(0)
     known = [c for c in map(chr, range(0x20, 0x3000)) if unicodedata.category(c) != "Cn"]
     odd = ["".join(rng.choice(known, 40)) for _ in range(40)]

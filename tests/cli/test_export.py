@@ -92,7 +92,9 @@ def test_one_app_alone(run: Run, folders: tuple[Path, ...], corpora: Path) -> No
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--int8", "--int4"), "give --int8 or --int4"),
+        (("--int8", "--int4"), "--int8 and --int4 are different weights: give one"),
+        (("--int8", "--int8-text"), "--int8 and --int8-text are different weights: give one"),
+        (("--int8-text", "--merged"), "takes several texts, --int8-text one: give --int8"),
         (("--pieces", "9"), "--pieces counts those of --vocabulary"),
         (("--vocabulary", "TEXTS", "--merged"), "--merged is for one app"),
         (("--check", "ner=TEXTS", "--merged"), "--merged is for one app"),

@@ -4,7 +4,7 @@ import { Neighbours } from "./neighbours.js";
 import { readSafetensors } from "./safetensors.js";
 
 const MANIFEST = "bundle.json";
-/** With the second, graphs may take one text at a time. */
+/** In the second, graphs take one text at a time. */
 const FORMATS = [1, 2];
 const APP = /^apps\/(.+)\.safetensors$/;
 /** Name of a LoRA's half at a place: `layer_L.TARGET.a`. */
@@ -38,15 +38,12 @@ export class Bundle {
     }
     for (const [key, type] of Object.entries({
       backbone: "string", depth: "number", width: "number", k: "number", targets: "object",
-      pooling: "string", max_length: "number", pad_id: "number", primary: "object",
+      pooling: "string", precision: "string", max_length: "number", pad_id: "number", primary: "object",
       files: "object",
     })) {
       if (typeof manifest[key] !== type || manifest[key] === null) {
         throw new BundleError(`${MANIFEST} is damaged: it has no valid ${key}`);
       }
-    }
-    if (!["token", "text"].includes(manifest.activation_scales ?? "token")) {
-      throw new BundleError(`${MANIFEST} is damaged: it has no valid activation_scales`);
     }
     for (const path of Object.keys(manifest.files)) {
       if (path.startsWith("/") || path.includes("\\") || path.split("/").includes("..")) {

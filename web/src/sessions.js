@@ -30,7 +30,7 @@ export class Sessions {
     const names = [];
     for (let n = k - Math.min(most, k) + 1; n <= k; n++) names.push(`state_${n}`);
     const numbers = slots.map((slot) => stack.slots.get(slot));
-    const pass = this.#bundle.activation_scales === "text" ? this.#oneByOne : this.#together;
+    const pass = this.#bundle.precision === "int8-text" ? this.#oneByOne : this.#together;
     const [hidden, states] = await this.#alone(() => {
       return pass.call(this, windows, length, numbers, names, stack, times);
     });

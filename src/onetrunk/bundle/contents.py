@@ -10,18 +10,17 @@ from onetrunk.bundle import int4, int8
 from onetrunk.bundle.app import BundledApp, Lora, a_name, b_name
 from onetrunk.bundle.app_folder import decoder_of
 from onetrunk.bundle.graph import top_graph, top_graph_of_one, trunk_graph
-from onetrunk.bundle.layout import check_name
+from onetrunk.bundle.layout import OF_ONE, check_name
 from onetrunk.model.architecture import TARGETS
 from onetrunk.model.backbone import Backbone
 from onetrunk.model.encoder import Encoder
 from onetrunk.model.lora import LoraAdapter
 
-Precision = Literal["fp32", "int8", "int4"]
-ActivationScales = Literal["token", "text"]
-"""Of int8: one scale for each token's numbers, or one for all tokens of a text."""
+Precision = Literal["fp32", "int8", "int8-text", "int4"]
 _QUANTIZE: dict[str, Callable[[onnx.ModelProto], onnx.ModelProto]] = {
     "fp32": lambda model: model,
     "int8": int8.quantize,
+    OF_ONE: int8.quantize_of_one,
     "int4": int4.quantize,
 }
 
@@ -85,19 +84,13 @@ def tokenizer_bytes(encoder: Encoder) -> bytes:
 
 
 def graphs_of(
-    encoder: Encoder,
-    k: int,
-    targets: Sequence[str],
-    precision: Precision,
-    scales: ActivationScales,
+    encoder: Encoder, k: int, targets: Sequence[str], precision: Precision
 ) -> tuple[bytes, bytes]:
     """Trunk and top of a bundle, as files."""
-    if scales == "text":
-        models = trunk_graph(encoder, k, of_one=True), top_graph_of_one(encoder, k, targets)
-        trunk, top = (int8.quantize_of_one(model).SerializeToString() for model in models)
-        return trunk, top
-    trunk = model_bytes(trunk_graph(encoder, k), precision)
-    return trunk, model_bytes(top_graph(encoder, k, targets), precision)
+    of_one = precision == OF_ONE
+    trunk = trunk_graph(encoder, k, of_one)
+    top = (top_graph_of_one if of_one else top_graph)(encoder, k, targets)
+    return model_bytes(trunk, precision), model_bytes(top, precision)
 
 
 def model_bytes(model: onnx.ModelProto, precision: Precision) -> bytes:

@@ -14,7 +14,6 @@ from onetrunk.apps.reading import Source, read_labelled, source_name
 from onetrunk.bundle import layout
 from onetrunk.bundle.app import to_bytes
 from onetrunk.bundle.contents import (
-    ActivationScales,
     Precision,
     adapted_targets,
     bundled_app,
@@ -58,15 +57,13 @@ def export(
     overwrite: bool = False,
     progress: Progress = silent,
     device: str = "cpu",
-    activation_scales: ActivationScales = "token",
 ) -> Exported:
     """Write apps and their backbone as a bundle for a device without PyTorch.
 
     ``apps``: app folders on one backbone, or :class:`App` objects by name. ``backbone``: by
-    default the one that the first app names. ``precision``: weights in 32, 8 or 4 bits. ``device``:
+    default the one that the first app names. ``precision``: weights in 32, 8 or 4 bits;
+    ``int8-text`` is faster than ``int8`` and less exact (:mod:`onetrunk.bundle.int8`). ``device``:
     where PyTorch runs what the bundle is compared with, if folders are loaded here.
-    ``activation_scales``, of int8: ``text`` is faster and a little less exact
-    (:mod:`onetrunk.bundle.int8`).
 
     ``check`` maps an app's name to labelled rows: a file, a folder with a test split, a list or a
     table. Such an app is scored in PyTorch and in the bundle, and may lose ``max_drop`` points of
@@ -88,11 +85,8 @@ def export(
     if precision not in get_args(Precision):
         hint = nearest(str(precision), get_args(Precision))
         raise UserError(f"precision {precision!r} is unknown; {hint}")
-    if activation_scales not in layout.FORMATS:
-        hint = nearest(str(activation_scales), layout.FORMATS)
-        raise UserError(f"activation_scales {activation_scales!r} is unknown; {hint}")
-    if activation_scales == "text" and (precision != "int8" or merged):
-        raise UserError("activation_scales 'text' is for a bundle of precision 'int8'")
+    if merged and precision == layout.OF_ONE:
+        raise UserError(f"a plain model takes several texts, {precision} one: choose int8")
     if pieces is not None and vocabulary is None:
         raise UserError("pieces limits the vocabulary of some texts: pass vocabulary, too")
     loaded, named = _load(apps, backbone, device)
@@ -115,9 +109,8 @@ def export(
         return export_merged(loaded, name, app, out, precision, overwrite)
     smaller = with_vocabulary_of(loaded, texts, pieces) if files else None
     return export_bundle(
-        loaded, named, out, precision, checks, max_drop, overwrite, progress, smaller,
-        activation_scales,
-    )  # fmt: skip
+        loaded, named, out, precision, checks, max_drop, overwrite, progress, smaller
+    )
 
 
 def export_bundle(
@@ -130,7 +123,6 @@ def export_bundle(
     overwrite: bool = False,
     progress: Progress = silent,
     smaller: Backbone | None = None,
-    activation_scales: ActivationScales = "token",
 ) -> Exported:
     """Write a bundle of apps and the backbone they were trained on, or of a ``smaller`` backbone in
     its place (:func:`~onetrunk.bundle.vocabulary.with_vocabulary_of`).
@@ -150,7 +142,7 @@ def export_bundle(
     encoder, k = written.encoder, top_layers(backbone, apps)
     targets, floats = adapted_targets(backbone, apps), layout.FLOATS[precision]
     progress("graphs", 0, 2)
-    trunk, top = graphs_of(encoder, k, targets, precision, activation_scales)
+    trunk, top = graphs_of(encoder, k, targets, precision)
     contents = {layout.TRUNK: trunk, layout.TOP: top}
     contents[layout.TOKENIZER] = tokenizer_bytes(encoder)
     for family, adapter in backbone.primary_loras.items():
@@ -159,12 +151,11 @@ def export_bundle(
     for name, app in bundled.items():
         contents[layout.app_path(name)] = app.to_bytes(floats)
     manifest = {
-        "format": layout.FORMATS[activation_scales],
+        "format": layout.FORMATS[precision],
         "onetrunk": __version__,
         "backbone": backbone.fingerprint,
         "base_model": base_model(encoder_of(backbone.record, backbone.encoder.source)),
         "precision": precision,
-        "activation_scales": activation_scales,
         "depth": encoder.depth,
         "width": encoder.width,
         "k": k,

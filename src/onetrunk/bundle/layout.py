@@ -29,10 +29,16 @@ TRUNK, TOP, TOKENIZER = "trunk.onnx", "top.onnx", "tokenizer.json"
 APPS, PRIMARY, SUFFIX = "apps", "primary", ".safetensors"
 NONE = "none"
 """The bare backbone, in place of a primary LoRA."""
-FORMATS = {"token": 1, "text": 2}
-"""Of a bundle, by its activation scales: with one for each text, its graphs take one text at a
-time, which readers of format 1 do not know."""
-FLOATS: dict[str, type] = {"fp32": np.float32, "int8": np.float16, "int4": np.float16}
+OF_ONE = "int8-text"
+"""The precision whose graphs take one text and one LoRA at a time."""
+FORMATS = {"fp32": 1, "int8": 1, OF_ONE: 2, "int4": 1}
+"""Of a bundle of each precision: readers of format 1 do not know graphs of one text."""
+FLOATS: dict[str, type] = {
+    "fp32": np.float32,
+    "int8": np.float16,
+    OF_ONE: np.float16,
+    "int4": np.float16,
+}
 """The type of heads and LoRA in a bundle of each precision."""
 LONGEST_NAME = 200
 """Bytes of an app's name: file systems allow 255, with an ending and what is written beside."""
@@ -54,10 +60,7 @@ _VALUES: Values = {
     "files": ("files inside of the bundle by name, each with bytes and sha256", are_files),
 }
 """What every bundle's manifest holds, and how it is told."""
-_OTHERS: Values = {
-    "k_of_backbone": ("a number of layers", partial(is_count, least=0)),
-    "activation_scales": (" or ".join(FORMATS), lambda value: value in (*FORMATS,)),
-}
+_OTHERS: Values = {"k_of_backbone": ("a number of layers", partial(is_count, least=0))}
 """What it may hold beside: bundles of 0.1.0 do not."""
 _NAME = re.compile(r"\w[\w.+@ -]{0,99}")
 
@@ -103,8 +106,6 @@ class Bundle:
         """Longest window in tokens."""
         self.pad_id: int = self.manifest["pad_id"]
         self.precision: str = self.manifest["precision"]
-        self.activation_scales: str = self.manifest.get("activation_scales", "token")
-        """token, or text: then the graphs take one text and one LoRA at a time."""
         self.primary_families: list[str] = self.manifest["primary"]
         """Families with a primary LoRA."""
         self.files: dict[str, dict[str, Any]] = self.manifest["files"]

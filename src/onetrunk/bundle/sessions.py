@@ -7,7 +7,7 @@ import numpy as np
 import onnxruntime
 from tokenizers import Tokenizer
 
-from onetrunk.bundle.layout import TOKENIZER, TOP, TRUNK, Bundle
+from onetrunk.bundle.layout import OF_ONE, TOKENIZER, TOP, TRUNK, Bundle
 from onetrunk.errors import UserError, is_panic
 
 
@@ -125,7 +125,7 @@ class SessionsOfOne(Sessions):
 
 def sessions_of(bundle: Bundle, threads: int) -> Sessions:
     """The graphs of a bundle, to run on ``threads`` threads (0: all cores)."""
-    kind = SessionsOfOne if bundle.activation_scales == "text" else Sessions
+    kind = SessionsOfOne if bundle.precision == OF_ONE else Sessions
     return kind(bundle, threads)
 
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from onetrunk.cli.options import Device
-from onetrunk.errors import UserError, nearest
+from onetrunk.errors import UserError
 
 if TYPE_CHECKING:
+    from onetrunk.bundle.contents import Precision
     from onetrunk.bundle.exported import Exported
 
 
@@ -27,14 +28,12 @@ def export(
     int4: Annotated[
         bool, typer.Option("--int4", help="Weights in 4 bits, LoRA in 16. Use --check, too.")
     ] = False,
-    activation_scales: Annotated[
-        str,
+    int8_text: Annotated[
+        bool,
         typer.Option(
-            metavar="token|text",
-            help="With --int8: one scale for each token's numbers, or for each text: faster for "
-            "one text at a time, less exact.",
+            "--int8-text", help="As --int8, with coarser steps: faster, less exact. Use --check."
         ),
-    ] = "token",
+    ] = False,
     check: Annotated[
         list[str] | None,
         typer.Option(
@@ -104,7 +103,7 @@ def export(
     """
     from onetrunk.apps.record import RECORD as RECORD_OF_APP
     from onetrunk.apps.record import check_apps, family_of, read_record
-    from onetrunk.bundle.layout import FORMATS, MANIFEST
+    from onetrunk.bundle.layout import MANIFEST
     from onetrunk.bundle.page import BUNDLE, RECORD, add_page, find_ort
     from onetrunk.cli.bars import watched
     from onetrunk.cli.console import console, serve_hint, wrote
@@ -112,15 +111,12 @@ def export(
     from onetrunk.hub import fetched, fetched_if, name_of
     from onetrunk.storage import atomic_folder, refuse_existing
 
-    if int8 and int4:
-        raise UserError("weights are of 8 bits or of 4: give --int8 or --int4")
+    precisions = {"--int8": int8, "--int8-text": int8_text, "--int4": int4}
+    bits = [option for option, is_chosen in precisions.items() if is_chosen]
+    if len(bits) > 1:
+        raise UserError(f"{' and '.join(bits)} are different weights: give one of them")
     if pieces and not vocabulary:
         raise UserError("--pieces counts those of --vocabulary: give the texts")
-    if activation_scales not in FORMATS:
-        hint = nearest(activation_scales, FORMATS)
-        raise UserError(f"--activation-scales {activation_scales!r} is unknown; {hint}")
-    if activation_scales == "text" and (not int8 or merged):
-        raise UserError("--activation-scales text is for a bundle in 8 bits: give --int8")
     chosen = {
         "--merged": merged, "--page": page, "--transformers": transformers,
         "--sentence-transformers": sentence_transformers,
@@ -137,8 +133,10 @@ def export(
         raise UserError(f"name the apps to export on {backbone}: onetrunk export {backbone} APP...")
     if (merged or transformers) and (len(apps) > 1 or check or vocabulary):
         raise UserError(f"{forms[0]} is for one app, without --check and --vocabulary")
-    if (transformers or sentence_transformers) and (int8 or int4):
-        raise UserError(f"{forms[0]} writes 32 bits: leave --int8 and --int4 out")
+    if (transformers or sentence_transformers) and bits:
+        raise UserError(f"{forms[0]} writes 32 bits: leave {bits[0]} out")
+    if merged and int8_text:
+        raise UserError("a plain model takes several texts, --int8-text one: give --int8")
     if page:
         find_ort(ort)
     elif ort:
@@ -177,12 +175,16 @@ def export(
         wrote(out)
         return
 
+    precision: Precision = "int8" if int8 else "int4" if int4 else "fp32"
+    if int8_text:
+        precision = "int8-text"
+
     def write(folder: Path) -> Exported:
         with watched("export") as progress:
             return export_apps(
                 apps,
                 folder,
-                precision="int8" if int8 else "int4" if int4 else "fp32",
+                precision=precision,
                 check=checks,
                 max_drop=max_drop,
                 vocabulary=vocabulary,
@@ -192,7 +194,6 @@ def export(
                 overwrite=overwrite,
                 progress=progress,
                 device=device,
-                activation_scales="text" if activation_scales == "text" else "token",
             )
 
     if page:
