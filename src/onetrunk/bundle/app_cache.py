@@ -87,22 +87,25 @@ class AppCache:
             self.now = self._stack({**added, **{name: now.apps[name] for name in recent}, **needed})
             return self.now
 
-    def add(self, app: BundledApp) -> None:
-        """Add an app, or replace the one of its name; it stays in memory. Raises
-        :class:`UserError`, and changes nothing, if it does not fit the bundle."""
-        check_name(app.name)
-        self.bundle.check_app(app, f"app {app.name}")
-        check_shapes(self._shapes, app)
+    def add(self, apps: Sequence[BundledApp]) -> None:
+        """Add apps, or replace those of their names; they stay in memory. Raises
+        :class:`UserError`, and changes nothing, if one does not fit the bundle."""
+        for app in apps:
+            check_name(app.name)
+            self.bundle.check_app(app, f"app {app.name}")
+            check_shapes(self._shapes, app)
+        added = {app.name: app for app in apps}
         with self._changing:
-            self.now = self._stack({**self.now.apps, app.name: app})
-            self._apps = {**self._apps, app.name: app}
+            self.now = self._stack({**self.now.apps, **added})
+            self._apps = {**self._apps, **added}
 
-    def remove(self, name: str) -> None:
-        """Forget an app. Raises :class:`UserError` with the nearest name if unknown."""
+    def remove(self, names: Sequence[str]) -> None:
+        """Forget apps. Raises :class:`UserError` with the nearest name if one is unknown."""
         with self._changing:
-            self._check(name)
-            self.now = self._stack({k: app for k, app in self.now.apps.items() if k != name})
-            self._apps = {k: app for k, app in self._apps.items() if k != name}
+            for name in names:
+                self._check(name)
+            self.now = self._stack({k: app for k, app in self.now.apps.items() if k not in names})
+            self._apps = {k: app for k, app in self._apps.items() if k not in names}
 
     @property
     def added(self) -> dict[str, BundledApp]:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,18 +103,21 @@ def measure_costs(
         runtime = Runtime(folder, threads=threads)
         for count in sorted(counts):
             progress(f"{count} apps, {threads or 'all'} threads", 1 + len(latency), steps)
-            latency.append(_latency(runtime, _names(runtime, count), text, threads, repeats))
+            runtime = _with_copies(runtime, count)
+            names = runtime.names[:count]
+            latency.append(_latency(runtime, names, text, threads, repeats))
     progress("", steps, steps)
     return Costs(_sizes(bundle), len(bundle.apps), cold["seconds"], cold["mib"], latency)
 
 
-def _names(runtime: Runtime, count: int) -> list[str]:
-    """The names of ``count`` apps; copies are added where there are fewer."""
+def _with_copies(runtime: Runtime, count: int) -> Runtime:
+    """A runtime with at least ``count`` apps: copies are added where there are fewer."""
     originals = runtime.bundle.apps
-    while (number := len(runtime.names)) < count:
+    copies = {}
+    for number in range(len(runtime.names), count):
         name = originals[number % len(originals)]
-        runtime.add(replace(runtime.apps[name], name=f"{name[:80]} copy {number}"))
-    return runtime.names[:count]
+        copies[f"{name[:80]} copy {number}"] = runtime.apps[name]
+    return runtime.with_apps(copies)
 
 
 def _latency(

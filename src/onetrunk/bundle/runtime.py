@@ -85,12 +85,12 @@ class Runtime(Teaching):
     def add(self, app: BundledApp) -> None:
         """Add an app, or replace the one of its name; it stays in memory. Raises
         :class:`UserError`, and changes nothing, if it does not fit the bundle."""
-        self._app_cache.add(app)
+        self._app_cache.add([app])
         self._examples[app.name] = None
 
     def remove(self, name: str) -> None:
         """Forget an app. Raises :class:`UserError` with the nearest name if unknown."""
-        self._app_cache.remove(name)
+        self._app_cache.remove([name])
         self._examples.pop(name, None)
 
     def app(self, name: str) -> BundledApp:
@@ -104,15 +104,16 @@ class Runtime(Teaching):
         other = copy(self)
         other._app_cache = copy(self._app_cache)
         other._examples = dict(self._examples)
-        for name, app in apps.items():
-            other.add(replace(app, name=name))
+        if apps:
+            other._app_cache.add([replace(app, name=name) for name, app in apps.items()])
+            other._examples |= dict.fromkeys(apps)
         return other
 
     def without(self, *names: str) -> "Runtime":
         """:meth:`with_apps`, the other way round. Raises :class:`UserError` for an unknown app."""
         other = self.with_apps({})
-        for name in names:
-            other.remove(name)
+        other._app_cache.remove(names)
+        other._examples = {k: kept for k, kept in self._examples.items() if k not in names}
         return other
 
     @overload

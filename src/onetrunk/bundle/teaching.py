@@ -174,7 +174,7 @@ class Teaching:
             check_keepable(lesson.rows, lesson.family.name)
         with self._one_at_a_time:
             app, score = taught(cast("Runtime", self), name, lesson, progress)
-            self._app_cache.add(app)
+            self._app_cache.add([app])
             self._examples[name] = list(lesson.rows) if keep else None
         return score
 
