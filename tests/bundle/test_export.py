@@ -177,6 +177,14 @@ def test_answers_do_not_depend_on_what_is_beside_them_with_a_scale_for_each_text
         for i, ids in enumerate(windows):
             (alone,) = runtime.logits([name], [ids], [units[i]])[name]
             np.testing.assert_allclose(alone, together[name][i], atol=1e-5)
+    another = {"another": bundled_app("another", apps["intent"], tiny_backbone)}
+    add_apps(tmp_path / "bundle", tiny_backbone, {"another": apps["intent"]})
+    for changed in (runtime.with_apps(another), Runtime(tmp_path / "bundle")):
+        answers = changed.predict("the bank is in paris")["apps"]
+        assert answers["another"]["labels"] == answers["intent"]["labels"]
+        assert answers["another"]["probabilities"] == pytest.approx(
+            answers["intent"]["probabilities"], abs=2e-3
+        )
     manifest = json.loads((tmp_path / "bundle" / MANIFEST).read_text())
     assert (manifest["format"], manifest["precision"]) == (2, "int8-text")
 

@@ -145,7 +145,9 @@ def check_shapes(shapes: Mapping[str, Sequence[int | str]], app: BundledApp) -> 
     """Raise :class:`UserError` unless an app's LoRA has the widths of the top's inputs, and no
     higher rank than they have any use for: all LoRAs of the stack become as high."""
     for name, array in app.lora.items():
-        widths = [size for half in "ab" for size in shapes[name[:-1] + half] if type(size) is int]
+        _, width_in, _ = shapes[f"{name[:-1]}a"]
+        *_, width_out = shapes[f"{name[:-1]}b"]
+        widths = int(width_in), int(width_out)
         width = widths[name.endswith(".b")]
         rank = array.shape[name.endswith(".a")]
         if array.shape[name.endswith(".b")] != width or rank > min(widths):
