@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sys
 from itertools import pairwise
 
@@ -50,35 +49,17 @@ def test_overwrite_and_seed_are_passed_on(tmp_path):
         assert ("--seed" in command) == (command[1] == "demo" or draws_rows)
 
 
-def test_a_command_runs_and_its_code_is_returned(capfd):
-    assert demo.run(("onetrunk", "--version")) == 0
-    assert capfd.readouterr().out.startswith("onetrunk ")
-    assert demo.run(("onetrunk", "evaluate")) == 2
-
-
-def test_a_command_imports_nothing_from_the_folder_it_runs_in(tmp_path, monkeypatch):
-    (tmp_path / "typer.py").write_text("raise SystemExit('the wrong typer')")
-    monkeypatch.chdir(tmp_path)
-    assert demo.run(("onetrunk", "--version")) == 0
-
-
-def test_an_interrupted_command_is_waited_for(monkeypatch):
-    waits = []
-
-    class Process:
-        def __init__(self, command):
-            pass
-
-        def wait(self):
-            waits.append(len(waits))
-            if len(waits) == 1:
-                raise KeyboardInterrupt
-            return 130
-
-    monkeypatch.setattr(subprocess, "Popen", Process)
-    with pytest.raises(KeyboardInterrupt):
-        demo.run(("onetrunk", "--version"))
-    assert waits == [0, 1]
+def test_commands_of_an_independent_step_read_nothing_that_another_writes(tmp_path):
+    for step in demo.steps(tmp_path):
+        written = [
+            {value for option, value in pairwise(command) if option == "--out"}
+            for command in step.commands
+        ]
+        assert len(set().union(*written)) == sum(map(len, written))
+        if step.independent:
+            for command, own in zip(step.commands, written, strict=True):
+                assert own
+                assert not {*command} & (set().union(*written) - own)
 
 
 def test_scores_are_read_and_drawn(tmp_path):
