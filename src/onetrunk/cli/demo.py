@@ -32,12 +32,13 @@ def demo(
         bool, typer.Option("--overwrite", help="Replace what an earlier demo wrote.")
     ] = False,
 ) -> None:
-    """The whole method in five minutes, offline: from weak data to a bundle for a device.
+    """The whole method in two minutes, offline: from weak data to a bundle for a device.
 
     Makes a corpus of phone messages and pre-finetunes an encoder on it. Then adapts four apps,
     once to the encoder as it comes and once to the pre-finetuned one, runs the latter over unseen
     messages, exports them, compares the scores, and writes a page that runs them in the browser.
-    Every command is printed before it runs, so that you can repeat it.
+    Every command is printed, so that you can repeat it. Those that do not need each other run side
+    by side, one on each core.
 
     Needs [bold]pip install 'onetrunk\\[demo]'[/].
 
