@@ -55,8 +55,10 @@ def side_by_side(*modules: str) -> Iterator[SideBySide]:
 
 def _begin() -> None:
     import torch
+    from threadpoolctl import threadpool_limits
 
     torch.set_num_threads(1)
+    threadpool_limits(1)  # numpy's, too
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     Thread(target=end_with_parent, daemon=True).start()
 
