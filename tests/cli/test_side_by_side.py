@@ -32,7 +32,7 @@ def test_each_ends_and_prints_as_it_does_alone(run, tmp_path, capsys):
 
 
 def test_they_run_at_the_same_time(monkeypatch, tmp_path):
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr("onetrunk.cli.side_by_side.cores", lambda: 2)
 
     def meet(command):
         """Wait until the other one is there."""

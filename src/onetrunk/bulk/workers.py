@@ -103,6 +103,12 @@ def _work(pipe: Connection, task: Task) -> None:
         pipe.send(answerer.answer(pipe.recv()))
 
 
+def cores() -> int:
+    """How many cores this process may use."""
+    has_affinity = hasattr(os, "sched_getaffinity")
+    return len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+
+
 def end_with_parent() -> None:
     """Wait for the process that started this one, and end this one with it."""
     parent = parent_process()

@@ -11,7 +11,7 @@ from importlib import import_module
 from multiprocessing import get_context
 from threading import Thread
 
-from onetrunk.bulk.workers import end_with_parent
+from onetrunk.bulk.workers import cores, end_with_parent
 
 MOST = 8
 """Processes at most: each holds an encoder."""
@@ -44,7 +44,7 @@ def side_by_side(*modules: str) -> Iterator[SideBySide]:
     for module in modules:
         import_module(module)
     context = get_context("fork" if sys.platform == "linux" else "spawn")
-    with ProcessPoolExecutor(min(os.cpu_count() or 1, MOST), context, _begin) as pool:
+    with ProcessPoolExecutor(min(cores(), MOST), context, _begin) as pool:
         pool.submit(os.getpid).result()  # the processes are started by the first call
         try:
             yield SideBySide(pool)
