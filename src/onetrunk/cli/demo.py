@@ -32,7 +32,7 @@ def demo(
         bool, typer.Option("--overwrite", help="Replace what an earlier demo wrote.")
     ] = False,
 ) -> None:
-    """The whole method in two minutes, offline: from weak data to a bundle for a device.
+    """The whole method in three minutes, offline: from weak data to a bundle for a device.
 
     Makes a corpus of phone messages and pre-finetunes an encoder on it. Then adapts four apps,
     once to the encoder as it comes and once to the pre-finetuned one, runs the latter over unseen
