@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import shlex
 import sys
-from contextlib import contextmanager
-from types import SimpleNamespace
 
 import pytest
 
 from onetrunk import cli
 from onetrunk.bundle.page import ORT
-from onetrunk.cli import side_by_side
 from onetrunk.demo import corpus
 from onetrunk.demo import run as demo
 from onetrunk.demo.corpus import Sizes
@@ -22,13 +19,8 @@ def pretended(monkeypatch):
     """``pretended(run)``: the demo's commands are given to ``run``, the others to the package."""
     real = cli.run
 
-    @contextmanager
-    def no_processes(*modules):
-        yield SimpleNamespace(run=lambda commands: (cli.run(each[1:]) for each in commands))
-
     def pretend(run):
         monkeypatch.setattr(cli, "run", lambda command=None: run(command) if command else real())
-        monkeypatch.setattr(side_by_side, "side_by_side", no_processes)
 
     return pretend
 

@@ -49,19 +49,6 @@ def test_overwrite_and_seed_are_passed_on(tmp_path):
         assert ("--seed" in command) == (command[1] == "demo" or draws_rows)
 
 
-def test_commands_of_an_independent_step_read_nothing_that_another_writes(tmp_path):
-    for step in demo.steps(tmp_path):
-        written = [
-            {value for option, value in pairwise(command) if option == "--out"}
-            for command in step.commands
-        ]
-        assert len(set().union(*written)) == sum(map(len, written))
-        if step.independent:
-            for command, own in zip(step.commands, written, strict=True):
-                assert own
-                assert not {*command} & (set().union(*written) - own)
-
-
 def test_scores_are_read_and_drawn(tmp_path):
     expected = {}
     for i, strategy in enumerate(demo.STRATEGIES):

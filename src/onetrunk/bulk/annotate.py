@@ -10,6 +10,7 @@ partitions that have none.
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -25,7 +26,7 @@ from onetrunk.bulk.files import OutputFolder, input_files, is_in_memory
 from onetrunk.bulk.partitions import Partition, make_plan
 from onetrunk.bulk.parts import Outcome, Task, load_model, part_name, read_outcome
 from onetrunk.bulk.record import REPORT, Settings, begin, parts_before, record_of
-from onetrunk.bulk.workers import Here, LocalWorker, StartWorker, cores
+from onetrunk.bulk.workers import Here, LocalWorker, StartWorker
 from onetrunk.data.notes import Notes
 from onetrunk.errors import UserError, nearest
 from onetrunk.progress import Progress, silent
@@ -208,7 +209,9 @@ def _workers(
     task: Task, machines: Machines, loaded: Engine | Runtime, alone: bool
 ) -> Iterator[tuple[StartWorker, int]]:
     """What starts a worker, and how many there are to be. ``alone``: in this process."""
-    count = machines.workers or cores()
+    has_affinity = hasattr(os, "sched_getaffinity")
+    cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count()
+    count = machines.workers or cores or 1
     if machines.engine == "ray":
         from onetrunk.bulk.ray_workers import ray_workers
 

@@ -91,7 +91,7 @@ class LocalWorker:
 def _work(pipe: Connection, task: Task) -> None:
     """What the process does: it answers until it is killed, or whoever started it has ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of Ctrl-C its parent takes care
-    Thread(target=end_with_parent, daemon=True).start()
+    Thread(target=_end_with_parent, daemon=True).start()
     logging.getLogger("onetrunk").setLevel(logging.ERROR)  # its parent has said the rest
     try:
         answerer = Answerer(task)
@@ -103,14 +103,7 @@ def _work(pipe: Connection, task: Task) -> None:
         pipe.send(answerer.answer(pipe.recv()))
 
 
-def cores() -> int:
-    """How many cores this process may use."""
-    has_affinity = hasattr(os, "sched_getaffinity")
-    return len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
-
-
-def end_with_parent() -> None:
-    """Wait for the process that started this one, and end this one with it."""
+def _end_with_parent() -> None:
     parent = parent_process()
     if parent is not None:
         wait([parent.sentinel])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING, Annotated
@@ -37,8 +36,7 @@ def demo(
     Makes a corpus of phone messages and pre-finetunes an encoder on it. Then adapts four apps,
     once to the encoder as it comes and once to the pre-finetuned one, runs the latter over unseen
     messages, exports them, compares the scores, and writes a page that runs them in the browser.
-    Every command is printed, so that you can repeat it. Those that do not need each other run side
-    by side, one on each core.
+    Every command is printed before it runs, so that you can repeat it.
 
     Needs [bold]pip install 'onetrunk\\[demo]'[/].
 
@@ -49,7 +47,6 @@ def demo(
         return
     from onetrunk.bundle.page import find_ort
     from onetrunk.cli.console import say, stdout
-    from onetrunk.cli.side_by_side import side_by_side
     from onetrunk.demo.run import check_installed, plot_scores, read_scores, steps
     from onetrunk.storage import refuse_existing
 
@@ -57,10 +54,10 @@ def demo(
     refuse_existing(out, overwrite)
     start = time.perf_counter()
     console = stdout()
-    with side_by_side("onetrunk.adaptation.adapt") as processes:
-        for step in steps(out, seed, overwrite):
-            console.rule(step.heading)
-            _run(step.commands, out, processes.run if step.independent else _in_turn)
+    for step in steps(out, seed, overwrite):
+        console.rule(step.heading)
+        for command in step.commands:
+            _run(command, out)
     console.rule("what pre-finetuning was worth")
     scores = read_scores(out)
     console.print(_table(scores))
@@ -76,31 +73,21 @@ def demo(
         return
     console.rule("the four apps in your browser, where you can correct and teach them")
     command = ("onetrunk", "bundle", "page", f"{out}/bundle", "--out", f"{out}/page", "--overwrite")
-    _run([command], out, _in_turn)
+    _run(command, out)
 
 
-def _in_turn(commands: Iterable[Command]) -> Iterator[int]:
-    """Run commands in this process, each when its exit code is asked for."""
-    from onetrunk import cli
-
-    return (cli.run(command[1:]) for command in commands)
-
-
-def _run(
-    commands: Sequence[Command], out: Path, run: Callable[[Sequence[Command]], Iterator[int]]
-) -> None:
-    """Print commands and what they print."""
+def _run(command: Command, out: Path) -> None:
+    """Print a command and run it. It runs in this process: to import PyTorch and transformers takes
+    longer than most commands."""
     from onetrunk import cli
     from onetrunk.cli.console import stdout
 
-    codes = run(commands)
-    for command in commands:
-        stdout().print(f"\n$ {shlex.join(command)}", style="bold cyan")
-        code = next(codes)
-        if code == cli.INTERRUPTED:
-            raise KeyboardInterrupt(f"what was finished is in {out}")
-        if code:
-            raise typer.Exit(code)
+    stdout().print(f"\n$ {shlex.join(command)}", style="bold cyan")
+    _, *arguments = command
+    if (code := cli.run(arguments)) == cli.INTERRUPTED:
+        raise KeyboardInterrupt(f"what was finished is in {out}")
+    if code:
+        raise typer.Exit(code)
 
 
 def _write_corpus(folder: Path, seed: int, overwrite: bool) -> None:

@@ -50,8 +50,6 @@ class Step:
 
     heading: str
     commands: tuple[Command, ...]
-    independent: bool = False
-    """Whether no command needs what another one writes."""
 
 
 def check_installed() -> None:
@@ -106,7 +104,6 @@ def steps(out: Path, seed: int = 0, overwrite: bool = False) -> Iterator[Step]:
     yield Step(
         f"2. adapt four apps from {ROWS} rows each",
         tuple(adapt(strategy, app, 0) for strategy in STRATEGIES for app in APPS),
-        independent=True,
     )
     apps = [str(out / "apps" / "tpl" / app) for app in APPS]
     yield Step(
@@ -127,7 +124,6 @@ def steps(out: Path, seed: int = 0, overwrite: bool = False) -> Iterator[Step]:
             for strategy in STRATEGIES
             for app in APPS
         ),
-        independent=True,
     )
 
 
