@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+# Tests run side by side. Threads of numpy and PyTorch that are more than the cores wait for each
+# other: some tests take ten times as long. To be set before numpy is imported.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import gc
 import importlib

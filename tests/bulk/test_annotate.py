@@ -334,11 +334,11 @@ def test_other_shapes_of_input(bundle: Path, tmp_path: Path) -> None:
 
 def test_app_folders_with_their_backbone(rows: Path, bundle: Path, tmp_path: Path) -> None:
     apps = bundle.parent / "apps"
-    settings = Settings(partition_rows=100, limit=200)
+    settings = Settings(partition_rows=50, limit=100)
     models = [apps / "intent", apps / "stars"]
     annotate([str(rows)], models, str(tmp_path / "out"), None, settings, TWO)
     table = read(tmp_path / "out")
-    assert table["id"].to_pylist() == list(range(200))
+    assert table["id"].to_pylist() == list(range(100))
     expected = onetrunk.load(models).predict(table["text"].to_pylist())
     assert table["intent"].to_pylist() == [one["apps"]["intent"]["labels"][0] for one in expected]
 

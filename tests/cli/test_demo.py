@@ -7,10 +7,22 @@ import sys
 
 import pytest
 
+from onetrunk import cli
 from onetrunk.bundle.page import ORT
 from onetrunk.demo import corpus
 from onetrunk.demo import run as demo
 from onetrunk.demo.corpus import Sizes
+
+
+@pytest.fixture
+def pretended(monkeypatch):
+    """``pretended(run)``: the demo's commands are given to ``run``, the others to the package."""
+    real = cli.run
+
+    def pretend(run):
+        monkeypatch.setattr(cli, "run", lambda command=None: run(command) if command else real())
+
+    return pretend
 
 
 @pytest.fixture
@@ -46,18 +58,18 @@ def test_a_folder_that_is_taken_or_a_missing_package_is_refused(run, tmp_path, m
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_commands_are_printed_as_typed_and_a_table_ends_it(run, tmp_path, monkeypatch):
+def test_commands_are_printed_as_typed_and_a_table_ends_it(run, tmp_path, monkeypatch, pretended):
     out = tmp_path / "out"
     commands = []
 
-    def pretend(command):
-        commands.append(command)
+    def command_runs(command):
+        commands.append(("onetrunk", *command))
         out.mkdir(exist_ok=True)
         return 0
 
     scores = {(strategy, app): [60.0] * 3 for strategy in demo.STRATEGIES for app in demo.APPS}
     scores["tpl", "spam"] = [72.25, 70.0, 74.5]
-    monkeypatch.setattr(demo, "run", pretend)
+    pretended(command_runs)
     monkeypatch.setattr(demo, "read_scores", lambda out: scores)
     monkeypatch.setenv("ONETRUNK_ORT", str(tmp_path / "nowhere"))
     result = run("demo", "--out", out)
@@ -81,18 +93,15 @@ def test_commands_are_printed_as_typed_and_a_table_ends_it(run, tmp_path, monkey
     assert commands[-1][:3] == ("onetrunk", "bundle", "page")
 
 
-def test_a_step_that_fails_ends_the_demo_with_its_code(run, tmp_path, monkeypatch):
+def test_a_step_that_fails_ends_the_demo_with_its_code(run, tmp_path, pretended):
     commands = []
-    monkeypatch.setattr(demo, "run", lambda command: commands.append(command) or 7)
+    pretended(lambda command: commands.append(command) or 7)
     assert run("demo", "--out", tmp_path / "out").code == 7
     assert len(commands) == 1
 
 
-def test_an_interruption_says_where_the_finished_steps_are(run, tmp_path, monkeypatch):
-    def interrupted(command):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(demo, "run", interrupted)
+def test_an_interruption_says_where_the_finished_steps_are(run, tmp_path, pretended):
+    pretended(lambda command: cli.INTERRUPTED)
     result = run("demo", "--out", tmp_path / "out")
     assert result.code == 130
     assert result.err == f"interrupted: what was finished is in {tmp_path / 'out'}\n"

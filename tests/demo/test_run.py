@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sys
 from itertools import pairwise
 
@@ -48,37 +47,6 @@ def test_overwrite_and_seed_are_passed_on(tmp_path):
         assert ("--overwrite" in command) == (command[1] != "predict")
         draws_rows = "-draw-" in " ".join(command)
         assert ("--seed" in command) == (command[1] == "demo" or draws_rows)
-
-
-def test_a_command_runs_and_its_code_is_returned(capfd):
-    assert demo.run(("onetrunk", "--version")) == 0
-    assert capfd.readouterr().out.startswith("onetrunk ")
-    assert demo.run(("onetrunk", "evaluate")) == 2
-
-
-def test_a_command_imports_nothing_from_the_folder_it_runs_in(tmp_path, monkeypatch):
-    (tmp_path / "typer.py").write_text("raise SystemExit('the wrong typer')")
-    monkeypatch.chdir(tmp_path)
-    assert demo.run(("onetrunk", "--version")) == 0
-
-
-def test_an_interrupted_command_is_waited_for(monkeypatch):
-    waits = []
-
-    class Process:
-        def __init__(self, command):
-            pass
-
-        def wait(self):
-            waits.append(len(waits))
-            if len(waits) == 1:
-                raise KeyboardInterrupt
-            return 130
-
-    monkeypatch.setattr(subprocess, "Popen", Process)
-    with pytest.raises(KeyboardInterrupt):
-        demo.run(("onetrunk", "--version"))
-    assert waits == [0, 1]
 
 
 def test_scores_are_read_and_drawn(tmp_path):

@@ -6,7 +6,7 @@ import io
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -71,7 +71,7 @@ app = typer.Typer(
     HTTP, [bold]push[/] uploads any of these folders.
 
     [bold]benchmark[/] compares ways to pre-finetune on many tasks, [bold]report[/] shows what came
-    of it. [bold]demo[/] shows stages 1 to 3 in five minutes.
+    of it. [bold]demo[/] shows stages 1 to 3 in three minutes.
     """,
 )
 
@@ -164,18 +164,23 @@ def main() -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     with printed_notes():
-        try:
-            code = app(standalone_mode=False)
-        except _UsageError as error:
-            if message := _usage(error):  # none where the help was printed in its place
-                say("error:", "bold red", message)
-            code = USER_ERROR
-        except Exception as error:
-            if not (lack := _lack(error)):
-                raise
-            say("error:", "bold red", lack)
-            code = USER_ERROR
-    sys.exit(code or 0)
+        code = run()
+    sys.exit(code)
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run one command in this process and return its exit code. ``arguments`` are by default those
+    of the process."""
+    try:
+        return app(arguments, standalone_mode=False) or 0
+    except _UsageError as error:
+        if message := _usage(error):  # none where the help was printed in its place
+            say("error:", "bold red", message)
+    except Exception as error:
+        if not (lack := _lack(error)):
+            raise
+        say("error:", "bold red", lack)
+    return USER_ERROR
 
 
 def _usage(error: Any) -> str:

@@ -15,7 +15,7 @@ from onetrunk.errors import UserError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from onetrunk.demo.run import Scores
+    from onetrunk.demo.run import Command, Scores
 
 
 def demo(
@@ -31,7 +31,7 @@ def demo(
         bool, typer.Option("--overwrite", help="Replace what an earlier demo wrote.")
     ] = False,
 ) -> None:
-    """The whole method in five minutes, offline: from weak data to a bundle for a device.
+    """The whole method in three minutes, offline: from weak data to a bundle for a device.
 
     Makes a corpus of phone messages and pre-finetunes an encoder on it. Then adapts four apps,
     once to the encoder as it comes and once to the pre-finetuned one, runs the latter over unseen
@@ -47,7 +47,7 @@ def demo(
         return
     from onetrunk.bundle.page import find_ort
     from onetrunk.cli.console import say, stdout
-    from onetrunk.demo.run import check_installed, plot_scores, read_scores, run, steps
+    from onetrunk.demo.run import check_installed, plot_scores, read_scores, steps
     from onetrunk.storage import refuse_existing
 
     check_installed()
@@ -57,13 +57,7 @@ def demo(
     for step in steps(out, seed, overwrite):
         console.rule(step.heading)
         for command in step.commands:
-            console.print(f"\n$ {shlex.join(command)}", style="bold cyan")
-            try:
-                code = run(command)
-            except KeyboardInterrupt:
-                raise KeyboardInterrupt(f"what was finished is in {out}") from None
-            if code:
-                raise typer.Exit(code)
+            _run(command, out)
     console.rule("what pre-finetuning was worth")
     scores = read_scores(out)
     console.print(_table(scores))
@@ -79,8 +73,20 @@ def demo(
         return
     console.rule("the four apps in your browser, where you can correct and teach them")
     command = ("onetrunk", "bundle", "page", f"{out}/bundle", "--out", f"{out}/page", "--overwrite")
-    console.print(f"\n$ {shlex.join(command)}", style="bold cyan")
-    if code := run(command):
+    _run(command, out)
+
+
+def _run(command: Command, out: Path) -> None:
+    """Print a command and run it. It runs in this process: to import PyTorch and transformers takes
+    longer than most commands."""
+    from onetrunk import cli
+    from onetrunk.cli.console import stdout
+
+    stdout().print(f"\n$ {shlex.join(command)}", style="bold cyan")
+    _, *arguments = command
+    if (code := cli.run(arguments)) == cli.INTERRUPTED:
+        raise KeyboardInterrupt(f"what was finished is in {out}")
+    if code:
         raise typer.Exit(code)
 
 

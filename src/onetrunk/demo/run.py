@@ -1,7 +1,5 @@
 """The steps of ``onetrunk demo``: commands that a person would type, and the plot at the end."""
 
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -131,21 +129,6 @@ def steps(out: Path, seed: int = 0, overwrite: bool = False) -> Iterator[Step]:
 
 def _folder(out: Path, strategy: str, app: str, draw: int) -> Path:
     return out / "apps" / (f"{strategy}-draw-{draw}" if draw else strategy) / app
-
-
-def run(command: Command) -> int:
-    """Run a command of this package's command line and return its exit code.
-
-    Ctrl-C reaches the command, too: its cleaning up is waited for.
-    """
-    # `onetrunk` need not be on the path, so this interpreter runs it. With -P it imports nothing
-    # from the folder that the demo runs in.
-    process = subprocess.Popen([sys.executable, "-P", "-m", *command])
-    try:
-        return process.wait()
-    except KeyboardInterrupt:
-        process.wait()
-        raise
 
 
 def read_scores(out: Path) -> Scores:
