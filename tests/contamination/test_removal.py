@@ -80,6 +80,23 @@ def test_scripts() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "changed"),
+    [
+        ("พรุ่งนี้ฉันจะไปเชียงใหม่", "พรุ่งนี้ฉันจะไปเชียงรายกับแม่"),
+        ("내일서울에서만나요", "내일서울에서만나자"),
+        ("明日東京で会いましょう", "明日東京で会いますか"),
+        ("မနက်ဖြန်ရန်ကုန်သွားမယ်", "မနက်ဖြန်ရန်ကုန်သွားမလား"),
+    ],
+)
+def test_scripts_without_spaces_between_words(text: str, changed: str) -> None:
+    index = index_of(text)
+    assert index.sets["set/test"]["too_short"] == 0
+    assert found(index, f"« {text} »").kind == "normalised"
+    assert found(index, f"abc {text}{text[:3]} def").kind == "contained"
+    assert found(index_of(changed, threshold=0.6), text).kind == "near"
+
+
+@pytest.mark.parametrize(
     "text", ["yes", "Thank you!", "10:30 am", "", "…", "👍👍👍👍👍", "four words, not five"]
 )
 def test_short_texts_are_no_leak(text: str) -> None:

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-from onetrunk.contamination.index import EvaluationIndex, OverlapSettings
+from onetrunk.contamination.index import WORDS, EvaluationIndex, OverlapSettings
 from onetrunk.contamination.removal import SourceReport, decontaminate
 from onetrunk.data.locate import Located, locate
 from onetrunk.data.sources import stream_texts
@@ -63,7 +63,7 @@ class EvaluationSets:
         if not self.sets:
             return ""
         hashes = {name: located.sha256() for name, located in self.sets.items()}
-        return key_of(sets=hashes, settings=asdict(self.settings))
+        return key_of(sets=hashes, settings=asdict(self.settings), words=WORDS)
 
     def filter(
         self, rows: Iterable[_Row], texts_of: Callable[[_Row], Sequence[str]]

@@ -24,6 +24,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 import regex
 from rensa import RMinHash, RMinHashLSH
 
+from onetrunk.data.words import UNSPACED
 from onetrunk.errors import UserError
 
 _T = TypeVar("_T")
@@ -38,16 +39,19 @@ SKETCH, BANDS, SEED = 128, 32, 0
 # How many texts are checked at once.
 _CHUNK = 4096
 
-# Words as in onetrunk.data.rows, except that punctuation and symbols are not words.
-_CJK = r"\p{Han}\p{Hiragana}\p{Katakana}"
-_WORD = regex.compile(rf"(?V1)[{_CJK}]|[[\p{{L}}\p{{M}}\p{{N}}]--[{_CJK}]]+")
+# Punctuation and symbols are not words here.
+_CHARACTER = rf"[{UNSPACED}&&[\p{{L}}\p{{N}}]]"
+_WORD = regex.compile(rf"(?V1){_CHARACTER}\p{{M}}*|[[\p{{L}}\p{{M}}\p{{N}}]--{_CHARACTER}]+")
+WORDS = 2
+"""Part of what prepared corpora are stored under: raised when other words come of a text."""
 
 
 def normalised_words(text: str) -> list[str]:
     """The words of a text after Unicode NFKC and case folding, without punctuation.
 
-    A CJK character is a word. Where the Penn Treebank splits a word, it is put together again:
-    ``do n't`` has the words of ``don't``.
+    In scripts without spaces between words (:mod:`onetrunk.data.words`) a character is a word.
+    Where the Penn Treebank splits a word, it is put together again: ``do n't`` has the words of
+    ``don't``.
     """
     folded = unicodedata.normalize("NFKC", text).casefold()
     return _WORD.findall(folded.replace(" n't", "n't").replace(" n’t", "n’t"))

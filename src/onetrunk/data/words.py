@@ -17,19 +17,20 @@ Span = tuple[int, int]
 
 # Scripts without spaces between words; in Korean, particles follow a name without one.
 _SCRIPTS = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
-_UNSPACED = rf"[[{_SCRIPTS}]--\p{{M}}]"
+UNSPACED = rf"[[{_SCRIPTS}]--\p{{M}}]"
+"""A set for regular expressions: characters each of which is a word, with the marks on it."""
 # Format characters (a soft hyphen, a zero-width space) are invisible: inside a run of letters they
 # are part of it, elsewhere of nothing.
-_LETTER = rf"[[\p{{L}}\p{{M}}\p{{N}}_\u200c\u200d]--{_UNSPACED}]"
+_LETTER = rf"[[\p{{L}}\p{{M}}\p{{N}}_\u200c\u200d]--{UNSPACED}]"
 _LETTERS = rf"{_LETTER}+(?:\p{{Cf}}+{_LETTER}+)*"
 _INVISIBLE = r"[\s\p{Cf}\p{Cc}]"
 _NO_URL = r"\p{White_Space}\x1c-\x1f<>\""
 _URL = rf"(?:[hH][tT][tT][pP][sS]?://|[wW]{{3}}\.)[^{_NO_URL}]{{0,2000}}[^{_NO_URL}\p{{P}}]/?"
 # Limits keep time linear in the length of a text, whatever it holds.
 _MAIL = (
-    rf"{_LETTER}[[\p{{L}}\p{{M}}\p{{N}}_.+\-]--{_UNSPACED}]{{0,63}}@{_LETTERS}(?:[.\-]{_LETTERS})*"
+    rf"{_LETTER}[[\p{{L}}\p{{M}}\p{{N}}_.+\-]--{UNSPACED}]{{0,63}}@{_LETTERS}(?:[.\-]{_LETTERS})*"
 )
-_ALONE = rf"[\p{{L}}--{_UNSPACED}]"
+_ALONE = rf"[\p{{L}}--{UNSPACED}]"
 _ABBREVIATION = rf"{_ALONE}(?:\.{_ALONE})+(?![\p{{L}}\p{{M}}\p{{N}}])\.?"
 # The J. of J. Smith, but not the B of "in room B. Then", where a word in small letters is before.
 _INITIAL = r"(?<!(?<!\p{L})\p{Ll}\p{L}{0,40} )\p{Lu}\.(?= \p{Lu})"
@@ -39,7 +40,7 @@ _JOINED = (
 )
 _CONTRACTION = r"['’](?:[sSdDmMtT]|ll|LL|re|RE|ve|VE)(?![\p{L}\p{M}\p{N}_])"
 _REPEATED = r"([\p{P}\p{Sm}\p{Sc}\p{Sk}])\1+(?!\p{M})"
-_OTHER = rf"{_UNSPACED}\p{{M}}*|(?!{_INVISIBLE})\X"
+_OTHER = rf"{UNSPACED}\p{{M}}*|(?!{_INVISIBLE})\X"
 _WORD = regex.compile(
     rf"(?V1){_URL}|{_MAIL}|[@#]{_LETTERS}|{_ABBREVIATION}|{_INITIAL}|{_JOINED}|{_CONTRACTION}"
     rf"|{_REPEATED}|{_OTHER}"
