@@ -141,3 +141,16 @@ def test_negatives(tmp_path: Path) -> None:
     fails(read_pairs, file, "F:2 has both 'negative' and 'negatives'; keep one of them")
     file.write_text('{"query": "q", "positive": "p", "negatives": ["a", 1]}')
     fails(read_pairs, file, "F:1: 'negatives' item 2 is 1 (int), not a string")
+
+
+@pytest.mark.parametrize("suffix", [".arrow", ".parquet"])
+def test_a_column_whose_name_is_not_utf_8(tmp_path: Path, suffix: str) -> None:
+    table, file = pa.table({"text": ["a", "b"], "label": ["x", "y"]}), tmp_path / f"a{suffix}"
+    if suffix == ".arrow":
+        with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+            writer.write_table(table)
+    else:
+        pq.write_table(table, file, store_schema=False)
+    file.write_bytes(file.read_bytes().replace(b"label", b"\xefabel"))
+    with pytest.raises(UserError, match=f"{file.name} cannot be read as"):
+        read_classification(file)

@@ -53,8 +53,9 @@ def parquet_rows(
 
     with _errors(source, "Parquet"), pq.ParquetFile(open_file()) as opened:
         schema, count = opened.schema_arrow, opened.metadata.num_rows
+        names = schema.names  # which need not be UTF-8 in a damaged file
     end = count if after is None else min(after, count)
-    return Stream(source, schema.names, read, schema=_kept(schema), count=end - first)
+    return Stream(source, names, read, schema=_kept(schema), count=end - first)
 
 
 def _groups(metadata: Any, first: int, end: int) -> tuple[list[int], int]:
@@ -92,7 +93,8 @@ def arrow(file: Path) -> Stream:
 
     with _errors(file, "Arrow"), pa.OSFile(str(file)) as data:
         schema, _ = _open(file, data)
-    return Stream(str(file), schema.names, read, schema=_kept(schema))
+        names = schema.names  # which need not be UTF-8 in a damaged file
+    return Stream(str(file), names, read, schema=_kept(schema))
 
 
 def arrow_table(source: str, rows: Any) -> Stream:
