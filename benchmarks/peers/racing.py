@@ -55,36 +55,16 @@ def peft(job: dict[str, Any], backbone: Any, family: Any, data: Any) -> Iterator
 
 
 def setfit(job: dict[str, Any], backbone: Any, family: Any, data: Any) -> Iterator[Any]:
-    """SetFit: the whole encoder by pairs of texts, then logistic regression on its embeddings."""
-    from datasets import Dataset
-    from setfit import SetFitModel, Trainer, TrainingArguments
+    """SetFit, for each number of pairs."""
+    from peers import contrastive
 
-    from onetrunk.decoding import Labelled
-    from onetrunk.model.place import locate_model
-
-    table = {
-        "text": [row.text for row in data.train],
-        "label": [row.labels[0] for row in data.train],
-    }
     for iterations in job["iterations"]:
         if 2 * iterations * len(data.train) > SETFIT_PAIRS:
             continue
-        model = SetFitModel.from_pretrained(locate_model(job["encoder"], "encoder"))
-        with tempfile.TemporaryDirectory() as folder:
-            arguments = TrainingArguments(
-                output_dir=folder, batch_size=16, num_epochs=1, num_iterations=iterations,
-                report_to="none", show_progress_bar=False, save_strategy="no",
-            )  # fmt: skip
-            start = time.perf_counter()
-            rows = Dataset.from_dict(table)
-            Trainer(model=model, args=arguments, train_dataset=rows).train()
-            seconds = time.perf_counter() - start
-
-        def predictions(rows: Sequence[Any], model: Any = model) -> list[Any]:
-            answers = model.predict([row.text for row in rows])
-            return [Labelled((str(answer),), {}) for answer in answers]
-
-        yield f"{iterations} pairs a row and kind", seconds, predictions
+        model = contrastive.load(job["encoder"])
+        seconds = contrastive.train(model, data.train, iterations)
+        name = f"{iterations} pairs a row and kind"
+        yield name, seconds, lambda rows, m=model: contrastive.predict(m, rows)
 
 
 def spacy(job: dict[str, Any], backbone: Any, family: Any, data: Any) -> Iterator[Any]:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -58,35 +57,17 @@ def adapt() -> tuple[dict[str, Any], Any]:
 
 
 def setfit() -> tuple[dict[str, Any], Any]:
-    """SetFit (Tunstall et al. 2022) as its documentation runs it: one epoch of contrastive pairs,
-    20 for each row, and logistic regression on the embeddings."""
+    """SetFit as its documentation runs it: 20 pairs for each row and kind."""
+    import contrastive
     import torch
-    from datasets import Dataset
-    from setfit import SetFitModel, Trainer, TrainingArguments
-
-    from onetrunk.decoding import Labelled
-    from onetrunk.model.place import locate_model
 
     torch.set_num_threads(JOB["threads"])
     start = time.perf_counter()
-    model = SetFitModel.from_pretrained(locate_model(JOB["place"], "encoder"))
+    model = contrastive.load(JOB["place"])
     opened = time.perf_counter() - start
-    rows = KIND.read(JOB["train"])
-    table = {"text": [row.text for row in rows], "label": [row.labels[0] for row in rows]}
-    with tempfile.TemporaryDirectory() as folder:
-        arguments = TrainingArguments(
-            output_dir=folder, batch_size=16, num_epochs=1, num_iterations=20,
-            report_to="none", show_progress_bar=False, save_strategy="no",
-        )  # fmt: skip
-        start = time.perf_counter()
-        Trainer(model=model, args=arguments, train_dataset=Dataset.from_dict(table)).train()
-        told = {"seconds": time.perf_counter() - start, "open_seconds": opened}
-
-    def predictions() -> list[Labelled]:
-        answers = model.predict([row.text for row in TEST])
-        return [Labelled((str(answer),), {}) for answer in answers]
-
-    return told, predictions
+    seconds = contrastive.train(model, KIND.read(JOB["train"]), 20)
+    told = {"seconds": seconds, "open_seconds": opened}
+    return told, lambda: contrastive.predict(model, TEST)
 
 
 def peak_mib() -> int | None:

@@ -49,8 +49,7 @@ def _quantized(
 
 def _scale_text(graph: onnx.GraphProto) -> None:
     """Replace MatMul(x, weights) and the Add of a bias by (int8 x · int8 weights) · scale of the
-    text · scale of the output + bias. Maps of one x share its int8."""
-    weights = {tensor.name: tensor for tensor in graph.initializer if len(tensor.dims) == 2}
+    text · scale of the output + bias."""
     vectors = {tensor.name for tensor in graph.initializer if len(tensor.dims) == 1}
     # By the output of a map, the addition of its bias.
     additions = {
@@ -58,36 +57,77 @@ def _scale_text(graph: onnx.GraphProto) -> None:
         for node in graph.node
         if node.op_type == "Add" and node.input[1] in vectors
     }
-    tensors: list[onnx.TensorProto] = []
+    merged: list[onnx.NodeProto] = []
+
+    def scaled(x: str) -> list[onnx.NodeProto]:
+        parts = [f"{x}.int8", f"{x}.scale", f"{x}.zero"]
+        return [helper.make_node("DynamicQuantizeLinear", [x], parts)]
+
+    def product(x: str, weight: str, out: str) -> list[onnx.NodeProto]:
+        addition = onnx.NodeProto()
+        addition.CopyFrom(additions[out])
+        merged.append(addition)
+        inputs = [
+            f"{x}.int8", weight, f"{x}.scale", f"{weight}.scale", f"{x}.zero", "", addition.input[1]
+        ]  # fmt: skip
+        return [_product(inputs, addition.output[0])]
+
+    _quantize_maps(graph, scaled, product)
+    for addition in merged:
+        graph.node.remove(addition)
+
+
+def _scale_tokens(graph: onnx.GraphProto) -> None:
+    """Replace MatMul(x, weights) by (int8 x · int8 weights) · scale of the token · scale of the
+    output."""
+    constants = {
+        "token_axis": np.array([-1], np.int64),
+        "token_step": np.float32(1 / ACTIVATION_STEPS),
+        "token_least": np.float32(TINY),
+        "token_one": np.float32(1),
+        "token_zero": np.uint8(ZERO),
+    }
+
+    def product(x: str, weight: str, out: str) -> list[onnx.NodeProto]:
+        inputs = [f"{x}.int8", weight, "token_one", f"{weight}.scale", "token_zero"]
+        whole = f"{out}.whole"
+        return [_product(inputs, whole), helper.make_node("Mul", [whole, f"{x}.scale"], [out])]
+
+    graph.initializer.extend(
+        numpy_helper.from_array(np.array(value), name) for name, value in constants.items()
+    )
+    _quantize_maps(graph, _quantize_tokens, product)
+
+
+def _quantize_maps(
+    graph: onnx.GraphProto,
+    scaled: Callable[[str], list[onnx.NodeProto]],
+    product: Callable[[str, str, str], list[onnx.NodeProto]],
+) -> None:
+    """Replace each MatMul(x, weights): ``scaled(x)`` gives the nodes of its int8, which maps of one
+    x share, and ``product(x, weights, output)`` those of the product."""
+    weights = {tensor.name: tensor for tensor in graph.initializer if len(tensor.dims) == 2}
     nodes: list[onnx.NodeProto] = []
     done: set[str] = set()
-    merged: set[str] = set()
     for node in graph.node:
-        if node.output[0] in merged:
-            continue
         if node.op_type != "MatMul" or node.input[1] not in weights:
             nodes.append(node)
             continue
         x, weight = node.input
-        parts = [f"{x}.int8", f"{x}.scale", f"{x}.zero"]
         if x not in done:
-            nodes.append(helper.make_node("DynamicQuantizeLinear", [x], parts))
+            nodes += scaled(x)
         if weight not in done:
-            tensors += _int8_weights(weight, weights[weight])
+            tensors = _int8_weights(weight, weights[weight])
             graph.initializer.remove(weights[weight])
+            graph.initializer.extend(tensors)
         done |= {x, weight}
-        addition = additions[node.output[0]]
-        merged.add(addition.output[0])
-        ints, scale, zero = parts
-        product = [ints, weight, scale, f"{weight}.scale", zero, "", addition.input[1]]
-        nodes.append(
-            helper.make_node(
-                "MatMulIntegerToFloat", product, addition.output, domain=RUNTIME_DOMAIN
-            )
-        )
+        nodes += product(x, weight, node.output[0])
     del graph.node[:]
     graph.node.extend(nodes)
-    graph.initializer.extend(tensors)
+
+
+def _product(inputs: list[str], out: str) -> onnx.NodeProto:
+    return helper.make_node("MatMulIntegerToFloat", inputs, [out], domain=RUNTIME_DOMAIN)
 
 
 def _int8_weights(name: str, tensor: onnx.TensorProto) -> list[onnx.TensorProto]:
@@ -98,45 +138,6 @@ def _int8_weights(name: str, tensor: onnx.TensorProto) -> list[onnx.TensorProto]
         numpy_helper.from_array(np.rint(values / scales).astype(np.int8), name),
         numpy_helper.from_array(scales, f"{name}.scale"),
     ]
-
-
-def _scale_tokens(graph: onnx.GraphProto) -> None:
-    """Replace MatMul(x, weights) by (int8 x · int8 weights) · scale of the token · scale of the
-    output. Maps of one x share its int8."""
-    weights = {tensor.name: tensor for tensor in graph.initializer if len(tensor.dims) == 2}
-    done: set[str] = set()
-    constants = {
-        "token_axis": np.array([-1], np.int64),
-        "token_step": np.float32(1 / ACTIVATION_STEPS),
-        "token_least": np.float32(TINY),
-        "token_one": np.float32(1),
-        "token_zero": np.uint8(ZERO),
-    }
-    tensors = [numpy_helper.from_array(np.array(value), name) for name, value in constants.items()]
-    nodes: list[onnx.NodeProto] = []
-    scaled_inputs: set[str] = set()
-    for node in graph.node:
-        if node.op_type != "MatMul" or node.input[1] not in weights:
-            nodes.append(node)
-            continue
-        (x, weight), (out,) = node.input, node.output
-        if x not in scaled_inputs:
-            scaled_inputs.add(x)
-            nodes += _quantize_tokens(x)
-        if weight not in done:
-            done.add(weight)
-            tensors += _int8_weights(weight, weights[weight])
-            graph.initializer.remove(weights[weight])
-        product = [f"{x}.int8", weight, "token_one", f"{weight}.scale", "token_zero"]
-        nodes += [
-            helper.make_node(
-                "MatMulIntegerToFloat", product, [f"{out}.whole"], domain=RUNTIME_DOMAIN
-            ),
-            helper.make_node("Mul", [f"{out}.whole", f"{x}.scale"], [out]),
-        ]
-    del graph.node[:]
-    graph.node.extend(nodes)
-    graph.initializer.extend(tensors)
 
 
 def _quantize_tokens(x: str) -> list[onnx.NodeProto]:
