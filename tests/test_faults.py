@@ -28,7 +28,8 @@ import yaml
 
 from onetrunk import cli
 from onetrunk.bulk.annotate import Machines, Report, annotate
-from onetrunk.bulk.record import Settings
+from onetrunk.bulk import run as predicting
+from onetrunk.bulk.record import RECORD, Settings
 from onetrunk.data.sources import stream_texts
 from onetrunk.errors import UserError
 from onetrunk.model.backbone import Backbone
@@ -392,6 +393,18 @@ def test_of_two_that_go_on_in_one_folder_one_is_refused(place: Path, command: st
         )
         assert one.code == 0 or re.search(refused, one.error), one.said
     assert IS_WHOLE[command](place / "out")
+
+
+@pytest.mark.parametrize("overwrite", ["", "--overwrite"])
+@pytest.mark.parametrize("command, record", [("predict", predicting.RECORD), ("annotate", RECORD)])
+def test_killed_while_the_record_was_written(
+    place: Path, command: str, record: str, overwrite: str
+) -> None:
+    (place / "out").mkdir()
+    (place / "out" / f".{record}.partial").write_text('{"ap')
+    done = run(place, COMMANDS[command].replace("out.jsonl", "out") + f" {overwrite}")
+    assert done.code == 0, done.said
+    assert not list((place / "out").glob("*.partial"))
 
 
 def test_two_models_never_answer_into_one_folder(place: Path) -> None:

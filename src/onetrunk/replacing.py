@@ -8,7 +8,7 @@ and the next writer of the place removes it.
 .NAME.TOKEN.old       the folder that it replaces, where the system cannot exchange two folders. If
                       both are there and NAME is not, a writer was killed between two renames:
                       whoever looks for NAME next does the second one
-.NAME.partial         a file that is being written
+.NAME.partial         a file that is being written (.NAME.PID.partial where there are no locks)
 
 Some file systems have no locks (NFS has none for folders), nor has Windows. There nobody can tell
 who is alive, so nothing is removed.
@@ -89,6 +89,11 @@ def file_beside(path: Path) -> Iterator[Path]:
         raise
     finally:
         _release(descriptor)
+
+
+def is_beginning_of(name: str, file: str) -> bool:
+    """Whether ``name`` is that under which :func:`file_beside` writes ``file``."""
+    return re.fullmatch(rf"\.{re.escape(file)}(\.\d+)?{re.escape(PARTIAL)}", name) is not None
 
 
 @contextmanager

@@ -181,6 +181,7 @@ def test_another_run_is_refused(rows: Path, bundle: Path, tmp_path: Path) -> Non
     assert read(out.joinpath("part-000000.parquet")).num_rows == 30
     assert (out / "notes.txt").read_text() == "mine"
     (out / RECORD).unlink()
+    (out / f".{RECORD}.partial").touch()
     with pytest.raises(UserError, match="already holds other files"):
         run(rows, bundle, out, overwrite=True)
 

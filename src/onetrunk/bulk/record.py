@@ -13,6 +13,7 @@ from onetrunk.bulk.files import File, OutputFolder
 from onetrunk.bulk.partitions import ROWS
 from onetrunk.bulk.run import identity_of
 from onetrunk.errors import UserError
+from onetrunk.replacing import is_beginning_of
 
 RECORD, REPORT = "_annotate.json", "_report.json"
 """In the folder, beside the parts: what they follow from, and what came of the run. Readers of
@@ -51,7 +52,7 @@ def parts_before(folder: OutputFolder, record: Mapping[str, Any], overwrite: boo
 
     Raises :class:`UserError` if the folder is not of a run that can go on.
     """
-    names = folder.names()
+    names = {name for name in folder.names() if not is_beginning_of(name, RECORD)}
     if not names:
         return names
     if RECORD not in names:

@@ -22,7 +22,7 @@ from onetrunk.data.formats.text import stem_of, suffix_of
 from onetrunk.data.texts import TextBlock, Texts
 from onetrunk.errors import UserError, nearest
 from onetrunk.progress import Progress
-from onetrunk.replacing import held
+from onetrunk.replacing import held, is_beginning_of
 from onetrunk.storage import (
     already_exists,
     atomic_file,
@@ -128,7 +128,10 @@ class Folder:
             "files": inputs,
         }
         found = _record_in(path)
-        if overwrite or not path.is_dir() or not any(path.iterdir()):
+        names = {entry.name for entry in path.iterdir()} if path.is_dir() else set()
+        if names and all(is_beginning_of(name, RECORD) for name in names):
+            return cls(path, files, [], record, found)  # a run was killed, or begins now
+        if overwrite or not names:
             refuse_existing(path, overwrite, RECORD)
             return cls(path, files, [], record, found)
         if not (path / RECORD).exists():
