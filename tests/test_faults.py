@@ -27,8 +27,8 @@ import torch
 import yaml
 
 from onetrunk import cli
-from onetrunk.bulk.annotate import Machines, Report, annotate
 from onetrunk.bulk import run as predicting
+from onetrunk.bulk.annotate import Machines, Report, annotate
 from onetrunk.bulk.record import RECORD, Settings
 from onetrunk.data.sources import stream_texts
 from onetrunk.errors import UserError
@@ -396,7 +396,9 @@ def test_of_two_that_go_on_in_one_folder_one_is_refused(place: Path, command: st
 
 
 @pytest.mark.parametrize("overwrite", ["", "--overwrite"])
-@pytest.mark.parametrize("command, record", [("predict", predicting.RECORD), ("annotate", RECORD)])
+@pytest.mark.parametrize(
+    ("command", "record"), [("predict", predicting.RECORD), ("annotate", RECORD)]
+)
 def test_killed_while_the_record_was_written(
     place: Path, command: str, record: str, overwrite: str
 ) -> None:
