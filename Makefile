@@ -30,7 +30,7 @@ lint: setup ## ruff (lint, format), mypy, and which way imports point
 test: lint ## lint, types and the fast tests
 	$(BIN)/pytest -m "not slow" -n auto
 
-chaos: setup ## kill every command at random, 300 times in all (half an hour)
+chaos: setup ## kill every command at random and before each change of a file (an hour)
 	$(BIN)/python benchmarks/chaos.py --out results/chaos.json
 
 test-slow: setup ## tests that take minutes or read the real data

@@ -1,16 +1,17 @@
 """Kill every command at random: is anything lost, half-written or left over?
 
-    python benchmarks/chaos.py [--kills 300] [--steps 24] [--seed 0] [--out results/chaos.json]
+    python benchmarks/chaos.py [--kills 300] [--steps 150] [--seed 0] [--out results/chaos.json]
 
-Eight commands run on a tiny random encoder: prefinetune, adapt, label, benchmark, export, bundle
-(add, remove), annotate, and serve while apps are put, taught and removed over HTTP. Each run is a
-fork of this process, which has imported all that the command needs: imports take longer than so
-small a work, and kills would fall into them. Nothing is plotted, for the same reason. ``--kills``
-runs are killed by SIGKILL at a moment drawn from the duration of a run that nobody disturbs.
-``--steps`` more are killed just before a change of a file: a step drawn from those that Python
-makes (to open for writing, rename, delete, make a folder, …). Commands that take long get fewer
-kills. In every second run, folders cannot be exchanged, as on systems without renameat2. After each
-kill:
+Nine commands run on a tiny random encoder: prefinetune, adapt, label, benchmark, export, bundle
+(add, remove), annotate, predict, and serve while apps are put, taught and removed over HTTP. Each
+run is a fork of this process, which has imported all that the command needs: imports take longer
+than so small a work, and kills would fall into them. Nothing is plotted, for the same reason.
+
+``--kills`` runs are killed by SIGKILL at a moment drawn from the duration of a run that nobody
+disturbs; commands that take long get fewer. Then each command is killed before every change of a
+file that Python makes (to open for writing, rename, delete, make a folder, …), or before
+``--steps`` drawn ones where there are more. In every second run, folders cannot be exchanged, as on
+systems without renameat2. After each kill:
 
 - what is there is checked as a reader does it (hashes, fingerprints, a prediction): each part of
   the result is the earlier one or the new one, and none is lost;
@@ -52,6 +53,8 @@ WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 CHANGES = {"os.chmod", "os.link", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.truncate"}
 """Python's audit events of changes, beside that of ``open``. They are raised before the change."""
 PATIENCE = 120.0
+ATTEMPTS = 20
+"""A run may end before it is killed; so often it is begun again."""
 
 
 @dataclass
@@ -169,14 +172,13 @@ class Trial:
             time.sleep(0.005)
         raise Failed("the service does not start")
 
-    def kill(self, rng: random.Random, by_step: bool) -> int | None:
-        """Start the command and kill it; returns how many requests a service had answered by then,
-        or None if the command ended before."""
-        moment = rng.uniform(0, self.seconds)
-        step = rng.randrange(self.steps) if by_step else -1
+    def kill(self, rng: random.Random, step: int | None) -> int | None:
+        """Start the command and kill it, before a step or at a random moment; returns how many
+        requests a service had answered by then, or None if the command ended before."""
+        moment = rng.uniform(0, self.seconds) if step is None else PATIENCE
         start = time.perf_counter()
-        child, answered = self.start(self.command.arguments, step), 0
-        timer = threading.Timer(PATIENCE if by_step else moment, os.kill, (child, signal.SIGKILL))
+        child, answered = self.start(self.command.arguments, -1 if step is None else step), 0
+        timer = threading.Timer(moment, os.kill, (child, signal.SIGKILL))
         timer.start()
         if self.command.name == "serve" and (address := self.address(child)):
             for request in requests():
@@ -339,20 +341,25 @@ def cannot_exchange() -> None:
     replacing._exchange = lambda one, other: False
 
 
-def torment(trial: Trial, kills: int, by_step: int, rng: random.Random, tally: Tally) -> None:
-    """Kill a command so many times, at random moments and before random steps."""
-    for number in range(kills + by_step):
-        how = "before a step" if number >= kills else "at a moment"
-        answered = None
+def torment(trial: Trial, kills: int, most: int, rng: random.Random, tally: Tally) -> None:
+    """Kill a command at so many random moments, and before ``most`` of its steps."""
+    steps = sorted(rng.sample(range(trial.steps), min(most, trial.steps)))
+    for number, step in enumerate([*[None] * kills, *steps]):
+        how = "at a moment" if step is None else "before a step"
+        answered, attempts = None, 0
         trial.exchanges = number % 2 == 0
         try:
             while answered is None:
+                attempts += 1
+                if attempts > ATTEMPTS:
+                    raise Failed(f"step {step} of {trial.steps} is never reached")
                 trial.reset()
-                answered = trial.kill(rng, number >= kills)
+                answered = trial.kill(rng, step)
             tally.kills[how] += 1
             trial.check(answered, tally)
         except Failed as error:
-            tally.failures.append(f"{trial.command.arguments}, {how}: {error}"[:2000])
+            where = how if step is None else f"before step {step}"
+            tally.failures.append(f"{trial.command.arguments}, {where}: {error}"[:2000])
             print(tally.failures[-1], file=sys.stderr, flush=True)
     tally.seconds.append(trial.seconds)
 
@@ -380,7 +387,7 @@ def report(tallies: Mapping[str, Tally], seed: int) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--kills", type=int, default=300, help="at random moments")
-    parser.add_argument("--steps", type=int, default=24, help="before random changes of files")
+    parser.add_argument("--steps", type=int, default=150, help="changes of files, a command")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="", help="one command")
     parser.add_argument("--out", type=Path)
@@ -390,13 +397,10 @@ def main() -> None:
     chosen = [one for one in commands() if options.only in ("", one.name)]
     weights = [one.weight for one in chosen]
     rng, tallies = random.Random(options.seed), {one.name: Tally() for one in chosen}
-    kills, steps = shares(options.kills, weights), shares(options.steps, weights)
-    for command, by_moment, by_step in zip(chosen, kills, steps, strict=True):
-        if not by_moment + by_step:
-            continue
+    for command, kills in zip(chosen, shares(options.kills, weights), strict=True):
         tally = tallies[command.name]
         with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
-            torment(Trial(Path(folder), command), by_moment, by_step, rng, tally)
+            torment(Trial(Path(folder), command), kills, options.steps, rng, tally)
         told = f"{tally.kills.total()} kills, {len(tally.failures)} failures"
         print(f"{command.arguments}: {told}", file=sys.stderr, flush=True)
         if options.out:  # after each: the rest takes long

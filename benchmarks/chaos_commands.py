@@ -1,4 +1,4 @@
-"""The eight commands of chaos.py on a tiny random encoder: their inputs, what they wrote, and how
+"""The nine commands of chaos.py on a tiny random encoder: their inputs, what they wrote, and how
 it is checked. All paths are relative to the folder of a trial, which is the current one."""
 
 from __future__ import annotations
@@ -75,6 +75,8 @@ def make_inputs() -> None:
     texts = [*map(" ".join, sentences(80))]
     write("pairs/train.parquet", {"query": texts, "positive": [text[::-1] for text in texts]})
     write("texts/train.parquet", {"text": [*map(" ".join, sentences(TEXTS))]})
+    for day in ("monday", "tuesday", "friday"):
+        write(f"mail/{day}.parquet", {"text": [*map(" ".join, sentences(80))]})
     Path("names.csv").write_text("pattern,type\nann|bob,person\n")
     Path("more.csv").write_text("pattern,type\nann|bob|cid|dora,person\nparis|york,place\n")
     Path("token").write_text(TOKEN)
@@ -107,6 +109,7 @@ def commands() -> list[Command]:
     adapt += " --precision fp32"  # auto measures which is faster
     label = "label texts --out out --shard-rows 100 --with"
     annotate = "annotate texts --out out --partition-rows 100 --workers 1 --model"
+    predict = "--input mail --out out"
     export = "export backbone apps/intent apps/calendar --out out --overwrite"
     add, remove = "bundle add bundle apps/more", "bundle remove bundle flags"
     return [
@@ -127,6 +130,10 @@ def commands() -> list[Command]:
         Command("annotate", f"{annotate} bundle", _parts, finished=lambda: len(_parts())),
         Command("annotate", f"{annotate} bundle --overwrite", _parts,
                 f"{annotate} apps/intent", keeps_earlier=False),
+        Command("predict", f"predict bundle {predict}", _answers,
+                finished=lambda: len(_answers())),
+        Command("predict", f"predict bundle {predict} --overwrite", _answers,
+                f"predict apps/intent {predict}", keeps_earlier=False),
         Command("serve", "serve bundle --port 0 --token-file token --threads 1",
                 _bundle("bundle"), weight=9),
     ]  # fmt: skip
@@ -241,6 +248,13 @@ def _parts() -> State:
 
     parts = sorted(Path("out").glob("part-*.parquet"))
     return {part.name: _hash(pq.read_table(part).to_pylist()) for part in parts}
+
+
+def _answers() -> State:
+    import pyarrow.parquet as pq
+
+    files = sorted(Path("out").glob("*.parquet"))
+    return {file.name: _hash(pq.read_table(file).to_pylist()) for file in files}
 
 
 def _checkpoints() -> int:
