@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 
 SCRIPTS = Path(__file__).parents[1] / "benchmarks"
-NAMES = ["prefinetune", "adapt", "label", "benchmark", "export", "bundle", "annotate", "predict", "serve"]
+NAMES = (
+    "prefinetune", "adapt", "label", "benchmark", "export", "bundle", "annotate", "predict",
+    "serve",
+)  # fmt: skip
 QUICK = ("prefinetune", "label", "bundle", "annotate", "predict")
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="forks")
 
@@ -25,7 +28,7 @@ def chaos(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_every_command_is_there(chaos: Any) -> None:
-    assert [*dict.fromkeys(one.name for one in chaos.commands())] == NAMES
+    assert [*dict.fromkeys(one.name for one in chaos.commands())] == [*NAMES]
 
 
 @pytest.mark.parametrize(
