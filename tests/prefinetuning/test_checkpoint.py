@@ -1,5 +1,6 @@
 """Stopped at any step and resumed, a run ends as if it had never stopped."""
 
+import hashlib
 import json
 import logging
 import os
@@ -395,11 +396,20 @@ def test_stopped_before_the_first_step_nothing_is_kept(
     assert "out.checkpoints" not in names(tmp_path)
 
 
+@pytest.mark.parametrize("is_written", [False, True])
 def test_a_folder_killed_as_it_is_deleted_is_known_as_ours(
-    tmp_path: Path, killed_before_each_step: Callable[[Callable[[], object]], Iterator[int]]
+    is_written: bool,
+    tmp_path: Path,
+    killed_before_each_step: Callable[[Callable[[], object]], Iterator[int]],
 ) -> None:
-    for _ in killed_before_each_step(lambda: WorkFolder(tmp_path / "out").discard()):
-        work = WorkFolder(tmp_path / "out")
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "onetrunk.json").write_text(json.dumps({"run": hashlib.sha256(b"{}").hexdigest()}))
+    for _ in killed_before_each_step(lambda: WorkFolder(out).discard()):
+        work = WorkFolder(out)
+        if is_written:
+            work.forget(out)
+            assert not work.folder.exists()
         with work.held():  # raises for a folder of somebody else
             pass
         for name in ("step-000002", "step-000004"):

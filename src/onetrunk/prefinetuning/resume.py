@@ -170,10 +170,13 @@ class WorkFolder:
     def forget(self, backbone: Path) -> None:
         """Delete the folder if its run was killed after it had written ``backbone``."""
         record = backbone / RECORD
+        if not (record.is_file() and self.folder.is_dir()):
+            return
         run = self.hash_of_run()
-        if run and record.is_file() and read_json(record, "a backbone").get(RUN) == run:
-            with suppress(UserError), self.held():  # unless a process is at work
-                self.discard()
+        if run and read_json(record, "a backbone").get(RUN) != run:
+            return
+        with suppress(UserError), self.held():  # unless it is somebody's, or a process is at work
+            self.discard()
 
     def discard(self) -> None:
         """Delete the folder; what shows whose it is goes last, in case of a kill."""
