@@ -25,6 +25,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
+from scipy.stats import t as student_t
 
 from onetrunk.adaptation.task import AdaptSettings
 from onetrunk.apps.app import AdapterKind
@@ -47,6 +48,9 @@ DEVELOPMENT = {
 }  # fmt: skip
 DRAWS = {"linear": (0, 1, 2), "lora": (0,)}
 """By kind of app: the seeds that draw its rows."""
+GPU_DAY = 2 * 10**7
+"""Steps of a day on one GPU, if it does the 64 MFLOP of a token at 50 TFLOP/s (docs/scaling.md) and
+a step has the 3,200 tokens of here. Computed, not run."""
 COLOURS = {
     "none": "#767676",
     "ner": "#d55e00",
@@ -108,14 +112,25 @@ def scores(parts: Parts, name: str, kind: str, adapter: str) -> dict[str, float]
     }
 
 
-def trend(steps: Sequence[int], gains: Sequence[float]) -> dict[str, Any] | None:
-    """Least squares of a gain on the logarithm of the steps."""
+def trend(steps: Sequence[int], gains: Sequence[Sequence[float]]) -> dict[str, Any] | None:
+    """Least squares of each task's gain on the logarithm of the steps: the mean slope, and the mean
+    gain that the lines reach after ``GPU_DAY`` steps, with 95 % intervals of Student's t over tasks
+    (which know nothing of a curve that bends later). ``gains``: by number of steps, then by task.
+    """
     if len(steps) < 3:
         return None
-    slope, start = np.polyfit(np.log10(steps), gains, 1)
-    residuals = np.array(gains) - (slope * np.log10(steps) + start)
-    spread = float(np.sqrt(residuals @ residuals / max(1, len(steps) - 2)))
-    return {"per_tenfold_steps": round(float(slope), 2), "residual": round(spread, 2)}
+    slopes, starts = np.polyfit(np.log10(steps), np.array(gains), 1)
+    return {
+        "per_tenfold_steps": _interval(slopes),
+        f"extrapolated_to_{GPU_DAY}_steps": _interval(slopes * np.log10(GPU_DAY) + starts),
+    }
+
+
+def _interval(of_tasks: np.ndarray) -> dict[str, float]:
+    center, error = of_tasks.mean(), of_tasks.std(ddof=1) / np.sqrt(len(of_tasks))
+    reach = error * student_t.ppf(0.975, len(of_tasks) - 1)
+    named = {"mean": center, "low": center - reach, "high": center + reach}
+    return {name: round(float(value), 2) for name, value in named.items()}
 
 
 def conflict(name: str) -> dict[str, Any] | None:
@@ -148,7 +163,13 @@ def collect(data: Path, encoder: str, steps: Sequence[int], parts: Parts) -> dic
                 continue
             for strategy in STRATEGIES:
                 done = [n for n in steps if name_of(strategy, n) in table]
-                gains = [_mean(table[name_of(strategy, n)]) - _mean(table["none"]) for n in done]
+                gains = [
+                    [
+                        value - table["none"][task]
+                        for task, value in table[name_of(strategy, n)].items()
+                    ]
+                    for n in done
+                ]
                 trends[f"{key}: {strategy} - none"] = trend(done, gains)
     records = {}
     for run in runs(steps):
@@ -179,7 +200,8 @@ def _mean(row: dict[str, float]) -> float:
 
 
 def draw(result: dict[str, Any], steps: Sequence[int], path: Path) -> None:
-    """Four panels: family by kind of app; a line for each strategy over its steps."""
+    """Four panels: family by kind of app; a line for each strategy over its steps, its trend
+    dotted."""
     matplotlib.use("agg")
     figure, axes = plt.subplots(2, 2, figsize=(9, 7), sharex=True, layout="constrained")
     titles = {"ner": "NER (strict F1)", "tc": "classification (accuracy)"}
@@ -193,6 +215,9 @@ def draw(result: dict[str, Any], steps: Sequence[int], path: Path) -> None:
                 done = [n for n in steps if name_of(strategy, n) in table]
                 values = [table[name_of(strategy, n)]["mean"] for n in done]
                 axis.plot(done, values, "o-", color=COLOURS[strategy], label=strategy)
+                if len(done) > 2:
+                    fitted = np.polyval(np.polyfit(np.log10(done), values, 1), np.log10(done))
+                    axis.plot(done, fitted, ":", color=COLOURS[strategy], lw=1)
             axis.set_xscale("log")
             axis.xaxis.set_major_locator(FixedLocator(list(steps)))
             axis.xaxis.set_minor_locator(NullLocator())
