@@ -407,6 +407,7 @@ def test_a_folder_killed_as_it_is_deleted_is_known_as_ours(
     (out / "onetrunk.json").write_text(json.dumps({"run": hashlib.sha256(b"{}").hexdigest()}))
     for _ in killed_before_each_step(lambda: WorkFolder(out).discard()):
         work = WorkFolder(out)
+        assert all([*folder.iterdir()] for folder in work.checkpoints())
         if is_written:
             work.forget(out)
             assert not work.folder.exists()

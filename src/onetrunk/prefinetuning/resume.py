@@ -152,7 +152,7 @@ class WorkFolder:
             _delete(path)
 
     def _clear(self, keep: Collection[str]) -> None:
-        for path in self.folder.iterdir():
+        for path in [*self.folder.iterdir()]:
             if path.name not in (_LOCK, *keep):
                 _delete(path)
 
@@ -227,4 +227,13 @@ def _step(path: Path) -> int:
 
 
 def _delete(path: Path) -> None:
-    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    """Delete a file or a folder; a folder under a hidden name, so that a kill in the middle leaves
+    no half of a checkpoint."""
+    if not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
+    hidden = path.with_name(f".{path.name.lstrip('.')}")
+    if path != hidden:
+        shutil.rmtree(hidden, ignore_errors=True)
+        path.rename(hidden)
+    shutil.rmtree(hidden)
