@@ -15,7 +15,7 @@ from onetrunk import replacing
 from onetrunk.errors import UserError
 from onetrunk.kinds import kind_of
 from onetrunk.replacing import held
-from onetrunk.storage import atomic_file, atomic_folder, read_json, write_json, write_text
+from onetrunk.storage import ANYTHING, atomic_file, atomic_folder, read_json, write_json, write_text
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="forks, and needs locks of files")
 
@@ -23,7 +23,7 @@ Killed = Callable[[Callable[[], object]], Iterator[int]]
 
 
 def write(path: Path, number: int) -> None:
-    with atomic_folder(path, overwrite=True) as folder:
+    with atomic_folder(path, True, ANYTHING) as folder:
         write_json(folder / "app.json", {"number": number})
         (folder / "sub").mkdir()
         write_text(folder / "sub" / "file", str(number))
@@ -189,7 +189,7 @@ def test_what_a_living_writer_has_stays(tmp_path: Path, exchanges: bool) -> None
     path = tmp_path / "app"
 
     def slow() -> Any:
-        return atomic_folder(path, overwrite=True)
+        return atomic_folder(path, True, ANYTHING)
 
     write(path, 0)
     one, two = Other(slow), Other(slow)

@@ -13,6 +13,8 @@ from safetensors.numpy import save_file
 from onetrunk import replacing
 from onetrunk.errors import UserError
 from onetrunk.storage import (
+    ANYTHING,
+    atomic_file,
     atomic_folder,
     read_json,
     refuse_existing,
@@ -53,7 +55,7 @@ def test_an_exception_leaves_nothing_and_the_target_untouched(
     want = listing(tmp_path)
 
     def interrupted() -> None:
-        with atomic_folder(target, overwrite=True) as folder:
+        with atomic_folder(target, True, ANYTHING) as folder:
             fill(folder, "new")
             raise error("stop")
 
@@ -73,7 +75,7 @@ def test_overwrite_replaces_the_whole_folder(
     target = tmp_path / "target"
     target.mkdir()
     (target / "stale").write_text("old")
-    with atomic_folder(target, overwrite=True) as folder:
+    with atomic_folder(target, True, ANYTHING) as folder:
         fill(folder, "new")
         assert (target / "stale").exists()  # until the very end
     assert listing(tmp_path) == ["target", "target/sub", "target/sub/file"]
@@ -88,7 +90,7 @@ def test_without_overwrite_a_filled_folder_is_refused_before_the_work(tmp_path: 
     assert listing(tmp_path) == ["target", "target/stale"]
     with pytest.raises(UserError, match="already exists"):
         refuse_existing(target)
-    refuse_existing(target, overwrite=True)
+    refuse_existing(target, True, ANYTHING)
 
 
 def test_an_empty_folder_is_free(tmp_path: Path) -> None:
@@ -125,7 +127,7 @@ def test_a_failed_swap_brings_the_old_folder_back(
     monkeypatch.setattr(replacing, "_exchange", lambda one, other: False)
 
     def swap() -> None:
-        with atomic_folder(target, overwrite=True) as folder:
+        with atomic_folder(target, True, ANYTHING) as folder:
             fill(folder, "new")
             monkeypatch.setattr(Path, "rename", failing)
 
@@ -135,15 +137,78 @@ def test_a_failed_swap_brings_the_old_folder_back(
     assert listing(tmp_path) == ["target", "target/stale"]
 
 
-def test_a_link_to_a_folder_gives_way_and_leaves_nothing(tmp_path: Path) -> None:
-    (tmp_path / "real").mkdir()
-    fill(tmp_path / "real", "old")
-    (tmp_path / "link").symlink_to("real")
-    with atomic_folder(tmp_path / "link", overwrite=True) as folder:
+@pytest.mark.parametrize("there", [True, False])
+def test_links_are_followed(tmp_path: Path, there: bool) -> None:
+    if there:
+        (tmp_path / "disk" / "real").mkdir(parents=True)
+        fill(tmp_path / "disk" / "real", "old")
+        (tmp_path / "disk" / "file").write_text("old")
+    (tmp_path / "link").symlink_to("disk/real")
+    (tmp_path / "file").symlink_to("disk/file")
+    with atomic_folder(tmp_path / "link", there, ANYTHING) as folder:
         fill(folder, "new")
-    assert not (tmp_path / "link").is_symlink()
-    assert {path.name for path in tmp_path.iterdir()} == {"link", "real"}
-    assert (tmp_path / "real" / "sub" / "file").read_text() == "old"
+    with atomic_file(tmp_path / "file") as file:
+        file.write_text("new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "file").is_symlink()
+    assert {path.name for path in tmp_path.iterdir()} == {"disk", "file", "link"}
+    assert {path.name for path in (tmp_path / "disk").iterdir()} == {"file", "real"}
+    assert (tmp_path / "disk" / "real" / "sub" / "file").read_text() == "new"
+    assert (tmp_path / "disk" / "file").read_text() == "new"
+
+
+def test_names_that_cannot_be_written_are_refused_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    for name, fault in (("a", "leads to itself"), ("caf\udce9", "not a name in UTF-8")):
+        with pytest.raises(UserError, match=fault):
+            refuse_existing(tmp_path / name)
+    with pytest.raises(UserError, match="null is a file"):
+        refuse_existing(Path("/dev/null"), overwrite=True)
+    with pytest.raises(OSError, match="name too long"):
+        refuse_existing(tmp_path / ("a" * 245))
+
+
+@pytest.mark.parametrize("name", ["notes.txt", ".git/HEAD", "figures/deep/a.svg", "figures/a.txt"])
+def test_what_we_did_not_write_is_not_deleted(tmp_path: Path, name: str) -> None:
+    contents, target = ("report.json", "figures/*.svg"), tmp_path / "report"
+    (target / name).parent.mkdir(parents=True)
+    (target / name).write_text("mine")
+    (target / ".DS_Store").write_text("")
+    with pytest.raises(UserError, match=r"has no report\.json, so onetrunk did not write it"):
+        refuse_existing(target, True, contents)
+    with pytest.raises(UserError, match="is not empty, and onetrunk did not write it"):
+        refuse_existing(target, True)
+    (target / "report.json").write_text("{}")
+    with pytest.raises(UserError, match=f"but it holds {name}, which onetrunk did not write"):
+        refuse_existing(target, True, contents)
+    (target / name).rename(tmp_path / "away")
+    with atomic_folder(target, True, contents) as folder:
+        (folder / "report.json").write_text("{}")
+    assert listing(target) == ["report.json"]
+
+
+def test_a_link_in_a_folder_is_somebody_s(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "app" / "figures").mkdir(parents=True)
+    (tmp_path / "app" / "report.json").write_text("{}")
+    (tmp_path / "app" / "data").symlink_to("../data")
+    with pytest.raises(UserError, match="but it holds data, which"):
+        refuse_existing(tmp_path / "app", True, ("report.json", "figures/*.svg"))
+
+
+def test_what_comes_while_a_folder_is_made_stays(tmp_path: Path) -> None:
+    target = tmp_path / "report"
+    target.mkdir()
+    (target / "report.json").write_text("{}")
+
+    def replaced() -> None:
+        with atomic_folder(target, True, ("report.json",)):
+            (target / "notes.txt").write_text("mine")
+
+    with pytest.raises(UserError, match=r"holds notes\.txt"):
+        replaced()
+    assert listing(tmp_path) == ["report", "report/notes.txt", "report/report.json"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs renameat2")
@@ -162,7 +227,7 @@ def test_a_folder_that_is_replaced_is_never_missing(tmp_path: Path) -> None:
     watcher = threading.Thread(target=look)
     watcher.start()
     for number in range(100):
-        with atomic_folder(target, overwrite=True) as folder:
+        with atomic_folder(target, True, ANYTHING) as folder:
             fill(folder, str(number))
     done.set()
     watcher.join()
@@ -230,9 +295,9 @@ def test_sha256(tmp_path: Path) -> None:
 def test_a_backbone_is_replaced_by_a_backbone_alone(tmp_path: Path, record: str) -> None:
     for name in ("onetrunk.json", "config.json", "evaluation.json"):
         (tmp_path / name).write_text("{}")
-    refuse_existing(tmp_path, overwrite=True, record="onetrunk.json")
+    refuse_existing(tmp_path, True, ("onetrunk.json", "config.json", "evaluation.json"))
     with pytest.raises(UserError, match="is a backbone, which is not replaced"):
-        refuse_existing(tmp_path, overwrite=True, record=record)
+        refuse_existing(tmp_path, True, (record, "*"))
 
 
 def test_a_folder_is_for_other_users_too(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
-"""What a folder is, by a file in it, and the error where another kind of folder is meant."""
+"""What a folder is, by a file in it; the error where another kind of folder is meant; and what a
+folder of each kind holds, so that nothing else is deleted where it is replaced."""
 
 from pathlib import Path
 
@@ -18,6 +19,45 @@ _WHAT_TO_NAME = {
     "onetrunk.json": "name a folder that `onetrunk prefinetune` wrote",
     "config.json": "name an encoder, or a backbone that `onetrunk prefinetune` wrote",
 }
+
+ENCODER = (
+    "config.json", "generation_config.json", "model*.safetensors", "model.safetensors.index.json",
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+    "vocab.json", "vocab.txt", "merges.txt", "*.model", "*.jinja",
+)  # fmt: skip
+"""Names and patterns, as in :data:`onetrunk.storage.Contents`: the first shows the kind."""
+SENTENCE_FOLDER = (
+    "sentence_bert_config.json", *ENCODER, "modules.json", "config_sentence_transformers.json",
+    "1_Pooling/config.json", "README.md",
+)  # fmt: skip
+BACKBONE = (
+    "onetrunk.json", *SENTENCE_FOLDER, "primary/*/adapter_*", "decontamination.json",
+    "training.jsonl", "losses.png", "conflict.png", "tensorboard/**",
+)  # fmt: skip
+APP = (
+    "app.json", "head.safetensors", "neighbours.safetensors", "adapter/adapter_*", "adapter_*",
+    "rows.json", "README.md",
+)  # fmt: skip
+MERGED = ("app.json", "model.onnx", "tokenizer.json")
+BUNDLE = (
+    "bundle.json", "trunk.onnx", "top.onnx", "tokenizer.json", "primary/*.safetensors",
+    "apps/*.safetensors", "examples/*.jsonl", "README.md",
+)  # fmt: skip
+PAGE = (
+    "bundle/bundle.json", *(f"bundle/{name}" for name in BUNDLE), "runtime/*.js", "runtime/*.d.ts",
+    "ort/*", "index.html", "style.css", "icon.svg", "*.js",
+)  # fmt: skip
+ORT_ADAPTERS = ("none.onnx_adapter", "*.onnx_adapter")
+COSTS = ("costs.json", "costs.png")
+EVALUATION = ("evaluation.json", "rows.jsonl", "index.html")
+REPORT = ("report.json", "report.md", "report.html", "figures/*.svg")
+LABELLED = (".work/job.json",)
+PAIRS = ("report.json", "report.md", "train.parquet")
+CORPUS = (
+    "recipe.yaml", "pre_ner/*/*.parquet", "pre_pairs/*/*.parquet", "ner/*/*.parquet",
+    "tc/*/*.parquet",
+)  # fmt: skip
+
 LISTED = 5
 """So many folders are named."""
 

@@ -24,7 +24,7 @@ from spacy.util import ensure_path, filter_spans, minibatch, raise_error
 from onetrunk.bundle.layout import MANIFEST
 from onetrunk.errors import UserError
 from onetrunk.opening import load
-from onetrunk.storage import atomic_folder
+from onetrunk.storage import ANYTHING, atomic_folder
 
 if TYPE_CHECKING:
     from onetrunk.interface import Model
@@ -116,7 +116,7 @@ class OnetrunkPipe:
         Raises :class:`UserError` for app folders: export them as a bundle first.
         """
         folder = self._bundle()
-        with atomic_folder(ensure_path(path), overwrite=True) as component:
+        with atomic_folder(ensure_path(path), True, ANYTHING) as component:
             shutil.copytree(folder, component / BUNDLE)
 
     def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> OnetrunkPipe:

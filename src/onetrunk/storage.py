@@ -5,14 +5,17 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from onetrunk.errors import UserError
 from onetrunk.kinds import KINDS, kind_of, wrong_kind
 from onetrunk.replacing import (
+    OLD,
+    PARTIAL,
     file_beside,
     finish_replacing,
     folder_beside,
@@ -24,16 +27,25 @@ MOST_JSON = 256 * 2**20
 """Bytes: no record of ours comes near."""
 
 
+Contents = Sequence[str]
+"""What a kind of folder holds: names and patterns, ``/`` between folders, ``**`` for all below. The
+first shows that the folder is of this kind."""
+ANYTHING: Contents = ("**",)
+"""Of a folder inside of our own."""
+_OF_SYSTEMS = (".DS_Store", "Thumbs.db", "desktop.ini")
+"""Files that file managers put everywhere."""
+
+
 @contextmanager
-def atomic_folder(path: Path, overwrite: bool = False, record: str = "") -> Iterator[Path]:
+def atomic_folder(path: Path, overwrite: bool = False, contents: Contents = ()) -> Iterator[Path]:
     """Yield an empty folder beside ``path`` that takes its name when the block succeeds.
 
-    An exception (Ctrl-C included) removes the temporary folder and leaves ``path`` as it was.
-    Raises :class:`UserError` as :func:`refuse_existing` does, also if another process has filled
-    ``path`` meanwhile.
+    An exception (Ctrl-C included) removes the temporary folder and leaves ``path`` as it was. A
+    link is followed: the folder that it leads to is replaced. Raises :class:`UserError` as
+    :func:`refuse_existing` does, also if another process has filled ``path`` meanwhile.
     """
-    path = Path(path)
-    refuse_existing(path, overwrite, record)
+    refuse_existing(path, overwrite, contents)
+    path = Path(path).resolve() if Path(path).is_symlink() else Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with folder_beside(path) as beside:
         yield beside
@@ -41,7 +53,8 @@ def atomic_folder(path: Path, overwrite: bool = False, record: str = "") -> Iter
             if not file.is_symlink() and file.stat().st_mode & 0o077 == 0:
                 file.chmod(0o755 if file.is_dir() else 0o644)  # weights are written for one user
             fsync(file)
-        if overwrite or path.is_symlink():
+        if overwrite:
+            _refuse_strangers(path, path, contents)  # somebody may have put a file there meanwhile
             replace_folder(beside, path)
         else:
             _take_free_name(beside, path)
@@ -59,38 +72,88 @@ def _take_free_name(folder: Path, path: Path) -> None:
         raise
 
 
-def refuse_existing(path: Path, overwrite: bool = False, record: str = "") -> None:
-    """Raise :class:`UserError` now rather than after the work, if ``path`` is taken.
+def refuse_existing(path: Path, overwrite: bool = False, contents: Contents = ()) -> None:
+    """Raise :class:`UserError` now rather than after the work, if no folder can be written at
+    ``path``, or if it is taken.
 
-    A folder that holds anything is replaced only if ``overwrite`` is true and the file ``record``,
-    if one is named, is in it: what onetrunk did not write is never deleted. Nor is an app, a bundle
-    or a backbone for anything else, although a backbone has the files of other models. What killed
-    writers of ``path`` left beside it is removed.
+    A folder that holds anything is replaced only if ``overwrite`` is true, the first of
+    ``contents`` is in it, and all else in it is one of them: what onetrunk did not write is never
+    deleted. Nor is an app, a bundle or a backbone for anything else, although a backbone has the
+    files of other models. What killed writers of ``path`` left beside it is removed.
     """
+    shown, path = path, _followed(Path(path))
     remove_leftovers(path)
     for folder in path.absolute().parents:
         if folder.is_file():
-            raise UserError(f"{folder} is a file, so {path} cannot be a folder in it")
-    if path.is_file():
-        raise UserError(f"{path} is a file; a folder is written here: choose another name")
-    if not overwrite and path.is_dir() and any(path.iterdir()):
-        raise already_exists(path)
+            raise UserError(f"{folder} is a file, so {shown} cannot be a folder in it")
+    if path.exists() and not path.is_dir():
+        raise UserError(f"{shown} is a file; a folder is written here: choose another name")
+    if path.parent.is_dir() and contents != ANYTHING:
+        with folder_beside(path):  # a name that the system refuses, or no right to write there
+            pass
     if path.is_dir() and path.resolve() == Path.cwd():
-        raise UserError(f"{path} is the folder that you are in: choose another name")
-    kind = kind_of(path)
-    if record and kind and kind not in ("an encoder", KINDS.get(record)):
-        raise UserError(f"{path} is {kind}, which is not replaced: choose another name")
-    if record and path.is_dir() and any(path.iterdir()) and not (path / record).exists():
+        raise UserError(f"{shown} is the folder that you are in: choose another name")
+    if not path.is_dir() or not any(path.iterdir()) or (overwrite and contents == ANYTHING):
+        return
+    if not overwrite:
+        raise already_exists(shown)
+    record, kind = next(iter(contents), ""), kind_of(path)
+    if kind and kind not in ("an encoder", KINDS.get(record)):
+        raise UserError(f"{shown} is {kind}, which is not replaced: choose another name")
+    if not record or not (path / record).exists():
+        has_none = f" has no {record}, so" if record else " is not empty, and"
         raise UserError(
-            f"{path} has no {record}, so onetrunk did not write it and does not replace it: "
+            f"{shown}{has_none} onetrunk did not write it and does not replace it: "
             "choose another name"
         )
+    _refuse_strangers(path, shown, contents)
+
+
+def _followed(path: Path) -> Path:
+    """Where a link leads to, else the path itself. Raises :class:`UserError` for a name that cannot
+    be written, and for links in a circle."""
+    try:
+        str(path).encode()
+        return path.resolve() if path.is_symlink() else path
+    except UnicodeEncodeError:
+        raise UserError(f"{str(path)!r} is not a name in UTF-8: choose another name") from None
+    except (OSError, RuntimeError) as error:  # of a loop, from Python 3.13 on the first
+        if getattr(error, "errno", errno.ELOOP) != errno.ELOOP:
+            raise
+        raise UserError(f"{path} is a link that leads to itself: choose another name") from None
+
+
+def _refuse_strangers(folder: Path, shown: Path, contents: Contents) -> None:
+    """Raise :class:`UserError` if a file in a folder is not one of ``contents``."""
+    for place, folders, names in os.walk(folder):
+        links = [name for name in folders if Path(place, name).is_symlink()]
+        for name in sorted([*names, *links]):
+            path = Path(place, name).relative_to(folder)
+            is_ours = name in _OF_SYSTEMS or (name[0] == "." and name.endswith((PARTIAL, OLD)))
+            if not is_ours and not any(_is_like(path.parts, pattern) for pattern in contents):
+                raise UserError(
+                    f"{shown} would be replaced, but it holds {path}, which onetrunk did not "
+                    "write: move it away, or choose another name"
+                )
+
+
+def _is_like(parts: Sequence[str], pattern: str) -> bool:
+    *above, last = pattern.split("/")
+    if last == "**":
+        return len(parts) > len(above) and all(map(fnmatchcase, parts, above))
+    return len(parts) == len(above) + 1 and all(map(fnmatchcase, parts, [*above, last]))
 
 
 def already_exists(path: Path) -> UserError:
     """The error for a path that is taken."""
     replace = "replace it by --overwrite (overwrite=True)"
     return UserError(f"{path} already exists: choose another name, or {replace}")
+
+
+def refuse_input(out: Path, inputs: Iterable[Path | None]) -> None:
+    """Raise :class:`UserError` if the file that is to be written is one that is read."""
+    if out.exists() and any(path and path.exists() and path.samefile(out) for path in inputs):
+        raise UserError(f"{out} is what is read: choose another name for what is written")
 
 
 def fsync(path: Path) -> None:
@@ -107,8 +170,9 @@ def atomic_file(path: Path) -> Iterator[Path]:
     """Yield an empty file beside ``path`` that takes its name when the block succeeds.
 
     An exception removes it and leaves ``path`` as it was. Another process or thread that writes
-    ``path`` waits for its turn.
+    ``path`` waits for its turn. A link is followed: the file that it leads to is replaced.
     """
+    path = _followed(path)
     with file_beside(path) as beside:
         yield beside
         fsync(beside)

@@ -48,6 +48,10 @@ def test_a_file_for_a_tool(run: Run, tmp_path: Path) -> None:
     assert all(task["predictions"][0]["result"] for task in tasks)
     again = run("suggest", APP, "--input", texts, "-n", "5", "--out", out)
     assert again.code == 2
+    itself = run("suggest", APP, "--input", out, "-n", "1", "--out", out, "--overwrite")
+    assert itself.code == 2
+    assert "next.json is what is read" in itself.err
+    assert json.loads(out.read_text()) == tasks
     lines = tmp_path / "next.jsonl"
     assert run("suggest", APP, "--input", texts, "--out", lines, "--for", "doccano").code == 0
     assert len(lines.read_text().splitlines()) == 20

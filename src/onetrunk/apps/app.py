@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from onetrunk import __version__
+from onetrunk import __version__, kinds
 from onetrunk.apps.engine import Engine
 from onetrunk.apps.evaluation import Evaluation, evaluation_of
 from onetrunk.apps.neighbours import Neighbours, load_neighbours, save_neighbours
@@ -165,7 +165,7 @@ class App:
         """
         folder, backbone = Path(folder), self._backbone()
         self.record["backbone"] = backbone_from(folder, backbone.encoder.source)
-        with atomic_folder(folder, overwrite, RECORD) as partial:
+        with atomic_folder(folder, overwrite, kinds.APP) as partial:
             save_app(self, backbone, partial, folder.resolve().name)
 
     def _engine(self) -> Engine:

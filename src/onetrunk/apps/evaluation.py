@@ -9,6 +9,7 @@ from typing import Any, TypeGuard, cast
 
 import numpy as np
 
+from onetrunk import kinds
 from onetrunk.apps.calibration import (
     NO_PROBABILITIES,
     NOTHING_KNOWN,
@@ -134,7 +135,7 @@ class Evaluation:
         from onetrunk.apps.evaluation_page import RECORD, evaluation_page
 
         found = self.as_json()
-        with atomic_folder(Path(folder), overwrite, RECORD) as partial:
+        with atomic_folder(Path(folder), overwrite, kinds.EVALUATION) as partial:
             write_text(partial / RECORD, json.dumps(found, indent=1) + "\n")
             lines = (json.dumps(row) + "\n" for row in found["results"])
             write_text(partial / "rows.jsonl", "".join(lines))

@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from onetrunk import kinds
 from onetrunk.benchmark import figures, report_tables
 from onetrunk.benchmark.cells import every_id
 from onetrunk.benchmark.comparison import Results, TaskDifference
@@ -45,7 +46,7 @@ def write_report(
     suite.strategy(strategy)
     results = Results(suite, load_cells(out))
     title = f"Benchmark: {strategy} and its alternatives"
-    with atomic_folder(to, overwrite) as folder:
+    with atomic_folder(to, overwrite, kinds.REPORT) as folder:
         (folder / FIGURES).mkdir()
         report = _Report(results, out, folder, strategy, progress)
         text = "\n\n".join([f"# {title}", *report.blocks()]) + "\n"

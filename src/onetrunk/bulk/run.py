@@ -132,7 +132,7 @@ class Folder:
         if names and all(is_beginning_of(name, RECORD) for name in names):
             return cls(path, files, [], record, found)  # a run was killed, or begins now
         if overwrite or not names:
-            refuse_existing(path, overwrite, RECORD)
+            refuse_existing(path, overwrite, (RECORD, "*"))
             return cls(path, files, [], record, found)
         if not (path / RECORD).exists():
             raise UserError(f"{path} already holds other files: choose another name")

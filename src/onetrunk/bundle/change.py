@@ -16,7 +16,7 @@ from onetrunk.bundle.layout import FLOATS, TOP, Bundle, app_path, entry, write_m
 from onetrunk.bundle.sessions import input_shapes, session
 from onetrunk.errors import UserError, nearest
 from onetrunk.replacing import held, remove_leftovers
-from onetrunk.storage import atomic_folder
+from onetrunk.storage import ANYTHING, atomic_folder
 
 if TYPE_CHECKING:
     from onetrunk.apps.app import App
@@ -98,7 +98,7 @@ def _change(old: Bundle, added: Mapping[str, bytes], removed: Sequence[str]) -> 
         now.check_fingerprint(old.backbone, str(old.folder))
         files = {path: listed for path, listed in now.files.items() if path not in removed}
         files |= {path: entry(content) for path, content in added.items()}
-        with atomic_folder(now.folder, overwrite=True) as folder:
+        with atomic_folder(now.folder, True, ANYTHING) as folder:
             for path in files:
                 (folder / path).parent.mkdir(exist_ok=True)
                 if path in added:

@@ -6,7 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, get_args
 
-from onetrunk import __version__
+from onetrunk import __version__, kinds
 from onetrunk.apps.app import App
 from onetrunk.apps.engine import Engine
 from onetrunk.apps.load import load_apps_and_backbone
@@ -81,7 +81,7 @@ def export(
     print(written)
     ```
     """
-    refuse_existing(Path(out), overwrite, "" if merged else layout.MANIFEST)
+    refuse_existing(Path(out), overwrite, kinds.MERGED if merged else kinds.BUNDLE)
     if precision not in get_args(Precision):
         hint = nearest(str(precision), get_args(Precision))
         raise UserError(f"precision {precision!r} is unknown; {hint}")
@@ -133,7 +133,7 @@ def export_bundle(
     ``max_drop`` points of its family's metric.
     """
     out = Path(out)
-    refuse_existing(out, overwrite)
+    refuse_existing(out, overwrite, kinds.BUNDLE)
     bundled = {name: bundled_app(name, app, backbone) for name, app in apps.items()}
     checks = checks or {}
     for name in checks:
@@ -169,7 +169,7 @@ def export_bundle(
         "files": {path: layout.entry(content) for path, content in contents.items()},
         "versions": {name: version(name) for name in ("onnx", "onnxruntime", "tokenizers")},
     }
-    with atomic_folder(out, overwrite) as folder:
+    with atomic_folder(out, overwrite, kinds.BUNDLE) as folder:
         for path, content in contents.items():
             (folder / path).parent.mkdir(exist_ok=True)
             (folder / path).write_bytes(content)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from onetrunk import __version__
+from onetrunk import __version__, kinds
 from onetrunk.apps.app import App
 from onetrunk.apps.engine import Engine
 from onetrunk.bundle import layout
@@ -47,7 +47,7 @@ def export_merged(
     fp32 are not PyTorch's.
     """
     out = Path(out)
-    refuse_existing(out, overwrite)
+    refuse_existing(out, overwrite, kinds.MERGED)
     bundled = bundled_app(name, app, backbone)
     if bundled.neighbours is not None:
         raise UserError(
@@ -64,7 +64,7 @@ def export_merged(
     model, engine = OneModel(run, pad_id, bundled.per_word), Engine(backbone, {name: app})
     exported = Exported(out, {MODEL: len(content)}, difference(engine, model))
     exported.check_parity(precision)
-    with atomic_folder(out, overwrite) as folder:
+    with atomic_folder(out, overwrite, kinds.MERGED) as folder:
         (folder / MODEL).write_bytes(content)
         (folder / layout.TOKENIZER).write_bytes(tokenizer_bytes(backbone.encoder))
         write_json(

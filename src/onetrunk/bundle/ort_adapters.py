@@ -9,6 +9,7 @@ from pathlib import Path
 
 import onnxruntime
 
+from onetrunk import kinds
 from onetrunk.bundle.app import Lora
 from onetrunk.bundle.app_cache import stack_loras
 from onetrunk.bundle.layout import NONE, TOP, Bundle
@@ -28,7 +29,7 @@ def write_adapters(folder: str | Path, out: str | Path, overwrite: bool = False)
     bundle's graph has no place for LoRA, or ``out`` exists and may not be overwritten.
     """
     out = Path(out)
-    refuse_existing(out, overwrite)
+    refuse_existing(out, overwrite, kinds.ORT_ADAPTERS)
     bundle = Bundle(folder)
     if not bundle.k or not bundle.targets:
         raise UserError(f"{folder} has no layers that take LoRA: there is nothing to write")
@@ -38,7 +39,7 @@ def write_adapters(folder: str | Path, out: str | Path, overwrite: bool = False)
     for family in bundle.primary_families:
         loras[f"primary-{family}"] = bundle.primary_lora(family)
     loras |= {app.name: app.lora for app in map(bundle.app, bundle.apps) if app.lora}
-    with atomic_folder(out, overwrite) as written:
+    with atomic_folder(out, overwrite, kinds.ORT_ADAPTERS) as written:
         for name, lora in loras.items():
             # A variable keeps the values in memory: the file reads them only when it is written.
             values = {

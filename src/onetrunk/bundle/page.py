@@ -15,6 +15,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from onetrunk import kinds
 from onetrunk.bundle.layout import MANIFEST, Bundle, write_manifest
 from onetrunk.errors import UserError
 from onetrunk.storage import atomic_folder, key_of, sha256_of_files, write_text
@@ -43,7 +44,7 @@ def write_page(
     files = {
         path: listed for path, listed in source.files.items() if not path.startswith("examples/")
     }
-    with atomic_folder(Path(out), overwrite, RECORD) as folder:
+    with atomic_folder(Path(out), overwrite, kinds.PAGE) as folder:
         for path in files:
             target = folder / BUNDLE / path
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from onetrunk import kinds
 from onetrunk.apps.embedding import embed
 from onetrunk.bundle.merged import merged_lora
 from onetrunk.bundle.parity import hostile_texts
@@ -12,7 +13,7 @@ from onetrunk.errors import UserError
 from onetrunk.families.classification import Classification
 from onetrunk.model.backbone import Backbone
 from onetrunk.model.loading import quiet
-from onetrunk.model.sentence_files import READING, write_plain_files
+from onetrunk.model.sentence_files import write_plain_files
 from onetrunk.storage import atomic_folder
 
 LARGEST_DIFFERENCE = 1e-4
@@ -29,7 +30,7 @@ def export_sentence_transformers(
     nothing, if the folder's weights do not give the backbone's vectors.
     """
     encoder = backbone.encoder
-    with atomic_folder(Path(out), overwrite, READING) as folder:
+    with atomic_folder(Path(out), overwrite, kinds.SENTENCE_FOLDER) as folder:
         with quiet(), merged_lora(encoder, backbone.primary_loras.get(Classification.name)):
             encoder.model.save_pretrained(folder)
         encoder.tokenizer.backend_tokenizer.no_truncation()

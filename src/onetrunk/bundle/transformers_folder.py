@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForTokenClassification
 
+from onetrunk import kinds
 from onetrunk.apps.app import App
 from onetrunk.apps.engine import Engine
 from onetrunk.bundle.merged import adapter_of, merged_lora
@@ -37,7 +38,7 @@ def export_transformers(
     app.check(backbone, name)
     if reason := why_not(app):
         raise UserError(f"app {name} has no equal in transformers: {reason}")
-    with atomic_folder(Path(out), overwrite, "config.json") as folder:
+    with atomic_folder(Path(out), overwrite, kinds.ENCODER) as folder:
         model = _model(backbone, app)
 
         @torch.no_grad()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from onetrunk import kinds
 from onetrunk.cli.options import Device, LabelColumn, TextColumn
 
 if TYPE_CHECKING:
@@ -138,7 +139,6 @@ def adapt(
 
     Example: [cyan]onetrunk adapt runs/tpl --family tc --train banking.csv --out apps/banking[/]
     """
-    from onetrunk.apps.record import RECORD
     from onetrunk.cli.bars import watched
     from onetrunk.cli.early import look, need_torch
     from onetrunk.data.sources import Columns
@@ -146,7 +146,7 @@ def adapt(
     from onetrunk.storage import refuse_existing
 
     need_torch()
-    refuse_existing(out, overwrite, RECORD)
+    refuse_existing(out, overwrite, kinds.APP)
     rows_of = {"train": train, "validation": validation, "test": test}
     look(family, rows_of, Columns.named(text_column, label_column))
     check_device(device)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Column, Table
 
+from onetrunk import kinds
 from onetrunk.cli.options import LabelColumn, TextColumn
 
 if TYPE_CHECKING:
@@ -202,7 +203,7 @@ def report(
     if out is not None:
         from onetrunk.prefinetuning.plot import save_figure
 
-        refuse_existing(out, overwrite)
+        refuse_existing(out, overwrite, kinds.COSTS)
     with progress_bar() as bar:
         task = bar.add_task("measure", total=None, note="")
         costs = measure_costs(
@@ -216,7 +217,7 @@ def report(
     for table in cost_tables(costs):
         stdout().print(table)
     if out is not None:
-        with atomic_folder(out, overwrite) as folder:
+        with atomic_folder(out, overwrite, kinds.COSTS) as folder:
             write_json(folder / "costs.json", asdict(costs))
             save_figure(plot_costs(costs), folder / "costs.png")
         wrote(out)

@@ -48,10 +48,10 @@ def demo(
     from onetrunk.bundle.page import find_ort
     from onetrunk.cli.console import say, stdout
     from onetrunk.demo.run import check_installed, plot_scores, read_scores, steps
-    from onetrunk.storage import refuse_existing
+    from onetrunk.storage import ANYTHING, refuse_existing
 
     check_installed()
-    refuse_existing(out, overwrite)
+    refuse_existing(out, overwrite, ANYTHING)  # each command looks at what it replaces
     start = time.perf_counter()
     console = stdout()
     for step in steps(out, seed, overwrite):

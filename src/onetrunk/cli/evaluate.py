@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from onetrunk import kinds
 from onetrunk.cli.options import Device, LabelColumn, TextColumn
 from onetrunk.errors import UserError
 
@@ -66,7 +67,6 @@ def evaluate(
 
     Example: [cyan]onetrunk evaluate phone --app calendar --data test.parquet[/]
     """
-    from onetrunk.apps.evaluation_page import RECORD
     from onetrunk.apps.record import family_of, read_record
     from onetrunk.bundle.layout import Bundle
     from onetrunk.cli.console import stdout, wrote
@@ -78,7 +78,7 @@ def evaluate(
 
     columns = Columns.named(text_column, label_column)
     if out is not None:
-        refuse_existing(out, overwrite, RECORD)
+        refuse_existing(out, overwrite, kinds.EVALUATION)
     how = (text_column, label_column, strict_labels, temperature)
     app = fetched(app)
     if check_folders([app], backbone, device):

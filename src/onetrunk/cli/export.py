@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from onetrunk import kinds
 from onetrunk.cli.options import Device
 from onetrunk.errors import UserError
 
@@ -103,8 +104,7 @@ def export(
     """
     from onetrunk.apps.record import RECORD as RECORD_OF_APP
     from onetrunk.apps.record import check_apps, family_of, read_record
-    from onetrunk.bundle.layout import MANIFEST
-    from onetrunk.bundle.page import BUNDLE, RECORD, add_page, find_ort
+    from onetrunk.bundle.page import BUNDLE, add_page, find_ort
     from onetrunk.cli.bars import watched
     from onetrunk.cli.console import console, serve_hint, wrote
     from onetrunk.cli.early import look, need_torch
@@ -145,14 +145,13 @@ def export(
     if sentence_transformers:
         from onetrunk.bundle.sentence_folder import export_sentence_transformers
         from onetrunk.model.backbone import Backbone
-        from onetrunk.model.sentence_files import READING
 
-        refuse_existing(out, overwrite, READING)
+        refuse_existing(out, overwrite, kinds.SENTENCE_FOLDER)
         export_sentence_transformers(Backbone.load(folders[0], device), out, overwrite)
         wrote(out)
         return
-    record = "" if merged else RECORD if page else "config.json" if transformers else MANIFEST
-    refuse_existing(out, overwrite, record)
+    written = kinds.ENCODER if transformers else kinds.PAGE if page else kinds.BUNDLE
+    refuse_existing(out, overwrite, kinds.MERGED if merged else written)
     check_apps(apps, backbone, device)
     names = [name_of(folder) for folder in apps]
     checks = {}
@@ -197,7 +196,7 @@ def export(
             )
 
     if page:
-        with atomic_folder(out, overwrite, RECORD) as folder:
+        with atomic_folder(out, overwrite, kinds.PAGE) as folder:
             exported = write(folder / BUNDLE)
             add_page(folder, ort)
         exported.folder = out / BUNDLE

@@ -88,6 +88,7 @@ def predict(
     from onetrunk.data.sources import open_texts
     from onetrunk.hub import fetched
     from onetrunk.opening import check_folders, load
+    from onetrunk.storage import refuse_input
     from onetrunk.progress import silent
 
     if format not in FORMATS:
@@ -113,6 +114,8 @@ def predict(
     if out is not None and check_out(out, overwrite):
         folder = Folder.open(out, sources, folders, overwrite)
         sources = folder.pending
+    elif out is not None:
+        refuse_input(out, [texts.path for texts in sources])
     printed = stdout()
     shows_bar = console.is_terminal and (out is not None or not printed.is_terminal)
     counts = [texts.count for texts in sources] if shows_bar else [None]

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from onetrunk import kinds
 from onetrunk.cli.console import console, wrote
 from onetrunk.errors import UserError
 
@@ -67,7 +68,7 @@ def prefinetune(
     settings = load_recipe(recipe, strategy=strategy, steps=steps, seed=seed)
     every = _every(checkpoint_every)
     try:
-        refuse_existing(out, overwrite)
+        refuse_existing(out, overwrite, kinds.BACKBONE)
     except UserError:
         if resume:
             from onetrunk.prefinetuning.resume import WorkFolder

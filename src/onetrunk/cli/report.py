@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from onetrunk import kinds
+
 OURS = "tpl"
 
 
@@ -38,7 +40,7 @@ def report(
     from onetrunk.storage import refuse_existing
 
     to = to or out / "report"
-    refuse_existing(to, overwrite)
+    refuse_existing(to, overwrite, kinds.REPORT)
     read_yaml(suite, "suite")
 
     from onetrunk.benchmark.report import write_report

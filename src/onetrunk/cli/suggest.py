@@ -40,7 +40,7 @@ def suggest(
     from onetrunk.data.notes import Notes
     from onetrunk.data.sources import open_texts
     from onetrunk.hub import fetched
-    from onetrunk.storage import already_exists
+    from onetrunk.storage import already_exists, refuse_input
 
     if tool not in TOOLS:
         raise UserError(f"--for {tool!r} is unknown; {nearest(tool, TOOLS)}")
@@ -53,7 +53,9 @@ def suggest(
     backbone = check_apps([app], backbone, device)
     notes = Notes()
     texts, others = [], []
-    for source in open_texts(input, notes, text_column=text_column):
+    sources = open_texts(input, notes, text_column=text_column)
+    refuse_input(out, [source.path for source in sources])
+    for source in sources:
         for block in source.blocks(Findings(notes)):
             for text, row in zip(block.texts, block.rows, strict=True):
                 if isinstance(text, UserError):

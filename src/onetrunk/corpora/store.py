@@ -19,7 +19,7 @@ from filelock import FileLock
 
 from onetrunk.data.notes import Notes
 from onetrunk.errors import UserError
-from onetrunk.storage import atomic_folder, read_json, write_json
+from onetrunk.storage import ANYTHING, atomic_folder, read_json, write_json
 
 RECORD = "record.json"
 # Damage is looked for block by block. A file of up to a GiB is checked whole, which takes a
@@ -123,7 +123,7 @@ def prepared(
     with FileLock(f"{folder}.lock"):
         store = _open_if_whole(folder, notes)
         if store is None:
-            with atomic_folder(folder, overwrite=True) as partial:
+            with atomic_folder(folder, True, ANYTHING) as partial:
                 writer = Writer(partial)
                 writer.close(make(writer))
             store = Prepared.open(folder)

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from onetrunk import kinds
 from onetrunk.data.iob import cut_at_spans
 from onetrunk.data.rows import AnnotatedText
 from onetrunk.data.words import words_of
@@ -134,9 +135,9 @@ def write_corpus(
     :class:`UserError` if it exists, is not empty, and ``overwrite`` is false.
     """
     folder = Path(folder)
-    refuse_existing(folder, overwrite)  # before the work, not after it
+    refuse_existing(folder, overwrite, kinds.CORPUS)  # before the work, not after it
     corpus = make_corpus(seed, sizes)
-    with atomic_folder(folder, overwrite) as beside:
+    with atomic_folder(folder, overwrite, kinds.CORPUS) as beside:
         for name, records in _files(corpus):
             target = beside / f"{name}.parquet"
             target.parent.mkdir(parents=True, exist_ok=True)

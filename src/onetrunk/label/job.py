@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
+from onetrunk import kinds
 from onetrunk.errors import UserError
 from onetrunk.label.base import Answer, Entity
 from onetrunk.storage import read_json, refuse_existing, write_json
@@ -130,7 +131,7 @@ def open_job(
     record, shards = job.folder / "job.json", job.folder / _SHARDS
     entries = {entry.name for entry in out.iterdir()} if out.is_dir() else set()
     if out.is_file() or (entries - {_WORK} and not record.exists()):
-        refuse_existing(out, overwrite)
+        refuse_existing(out, overwrite, kinds.LABELLED)
     job.folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(job.folder / "lock", timeout=0):

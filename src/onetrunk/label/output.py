@@ -12,7 +12,7 @@ from onetrunk.data.words import runs_of, visible
 from onetrunk.label.base import Entity
 from onetrunk.label.job import Job
 from onetrunk.label.report import Tally, write_report
-from onetrunk.storage import atomic_folder
+from onetrunk.storage import ANYTHING, atomic_folder
 
 NO_WORDS = "the text has no words"
 BLANK = "entities of white space, dropped"
@@ -29,7 +29,7 @@ def write_output(job: Job, about: Mapping[str, Any]) -> dict[str, Any]:
     """
     tally = Tally()
     staging = job.folder / "output"
-    with atomic_folder(staging, overwrite=True) as folder:
+    with atomic_folder(staging, True, ANYTHING) as folder:
         with (
             (folder / "failed.jsonl").open("w", encoding="utf-8") as failed,
             pq.ParquetWriter(folder / "train.parquet", _SCHEMA) as writer,

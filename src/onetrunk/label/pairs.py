@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import regex
 
+from onetrunk import kinds
 from onetrunk.data.formats.table import Stream, blocks, show
 from onetrunk.data.notes import Notes
 from onetrunk.data.rows import Pair
@@ -126,7 +127,7 @@ def write_pairs(
     words: Counter[str] = Counter()
     examples: list[dict[str, Any]] = []
     count = 0
-    with atomic_folder(out, overwrite) as folder:
+    with atomic_folder(out, overwrite, kinds.PAIRS) as folder:
         with pq.ParquetWriter(folder / "train.parquet", _SCHEMA) as writer:
             for block in blocks(pairs):
                 rows = [

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
-from onetrunk import __version__
+from onetrunk import __version__, kinds
 from onetrunk.cards import save_backbone_card
 from onetrunk.errors import UserError, nearest
 from onetrunk.hub import fetched, fetched_if
@@ -120,7 +120,7 @@ class Backbone:
 
         Raises :class:`UserError` if the folder exists and ``overwrite`` is false.
         """
-        with atomic_folder(Path(folder), overwrite, RECORD) as partial:
+        with atomic_folder(Path(folder), overwrite, kinds.BACKBONE) as partial:
             self.write(partial)
         self.encoder.source = str(folder)
 

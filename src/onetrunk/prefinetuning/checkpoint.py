@@ -21,7 +21,7 @@ from onetrunk.config import Recipe
 from onetrunk.errors import UserError
 from onetrunk.model.precision import Chosen
 from onetrunk.prefinetuning.loop import Trainer
-from onetrunk.storage import atomic_folder, read_json, sha256_of_files, write_json
+from onetrunk.storage import ANYTHING, atomic_folder, read_json, sha256_of_files, write_json
 
 TENSORS, STATE = "state.safetensors", "state.json"
 FORMAT = 1
@@ -63,7 +63,7 @@ def save_checkpoint(trainer: Trainer, step: int, folder: Path, run: str) -> None
         "threads": torch.get_num_threads(),
         "counts": {name: trainer.objective(name).mixture.counts() for name in trainer.objectives},
     }
-    with atomic_folder(folder / name_of(step), overwrite=True) as beside:
+    with atomic_folder(folder / name_of(step), True, ANYTHING) as beside:
         save_file(
             {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
             beside / TENSORS,

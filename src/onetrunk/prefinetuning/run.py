@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from onetrunk import kinds
 from onetrunk.config import Recipe, as_recipe
 from onetrunk.errors import UserError
 from onetrunk.model.backbone import Backbone
@@ -68,7 +69,7 @@ def prefinetune(
     work = WorkFolder(out)
     if resume and not overwrite:
         work.forget(out)
-    refuse_existing(out, overwrite)
+    refuse_existing(out, overwrite, kinds.BACKBONE)
     if tensorboard:
         require_tensorboard()
     processes = Processes.join(device)
@@ -213,7 +214,7 @@ def _write(
     out: Path,
     overwrite: bool,
 ) -> None:
-    with atomic_folder(out, overwrite) as folder:
+    with atomic_folder(out, overwrite, kinds.BACKBONE) as folder:
         backbone.write(folder)
         if report := trainer.decontamination():
             write_json(folder / DECONTAMINATION, report)
