@@ -88,8 +88,8 @@ def predict(
     from onetrunk.data.sources import open_texts
     from onetrunk.hub import fetched
     from onetrunk.opening import check_folders, load
-    from onetrunk.storage import refuse_input
     from onetrunk.progress import silent
+    from onetrunk.storage import refuse_input
 
     if format not in FORMATS:
         raise UserError(f"--format {format!r} is unknown; {nearest(format, FORMATS)}")
