@@ -11,12 +11,13 @@ from onetrunk.adaptation.draws import Draw
 from onetrunk.benchmark.cells import every_id
 from onetrunk.benchmark.suite import DrawnRows, Suite
 from onetrunk.benchmark.suite_file import load_suite
-from onetrunk.config import parse, read_yaml
+from onetrunk.config import parse
 from onetrunk.data.locate import Located
 from onetrunk.data.rows import AnnotatedText, LabelledText
 from onetrunk.decoding import Entities, Labelled
 from onetrunk.errors import UserError
 from onetrunk.families import FAMILIES
+from onetrunk.yaml_files import read_yaml
 
 MakeSuite = Callable[..., Suite]
 SuiteFile = Callable[..., Path]
