@@ -5,7 +5,6 @@ Plain values are read by the core schema of YAML 1.2: ``010`` is ten, and ``1:30
 """
 
 import re
-from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +41,20 @@ class _Loader(yaml.SafeLoader):
             if not isinstance(key, yaml.ScalarNode) or key.tag == f"{_TAG}merge":
                 continue
             value = self.construct_object(key)
-            if isinstance(value, Hashable):  # others are refused later
-                if value in keys:
-                    where = f"{self.name}:{key.start_mark.line + 1}"
-                    raise UserError(f"{where}: the key {value!r} occurs twice")
-                keys.add(value)
+            if value in keys:
+                where = f"{self.name}:{key.start_mark.line + 1}"
+                raise UserError(f"{where}: the key {value!r} occurs twice")
+            keys.add(value)
+        return node
+
+    def compose_scalar_node(self, anchor: Any) -> yaml.ScalarNode:
+        """Compose a value. Raises a YAMLError if it is not what its tag says (``!!int x``)."""
+        node: yaml.ScalarNode = super().compose_scalar_node(anchor)
+        kind = node.tag.removeprefix(_TAG)
+        if kind != "str" and not re.fullmatch(_PLAIN.get(kind, "(?!)"), node.value):
+            raise yaml.MarkedYAMLError(
+                None, None, f"{node.value!r} is no {kind}", node.start_mark
+            )
         return node
 
 
