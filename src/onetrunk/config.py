@@ -10,7 +10,6 @@ from pydantic_core import PydanticCustomError
 from onetrunk.errors import UserError, nearest
 from onetrunk.yaml_files import read_yaml
 
-
 SEEDS = 2**63
 """A seed is below this; larger ones do not fit into the generators of PyTorch."""
 MOST_ROWS = 100_000

@@ -6,7 +6,7 @@ Plain values are read by the core schema of YAML 1.2: ``010`` is ten, and ``1:30
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -31,7 +31,7 @@ _PLAIN = {
 class _Loader(yaml.SafeLoader):
     """PyYAML knows YAML 1.1. This takes its syntax, but not what it makes of plain values."""
 
-    yaml_implicit_resolvers: dict[Any, Any] = {}
+    yaml_implicit_resolvers: ClassVar[dict[Any, Any]] = {}
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         """Compose a mapping. Raises :class:`UserError` for a key that occurs twice."""
@@ -52,9 +52,7 @@ class _Loader(yaml.SafeLoader):
         node: yaml.ScalarNode = super().compose_scalar_node(anchor)
         kind = node.tag.removeprefix(_TAG)
         if kind != "str" and not re.fullmatch(_PLAIN.get(kind, "(?!)"), node.value):
-            raise yaml.MarkedYAMLError(
-                None, None, f"{node.value!r} is no {kind}", node.start_mark
-            )
+            raise yaml.MarkedYAMLError(None, None, f"{node.value!r} is no {kind}", node.start_mark)
         return node
 
 
@@ -71,8 +69,8 @@ for _kind, _pattern in _PLAIN.items():
 def yaml_value(text: str, source: str) -> Any:
     """The value of a YAML document.
 
-    Raises :class:`UserError` naming ``source``, line and key for a key that a mapping has twice, and
-    for aliases that stand for too many values; otherwise what PyYAML raises.
+    Raises :class:`UserError` naming ``source``, line and key for a key that a mapping has twice,
+    and for aliases that stand for too many values; otherwise what PyYAML raises.
     """
     loader = _Loader(text)
     loader.name = source

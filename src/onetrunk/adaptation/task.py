@@ -99,7 +99,7 @@ class AdaptSettings:
     """Of the order of rows and of the LoRA's start."""
 
     def __post_init__(self) -> None:
-        """Raise :class:`UserError` for a choice that there is not, and for a number out of range."""
+        """Raise :class:`UserError` for an unknown choice, and for a number out of range."""
         for name, kind in (("adapter", AdapterKind), ("precision", Precision)):
             if (choice := getattr(self, name)) not in get_args(kind):
                 raise UserError(

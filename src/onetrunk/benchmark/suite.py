@@ -141,7 +141,7 @@ class Suite(Settings):
     """Seeds of drawing rows, LoRA start and batch order. Every strategy gets the same rows."""
     draws: list[DrawnRows] = Field(min_length=1)
     adapters: list[AdapterKind] = Field(["linear", "lora"], min_length=1)
-    adapt: dict[str, Any] = {}
+    adapt: dict[str, Any] = Field({})
     """Changes to :class:`~onetrunk.adaptation.task.AdaptSettings`: epochs, batch_size, …"""
     tasks: list[BenchmarkTask] = Field(min_length=1)
     decontaminate: bool = True

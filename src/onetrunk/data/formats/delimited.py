@@ -7,8 +7,9 @@ from itertools import islice
 from pathlib import Path
 
 from onetrunk.data.formats import text as text_files
-from onetrunk.data.formats.table import Stream, Table, are_numbers, blocks, show
+from onetrunk.data.formats.table import Stream, Table, blocks, show
 from onetrunk.data.notes import Notes
+from onetrunk.data.numbers import are_numbers
 from onetrunk.errors import UserError
 
 _DELIMITERS = {",": "','", ";": "';'", "\t": "tabs", "|": "'|'"}
