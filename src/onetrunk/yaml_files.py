@@ -6,7 +6,7 @@ Plain values are read by the core schema of YAML 1.2: ``010`` is ten, and ``1:30
 
 import re
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 
@@ -30,8 +30,6 @@ _PLAIN = {
 
 class _Loader(yaml.SafeLoader):
     """PyYAML knows YAML 1.1. This takes its syntax, but not what it makes of plain values."""
-
-    yaml_implicit_resolvers: ClassVar[dict[Any, Any]] = {}
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         """Compose a mapping. Raises :class:`UserError` for a key that occurs twice."""
@@ -61,6 +59,7 @@ def _whole(loader: _Loader, node: yaml.ScalarNode) -> int:
     return int(value, {"0o": 8, "0x": 16}.get(value[:2], 10))
 
 
+_Loader.yaml_implicit_resolvers = {}
 _Loader.add_constructor(f"{_TAG}int", _whole)
 for _kind, _pattern in _PLAIN.items():
     _Loader.add_implicit_resolver(_TAG + _kind, re.compile(rf"(?:{_pattern})\Z"), None)

@@ -101,16 +101,24 @@ def _elements(file: Path) -> Iterator[tuple[int, Record]]:
         yield number, _record(element, f"{file}, row {number}", "the element", has_escapes)
 
 
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+class RepeatedKey(ValueError):
+    """An object has a key twice."""
+
+
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object of its keys and values, for ``object_pairs_hook`` of :mod:`json`.
+
+    Raises RepeatedKey.
+    """
     record: dict[str, Any] = {}
     for key, value in pairs:
         if key in record:  # by default, the last value would win
-            raise ValueError(f"the key {show(key)} occurs twice")
+            raise RepeatedKey(f"the key {show(key)} occurs twice")
         record[key] = value
     return record
 
 
-_decoder = json.JSONDecoder(object_pairs_hook=_unique_keys)
+_decoder = json.JSONDecoder(object_pairs_hook=unique_keys)
 
 
 def _record(value: Any, where: str, what: str, has_escapes: bool) -> Record:
