@@ -208,8 +208,7 @@ def test_suites_made_from_that_of_21_tasks(name: str) -> None:
 
 
 def test_settings_that_yaml_reads_as_texts_are_what_they_say(suite_file: SuiteFile) -> None:
-    path = suite_file()
-    path.write_text(path.read_text() + "adapt: {neighbours: no, head_lr: '1e-3', alpha: 8}\n")
+    path = suite_file(adapt={"neighbours": "no", "head_lr": "1e-3", "alpha": 8})
     assert load_suite(path).adapt == {"neighbours": False, "head_lr": 1e-3, "alpha": 8}
     assert type(load_suite(path).settings("lora", 0).alpha) is int  # as results name it
     path.write_text(path.read_text() + "adapt: {alpha: 9}\n")
