@@ -4,21 +4,43 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
-from onetrunk.errors import UserError, nearest, nearest_path
-from onetrunk.kinds import kind_of
+from onetrunk.errors import UserError, nearest
+from onetrunk.yaml_files import read_yaml
 
-MOST_VALUES = 100_000
-"""Of a recipe or a suite; without aliases no file that is read in a second has so many."""
+SEEDS = 2**63
+"""A seed is below this; larger ones do not fit into the generators of PyTorch."""
+MOST_ROWS = 100_000
+"""Of a batch."""
+MOST_TOKENS = 100_000
+"""Of a text or a window."""
+MOST_STEPS = 10**9
+"""Updates, or epochs."""
+MOST_RANK = 10_000
+"""Of a LoRA."""
+MOST_LAYERS = 1000
+"""Of an encoder."""
 
 
-class _Settings(BaseModel):
+class Settings(BaseModel):
+    """Settings with known keys. Numbers are finite, and true and false are none."""
+
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_number_is_true(cls, value: Any, info: ValidationInfo) -> Any:
+        annotation = cls.model_fields[info.field_name or ""].annotation
+        kinds = (annotation, *get_args(annotation))
+        items = value if isinstance(value, list) else [value]
+        if not (bool in kinds or Any in kinds) and bool in map(type, items):
+            raise PydanticCustomError("no_bool", "true and false are no value of it")
+        return value
 
-class Dataset(_Settings):
+
+class Dataset(Settings):
     """One data set: a file, a folder that holds a training split, ``hub:NAME[:CONFIG]``, or the
     address of a file or a folder (``s3://…``), which fsspec opens."""
 
@@ -29,7 +51,7 @@ class Dataset(_Settings):
     weight: float | None = Field(None, gt=0)
     """Share in the mixture; None: rows ** exponent. With a higher weight its rows are repeated more
     often."""
-    max_rows: int | None = Field(None, gt=0)
+    max_rows: int | None = Field(None, gt=0, le=10**12)
     """Use only this number of rows, the first ones."""
     text_column: str | None = None
     """The column of texts in a table; None: found by its name."""
@@ -44,7 +66,7 @@ class Source(Dataset):
     """How entities are tagged; auto: as the file shows, which is reported."""
 
 
-class FamilySettings(_Settings):
+class FamilySettings(Settings):
     """The stage-1 settings that all task families have."""
 
     sources: list[Source] = []
@@ -53,9 +75,9 @@ class FamilySettings(_Settings):
     """The data of strategy muppet: labelled sets such as apps train on (stage 2)."""
     weight: float = Field(1.0, gt=0)
     """Factor on the family's loss. Raising it favours this family."""
-    batch_size: int = Field(64, ge=2)
+    batch_size: int = Field(64, ge=2, le=MOST_ROWS)
     """Rows of the family in a step: sentences, or pairs. Over all processes."""
-    max_length: int = Field(64, ge=8)
+    max_length: int = Field(64, ge=8, le=MOST_TOKENS)
     """Tokens of a text, special tokens included. Longer sentences are read in overlapping windows.
     Longer texts of pairs and of labelled sets are cut, and their share is reported."""
     exponent: float = Field(0.5, ge=0, le=1)
@@ -63,24 +85,24 @@ class FamilySettings(_Settings):
     """
 
 
-class Decontaminate(_Settings):
+class Decontaminate(Settings):
     """Leave out rows that evaluation sets hold, too."""
 
     against: list[str] = Field(min_length=1)
     """Files, or folders with a validation or a test split; ``*`` stands for any name.
     ``hub:NAME[:CONFIG]`` names the test split of a set of the hub."""
-    min_words: int = Field(5, ge=1)
+    min_words: int = Field(5, ge=1, le=MOST_TOKENS)
     """Texts with fewer words are not judged."""
-    near_words: int = Field(8, ge=1)
+    near_words: int = Field(8, ge=1, le=MOST_TOKENS)
     """Texts with fewer words count as the same only if they are identical."""
     threshold: float = Field(0.65, ge=0.6, le=1)
     """A text is a near-duplicate from this Jaccard similarity of words and word pairs on."""
 
 
-class LoraSettings(_Settings):
+class LoraSettings(Settings):
     """Shape of the task-primary LoRAs."""
 
-    rank: int = Field(16, ge=1)
+    rank: int = Field(16, ge=1, le=MOST_RANK)
     """Width between the two matrices. The bytes of a LoRA grow with it."""
     alpha: float = Field(32.0, gt=0)
     """What a LoRA adds is multiplied by alpha / rank."""
@@ -90,7 +112,7 @@ class LoraSettings(_Settings):
     """Multiply by alpha / √rank instead (Kalajdzievski 2023, arXiv 2312.03732)."""
 
 
-class OptimizerSettings(_Settings):
+class OptimizerSettings(Settings):
     """AdamW with a learning rate for each kind of parameter."""
 
     backbone_lr: float = Field(1e-4, gt=0)
@@ -109,18 +131,18 @@ class OptimizerSettings(_Settings):
     """The largest global norm that the gradient of a step may have."""
 
 
-class Recipe(_Settings):
+class Recipe(Settings):
     """A stage-1 run. ``families`` maps a family's name to its settings, checked by the family."""
 
     encoder: str
     """A hub name, a local folder or ``package:NAME``."""
     strategy: str = "tpl"
     """How families share the backbone; docs/prefinetune.md lists the strategies."""
-    steps: int = Field(400, ge=1)
+    steps: int = Field(400, ge=1, le=MOST_STEPS)
     """Updates. Each draws a batch of every family."""
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=SEEDS)
     """Of the order of rows, and of all weights that start at random."""
-    k: int = Field(3, ge=1)
+    k: int = Field(3, ge=1, le=MOST_LAYERS)
     """LoRA is on the last k layers. A higher k gives families more capacity of their own, and
     leaves fewer layers that apps share."""
     pooling: Literal["mean", "cls"] = "mean"
@@ -129,7 +151,7 @@ class Recipe(_Settings):
     """Dropout inside the encoder while it trains. 0 suits runs that see no row twice."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """auto: bf16 autocast only if a measurement at start finds it faster on this machine."""
-    threads: int | None = Field(None, ge=1)
+    threads: int | None = Field(None, ge=1, le=4096)
     """CPU threads; None: PyTorch's own choice."""
     balance: Literal["fixed", "uncertainty", "gradient_norm"] = "fixed"
     """Whether the families' weights change in training (:mod:`onetrunk.prefinetuning.balance`)."""
@@ -184,48 +206,6 @@ def load_recipe(path: str | Path, **overrides: Any) -> Recipe:
     if recipe.encoder.startswith("."):
         recipe.encoder = absolute(path.parent, recipe.encoder)
     return recipe
-
-
-def read_yaml(path: Path, kind: str) -> dict[str, Any]:
-    """Read a YAML mapping. ``kind`` says in messages what the file should be.
-
-    Raises :class:`UserError` for a file that is missing (with the nearest sibling's name) or is no
-    YAML mapping.
-    """
-    try:
-        loader = yaml.SafeLoader(path.read_text(encoding="utf-8"))
-        root = loader.get_single_node()
-        if _expanded(root) > MOST_VALUES:
-            raise UserError(f"{path} stands for more than {MOST_VALUES:,} values, by its aliases")
-        data = None if root is None else loader.construct_document(root)
-    except IsADirectoryError:
-        what = kind_of(path) or "a folder"
-        raise UserError(f"{path} is {what}, not a {kind}: name a YAML file") from None
-    except (FileNotFoundError, NotADirectoryError):
-        hint = nearest_path(path, path.parent.glob("*.y*ml"))
-        raise UserError(f"no such {kind}: {path}{hint}") from None
-    except RecursionError:
-        raise UserError(f"{path} is not a {kind}: it is nested too deep") from None
-    except (yaml.YAMLError, ValueError) as error:  # of bytes, and of what is no date or number
-        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(data, dict):
-        raise UserError(f"{path} is not a {kind}: a mapping of keys was expected, in a YAML file")
-    return data
-
-
-def _expanded(root: yaml.Node | None) -> int:
-    """How many values a document stands for, each counted as often as an alias repeats it; one
-    that holds itself stands for infinitely many, which raises RecursionError."""
-    known: dict[int, int] = {}
-
-    def size(node: yaml.Node) -> int:
-        if id(node) not in known:
-            inside = node.value if isinstance(node, yaml.CollectionNode) else []
-            parts = [part for one in inside for part in (one if isinstance(one, tuple) else [one])]
-            known[id(node)] = 1 + sum(map(size, parts))
-        return known[id(node)]
-
-    return 0 if root is None else size(root)
 
 
 def absolute(folder: Path, path: str) -> str:

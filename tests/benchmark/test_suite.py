@@ -11,12 +11,13 @@ from onetrunk.adaptation.draws import Draw
 from onetrunk.benchmark.cells import every_id
 from onetrunk.benchmark.suite import DrawnRows, Suite
 from onetrunk.benchmark.suite_file import load_suite
-from onetrunk.config import parse, read_yaml
+from onetrunk.config import parse
 from onetrunk.data.locate import Located
 from onetrunk.data.rows import AnnotatedText, LabelledText
 from onetrunk.decoding import Entities, Labelled
 from onetrunk.errors import UserError
 from onetrunk.families import FAMILIES
+from onetrunk.yaml_files import read_yaml
 
 MakeSuite = Callable[..., Suite]
 SuiteFile = Callable[..., Path]
@@ -109,6 +110,15 @@ TASK = {"name": "who", "family": "ner", "data": "ner/app"}
         ({"adapt": {"epoch": 3}}, r"unknown key 'adapt\.epoch'; did you mean 'epochs'"),
         ({"adapt": {"epochs": "many"}}, r"adapt\.epochs: .*integer.*\(got 'many'\)"),
         ({"adapt": {"l2": -1}}, r"adapt\.l2: must be above 0"),
+        ({"adapt": {"epochs": True}}, r"adapt\.epochs: true and false .*\(got True\)"),
+        ({"adapt": {"batch_size": 10**9}}, r"batch_size 1000000000: must be at most 100000"),
+        ({"adapt": {"max_length": 10**9}}, r"max_length 1000000000: must be at most 100000"),
+        ({"steps": True}, r"steps: true and false .*\(got True\)"),
+        ({"steps": 10**10}, r"steps: .*less than or equal to 1000000000"),
+        ({"seeds": [True]}, r"seeds: true and false"),
+        ({"seeds": [2**63]}, rf"seeds\.0: .*less than {2**63} \(got {2**63}\)"),
+        ({"adaptation_seeds": [0, -1]}, r"adaptation_seeds\.1: .*equal to 0 \(got -1\)"),
+        ({"draws": [{"rows": 10**10}]}, r"draws\.0\.rows: .*less than or equal to 1000000000"),
         ({"strategies": ["tlp"]}, "strategy 'tlp': recipe: unknown strategy 'tlp'.*'tpl'"),
         ({"strategies": ["a/b"]}, "strategy 'a/b': a name becomes a folder's"),
         ({"strategies": ["tpl", "tpl"]}, "strategies: 'tpl' comes 2 times"),
@@ -195,3 +205,12 @@ def test_suites_made_from_that_of_21_tasks(name: str) -> None:
     recipes = Path(__file__).parents[2] / "recipes"
     suite, whole = (load_suite(recipes / f"{file}.yaml", files=False) for file in (name, "suite21"))
     assert (suite.tasks, suite.recipe, suite.adapters) == (whole.tasks, whole.recipe, ["linear"])
+
+
+def test_settings_that_yaml_reads_as_texts_are_what_they_say(suite_file: SuiteFile) -> None:
+    path = suite_file(adapt={"neighbours": "no", "head_lr": "1e-3", "alpha": 8})
+    assert load_suite(path).adapt == {"neighbours": False, "head_lr": 1e-3, "alpha": 8}
+    assert type(load_suite(path).settings("lora", 0).alpha) is int  # as results name it
+    path.write_text(path.read_text() + "adapt: {alpha: 9}\n")
+    with pytest.raises(UserError, match=r"yaml:\d+: the key 'adapt' occurs twice"):
+        load_suite(path)

@@ -427,6 +427,8 @@ def test_labels_without_an_example_are_known_and_not_answered(
     if kind == "rating":
         with pytest.raises(UserError, match=r"labels, row 1: \['good'\] is no number"):
             runtime.teach("y", kind, rows, ["good"])
+        with pytest.raises(UserError, match=r"labels, row 1: \['1_0'\] is no number"):
+            runtime.teach("y", kind, rows, ["1_0"], start="x")
 
 
 def _given(answer: dict[str, Any]) -> Any:

@@ -613,6 +613,10 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("tc", [{"text": "a", "label": "x"}, {"text": "b", "label": "x"}], "nothing to tell apart"),
     ("multi-label", [{"text": "a", "labels": "x"}], "its labels, a list of strings"),
     ("rating", [{"text": "a", "label": "x"}], 'example 1: "x" is no number'),
+    *(
+        ("rating", [{"text": "a", "label": label}], f'example 1: "{label}" is no number')
+        for label in ("1_0", "0x10", " 1 ", "1e400", "", "Infinity", "١٠")
+    ),
     ("rating", [{"text": "a", "label": 2}, {"text": "b", "label": 2}], "nothing to tell apart"),
     ("ner", [{"text": "ann", "entities": [{"start": 0, "end": 4, "type": "x"}]}], "no entity"),
     ("ner", [{"text": "ann"}], "entities are missing"),
@@ -644,12 +648,17 @@ def test_what_cannot_be_taught_is_refused(tiny_backbone: Backbone, tmp_path: Pat
     said.push(await why(() => runtime.teach("../mine", "tc", example)));
     said.push(await why(() => runtime.teach("mine", "tc", example, { maxLength: 7 })));
     said.push(await why(() => runtime.teach("mine", "tc", example, { noneBelow: 2 })));
+    const stars = [{ text: "a", label: "+1." }, { text: "b", label: "2.5e0" }];
+    said.push(await why(() => runtime.teach("mine", "rating", stars, { labels: ["0x10"] })));
     say([...said, runtime.names]);
     """
-    *said, name, length, least, names = node(script, [case[:2] for case in REFUSED], tmp_path / "b")
+    *said, name, length, least, end, names = node(
+        script, [case[:2] for case in REFUSED], tmp_path / "b"
+    )
     for (_, _, wanted), message in zip(REFUSED, said, strict=True):
         assert wanted in message
     assert 'cannot be called "../mine"' in name
     assert length == "maxLength 7: must be at least 8"
     assert least == "noneBelow is 2, not a number from 0 to 1"
+    assert end.startswith('labels: "0x10" is no number')
     assert names == []

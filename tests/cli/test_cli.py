@@ -326,6 +326,14 @@ def test_bad_recipes(run: Run, recipe: Path, corpora: Path) -> None:
     assert nothing_left(out)
 
 
+def test_a_seed_that_generators_do_not_take(run: Run, corpora: Path) -> None:
+    recipe, out = corpora / "big.yaml", corpora / "big"
+    recipe.write_text("encoder: e\nfamilies: {}\n")
+    ran = run("prefinetune", recipe, "--out", out, "--seed", 10**30)
+    refused(ran, "big.yaml: seed: ", f"less than {2**63}", f"got {10**30}")
+    assert nothing_left(out)
+
+
 def test_unknown_encoders(run: Run, corpora: Path) -> None:
     refused(adapt(run, corpora / "nope", corpora), "no such folder: ", "nope")
     refused(adapt(run, "package:nope", corpora), "no installed package 'nope'")
@@ -339,6 +347,8 @@ def test_unknown_encoders(run: Run, corpora: Path) -> None:
         (("--epochs", 0), ["epochs 0: must be at least 1"]),
         (("--k", 9, "--adapter", "lora"), ["k 9: the encoder has 3 layers"]),
         (("--k", 0, "--adapter", "lora"), ["k 0: must be at least 1"]),
+        (("--seed", 10**30), [f"seed {10**30}: must be at most {2**63 - 1}"]),
+        (("--rank", 10**9), ["rank 1000000000: must be at most 10000"]),
     ],
 )
 def test_bad_options(

@@ -46,7 +46,8 @@ def _sentence(rng: random.Random) -> Sentence:
         drawn = [rng.choice(PIECES) for _ in range(rng.randint(0, 2))]
         drawn += [chr(rng.randint(*rng.choice(RANGES))) for _ in range(rng.randint(0, 4))]
         rng.shuffle(drawn)
-        tokens.append("".join(drawn) or "x")
+        # A byte order mark at the start of a line is that of a file.
+        tokens.append("".join(drawn).lstrip("\ufeff") or "x")
     spans, at = [], 0
     while (at := at + rng.choice((0, 0, 1, 3))) < len(tokens):
         end = min(len(tokens), at + rng.randint(1, 3))

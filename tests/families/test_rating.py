@@ -61,7 +61,12 @@ def test_whole_numbers_are_scored_as_steps_too() -> None:
     assert Rating().score(rows("1", "2"), [1.5, 1.5])["spearman"] == 0
 
 
-@pytest.mark.parametrize("bad", [("good",), ("1", "2"), (), ("nan",), ("inf",)])
+ODD_NUMBERS = ["1_0", "١٠", "1e400", "0x10", " 1 "]
+
+
+@pytest.mark.parametrize(
+    "bad", [("good",), ("1", "2"), (), ("nan",), ("inf",), *((odd,) for odd in ODD_NUMBERS)]
+)
 def test_a_rating_is_one_number(bad: tuple[str, ...]) -> None:
     with pytest.raises(UserError, match=r"f\.csv, row 2: .* is no number from"):
         Rating().check_rows([*rows("1"), LabelledText("y", bad)], "f.csv")

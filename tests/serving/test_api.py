@@ -141,6 +141,20 @@ def test_the_playground_runs_the_bundle(
     assert without.get("/bundle/bundle.json").status_code == 404
 
 
+def test_a_key_that_comes_twice_is_refused_on_every_route(changeable: TestClient) -> None:
+    for route, body, key in (
+        ("predict", '{"texts": ["a"], "apps": ["intent"], "apps": ["stars"]}', "apps"),
+        ("embed", '{"texts": ["a"], "texts": ["b"]}', "texts"),
+        ("apps/x/teach", '{"family": "tc", "examples": [{"text": "a", "text": "b"}]}', "text"),
+    ):
+        for kind in ("application/json", "application/vnd.x+json"):
+            answer = changeable.post(f"/v1/{route}", content=body, headers={"content-type": kind})
+            assert answer.status_code == 400
+            assert answer.json() == {
+                "error": f"the body cannot be used: the key '{key}' occurs twice"
+            }
+
+
 @pytest.mark.parametrize(
     ("body", "why"),
     [
@@ -152,6 +166,8 @@ def test_the_playground_runs_the_bundle(
         ('{"texts": ' + "[" * 400_000, "the body cannot be read"),
         (b'{"texts": ["\xff\xfe"]}', "the body cannot be read"),
         ('{"texts": [' + "9" * 5000 + "]}", "the body cannot be read"),
+        ('{"texts": ["a"], "texts": []}', "the body cannot be used: the key 'texts' occurs twice"),
+        ('{"texts": [{"a": 1, "a": 2}]}', "the body cannot be used: the key 'a' occurs twice"),
         ('{"texts": [NaN]}', "texts: item 0: input should be a valid string"),
         ('{"texts": ["a", Infinity]}', "texts: item 1: input should be a valid string"),
         ('{"texts": ["a", null]}', "texts: item 1: input should be a valid string"),

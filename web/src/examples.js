@@ -4,6 +4,8 @@ import { BundleError } from "./errors.js";
 
 /** Largest number that a rating may be: squares of what is beyond could not be computed. */
 const LARGEST = 1e15;
+/** What a text that is a number looks like; `Number` reads spaces and `0x10`, too. */
+const NUMBER = /^[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?$/;
 
 /**
  * `{text, entities: [{start, end, type}]}`; offsets count UTF-16 code units. Entities may overlap if
@@ -58,7 +60,7 @@ export function labelsOf(example, where) {
 export function ratingOf(example, where) {
   const text = textOf(example, where);
   const given = example.value ?? example.label;
-  const value = typeof given === "string" && given.trim() ? Number(given) : given;
+  const value = typeof given === "string" && NUMBER.test(given) ? Number(given) : given;
   if (typeof value !== "number" || !(Math.abs(value) <= LARGEST)) {
     throw wrong(where, `${JSON.stringify(given)} is no number from -${LARGEST} to ${LARGEST}`);
   }

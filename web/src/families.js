@@ -105,7 +105,7 @@ export const FAMILIES = {
     parse: ratingOf,
     labelSet: (examples) => ends(examples.map(({ value }) => value)),
     allLabels: (examples, others) =>
-      ends([...examples.map(({ value }) => value), ...others.map(Number)]),
+      ends([...examples.map(({ value }) => value), ...others.map((label) => ratingOf({ text: "", label }, "labels").value)]),
     learnable: (labels) => labels.length === 2 && Number(labels[0]) < Number(labels[1]),
     targets({ value }, _, labels) {
       const [low, high] = labels.map(Number);

@@ -30,7 +30,7 @@ class Draw:
         """Raise :class:`UserError` for what is no number."""
         for name, kind in (("rows", int), ("fraction", float | int), ("shots", int)):
             number = getattr(self, name)
-            if number is not None and not isinstance(number, kind):
+            if isinstance(number, bool) or not isinstance(number, kind | None):
                 what = "a whole number" if kind is int else "a number"
                 raise UserError(f"{name} {number!r}: must be {what}")
         if not isinstance(self.subset, str | Path | None):

@@ -27,12 +27,33 @@ from onetrunk.apps.app import AdapterKind, App
 from onetrunk.apps.neighbours import Neighbours
 from onetrunk.apps.top import Top
 from onetrunk.apps.windows import Examples, OfUnits
+from onetrunk.config import (
+    MOST_LAYERS,
+    MOST_RANK,
+    MOST_ROWS,
+    MOST_STEPS,
+    MOST_TOKENS,
+    SEEDS,
+)
 from onetrunk.data.rows import Span
 from onetrunk.errors import UserError, nearest
 from onetrunk.families.base import Family
 from onetrunk.model.backbone import Backbone
 from onetrunk.model.heads import linear_head
 from onetrunk.model.precision import Precision
+
+_WHOLE = {
+    "k": (1, MOST_LAYERS),
+    "rank": (1, MOST_RANK),
+    "epochs": (1, MOST_STEPS),
+    "batch_size": (1, MOST_ROWS),
+    "max_length": (SHORTEST_WINDOW, MOST_TOKENS),
+    "head_layers": (1, MOST_LAYERS),
+    "patience": (0, MOST_STEPS),
+    "seed": (0, SEEDS - 1),
+}
+"""The settings that are whole numbers, the least and the most that each may be."""
+_MAY_BE_NONE = ("k", "epochs", "head_layers")
 
 
 @dataclass(frozen=True)
@@ -78,26 +99,27 @@ class AdaptSettings:
     """Of the order of rows and of the LoRA's start."""
 
     def __post_init__(self) -> None:
-        """Raise :class:`UserError` for a choice that there is not, and for a number below one."""
+        """Raise :class:`UserError` for an unknown choice, and for a number out of range."""
         for name, kind in (("adapter", AdapterKind), ("precision", Precision)):
             if (choice := getattr(self, name)) not in get_args(kind):
                 raise UserError(
                     f"{name} {choice!r} is unknown; {nearest(str(choice), get_args(kind))}"
                 )
-        for name in ("k", "rank", "epochs", "batch_size", "max_length", "head_layers"):
+        for name, (least, most) in _WHOLE.items():
             number = getattr(self, name)
-            if number is not None and not isinstance(number, int):
+            if number is None and name in _MAY_BE_NONE:
+                continue
+            if not isinstance(number, int) or isinstance(number, bool):
                 raise UserError(f"{name} {number!r}: must be a whole number")
-            least = SHORTEST_WINDOW if name == "max_length" else 1
-            if number is not None and number < least:
+            if number < least:
                 raise UserError(f"{name} {number}: must be at least {least}")
+            if number > most:
+                raise UserError(f"{name} {number}: must be at most {most}")
         for name in ("alpha", "lora_lr", "head_lr", "l2"):
             number = getattr(self, name)
-            fits = isinstance(number, int | float) and 0 <= number < math.inf
-            if number is not None and not fits:
+            is_number = isinstance(number, int | float) and not isinstance(number, bool)
+            if number is not None and not (is_number and 0 <= number < math.inf):
                 raise UserError(f"{name} {number!r}: must be a number, 0 or more")
-        if not isinstance(self.seed, int) or self.seed < 0:
-            raise UserError(f"seed {self.seed!r}: must be a whole number, 0 or more")
 
 
 DEFAULTS = AdaptSettings()

@@ -2,27 +2,26 @@
 
 import glob
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from onetrunk.adaptation.draws import Draw
 from onetrunk.adaptation.task import AdaptSettings
 from onetrunk.apps.app import AdapterKind
-from onetrunk.config import Recipe, load_recipe
+from onetrunk.config import MOST_STEPS, SEEDS, Recipe, Settings, load_recipe
 from onetrunk.data.locate import Located, locate
 from onetrunk.errors import UserError, nearest
 from onetrunk.families import family as family_named
 
 SEED = "{seed}"
 """Stands for the seed of stage 1 in the folder of a strategy."""
+MOST_DRAWN = 10**9
+"""Rows of a draw."""
+Seed = Annotated[int, Field(ge=0, lt=SEEDS)]
 
 
-class _Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
-
-
-class Strategy(_Settings):
+class Strategy(Settings):
     """A way to make a backbone: one column of the tables.
 
     In YAML a name alone is the strategy of that name, trained by the suite's recipe.
@@ -49,14 +48,14 @@ class Strategy(_Settings):
         return self.strategy or self.name
 
 
-class DrawnRows(_Settings):
+class DrawnRows(Settings):
     """How labelled rows are drawn, by exactly one of the three."""
 
-    rows: int | None = Field(None, ge=1)
+    rows: int | None = Field(None, ge=1, le=MOST_DRAWN)
     """This many rows at random; a task with fewer gives all of them."""
     fraction: float | None = Field(None, gt=0, le=1)
     """A share of the rows, stratified by label."""
-    shots: int | None = Field(None, ge=1)
+    shots: int | None = Field(None, ge=1, le=MOST_DRAWN)
     """This many rows for each label (NER: at least this many mentions of each type)."""
 
     @property
@@ -72,7 +71,7 @@ class DrawnRows(_Settings):
         return Draw(most, self.fraction, self.shots)
 
 
-class Files(_Settings):
+class Files(Settings):
     """Where the data of a task are: a folder with a train and a test split, or two files."""
 
     folder: str | None = None
@@ -90,7 +89,7 @@ class Files(_Settings):
         return {split: self.folder or getattr(self, split) for split in ("train", "test")}
 
 
-class BenchmarkTask(_Settings):
+class BenchmarkTask(Settings):
     """A labelled task."""
 
     name: str
@@ -126,23 +125,23 @@ class BenchmarkTask(_Settings):
         return glob.escape(self.sources["test"])
 
 
-class Suite(_Settings):
+class Suite(Settings):
     """A benchmark: every strategy meets every task, draw, adapter and seed."""
 
     recipe: str | None = None
     """Recipe of stage 1; the strategy and the seed in it are replaced."""
-    steps: int | None = Field(None, ge=1)
+    steps: int | None = Field(None, ge=1, le=MOST_STEPS)
     """Replaces the number of steps in the recipe."""
     encoder: str | None = None
     """Replaces the encoder in the recipe: a folder, a hub name or package:NAME."""
     strategies: list[Strategy] = Field(min_length=1)
-    seeds: list[int] = Field([0], min_length=1)
+    seeds: list[Seed] = Field([0], min_length=1)
     """Seeds of stage 1."""
-    adaptation_seeds: list[int] = Field([0], min_length=1)
+    adaptation_seeds: list[Seed] = Field([0], min_length=1)
     """Seeds of drawing rows, LoRA start and batch order. Every strategy gets the same rows."""
     draws: list[DrawnRows] = Field(min_length=1)
     adapters: list[AdapterKind] = Field(["linear", "lora"], min_length=1)
-    adapt: dict[str, Any] = {}
+    adapt: dict[str, Any] = Field({})
     """Changes to :class:`~onetrunk.adaptation.task.AdaptSettings`: epochs, batch_size, …"""
     tasks: list[BenchmarkTask] = Field(min_length=1)
     decontaminate: bool = True

@@ -12,12 +12,13 @@ from pydantic import TypeAdapter, ValidationError
 
 from onetrunk.adaptation.task import AdaptSettings
 from onetrunk.benchmark.suite import BenchmarkTask, Strategy, Suite
-from onetrunk.config import absolute, parse, read_yaml
+from onetrunk.config import absolute, parse
 from onetrunk.data.locate import missing
 from onetrunk.errors import UserError, nearest
 from onetrunk.families import family as family_named
 from onetrunk.model.backbone import RECORD
 from onetrunk.prefinetuning.strategies import plan
+from onetrunk.yaml_files import read_yaml
 
 ELSEWHERE = ("adapter", "seed", "cache")
 """Adaptation settings that a suite gives under another key, or that it cannot change."""
@@ -90,10 +91,15 @@ def _check_adapt(changes: dict[str, Any]) -> None:
         if isinstance(value, int | float) and not isinstance(value, bool) and value <= 0:
             raise UserError(f"adapt.{key}: must be above 0 (got {value!r})")
         try:
-            TypeAdapter(AdaptSettings).validate_python({key: value}, strict=False)
+            settings = TypeAdapter(AdaptSettings).validate_python({key: value}, strict=False)
         except ValidationError as error:
             reason = error.errors()[0]["msg"].lower()
             raise UserError(f"adapt.{key}: {reason} (got {value!r})") from None
+        checked = getattr(settings, key)
+        if isinstance(value, bool) and not isinstance(checked, bool):
+            raise UserError(f"adapt.{key}: true and false are no value of it (got {value!r})")
+        if not (isinstance(checked, float) and isinstance(value, int)):  # names results, as it is
+            changes[key] = checked
 
 
 def _check_task(task: BenchmarkTask, files: bool) -> None:

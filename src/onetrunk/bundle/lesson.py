@@ -74,9 +74,13 @@ class Lesson:
         check_learnable(self.family, found, self.rows)
         if self.family.classes(found) >= len(found):
             return sorted({*found, *self.labels})
+        return self.family.label_set([*self.rows, *self._ends()])
+
+    def _ends(self) -> list[LabelledText]:
+        """The labels of a rating beside those of the rows, checked."""
         ends = [LabelledText("", (str(label),)) for label in self.labels]
         self.family.check_rows(ends, "labels")
-        return self.family.label_set([*self.rows, *ends])
+        return ends
 
     def _labels_from(self, start: BundledApp, found: Sequence[str]) -> list[str]:
         """The labels of ``start`` and new ones. Raises :class:`UserError` for an app that a head
@@ -92,7 +96,7 @@ class Lesson:
         if self.family.classes(start.labels) >= len(start.labels):
             return sorted({*start.labels, *found, *self.labels})
         low, high = map(float, start.labels)
-        for label in [*found, *self.labels]:
+        for label in [*found, *self.family.label_set(self._ends())]:
             if not low <= float(label) <= high:
                 raise UserError(f"app {start.name} rates from {low:g} to {high:g}, not {label}")
         return start.labels

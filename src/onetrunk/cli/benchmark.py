@@ -56,7 +56,7 @@ def benchmark(
 
     Example: [cyan]onetrunk benchmark recipes/suite21.yaml --out runs/suite21 --dry-run[/]
     """
-    from onetrunk.config import read_yaml
+    from onetrunk.yaml_files import read_yaml
 
     read_yaml(suite, "suite")
 

@@ -36,8 +36,8 @@ def report(
     """
     from onetrunk.cli.bars import progress_bar
     from onetrunk.cli.console import say, wrote
-    from onetrunk.config import read_yaml
     from onetrunk.storage import refuse_existing
+    from onetrunk.yaml_files import read_yaml
 
     to = to or out / "report"
     refuse_existing(to, overwrite, kinds.REPORT)

@@ -8,6 +8,7 @@ import numpy as np
 from onetrunk.data.formats.labelstudio import is_address
 from onetrunk.data.formats.table import Table
 from onetrunk.data.notes import Notes
+from onetrunk.data.numbers import number_of
 from onetrunk.data.rows import AnnotatedText, LabelledText, Pair
 from onetrunk.data.words import is_blank
 from onetrunk.errors import UserError
@@ -71,10 +72,8 @@ class Findings:
 
 def _number(label: str) -> str | None:
     """Return one spelling for each number; None for what is no number."""
-    try:
-        return repr(float(label)) if any(map(str.isdigit, label)) else None
-    except ValueError:
-        return None
+    number = number_of(label)
+    return None if number is None else repr(number)
 
 
 def _plain(label: str) -> str:

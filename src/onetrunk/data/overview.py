@@ -11,9 +11,10 @@ from typing import Any
 
 import regex
 
-from onetrunk.data.formats.table import USUAL, Columns, are_numbers
+from onetrunk.data.formats.table import USUAL, Columns
 from onetrunk.data.locate import Located, locate
 from onetrunk.data.notes import Notes
+from onetrunk.data.numbers import are_numbers
 from onetrunk.data.rows import AnnotatedText, LabelledText
 from onetrunk.data.sources import read_ner, stream_classification, stream_ner, stream_nested
 from onetrunk.data.words import words_of

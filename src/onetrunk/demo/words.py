@@ -3,7 +3,7 @@
 from importlib.resources import files
 from typing import Any
 
-import yaml
+from onetrunk.yaml_files import yaml_value
 
 SPLITS = ("train", "validation", "test")
 SOURCES = ("paraphrase", "subject_body", "reply", "command")
@@ -17,7 +17,8 @@ def read_text(name: str) -> str:
 
 
 def _yaml(name: str) -> Any:
-    return yaml.safe_load(read_text(f"templates/{name}.yaml"))
+    name = f"templates/{name}.yaml"
+    return yaml_value(read_text(name), name)
 
 
 def _lines(blocks: dict[str, str], *keys: str) -> dict[str, tuple[str, ...]]:

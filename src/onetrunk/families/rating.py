@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from onetrunk.data.notes import Notes
+from onetrunk.data.numbers import number_of
 from onetrunk.data.rows import LabelledText, Span
 from onetrunk.data.sources import Spec, read_classification
 from onetrunk.errors import UserError
@@ -39,18 +40,14 @@ class Rating(WholeText[float]):
         return read_classification(path, notes, numbers=True)
 
     def check_rows(self, examples: Sequence[LabelledText], where: str) -> None:
-        """Every row has exactly one label, a finite number."""
+        """Every row has exactly one label, a finite number in decimal digits."""
         for row, example in enumerate(examples, start=1):
-            try:
-                (value,) = map(float, example.labels)
-                # Squares of what is beyond could not be computed.
-                is_number = abs(value) <= LARGEST
-            except ValueError:
-                is_number = False
-            if not is_number:
+            value = number_of(example.labels[0]) if len(example.labels) == 1 else None
+            # Squares of what is beyond could not be computed.
+            if value is None or abs(value) > LARGEST:
                 raise UserError(
                     f"{where}, row {row}: {list(example.labels)} is no number from "
-                    f"-{LARGEST:g} to {LARGEST:g}; a rating is exactly one"
+                    f"-{LARGEST:g} to {LARGEST:g}, in digits alone; a rating is exactly one"
                 )
 
     def label_set(self, examples: Any) -> list[str]:

@@ -34,6 +34,7 @@ from onetrunk.serving.bodies import (
 )
 from onetrunk.serving.changes import Apps
 from onetrunk.serving.gate import NOTED, Gate, Json, error_answer
+from onetrunk.serving.json_route import JsonRoute, RefusedBody
 from onetrunk.serving.metrics import CONTENT_TYPE, Metrics
 from onetrunk.serving.page import add_playground, index
 from onetrunk.serving.refusal import Refusal
@@ -205,6 +206,7 @@ def create_app(
 
 
 def _add_routes(app: FastAPI, service: Service, page_of: Path | None) -> None:
+    app.router.route_class = JsonRoute
     app.post("/v1/predict", response_model=Results, responses=_READING)(service.predict)
     app.post("/v1/embed", response_model=Embeddings, responses=_READING)(service.embed)
     app.get("/v1/apps", response_model=Listing)(service.list_apps)
@@ -245,7 +247,8 @@ def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(StarletteHTTPException)
     async def failed(request: Request, error: HTTPException) -> Response:
         unreadable = "the body cannot be read: it must be JSON in UTF-8, not nested deeply"
-        message = unreadable if error.status_code == 400 else str(error.detail)
+        is_told = error.status_code != 400 or isinstance(error, RefusedBody)
+        message = str(error.detail) if is_told else unreadable
         return error_answer(error.status_code, message, dict(error.headers or {}))
 
 

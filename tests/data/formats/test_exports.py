@@ -381,12 +381,6 @@ def test_relations_are_counted(tmp_path: Path) -> None:
     assert texts_of(notes) == {"rows with relations, which are not read": 1}
 
 
-def test_files_that_were_joined_with_their_marks(tmp_path: Path) -> None:
-    line = '\ufeff{"text": "a", "label": "x"}\n'
-    (tmp_path / "a.jsonl").write_text(line * 2)
-    assert read_classification(tmp_path / "a.jsonl") == [LabelledText("a", ("x",))] * 2
-
-
 # What has no answer of its own
 
 

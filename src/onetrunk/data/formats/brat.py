@@ -12,7 +12,7 @@ from onetrunk.data.formats.text import lines
 from onetrunk.data.notes import Notes
 from onetrunk.errors import UserError
 
-_ENTITY = re.compile(r"T\d+\t(\S+) (\d{1,18}) (\d{1,18})((?:;\d+ \d+)*)(?:\t(.*))?")
+_ENTITY = re.compile(r"T\d+\t(\S+) (\d{1,18}) (\d{1,18})((?:;\d+ \d+)*)(?:\t(.*))?", re.ASCII)
 
 
 def brat(file: Path) -> Stream:

@@ -8,9 +8,10 @@ from itertools import islice, pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from onetrunk.data.formats.table import Stream, Table, blocks, is_whole, no_column, show
+from onetrunk.data.formats.table import Stream, Table, blocks, no_column, show
 from onetrunk.data.formats.text import lines, suffix_of
 from onetrunk.data.notes import Notes
+from onetrunk.data.numbers import is_whole
 from onetrunk.data.schemes import is_tag
 from onetrunk.errors import UserError
 
@@ -168,7 +169,7 @@ def _by_content(file: Path, layout: _Layout, rows: Sequence[_Line], notes: Notes
         )
     if counts and layout.width > 2:
         layout = layout._replace(id=0, token=1)
-        rows = [row for row in rows if row[1][0].isdecimal()]
+        rows = [row for row in rows if is_whole(row[1][0])]
     tagged = [
         column
         for column in range(layout.token + 1, layout.width)
@@ -231,7 +232,7 @@ def _are_sentence_numbers(runs: Sequence[Sequence[str]]) -> bool:
 
 def _counts(cells: Sequence[str]) -> bool:
     """Whether the cells count by one, not regarding ``1-2`` and ``1.1``."""
-    numbers = [cell for cell in cells if not re.fullmatch(r"\d+[-.]\d+", cell)]
+    numbers = [cell for cell in cells if not re.fullmatch("[0-9]+[-.][0-9]+", cell)]
     if not all(map(is_whole, numbers)):
         return False
     return all(int(one) + 1 == int(other) for one, other in pairwise(numbers))

@@ -7,8 +7,9 @@ from itertools import islice
 from pathlib import Path
 
 from onetrunk.data.formats import text as text_files
-from onetrunk.data.formats.table import Stream, Table, are_numbers, blocks, show
+from onetrunk.data.formats.table import Stream, Table, blocks, show
 from onetrunk.data.notes import Notes
+from onetrunk.data.numbers import are_numbers
 from onetrunk.errors import UserError
 
 _DELIMITERS = {",": "','", ";": "';'", "\t": "tabs", "|": "'|'"}
@@ -80,7 +81,8 @@ def _delimiter(file: Path, usual: str) -> str:
     If several do, it is the usual one, or the one that cuts into most fields. A first line
     ``sep=;``, which is written for Excel, says it.
     """
-    head = list(islice(text_files.lines(file, keep_ends=True), _HEAD))
+    lines = text_files.lines(file, keep_ends=True)
+    head = [line.lstrip(text_files.MARK) for line in islice(lines, _HEAD)]
     if head and (said := _SAID.fullmatch(head[0])) and said[1] in _DELIMITERS:
         return said[1]
 
@@ -163,6 +165,8 @@ def _parsed(file: Path, delimiter: str) -> Iterator[tuple[list[str], list[str]]]
 
     def read() -> Iterator[str]:
         for line in text_files.lines(file, keep_ends=True):
+            if not lines:  # of a record; further lines belong to a text in quotes
+                line = line.lstrip(text_files.MARK)
             lines.append(line)
             yield line
 

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from onetrunk.data.formats.table import Record, Stream, record_stream, show, wrong
-from onetrunk.data.formats.text import lines, lines_or_faults, nul_byte, open_text
+from onetrunk.data.formats.text import MARK, lines, lines_or_faults, nul_byte, open_text
 from onetrunk.errors import UserError
 
 LARGEST = 2**30
 """Characters of a ``.json`` file, which is held in memory as a whole."""
-_NO_SPACE = re.compile(r"[^ \t\r\n]")
+_NO_SPACE = re.compile(rf"[^ \t\r\n{MARK}]")
 
 
 def jsonl(file: Path, keep_faults: bool = False) -> Stream:
@@ -59,11 +59,12 @@ def json_lines(
         if isinstance(line, UserError):
             yield number, line
             continue
+        line = line.lstrip(MARK)  # of a file that was joined to another
         if not line.strip():  # usual at the end of a file
             continue
         where = f"{source}:{number}"
         try:
-            value = _decoder.decode(line.lstrip("\ufeff"))  # a file that was joined to another
+            value = _decoder.decode(line)
         except (ValueError, RecursionError) as error:
             yield number, UserError(f"{where}: invalid JSON: {error}")
         else:
@@ -100,16 +101,24 @@ def _elements(file: Path) -> Iterator[tuple[int, Record]]:
         yield number, _record(element, f"{file}, row {number}", "the element", has_escapes)
 
 
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+class RepeatedKey(ValueError):
+    """An object has a key twice."""
+
+
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object of its keys and values, for ``object_pairs_hook`` of :mod:`json`.
+
+    Raises RepeatedKey.
+    """
     record: dict[str, Any] = {}
     for key, value in pairs:
         if key in record:  # by default, the last value would win
-            raise ValueError(f"the key {show(key)} occurs twice")
+            raise RepeatedKey(f"the key {show(key)} occurs twice")
         record[key] = value
     return record
 
 
-_decoder = json.JSONDecoder(object_pairs_hook=_unique_keys)
+_decoder = json.JSONDecoder(object_pairs_hook=unique_keys)
 
 
 def _record(value: Any, where: str, what: str, has_escapes: bool) -> Record:

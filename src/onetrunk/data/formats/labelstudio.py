@@ -10,8 +10,9 @@ from typing import Any
 
 from onetrunk.data.formats.annotations import as_counted
 from onetrunk.data.formats.lists import read_list
-from onetrunk.data.formats.table import Stream, Table, is_whole, no_column, show, wrong
+from onetrunk.data.formats.table import Stream, Table, no_column, show, wrong
 from onetrunk.data.notes import Notes
+from onetrunk.data.numbers import is_whole
 from onetrunk.errors import UserError
 
 _MARKS = ("spans", "choices")

@@ -17,6 +17,8 @@ _LISTS = (*SPANS, "tokens", "ner_tags")
 
 _BRACKETS = ("[]", "()", "{}")
 _STRING = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
+_PYTHON_NUMBER = re.compile("[0-9]_[0-9]|0[xob]|[0-9.]j", re.IGNORECASE)
+"""What only Python reads as a number: ``1_0``, ``0x10``, ``1j``."""
 _OF_NUMPY = re.compile(rf"\[\s*{_STRING}(?:\s+{_STRING})+\s*\]", re.DOTALL)
 
 
@@ -38,6 +40,8 @@ def read_list(value: str) -> Any:
         return listed
     if _OF_NUMPY.fullmatch(value):  # Python would join the strings
         return [ast.literal_eval(part) for part in re.findall(_STRING, value, re.DOTALL)]
+    if _PYTHON_NUMBER.search(re.sub(_STRING, "''", value, flags=re.DOTALL)):
+        return None
     try:
         listed = ast.literal_eval(value)
     except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):

@@ -7,7 +7,7 @@ from itertools import chain
 
 from onetrunk.data.formats.jsonfiles import json_lines
 from onetrunk.data.formats.table import Record, Stream, Table, blocks, record_table
-from onetrunk.data.formats.text import nul_byte
+from onetrunk.data.formats.text import MARK, nul_byte
 from onetrunk.errors import UserError
 
 NAME = "standard input"
@@ -44,7 +44,7 @@ def standard_input() -> Stream:
 def _lines() -> Iterator[tuple[int, str | UserError]]:
     for number, line in enumerate(sys.stdin.buffer, 1):
         try:
-            text = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+            text = line.decode().rstrip("\r\n").lstrip(MARK)
         except UnicodeDecodeError as error:
             yield number, UserError(f"{NAME}:{number}: byte {error.start} is not valid UTF-8")
         else:

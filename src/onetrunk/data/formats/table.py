@@ -1,6 +1,6 @@
 """Blocks of rows that know where each row comes from, and the messages about wrong values."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, TypeVar
@@ -209,14 +209,6 @@ def wrong(where: str, what: str, value: object, wanted: str) -> UserError:
     return UserError(f"{where}: {what} is {shown}, not {wanted}")
 
 
-def are_numbers(values: Collection[str]) -> bool:
-    """Return whether there are values, all of them numbers."""
-    try:
-        return len([float(value) for value in values]) > 0
-    except ValueError:
-        return False
-
-
 def reason(error: Exception) -> str:
     """Return the first line of an error of another library."""
     return (str(error).splitlines() or [type(error).__name__])[0]
@@ -226,8 +218,3 @@ def show(value: object) -> str:
     """Return a value as one short line."""
     shown = " ".join(repr(value).splitlines())
     return shown if len(shown) <= 60 else f"{shown[:57]}..."
-
-
-def is_whole(cell: str) -> bool:
-    """Whether a text is a whole number of at most 18 digits; Python refuses to read thousands."""
-    return cell.isdecimal() and len(cell) < 19

@@ -18,6 +18,8 @@ from onetrunk.errors import UserError
 LINE_LIMIT = 64 * 2**20
 """Maximal characters of a line or a quoted field; a longer one shows a file of another kind."""
 
+MARK = "\ufeff"
+"""The byte order mark. Files that were joined have it at the start of later lines, too."""
 _NO_TEXT = re.compile("[\0\udc80-\udcff]")
 UTF8 = "utf-8-sig"
 SAMPLE = 2**20
@@ -116,7 +118,8 @@ def open_text(file: Path, errors: str = "strict") -> Iterator[TextIOWrapper]:
 
 
 def lines(file: Path, keep_ends: bool = False, errors: str = "strict") -> Iterator[str]:
-    """Yield the lines of a text file.
+    """Yield the lines of a text file, without byte order marks at their starts. With ``keep_ends``
+    all characters of the file are kept, but for a mark at its very start.
 
     Raises UserError as :func:`open_text` does, and for a NUL byte or an endless line.
     """
@@ -132,7 +135,7 @@ def lines(file: Path, keep_ends: bool = False, errors: str = "strict") -> Iterat
                 )
             if "\0" in line:
                 raise nul_byte(file, number)
-            yield line if keep_ends else line.rstrip("\r\n")
+            yield line if keep_ends else line.rstrip("\r\n").lstrip(MARK)
 
 
 def lines_or_faults(file: Path) -> Iterator[tuple[int, str | UserError]]:

@@ -6,10 +6,10 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
-from pydantic import BaseModel, Field
+from pydantic import Field
 from torch import Tensor
 
-from onetrunk.config import FamilySettings
+from onetrunk.config import FamilySettings, Settings
 from onetrunk.corpora.builder import CorpusBuilder
 from onetrunk.corpora.mixture import Mixture
 from onetrunk.corpora.tokenised import NerCorpus
@@ -24,14 +24,14 @@ from onetrunk.prefinetuning.objectives.teacher_states import DistillSettings, Te
 from onetrunk.processes import Processes
 
 
-class ConceptSettings(BaseModel, extra="forbid", allow_inf_nan=False):
+class ConceptSettings(Settings):
     """The concept-contrastive loss."""
 
     weight: float = Field(1.0, ge=0)
     """Factor on this loss; 0 leaves it out."""
-    projection: int = Field(256, ge=1)
+    projection: int = Field(256, ge=1, le=100_000)
     """Width of the space in which token states are compared with concept names."""
-    negatives: int = Field(256, ge=1)
+    negatives: int = Field(256, ge=1, le=1_000_000)
     """The largest number of concepts of a closed corpus; its tokens are compared with all of them.
     A corpus with more concepts is open: each step draws this number of them, in addition to those
     that occur in the batch."""

@@ -42,7 +42,7 @@ class PairSettings(FamilySettings):
     """Put before each query, as in E5: ``"query: "``. Later uses must do the same."""
     passage_prefix: str = ""
     """Put before positives and negatives, as in E5: ``"passage: "``."""
-    graph_tokens: int = Field(8192, ge=0)
+    graph_tokens: int = Field(8192, ge=0, le=10**9)
     """Number of tokens, in a process's part of a batch, whose activations are kept for the
     gradient. Texts beyond it are encoded twice. The gradient is the same; a higher number takes
     more memory and less time."""

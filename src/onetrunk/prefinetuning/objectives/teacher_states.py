@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from pydantic import BaseModel, Field
+from pydantic import Field
 from torch import Tensor
 
+from onetrunk.config import Settings
 from onetrunk.corpora.builder import CorpusBuilder
 from onetrunk.corpora.features import build_features
 from onetrunk.corpora.teacher import load_teacher, teacher_states
@@ -17,7 +18,7 @@ Window = tuple[int, int]
 """The index of a corpus, and the index of one of its windows."""
 
 
-class DistillSettings(BaseModel, extra="forbid", allow_inf_nan=False):
+class DistillSettings(Settings):
     """Distillation: the student's token states learn from those of a teacher."""
 
     teacher: str
