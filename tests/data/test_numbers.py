@@ -16,8 +16,7 @@ ODD = [
     "１０",
     "1e400",
     "0x10",
-    " 1 ",
-    "1 ",
+    "1 0",
     "1,5",
     "--1",
     "1e",
@@ -37,7 +36,7 @@ def test_what_is_no_number(text: str) -> None:
 
 
 def test_numbers() -> None:
-    written = ["0", "-2.5", "+.5", "1.", "1e-05", "2E3", "007", repr(1 / 3)]
+    written = ["0", "-2.5", "+.5", "1.", "1e-05", "2E3", "007", repr(1 / 3), " 4 ", "\t4"]
     assert [number_of(text) for text in written] == [float(text) for text in written]
     assert are_numbers(written)
     assert not are_numbers([])

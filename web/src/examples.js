@@ -4,8 +4,8 @@ import { BundleError } from "./errors.js";
 
 /** Largest number that a rating may be: squares of what is beyond could not be computed. */
 const LARGEST = 1e15;
-/** What a text that is a number looks like; `Number` reads spaces and `0x10`, too. */
-const NUMBER = /^[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?$/;
+/** What a text that is a number looks like; `Number` reads `0x10`, too. */
+const NUMBER = /^[ \t]*[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?[ \t]*$/;
 
 /**
  * `{text, entities: [{start, end, type}]}`; offsets count UTF-16 code units. Entities may overlap if

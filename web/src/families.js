@@ -104,8 +104,10 @@ export const FAMILIES = {
     perUnit: () => 1,
     parse: ratingOf,
     labelSet: (examples) => ends(examples.map(({ value }) => value)),
-    allLabels: (examples, others) =>
-      ends([...examples.map(({ value }) => value), ...others.map((label) => ratingOf({ text: "", label }, "labels").value)]),
+    allLabels: (examples, others) => {
+      const given = others.map((label) => ratingOf({ text: "", label }, "labels"));
+      return ends([...examples, ...given].map(({ value }) => value));
+    },
     learnable: (labels) => labels.length === 2 && Number(labels[0]) < Number(labels[1]),
     targets({ value }, _, labels) {
       const [low, high] = labels.map(Number);

@@ -1,13 +1,14 @@
 """Texts that are numbers: decimal digits, as every program reads them.
 
-Python's own reading takes ``1_0`` for ten, and digits of other scripts and spaces, too.
+Python's own reading takes ``1_0`` for ten, and digits of other scripts, too. Spaces around a number
+are no part of it, as in a file where every comma is followed by one.
 """
 
 import math
 import re
 from collections.abc import Collection
 
-_NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?", re.ASCII)
+_NUMBER = re.compile(r"[ \t]*[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?[ \t]*", re.ASCII)
 
 
 def number_of(text: str) -> float | None:
