@@ -76,8 +76,7 @@ def predict(
     Example: [cyan]onetrunk predict phone --input messages/ --out answers/[/]
     """
     from onetrunk.bulk.columns import json_row
-    from onetrunk.bulk.run import Folder, Run, check_out
-    from onetrunk.bulk.writers import json_line
+    from onetrunk.bulk.run import Folder, Run, check_apart, check_out
     from onetrunk.cli.bars import watched
     from onetrunk.cli.console import console, stdout, wrote
     from onetrunk.cli.pretty import pretty
@@ -86,6 +85,7 @@ def predict(
     from onetrunk.data.locate import SUFFIXES
     from onetrunk.data.notes import Notes
     from onetrunk.data.sources import open_texts
+    from onetrunk.data.strict_json import json_text
     from onetrunk.hub import fetched
     from onetrunk.opening import check_folders, load
     from onetrunk.progress import silent
@@ -110,6 +110,8 @@ def predict(
     sources = open_texts(given, Notes()) if given else []
     sources += [] if input is None else open_texts(input, notes, text_column=text_column)
     folder = None
+    if out is not None:
+        check_apart(out, sources)
     if out is not None and check_out(out, overwrite):
         folder = Folder.open(out, sources, folders, overwrite)
         sources = folder.pending
@@ -135,7 +137,9 @@ def predict(
                             if is_pretty:
                                 printed.print(pretty(result))
                             else:
-                                print(json_line(json_row(row, result, texts.name)))
+                                whole = json_row(row, result, texts.name)
+                                place = f"row {run.answered + run.failed:,}"
+                                print(json_text(whole, notes, place))
                         sys.stdout.flush()
         finally:
             notes.log()

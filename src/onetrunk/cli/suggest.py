@@ -76,5 +76,7 @@ def suggest(
     tasks = [
         TOOLS[tool](one.text, one.answer, others[one.row - 1], one.certainty) for one in chosen
     ]
-    write_tasks(tasks, out)
+    changed = Notes()
+    write_tasks(tasks, out, changed)
+    changed.log()
     wrote(f"{out}  {len(tasks):,} of {len(texts):,} texts for {tool}")
