@@ -479,10 +479,12 @@ def test_numbers_that_json_does_not_have(bundle: Path, tmp_path: Path) -> None:
 def test_overwrite_deletes_parts_alone(rows: Path, bundle: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     run(rows, bundle, out)
+    (out / "part-000098.parquet").write_text("of an earlier run")
     theirs = ("part-of-my-thesis.parquet", ".part-1.partial", "notes.txt")
     for name in theirs:
         (out / name).write_text("mine")
     (out / ".part-000099.parquet.partial").write_text("of a run that was killed")
     run(rows, bundle, out, overwrite=True)
     assert all((out / name).read_text() == "mine" for name in theirs)
-    assert not (out / ".part-000099.parquet.partial").exists()
+    for name in ("part-000098.parquet", ".part-000099.parquet.partial"):
+        assert not (out / name).exists()

@@ -84,7 +84,7 @@ def begin(folder: OutputFolder, record: Mapping[str, Any], overwrite: bool) -> N
 
 
 def _is_of_part(name: str) -> bool:
-    return re.fullmatch(r"(\.?)part-\d{6,}\.parquet(?(1)(\.\d+)?\.partial)", name) is not None
+    return re.fullmatch(r"(\.)?part-\d{6,}\.parquet(?(1)(\.\d+)?\.partial)", name) is not None
 
 
 def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
