@@ -196,6 +196,28 @@ def test_overwrite_deletes_answers_alone(run: Run, answered: Path, tmp_path: Pat
     assert {*json.loads(after[".predict.json"])["files"]} == {"c.jsonl"}
 
 
+@pytest.mark.parametrize("step", ["write_json", "Run.write"])
+def test_overwriting_goes_on_after_a_stop(
+    run: Run, answered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """With files of somebody else in the folder, which no record would be taken for."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    command = ["predict", BUNDLE.parent / "apps" / "intent", "--input", tmp_path / "one"]
+    command += ["--out", answered, "--overwrite"]
+    with monkeypatch.context() as patched:
+        patched.setattr(f"onetrunk.bulk.run.{step}", stop)
+        assert run(*command).code != 0
+    assert not [*answered.glob("*.jsonl")]
+    done = run(*command)
+    assert done.code == 0, done.err
+    assert {file.name for file in answered.iterdir()} == {
+        ".predict.json", "a.jsonl", "b.jsonl", "notes.txt", ".notes.partial", "more"
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("overwrite", [[], ["--overwrite"]])
 @pytest.mark.parametrize("is_folder", [False, True])
 def test_a_file_of_somebody_else_is_not_replaced(
