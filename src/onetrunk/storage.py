@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -148,12 +148,6 @@ def already_exists(path: Path) -> UserError:
     """The error for a path that is taken."""
     replace = "replace it by --overwrite (overwrite=True)"
     return UserError(f"{path} already exists: choose another name, or {replace}")
-
-
-def refuse_input(out: Path, inputs: Iterable[Path | None]) -> None:
-    """Raise :class:`UserError` if the file that is to be written is one that is read."""
-    if out.exists() and any(path and path.exists() and path.samefile(out) for path in inputs):
-        raise UserError(f"{out} is what is read: choose another name for what is written")
 
 
 def fsync(path: Path) -> None:

@@ -452,3 +452,39 @@ def test_a_terminated_worker_is_not_left_behind(rows: Path, bundle: Path, tmp_pa
         run(rows, bundle, tmp_path / "out", TWO, progress=fail)
     assert not active_children()
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_apps_whose_columns_clash(rows: Path, bundle: Path, tmp_path: Path) -> None:
+    """Before anything is written; annotate has a column more, for what has no place."""
+    apps = bundle.parent / "apps"
+    for name in ("error", "text", "other_columns", "intent.probability"):
+        shutil.copytree(apps / "flags", tmp_path / name)
+        with pytest.raises(UserError, match=rf"the app '{name}'.* in the column|as .* '{name}'"):
+            annotate([str(rows)], [apps / "intent", tmp_path / name], str(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_numbers_that_json_does_not_have(bundle: Path, tmp_path: Path) -> None:
+    lines = ['{"text": "a", "x": 1.5, "y": [NaN]}', '{"text": "b", "x": NaN, "y": {"z": 1e400}}']
+    (tmp_path / "a.jsonl").write_text("\n".join([*lines, '{"text": "c", "late": -Infinity}']))
+    out = tmp_path / "out"
+    report = run(tmp_path / "a.jsonl", bundle, out)
+    table = read(out)
+    assert table["y"].to_pylist() == ["[null]", '{"z": null}', None]
+    assert str(table["x"][1].as_py()) == "nan"  # Parquet has it
+    assert report.not_finite == json.loads((out / REPORT).read_text())["not_finite"] == 2
+    assert run(tmp_path / "a.jsonl", bundle, out).not_finite == 2  # read from the part
+
+
+def test_overwrite_deletes_parts_alone(rows: Path, bundle: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run(rows, bundle, out)
+    (out / "part-000098.parquet").write_text("of an earlier run")
+    theirs = ("part-of-my-thesis.parquet", ".part-1.partial", "notes.txt")
+    for name in theirs:
+        (out / name).write_text("mine")
+    (out / ".part-000099.parquet.partial").write_text("of a run that was killed")
+    run(rows, bundle, out, overwrite=True)
+    assert all((out / name).read_text() == "mine" for name in theirs)
+    for name in ("part-000098.parquet", ".part-000099.parquet.partial"):
+        assert not (out / name).exists()

@@ -7,6 +7,7 @@ import datetime
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -133,12 +134,206 @@ def test_a_folder_of_answers_is_not_mixed(run: Run, shards: Path, tmp_path: Path
     assert into_itself.code == 2
     assert "holds the texts" in into_itself.err
     assert pq.read_metadata(file).num_rows == 5
-    full = run("predict", BUNDLE, "--input", shards, "--out", tmp_path)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "notes.txt").write_text("mine")
+    full = run("predict", BUNDLE, "--input", shards, "--out", tmp_path / "other")
     assert full.code == 2
     assert "already holds other files" in full.err
     no_file = run("predict", BUNDLE, "call", "--out", out)
     assert no_file.code == 2
     assert "is a folder, for files of texts; the list given is none" in no_file.err
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    files = [file for file in folder.rglob("*") if file.is_file()]
+    return {str(file.relative_to(folder)): file.read_bytes() for file in files}
+
+
+@pytest.fixture
+def answered(run: Run, tmp_path: Path) -> Path:
+    """Answers to a.txt and b.txt, beside files and a folder of somebody else."""
+    (tmp_path / "one").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / "one" / f"{name}.txt").write_text(f"call {name}\n")
+    out = tmp_path / "answers"
+    assert run("predict", BUNDLE, "--input", tmp_path / "one", "--out", out).code == 0
+    (out / "notes.txt").write_text("mine")
+    (out / ".notes.partial").write_text("mine")
+    (out / "more").mkdir()
+    (out / "more" / "a.jsonl").write_text("mine")
+    (tmp_path / "two").mkdir()
+    (tmp_path / "two" / "c.txt").write_text("call c\n")
+    return out
+
+
+def test_answers_to_other_files_are_added(run: Run, answered: Path, tmp_path: Path) -> None:
+    before = contents(answered)
+    record = json.loads(before.pop(".predict.json"))
+    assert run("predict", BUNDLE, "--input", tmp_path / "two", "--out", answered).code == 0
+    after = contents(answered)
+    assert before.items() <= after.items()
+    assert {*after} - {*before} == {".predict.json", "c.jsonl"}
+    recorded = json.loads(after[".predict.json"])
+    assert record["files"].items() <= recorded["files"].items()
+    assert {*recorded["files"]} == {"a.jsonl", "b.jsonl", "c.jsonl"}
+    again = run("predict", BUNDLE, "--input", tmp_path / "one", "--out", answered)
+    assert "2 of 2 files are done and skipped" in again.err
+    assert contents(answered) == after
+
+
+def test_overwrite_deletes_answers_alone(run: Run, answered: Path, tmp_path: Path) -> None:
+    (answered / ".b.jsonl.partial").write_text("of a run that was killed")
+    command = ["predict", BUNDLE.parent / "apps" / "intent", "--input", tmp_path / "two"]
+    assert run(*command, "--out", answered).code == 2
+    before = contents(answered)
+    done = run(*command, "--out", answered, "--overwrite")
+    assert done.code == 0, done.err
+    after = contents(answered)
+    ours = {".predict.json", "a.jsonl", "b.jsonl", ".b.jsonl.partial"}
+    assert {name: before[name] for name in {*before} - ours} == {
+        name: after[name] for name in {*after} - {".predict.json", "c.jsonl"}
+    }
+    assert {*json.loads(after[".predict.json"])["files"]} == {"c.jsonl"}
+
+
+@pytest.mark.parametrize("step", ["write_json", "Run.write"])
+def test_overwriting_goes_on_after_a_stop(
+    run: Run, answered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """With files of somebody else in the folder, which no record would be taken for."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    command = ["predict", BUNDLE.parent / "apps" / "intent", "--input", tmp_path / "one"]
+    command += ["--out", answered, "--overwrite"]
+    with monkeypatch.context() as patched:
+        patched.setattr(f"onetrunk.bulk.run.{step}", stop)
+        assert run(*command).code != 0
+    assert not [*answered.glob("*.jsonl")]
+    done = run(*command)
+    assert done.code == 0, done.err
+    assert {file.name for file in answered.iterdir()} == {
+        ".predict.json", "a.jsonl", "b.jsonl", "notes.txt", ".notes.partial", "more"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("overwrite", [[], ["--overwrite"]])
+@pytest.mark.parametrize("is_folder", [False, True])
+def test_a_file_of_somebody_else_is_not_replaced(
+    run: Run, answered: Path, tmp_path: Path, is_folder: bool, overwrite: list[str]
+) -> None:
+    if is_folder:
+        (answered / "c.jsonl").mkdir()
+        (answered / "c.jsonl" / "x").write_text("mine")
+    else:
+        (answered / "c.jsonl").write_text("mine")
+    before = contents(answered)
+    refused = run("predict", BUNDLE, "--input", tmp_path / "two", "--out", answered, *overwrite)
+    assert refused.code == 2
+    assert "answers/c.jsonl is not of a run" in "".join(refused.err.split("\n"))
+    assert contents(answered) == before
+
+
+@pytest.mark.parametrize("files", [{"../one/a.txt": [1, 2]}, {"notes.txt": [1, 2]}, ["notes.txt"]])
+def test_a_record_names_no_other_files(
+    run: Run, answered: Path, tmp_path: Path, files: Any
+) -> None:
+    record = json.loads((answered / ".predict.json").read_text())
+    (answered / ".predict.json").write_text(json.dumps({**record, "files": files}))
+    before = contents(tmp_path)
+    command = ["predict", BUNDLE, "--input", tmp_path / "two", "--out", answered, "--overwrite"]
+    refused = run(*command)
+    assert (refused.code, contents(tmp_path)) == (2, before)
+    assert ".predict.json is damaged" in "".join(refused.err.split("\n"))
+
+
+def test_answers_are_not_written_over_their_texts(run: Run, answered: Path, tmp_path: Path) -> None:
+    texts = answered / "more" / "deep"
+    texts.mkdir()
+    (texts / "a.jsonl").write_text('{"text": "a"}\n')
+    (tmp_path / "link").symlink_to(texts)
+    before = contents(tmp_path)
+    for given, out, part in (
+        (texts, answered, "holds the texts"),
+        (tmp_path / "link", answered, "holds the texts"),
+        (texts / "a.jsonl", answered, "holds the texts"),
+        (texts / "a.jsonl", tmp_path / "link" / "a.jsonl", "is the file of texts"),
+    ):
+        refused = run("predict", BUNDLE, "--input", given, "--out", out, "--overwrite")
+        assert refused.code == 2
+        assert part in refused.err
+        assert contents(tmp_path) == before
+
+
+def test_two_files_that_would_be_answered_in_one(run: Run, tmp_path: Path) -> None:
+    for name in ("a.csv", "a.tsv"):
+        (tmp_path / name).write_text("text\nann\n")
+    refused = run("predict", BUNDLE, "--input", tmp_path, "--out", tmp_path / "answers")
+    assert refused.code == 2
+    assert not (tmp_path / "answers").exists()
+
+
+def test_a_column_that_clashes_deletes_nothing(run: Run, tmp_path: Path) -> None:
+    data, out = tmp_path / "a.csv", tmp_path / "answers"
+    data.write_text("text\nann\n")
+    command = ["predict", BUNDLE, "--input", data, "--out", out]
+    assert run(*command).code == 0
+    before = contents(out)
+    data.write_text("text,intent\nann,x\n")
+    refused = run(*command, "--overwrite")
+    assert (refused.code, contents(out)) == (2, before)
+    assert "'intent' of the input" in refused.err
+    assert "or the app 'intent'" in refused.err
+
+
+@pytest.mark.parametrize("name", ["error", "text", "intent.probability"])
+@pytest.mark.parametrize("out", ["o.csv", "o.parquet", "folder", "o.jsonl", None])
+def test_apps_whose_columns_clash(run: Run, tmp_path: Path, name: str, out: str | None) -> None:
+    bundle, data = tmp_path / "bundle", tmp_path / "a.csv"
+    shutil.copytree(BUNDLE, bundle)
+    shutil.copytree(BUNDLE.parent / "apps" / "flags", tmp_path / name)
+    assert run("bundle", "add", bundle, tmp_path / name).code == 0
+    data.write_text("text\nann\n")
+    before = contents(tmp_path)
+    command = ["predict", bundle, "--input", data, *(["--out", tmp_path / out] if out else [])]
+    done = run(*command)
+    if out in ("o.jsonl", None):  # where answers are not columns
+        assert done.code == 0, done.err
+        line = done.out or (tmp_path / str(out)).read_text()
+        assert {name, "intent"} < {*json.loads(line)["apps"]}
+        return
+    assert done.code == 2
+    (line,) = [line for line in done.err.splitlines() if line.startswith("error:")]
+    assert f"{name!r} answers in the column" in line or f"as the app {name!r} does" in line
+    assert "rename the app" in line
+    assert contents(tmp_path) == before
+
+
+ODD_NUMBERS = '{"text": "a", "x": NaN, "y": [1.5, -Infinity]}\n{"text": "b", "x": 1e400, "y": []}\n'
+
+
+@pytest.mark.parametrize("out", ["o.jsonl", "folder", "o.csv", None])
+def test_numbers_that_json_does_not_have(run: Run, tmp_path: Path, out: str | None) -> None:
+    (tmp_path / "a.jsonl").write_text(ODD_NUMBERS)
+    command = ["predict", BUNDLE, "--input", tmp_path / "a.jsonl"]
+    done = run(*command, *(["--out", tmp_path / out] if out else []))
+    assert done.code == 0, done.err
+
+    def refuse(name: str) -> None:
+        raise AssertionError(name)
+
+    if out == "o.csv":  # readers of CSV know them as numbers; in JSON in a cell they are null
+        rows = [*csv.DictReader((tmp_path / out).open(newline=""))]
+        assert [row["x"] for row in rows] == ["NaN", "Infinity"]
+        assert [json.loads(row["y"], parse_constant=refuse) for row in rows] == [[1.5, None], []]
+        assert "null: 1 (row 1)" in " ".join(done.err.split())
+        return
+    file = tmp_path / "folder" / "a.jsonl" if out == "folder" else tmp_path / str(out)
+    lines = (file.read_text() if out else done.out).splitlines()
+    rows = [json.loads(line, parse_constant=refuse) for line in lines]
+    assert [(row["x"], row["y"]) for row in rows] == [(None, [1.5, None]), (None, [])]
+    assert "null: 3 (row 1, row 2" in " ".join(done.err.split())
 
 
 def test_parquet_in_one_file(run: Run, shards: Path, tmp_path: Path) -> None:

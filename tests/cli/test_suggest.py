@@ -50,7 +50,7 @@ def test_a_file_for_a_tool(run: Run, tmp_path: Path) -> None:
     assert again.code == 2
     itself = run("suggest", APP, "--input", out, "-n", "1", "--out", out, "--overwrite")
     assert itself.code == 2
-    assert "next.json is what is read" in itself.err
+    assert "next.json is the file of texts" in itself.err
     assert json.loads(out.read_text()) == tasks
     lines = tmp_path / "next.jsonl"
     assert run("suggest", APP, "--input", texts, "--out", lines, "--for", "doccano").code == 0

@@ -4,11 +4,12 @@ Label Studio: https://labelstud.io/guide/predictions; Doccano: JSON Lines of seq
 text classification; Prodigy: its rows of spans and labels.
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from onetrunk.data.notes import Notes
+from onetrunk.data.strict_json import json_text
 from onetrunk.storage import write_text
 
 Row = Mapping[str, Any]
@@ -58,9 +59,10 @@ TOOLS: Mapping[str, Callable[[str, Row, Row, float], dict[str, Any]]] = {
 """By name: ``(text, answer, other columns, the app's certainty from 0 to 1) -> a task``."""
 
 
-def write_tasks(tasks: Sequence[Mapping[str, Any]], file: Path) -> None:
-    """Write tasks as a JSON array (``.json``), or one a line; the file appears whole."""
-    lines = [json.dumps(task, ensure_ascii=False, default=str) for task in tasks]
+def write_tasks(tasks: Sequence[Mapping[str, Any]], file: Path, notes: Notes | None = None) -> None:
+    """Write tasks as a JSON array (``.json``), or one a line; the file appears whole. ``notes``
+    counts what :func:`json_text` changes."""
+    lines = [json_text(task, notes, f"task {number:,}") for number, task in enumerate(tasks, 1)]
     whole = "[\n" + ",\n".join(lines) + "\n]\n"
     write_text(file, whole if file.suffix == ".json" else "".join(f"{line}\n" for line in lines))
 

@@ -63,6 +63,8 @@ class Report:
     failed: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     """How many rows could not be answered, by reason."""
+    not_finite: int = 0
+    """How many numbers in JSON were NaN or infinite, and are null."""
     partitions: int = 0
     finished_before: int = 0
     """Partitions that an earlier run had finished."""
@@ -84,6 +86,7 @@ class Report:
         self.reasons.update(outcome.failed)
         self.failed = self.reasons.total()
         self.answered = self.rows - self.failed
+        self.not_finite += outcome.not_finite
         if outcome.fault:
             self.faults.append(outcome.fault)
 

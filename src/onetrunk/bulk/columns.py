@@ -8,10 +8,12 @@ answers.
 
 from __future__ import annotations
 
-import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from onetrunk.data.notes import Notes
+from onetrunk.data.strict_json import json_text
 from onetrunk.errors import UserError
 
 if TYPE_CHECKING:
@@ -35,13 +37,40 @@ def decoders_of(model: Engine | Runtime) -> Decoders:
     }
 
 
-def answer_names(decoders: Decoders) -> list[str]:
-    """The columns that answers take."""
-    return [*answer_cells(decoders, {}), ERROR]
+def answer_names(decoders: Decoders, reserved: Iterable[str] = (TEXT, ERROR)) -> list[str]:
+    """The columns that answers take.
+
+    Raises :class:`UserError` if one would have the name of another, or one of those ``reserved``
+    for what no app says.
+    """
+    names = [name for app in decoders.items() for name in _names(*app)]
+    uses = Counter([*names, *reserved])
+    for app, decoder in decoders.items():
+        for name in _names(app, decoder):
+            if uses[name] > 1:
+                others = [repr(other) for other in _apps_of(name, decoders) if other != app]
+                also = f"as the app {others[0]} does" if others else "which has another use"
+                raise UserError(
+                    f"the app {app!r} answers in the column {name!r}, {also}: rename the app, or "
+                    "write .jsonl (onetrunk predict), where answers are no columns"
+                )
+    return [*names, ERROR]
 
 
-def answer_cells(decoders: Decoders, result: Mapping[str, Any]) -> dict[str, Any]:
-    """The cells of one result of a stream, None where it has no answer; without the error."""
+def _names(app: str, decoder: str | None) -> list[str]:
+    """The columns of an app."""
+    return [app, f"{app}.probability"] if decoder in ("tc", "multi-label") else [app]
+
+
+def _apps_of(column: str, decoders: Decoders) -> list[str]:
+    return [app for app, decoder in decoders.items() if column in _names(app, decoder)]
+
+
+def answer_cells(
+    decoders: Decoders, result: Mapping[str, Any], notes: Notes | None = None, where: str = ""
+) -> dict[str, Any]:
+    """The cells of one result of a stream, None where it has no answer; without the error.
+    ``notes`` counts what :func:`json_text` changes."""
     cells: dict[str, Any] = {}
     for app, decoder in decoders.items():
         answer = result.get(APPS, {}).get(app)
@@ -53,13 +82,13 @@ def answer_cells(decoders: Decoders, result: Mapping[str, Any]) -> dict[str, Any
                     probabilities = [answer["probabilities"][label] for label in labels]
                     if decoder == "tc":
                         (labels,), (probabilities,) = labels, probabilities
-                cells |= {app: labels, f"{app}.probability": probabilities}
+                cells |= dict(zip(_names(app, decoder), (labels, probabilities), strict=True))
             case "ner" | "nested-ner":
                 cells[app] = answer and answer["entities"]
             case "rating":
                 cells[app] = answer and answer["value"]
             case _:
-                cells[app] = answer and json.dumps(answer, ensure_ascii=False)
+                cells[app] = answer and json_text(answer, notes, where)
     return cells
 
 
@@ -88,10 +117,14 @@ def json_row(row: Mapping[str, Any], result: Mapping[str, Any], where: str) -> d
     return {**row, **result}
 
 
-def check_free(columns: Iterable[str], taken: Iterable[str], where: str) -> None:
-    """Raise :class:`UserError` if a column of the input has the name of an answer's."""
+def check_free(
+    columns: Iterable[str], taken: Iterable[str], where: str, decoders: Decoders | None = None
+) -> None:
+    """Raise :class:`UserError` if a column of the input has the name of an answer's; ``decoders``
+    are those of the apps that answer in columns."""
     for name in sorted({*columns} & {*taken}):
+        apps = "".join(f", or the app {app!r}" for app in _apps_of(name, decoders or {}))
         raise UserError(
             f"{where}: the column {name!r} of the input has the name of a column of answers: "
-            "rename it, or the app"
+            f"rename it{apps}"
         )

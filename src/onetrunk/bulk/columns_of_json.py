@@ -7,11 +7,12 @@ type, is kept as one JSON object in the column :data:`OTHERS`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from onetrunk.data.notes import Notes
+from onetrunk.data.strict_json import json_text
 from onetrunk.data.texts import TextBlock
 
 if TYPE_CHECKING:
@@ -57,26 +58,27 @@ def json_columns(files: Iterable[Kinds]) -> pa.Schema:
     )
 
 
-def fitted(block: TextBlock, columns: pa.Schema) -> TextBlock:
-    """A block whose rows have these columns alone, and what has no place there as JSON."""
+def fitted(block: TextBlock, columns: pa.Schema, notes: Notes) -> TextBlock:
+    """A block whose rows have these columns alone, and what has no place there as JSON. ``notes``
+    counts what :func:`json_text` changes."""
     if block.batch is not None:
         return block
     types = {field.name: field for field in columns}
-    return replace(block, rows=[_fitted(row, types) for row in block.rows])
+    return replace(block, rows=[_fitted(row, types, notes) for row in block.rows])
 
 
-def _fitted(row: Mapping[str, Any], types: Mapping[str, pa.Field]) -> dict[str, Any]:
+def _fitted(row: Mapping[str, Any], types: Mapping[str, pa.Field], notes: Notes) -> dict[str, Any]:
     kept: dict[str, Any] = {}
     others: dict[str, Any] = {}
     for name, value in row.items():
         field = types.get(name) if name != OTHERS else None
         if field is not None and field.metadata == _AS_JSON:
-            kept[name] = None if value is None else _json(value)
+            kept[name] = None if value is None else json_text(value, notes, repr(name))
         elif field is not None and (value is None or _fits(value, str(field.type))):
             kept[name] = value
         else:
             others[name] = value
-    return {**kept, OTHERS: _json(others)} if others else kept
+    return {**kept, OTHERS: json_text(others, notes, repr(OTHERS))} if others else kept
 
 
 def _fits(value: Any, kind: str) -> bool:
@@ -90,7 +92,3 @@ def _fits(value: Any, kind: str) -> bool:
         case "double":
             return type(value) is float or (type(value) is int and abs(value) <= 2**53)
     return False
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)

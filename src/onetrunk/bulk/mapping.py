@@ -75,7 +75,7 @@ class Answers:
         if self._text_column not in batch:
             hint = nearest(self._text_column, batch)
             raise UserError(f"the data set has no column {self._text_column!r}; {hint}")
-        check_free(batch, answer_names(self._decoders), "the data set")
+        check_free(batch, answer_names(self._decoders), "the data set", self._decoders)
         texts = batch[self._text_column]
         if isinstance(texts, str):
             raise UserError("map gave one row: call dataset.map(…, batched=True)")
@@ -96,7 +96,8 @@ class Answers:
         import datasets
         import pyarrow as pa
 
-        check_free(dataset.features, answer_names(self._decoders), "the data set")
+        names = answer_names(self._decoders)
+        check_free(dataset.features, names, "the data set", self._decoders)
         answers = pa.schema([*answer_types(self._decoders).items()])
         return datasets.Features(
             {**dataset.features, **datasets.Features.from_arrow_schema(answers)}

@@ -14,7 +14,7 @@ from functools import partial
 from itertools import islice, pairwise
 from typing import TYPE_CHECKING, cast
 
-from onetrunk.bulk.columns import TEXT, Decoders, answer_names, check_free
+from onetrunk.bulk.columns import ERROR, TEXT, Decoders, answer_names, check_free
 from onetrunk.bulk.columns_of_json import OTHERS, Kinds, json_columns, kinds_of
 from onetrunk.bulk.files import File
 from onetrunk.data.formats.columnar import parquet_rows
@@ -144,9 +144,10 @@ def _columns(looks: Sequence[_Look], decoders: Decoders) -> pa.Schema:
 
     kinds = [look.columns for look in looks if isinstance(look.columns, Mapping)]
     columns = json_columns(kinds)
+    taken = [*answer_names(decoders, (TEXT, ERROR, OTHERS)), OTHERS]
     for look in looks:
         names = look.columns if isinstance(look.columns, Mapping) else look.columns.names
-        check_free(names, [*answer_names(decoders), OTHERS], look.source.file.name)
+        check_free(names, taken, look.source.file.name, decoders)
         if isinstance(look.columns, Mapping):
             continue
         try:

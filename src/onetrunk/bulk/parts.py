@@ -21,6 +21,8 @@ from onetrunk.bulk.partitions import Partition
 from onetrunk.bulk.writers import Parquet
 from onetrunk.bundle.layout import MANIFEST
 from onetrunk.data.formats.table import reason
+from onetrunk.data.notes import Notes
+from onetrunk.data.strict_json import NOT_FINITE
 from onetrunk.errors import UserError
 from onetrunk.opening import load
 
@@ -43,6 +45,8 @@ class Outcome:
     failed: Mapping[str, int] = field(default_factory=dict)
     """How many rows could not be answered, by reason."""
     seconds: float = 0.0
+    not_finite: int = 0
+    """How many numbers in JSON were NaN or infinite, and are null."""
     fault: str = ""
     """Why there is no part; empty if there is."""
 
@@ -89,19 +93,27 @@ class Answerer:
 
     def _answer(self, partition: Partition, start: float) -> Outcome:
         texts, content = partition.texts(), io.BytesIO()
-        rows, failed = 0, Counter[str]()
-        with closing(Parquet(content, [texts], self._decoders, self._task.columns)) as writer:
+        rows, failed, notes = 0, Counter[str](), Notes()
+        columns = self._task.columns
+        with closing(Parquet(content, [texts], self._decoders, notes, columns)) as writer:
             for block in texts.blocks():
                 results = _results(self._model, block.texts)
-                writer.write(fitted(block, self._task.columns), results)
+                writer.write(fitted(block, columns, notes), results)
                 rows += len(results)
                 failed.update(reason_of(one[ERROR], texts.name) for one in results if ERROR in one)
             if partition.source.file.is_parquet and rows != partition.rows:
                 raise UserError(f"{partition}: it has {rows:,} rows now; it has changed")
             seconds = round(time.perf_counter() - start, 3)
-            outcome = Outcome(partition.number, rows, dict(failed), seconds)
-            about = {"run": self._task.run, "partition": str(partition), "failed": outcome.failed}
-            writer.describe({_KEY: json.dumps({**about, "seconds": seconds})})
+            nulls = notes.found[NOT_FINITE].count if notes.found else 0
+            outcome = Outcome(partition.number, rows, dict(failed), seconds, nulls)
+            about = {
+                "run": self._task.run,
+                "partition": str(partition),
+                "failed": outcome.failed,
+                "seconds": seconds,
+                "not_finite": nulls,
+            }
+            writer.describe({_KEY: json.dumps(about)})
         self._task.out.write(part_name(partition.number), content.getvalue())
         return outcome
 
@@ -123,7 +135,13 @@ def read_outcome(out: OutputFolder, number: int, run: str) -> Outcome:
         raise UserError(
             f"{out.name}/{name} is no part of this run: choose another folder, or delete the file"
         )
-    return Outcome(number, metadata.num_rows, about["failed"], about["seconds"])
+    return Outcome(
+        number,
+        metadata.num_rows,
+        about["failed"],
+        about["seconds"],
+        about.get("not_finite", 0),  # parts of older versions do not say it
+    )
 
 
 def load_model(

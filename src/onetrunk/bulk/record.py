@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -83,7 +84,7 @@ def begin(folder: OutputFolder, record: Mapping[str, Any], overwrite: bool) -> N
 
 
 def _is_of_part(name: str) -> bool:
-    return name.startswith(("part-", ".part-")) and name.endswith((".parquet", ".partial"))
+    return re.fullmatch(r"(\.)?part-\d{6,}\.parquet(?(1)(\.\d+)?\.partial)", name) is not None
 
 
 def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:

@@ -7,7 +7,6 @@ goes on with the first file that is not there.
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -15,14 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from onetrunk.bulk.columns import ERROR, decoders_of
-from onetrunk.bulk.writers import WRITERS
+from onetrunk.bulk.writers import WRITERS, JsonLines, input_names
 from onetrunk.bundle.layout import MANIFEST
 from onetrunk.data.findings import Findings
 from onetrunk.data.formats.text import stem_of, suffix_of
 from onetrunk.data.texts import TextBlock, Texts
 from onetrunk.errors import UserError, nearest
 from onetrunk.progress import Progress
-from onetrunk.replacing import held, is_beginning_of
+from onetrunk.replacing import PARTIAL, held, is_beginning_of
 from onetrunk.storage import (
     already_exists,
     atomic_file,
@@ -71,10 +70,10 @@ class Run:
     def write(self, sources: Sequence[Texts], out: Path) -> None:
         """Write the answers to some sources into one file, beside it first."""
         out.parent.mkdir(parents=True, exist_ok=True)
-        kind = WRITERS[out.suffix.lower()]
+        kind, decoders = WRITERS[out.suffix.lower()], decoders_of(self.model)
         with (
             atomic_file(out) as beside,
-            closing(kind(beside, sources, decoders_of(self.model))) as writer,
+            closing(kind(beside, sources, decoders, self.findings.notes)) as writer,
         ):
             for texts in sources:
                 for block, results in self.results(texts):
@@ -94,13 +93,16 @@ class Run:
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder with one file of answers for each file of texts."""
+    """A folder with one file of answers for each file of texts. Other files in it stay: answers of
+    the same apps to other texts, and what is not in the record."""
 
     path: Path
     files: Mapping[str, Texts]
     """What each file in it answers."""
     finished: Sequence[str]
     """The files that an earlier run finished."""
+    replaced: Sequence[str]
+    """The files of earlier runs that are to be deleted."""
     record: Mapping[str, Any]
     record_before: bytes
     """That of an earlier run, as it was found."""
@@ -111,17 +113,10 @@ class Folder:
     ) -> Folder:
         """Check what an earlier run left in the folder. Nothing is written or deleted yet.
 
-        Raises :class:`UserError` if it holds anything else, answers of other apps, or answers to a
-        file that has changed since.
+        Raises :class:`UserError` if no run has written it, for answers of other apps or to a file
+        that has changed since, and for another file where answers are to be written.
         """
-        files = {}
-        for texts in sources:
-            if texts.path is None:
-                raise UserError(f"{path} is a folder, for files of texts; {texts.name} is none")
-            ending = _ENDINGS.get(suffix_of(texts.path), ".jsonl")
-            files[stem_of(texts.path) + ending] = texts
-            if texts.path.resolve().parent == path.resolve():
-                raise UserError(f"{path} holds the texts: name another folder for the answers")
+        files = _answer_files(path, sources)
         inputs = {name: _state(texts.path) for name, texts in files.items() if texts.path}
         record: dict[str, Any] = {
             "apps": {str(app): identity_of(app) for app in apps},
@@ -130,27 +125,37 @@ class Folder:
         found = _record_in(path)
         names = {entry.name for entry in path.iterdir()} if path.is_dir() else set()
         if names and all(is_beginning_of(name, RECORD) for name in names):
-            return cls(path, files, [], record, found)  # a run was killed, or begins now
+            return cls(path, files, [], [], record, found)  # a run was killed, or begins now
         if overwrite or not names:
-            refuse_existing(path, overwrite, (RECORD, "*"))
-            return cls(path, files, [], record, found)
+            refuse_existing(path, overwrite, (RECORD, "**"))
+        if not names:
+            return cls(path, files, [], [], record, found)
         if not (path / RECORD).exists():
             raise UserError(f"{path} already holds other files: choose another name")
-        before = read_json(path / RECORD, "a folder of answers")
-        if [*before.get("apps", {}).values()] != [*record["apps"].values()]:
+        apps_before, before = _read_record(path)
+        for name in files:
+            if name in names and (name not in before or (path / name).is_dir()):
+                raise UserError(
+                    f"{path / name} is not of a run of onetrunk predict, and answers to "
+                    f"{files[name].path} would replace it: choose another name, or move it"
+                )
+        if overwrite:
+            replaced = [name for name in before if not (path / name).is_dir()]
+            return cls(path, files, [], replaced, record, found)
+        if [*apps_before.values()] != [*record["apps"].values()]:
             raise UserError(
-                f"{path} holds answers of other apps ({', '.join(before.get('apps', {}))}): "
+                f"{path} holds answers of other apps ({', '.join(apps_before)}): "
                 "choose another name, or start again by --overwrite"
             )
         finished = [name for name in files if (path / name).exists()]
         for name in finished:
-            if before.get("files", {}).get(name) != inputs[name]:
+            if before[name] != inputs[name]:
                 raise UserError(
                     f"{files[name].path} is not the file that {path / name} answers: "
                     "choose another name, or start again by --overwrite"
                 )
-        record["files"] = before["files"] | inputs
-        return cls(path, files, finished, record, found)
+        record["files"] = before | inputs
+        return cls(path, files, finished, [], record, found)
 
     @property
     def pending(self) -> list[Texts]:
@@ -159,7 +164,10 @@ class Folder:
 
     def write(self, run: Run) -> None:
         """Write the files that are not there. Raises :class:`UserError` if another process writes
-        into the folder, or has done so since it was checked."""
+        into the folder, or has done so since it was checked; and for columns of one name."""
+        for name, texts in self.files.items():
+            if name not in self.finished and WRITERS[Path(name).suffix] is not JsonLines:
+                input_names([texts], decoders_of(run.model))  # before anything is deleted
         self.path.mkdir(parents=True, exist_ok=True)
         with held(self.path, wait=False) as free:
             if not free:
@@ -169,8 +177,14 @@ class Folder:
             self._write(run)
 
     def _write(self, run: Run) -> None:
-        if not self.finished:
-            _empty(self.path)  # an earlier run is to be replaced, or there is nothing
+        # The record tells whose the files are, so an earlier one stays until the new one is there:
+        # a run that was killed anywhere can begin again.
+        for name in self.replaced:
+            (self.path / name).unlink(missing_ok=True)
+        ours = [RECORD, *self.replaced, *self.files]
+        for partial in self.path.glob(f".*{PARTIAL}"):
+            if any(is_beginning_of(partial.name, name) for name in ours) and partial.is_file():
+                partial.unlink()
         write_json(self.path / RECORD, self.record)
         if self.finished:
             done = f"{len(self.finished)} of {len(self.files)} files are done and skipped"
@@ -186,6 +200,35 @@ class Folder:
                         "the same command goes on"
                     ) from None
                 left -= 1
+
+
+def _answer_files(path: Path, sources: Sequence[Texts]) -> dict[str, Texts]:
+    """The names of the files in which some sources are answered. Raises :class:`UserError` for a
+    source that is no file, and for two of one name."""
+    files: dict[str, Texts] = {}
+    for texts in sources:
+        if texts.path is None:
+            raise UserError(f"{path} is a folder, for files of texts; {texts.name} is none")
+        name = stem_of(texts.path) + _ENDINGS.get(suffix_of(texts.path), ".jsonl")
+        if name in files:
+            raise UserError(
+                f"{files[name].path} and {texts.path} would both be answered in {path / name}: "
+                "rename one, or answer them apart"
+            )
+        files[name] = texts
+    return files
+
+
+def check_apart(out: Path, sources: Sequence[Texts]) -> None:
+    """Raise :class:`UserError` if answers would be written over a file of texts, or into a folder
+    with one in it, at any depth."""
+    place = out.resolve()
+    for texts in sources:
+        file = texts.path and texts.path.resolve()
+        if file == place:
+            raise UserError(f"{out} is the file of texts: choose another name for what is written")
+        if file and place in file.parents:
+            raise UserError(f"{out} holds the texts: name another folder for the answers")
 
 
 def check_out(out: Path, overwrite: bool) -> bool:
@@ -210,13 +253,15 @@ def _record_in(path: Path) -> bytes:
     return (path / RECORD).read_bytes() if (path / RECORD).is_file() else b""
 
 
-def _empty(path: Path) -> None:
-    """Delete what is in a folder; what shows whose it is goes last, in case of a kill."""
-    for entry in sorted(path.iterdir(), key=lambda entry: entry.name == RECORD):
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry)
-        else:
-            entry.unlink()
+def _read_record(path: Path) -> tuple[dict[str, str], dict[str, list[int]]]:
+    """By which apps, and to which files, an earlier run answered into a folder."""
+    record = read_json(path / RECORD, "a folder of answers")
+    apps, files = record.get("apps", {}), record.get("files", {})
+    if not (isinstance(apps, dict) and isinstance(files, dict)) or any(
+        name != Path(name).name or Path(name).suffix not in WRITERS for name in files
+    ):
+        raise UserError(f"{path / RECORD} is damaged: 'apps' and 'files' are not what was written")
+    return apps, files
 
 
 def _state(path: Path) -> list[int]:

@@ -19,6 +19,8 @@ from onetrunk.bulk.columns import (
     check_free,
     json_row,
 )
+from onetrunk.data.notes import Notes
+from onetrunk.data.strict_json import json_text
 from onetrunk.data.texts import TextBlock, Texts
 from onetrunk.errors import UserError
 
@@ -43,14 +45,18 @@ class Writer(Protocol):
 class JsonLines:
     """One object a row: its columns, then ``text`` with ``apps`` or ``error``."""
 
-    def __init__(self, path: Path, texts: Sequence[Texts], decoders: Decoders) -> None:
-        self._source = texts[0].name
+    def __init__(
+        self, path: Path, texts: Sequence[Texts], decoders: Decoders, notes: Notes
+    ) -> None:
+        self._source, self._notes, self._rows = texts[0].name, notes, 0
         self._file = _open(path)
 
     def write(self, block: TextBlock, results: Results) -> None:
         """Append a block."""
         for row, result in zip(block.rows, results, strict=True):
-            self._file.write(json_line(json_row(row, result, self._source)) + "\n")
+            self._rows += 1
+            whole = json_row(row, result, self._source)
+            self._file.write(json_text(whole, self._notes, f"row {self._rows:,}") + "\n")
 
     def close(self) -> None:
         """Close the file."""
@@ -60,25 +66,41 @@ class JsonLines:
 class Csv:
     """A header and one record a row. What is neither text nor number is JSON in its cell."""
 
-    def __init__(self, path: Path, texts: Sequence[Texts], decoders: Decoders) -> None:
+    def __init__(
+        self, path: Path, texts: Sequence[Texts], decoders: Decoders, notes: Notes
+    ) -> None:
         self._decoders, self._source = decoders, texts[0].name
-        self._names = _input_names(texts, decoders)
+        self._notes, self._rows = notes, 0
+        self._names = input_names(texts, decoders)
         self._file = _open(path)
-        self._csv = csv.writer(self._file, lineterminator="\n")
+        # A \r is put in quotes only if the end of a record has it, too.
+        self._csv = csv.writer(_WithoutReturns(self._file), lineterminator="\r\n")
         self._csv.writerow([*self._names, *answer_names(decoders)])
 
     def write(self, block: TextBlock, results: Results) -> None:
         """Append a block."""
         for row, result in zip(block.rows, results, strict=True):
+            self._rows += 1
+            where = f"row {self._rows:,}"
             _check_known(row, self._names, self._source)
             columns = {**row, TEXT: result[TEXT]}
-            answers = {**answer_cells(self._decoders, result), ERROR: result.get(ERROR)}
-            cells = [*map(columns.get, self._names), *answers.values()]
-            self._csv.writerow(map(_cell, cells))
+            answers = answer_cells(self._decoders, result, self._notes, where)
+            cells = [*map(columns.get, self._names), *answers.values(), result.get(ERROR)]
+            self._csv.writerow([_cell(cell, self._notes, where) for cell in cells])
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+class _WithoutReturns:
+    """Takes the records of a ``csv.writer``, and ends each by a line feed alone."""
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+
+    def write(self, record: str) -> None:
+        self._file.write(record.removesuffix("\r\n") + "\n")
 
 
 class Parquet:
@@ -89,6 +111,7 @@ class Parquet:
         path: Path | IO[bytes],
         texts: Sequence[Texts],
         decoders: Decoders,
+        notes: Notes | None = None,
         columns: pa.Schema | None = None,
     ) -> None:
         """``columns``: those of the input, with ``text``, if they are known."""
@@ -96,9 +119,10 @@ class Parquet:
         import pyarrow.parquet as pq
 
         self._decoders, self._source = decoders, texts[0].name
+        self._notes, self._rows = notes, 0
         types = answer_types(decoders)
         if columns is None:
-            names = _input_names(texts, decoders)
+            names = input_names(texts, decoders)
             with _types_fit(self._source):
                 found = pa.unify_schemas([*map(_schema, texts)], promote_options="permissive")
             columns = pa.schema([found.field(name) for name in names])
@@ -112,7 +136,11 @@ class Parquet:
         """Append a block."""
         import pyarrow as pa
 
-        answers = [{**answer_cells(self._decoders, one), ERROR: one.get(ERROR)} for one in results]
+        answers = []
+        for result in results:
+            self._rows += 1
+            cells = answer_cells(self._decoders, result, self._notes, f"row {self._rows:,}")
+            answers.append({**cells, ERROR: result.get(ERROR)})
         if block.batch is None:
             for row in block.rows:
                 _check_known(row, self._columns.names, self._source)
@@ -160,21 +188,16 @@ WRITERS: Mapping[str, type[JsonLines] | type[Csv] | type[Parquet]] = {
 """By the ending of the file."""
 
 
-def json_line(value: Any) -> str:
-    """JSON on one line; what JSON has no form for, such as a date, is written as text."""
-    return json.dumps(value, ensure_ascii=False, default=str)
-
-
 def _open(path: Path) -> IO[str]:
     # Half a surrogate pair, which no encoding has, can only come from the command line.
     return path.open("w", encoding="utf-8", errors="backslashreplace", newline="")
 
 
-def _input_names(texts: Sequence[Texts], decoders: Decoders) -> list[str]:
+def input_names(texts: Sequence[Texts], decoders: Decoders) -> list[str]:
     """The columns of the input, and ``text`` if it has none. Raises :class:`UserError` if one has
-    the name of an answer's."""
+    the name of an answer's, and if two answers have one name."""
     names = [*dict.fromkeys(name for one in texts for name in one.columns)]
-    check_free(names, answer_names(decoders), texts[0].name)
+    check_free(names, answer_names(decoders), texts[0].name, decoders)
     return names if TEXT in names else [*names, TEXT]
 
 
@@ -216,9 +239,11 @@ def _types_fit(source: str) -> Iterator[None]:
         ) from None
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any, notes: Notes | None = None, where: str = "") -> str:
     if value is None:
         return ""
-    if isinstance(value, bool | int | float | list | dict):
-        return json_line(value)
+    if isinstance(value, float):
+        return json.dumps(value)  # NaN too, which readers of CSV know
+    if isinstance(value, bool | int | list | dict):
+        return json_text(value, notes, where)
     return str(value)

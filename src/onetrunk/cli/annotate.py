@@ -68,6 +68,7 @@ def annotate(
     from onetrunk.bulk.record import REPORT, Settings
     from onetrunk.cli.bars import watched
     from onetrunk.cli.console import console, wrote
+    from onetrunk.data.strict_json import NOT_FINITE
     from onetrunk.hub import fetched
     from onetrunk.opening import check_folders
 
@@ -88,6 +89,8 @@ def annotate(
         logger.warning("%s of %s rows have an error: %s", f"{count:,}", f"{report.rows:,}", reason)
     if len(report.reasons) > SHOWN:
         logger.warning("%s more reasons are in %s", len(report.reasons) - SHOWN, REPORT)
+    if report.not_finite:
+        logger.warning("%s: %s", NOT_FINITE, f"{report.not_finite:,}")
     if report.workers_lost:
         lost = f"{report.workers_lost} workers were killed or died"
         logger.warning("%s; what they were at was done again", lost)

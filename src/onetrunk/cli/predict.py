@@ -76,8 +76,7 @@ def predict(
     Example: [cyan]onetrunk predict phone --input messages/ --out answers/[/]
     """
     from onetrunk.bulk.columns import json_row
-    from onetrunk.bulk.run import Folder, Run, check_out
-    from onetrunk.bulk.writers import json_line
+    from onetrunk.bulk.run import Folder, Run, check_apart, check_out
     from onetrunk.cli.bars import watched
     from onetrunk.cli.console import console, stdout, wrote
     from onetrunk.cli.pretty import pretty
@@ -86,10 +85,10 @@ def predict(
     from onetrunk.data.locate import SUFFIXES
     from onetrunk.data.notes import Notes
     from onetrunk.data.sources import open_texts
+    from onetrunk.data.strict_json import json_text
     from onetrunk.hub import fetched
     from onetrunk.opening import check_folders, load
     from onetrunk.progress import silent
-    from onetrunk.storage import refuse_input
 
     if format not in FORMATS:
         raise UserError(f"--format {format!r} is unknown; {nearest(format, FORMATS)}")
@@ -111,11 +110,11 @@ def predict(
     sources = open_texts(given, Notes()) if given else []
     sources += [] if input is None else open_texts(input, notes, text_column=text_column)
     folder = None
+    if out is not None:
+        check_apart(out, sources)
     if out is not None and check_out(out, overwrite):
         folder = Folder.open(out, sources, folders, overwrite)
         sources = folder.pending
-    elif out is not None:
-        refuse_input(out, [texts.path for texts in sources])
     printed = stdout()
     shows_bar = console.is_terminal and (out is not None or not printed.is_terminal)
     counts = [texts.count for texts in sources] if shows_bar else [None]
@@ -138,7 +137,9 @@ def predict(
                             if is_pretty:
                                 printed.print(pretty(result))
                             else:
-                                print(json_line(json_row(row, result, texts.name)))
+                                whole = json_row(row, result, texts.name)
+                                place = f"row {run.answered + run.failed:,}"
+                                print(json_text(whole, notes, place))
                         sys.stdout.flush()
         finally:
             notes.log()

@@ -1,11 +1,11 @@
 """Predictions as a person reads them."""
 
-import json
 from typing import Any
 
 from rich.text import Text
 
 from onetrunk.cli.console import printable
+from onetrunk.data.strict_json import json_text
 from onetrunk.data.words import is_blank
 
 _COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "red")
@@ -27,11 +27,7 @@ def pretty(result: dict[str, Any]) -> Text:
         elif "labels" in found:
             out.append_text(_labels(found, result["text"]))
         else:  # a family that shows something else
-            out.append(
-                f"{found['value']:g}"
-                if list(found) == ["value"]
-                else json.dumps(found, ensure_ascii=False)
-            )
+            out.append(f"{found['value']:g}" if list(found) == ["value"] else json_text(found))
         out.append("\n")
     return out
 

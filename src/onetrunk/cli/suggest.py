@@ -34,13 +34,14 @@ def suggest(
     """
     from onetrunk.apps.preannotations import TOOLS, write_tasks
     from onetrunk.apps.record import check_apps
+    from onetrunk.bulk.run import check_apart
     from onetrunk.cli.bars import watched
     from onetrunk.cli.console import wrote
     from onetrunk.data.findings import Findings
     from onetrunk.data.notes import Notes
     from onetrunk.data.sources import open_texts
     from onetrunk.hub import fetched
-    from onetrunk.storage import already_exists, refuse_input
+    from onetrunk.storage import already_exists
 
     if tool not in TOOLS:
         raise UserError(f"--for {tool!r} is unknown; {nearest(tool, TOOLS)}")
@@ -54,7 +55,7 @@ def suggest(
     notes = Notes()
     texts, others = [], []
     sources = open_texts(input, notes, text_column=text_column)
-    refuse_input(out, [source.path for source in sources])
+    check_apart(out, sources)
     for source in sources:
         for block in source.blocks(Findings(notes)):
             for text, row in zip(block.texts, block.rows, strict=True):
@@ -78,5 +79,7 @@ def suggest(
     tasks = [
         TOOLS[tool](one.text, one.answer, others[one.row - 1], one.certainty) for one in chosen
     ]
-    write_tasks(tasks, out)
+    changed = Notes()
+    write_tasks(tasks, out, changed)
+    changed.log()
     wrote(f"{out}  {len(tasks):,} of {len(texts):,} texts for {tool}")

@@ -29,7 +29,8 @@ class Findings:
     """Notes the duplicates, the odd spellings of labels and the empty texts of one source."""
 
     def __init__(self, notes: Notes) -> None:
-        self._notes = notes
+        self.notes = notes
+        """Where they are noted."""
         self._rows = Seen()
         self._texts = Seen()
         self._spellings: dict[str, str] = {}  # as it looks, without case -> as it first occurred
@@ -37,28 +38,28 @@ class Findings:
 
     def check(self, row: Row | UserError, table: Table, index: int) -> None:
         """Check a row, which was read from the row of a table with this index."""
-        if self._notes.row_places is not None:
-            self._notes.row_places.append(table.at(index))
+        if self.notes.row_places is not None:
+            self.notes.row_places.append(table.at(index))
         if isinstance(row, UserError):
             return
         texts, annotations, labels = _parts(row)
         if any(map(is_blank, texts)):
-            self._notes.add("texts that are empty or white space", table.at(index))
+            self.notes.add("texts that are empty or white space", table.at(index))
         if missing := next((text for text in texts if text in MISSING), None):
             what = "texts that other programs write for a missing value, read as texts"
-            self._notes.add(what, f"{table.at(index)}: {missing!r}")
+            self.notes.add(what, f"{table.at(index)}: {missing!r}")
         if any(map(is_address, texts)):
-            self._notes.add("texts that are only an address, which is not opened", table.at(index))
+            self.notes.add("texts that are only an address, which is not opened", table.at(index))
         is_new = isinstance(row, Pair | str | tuple) or self._texts.add(row.text)
         if not self._rows.add("\0".join([*texts, "", *annotations])):
-            self._notes.add("duplicate rows (same text and labels)", table.at(index))
+            self.notes.add("duplicate rows (same text and labels)", table.at(index))
         elif not is_new:
-            self._notes.add("rows whose text occurs before with other labels", table.at(index))
+            self.notes.add("rows whose text occurs before with other labels", table.at(index))
         for label in sorted(labels - self._labels):
             self._labels.add(label)
             if label in MISSING:
                 what = "labels that other programs write for a missing value, read as labels"
-                self._notes.add(what, f"{table.at(index)}: {label!r}")
+                self.notes.add(what, f"{table.at(index)}: {label!r}")
             first = self._spellings.setdefault(_number(label) or _plain(_visible(label)), label)
             if first != label:
                 what, shown = "case or space", repr
@@ -67,7 +68,7 @@ class Findings:
                 elif _plain(first) != _plain(label):
                     what, shown = "invisible characters or Unicode form", ascii
                 where = f"{table.at(index)}: {shown(label)} and {shown(first)}"
-                self._notes.add(f"labels that differ from another only by {what}", where)
+                self.notes.add(f"labels that differ from another only by {what}", where)
 
 
 def _number(label: str) -> str | None:
