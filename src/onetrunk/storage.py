@@ -3,9 +3,9 @@
 import errno
 import hashlib
 import json
-import os
+import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,11 @@ from typing import Any
 from onetrunk.errors import UserError
 from onetrunk.kinds import KINDS, kind_of, wrong_kind
 from onetrunk.replacing import (
+    carry_over,
     file_beside,
     finish_replacing,
     folder_beside,
+    fsync,
     remove_leftovers,
     replace_folder,
 )
@@ -25,12 +27,15 @@ MOST_JSON = 256 * 2**20
 
 
 @contextmanager
-def atomic_folder(path: Path, overwrite: bool = False, record: str = "") -> Iterator[Path]:
+def atomic_folder(
+    path: Path, overwrite: bool = False, record: str = "", ours: Collection[str] | None = None
+) -> Iterator[Path]:
     """Yield an empty folder beside ``path`` that takes its name when the block succeeds.
 
-    An exception (Ctrl-C included) removes the temporary folder and leaves ``path`` as it was.
-    Raises :class:`UserError` as :func:`refuse_existing` does, also if another process has filled
-    ``path`` meanwhile.
+    An exception (Ctrl-C included) removes the temporary folder and leaves ``path`` as it was. With
+    ``ours``, the files of ``path`` that are replaced, all others are carried over into the new
+    folder. Raises :class:`UserError` as :func:`refuse_existing` does, also if another process has
+    filled ``path`` meanwhile, and if one of the others is in the place of a new file.
     """
     path = Path(path)
     refuse_existing(path, overwrite, record)
@@ -41,11 +46,25 @@ def atomic_folder(path: Path, overwrite: bool = False, record: str = "") -> Iter
             if not file.is_symlink() and file.stat().st_mode & 0o077 == 0:
                 file.chmod(0o755 if file.is_dir() else 0o644)  # weights are written for one user
             fsync(file)
+        if ours is not None:
+            shutil.copymode(path, beside)
+            _carry_over(path, beside, ours)
         if overwrite or path.is_symlink():
             replace_folder(beside, path)
         else:
             _take_free_name(beside, path)
         fsync(path.parent)
+
+
+def _carry_over(path: Path, beside: Path, ours: Collection[str]) -> None:
+    """Give the new folder the files of the old one that are not ``ours``."""
+    try:
+        carry_over(path, beside, ours)
+    except FileExistsError as error:
+        raise UserError(
+            f"{error.filename} is in the way of a new file, and onetrunk did not write it: move it "
+            "away"
+        ) from None
 
 
 def _take_free_name(folder: Path, path: Path) -> None:
@@ -91,15 +110,6 @@ def already_exists(path: Path) -> UserError:
     """The error for a path that is taken."""
     replace = "replace it by --overwrite (overwrite=True)"
     return UserError(f"{path} already exists: choose another name, or {replace}")
-
-
-def fsync(path: Path) -> None:
-    """Wait until a file or a folder is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 
 from onetrunk.bundle.app import SHORTEST, BundledApp, Lora, a_name, b_name, read_lora
-from onetrunk.cards import save_bundle_card
+from onetrunk.cards import CARD, save_bundle_card
 from onetrunk.errors import UserError, nearest
 from onetrunk.records import Values, are_texts, check_record, is_count, is_text
 from onetrunk.sealing import are_files, check_seal, with_seal
-from onetrunk.storage import read_json, regular_size, write_json
+from onetrunk.storage import read_json, regular_size, sha256_of_files, write_json
 
 MANIFEST = "bundle.json"
 TRUNK, TOP, TOKENIZER = "trunk.onnx", "top.onnx", "tokenizer.json"
@@ -60,7 +60,10 @@ _VALUES: Values = {
     "files": ("files inside of the bundle by name, each with bytes and sha256", are_files),
 }
 """What every bundle's manifest holds, and how it is told."""
-_OTHERS: Values = {"k_of_backbone": ("a number of layers", partial(is_count, least=0))}
+_OTHERS: Values = {
+    "k_of_backbone": ("a number of layers", partial(is_count, least=0)),
+    "card": ("a hash", is_text),
+}
 """What it may hold beside: bundles of 0.1.0 do not."""
 _NAME = re.compile(r"\w[\w.+@ -]{0,99}")
 
@@ -151,10 +154,17 @@ class Bundle:
         return lora
 
     def write_card(self, name: str) -> None:
-        """Write the model card of this bundle, which is called ``name``."""
+        """Write the model card of this bundle, which is called ``name``, and into the manifest its
+        hash."""
         apps = [self.app(app) for app in self.apps[:CARD_APPS]]
         rows = [(app.name, app.family, app.labels) for app in apps]
         save_bundle_card(self.folder, name, self.manifest, rows)
+        write_manifest(self.folder, {**self.manifest, "card": sha256_of_files(self.folder / CARD)})
+
+    def has_own_card(self) -> bool:
+        """Whether the model card is as it was written, and not a user's."""
+        path = self.folder / CARD
+        return path.is_file() and sha256_of_files(path) == self.manifest.get("card")
 
     def only_app(self, name: str | None = None) -> str:
         """The app of this name; without one, the only app. Raises :class:`UserError` if there are
