@@ -6,17 +6,19 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
 
-from onetrunk.bundle.change import forget_examples, put_app, remove_apps
-from onetrunk.bundle.layout import Bundle
+from onetrunk.bundle.change import forget_examples, put_app, put_apps, remove_apps
+from onetrunk.bundle.layout import Bundle, check_names, entry, write_manifest
 from onetrunk.bundle.runtime import Runtime
 from onetrunk.cards import CARD
 from onetrunk.errors import UserError
 from onetrunk.serving.api import create_app
+from onetrunk.serving.changes import Apps
 
 FORMAT_0_1 = Path(__file__).parents[1] / "fixtures" / "format-0.1"
 ROWS = [("well done", "glad"), ("late again", "cross"), ("thank you", "glad"), ("no", "cross")]
@@ -187,3 +189,75 @@ def test_killed_at_any_step_it_has_what_others_put_there(
             assert strangers(bundle) == before
     assert len(seen) > 30
     assert (seen[0], seen[-1]) == (False, True)
+
+
+WRONG = {
+    "INTENT": "beside 'intent'",
+    "ıntent": None,  # another letter
+    "new ": "Windows drops",
+    "new.": "Windows drops",
+    "NUL": "Windows has a device",
+    "con.model": "Windows has a device",
+    "com1": "Windows has a device",
+    "company": None,
+    " new": "letters, digits",
+    "new\n": "letters, digits",
+    "ne\x07w": "letters, digits",
+    "../new": "letters, digits",
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_name_fits_every_file_system_wherever_an_app_is_added(bundle: Path, name: str) -> None:
+    content, manifest = file_of(bundle), (bundle / "bundle.json").read_bytes()
+    runtime = Runtime(bundle, threads=1)
+    app = replace(runtime.app("intent"), name=name)
+    some = Runtime(bundle, ["stars"], threads=1)
+    served = Apps(Runtime(bundle, threads=1), bundle)
+    adds: list[Callable[[], object]] = [
+        lambda: put_app(bundle, name, content),
+        lambda: put_apps(Bundle(bundle), [app]),
+        lambda: runtime.with_apps({name: app}),
+        lambda: runtime.teach(name, "tc", ROWS),
+        lambda: served.put(name, content),
+        lambda: served.teach(name, "tc", ROWS, (), True),
+        lambda: check_names(["intent", name]),
+        lambda: (some.teach(name, "tc", ROWS), some.save()),  # it does not know all apps
+    ]
+    for add in adds[:1] if WRONG[name] is None else adds:
+        if WRONG[name] is None:
+            add()
+            assert name in Bundle(bundle).apps
+        else:
+            with pytest.raises(UserError, match=f"an app cannot be called .*{WRONG[name]}"):
+                add()
+            assert (bundle / "bundle.json").read_bytes() == manifest
+
+
+def test_two_forms_of_one_letter_are_one_name(bundle: Path) -> None:
+    one, other = "\N{ANGSTROM SIGN}", "\N{LATIN SMALL LETTER A WITH RING ABOVE}"
+    put_app(bundle, one, file_of(bundle))
+    with pytest.raises(UserError, match=f"called {other!r} beside {one!r}"):
+        put_app(bundle, other, file_of(bundle))
+    app = Bundle(bundle).app("intent")
+    with pytest.raises(UserError, match="called 'New' beside 'new'"):
+        put_apps(Bundle(bundle), [replace(app, name="new"), replace(app, name="New")])
+
+
+def test_a_bundle_with_names_of_before_is_read_and_changed(bundle: Path) -> None:
+    content, old = file_of(bundle), ["x ", "INTENT", "NUL"]
+    manifest = Bundle(bundle).manifest
+    for name in old:
+        (bundle / "apps" / f"{name}.safetensors").write_bytes(content)
+        manifest["files"][f"apps/{name}.safetensors"] = entry(content)
+    write_manifest(bundle, manifest)
+    runtime = Runtime(bundle, threads=1)
+    answers = runtime.predict("ann met mum")["apps"]
+    assert all(answers[name] == answers["intent"] for name in old)
+    for name in old:
+        runtime.teach(name, "tc", ROWS, keep_examples=True)
+        runtime.correct(name, ("good", "glad"))
+    runtime.save()
+    put_app(bundle, "x ", content)
+    remove_apps(bundle, old)
+    assert not {*old} & {*Bundle(bundle).apps}

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from onetrunk.bundle.app import BundledApp, Lora
-from onetrunk.bundle.layout import NONE, Bundle, check_name
+from onetrunk.bundle.layout import NONE, Bundle, check_names
 from onetrunk.errors import UserError, nearest
 
 
@@ -90,8 +90,8 @@ class AppCache:
     def add(self, apps: Sequence[BundledApp]) -> None:
         """Add apps, or replace those of their names; they stay in memory. Raises
         :class:`UserError`, and changes nothing, if one does not fit the bundle."""
+        check_names([app.name for app in apps], self._apps)
         for app in apps:
-            check_name(app.name)
             self.bundle.check_app(app, f"app {app.name}")
             check_shapes(self._shapes, app)
         added = {app.name: app for app in apps}

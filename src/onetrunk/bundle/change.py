@@ -11,7 +11,17 @@ from onetrunk.apps.record import by_name
 from onetrunk.bundle.app import BundledApp
 from onetrunk.bundle.app_folder import read_app
 from onetrunk.bundle.examples import examples_path
-from onetrunk.bundle.layout import FLOATS, MANIFEST, TOP, Bundle, app_path, entry, write_manifest
+from onetrunk.bundle.layout import (
+    FLOATS,
+    MANIFEST,
+    TOP,
+    Bundle,
+    app_path,
+    apps_of,
+    check_names,
+    entry,
+    write_manifest,
+)
 from onetrunk.bundle.sessions import input_shapes, session
 from onetrunk.cards import CARD
 from onetrunk.errors import UserError, nearest
@@ -96,6 +106,7 @@ def _change(old: Bundle, added: Mapping[str, bytes], removed: Sequence[str]) -> 
     with held(old.folder):
         now = Bundle(old.folder)  # another process may have changed it since
         now.check_fingerprint(old.backbone, str(old.folder))
+        check_names(apps_of(added), now.apps)
         files = {path: listed for path, listed in now.files.items() if path not in removed}
         files |= {path: entry(content) for path, content in added.items()}
         ours = {MANIFEST, *now.files}

@@ -134,6 +134,7 @@ def export_bundle(
     """
     out = Path(out)
     refuse_existing(out, overwrite)
+    layout.check_names([*apps])
     bundled = {name: bundled_app(name, app, backbone) for name, app in apps.items()}
     checks = checks or {}
     for name in checks:

@@ -10,7 +10,8 @@ examples/NAME.jsonl       what an app was taught from on the device, if it is to
 
 import hashlib
 import re
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -66,10 +67,41 @@ _OTHERS: Values = {
 }
 """What it may hold beside: bundles of 0.1.0 do not."""
 _NAME = re.compile(r"\w[\w.+@ -]{0,99}")
+_DEVICE = re.compile(r"(con|prn|aux|nul|(com|lpt)[\d¹²³])\s*(\..*)?")
+"""What Windows takes for a device, whatever the ending."""
 
 
-def check_name(name: str) -> None:
-    """Raise :class:`UserError` for a name that cannot be a file's, or would leave the folder."""
+def check_names(names: Iterable[str], others: Iterable[str] = ()) -> None:
+    """Raise :class:`UserError` for what new apps cannot be called: a name that is no file's on some
+    system, or that some system takes for another one, which differs in case or in its Unicode form.
+    Apps among ``others`` may be replaced, whatever their names."""
+    known = {*others}
+    by_file = {_folded(name): name for name in known}
+    for name in names:
+        if name in known:
+            continue
+        check_file_name(name)
+        refused = f"an app cannot be called {name!r}"
+        if name[-1] in " .":
+            raise UserError(f"{refused}: Windows drops the space or the dot at its end")
+        if _DEVICE.fullmatch(_folded(name)):
+            raise UserError(f"{refused}: Windows has a device of this name")
+        other = by_file.setdefault(_folded(name), name)
+        if other != name:
+            raise UserError(
+                f"{refused} beside {other!r}: some systems take the two names for the same file"
+            )
+
+
+def check_name(name: str, others: Iterable[str] = ()) -> None:
+    """:func:`check_names` for one app."""
+    check_names([name], others)
+
+
+def check_file_name(name: str) -> None:
+    """Raise :class:`UserError` for a name that would leave the folder, or that no app ever had."""
+    if not isinstance(name, str):
+        raise TypeError(f"name: the name of an app is expected, not {name!r:.60}")
     fits = _NAME.fullmatch(name) and len(name.encode()) <= LONGEST_NAME
     if not fits or name == NONE:
         raise UserError(
@@ -77,10 +109,21 @@ def check_name(name: str) -> None:
         )
 
 
+def _folded(name: str) -> str:
+    """What names have in common that a file system may take for one."""
+    return unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).casefold())
+
+
 def app_path(name: str) -> str:
     """The path of an app's file in a bundle."""
-    check_name(name)
+    check_file_name(name)
     return f"{APPS}/{name}{SUFFIX}"
+
+
+def apps_of(files: Iterable[str]) -> list[str]:
+    """The names of the apps whose files these are."""
+    paths = map(Path, files)
+    return [path.name.removesuffix(SUFFIX) for path in paths if path.parts[0] == APPS]
 
 
 class Bundle:
@@ -117,8 +160,7 @@ class Bundle:
     @property
     def apps(self) -> list[str]:
         """Names of the apps in it."""
-        paths = map(Path, self.files)
-        return [path.name.removesuffix(SUFFIX) for path in paths if path.parts[0] == APPS]
+        return apps_of(self.files)
 
     def read(self, path: str) -> bytes:
         """A file's bytes. Raises :class:`UserError` if they are not those that were written."""
