@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from onetrunk.errors import UserError, nearest, nearest_path
+from onetrunk.errors import UserError, as_path, nearest, nearest_path
 from onetrunk.kinds import kind_of
 
 MOST_VALUES = 100_000
@@ -165,7 +165,7 @@ def load_recipe(path: str | Path, **overrides: Any) -> Recipe:
     Relative source, encoder and teacher paths are taken from the recipe's folder. Raises
     :class:`UserError` naming file, key, value and the nearest valid key.
     """
-    path = Path(path)
+    path = as_path(path, "recipe")
     data = read_yaml(path, "recipe")
     data |= {key: value for key, value in overrides.items() if value is not None}
     recipe = parse(Recipe, data, str(path))

@@ -9,8 +9,8 @@ const fileOf = (name) => name.normalize("NFC").toLowerCase();
 /** Ask for a name, a kind and labels; `create(name, kind, labels)` is told. */
 export function askForApp(taken, create) {
   const name = el("input", {
-    type: "text", required: true, maxlength: 100, pattern: "[\\p{L}\\p{N}_]([\\p{L}\\p{N}_.+@ \\-]*[\\p{L}\\p{N}_+@ \\-])?",
-    autocomplete: "off",
+    type: "text", required: true, maxlength: 100,
+    pattern: "[\\p{L}\\p{N}_]([\\p{L}\\p{N}_.+@ \\-]*[\\p{L}\\p{N}_+@ \\-])?", autocomplete: "off",
   });
   const options = Object.entries(S.kinds).map(([value, text]) => el("option", { value }, text));
   const kind = el("select", {}, options);

@@ -13,7 +13,7 @@ import numpy as np
 
 from onetrunk.bundle.app import BundledApp, Lora
 from onetrunk.bundle.layout import NONE, Bundle, check_names
-from onetrunk.errors import UserError, nearest
+from onetrunk.errors import UserError, as_number, nearest
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class AppCache:
         names: Sequence[str],
         max_loaded: int | None,
     ) -> None:
-        if max_loaded is not None and max_loaded < 1:
-            raise UserError(f"room for {max_loaded} apps: it must be at least 1")
+        if max_loaded is not None:
+            max_loaded = as_number(max_loaded, "max_loaded", 1)
         self.bundle, self.max_loaded = bundle, max_loaded
         self._shapes = shapes
         self._primary_loras = {

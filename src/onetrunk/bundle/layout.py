@@ -20,7 +20,7 @@ import numpy as np
 
 from onetrunk.bundle.app import SHORTEST, BundledApp, Lora, a_name, b_name, read_lora
 from onetrunk.cards import CARD, save_bundle_card
-from onetrunk.errors import UserError, nearest
+from onetrunk.errors import UserError, as_path, nearest
 from onetrunk.records import Values, are_texts, check_record, is_count, is_text
 from onetrunk.sealing import are_files, check_seal, with_seal
 from onetrunk.storage import read_json, regular_size, sha256_of_files, write_json
@@ -101,7 +101,7 @@ def check_name(name: str, others: Iterable[str] = ()) -> None:
 def check_file_name(name: str) -> None:
     """Raise :class:`UserError` for a name that would leave the folder, or that no app ever had."""
     if not isinstance(name, str):
-        raise TypeError(f"name: the name of an app is expected, not {name!r:.60}")
+        raise UserError(f"an app's name is a string, not {name!r:.60} ({type(name).__name__})")
     fits = _NAME.fullmatch(name) and len(name.encode()) <= LONGEST_NAME
     if not fits or name == NONE:
         raise UserError(
@@ -131,7 +131,7 @@ class Bundle:
 
     def __init__(self, folder: str | Path) -> None:
         """Raises :class:`UserError` if it is no bundle, or one of another format."""
-        self.folder = Path(folder)
+        self.folder = as_path(folder, "bundle")
         self.manifest = read_json(self.folder / MANIFEST, "a bundle")
         path = self.folder / MANIFEST
         check_record(self.manifest, path, _VALUES, _OTHERS, max(FORMATS.values()))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from onetrunk.config import Recipe, as_recipe
-from onetrunk.errors import UserError
+from onetrunk.errors import UserError, as_path
 from onetrunk.model.backbone import Backbone
 from onetrunk.prefinetuning.checkpoint import Checkpoint
 from onetrunk.prefinetuning.events import EVENTS, Events, require_tensorboard
@@ -64,7 +64,7 @@ def prefinetune(
     backbone = onetrunk.prefinetune("recipe.yaml", out="runs/mine")
     ```
     """
-    recipe, out = as_recipe(recipe), Path(out)
+    recipe, out = as_recipe(recipe), as_path(out, "out")
     work = WorkFolder(out)
     if resume and not overwrite:
         work.forget(out)
