@@ -78,7 +78,7 @@ def check_names(names: Iterable[str], others: Iterable[str] = ()) -> None:
     known = {*others}
     by_file = {_folded(name): name for name in known}
     for name in names:
-        if name in known:
+        if isinstance(name, str) and name in known:
             continue
         check_file_name(name)
         refused = f"an app cannot be called {name!r}"
