@@ -239,7 +239,7 @@ def _load(
     if isinstance(apps, App):
         raise UserError("pass apps by name, such as {'news': app}, or app folders")
     if not isinstance(apps, Mapping):
-        folders = [apps] if isinstance(apps, str | Path) else apps
+        folders: Any = [apps] if isinstance(apps, str | Path) else apps
         if not isinstance(folders, Iterable):
             hint = "pass app folders, or a dictionary of apps by name"
             raise UserError(f"apps: {hint}, not {apps!r:.60}")
