@@ -302,7 +302,7 @@ def together() -> Callable[..., list[Any]]:
 
 
 _CHANGES = {
-    "open", "os.chmod", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.truncate",
+    "open", "os.chmod", "os.link", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.truncate",
     "shutil.rmtree", "fcntl.flock", "ctypes.dlopen",
 }  # fmt: skip
 """Python's audit events, raised before the step is done."""

@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeVar, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from onetrunk.errors import UserError, nearest
+from onetrunk.errors import UserError, as_path, nearest
 from onetrunk.yaml_files import read_yaml
 
 SEEDS = 2**63
@@ -187,7 +187,7 @@ def load_recipe(path: str | Path, **overrides: Any) -> Recipe:
     Relative source, encoder and teacher paths are taken from the recipe's folder. Raises
     :class:`UserError` naming file, key, value and the nearest valid key.
     """
-    path = Path(path)
+    path = as_path(path, "recipe")
     data = read_yaml(path, "recipe")
     data |= {key: value for key, value in overrides.items() if value is not None}
     recipe = parse(Recipe, data, str(path))

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable
 from difflib import SequenceMatcher
+from operator import index
 from pathlib import Path
+from typing import Any, SupportsIndex
 
 LONGEST = 1500
 """Characters of a message."""
@@ -64,7 +66,26 @@ LISTED, CLOSEST = 12, 5
 """Up to so many choices are listed whole; of more, so many are."""
 
 
-def nearest(value: str, choices: Iterable[str]) -> str:
+def as_path(value: Any, argument: str) -> Path:
+    """A path; :class:`UserError` with the argument's name for what is none."""
+    try:
+        return Path(value)
+    except TypeError:
+        raise UserError(f"{argument}: pass a path, not {_shown(value)}") from None
+
+
+def as_number(value: Any, argument: str, least: int) -> int:
+    """A whole number; :class:`UserError` with the argument's name for what is none, or less."""
+    if not isinstance(value, SupportsIndex) or index(value) < least:
+        raise UserError(f"{argument}: pass a whole number, {least} or more, not {_shown(value)}")
+    return index(value)
+
+
+def _shown(value: Any) -> str:
+    return f"{value!r:.60} ({type(value).__name__})"
+
+
+def nearest(value: Any, choices: Iterable[str]) -> str:
     """Return a suggestion to append to an error message: a choice that is alike, if there is one,
     then what is valid.
 
@@ -76,6 +97,7 @@ def nearest(value: str, choices: Iterable[str]) -> str:
     names = sorted(map(str, choices))
     if not names:
         return "there is nothing to choose from"
+    value = str(value)
     closest = sorted(names, key=lambda name: _likeness(value, name), reverse=True)
     hint = f"did you mean {closest[0]!r}? " if alike(value, closest[0]) else ""
     if len(names) > LISTED:

@@ -20,7 +20,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -141,6 +141,63 @@ def replace_folder(source: Path, target: Path) -> None:
                 raise
             _delete(old)
     _delete(old)
+
+
+def carry_over(source: Path, target: Path, without: Collection[str]) -> None:
+    """Give the folder ``target``, of :func:`folder_beside`, whatever is in ``source`` but for the
+    files ``without`` (paths below ``source``), and wait until it is on the disk.
+
+    Files are linked, or copied where there are no hard links; links stay links, and nobody follows
+    them. Folders keep their modes and times. Raises :class:`FileExistsError` with the name of what
+    is in the place of something in ``target``.
+    """
+    without = {*without, *(str(folder) for path in without for folder in Path(path).parents)}
+    _carry_over(source, target, "", without)
+
+
+def _carry_over(source: Path, target: Path, inside: str, without: Collection[str]) -> None:
+    with os.scandir(source / inside) as entries:
+        found = sorted(entries, key=lambda entry: entry.name)
+    for entry in found:
+        path = os.path.join(inside, entry.name)
+        new, is_folder = target / path, entry.is_dir(follow_symlinks=False)
+        if path in without and not is_folder:
+            continue  # a file of ours, or a link in the place of a folder of ours
+        is_there = os.path.lexists(new)
+        if is_there and not (is_folder and new.is_dir() and not new.is_symlink()):
+            raise FileExistsError(errno.EEXIST, "in the way", entry.path)
+        if not is_folder:
+            link_or_copy(Path(entry.path), new)
+            continue
+        if not is_there:
+            new.mkdir()
+        _carry_over(source, target, path, without)
+        if not is_there:
+            shutil.copystat(entry.path, new)
+            if path in without:
+                with suppress(OSError):  # it holds nothing any more
+                    new.rmdir()
+    fsync(target / inside)
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Make ``target`` the same file as ``source``, or a copy on a file system without hard links. A
+    link stays a link."""
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except (OSError, NotImplementedError):
+        shutil.copy2(source, target, follow_symlinks=False)
+        if not target.is_symlink():
+            fsync(target)
+
+
+def fsync(path: Path) -> None:
+    """Wait until a file or a folder is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def finish_replacing(path: Path) -> None:

@@ -67,8 +67,10 @@ def check_seal(record: Mapping[str, Any], path: Path, loose: Collection[str] = (
 
 
 def check_files(record: Mapping[str, Any], folder: Path) -> None:
-    """Raise :class:`UserError` if a file that a record lists is not as it was written. Of one that
-    is missing, its reader tells what it is needed for."""
+    """Raise :class:`UserError` if a file that a record lists is not as it was written, or if the
+    list has no seal. Of a file that is missing, its reader tells what it is needed for."""
+    if FILES in record and SEAL not in record:
+        raise UserError(f"{folder}: its record lists files and has no seal: it was changed")
     for name, said in record.get(FILES, {}).items():
         path = folder / name
         if not os.path.lexists(path):

@@ -4,8 +4,9 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -16,9 +17,11 @@ from onetrunk.kinds import KINDS, kind_of, wrong_kind
 from onetrunk.replacing import (
     OLD,
     PARTIAL,
+    carry_over,
     file_beside,
     finish_replacing,
     folder_beside,
+    fsync,
     remove_leftovers,
     replace_folder,
 )
@@ -37,12 +40,19 @@ _OF_SYSTEMS = (".DS_Store", "Thumbs.db", "desktop.ini")
 
 
 @contextmanager
-def atomic_folder(path: Path, overwrite: bool = False, contents: Contents = ()) -> Iterator[Path]:
+def atomic_folder(
+    path: Path,
+    overwrite: bool = False,
+    contents: Contents = (),
+    ours: Collection[str] | None = None,
+) -> Iterator[Path]:
     """Yield an empty folder beside ``path`` that takes its name when the block succeeds.
 
     An exception (Ctrl-C included) removes the temporary folder and leaves ``path`` as it was. A
-    link is followed: the folder that it leads to is replaced. Raises :class:`UserError` as
-    :func:`refuse_existing` does, also if another process has filled ``path`` meanwhile.
+    link is followed: the folder that it leads to is replaced. With ``ours``, the files of ``path``
+    that are replaced, all others are carried over into the new folder. Raises :class:`UserError` as
+    :func:`refuse_existing` does, also if another process has filled ``path`` meanwhile, and if one
+    of the others is in the place of a new file.
     """
     refuse_existing(path, overwrite, contents)
     path = Path(path).resolve() if Path(path).is_symlink() else Path(path)
@@ -53,12 +63,27 @@ def atomic_folder(path: Path, overwrite: bool = False, contents: Contents = ()) 
             if not file.is_symlink() and file.stat().st_mode & 0o077 == 0:
                 file.chmod(0o755 if file.is_dir() else 0o644)  # weights are written for one user
             fsync(file)
+        if ours is not None:
+            shutil.copymode(path, beside)
+            _carry_over(path, beside, ours)
         if overwrite:
-            _refuse_strangers(path, path, contents)  # somebody may have put a file there meanwhile
+            if contents != ANYTHING:  # somebody may have put a file there meanwhile
+                _refuse_strangers(path, path, contents)
             replace_folder(beside, path)
         else:
             _take_free_name(beside, path)
         fsync(path.parent)
+
+
+def _carry_over(path: Path, beside: Path, ours: Collection[str]) -> None:
+    """Give the new folder the files of the old one that are not ``ours``."""
+    try:
+        carry_over(path, beside, ours)
+    except FileExistsError as error:
+        raise UserError(
+            f"{error.filename} is in the way of a new file, and onetrunk did not write it: move it "
+            "away"
+        ) from None
 
 
 def _take_free_name(folder: Path, path: Path) -> None:
@@ -148,15 +173,6 @@ def already_exists(path: Path) -> UserError:
     """The error for a path that is taken."""
     replace = "replace it by --overwrite (overwrite=True)"
     return UserError(f"{path} already exists: choose another name, or {replace}")
-
-
-def fsync(path: Path) -> None:
-    """Wait until a file or a folder is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

@@ -35,6 +35,8 @@ def edit_record(folder: Path, **changes: Any) -> None:
     record = json.loads((folder / RECORD).read_text())
     record = {key: value for key, value in {**record, **changes}.items() if value is not ...}
     (folder / RECORD).write_text(json.dumps(record))
+    if "seal" not in record:
+        (folder / "modules.json").unlink(missing_ok=True)
 
 
 def hidden(model: Any, batch: tuple[Tensor, Tensor]) -> Tensor:
@@ -174,6 +176,25 @@ def test_a_changed_record_is_refused(folder: Path) -> None:
     path.write_text(path.read_text().replace('"k": 2', '"k": 1'))
     with pytest.raises(UserError, match=f"{RECORD} is not the file that was written: it was chan"):
         Backbone.load(folder)
+
+
+def test_a_record_that_lost_its_seal_is_refused(folder: Path) -> None:
+    """Its fingerprint is that of the encoder, and says nothing of the primary LoRAs."""
+    path = folder / RECORD
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps(_without(record, "seal")))
+    with pytest.raises(UserError, match="lists files and has no seal: it was changed"):
+        Backbone.load(folder)
+    path.write_text(json.dumps(_without(record, "seal", "files")))
+    with pytest.raises(UserError, match=r"has no seal, and only backbones of 0\.1\.0 have none"):
+        Backbone.load(folder)
+    path.write_text(json.dumps(_without(record, "files")))
+    with pytest.raises(UserError, match="is not the file that was written"):
+        Backbone.load(folder)
+
+
+def _without(record: dict[str, Any], *keys: str) -> dict[str, Any]:
+    return {key: value for key, value in record.items() if key not in keys}
 
 
 @pytest.mark.parametrize("key", ["k", "pooling", "primary", "fingerprint"])

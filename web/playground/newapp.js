@@ -3,11 +3,14 @@
 import { button, el, labelled } from "./dom.js";
 import { S } from "./strings.js";
 
+/** What names of files have in common that some systems take for the same. */
+const fileOf = (name) => name.normalize("NFC").toLowerCase();
+
 /** Ask for a name, a kind and labels; `create(name, kind, labels)` is told. */
 export function askForApp(taken, create) {
   const name = el("input", {
-    type: "text", required: true, maxlength: 100, pattern: "[\\p{L}\\p{N}_][\\p{L}\\p{N}_.+@ \\-]*",
-    autocomplete: "off",
+    type: "text", required: true, maxlength: 100,
+    pattern: "[\\p{L}\\p{N}_]([\\p{L}\\p{N}_.+@ \\-]*[\\p{L}\\p{N}_+@ \\-])?", autocomplete: "off",
   });
   const options = Object.entries(S.kinds).map(([value, text]) => el("option", { value }, text));
   const kind = el("select", {}, options);
@@ -21,7 +24,8 @@ export function askForApp(taken, create) {
     event.preventDefault();
     const chosen = [...new Set(labels.value.split(",").map((label) => label.trim()).filter(Boolean))];
     const called = name.value.trim();
-    if (taken.includes(called)) wrong.textContent = S.nameTaken(called);
+    const same = taken.find((other) => fileOf(other) === fileOf(called));
+    if (same !== undefined) wrong.textContent = S.nameTaken(same);
     else if (kind.value !== "rating" && !chosen.length) wrong.textContent = S.labelsMissing;
     else {
       dialog.close();

@@ -29,7 +29,7 @@ from onetrunk.data.sampling import save_subset
 from onetrunk.data.sources import Columns
 from onetrunk.data.units import RULE, warn_of_old_units
 from onetrunk.decoding import check_none_below
-from onetrunk.errors import UserError
+from onetrunk.errors import UserError, as_path
 from onetrunk.families import family
 from onetrunk.families.base import Family
 from onetrunk.model.backbone import Backbone
@@ -163,7 +163,7 @@ class App:
 
         Raises :class:`UserError` if ``folder`` exists and ``overwrite`` is false.
         """
-        folder, backbone = Path(folder), self._backbone()
+        folder, backbone = as_path(folder, "folder"), self._backbone()
         self.record["backbone"] = backbone_from(folder, backbone.encoder.source)
         with atomic_folder(folder, overwrite, kinds.APP) as partial:
             save_app(self, backbone, partial, folder.resolve().name)

@@ -6,7 +6,7 @@ from typing import Any
 
 from onetrunk.apps.app import App, load_app
 from onetrunk.apps.record import by_name, check_apps
-from onetrunk.errors import UserError
+from onetrunk.errors import UserError, as_path
 from onetrunk.model.backbone import Backbone
 
 
@@ -21,7 +21,7 @@ def load_apps_and_backbone(
     Apps are known by their folders' names. Raises :class:`UserError` if there is no app, if a
     folder is damaged or belongs to another backbone, or if two folders have one name.
     """
-    paths = [Path(folder) for folder in folders]
+    paths = [as_path(folder, "app") for folder in folders]
     if not isinstance(backbone, Backbone):
         backbone = Backbone.load(check_apps(paths, backbone), device)
     return backbone, load_apps(paths, backbone)

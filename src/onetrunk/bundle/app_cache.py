@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from onetrunk.bundle.app import BundledApp, Lora
-from onetrunk.bundle.layout import NONE, Bundle, check_name
-from onetrunk.errors import UserError, nearest
+from onetrunk.bundle.layout import NONE, Bundle, check_names
+from onetrunk.errors import UserError, as_number, nearest
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class AppCache:
         names: Sequence[str],
         max_loaded: int | None,
     ) -> None:
-        if max_loaded is not None and max_loaded < 1:
-            raise UserError(f"room for {max_loaded} apps: it must be at least 1")
+        if max_loaded is not None:
+            max_loaded = as_number(max_loaded, "max_loaded", 1)
         self.bundle, self.max_loaded = bundle, max_loaded
         self._shapes = shapes
         self._primary_loras = {
@@ -90,8 +90,8 @@ class AppCache:
     def add(self, apps: Sequence[BundledApp]) -> None:
         """Add apps, or replace those of their names; they stay in memory. Raises
         :class:`UserError`, and changes nothing, if one does not fit the bundle."""
+        check_names([app.name for app in apps], self._apps)
         for app in apps:
-            check_name(app.name)
             self.bundle.check_app(app, f"app {app.name}")
             check_shapes(self._shapes, app)
         added = {app.name: app for app in apps}

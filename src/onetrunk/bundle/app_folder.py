@@ -33,7 +33,7 @@ def read_app(name: str, folder: Path, bundle: Bundle, shapes: Shapes) -> Bundled
     Raises :class:`UserError` if the folder is damaged, if the app was trained on another backbone
     or does not fit the graphs, or if a device could not run it.
     """
-    check_name(name)
+    check_name(name, bundle.apps)
     record, where = read_record(folder), str(folder)
     bundle.check_fingerprint(record["fingerprint"], where)
     check_none_below(record.get("none_below"), f"{where}: ")

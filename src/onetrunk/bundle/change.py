@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,10 +11,21 @@ from onetrunk.apps.record import by_name
 from onetrunk.bundle.app import BundledApp
 from onetrunk.bundle.app_folder import read_app
 from onetrunk.bundle.examples import examples_path
-from onetrunk.bundle.layout import FLOATS, TOP, Bundle, app_path, entry, write_manifest
+from onetrunk.bundle.layout import (
+    FLOATS,
+    MANIFEST,
+    TOP,
+    Bundle,
+    app_path,
+    apps_of,
+    check_names,
+    entry,
+    write_manifest,
+)
 from onetrunk.bundle.sessions import input_shapes, session
+from onetrunk.cards import CARD
 from onetrunk.errors import UserError, nearest
-from onetrunk.replacing import held, remove_leftovers
+from onetrunk.replacing import held, link_or_copy, remove_leftovers
 from onetrunk.storage import ANYTHING, atomic_folder
 
 if TYPE_CHECKING:
@@ -91,26 +101,24 @@ def remove_apps(bundle: str | Path, names: Sequence[str]) -> None:
 
 
 def _change(old: Bundle, added: Mapping[str, bytes], removed: Sequence[str]) -> None:
-    """Write the bundle anew at once; files that stay are linked. Processes that change it at the
-    same time take turns."""
+    """Write the bundle anew at once; files that stay are linked, and so is what others put into the
+    folder. Processes that change it at the same time take turns."""
     with held(old.folder):
         now = Bundle(old.folder)  # another process may have changed it since
         now.check_fingerprint(old.backbone, str(old.folder))
+        check_names(apps_of(added), now.apps)
         files = {path: listed for path, listed in now.files.items() if path not in removed}
         files |= {path: entry(content) for path, content in added.items()}
-        with atomic_folder(now.folder, True, ANYTHING) as folder:
+        ours = {MANIFEST, *now.files}
+        if now.has_own_card():
+            ours.add(CARD)
+        with atomic_folder(now.folder, True, ANYTHING, ours) as folder:
             for path in files:
                 (folder / path).parent.mkdir(exist_ok=True)
                 if path in added:
                     (folder / path).write_bytes(added[path])
                 else:
-                    _link(now.folder / path, folder / path)
+                    link_or_copy(now.folder / path, folder / path)
             write_manifest(folder, {**now.manifest, "files": files})
-            Bundle(folder).write_card(now.folder.resolve().name)
-
-
-def _link(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # a file system without hard links
-        shutil.copyfile(source, target)
+            if CARD in ours or not os.path.lexists(now.folder / CARD):
+                Bundle(folder).write_card(now.folder.resolve().name)

@@ -10,7 +10,7 @@ from onetrunk.bundle import int4, int8
 from onetrunk.bundle.app import BundledApp, Lora, a_name, b_name
 from onetrunk.bundle.app_folder import decoder_of
 from onetrunk.bundle.graph import top_graph, top_graph_of_one, trunk_graph
-from onetrunk.bundle.layout import OF_ONE, check_name
+from onetrunk.bundle.layout import OF_ONE
 from onetrunk.model.architecture import TARGETS
 from onetrunk.model.backbone import Backbone
 from onetrunk.model.encoder import Encoder
@@ -27,7 +27,6 @@ _QUANTIZE: dict[str, Callable[[onnx.ModelProto], onnx.ModelProto]] = {
 
 def bundled_app(name: str, app: App, backbone: Backbone) -> BundledApp:
     """An app as a bundle holds it. Raises :class:`UserError` if the runtime could not run it."""
-    check_name(name)
     app.check(backbone, name)
     return BundledApp(
         name=name,

@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from onetrunk.bundle.layout import Bundle, check_name
+from onetrunk.bundle.layout import Bundle, check_file_name
 from onetrunk.data.rows import AnnotatedText, LabelledText
 from onetrunk.errors import UserError
 
@@ -19,7 +19,7 @@ Example = AnnotatedText | LabelledText
 
 def examples_path(name: str) -> str:
     """The path of an app's examples in a bundle."""
-    check_name(name)
+    check_file_name(name)
     return f"{EXAMPLES}/{name}.jsonl"
 
 

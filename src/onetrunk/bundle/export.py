@@ -1,6 +1,6 @@
 """Backbone and apps -> a bundle, which is compared with PyTorch before it is kept."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -30,7 +30,7 @@ from onetrunk.bundle.vocabulary import with_vocabulary_of
 from onetrunk.cards import base_model, encoder_of
 from onetrunk.data.notes import Notes
 from onetrunk.data.sources import read_texts
-from onetrunk.errors import UserError, nearest
+from onetrunk.errors import UserError, as_path, nearest
 from onetrunk.model.backbone import Backbone
 from onetrunk.progress import Progress, silent
 from onetrunk.storage import atomic_folder, refuse_existing
@@ -81,7 +81,7 @@ def export(
     print(written)
     ```
     """
-    refuse_existing(Path(out), overwrite, kinds.MERGED if merged else kinds.BUNDLE)
+    refuse_existing(as_path(out, "out"), overwrite, kinds.MERGED if merged else kinds.BUNDLE)
     if precision not in get_args(Precision):
         hint = nearest(str(precision), get_args(Precision))
         raise UserError(f"precision {precision!r} is unknown; {hint}")
@@ -134,6 +134,7 @@ def export_bundle(
     """
     out = Path(out)
     refuse_existing(out, overwrite, kinds.BUNDLE)
+    layout.check_names([*apps])
     bundled = {name: bundled_app(name, app, backbone) for name, app in apps.items()}
     checks = checks or {}
     for name in checks:
@@ -238,10 +239,17 @@ def _load(
     if isinstance(apps, App):
         raise UserError("pass apps by name, such as {'news': app}, or app folders")
     if not isinstance(apps, Mapping):
-        folders = [apps] if isinstance(apps, str | Path) else list(apps)
+        folders: Any = [apps] if isinstance(apps, str | Path) else apps
+        if not isinstance(folders, Iterable):
+            hint = "pass app folders, or a dictionary of apps by name"
+            raise UserError(f"apps: {hint}, not {apps!r:.60}")
+        folders = list(folders)
         if not all(isinstance(folder, str | Path) for folder in folders):
             raise UserError("no apps: pass app folders, or a dictionary of apps by name")
         return load_apps_and_backbone(folders, backbone, device)
+    for name, app in apps.items():
+        if not isinstance(app, App):
+            raise UserError(f"app {name!r}: pass an App, not {app!r:.60}")
     backbone = backbone or next((app.backbone for app in apps.values() if app.backbone), None)
     if backbone is None:
         raise UserError("these apps do not say where their backbone is: pass backbone")

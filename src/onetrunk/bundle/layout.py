@@ -10,7 +10,8 @@ examples/NAME.jsonl       what an app was taught from on the device, if it is to
 
 import hashlib
 import re
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,11 @@ from typing import Any
 import numpy as np
 
 from onetrunk.bundle.app import SHORTEST, BundledApp, Lora, a_name, b_name, read_lora
-from onetrunk.cards import save_bundle_card
-from onetrunk.errors import UserError, nearest
+from onetrunk.cards import CARD, save_bundle_card
+from onetrunk.errors import UserError, as_path, nearest
 from onetrunk.records import Values, are_texts, check_record, is_count, is_text
 from onetrunk.sealing import are_files, check_seal, with_seal
-from onetrunk.storage import read_json, regular_size, write_json
+from onetrunk.storage import read_json, regular_size, sha256_of_files, write_json
 
 MANIFEST = "bundle.json"
 TRUNK, TOP, TOKENIZER = "trunk.onnx", "top.onnx", "tokenizer.json"
@@ -60,13 +61,47 @@ _VALUES: Values = {
     "files": ("files inside of the bundle by name, each with bytes and sha256", are_files),
 }
 """What every bundle's manifest holds, and how it is told."""
-_OTHERS: Values = {"k_of_backbone": ("a number of layers", partial(is_count, least=0))}
+_OTHERS: Values = {
+    "k_of_backbone": ("a number of layers", partial(is_count, least=0)),
+    "card": ("a hash", is_text),
+}
 """What it may hold beside: bundles of 0.1.0 do not."""
 _NAME = re.compile(r"\w[\w.+@ -]{0,99}")
+_DEVICE = re.compile(r"(con|prn|aux|nul|(com|lpt)[\d¹²³])\s*(\..*)?")
+"""What Windows takes for a device, whatever the ending."""
 
 
-def check_name(name: str) -> None:
-    """Raise :class:`UserError` for a name that cannot be a file's, or would leave the folder."""
+def check_names(names: Iterable[str], others: Iterable[str] = ()) -> None:
+    """Raise :class:`UserError` for what new apps cannot be called: a name that is no file's on some
+    system, or that some system takes for another one, which differs in case or in its Unicode form.
+    Apps among ``others`` may be replaced, whatever their names."""
+    known = {*others}
+    by_file = {_folded(name): name for name in known}
+    for name in names:
+        if isinstance(name, str) and name in known:
+            continue
+        check_file_name(name)
+        refused = f"an app cannot be called {name!r}"
+        if name[-1] in " .":
+            raise UserError(f"{refused}: Windows drops the space or the dot at its end")
+        if _DEVICE.fullmatch(_folded(name)):
+            raise UserError(f"{refused}: Windows has a device of this name")
+        other = by_file.setdefault(_folded(name), name)
+        if other != name:
+            raise UserError(
+                f"{refused} beside {other!r}: some systems take the two names for the same file"
+            )
+
+
+def check_name(name: str, others: Iterable[str] = ()) -> None:
+    """:func:`check_names` for one app."""
+    check_names([name], others)
+
+
+def check_file_name(name: str) -> None:
+    """Raise :class:`UserError` for a name that would leave the folder, or that no app ever had."""
+    if not isinstance(name, str):
+        raise UserError(f"an app's name is a string, not {name!r:.60} ({type(name).__name__})")
     fits = _NAME.fullmatch(name) and len(name.encode()) <= LONGEST_NAME
     if not fits or name == NONE:
         raise UserError(
@@ -74,10 +109,21 @@ def check_name(name: str) -> None:
         )
 
 
+def _folded(name: str) -> str:
+    """What names have in common that a file system may take for one."""
+    return unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).casefold())
+
+
 def app_path(name: str) -> str:
     """The path of an app's file in a bundle."""
-    check_name(name)
+    check_file_name(name)
     return f"{APPS}/{name}{SUFFIX}"
+
+
+def apps_of(files: Iterable[str]) -> list[str]:
+    """The names of the apps whose files these are."""
+    paths = map(Path, files)
+    return [path.name.removesuffix(SUFFIX) for path in paths if path.parts[0] == APPS]
 
 
 class Bundle:
@@ -85,7 +131,7 @@ class Bundle:
 
     def __init__(self, folder: str | Path) -> None:
         """Raises :class:`UserError` if it is no bundle, or one of another format."""
-        self.folder = Path(folder)
+        self.folder = as_path(folder, "bundle")
         self.manifest = read_json(self.folder / MANIFEST, "a bundle")
         path = self.folder / MANIFEST
         check_record(self.manifest, path, _VALUES, _OTHERS, max(FORMATS.values()))
@@ -114,8 +160,7 @@ class Bundle:
     @property
     def apps(self) -> list[str]:
         """Names of the apps in it."""
-        paths = map(Path, self.files)
-        return [path.name.removesuffix(SUFFIX) for path in paths if path.parts[0] == APPS]
+        return apps_of(self.files)
 
     def read(self, path: str) -> bytes:
         """A file's bytes. Raises :class:`UserError` if they are not those that were written."""
@@ -151,10 +196,17 @@ class Bundle:
         return lora
 
     def write_card(self, name: str) -> None:
-        """Write the model card of this bundle, which is called ``name``."""
+        """Write the model card of this bundle, which is called ``name``, and into the manifest its
+        hash."""
         apps = [self.app(app) for app in self.apps[:CARD_APPS]]
         rows = [(app.name, app.family, app.labels) for app in apps]
         save_bundle_card(self.folder, name, self.manifest, rows)
+        write_manifest(self.folder, {**self.manifest, "card": sha256_of_files(self.folder / CARD)})
+
+    def has_own_card(self) -> bool:
+        """Whether the model card is as it was written, and not a user's."""
+        path = self.folder / CARD
+        return path.is_file() and sha256_of_files(path) == self.manifest.get("card")
 
     def only_app(self, name: str | None = None) -> str:
         """The app of this name; without one, the only app. Raises :class:`UserError` if there are

@@ -145,7 +145,7 @@ def taught(
     device cannot run the family, and for a name that cannot be a file's.
     """
     start = time.perf_counter()
-    check_name(name)
+    check_name(name, runtime.names)
     bundle, family, start_app = runtime.bundle, lesson.family, lesson.start
     decoder, labels = decoder_of(name, family), lesson.all_labels()
     choices = head_layer_choices(family, bundle.k_of_backbone)

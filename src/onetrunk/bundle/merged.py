@@ -48,6 +48,7 @@ def export_merged(
     """
     out = Path(out)
     refuse_existing(out, overwrite, kinds.MERGED)
+    layout.check_name(name)
     bundled = bundled_app(name, app, backbone)
     if bundled.neighbours is not None:
         raise UserError(

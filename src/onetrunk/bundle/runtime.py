@@ -24,7 +24,7 @@ from onetrunk.data.alignment import Encoded, encode_windows
 from onetrunk.data.batching import STREAM_TEXTS, by_budget, in_turn
 from onetrunk.data.units import Units, units_of
 from onetrunk.decoding import DECODERS, Decoder, abstain
-from onetrunk.errors import UserError
+from onetrunk.errors import UserError, as_number
 from onetrunk.interface import listed, stream_results, streamed, too_long
 from onetrunk.progress import Progress, silent
 
@@ -62,6 +62,7 @@ class Runtime(Teaching):
         use. Raises :class:`UserError` if any part is missing, damaged or does not fit.
         """
         bundle = Bundle(folder)
+        threads = as_number(threads, "threads", 0)
         self._sessions = sessions_of(bundle, threads)
         self.tokenizer = tokenizer_of(bundle)
         self.max_length = bundle.max_length
@@ -71,6 +72,16 @@ class Runtime(Teaching):
 
     def __repr__(self) -> str:
         return f"Runtime of {', '.join(self.names) or 'no apps'} in {self.bundle.folder}"
+
+    def __copy__(self) -> "Runtime":
+        other = object.__new__(type(self))
+        other.__dict__ |= self.__dict__
+        return other
+
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            "a Runtime cannot be pickled or copied deeply: open its bundle again, Runtime(folder)"
+        )
 
     @property
     def names(self) -> list[str]:

@@ -139,14 +139,17 @@ def adapt(
 
     Example: [cyan]onetrunk adapt runs/tpl --family tc --train banking.csv --out apps/banking[/]
     """
+    from onetrunk.bundle.layout import check_name
     from onetrunk.cli.bars import watched
     from onetrunk.cli.early import look, need_torch
     from onetrunk.data.sources import Columns
+    from onetrunk.hub import name_of
     from onetrunk.model.place import check_device, check_k, depth_of, locate_model
     from onetrunk.storage import refuse_existing
 
     need_torch()
     refuse_existing(out, overwrite, kinds.APP)
+    check_name(name_of(out))
     rows_of = {"train": train, "validation": validation, "test": test}
     look(family, rows_of, Columns.named(text_column, label_column))
     check_device(device)

@@ -47,7 +47,6 @@ FAMILIES = families_of(Ner(), NestedNer(), Classification(), MultiLabel(), Ratin
 
 def family(name: str) -> Family[Any, Any]:
     """Look a family up. Raises :class:`UserError` with the nearest name if unknown."""
-    try:
-        return FAMILIES[name]
-    except KeyError:
-        raise UserError(f"unknown task family {name!r}; {nearest(str(name), FAMILIES)}") from None
+    if not isinstance(name, str) or name not in FAMILIES:
+        raise UserError(f"unknown task family {name!r:.60}; {nearest(name, FAMILIES)}")
+    return FAMILIES[name]

@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from onetrunk import __version__, kinds
 from onetrunk.cards import save_backbone_card
-from onetrunk.errors import UserError, nearest
+from onetrunk.errors import UserError, as_path, nearest
 from onetrunk.hub import fetched, fetched_if
 from onetrunk.model.checks import check_nothing_added
 from onetrunk.model.encoder import Encoder
@@ -18,7 +18,7 @@ from onetrunk.model.lora import LoraAdapter
 from onetrunk.model.peft_format import load_peft, save_peft
 from onetrunk.model.place import RECORD as RECORD
 from onetrunk.model.place import check_device
-from onetrunk.model.sentence_files import write_backbone_files
+from onetrunk.model.sentence_files import MODULES, write_backbone_files
 from onetrunk.records import FORMAT, Values, are_texts, check_record, is_count, is_text
 from onetrunk.sealing import FILES, UNSEALED, are_files, check_files, check_seal, sealed
 from onetrunk.storage import atomic_folder, read_json, write_json
@@ -75,6 +75,7 @@ class Backbone:
         if a backbone folder is incomplete, if its weights are not those it was written with, and
         for a device that is not there.
         """
+        as_path(name, "backbone")
         check_device(device)
         folder = fetched_if(RECORD, name)
         if not (folder / RECORD).exists():
@@ -93,6 +94,11 @@ class Backbone:
         check_files(record, folder)
         if FILES in record:
             check_nothing_added(folder, {*record[FILES], RECORD, *UNSEALED})
+        elif (folder / MODULES).exists():  # else its primary LoRAs could be anyone's
+            raise UserError(
+                f"{folder / RECORD} has no seal, and only backbones of 0.1.0 have none, which have "
+                f"no {MODULES} either: it was changed"
+            )
         encoder = load_encoder(str(folder.resolve()))
         encoder.source = str(name)
         if record["k"] > encoder.depth:
@@ -120,7 +126,7 @@ class Backbone:
 
         Raises :class:`UserError` if the folder exists and ``overwrite`` is false.
         """
-        with atomic_folder(Path(folder), overwrite, kinds.BACKBONE) as partial:
+        with atomic_folder(as_path(folder, "folder"), overwrite, kinds.BACKBONE) as partial:
             self.write(partial)
         self.encoder.source = str(folder)
 

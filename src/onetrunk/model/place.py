@@ -130,7 +130,7 @@ def depth_of(location: str) -> int | None:
 
 def check_device(device: str) -> None:
     """Raise :class:`UserError` if this machine has no such device; of a misspelt one at once."""
-    kind, available = device.split(":")[0], ["cpu"]
+    kind, available = str(device).split(":")[0], ["cpu"]
     if kind == "cuda":
         import torch  # which takes seconds
 

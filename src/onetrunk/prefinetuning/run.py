@@ -11,7 +11,7 @@ from typing import Any
 
 from onetrunk import kinds
 from onetrunk.config import Recipe, as_recipe
-from onetrunk.errors import UserError
+from onetrunk.errors import UserError, as_path
 from onetrunk.model.backbone import Backbone
 from onetrunk.prefinetuning.checkpoint import Checkpoint
 from onetrunk.prefinetuning.events import EVENTS, Events, require_tensorboard
@@ -65,7 +65,7 @@ def prefinetune(
     backbone = onetrunk.prefinetune("recipe.yaml", out="runs/mine")
     ```
     """
-    recipe, out = as_recipe(recipe), Path(out)
+    recipe, out = as_recipe(recipe), as_path(out, "out")
     work = WorkFolder(out)
     if resume and not overwrite:
         work.forget(out)

@@ -56,7 +56,7 @@ class Apps:
         answer, and :class:`Refusal` if the service has no bundle."""
         with self._changing:
             runtime, bundle = self._changeable()
-            check_name(name)
+            check_name(name, runtime.names)
             is_new = name not in runtime.names
             app = BundledApp.from_bytes(name, content, f"app {name}")
             changed = runtime.with_apps({name: app})
@@ -94,7 +94,7 @@ class Apps:
         """
         with self._changing:
             runtime, bundle = self._changeable()
-            check_name(name)
+            check_name(name, runtime.names)
             changed = runtime.with_apps({})
             score = changed.teach(name, family, examples, labels, start=start, stay=stay)
             if keep:  # in memory as on disk: numbers are rounded
