@@ -317,11 +317,11 @@ def test_checkpoints_are_neither_used_nor_discarded_unasked(
     assert names(folder) == ["lock", "run.json", "step-000001", "training.jsonl"]
     before(1, lambda: None)
     out.mkdir()
-    (out / "old").touch()
+    (out / "onetrunk.json").write_text("{}")
     with caplog.at_level(logging.INFO, "onetrunk"):
         prefinetune(recipe, out, overwrite=True, resume=True)
     assert "going on from" in caplog.text
-    assert (out / "onetrunk.json").exists()
+    assert (out / "model.safetensors").exists()
 
 
 def test_resume_without_checkpoints_starts_and_says_so(

@@ -116,6 +116,7 @@ export class Teacher {
     if (!from && !kind.learnable(kind.labelSet(rows), rows)) {
       throw new BundleError("there is nothing to tell apart: the examples all have the same answer");
     }
+    if (from) checkFamily(from, family);
     const every = kind.allLabels(rows, [...labels, ...(from?.labels ?? [])]);
     if (from) checkStart(from, family, every);
     const decoder = DECODERS[family];
@@ -236,11 +237,15 @@ function judgedRows({ rows, labels, decoder, spans, noneBelow }, { groups, class
   });
 }
 
-/** Refuse an app that a head cannot start from. */
-function checkStart(from, family, labels) {
+/** Refuse an app of another family, whose labels may be of another kind. */
+function checkFamily(from, family) {
   if (from.decoder !== DECODERS[family]) {
     throw new BundleError(`app ${from.name} is of family ${from.family}, not ${family}`);
   }
+}
+
+/** Refuse an app that a head cannot start from. */
+function checkStart(from, family, labels) {
   if (from.neighbours) {
     throw new BundleError(`app ${from.name} has labelled neighbours: a head cannot start from it`);
   }

@@ -18,7 +18,7 @@ from onetrunk.model.lora import LoraAdapter
 from onetrunk.model.peft_format import load_peft, save_peft
 from onetrunk.model.place import RECORD as RECORD
 from onetrunk.model.place import check_device
-from onetrunk.model.sentence_files import MODULES, write_backbone_files
+from onetrunk.model.sentence_files import write_backbone_files
 from onetrunk.records import FORMAT, Values, are_texts, check_record, is_count, is_text
 from onetrunk.sealing import FILES, UNSEALED, are_files, check_files, check_seal, sealed
 from onetrunk.storage import atomic_folder, read_json, write_json
@@ -94,11 +94,6 @@ class Backbone:
         check_files(record, folder)
         if FILES in record:
             check_nothing_added(folder, {*record[FILES], RECORD, *UNSEALED})
-        elif (folder / MODULES).exists():  # else its primary LoRAs could be anyone's
-            raise UserError(
-                f"{folder / RECORD} has no seal, and only backbones of 0.1.0 have none, which have "
-                f"no {MODULES} either: it was changed"
-            )
         encoder = load_encoder(str(folder.resolve()))
         encoder.source = str(name)
         if record["k"] > encoder.depth:
