@@ -180,7 +180,7 @@ def test_what_we_did_not_write_is_not_deleted(tmp_path: Path, name: str) -> None
     with pytest.raises(UserError, match="is not empty, and onetrunk did not write it"):
         refuse_existing(target, True)
     (target / "report.json").write_text("{}")
-    with pytest.raises(UserError, match=f"but it holds {name}, which onetrunk did not write"):
+    with pytest.raises(UserError, match=f"and {name} in it would be lost"):
         refuse_existing(target, True, contents)
     (target / name).rename(tmp_path / "away")
     with atomic_folder(target, True, contents) as folder:
@@ -193,7 +193,7 @@ def test_a_link_in_a_folder_is_somebody_s(tmp_path: Path) -> None:
     (tmp_path / "app" / "figures").mkdir(parents=True)
     (tmp_path / "app" / "report.json").write_text("{}")
     (tmp_path / "app" / "data").symlink_to("../data")
-    with pytest.raises(UserError, match="but it holds data, which"):
+    with pytest.raises(UserError, match="and data in it would be lost"):
         refuse_existing(tmp_path / "app", True, ("report.json", "figures/*.svg"))
 
 
@@ -206,7 +206,7 @@ def test_what_comes_while_a_folder_is_made_stays(tmp_path: Path) -> None:
         with atomic_folder(target, True, ("report.json",)):
             (target / "notes.txt").write_text("mine")
 
-    with pytest.raises(UserError, match=r"holds notes\.txt"):
+    with pytest.raises(UserError, match=r"notes\.txt in it would be lost"):
         replaced()
     assert listing(tmp_path) == ["report", "report/notes.txt", "report/report.json"]
 

@@ -157,8 +157,8 @@ def _refuse_strangers(folder: Path, shown: Path, contents: Contents) -> None:
             is_ours = name in _OF_SYSTEMS or (name[0] == "." and name.endswith((PARTIAL, OLD)))
             if not is_ours and not any(_is_like(path.parts, pattern) for pattern in contents):
                 raise UserError(
-                    f"{shown} would be replaced, but it holds {path}, which onetrunk did not "
-                    "write: move it away, or choose another name"
+                    f"{shown} would be replaced, and {path} in it would be lost: move that away, "
+                    "or choose another name"
                 )
 
 
