@@ -53,8 +53,14 @@ def test_the_thresholds_are_the_best_of_all(seed: int) -> None:
     gold[0, 1:] = True
     found = f1_score(gold, logits >= best_thresholds(logits, gold), average="micro")
     cuts = [[*np.unique(column), column.max() + 1] for column in logits.T]
-    every = (f1_score(gold, logits >= np.array(c), average="micro") for c in product(*cuts))
-    assert found == pytest.approx(max(every))
+
+    def micro_f1(cut: tuple[float, ...]) -> float:  # scikit-learn's takes a millisecond
+        guess = logits >= cut
+        return float(2 * (gold & guess).sum() / (gold.sum() + guess.sum()))
+
+    best = max(product(*cuts), key=micro_f1)
+    assert micro_f1(best) == pytest.approx(f1_score(gold, logits >= best, average="micro"))
+    assert found == pytest.approx(micro_f1(best))
 
 
 def test_a_threshold_moves_only_if_that_helps() -> None:
