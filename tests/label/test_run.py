@@ -259,6 +259,16 @@ def test_what_a_run_killed_at_its_end_leaves_is_removed(tmp_path):
     assert sorted(path.name for path in work.iterdir()) == ["job.json", "lock", "shards"]
     label(source(["no"]), Names(), tmp_path / "out", overwrite=True)
     assert not (tmp_path / "out" / "types.png").exists()
+    (work / "job.json").unlink()  # a run that was to replace this one was killed
+    label(source(), Names(), tmp_path / "out", overwrite=True)
+    check_complete(tmp_path / "out")
+
+
+def test_texts_are_never_taken_for_labels(tmp_path):
+    (tmp_path / "train.parquet").write_bytes(b"mine")
+    with pytest.raises(UserError, match="onetrunk did not write it"):
+        label(source(), Names(), tmp_path, overwrite=True)
+    assert (tmp_path / "train.parquet").read_bytes() == b"mine"
 
 
 def test_only_one_process_labels_into_a_folder(tmp_path):

@@ -129,12 +129,13 @@ def open_job(
     about = {**about, "rows": rows, "shard_rows": shard_rows}
     job = Job(out, rows, shard_rows)
     record, shards = job.folder / "job.json", job.folder / _SHARDS
+    lock = job.folder / "lock"  # the record is missing where --overwrite was killed
     entries = {entry.name for entry in out.iterdir()} if out.is_dir() else set()
-    if out.is_file() or (entries - {_WORK} and not record.exists()):
+    if out.is_file() or (entries - {_WORK} and not record.exists() and not lock.exists()):
         refuse_existing(out, overwrite, kinds.LABELLED)
     job.folder.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(job.folder / "lock", timeout=0):
+        with FileLock(lock, timeout=0):
             for leftover in job.folder.glob(".output.*"):  # of a killed run
                 shutil.rmtree(leftover)
             if overwrite:
