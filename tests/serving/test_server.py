@@ -97,6 +97,28 @@ apps.remove("new")
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_before_the_first_request_is_not_lost(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch, kind: signal.Signals
+) -> None:
+    said = []
+
+    def log(event: str, **_: Any) -> None:
+        said.append(event)
+        if event == "listening":  # the server itself does not run yet
+            signal.raise_signal(kind)
+
+    monkeypatch.setattr(server, "log", log)
+    before = signal.getsignal(kind)
+    again = threading.Timer(PATIENCE, os.kill, (os.getpid(), kind))  # if the first one is lost
+    again.start()
+    server.run(create_app(Runtime(bundle, threads=1)), bind("127.0.0.1", 0))
+    assert again.is_alive()
+    again.cancel()
+    assert said == ["listening", "stopped"]
+    assert signal.getsignal(kind) == before
+
+
 def test_sigterm_under_load_answers_every_request_that_was_accepted(bundle: Path) -> None:
     with process(bundle) as (child, url):
         answered: list[tuple[float, int]] = []

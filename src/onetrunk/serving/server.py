@@ -89,16 +89,15 @@ def server_of(app: FastAPI) -> uvicorn.Server:
 
 def run(app: FastAPI, listening: socket.socket) -> None:
     """Serve until SIGTERM or Ctrl-C; then every request that was accepted is answered."""
-    # The server raises the signal anew once it has ended; that must not end the process before us.
-    before = {kind: signal.signal(kind, _ignore) for kind in (signal.SIGTERM, signal.SIGINT)}
+    server = server_of(app)
+    # The server takes signals only once it runs, and raises them anew when it has ended; neither
+    # may be lost or end the process before us.
+    stops = (signal.SIGTERM, signal.SIGINT)
+    before = {kind: signal.signal(kind, server.handle_exit) for kind in stops}
     try:
         log("listening", address="{}:{}".format(*listening.getsockname()[:2]))
-        server_of(app).run(sockets=[listening])
+        server.run(sockets=[listening])
         log("stopped")
     finally:
         for kind, handler in before.items():
             signal.signal(kind, handler)
-
-
-def _ignore(*_: object) -> None:
-    pass
