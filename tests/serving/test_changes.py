@@ -290,7 +290,11 @@ def test_a_kill_leaves_the_old_app_or_the_new_one(bundle: Path, tmp_path: Path) 
         assert whole.read("apps/intent.safetensors") in contents
         for name in whole.apps:
             whole.app(name)
-    assert Runtime(bundle).predict(TEXT)["apps"].keys() == {*Bundle(bundle).apps}
+    runtime = Runtime(bundle)
+    assert runtime.predict(TEXT)["apps"].keys() == {*Bundle(bundle).apps}
+    (bundle.parent / f".{bundle.name}.half.partial").mkdir()
+    Apps(runtime, bundle)
+    assert not list(bundle.parent.glob(".*"))
 
 
 def test_put_app_refuses_what_does_not_fit(bundle: Path) -> None:

@@ -18,6 +18,7 @@ from onetrunk.bundle.change import put_app, remove_apps
 from onetrunk.bundle.layout import FLOATS, check_name
 from onetrunk.errors import UserError
 from onetrunk.interface import Score
+from onetrunk.replacing import remove_leftovers
 from onetrunk.serving.refusal import Refusal
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ class Apps:
     def __init__(self, model: Engine | Runtime, bundle: Path | None) -> None:
         self.model = model
         self._bundle = None if bundle is None else bundle.resolve()  # a link stays one
+        if self._bundle is not None:
+            remove_leftovers(self._bundle)  # of a service that was killed once a change was done
         self._changing = threading.Lock()
 
     def listed(self) -> list[dict[str, Any]]:
