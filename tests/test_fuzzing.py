@@ -166,6 +166,17 @@ def test_a_tokenizer_that_panics(tmp_path: Path, targets: Any) -> None:
         Runtime(bundle)
 
 
+@pytest.mark.parametrize("key", ["format", "depth", "max_length", "k_of_backbone"])
+def test_a_record_with_numbers_of_many_digits(tmp_path: Path, targets: Any, key: str) -> None:
+    shutil.copytree(targets.folders.place / "bundle", tmp_path / "bundle")
+    file = tmp_path / "bundle" / "bundle.json"
+    record = json.loads(file.read_text()) | {key: 10**400}
+    file.write_text(json.dumps({name: record[name] for name in record if name != "seal"}))
+    with pytest.raises(UserError, match="is damaged") as error:
+        Runtime(tmp_path / "bundle")
+    assert len(str(error.value)) < 600
+
+
 # ------------------------------------------------------------------- what grows when unpacked
 
 

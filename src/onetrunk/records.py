@@ -30,8 +30,8 @@ def are_texts(value: Any) -> bool:
 
 
 def is_count(value: Any, least: int = 1) -> bool:
-    """Whether a value is a whole number, ``least`` or more."""
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+    """Whether a value is a whole number, ``least`` or more, and none of hundreds of digits."""
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value < 2**63
 
 
 def check_record(
