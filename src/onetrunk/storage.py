@@ -55,7 +55,7 @@ def atomic_folder(
     of the others is in the place of a new file.
     """
     refuse_existing(path, overwrite, contents)
-    path = Path(path).resolve() if Path(path).is_symlink() else Path(path)
+    path = _followed(Path(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     with folder_beside(path) as beside:
         yield beside

@@ -16,13 +16,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from onetrunk import kinds
-from onetrunk.bundle.layout import MANIFEST, Bundle, write_manifest
+from onetrunk.bundle.layout import Bundle, write_manifest
 from onetrunk.errors import UserError
 from onetrunk.storage import atomic_folder, key_of, sha256_of_files, write_text
 
 BUNDLE, CACHE = "bundle", "cache.js"
-RECORD = f"{BUNDLE}/{MANIFEST}"
-"""The file that shows that a folder is a page of ours."""
 ORT = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")
 """What a page needs of onnxruntime-web: its WebAssembly back end, and no other."""
 ORT_VARIABLE = "ONETRUNK_ORT"
