@@ -118,7 +118,8 @@ def refuse_existing(path: Path, overwrite: bool = False, contents: Contents = ()
             pass
     if path.is_dir() and path.resolve() == Path.cwd():
         raise UserError(f"{shown} is the folder that you are in: choose another name")
-    if not path.is_dir() or not any(path.iterdir()) or (overwrite and contents == ANYTHING):
+    # This one first: where folders cannot be exchanged, another writer may take it away meanwhile.
+    if (overwrite and contents == ANYTHING) or not path.is_dir() or not any(path.iterdir()):
         return
     if not overwrite:
         raise already_exists(shown)
