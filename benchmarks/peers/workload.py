@@ -78,10 +78,10 @@ def sentences(trainer: Trainer, steps: int) -> dict[str, Any]:
     for step in range(steps):
         batch = objective.draw(step)
         ids += [row.tolist() for row in batch.ids]
-        for concepts in batch.concepts:
-            known = [int(batch.met[c]) + 1 if c >= 0 else 0 for c in concepts.tolist()]
+        for of_row in batch.labels:
+            classes = [int(batch.concepts[c]) + 1 if c >= 0 else 0 for c in of_row.tolist()]
             # The first and the last token are special ones, which have no class.
-            labels.append([-100, *known[1:-1], -100])
+            labels.append([-100, *classes[1:-1], -100])
     return {
         "batch_size": trainer.recipe.families["ner"]["batch_size"],
         "classes": len(objective.concepts) + 1,

@@ -68,6 +68,26 @@ def by_tokens(lengths: Sequence[int], tokens: int) -> list[list[int]]:
     ]
 
 
+def even_batches(
+    lengths: Sequence[int], count: int, rng: np.random.Generator
+) -> list[list[int]]:
+    """Cut rows into ``count`` batches of like length and about equally many tokens, in random
+    order. There are at least ``count`` rows, and no batch is empty.
+
+    Batches of short rows have more rows, so a token weighs the same in the mean over a batch,
+    whatever the length of its row.
+    """
+    order = rng.permutation(len(lengths))
+    order = order[np.argsort(np.asarray(lengths)[order], kind="stable")]
+    ends = np.cumsum(np.asarray(lengths)[order])
+    places = np.arange(count)
+    starts = np.searchsorted(ends, ends[-1] * places / count, side="right")
+    starts = np.maximum.accumulate(starts - places) + places  # each starts after the one before,
+    starts = np.minimum(starts, len(order) - count + places)  # and leaves rows for those after it
+    batches = [part.tolist() for part in np.split(order, starts[1:])]
+    return [batches[i] for i in rng.permutation(count)]
+
+
 def shard(rows: Sequence[_T], rank: int, world: int) -> Sequence[_T]:
     """Return the part of a global batch that process ``rank`` of ``world`` works on."""
     return rows[rank::world]

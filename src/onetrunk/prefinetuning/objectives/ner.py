@@ -14,7 +14,7 @@ from onetrunk.corpora.builder import CorpusBuilder
 from onetrunk.corpora.mixture import Mixture
 from onetrunk.corpora.tokenised import NerCorpus
 from onetrunk.corpora.windows import OUTSIDE, SPECIAL
-from onetrunk.data.batching import TokenIds, shard, step_rng
+from onetrunk.data.batching import TokenIds, even_batches, shard, step_rng
 from onetrunk.errors import UserError
 from onetrunk.losses.concept import ConceptContrastive, synonyms
 from onetrunk.losses.distill import Distillation
@@ -22,6 +22,10 @@ from onetrunk.prefinetuning.objectives.base import Chunk, Encode, Objective, Set
 from onetrunk.prefinetuning.objectives.concepts import concept_name, name_embeddings
 from onetrunk.prefinetuning.objectives.teacher_states import DistillSettings, TeacherStates, Window
 from onetrunk.processes import Processes
+
+
+POOL = 8
+"""Steps whose sentences are drawn together."""
 
 
 class ConceptSettings(Settings):
@@ -104,6 +108,7 @@ class NerObjective(Objective):
         self._open = np.array(
             [len(inventory) > settings.concept.negatives for inventory in self.inventories]
         )
+        self._pool: tuple[int, list[list[Window]]] | None = None
         self.concept: ConceptContrastive | None = None
         self.distill: Distillation | None = None
         if settings.concept.weight:
@@ -138,11 +143,11 @@ class NerObjective(Objective):
         )  # fmt: skip
 
     def draw(self, step: int, rank: int = 0, world: int = 1) -> _NerBatch:
-        """``batch_size`` sentences, each from a corpus that is drawn by weight."""
+        """About ``batch_size`` sentences of like length, each from a corpus drawn by weight."""
+        windows = self._windows(step)
         rng = step_rng(self.seed, step, self.family.name)
         corpora = self.mixture.corpora
-        chosen = self.mixture.choose(rng, self.settings.batch_size)
-        windows = [(corpus, int(rng.integers(len(corpora[corpus])))) for corpus in chosen]
+        chosen = [corpus for corpus, _ in windows]
         for corpus in chosen:
             self.mixture.count(corpus)
         labels = [
@@ -162,6 +167,20 @@ class NerObjective(Objective):
             concepts,
             compared,
         )
+
+    def _windows(self, step: int) -> list[Window]:
+        """The sentences of one step. Those of ``POOL`` steps are drawn together and then divided
+        among these steps by length: a step is faster if its sentences have about one length."""
+        pool, place = divmod(step, POOL)
+        if self._pool is None or self._pool[0] != pool:
+            rng = step_rng(self.seed, pool, f"{self.family.name} pool")
+            corpora = self.mixture.corpora
+            chosen = self.mixture.choose(rng, POOL * self.settings.batch_size)
+            drawn = [(corpus, int(rng.integers(len(corpora[corpus])))) for corpus in chosen]
+            lengths = [len(corpora[corpus].tokens(window)) for corpus, window in drawn]
+            batches = even_batches(lengths, POOL, rng)
+            self._pool = pool, [[drawn[row] for row in rows] for rows in batches]
+        return self._pool[1][place]
 
     def _choose_concepts(
         self, rng: np.random.Generator, corpora: Sequence[int], labels: Sequence[np.ndarray]
