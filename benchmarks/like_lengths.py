@@ -44,7 +44,9 @@ def jobs(data: Path, encoder: str, steps: int, parts: Parts) -> list[Job]:
         for pool in POOLS:
             name = f"{pool}-{seed}"
             folder = RUN / "backbones" / name
-            listed.append(file_job(folder, partial(_train, data, encoder, steps, seed, pool, folder)))
+            listed.append(
+                file_job(folder, partial(_train, data, encoder, steps, seed, pool, folder))
+            )
             listed += [
                 parts.job(f"{name}.{task}", partial(_score, data, folder, task), folder)
                 for task in TASKS

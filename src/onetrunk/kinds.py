@@ -54,8 +54,8 @@ REPORT = ("report.json", "report.md", "report.html", "figures/*.svg")
 LABELLED = (".work/job.json",)
 PAIRS = ("report.json", "report.md", "train.parquet")
 CORPUS = (
-    "recipe.yaml", "pre_ner/*/*.parquet", "pre_pairs/*/*.parquet", "ner/*/*.parquet",
-    "tc/*/*.parquet",
+    "recipe.yaml", "suite.yaml", "pre_ner/*/*.parquet", "pre_pairs/*/*.parquet",
+    "ner/*/*.parquet", "tc/*/*.parquet",
 )  # fmt: skip
 
 LISTED = 5

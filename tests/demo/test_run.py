@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from itertools import pairwise
@@ -11,7 +10,10 @@ import pytest
 import typer
 
 from onetrunk import cli
+from onetrunk.benchmark.cells import Cell, every_id, save_cell
+from onetrunk.benchmark.suite_file import load_suite
 from onetrunk.demo import run as demo
+from onetrunk.demo.corpus import Sizes, write_corpus
 from onetrunk.errors import UserError
 
 
@@ -22,7 +24,7 @@ def all_commands(*arguments, **options):
 def test_every_command_is_one_that_the_command_line_takes(tmp_path):
     verbs = typer.main.get_command(cli.app).commands
     commands = all_commands(tmp_path, seed=3, overwrite=True)
-    assert len(commands) == 1 + 2 + 8 + 1 + 2 + 16
+    assert len(commands) == 1 + 2 + 4 + 1 + 2 + 1
     for name, verb, *arguments in commands:
         assert name == "onetrunk"
         with verbs[verb].make_context(verb, list(arguments)) as context:
@@ -41,28 +43,35 @@ def test_all_is_written_below_out(tmp_path):
 
 def test_overwrite_and_seed_are_passed_on(tmp_path):
     for command in all_commands(tmp_path):
-        assert "--overwrite" not in command
-        assert ("--seed" in command) == ("-draw-" in command[-1])
+        assert not {"--overwrite", "--seed"} & {*command}
     for command in all_commands(tmp_path, seed=5, overwrite=True):
-        assert ("--overwrite" in command) == (command[1] != "predict")
-        draws_rows = "-draw-" in " ".join(command)
-        assert ("--seed" in command) == (command[1] == "demo" or draws_rows)
+        # A benchmark makes again what no longer holds.
+        assert ("--overwrite" in command) == (command[1] not in ("predict", "benchmark"))
+        assert ("--seed" in command) == (command[1] == "demo")
 
 
-def test_scores_are_read_and_drawn(tmp_path):
+def test_scores_of_the_benchmark_are_read_and_drawn(tmp_path):
+    write_corpus(tmp_path / "corpus", sizes=Sizes(4, 8, 12, 12, 12))
+    suite = load_suite(tmp_path / "corpus/suite.yaml", files=False)
+    assert [strategy.name for strategy in suite.strategies] == [*demo.STRATEGIES]
+    assert {task.name: task.family for task in suite.tasks} == {
+        app: family for app, (family, _) in demo.APPS.items()
+    }
+    assert [draw.rows for draw in suite.draws] == [demo.ROWS]
+    for task in suite.tasks:
+        assert {*task.located()} == {"train", "test"}  # refused if there were no such files
     expected = {}
-    for i, strategy in enumerate(demo.STRATEGIES):
-        for j, (app, (family, _)) in enumerate(demo.APPS.items()):
-            for draw in demo.DRAWS:
-                folder = tmp_path / "apps" / (f"{strategy}-draw-{draw}" if draw else strategy) / app
-                folder.mkdir(parents=True)
-                score = 50.0 + 10 * i + j + draw
-                expected.setdefault((strategy, app), []).append(score)
-                test = {"f1" if family == "ner" else "accuracy": score, "rows": 400}
-                (folder / "app.json").write_text(json.dumps({"test": test}))
-    scores = demo.read_scores(tmp_path)
+    for at, id in enumerate(every_id(suite)):
+        task = suite.task(id.task)
+        scores = {task.score: 50.0 + at, "another": 1.0}
+        expected.setdefault((id.strategy, id.task), []).append(50.0 + at)
+        save_cell(
+            Cell(id, task.family, scores, 64, 12, 1.0, 1.0, 3, 10, 40, "fp32", {}, {}, {}, None),
+            tmp_path / "benchmark",
+        )
+    scores = demo.read_scores(suite, tmp_path / "benchmark")
     assert scores == expected
-    demo.plot_scores(scores, tmp_path / "scores.png")
+    demo.plot_scores(suite, scores, tmp_path / "scores.png")
     assert (tmp_path / "scores.png").read_bytes().startswith(b"\x89PNG")
 
 

@@ -71,7 +71,7 @@ app = typer.Typer(
     HTTP, [bold]push[/] uploads any of these folders.
 
     [bold]benchmark[/] compares ways to pre-finetune on many tasks, [bold]report[/] shows what came
-    of it. [bold]demo[/] shows stages 1 to 3 in three minutes.
+    of it. [bold]demo[/] shows stages 1 to 3 in two minutes.
     """,
 )
 

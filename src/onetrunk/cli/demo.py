@@ -15,6 +15,7 @@ from onetrunk.errors import UserError
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from onetrunk.benchmark.suite import Suite
     from onetrunk.demo.run import Command, Scores
 
 
@@ -31,12 +32,12 @@ def demo(
         bool, typer.Option("--overwrite", help="Replace what an earlier demo wrote.")
     ] = False,
 ) -> None:
-    """The whole method in three minutes, offline: from weak data to a bundle for a device.
+    """The whole method in two minutes, offline: from weak data to a bundle for a device.
 
-    Makes a corpus of phone messages and pre-finetunes an encoder on it. Then adapts four apps,
-    once to the encoder as it comes and once to the pre-finetuned one, runs the latter over unseen
-    messages, exports them, compares the scores, and writes a page that runs them in the browser.
-    Every command is printed before it runs, so that you can repeat it.
+    Makes a corpus of phone messages and pre-finetunes an encoder on it. Adapts four apps to it,
+    runs them over unseen messages and exports them. Then compares heads on the pre-finetuned
+    encoder with heads on the encoder as it comes, and writes a page that runs the apps in the
+    browser. Every command is printed before it runs, so that you can repeat it.
 
     Needs [bold]pip install 'onetrunk\\[demo]'[/].
 
@@ -45,6 +46,7 @@ def demo(
     if corpus_only is not None:
         _write_corpus(corpus_only, seed, overwrite)
         return
+    from onetrunk.benchmark.suite_file import load_suite
     from onetrunk.bundle.page import find_ort
     from onetrunk.cli.console import say, stdout
     from onetrunk.demo.run import check_installed, plot_scores, read_scores, steps
@@ -58,10 +60,10 @@ def demo(
         console.rule(step.heading)
         for command in step.commands:
             _run(command, out)
-    console.rule("what pre-finetuning was worth")
-    scores = read_scores(out)
-    console.print(_table(scores))
-    plot_scores(scores, out / "scores.png")
+    suite = load_suite(out / "corpus/suite.yaml", files=False)
+    scores = read_scores(suite, out / "benchmark")
+    console.print(_table(suite, scores))
+    plot_scores(suite, scores, out / "scores.png")
     console.print(
         f"plots: {out}/scores.png, {out}/tpl/losses.png   "
         f"this demo took {time.perf_counter() - start:.0f} s",
@@ -104,22 +106,22 @@ def _write_corpus(folder: Path, seed: int, overwrite: bool) -> None:
         print(f"{file.relative_to(folder)}: {table.num_rows} rows\n    {first}")
 
 
-def _table(scores: Scores) -> Table:
+def _table(suite: Suite, scores: Scores) -> Table:
     from rich.table import Table
 
-    from onetrunk.demo.run import APPS, DRAWS, ROWS, STRATEGIES
+    from onetrunk.demo.run import ROWS
 
-    of_draws = f"mean (lowest–highest) of {len(DRAWS)} draws"
-    table = Table(title=f"Test scores of apps trained on {ROWS} rows: {of_draws}")
-    for column in ("app", "adapter", "metric"):
+    of_draws = f"mean (lowest–highest) of {len(suite.adaptation_seeds)} draws"
+    table = Table(title=f"Test scores of heads on {ROWS} rows: {of_draws}")
+    for column in ("task", "metric"):
         table.add_column(column)
-    for column in (*STRATEGIES, "tpl - none"):
+    strategies = [strategy.name for strategy in suite.strategies]
+    for column in (*strategies, "tpl - none"):
         table.add_column(column, justify="right")
-    for app, (family, adapter) in APPS.items():
-        none, tpl = (scores[strategy, app] for strategy in STRATEGIES)
-        metric = "entity F1" if family == "ner" else "accuracy"
+    for task in suite.tasks:
+        none, tpl = (scores[strategy, task.name] for strategy in strategies)
         gain = f"{mean(tpl) - mean(none):+.1f}"
-        table.add_row(app, adapter, metric, _spread(none), _spread(tpl), gain)
+        table.add_row(task.name, task.score, _spread(none), _spread(tpl), gain)
     return table
 
 

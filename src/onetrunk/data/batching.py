@@ -68,9 +68,7 @@ def by_tokens(lengths: Sequence[int], tokens: int) -> list[list[int]]:
     ]
 
 
-def even_batches(
-    lengths: Sequence[int], count: int, rng: np.random.Generator
-) -> list[list[int]]:
+def even_batches(lengths: Sequence[int], count: int, rng: np.random.Generator) -> list[list[int]]:
     """Cut rows into ``count`` batches of like length and about equally many tokens, in random
     order. There are at least ``count`` rows, and no batch is empty.
 

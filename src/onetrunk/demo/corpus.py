@@ -127,12 +127,12 @@ def annotated(row: Row, part: str) -> AnnotatedText:
 def write_corpus(
     folder: Path, seed: int = 0, sizes: Sizes = DEFAULT_SIZES, overwrite: bool = False
 ) -> None:
-    """Write the corpus as Parquet files below ``folder``, and a stage-1 recipe that reads them.
+    """Write the corpus as Parquet files below ``folder``, and a recipe and a suite that read them.
 
     ``pre_ner/phone`` and ``ner/<app>`` have columns ``tokens`` and ``ner_tags``,
     ``pre_pairs/<source>`` has ``query`` and ``positive``, ``tc/<app>`` has ``text`` and ``label``;
-    the recipe is ``recipe.yaml``. The folder appears whole or not at all. Raises
-    :class:`UserError` if it exists, is not empty, and ``overwrite`` is false.
+    the stage-1 recipe is ``recipe.yaml``, the benchmark ``suite.yaml``. The folder appears whole or
+    not at all. Raises :class:`UserError` if it exists, is not empty, and ``overwrite`` is false.
     """
     folder = Path(folder)
     refuse_existing(folder, overwrite, kinds.CORPUS)  # before the work, not after it
@@ -142,7 +142,8 @@ def write_corpus(
             target = beside / f"{name}.parquet"
             target.parent.mkdir(parents=True, exist_ok=True)
             pq.write_table(pa.Table.from_pylist(records), target, compression="zstd")
-        (beside / "recipe.yaml").write_text(words.read_text("recipe.yaml"), encoding="utf-8")
+        for name in ("recipe.yaml", "suite.yaml"):
+            (beside / name).write_text(words.read_text(name), encoding="utf-8")
 
 
 def _files(corpus: Corpus) -> Iterator[tuple[str, list[dict[str, Any]]]]:

@@ -23,7 +23,6 @@ from onetrunk.prefinetuning.objectives.concepts import concept_name, name_embedd
 from onetrunk.prefinetuning.objectives.teacher_states import DistillSettings, TeacherStates, Window
 from onetrunk.processes import Processes
 
-
 POOL = 8
 """Steps whose sentences are drawn together."""
 
