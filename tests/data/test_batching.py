@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from onetrunk.data.batching import (
     by_budget,
     by_length,
+    even_batches,
     in_turn,
     shard,
     shuffled_buckets,
@@ -115,6 +117,34 @@ def test_shuffled_buckets_depend_on_the_generator_and_save_padding() -> None:
     # Batches are not in order of length, or an epoch would end on the longest texts.
     means = [np.mean([lengths[row] for row in batch]) for batch in batches]
     assert abs(np.corrcoef(means, range(len(means)))[0, 1]) < 0.5
+
+
+@pytest.mark.parametrize("lengths", [
+    [3, 9, 4, 4, 7, 8, 3, 5] * 20,
+    [512] + [4] * 63,  # one row is longer than a batch's share
+    [512] * 60 + [4] * 4,
+    [5] * 8,
+])  # fmt: skip
+def test_even_batches_hold_every_row_once_and_follow_length(lengths: list[int]) -> None:
+    batches = even_batches(lengths, 8, np.random.default_rng(0))
+    assert len(batches) == 8
+    assert all(batches)
+    assert sorted(row for batch in batches for row in batch) == list(range(len(lengths)))
+    spans = sorted((min(of), max(of)) for batch in batches if (of := [lengths[r] for r in batch]))
+    assert all(before[1] <= after[0] for before, after in pairwise(spans))
+    assert batches == even_batches(lengths, 8, np.random.default_rng(0))
+
+
+def test_even_batches_have_equal_shares_of_the_tokens_in_random_order() -> None:
+    lengths = np.random.default_rng(1).integers(4, 96, 512).tolist()
+    orders = []
+    for seed in range(4):
+        batches = even_batches(lengths, 8, np.random.default_rng(seed))
+        tokens = [sum(lengths[row] for row in batch) for batch in batches]
+        assert max(tokens) - min(tokens) <= 2 * 96
+        assert max(map(len, batches)) > 4 * min(map(len, batches))
+        orders.append(np.argsort([lengths[batch[0]] for batch in batches]).tolist())
+    assert len({*map(tuple, orders)}) == 4
 
 
 def test_in_turn_reads_no_further_than_asked() -> None:

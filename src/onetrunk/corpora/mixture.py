@@ -63,6 +63,11 @@ class Mixture(Generic[Data]):
         """Corpus indices of ``size`` independent draws."""
         return rng.choice(len(self.corpora), size=size, p=self.weights).tolist()
 
+    def rows(self, rng: np.random.Generator, size: int) -> list[tuple[int, int]]:
+        """``size`` rows, each the index of a corpus that is drawn by weight, and its own in it."""
+        chosen = self.choose(rng, size)
+        return [(corpus, int(rng.integers(len(self.corpora[corpus])))) for corpus in chosen]
+
     def count(self, corpus: int, texts: int = 1, truncated: int = 0) -> None:
         """Count texts of one corpus that are trained on, and how many of them were cut short."""
         self.drawn[corpus] += texts

@@ -6,6 +6,7 @@ import math
 import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from onetrunk.corpora.mixture import Mixture
 from onetrunk.corpora.store import Prepared
 from onetrunk.corpora.tokenised import NerCorpus
 from onetrunk.corpora.windows import OUTSIDE, SPECIAL
-from onetrunk.data.batching import TokenIds, by_budget
+from onetrunk.data.batching import TokenIds, by_budget, step_rng
 from onetrunk.errors import UserError
 from onetrunk.families import family
 from onetrunk.model.encoder import Encoder
@@ -34,7 +35,7 @@ from onetrunk.prefinetuning.loop import Trainer
 from onetrunk.prefinetuning.objectives import concepts
 from onetrunk.prefinetuning.objectives import ner as weak_ner
 from onetrunk.prefinetuning.objectives.base import Chunk, Setup
-from onetrunk.prefinetuning.objectives.ner import NerObjective, NerSettings, candidates
+from onetrunk.prefinetuning.objectives.ner import POOL, NerObjective, NerSettings, candidates
 from onetrunk.processes import ALONE, Processes
 
 Sentences = Sequence[tuple[Sequence[str], Sequence[str]]]
@@ -176,6 +177,22 @@ def test_batches_depend_on_seed_and_step_alone(
     assert one.draw(3).concepts.tolist() == other.draw(3, rank=2, world=3).concepts.tolist()
 
 
+def test_the_sentences_of_several_steps_are_drawn_together_and_divided_by_length(
+    closed: list[Path], tiny_encoder: Encoder
+) -> None:
+    made = objective(closed, tiny_encoder)
+    size = made.settings.batch_size
+    for pool in range(2):
+        steps = [made.draw(pool * POOL + step) for step in range(POOL)]
+        windows = [window for batch in steps for window in batch.windows]
+        expected = made.mixture.rows(step_rng(0, pool, "ner pool"), POOL * size)
+        assert sorted(windows) == sorted(expected)
+        spans = sorted((min(map(len, batch.ids)), max(map(len, batch.ids))) for batch in steps)
+        assert all(before[1] <= after[0] for before, after in pairwise(spans))
+    assert made.mixture.texts == 2 * POOL * size
+    assert sum(made.mixture.drawn) == 2 * POOL * size
+
+
 def test_tokens_meet_only_the_concepts_of_their_corpus(
     closed: list[Path], tiny_encoder: Encoder
 ) -> None:
@@ -250,8 +267,10 @@ def test_open_corpora_equal_a_float64_loop_over_what_they_meet(
 ) -> None:
     concept = {"negatives": 5, "synonyms": threshold}
     made = objective([*closed, open_], tiny_encoder, concept=concept)
-    for step in range(3):
-        batch = made.draw(step)
+    batches = [made.draw(step) for step in range(POOL)]
+    batches = [batch for batch in batches if 2 in {corpus for corpus, _ in batch.windows}]
+    assert len(batches) > 2
+    for batch in batches:
         assert 5 <= batch.compared[2].sum() < 21
         states = states_of(batch, tiny_encoder.width)
         loss, _ = trained_on(made, stub(states), batch)

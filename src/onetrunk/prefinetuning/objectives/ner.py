@@ -24,7 +24,9 @@ from onetrunk.prefinetuning.objectives.teacher_states import DistillSettings, Te
 from onetrunk.processes import Processes
 
 POOL = 8
-"""Steps whose sentences are drawn together."""
+"""Steps whose sentences are drawn together and divided by length. A step is faster if its sentences
+are about equally long: attention takes them together, with little padding. And all steps have about
+the same number of tokens, so that no step needs more memory than another."""
 
 
 class ConceptSettings(Settings):
@@ -107,7 +109,7 @@ class NerObjective(Objective):
         self._open = np.array(
             [len(inventory) > settings.concept.negatives for inventory in self.inventories]
         )
-        self._pool: tuple[int, list[list[Window]]] | None = None
+        self._pool: tuple[int, list[list[Window]]] | None = None  # its number, the steps' sentences
         self.concept: ConceptContrastive | None = None
         self.distill: Distillation | None = None
         if settings.concept.weight:
@@ -142,7 +144,8 @@ class NerObjective(Objective):
         )  # fmt: skip
 
     def draw(self, step: int, rank: int = 0, world: int = 1) -> _NerBatch:
-        """About ``batch_size`` sentences of like length, each from a corpus drawn by weight."""
+        """Sentences of like length, each from a corpus that is drawn by weight: ``batch_size`` on
+        the average, more if they are short."""
         windows = self._windows(step)
         rng = step_rng(self.seed, step, self.family.name)
         corpora = self.mixture.corpora
@@ -168,17 +171,14 @@ class NerObjective(Objective):
         )
 
     def _windows(self, step: int) -> list[Window]:
-        """The sentences of one step. Those of ``POOL`` steps are drawn together and then divided
-        among these steps by length: a step is faster if its sentences have about one length."""
+        """The sentences of a step: its part of those that are drawn for ``POOL`` steps."""
         pool, place = divmod(step, POOL)
         if self._pool is None or self._pool[0] != pool:
             rng = step_rng(self.seed, pool, f"{self.family.name} pool")
-            corpora = self.mixture.corpora
-            chosen = self.mixture.choose(rng, POOL * self.settings.batch_size)
-            drawn = [(corpus, int(rng.integers(len(corpora[corpus])))) for corpus in chosen]
-            lengths = [len(corpora[corpus].tokens(window)) for corpus, window in drawn]
+            windows = self.mixture.rows(rng, POOL * self.settings.batch_size)
+            lengths = [len(self.mixture.corpora[corpus].tokens(row)) for corpus, row in windows]
             batches = even_batches(lengths, POOL, rng)
-            self._pool = pool, [[drawn[row] for row in rows] for rows in batches]
+            self._pool = pool, [[windows[row] for row in rows] for rows in batches]
         return self._pool[1][place]
 
     def _choose_concepts(

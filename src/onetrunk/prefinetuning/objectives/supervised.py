@@ -66,8 +66,7 @@ class SupervisedObjective(Objective):
         """``batch_size`` rows, each from a set that is drawn by weight."""
         rng = step_rng(self.seed, step, self.family.name)
         corpora = self.mixture.corpora
-        chosen = self.mixture.choose(rng, self.settings.batch_size)
-        rows = [(corpus, int(rng.integers(len(corpora[corpus])))) for corpus in chosen]
+        rows = self.mixture.rows(rng, self.settings.batch_size)
         for corpus, row in rows:
             self.mixture.count(corpus, truncated=int(corpora[corpus].truncated(row)))
         part = shard(rows, rank, world)
