@@ -50,6 +50,7 @@ from onetrunk.model.encoder import Encoder
 from onetrunk.model.loading import load_encoder
 from onetrunk.model.lora import LoraAdapter
 from onetrunk.model.padding import pad
+from onetrunk.prefinetuning import run
 from onetrunk.processes import Processes
 
 LAYERS, WIDTH, FFN, HEADS, POSITIONS = 3, 32, 48, 4, 66
@@ -95,6 +96,15 @@ def _one_thread() -> None:
 def _same_precision_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """What ``auto`` chooses must not depend on the machine."""
     monkeypatch.setattr(precision, "bf16_speedup", lambda device, width: 1.0)
+
+
+@pytest.fixture(autouse=True)
+def _no_figures_of_stage_1(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To draw them takes several times as long as the tiny runs of tests. Tests that look at them
+    are marked ``figures``."""
+    if request.node.get_closest_marker("figures") is None:
+        for name in ("plot_losses", "plot_conflict"):
+            monkeypatch.setattr(run, name, lambda records, path, title: path.touch())
 
 
 @pytest.fixture(scope="session", autouse=True)

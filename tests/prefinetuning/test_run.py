@@ -41,12 +41,15 @@ def recipe(corpora: Path, tiny_encoder_folder: Any) -> Recipe:
     )
 
 
+@pytest.mark.figures
 def test_the_folder_holds_the_run(recipe: Recipe, tmp_path: Path) -> None:
     out = tmp_path / "backbone"
     made = prefinetune(recipe, out)
     names = {file.name for file in out.iterdir()}
     assert {"config.json", "model.safetensors", "onetrunk.json", "primary"} <= names
-    assert {"training.jsonl", "losses.png", "tokenizer.json"} <= names
+    assert {"training.jsonl", "tokenizer.json"} <= names
+    for figure in ("losses.png", "conflict.png"):
+        assert (out / figure).read_bytes().startswith(b"\x89PNG")
     loaded = Backbone.load(out)
     assert loaded.fingerprint == made.fingerprint
     assert set(loaded.primary_loras) == {"ner", "tc"}
