@@ -89,6 +89,18 @@ def test_odd_tables() -> None:
     assert columns == [1, 1, 0]
 
 
+def test_marks_of_joined_files_are_no_part_of_a_cell() -> None:
+    table = node("say(csv.parse(given));", "\ufeff\ufefftext,label\na,\ufeffb\n\ufeffc,d\n")
+    assert table == {"header": ["text", "label"], "rows": [["a", "\ufeffb"], ["c", "d"]]}
+
+
+def test_a_name_that_two_columns_have() -> None:
+    given = [["text", "intent", "intent"], ["text", "intent"], []]
+    assert node("say(given.map((names) => csv.repeated(names) ?? null));", given) == [
+        "intent", None, None,
+    ]  # fmt: skip
+
+
 def test_answers_are_the_columns_of_predict() -> None:
     """Entities count characters there, and UTF-16 code units in the browser."""
     text = "😀 Oslo"

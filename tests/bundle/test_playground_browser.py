@@ -302,6 +302,15 @@ def test_a_table_is_annotated(visit: Any, folder: Path) -> None:
     page.get_by_role("button", name="Annotate").click()
     page.get_by_role("button", name="Save as CSV").wait_for()
     here.shot("table")
+    taken = {"name": "t.csv", "mimeType": "text/csv", "buffer": b"text,mood\nann,x\n"}
+    page.locator("#table-file").set_input_files(taken)
+    page.get_by_role("button", name="Annotate").click()
+    page.get_by_text("has the name of a column of answers").wait_for()
+    page.locator("#table-file").set_input_files(
+        {"name": "rows.csv", "mimeType": "text/csv", "buffer": file.getvalue().encode()}
+    )
+    page.get_by_role("button", name="Annotate").click()
+    page.get_by_role("button", name="Save as CSV").wait_for()
     with page.expect_download() as saved:
         page.get_by_role("button", name="Save as CSV").click()
     assert saved.value.suggested_filename == "rows.annotated.csv"

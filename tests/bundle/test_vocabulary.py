@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tokenizers import Tokenizer
@@ -15,7 +16,7 @@ from typer.testing import CliRunner
 
 from onetrunk.apps.app import App, save_app
 from onetrunk.apps.engine import Engine
-from onetrunk.bundle.export import Check, export_bundle
+from onetrunk.bundle.export import Check, export, export_bundle
 from onetrunk.bundle.parity import hostile_texts
 from onetrunk.bundle.runtime import Runtime
 from onetrunk.bundle.vocabulary import with_vocabulary_of
@@ -68,6 +69,12 @@ def test_the_most_frequent_pieces(tiny_backbone: Backbone) -> None:
     vocabulary = few.encoder.tokenizer.get_vocab()
     assert "bank" in vocabulary
     assert "mum" not in vocabulary
+
+
+@pytest.mark.parametrize("vocabulary", [3, [3], {"a.txt": 1}])
+def test_a_vocabulary_is_a_file_or_several(tmp_path: Path, vocabulary: Any) -> None:
+    with pytest.raises(UserError, match=r"^vocabulary: a file of texts or a list of them"):
+        export([], tmp_path / "bundle", vocabulary=vocabulary)
 
 
 def test_checks_are_against_the_whole_vocabulary(

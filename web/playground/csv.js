@@ -5,7 +5,7 @@ import { inCharacters } from "./model.js";
 /** The header and the rows of a file; short rows are filled with empty cells. Throws if a quote is
  * not closed. */
 export function parse(text) {
-  const content = text.replace(/^\ufeff/, "");
+  const content = text.replace(/^\ufeff+/, "");
   const delimiter = delimiterOf(content);
   const rows = [];
   let row = [];
@@ -18,6 +18,8 @@ export function parse(text) {
       if (char !== '"') cell += char;
       else if (content[at + 1] === '"') cell += content[++at];
       else quoted = false;
+    } else if (char === "\ufeff" && !row.length && !cell && !began) {
+      continue; // the mark of a file that was joined to another one
     } else if (char === '"' && !cell && !began) {
       quoted = began = true;
     } else if (char === delimiter) {
@@ -68,6 +70,11 @@ export function answerCells(decoder, answer, text) {
   const probabilities = answer.labels.map((label) => answer.probabilities[label]);
   if (decoder === "tc") return [answer.labels[0], `${probabilities[0]}`];
   return [JSON.stringify(answer.labels), JSON.stringify(probabilities)];
+}
+
+/** The first name that two columns have, or undefined. */
+export function repeated(columns) {
+  return columns.find((name, i) => columns.indexOf(name) < i);
 }
 
 /** A file of a header and rows. */

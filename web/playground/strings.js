@@ -127,6 +127,7 @@ export const S = {
   saveTable: "Save as CSV",
   tableFacts: (name, rows, columns) => `${name}: ${many(rows, "row")}, ${many(columns, "column")}`,
   preview: "First rows",
+  columnTaken: (name) => `The column “${name}” of this file has the name of a column of answers. Rename it, or leave that app out.`,
   noRows: "This file has no rows below its header.",
 };
 

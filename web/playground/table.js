@@ -1,6 +1,6 @@
 /** Annotates a CSV. */
 
-import { answerCells, answerColumns, parse, textColumn, written } from "./csv.js";
+import { answerCells, answerColumns, parse, repeated, textColumn, written } from "./csv.js";
 import { button, download, el, labelled } from "./dom.js";
 import { S } from "./strings.js";
 
@@ -37,6 +37,13 @@ export function tableSection(side) {
     const { runtime, chosen, notebooks, names } = side();
     const apps = names.filter((app) => chosen.has(app) && runtime.names.includes(app));
     const decoders = apps.map((app) => notebooks.get(app).decoder);
+    const columns = [...header, ...apps.flatMap((app, n) => answerColumns(app, decoders[n]))];
+    const taken = repeated([...new Set(header), ...columns.slice(header.length)]);
+    says.classList.toggle("wrong", taken !== undefined);
+    if (taken !== undefined) {
+      says.textContent = S.columnTaken(taken);
+      return out.replaceChildren();
+    }
     const bar = el("progress", { max: rows.length, value: 0, "aria-label": S.annotate });
     const count = el("span", { class: "hint" }, S.annotated(0, rows.length));
     let stopped = false;
@@ -63,7 +70,6 @@ export function tableSection(side) {
     }
     run.disabled = false;
     if (stopped) return out.replaceChildren();
-    const columns = [...header, ...apps.flatMap((app, n) => answerColumns(app, decoders[n]))];
     says.textContent = S.finished(done.length);
     const save = button(S.saveTable, () => {
       const file = name.replace(/\.\w+$/, "") + ".annotated.csv";

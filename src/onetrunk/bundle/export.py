@@ -89,6 +89,9 @@ def export(
         raise UserError(f"a plain model takes several texts, {precision} one: choose int8")
     if pieces is not None and vocabulary is None:
         raise UserError("pieces limits the vocabulary of some texts: pass vocabulary, too")
+    files = [vocabulary] if isinstance(vocabulary, str | Path) else vocabulary or []
+    if not isinstance(files, Sequence) or not all(isinstance(file, str | Path) for file in files):
+        raise UserError(f"vocabulary: a file of texts or a list of them (got {vocabulary!r})")
     loaded, named = _load(apps, backbone, device)
     notes = Notes()
     checks = {}
@@ -99,7 +102,6 @@ def export(
         app = named[name]
         labelled = read_labelled(app.family, rows, "test", notes, app.labels)
         checks[name] = Check(labelled, source_name(rows, "test"))
-    files = [vocabulary] if isinstance(vocabulary, str | Path) else vocabulary or []
     texts = [text for file in files for text in read_texts(file, notes)]
     notes.log()
     if merged:
