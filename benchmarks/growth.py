@@ -7,8 +7,8 @@ steps from the start, with the whole schedule of learning rates (warm-up, linear
 run is what somebody with little time would make, and not a long one stopped while it was hot. The
 eight development sets are none of the suite's; stage 1 leaves out what their test rows hold, as it
 does for the suite. Work is shared and resumed as in ``strategies.py``: backbones and cells are in
-``runs/growth``. ``--collect`` writes ``results/growth.json`` and ``results/growth.png`` from what
-is finished.
+``runs/growth``. ``--collect`` writes ``results/growth.json`` from what is finished, and
+``figures.py`` draws it.
 """
 
 from __future__ import annotations
@@ -20,11 +20,8 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-import matplotlib
-import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 from scipy.stats import t as student_t
 
 from onetrunk.adaptation.task import AdaptSettings
@@ -51,13 +48,6 @@ DRAWS = {"linear": (0, 1, 2), "lora": (0,)}
 GPU_DAY = 2 * 10**7
 """Steps of a day on one GPU, if it does the 64 MFLOP of a token at 50 TFLOP/s (docs/scaling.md) and
 a step has the 3,200 tokens of here. Computed, not run."""
-COLOURS = {
-    "none": "#767676",
-    "ner": "#d55e00",
-    "tc": "#0072b2",
-    "joint": "#cc79a7",
-    "tpl": "#009e73",
-}
 
 
 def recipe_of(data: Path, encoder: str, strategy: str, steps: int) -> Recipe:
@@ -199,38 +189,6 @@ def _mean(row: dict[str, float]) -> float:
     return round(mean(row.values()), 2)
 
 
-def draw(result: dict[str, Any], steps: Sequence[int], path: Path) -> None:
-    """Four panels: family by kind of app; a line for each strategy over its steps, its trend
-    dotted."""
-    matplotlib.use("agg")
-    figure, axes = plt.subplots(2, 2, figsize=(9, 7), sharex=True, layout="constrained")
-    titles = {"ner": "NER (strict F1)", "tc": "classification (accuracy)"}
-    for column, kind in enumerate(("ner", "tc")):
-        for row, adapter in enumerate(("linear", "lora")):
-            axis, table = axes[row, column], result["tables"][f"{adapter} {kind}"]
-            axis.set_title(f"{titles[kind]}, {'linear' if adapter == 'linear' else 'LoRA'} apps")
-            if "none" in table:
-                axis.axhline(table["none"]["mean"], color=COLOURS["none"], ls="--", label="none")
-            for strategy in STRATEGIES:
-                done = [n for n in steps if name_of(strategy, n) in table]
-                values = [table[name_of(strategy, n)]["mean"] for n in done]
-                axis.plot(done, values, "o-", color=COLOURS[strategy], label=strategy)
-                if len(done) > 2:
-                    fitted = np.polyval(np.polyfit(np.log10(done), values, 1), np.log10(done))
-                    axis.plot(done, fitted, ":", color=COLOURS[strategy], lw=1)
-            axis.set_xscale("log")
-            axis.xaxis.set_major_locator(FixedLocator(list(steps)))
-            axis.xaxis.set_minor_locator(NullLocator())
-            axis.xaxis.set_minor_formatter(NullFormatter())
-            axis.set_xticklabels([f"{n:,}" for n in steps])
-            axis.grid(alpha=0.3)
-            if row:
-                axis.set_xlabel("steps of stage 1")
-    axes[0, 0].legend(frameon=False)
-    figure.savefig(path, dpi=150)
-    plt.close(figure)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("data", type=Path)
@@ -243,10 +201,8 @@ def main() -> None:
     data, encoder, parts = options.data.resolve(), str(options.encoder.resolve()), Parts("growth")
     if not options.collect:
         work(jobs(data, encoder, options.steps, parts))
-    result = collect(data, encoder, options.steps, parts)
     parts.pack()
-    write_json(RESULT, result)
-    draw(result, options.steps, RESULT.with_suffix(".png"))
+    write_json(RESULT, collect(data, encoder, options.steps, parts))
 
 
 if __name__ == "__main__":
