@@ -76,7 +76,8 @@ class FamilySettings(Settings):
     weight: float = Field(1.0, gt=0)
     """Factor on the family's loss. Raising it favours this family."""
     batch_size: int = Field(64, ge=2, le=MOST_ROWS)
-    """Rows of the family in a step: sentences, or pairs. Over all processes."""
+    """Rows of the family in a step, over all processes: pairs, or sentences on the average. (Steps
+    of NER have about equally many tokens: more sentences where these are short.)"""
     max_length: int = Field(64, ge=8, le=MOST_TOKENS)
     """Tokens of a text, special tokens included. Longer sentences are read in overlapping windows.
     Longer texts of pairs and of labelled sets are cut, and their share is reported."""
