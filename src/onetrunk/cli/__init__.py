@@ -172,7 +172,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command in this process and return its exit code. ``arguments`` are by default those
     of the process."""
     try:
-        return app(arguments, standalone_mode=False) or 0
+        return _command()(arguments, standalone_mode=False) or 0
     except _UsageError as error:
         if message := _usage(error):  # none where the help was printed in its place
             say("error:", "bold red", message)
@@ -181,6 +181,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
             raise
         say("error:", "bold red", lack)
     return USER_ERROR
+
+
+@functools.cache
+def _command() -> Any:
+    """The command line. It takes a tenth of a second to build, and the demo runs many commands."""
+    return typer.main.get_command(app)
 
 
 def _usage(error: Any) -> str:
