@@ -10,12 +10,12 @@ Python itself. A test makes them again and compares. (The two pictures of the pl
 from __future__ import annotations
 
 import json
-from math import log10
 from pathlib import Path
 from statistics import linear_regression
 from typing import Any
 
 import drawings
+import growing
 from svg import Drawing
 
 ROOT = Path(__file__).parents[1]
@@ -137,61 +137,6 @@ def rows() -> str:
     )
 
 
-def growth() -> str:
-    """Scores of both families by the steps of stage 1, for each strategy."""
-    found = results("growth.json")
-    drawing, size = Drawing(772, 330), (250, 210)
-    marks = {"ner": ("nerl", "ner"), "tc": ("tcl", "tc"), "joint": ("line dash", "layer"),
-             "tpl": ("line thick", "tip")}  # fmt: skip
-    spoken = []
-    for number, (family, said) in enumerate(
-        (("ner", "NER, F1"), ("tc", "classification, accuracy"))
-    ):
-        scores = {name: row["mean"] for name, row in found["tables"][f"linear {family}"].items()}
-        none = scores.pop("none")
-        curves: dict[str, list[tuple[int, float]]] = {}
-        for name, score in scores.items():
-            strategy, steps = name.split("-")
-            curves.setdefault(strategy, []).append((int(steps), score))
-        every = sorted({steps for curve in curves.values() for steps, _ in curve})
-        low, high = min(none, *scores.values()) - 0.5, max(scores.values()) + 0.5
-        drawing.at(36 + 376 * number, 56)
-
-        def place(steps: float, score: float) -> tuple[float, float]:
-            across = log10(steps / every[0]) / log10(every[-1] / every[0])  # noqa: B023
-            return 20 + (size[0] - 20) * across, size[1] * (high - score) / (high - low)  # noqa: B023
-
-        drawing.text(size[0] / 2, -26, said, "small bold")
-        drawing.line([(0, size[1] + 8), (size[0] + 8, size[1] + 8)], "rule")
-        for steps in every:
-            drawing.text(place(steps, low)[0], size[1] + 28, f"{steps:,}", "small")
-        drawing.text(size[0] / 2, size[1] + 52, "steps of stage 1", "small pale")
-        drawing.line([place(every[0], none), place(every[-1], none)], "rule")
-        ends = {"none": place(every[-1], none)}
-        for strategy, curve in curves.items():
-            line, dot = marks[strategy]
-            points = [place(*point) for point in sorted(curve)]
-            drawing.line(points, line)
-            for point in points:
-                drawing.dot(*point, 4, dot)
-            ends[strategy] = points[-1]
-            shown = ", ".join(f"{score} after {steps} steps" for steps, score in sorted(curve))
-            spoken.append(f"{said}, {strategy}: {shown}")
-        spoken.append(f"{said}, none: {none}")
-        lowest = -100.0
-        for strategy, (x, y) in sorted(ends.items(), key=lambda end: end[1][1]):
-            lowest = max(y + 5, lowest + 15)  # names are not written over each other
-            value = scores.get(f"{strategy}-{every[-1]}", none)
-            kind = "small bold" if strategy == "tpl" else "small"
-            drawing.text(x + 10, lowest, f"{strategy} {value:.1f}", kind, "start")
-    return drawing.svg(
-        "Scores by the steps of stage 1",
-        "MiniLM that forgot its sentences; means of four NER and four classification sets, linear "
-        f"apps on 500 rows. {'; '.join(spoken)}.",
-        ["results/growth.json"],
-    )
-
-
 def depth() -> str:
     """F1 by the number of layers that an app's LoRA is on, with and without a teacher."""
     curve = {name: one["f1"] for name, one in results("depth.json")["curve"].items()}
@@ -272,7 +217,8 @@ def figures() -> dict[str, str]:
         "passes.svg": drawings.passes(),
         "families.svg": families(),
         "rows.svg": rows(),
-        "growth.svg": growth(),
+        "growth.svg": growing.growth(results("growth.json")),
+        "sizes.svg": growing.sizes(results("sizes.json")),
         "depth.svg": depth(),
         "app-cost-numbers.js": source + measured,
     }

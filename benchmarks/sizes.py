@@ -10,7 +10,7 @@ alone; a LoRA with its default number of epochs) on the bare encoder.
 Each size is measured in a process of its own: milliseconds (the median of repeats) or seconds, and
 the memory that is in use beyond what the same process has before it opens the apps, or the rows. An
 exponent is the slope of log(cost) over log(size) by least squares, over all sizes and over the last
-two: 1 is linear growth, 0 is none. Writes the plot beside the JSON.
+two: 1 is linear growth, 0 is none. ``figures.py`` draws it.
 """
 
 from __future__ import annotations
@@ -136,37 +136,6 @@ def exponents(sizes: tuple[int, ...], values: list[float]) -> dict[str, float]:
     return {"all sizes": round(float(slope), 2), "last two": round(float(last), 2)}
 
 
-def draw(curves: dict[str, Any], path: Path) -> None:
-    """Time above, memory below; apps on the left, rows on the right."""
-    import matplotlib
-
-    matplotlib.use("agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(2, 2, figsize=(9, 6.4), layout="constrained", sharex="col")
-    for name, curve in curves.items():
-        column = 0 if curve["of"] == "apps" else 1
-        for row, key in enumerate(("milliseconds" if not column else "seconds", "mib")):
-            values = np.maximum(curve[key], 0.05)
-            slope = curve["exponents"][key]["all sizes"]
-            axis, label = axes[row, column], f"{name}: {slope:g}"
-            axis.loglog(curve["sizes"], values, "o-", label=label)
-    for axis, title in zip(
-        axes[0], ("apps that answer one text", "rows that an app learns"), strict=True
-    ):
-        axis.set_title(title)
-    for axis, unit in zip(
-        axes.flat, ("milliseconds", "seconds", "MiB more", "MiB more"), strict=True
-    ):
-        axis.set_ylabel(unit)
-        axis.grid(alpha=0.3)
-        axis.legend(fontsize=7, frameon=False, title="exponent", title_fontsize=7)
-    for axis, unit in zip(axes[1], ("apps", "rows"), strict=True):
-        axis.set_xlabel(unit)
-    figure.savefig(path)
-    plt.close(figure)
-
-
 def curve(job: dict[str, Any], of: str, sizes: tuple[int, ...], **more: Any) -> dict[str, Any]:
     """One cost by size, each in a process of its own."""
     measured = []
@@ -206,7 +175,6 @@ def main() -> None:
         "encoder": ENCODER, "load_at_start": load, "curves": curves, **environment(),
     }  # fmt: skip
     write_json(options.out, result)
-    draw(curves, options.out.with_suffix(".svg"))
     print(json.dumps({name: each["exponents"] for name, each in curves.items()}, indent=2))
 
 
