@@ -6,6 +6,7 @@ Logits are ``(u, C)`` float32: one row for each unit of a text. A unit is a word
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -155,7 +156,7 @@ def render_entities(text: str, prediction: Entities) -> dict[str, Any]:
 
 def render_labels(text: str, prediction: Labelled) -> dict[str, Any]:
     """Chosen labels, and all probabilities from the highest down."""
-    ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
+    ranked = sorted(prediction.probabilities.items(), key=itemgetter(1), reverse=True)
     return {
         "labels": list(prediction.labels),
         "probabilities": {label: round(p, 4) for label, p in ranked},

@@ -9,7 +9,7 @@ The interface is :class:`onetrunk.interface.Model`; the answers are those of
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any, overload
 
@@ -230,7 +230,7 @@ class Runtime(Teaching):
                 else:
                     gathered[key] = self._sessions.pooled(read, mask)
             counts = [*map(len, tokens)] if app.per_word else [1] * len(ids)
-            logits[name] = np.split(app.logits(gathered[key]), np.cumsum(counts)[:-1])
+            logits[name] = _parts(app.logits(gathered[key]), counts)
         return logits
 
     def features(
@@ -261,7 +261,7 @@ class Runtime(Teaching):
             else:
                 places = [tokens[window] for window in batch]
                 gathered, counts = token_states(of_batch, places), [*map(len, places)]
-            for window, part in zip(batch, np.split(gathered, np.cumsum(counts)[:-1]), strict=True):
+            for window, part in zip(batch, _parts(gathered, counts), strict=True):
                 parts[window] = part
             done += len(batch)
         return np.concatenate([nothing, *parts])
@@ -328,6 +328,11 @@ def _readable(texts: Any) -> list[str]:
     return every
 
 
+def _parts(rows: np.ndarray, counts: Sequence[int]) -> list[np.ndarray]:
+    """The rows of each window. (numpy's own ``split`` takes ten times as long.)"""
+    return [rows[first:after] for first, after in pairwise(accumulate(counts, initial=0))]
+
+
 def _ranges(windows: Sequence[Sequence[Encoded]]) -> Iterator[tuple[int, int]]:
     """For each text, the first of its windows among all and the one after its last."""
-    return pairwise(np.cumsum([0, *map(len, windows)]).tolist())
+    return pairwise(accumulate(map(len, windows), initial=0))
