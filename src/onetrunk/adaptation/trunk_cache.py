@@ -1,7 +1,8 @@
-"""Token states for apps in training: trunk activations, stored, and the layers above them.
+"""Token states for apps in training: the trunk's output, which is kept, and the layers above it.
 
-LoRA sits on the last k layers, so what enters them never changes while an app trains: with the
-trunk cached, each epoch costs k layers instead of L. Texts lie side by side, without padding.
+LoRA sits on the last k layers, so the output of the layers below (the trunk) never changes while an
+app trains. If it is kept, each epoch costs k layers instead of L. Texts lie side by side, without
+padding.
 """
 
 import tempfile
@@ -29,11 +30,12 @@ MEMORY_BYTES = 2 * 2**30
 
 
 class TrunkCache:
-    """What enters the top under adapter ``name``, for every window of some examples.
+    """The trunk's output under adapter ``name``, for every window of some examples.
 
-    The adapter may reach below the top; what it has there is not trained. ``cache`` computes all of
-    it once and keeps ``(total tokens, D)`` fp32: in memory up to :data:`MEMORY_BYTES`, else in a
-    file without a name, gone with this object. Otherwise it is computed when it is asked for.
+    The adapter may have layers of the trunk, too; those are not trained. With ``cache``, all of
+    the output is computed once and kept, ``(total tokens, D)`` fp32: in memory up to
+    :data:`MEMORY_BYTES`, else in a file without a name, gone with this object. Otherwise it is
+    computed when it is asked for.
     ``head_layers``: how many states the head reads side by side, counted from the last.
     """
 

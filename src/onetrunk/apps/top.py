@@ -1,4 +1,4 @@
-"""The last k layers of an encoder, under a stack's adapters, and what enters them."""
+"""The last k layers of an encoder (the top) under a stack's adapters, and the layers below."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ CHUNK_TOKENS = 2048
 
 class Top:
     """The last ``k`` layers of an encoder, under a stack's adapters. With ``precision`` bf16 the
-    encoder's products are (:meth:`Encoder.in_bf16`), and what enters and leaves is fp32."""
+    encoder multiplies in bf16 (:meth:`Encoder.in_bf16`); input and output of the top are fp32."""
 
     def __init__(
         self, encoder: Encoder, stack: LoraStack, k: int, precision: Chosen = "fp32"
@@ -32,7 +32,7 @@ class Top:
         return states.float()
 
     def below(self, ids: Sequence[TokenIds]) -> Tensor:
-        """What enters the top, of texts side by side: ``(N, D)``."""
+        """The trunk's output for texts side by side: ``(N, D)``."""
         hidden = self.encoder.embed_packed(ids)
         with autocast(self.precision, self.encoder.device):
             return self.encoder.run_packed(hidden, list(map(len, ids)), 0, self.start).float()

@@ -66,7 +66,7 @@ _OTHERS = {
 
 TARGETS = tuple(_BERT.targets)
 """The linear maps of a layer that can carry LoRA, by onetrunk's names for them."""
-ENTERED = TARGETS[:3]
+INPUT_TARGETS = TARGETS[:3]
 """The maps among them whose input is the input of the layer."""
 
 

@@ -28,7 +28,7 @@ import torch
 from torch import Tensor, nn
 
 from onetrunk.errors import UserError, nearest
-from onetrunk.model.architecture import ENTERED
+from onetrunk.model.architecture import INPUT_TARGETS
 from onetrunk.model.encoder import Encoder
 from onetrunk.model.lora import NONE, LoraAdapter, Place
 
@@ -179,7 +179,7 @@ class LoraStack(nn.Module):
     def has_shared_input(self, module: nn.Module, route: _Route) -> bool:
         """Whether a linear map has the same input for all groups of the route."""
         place = self._place_of.get(module)
-        return place is not None and place[0] == route.shared_input and place[1] in ENTERED
+        return place is not None and place[0] == route.shared_input and place[1] in INPUT_TARGETS
 
     def add(self, module: nn.Module, x: Tensor, y: Tensor, route: _Route) -> Tensor:
         """The output ``y`` of a linear map for ``x``, plus that of the route's adapters there."""
