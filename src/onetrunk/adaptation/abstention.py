@@ -21,7 +21,7 @@ Answer = tuple[float, bool]
 
 @dataclass(frozen=True)
 class Threshold:
-    """A value of ``none_below``, and what is given at it."""
+    """A value of ``none_below``, with the precision and the number of the answers given at it."""
 
     none_below: float
     precision: float
@@ -31,13 +31,13 @@ class Threshold:
 
 @dataclass(frozen=True)
 class Abstention:
-    """One of these at most; neither gives every answer."""
+    """When an app gives no answer. Set one field at most; if both are None, it always answers."""
 
     none_below: float | None = None
     """An answer that is less probable, from 0 to 1, is not given."""
     wanted_precision: float | None = None
-    """The lowest such threshold is chosen at which so many percent of the answers that are given on
-    the validation rows are right."""
+    """In percent. The lowest ``none_below`` is chosen at which at least this share of the answers
+    given on the validation rows is right."""
 
     def __post_init__(self) -> None:
         """Raise :class:`UserError` for both at once, and for a number out of range."""
@@ -84,7 +84,7 @@ class Abstention:
             return
         predictions = Engine(backbone, {"app": app}).predict_examples("app", rows)
         answers = answers_of(app.family, rows, predictions)
-        # Of one label a text, the empty texts count among those without an answer.
+        # With one label a text, all rows count: an empty text has no answer, so it is not given.
         one_label = app.family.decoder == "tc"
         what, count = ("rows", len(rows)) if one_label else ("answers", len(answers))
         cuts = thresholds(answers)
@@ -117,7 +117,7 @@ def answers_of(
 
 
 def thresholds(answers: Sequence[Answer]) -> list[Threshold]:
-    """Every threshold at which other answers are given, the lowest first.
+    """One threshold for each set of answers that can be given, the lowest threshold first.
 
     The lowest is 0, which gives all; each other one lies halfway between two probabilities, so that
     rounding, which differs between machines, changes no answer.

@@ -104,9 +104,9 @@ def adapt(
     backbone = backbone if isinstance(backbone, Backbone) else Backbone.load(backbone)
     if settings.k is not None:
         check_k(settings.k, backbone.encoder.depth)
-    tutor = None if teacher is None else _load_teacher(teacher, kind)
+    loaded_teacher = None if teacher is None else _load_teacher(teacher, kind)
     notes.log()
-    app = train_app(backbone, kind, data, settings, tutor, auto_seconds, progress)
+    app = train_app(backbone, kind, data, settings, loaded_teacher, auto_seconds, progress)
     abstention.apply(app, backbone, data.validation)
     if unlabelled is not None:
         app.record["teacher"] = str(teacher or "a LoRA on every layer")
@@ -141,8 +141,8 @@ def train_app(
         data = replace(data, unlabelled=[])
         if teacher is None:
             teacher = backbone, deep_teacher(backbone, family, data, settings, progress)
-        of_teacher, tutor = teacher
-        data = taught(tutor, of_teacher, data, texts, settings.precision)
+        teacher_backbone, teacher_app = teacher
+        data = taught(teacher_app, teacher_backbone, data, texts, settings.precision)
     if auto_seconds is None:
         app = fit(backbone, family, data, settings, progress)
     else:

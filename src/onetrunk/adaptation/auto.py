@@ -19,7 +19,8 @@ from onetrunk.apps.engine import Engine
 from onetrunk.families.base import Family
 from onetrunk.model.backbone import Backbone
 
-# With fewer rows than this each is trials once, in five folds; with more, a fifth of them is.
+# Without validation rows: fewer training rows than this are all judged, each in one of five folds;
+# of more rows, one fold alone is judged.
 FEW_ROWS = 500
 FOLDS = 5
 RESAMPLES = 100
@@ -59,9 +60,9 @@ def choose_adapter(
 ) -> Choice:
     """Try a linear app and one with a LoRA within ``budget`` seconds, and choose.
 
-    They are trials on the validation rows; without any, on rows of the training set that are held
-    out, after which the chosen one is trained on all of them. The linear app is always tried, and
-    training the chosen one again comes on top of the budget. The LoRA is chosen if it is better by
+    Both are judged on the validation rows. Without any, training rows are held out to judge them,
+    and the chosen app is then trained again on all training rows. The linear app is always tried,
+    and training again comes on top of the budget. The LoRA is chosen if it is better by
     more than one standard error of the difference (bootstrap over the rows).
 
     Raises :class:`UserError` as :func:`~onetrunk.adaptation.fit.fit` does.
@@ -105,13 +106,13 @@ class _Trials:
         self.parts = list(_parts(data, seed))
         self.rows = [row for part in self.parts for row in part.validation]
         self.predictions: dict[str, list[Any]] = {}
-        self.apps: dict[str, App] = {}  # of those made from all training rows
+        self.apps: dict[str, App] = {}  # those trained on all rows: only with validation rows
 
     def fit(self, name: str, settings: AdaptSettings, progress: Progress) -> float:
         """Make the apps; the score of what they predict."""
         predictions: list[Any] = []
         for part in self.parts:
-            # What judges must not stop training, too, unless the user gave it for that.
+            # Rows that judge an app must not stop its training, too, unless the user gave them.
             fold = part if self.data.validation else replace(part, validation=[])
             app = fit(self.backbone, self.family, fold, settings, progress)
             engine = Engine(self.backbone, {name: app})
@@ -144,7 +145,7 @@ class _Trials:
 
 
 def _parts(data: Data, seed: int) -> Iterator[Data]:
-    """What to train on and what judges it."""
+    """Splits into training rows and the rows that judge the app (in ``validation``)."""
     if data.validation:
         yield data
         return

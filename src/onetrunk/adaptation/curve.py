@@ -35,7 +35,7 @@ class CurvePoint:
     mean: float
     low: float
     high: float
-    """Of the draws of rows, the lowest and the highest; of all rows there is one."""
+    """``low`` and ``high``: over the draws of rows. All rows are drawn once."""
 
     def as_json(self) -> dict[str, Any]:
         """The point for machines."""

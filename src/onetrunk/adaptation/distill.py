@@ -47,9 +47,9 @@ def taught(
     unlabelled: Sequence[Any],
     precision: Precision = "auto",
 ) -> Data:
-    """The same rows and ``unlabelled`` examples, with what ``teacher`` answers on its ``backbone``:
-    any, not only the one that the app is for.
+    """The rows and the ``unlabelled`` examples, with soft targets from the teacher's answers.
 
+    ``backbone`` is the teacher's; it may differ from the backbone of the app to be trained.
     Raises :class:`UserError` if the teacher knows other labels.
     """
     if teacher.labels != data.labels:

@@ -78,23 +78,24 @@ def doubts(
         head = solve_linear(features[~held_out], targets[~held_out], classes, l2, loss, ROUGH)
         logits[held_out] = head(features[held_out])
         progress("answering a fifth that was left out", fold + 1, FOLDS)
-    # The gradient of each of our losses is, but for a factor, what is said minus what is labelled.
+    # By logits, the gradient of each loss is predicted minus labelled probability, divided by the
+    # number of units (and of types, in nested NER) that the loss is a mean over. That is undone.
     _, gradient = loss(logits, targets)
-    tags = targets.shape[1] if targets.ndim == 2 and targets.dtype.kind == "i" else 1
-    of_unit = np.abs(gradient).max(1) * len(gradient) * tags
-    of_row = np.zeros(len(rows))
-    np.maximum.at(of_row, row_of_unit, of_unit)
+    types = targets.shape[1] if targets.ndim == 2 and targets.dtype.kind == "i" else 1
+    doubt_of_unit = np.abs(gradient).max(1) * len(gradient) * types
+    doubt_of_row = np.zeros(len(rows))
+    np.maximum.at(doubt_of_row, row_of_unit, doubt_of_unit)
     answered = task.train.joined(list(torch.from_numpy(logits).split(counts)))
     decoded = [family.decode(of_units, units, labels) for _, of_units, units in answered]
     return [
         Doubt(
             int(row) + 1,
-            round(float(of_row[row]), 4),
+            round(float(doubt_of_row[row]), 4),
             family.text(rows[row]),
             _answers(rows[row]),
             _answers(decoded[row]),
         )
-        for row in np.argsort(-of_row, kind="stable")
+        for row in np.argsort(-doubt_of_row, kind="stable")
     ]
 
 

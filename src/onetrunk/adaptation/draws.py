@@ -15,7 +15,7 @@ from onetrunk.families.base import Family
 
 @dataclass(frozen=True)
 class Draw:
-    """How rows are drawn: one of these at most; none of them takes every row."""
+    """How rows are drawn. Set one field at most; if all are None, every row is taken."""
 
     rows: int | None = None
     """So many, at random. A smaller number gives the first of a larger one."""

@@ -33,7 +33,7 @@ class Units(NamedTuple):
 
 
 class HeadChoice(NamedTuple):
-    """What cross-validation settled."""
+    """What a linear head reads, and its penalty, as :func:`choose_head` settles them."""
 
     head_layers: int
     """The head reads the states of so many layers, counted from the last."""

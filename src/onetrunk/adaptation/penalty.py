@@ -79,7 +79,7 @@ def choose_penalty(
     """The penalty with the lowest mean loss on held-out units (5 folds), and that loss.
 
     ``penalties`` are tried in order, from the strongest on, until two in a row are no better. Units
-    of one group (the windows of one text) are held out together. The best penalty differs a
+    of one group (all units of one text) are held out together. The best penalty differs a
     hundredfold between tasks, so no default would do. ``start``: see :func:`solve_and_judge`.
     """
     folds = held_out_folds(groups, len(features), classes)
@@ -93,15 +93,15 @@ def choose_penalty(
         Problem(features[~held_out], targets[~held_out], classes, loss, axes, start)
         for held_out in folds
     ]
-    judged = [_known(targets, held_out) for held_out in folds]
+    scored_masks = [_known(targets, held_out) for held_out in folds]
     losses: list[float] = []
     for l2 in penalties:
         progress("choosing the penalty", len(losses), len(penalties))
         heads = [problem.solve(l2, ROUGH) for problem in problems]
         losses.append(
             sum(
-                loss(head(features[units]), targets[units])[0]
-                for head, units in zip(heads, judged, strict=True)
+                loss(head(features[scored]), targets[scored])[0]
+                for head, scored in zip(heads, scored_masks, strict=True)
             )
         )
         if len(losses) - int(np.argmin(losses)) > 2:
@@ -111,8 +111,11 @@ def choose_penalty(
 
 
 def _known(targets: np.ndarray, held_out: np.ndarray) -> np.ndarray:
-    """Those of the units held out ``(U,)`` whose class some other unit has: whatever the penalty,
-    no head can know the others, and of few rows they would all speak for the strongest penalty."""
+    """The held-out units ``(U,)`` bool whose class also occurs among the units trained on.
+
+    No penalty helps on the others. With few rows they are many, and would always favour the
+    strongest penalty. If no class occurs twice, or targets are not classes, all units count.
+    """
     if targets.ndim > 1 or targets.dtype.kind not in "iu":
         return held_out
     known = held_out & np.isin(targets, targets[~held_out])

@@ -186,8 +186,12 @@ class AppTask:
         return self.family.loss(head(gathered), targets)
 
     def solve_head(self) -> tuple[nn.Linear, dict[str, Any]]:
-        """The best linear head on the states as they are now; from here on they are read as it
-        reads them."""
+        """Solve the linear head on the present states, and read as many states as it does from now
+        on (:meth:`linear_problem`).
+
+        Returns the head, and a mapping with ``l2`` and, if there are validation rows,
+        ``validation``.
+        """
         features, targets, l2 = self.linear_problem()
         # With a LoRA the training goes on from here.
         tolerance = ROUGH if self.settings.adapter == "lora" else EXACT
@@ -201,8 +205,8 @@ class AppTask:
 
     def linear_problem(self) -> tuple[np.ndarray, np.ndarray, float]:
         """Features ``(U, head_layers D)`` of all training units, their targets ``(U, …)``, and the
-        penalty; cross-validation chooses what the settings leave open. States are read by so many
-        layers from here on."""
+        penalty; cross-validation chooses what the settings leave open. Sets ``head_layers`` of the
+        trunk caches to the number of states that was chosen."""
         features = torch.cat(self._features(self.trunk)).numpy()
         units = Units(features, torch.cat(self.targets).numpy(), self._groups())
         classes, width = self.family.classes(self.data.labels), self.backbone.encoder.width
@@ -229,8 +233,11 @@ class AppTask:
         return self.family.score(self.validation.rows, predictions)[self.family.metric]
 
     def neighbours(self, head: nn.Linear, l2: float) -> Neighbours | None:
-        """The training texts, if a blend of the head with their votes is better on validation rows,
-        or without any in cross-validation; that needs states that were not trained on them."""
+        """Neighbours made of the training texts; None if their votes do not lower the loss.
+
+        The loss is that on validation rows. Without any, cross-validation judges; it needs states
+        that were not trained on the training rows, so an app with a LoRA needs validation rows.
+        """
         features, targets = torch.cat(self._features(self.trunk)), torch.cat(self.targets)
         family, classes = self.family, self.family.classes(self.data.labels)
         everyone = Neighbours.of(features, family.soft_targets(targets, classes), 1, 1.0, 0.5)
@@ -265,7 +272,8 @@ class AppTask:
     def _targets(
         self, examples: Examples, soft_targets: Sequence[OfUnits] | None = None
     ) -> list[Tensor]:
-        """By window: from the labels of its example, or from what is said instead."""
+        """By window, the targets of its units: from ``soft_targets`` if given, else from the
+        labels."""
         if soft_targets is not None:
             every = zip(soft_targets, examples.units, strict=True)
             return examples.by_window([soft.of(units) for soft, units in every])

@@ -100,7 +100,7 @@ def top_states(
     """Windows of several apps in one pass: for each, the states that it reads
     ``(B, T, head_layers D)`` and mask ``(B, T)``."""
     lengths = [[trunk.lengths[window] for window in windows] for trunk, windows in parts]
-    filler = [-sum(of) % STEP_TOKENS for of in lengths]
+    filler = [-sum(of_app) % STEP_TOKENS for of_app in lengths]
     hidden = [
         F.pad(trunk(windows), (0, 0, 0, extra))
         for (trunk, windows), extra in zip(parts, filler, strict=True)
@@ -108,11 +108,12 @@ def top_states(
     tokens = list(map(len, hidden))
     head_layers = [trunk.head_layers for trunk, _ in parts]
     slots = top.stack.slots([trunk.name for trunk, _ in parts])
-    every = [n for of, extra in zip(lengths, filler, strict=True) for n in (*of, extra) if n]
+    with_filler = zip(lengths, filler, strict=True)
+    packed = [length for of_app, extra in with_filler for length in (*of_app, extra) if length]
     with top.stack.route(slots, tokens):
-        states = top.run(torch.cat(hidden), every, max(head_layers))
+        states = top.run(torch.cat(hidden), packed, max(head_layers))
     width = top.encoder.width
     return [
-        unpack(of_app[: sum(of), -count * width :], of)
-        for of_app, of, count in zip(states.split(tokens), lengths, head_layers, strict=True)
+        unpack(part[: sum(of_app), -count * width :], of_app)
+        for part, of_app, count in zip(states.split(tokens), lengths, head_layers, strict=True)
     ]

@@ -95,7 +95,8 @@ class App:
     """An answer that is less probable, from 0 to 1, is not given. None: all are. Ratings have no
     probability."""
     backbone: Backbone | None = field(default=None, compare=False)
-    """The backbone it was trained on or loaded for; :meth:`evaluate` and :meth:`save` need it."""
+    """The backbone that it was trained on or loaded for. :meth:`predict`, :meth:`evaluate` and
+    :meth:`save` raise :class:`UserError` without it."""
     subset: Subset | None = field(default=None, compare=False)
     """The rows that it was trained on, if they were drawn from more."""
 

@@ -32,7 +32,7 @@ class Calibration:
     """Probabilities against what was right."""
 
     bins: list[Bin]
-    """Bins with answers in them, of ten as wide as each other."""
+    """Those of ten equally wide bins that hold answers."""
     ece: float
     """Expected calibration error (Naeini et al. 2015), in percent: how far apart the probability
     and the share of right answers are, on average over answers."""
@@ -63,18 +63,18 @@ def calibration_of(
     if not temperature:
         return Calibration(bins, ece)
     losses, scaled = [], []
-    for degree in _TEMPERATURES:
+    for candidate in _TEMPERATURES:
         if choices is None:
             clipped = np.clip(confidence, _TINY, 1 - _TINY)
-            at_degree = 1 / (1 + np.exp(-np.log(clipped / (1 - clipped)) / degree))
-            of_truth = np.where(hits > 0, at_degree, 1 - at_degree)
+            at_temperature = 1 / (1 + np.exp(-np.log(clipped / (1 - clipped)) / candidate))
+            of_truth = np.where(hits > 0, at_temperature, 1 - at_temperature)
         else:
-            powers = np.maximum(choices[0], _TINY) ** (1 / degree)
+            powers = np.maximum(choices[0], _TINY) ** (1 / candidate)
             powers /= powers.sum(1, keepdims=True)
-            at_degree, known = powers.max(1), choices[1] >= 0
+            at_temperature, known = powers.max(1), choices[1] >= 0
             of_truth = powers[known, choices[1][known]]
         losses.append(-np.log(np.maximum(of_truth, _TINY)).sum())
-        scaled.append(at_degree)
+        scaled.append(at_temperature)
     best = int(np.argmin(losses))
     if best in (0, len(losses) - 1):  # the loss falls on and on
         return Calibration(bins, ece, no_temperature=NO_MINIMUM)

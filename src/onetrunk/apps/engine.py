@@ -94,8 +94,8 @@ class Engine:
         return self._with({**self.apps, **opened(apps, self.backbone)})
 
     def without(self, *names: str | Sequence[str]) -> Engine:
-        """:meth:`with_apps`, the other way round: an engine without the apps of these names, or of
-        this list of names. Raises :class:`UserError` for an unknown app."""
+        """An engine without these apps, which are given as names or lists of names. This one stays
+        as it is. Raises :class:`UserError` for an unknown app."""
         gone = [name for given in names for name in listed(given, "names of apps")]
         for name in gone:
             self.app(name)

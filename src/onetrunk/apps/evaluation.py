@@ -89,7 +89,7 @@ class Evaluation:
     metric: str
     """The score that tables and early stopping use."""
     scores: dict[str, float]
-    """All scores of the family, in percent."""
+    """All scores of the family: in percent, but ``mae`` in the unit of the labels."""
     rows: int
     intervals: dict[str, Interval] = field(default_factory=dict)
     """By score: the middle 95 % over 1,000 resamples of the rows. Empty where ``per_label`` is."""

@@ -36,11 +36,11 @@ class Neighbours:
     keys: np.ndarray
     """``(N, D)`` float32: the states, of length one, as exact as 16 bits hold them."""
     rows: np.ndarray
-    """``(V,)`` int32, ascending: the state that votes,"""
+    """``(V,)`` int32, ascending: for each vote, the row of ``keys`` that gives it."""
     columns: np.ndarray
-    """``(V,)`` int32: the output it votes for,"""
+    """``(V,)`` int32: for each vote, the output (0 to C - 1) that it is for."""
     values: np.ndarray
-    """``(V,)`` float32: and how much."""
+    """``(V,)`` float32: the size of each vote."""
     shift: np.ndarray
     """``(C,)`` float32, added to the blended logits."""
     count: int

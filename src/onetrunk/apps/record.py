@@ -28,7 +28,7 @@ _VALUES: Values = {
     "max_length": ("a number of tokens", is_count),
     "fingerprint": ("a hash", is_text),
 }
-"""What every app's record holds, and how it is told."""
+"""Required keys of app.json: for each, its description in error messages, and a test."""
 _OTHERS: Values = {
     "reads": ("a number of layers", is_count),
     "units": ("a name", is_text),
@@ -36,7 +36,7 @@ _OTHERS: Values = {
     "backbone": ("a name", lambda value: value is None or isinstance(value, str)),
     "files": ("files by name, each with bytes and sha256", are_files),
 }
-"""What it may hold beside: apps of 0.1.0 do not."""
+"""Optional keys, in the same form; apps of 0.1.0 lack them."""
 
 
 def read_record(folder: Path) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from onetrunk.losses.head import TAGS
 from onetrunk.progress import Progress, silent
 
 CANDIDATES = 5
-"""So many times the rows that are wanted are candidates."""
+"""Candidates for each wanted row: the 50 most uncertain texts for 10 rows."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,9 @@ def uncertainties(probabilities: np.ndarray, decoder: str | None) -> np.ndarray:
     """How unsure an app is about each unit of a text, from 0 to 1, by its probabilities ``(u, C)``.
 
     Of a choice between classes: 1 minus the difference between the two most probable ones
-    (margin). Of labels that are independent: as near as one of them is to one half. A rating has
-    none: all texts count the same. The uncertainty of a text is the sum over its units.
+    (margin). Of independent labels: 1 for a probability of one half, 0 for 0 or 1; the most
+    uncertain label counts. A rating has none: all texts count the same. The uncertainty of a text
+    is the sum over its units.
     """
     if decoder == "multi-label":
         nearest: np.ndarray = 1 - 2 * np.abs(probabilities - 0.5).min(1, initial=0.5)

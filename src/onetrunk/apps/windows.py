@@ -117,7 +117,10 @@ class Examples:
         return parts
 
     def joined(self, parts: Sequence[Tensor]) -> list[tuple[Any, Tensor, Sequence[Span]]]:
-        """Undo :meth:`by_window`: each example, its windows' rows of ``parts``, and its units."""
+        """Each example, the rows of ``parts`` of all its windows in order, and its units.
+
+        If units are words, this undoes :meth:`by_window`. A whole text has a row for each window.
+        """
         import torch
 
         return [

@@ -43,7 +43,7 @@ class Cell:
     id: CellId
     family: str
     scores: dict[str, float]
-    """Every score of the family, in percent."""
+    """All scores of the family: in percent, but ``mae`` in the unit of the labels."""
     train_rows: int
     """Number of labelled rows that were drawn."""
     test_rows: int

@@ -64,7 +64,8 @@ class AppCache:
         return [*self._apps]
 
     def having(self, names: Sequence[str], some: bool = False) -> Loaded:
-        """A state in which these apps are in memory; with ``some``, those that still exist.
+        """The apps in memory, these among them, read if need be. With ``some``, removed apps are
+        passed over.
 
         Raises :class:`UserError` with the nearest name if one is unknown, or if its file is
         damaged.
@@ -142,8 +143,8 @@ class AppCache:
 
 
 def check_shapes(shapes: Mapping[str, Sequence[int | str]], app: BundledApp) -> None:
-    """Raise :class:`UserError` unless an app's LoRA has the widths of the top's inputs, and no
-    higher rank than they have any use for: all LoRAs of the stack become as high."""
+    """Raise :class:`UserError` unless an app's LoRA has the widths of the top's inputs and a rank
+    of at most the smaller width. All LoRAs of a stack are padded to the highest rank among them."""
     for name, array in app.lora.items():
         _, width_in, _ = shapes[f"{name[:-1]}a"]
         *_, width_out = shapes[f"{name[:-1]}b"]

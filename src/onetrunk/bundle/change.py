@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 
 
 def add_folders(bundle: str | Path, folders: Sequence[str | Path]) -> list[str]:
-    """Put apps into a bundle, by their folders; they replace those of the same names, which are
-    returned. PyTorch and the backbone are not needed.
+    """Put the apps of these folders into a bundle; returns their names.
 
-    Raises :class:`UserError`, and changes nothing, if one does not fit.
+    An app replaces the one of its name. PyTorch and the backbone are not needed. Raises
+    :class:`UserError`, and changes nothing, if one does not fit.
     """
     old = Bundle(bundle)
     shapes = input_shapes(session(old.read(TOP), 1, str(old.folder / TOP)))
@@ -65,9 +65,9 @@ def put_apps(
     for app in apps:
         old.check_app(app, f"app {app.name}")
     floats = FLOATS[old.precision]
-    kept = {examples_path(name): lines for name, lines in (examples or {}).items()}
-    added = {app_path(app.name): app.to_bytes(floats) for app in apps}
-    _change(old, {**added, **kept}, [examples_path(app.name) for app in apps])
+    example_files = {examples_path(name): lines for name, lines in (examples or {}).items()}
+    app_files = {app_path(app.name): app.to_bytes(floats) for app in apps}
+    _change(old, {**app_files, **example_files}, [examples_path(app.name) for app in apps])
 
 
 def forget_examples(bundle: str | Path, name: str) -> None:

@@ -60,12 +60,12 @@ _VALUES: Values = {
     "primary": ("a list of families", are_texts),
     "files": ("files inside of the bundle by name, each with bytes and sha256", are_files),
 }
-"""What every bundle's manifest holds, and how it is told."""
+"""Required keys of bundle.json: for each, its description in error messages, and a test."""
 _OTHERS: Values = {
     "k_of_backbone": ("a number of layers", partial(is_count, least=0)),
     "card": ("a hash", is_text),
 }
-"""What it may hold beside: bundles of 0.1.0 do not."""
+"""Optional keys, in the same form; bundles of 0.1.0 lack them."""
 _NAME = re.compile(r"\w[\w.+@ -]{0,99}")
 _DEVICE = re.compile(r"(con|prn|aux|nul|(com|lpt)[\d¹²³])\s*(\..*)?")
 """What Windows takes for a device, whatever the ending."""

@@ -122,7 +122,7 @@ class _Problem:
         rows: Sequence[int],
         none_below: float | None,
     ) -> list[Any]:
-        """Answers to some rows, from the logits of all units; those of a row are in a row."""
+        """Answers to some rows. ``logits (U, C)`` are those of all units, row after row."""
         decode = DECODERS[self.decoder].decode
         # A row without a unit has an answer, too: nothing.
         begins = np.searchsorted(self.units.row_of, np.arange(len(self.examples.rows) + 1))
@@ -138,8 +138,8 @@ class _Problem:
 def taught(
     runtime: Runtime, name: str, lesson: Lesson, progress: Progress = silent
 ) -> tuple[BundledApp, Score]:
-    """An app made from a lesson, with the numbers that a file of the bundle would hold, and its
-    score.
+    """Make an app from a lesson; returns it and its score. Its weights are rounded as in a file of
+    the bundle, so it answers alike before and after it is saved.
 
     ``progress`` may raise to stop. Raises :class:`UserError` if there is nothing to learn, if a
     device cannot run the family, and for a name that cannot be a file's.
@@ -246,7 +246,7 @@ def _start(app: BundledApp, labels: Sequence[str]) -> LinearHead:
 def rehearsed(
     family: Family[Any, Any], app: BundledApp, texts: Sequence[str], answers: Sequence[Any]
 ) -> list[Any]:
-    """Texts with the answers of an app, as rows. It says nothing where it abstained."""
+    """Texts as rows with an app's answers as labels. A text that it gave no label is left out."""
     rows: list[Any] = []
     for text, answer in zip(texts, answers, strict=True):
         if isinstance(answer, Entities):

@@ -121,7 +121,8 @@ class Runtime(Teaching):
         return other
 
     def without(self, *names: str) -> "Runtime":
-        """:meth:`with_apps`, the other way round. Raises :class:`UserError` for an unknown app."""
+        """A runtime without these apps. It shares the graphs with this one, which stays as it is.
+        Raises :class:`UserError` for an unknown app."""
         other = self.with_apps({})
         other._app_cache.remove(names)
         other._examples = {k: kept for k, kept in self._examples.items() if k not in names}

@@ -41,9 +41,9 @@ _NO_MEMORY = re.compile(
     "|could not create a primitive",
     re.IGNORECASE,
 )
-"""What libraries say, the last one oneDNN."""
+"""How libraries report that memory ran out; the last pattern is oneDNN's."""
 _IO_ERROR = re.compile(r"I/O error: (.+?) \(os error")
-"""As safetensors says it."""
+"""How safetensors reports an I/O error; the group is the reason."""
 USER_ERROR = 2
 INTERRUPTED = 130
 
@@ -105,8 +105,8 @@ def _guarded(verb: Callable[..., None]) -> Callable[..., None]:
 
 
 def _lack(error: BaseException | None) -> str:
-    """What the machine did not give, by an exception or what led to it: memory, or a place on the
-    disk, of which a library has words of its own; empty if it was neither."""
+    """An error message if an exception, or a cause of it, says that memory ran out or that
+    safetensors met an I/O error; empty otherwise."""
     while error is not None:
         if isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)):
             return "out of memory: close other programs, or give less at once; what was there stays"

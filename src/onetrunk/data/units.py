@@ -50,15 +50,15 @@ class Units(NamedTuple):
     spans: Sequence[Span]
     """``spans[u]`` are the characters of unit ``u``; empty for families of whole texts."""
     tokens: list[list[int]]
-    """For each window, the positions of the tokens at which it reads units. In a row, those of all
-    windows are the positions of units 0, 1, 2 and so on."""
+    """For each window, the positions of the tokens at which it reads units. Window after window,
+    these are the positions of units 0, 1, 2 and so on."""
 
 
 def unit_spans(text: str, tokens: Sequence[Span]) -> list[Span]:
     """The units of a text whose tokens have these characters.
 
-    ``tokens`` are in ascending order; those of a special token are empty. What the tokenizer keeps
-    nothing of (a broken character) and touches no unit belongs to none.
+    ``tokens`` are in ascending order; those of a special token are empty. A word without
+    a token (a broken character) that touches no unit belongs to no unit.
     """
     units: list[Span] = []
     alone: int | None = None  # where words without a token begin that touch no unit so far

@@ -51,8 +51,9 @@ class Family(ABC, Generic[Example, Prediction]):
     penalty: ClassVar[float | None] = None
     """Ridge penalty on the standardised linear head; None: chosen by cross-validation."""
     deep_head: ClassVar[bool | None] = None
-    """True: heads read the states that enter the top and those that leave each of its layers.
-    False: they read the last states alone. None: cross-validation chooses."""
+    """Which states of a token a head reads. True: the input of the last k layers and the output of
+    each of them, k + 1 states. False: the last state. None: cross-validation chooses for an app
+    without a LoRA; an app with one reads the last state."""
 
     STANDARD: ClassVar[tuple[str, ...]] = (
         "classes", "units", "gather", "decode", "render", "blend",
@@ -114,7 +115,7 @@ class Family(ABC, Generic[Example, Prediction]):
     def score(
         self, examples: Sequence[Example], predictions: Sequence[Prediction]
     ) -> dict[str, float]:
-        """Metrics in percent, :attr:`metric` among them."""
+        """Metrics, :attr:`metric` among them: in percent, but ``mae`` in the unit of the labels."""
 
     # What follows from the decoder
 
@@ -146,8 +147,8 @@ class Family(ABC, Generic[Example, Prediction]):
         return states[index[:, 0], index[:, 1]]
 
     def decode(self, logits: Tensor, units: Sequence[Span], labels: Sequence[str]) -> Prediction:
-        """One example's logits ``(u, C)``, those of its windows in a row, and the characters of its
-        units -> its prediction."""
+        """One example's logits ``(u, C)``, window after window, and the characters of its units ->
+        its prediction."""
         prediction: Prediction = self._decoder.decode(_array(logits), units, labels)
         return prediction
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -14,9 +14,6 @@ from onetrunk.decoding import Labelled
 from onetrunk.errors import UserError
 from onetrunk.families.base import Family, Prediction
 from onetrunk.families.scores import label_scores
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 class WholeText(Family[LabelledText, Prediction]):
@@ -33,10 +30,6 @@ class WholeText(Family[LabelledText, Prediction]):
     def labels_of(self, example: LabelledText) -> Iterable[str]:
         """Its labels."""
         return example.labels
-
-    def unit_probabilities(self, logits: Tensor, units: Sequence[int]) -> Tensor:
-        """``(1, C)``: those of the mean over a text's windows."""
-        return self.probabilities(logits.mean(0, keepdim=True))
 
 
 class Classification(WholeText[Labelled]):

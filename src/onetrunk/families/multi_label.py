@@ -82,9 +82,10 @@ def best_thresholds(logits: np.ndarray, gold: np.ndarray) -> np.ndarray:
     against gold ``(N, C)`` bool.
 
     Each label's own best F1 would not do: a label that cannot be learnt would be given to half of
-    all texts, at the cost of the others. Micro F1 is a ratio of sums over labels. Its maximum f is
-    reached where each label by itself has the largest 2 right - f chosen (Dinkelbach 1967, On
-    nonlinear fractional programming), which is found label by label.
+    all texts, at the cost of the others. Micro F1 is a ratio of sums over labels. At its maximum
+    f, each label's threshold maximises ``2 * right - f * chosen``: the label's right answers, and
+    all of its answers (Dinkelbach 1967, On nonlinear fractional programming). So thresholds are
+    found label by label, for a growing f.
 
     A threshold lies halfway between two logits. Among equally good ones the nearest to 0 is taken;
     a label that no row has gets 0.
@@ -95,11 +96,11 @@ def best_thresholds(logits: np.ndarray, gold: np.ndarray) -> np.ndarray:
     after = np.vstack([ranked[1:], ranked[-1:] - 2.0])
     # Where 0 lies between two logits it is as good as the middle.
     cuts = np.where((after < 0) & (ranked >= 0), 0.0, (ranked + after) / 2)
-    none = np.maximum(ranked[:1] + 1.0, 0.0)
-    cuts, right = np.vstack([none, cuts]), np.vstack([np.zeros_like(right[:1]), right])
+    above_all = np.maximum(ranked[:1] + 1.0, 0.0)
+    cuts, right = np.vstack([above_all, cuts]), np.vstack([np.zeros_like(right[:1]), right])
     chosen = np.arange(len(cuts))[:, None]
     # No threshold lies between equal logits.
-    possible = np.vstack([np.ones_like(none, bool), ranked > after])
+    possible = np.vstack([np.ones_like(above_all, bool), ranked > after])
     known = gold.any(0)
     f1 = 0.0
     while True:

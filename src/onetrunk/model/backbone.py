@@ -30,9 +30,9 @@ _VALUES: Values = {
     "primary": ("a list of families", are_texts),
     "fingerprint": ("a hash", is_text),
 }
-"""What every backbone's record holds, and how it is told."""
+"""Required keys of onetrunk.json: for each, its description in error messages, and a test."""
 _OTHERS: Values = {FILES: ("files by name, each with bytes and sha256", are_files)}
-"""What it may hold beside: backbones of 0.1.0 do not."""
+"""Optional keys, in the same form; backbones of 0.1.0 lack them."""
 
 
 @dataclass

@@ -25,7 +25,8 @@ _NOT_RUN = {
     "quantization_config": "only weights in fp32, fp16 or bf16 are read",
 }
 _MOST, _MOST_LAYERS = 10**7, 1000
-"""Of any size in config.json, and of layers: more would be made for a very long time."""
+"""The largest whole number in config.json, and the largest number of layers, that is accepted:
+transformers would build a larger model for a very long time."""
 _READ = ("F64", "F32", "F16", "BF16")
 # Weights that no state depends on: pooler, heads of other tasks, and counters stored as weights.
 _NOT_NEEDED = re.compile(
@@ -36,7 +37,8 @@ _NOT_NEEDED = re.compile(
 
 # Ends of the names of what transformers opens if it is there.
 _OPENED = (".json", ".jinja", ".model", ".safetensors", ".txt")
-# One of two types of token, and adapters before they are trained.
+# Weights that may be all zeros: the pooler, types of tokens (one is often unused), and adapters
+# that are not trained yet.
 _MAY_BE_ZERO = re.compile(r"pooler|token_type|lora_")
 
 

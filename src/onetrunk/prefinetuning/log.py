@@ -15,12 +15,13 @@ LOG = "training.jsonl"
 
 @dataclass(frozen=True)
 class StepRecord:
-    """What one step did. Losses, norms and cosines are those of the unweighted losses."""
+    """What one step did. ``losses``, ``gradient_norms`` and ``cosines`` are those before the
+    families' factors."""
 
     step: int
     losses: dict[str, float]
     gradient_norm: float
-    """Norm of the whole update before clipping."""
+    """Norm, before clipping, of the combined gradient of backbone, LoRAs and objectives."""
     tokens: int
     padded: int
     """Positions that went through the encoder: tokens and padding."""

@@ -66,7 +66,7 @@ class WorkFolder:
             lock.acquire(timeout=0)
         except Timeout:
             raise UserError(f"another process is training into {self.folder}") from None
-        self._check()  # only now: a run that begins has no record for a moment
+        self._check()  # under the lock: a run that is just starting has no run.json for a moment
         try:
             yield
         finally:
@@ -76,8 +76,8 @@ class WorkFolder:
 
     def _check(self) -> None:
         """Refuse a folder that is not ours; hidden files are what a killed run left."""
-        found = self.folder.iterdir() if self.folder.is_dir() else ()
-        names = {path.name for path in found if not path.name.startswith(".")}
+        entries = self.folder.iterdir() if self.folder.is_dir() else ()
+        names = {path.name for path in entries if not path.name.startswith(".")}
         if self.folder.is_file() or (names - {_LOCK} and _RUN not in names):
             raise UserError(
                 f"{self.folder} is needed for checkpoints, but holds something else (it has no "
@@ -175,11 +175,12 @@ class WorkFolder:
         run = self.hash_of_run()
         if run and read_json(record, "a backbone").get(RUN) != run:
             return
-        with suppress(UserError), self.held():  # unless it is somebody's, or a process is at work
+        # A folder that is not ours, or that another process uses, is refused, and left alone.
+        with suppress(UserError), self.held():
             self.discard()
 
     def discard(self) -> None:
-        """Delete the folder; what shows whose it is goes last, in case of a kill."""
+        """Delete the folder, run.json last: after a kill midway the rest is still known as ours."""
         with suppress(OSError):
             self._clear({_RUN})
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -118,7 +118,8 @@ def _restored(
         work.resume(trainer, recipe, checkpoint)
         records = read_log(work.log, checkpoint.step)
     processes, done = trainer.processes, len(records)
-    # All processes wait here until each has read. On machines that share no disk they differ.
+    # All processes wait here until each has read its log. Without a shared disk, the numbers of
+    # steps that they found differ.
     if processes.total(done, trainer.encoder.device) != processes.world * done:
         raise UserError(f"only some processes see the checkpoints in {work.folder}: share its disk")
     return records
@@ -140,7 +141,8 @@ def _train(
         if tensorboard:
             events = stack.enter_context(closing(Events(work.folder / EVENTS, recipe, records)))
             logger.info("tensorboard --logdir %s", work.folder / EVENTS)
-        # A process that runs alone may stop later than it is asked to. Several would wait for it.
+        # A single process may finish its step before it stops. With several, only one may have got
+        # the signal, and the others would wait for it for ever: so they stop at once.
         alone = trainer.processes.world == 1
         stopping = stack.enter_context(asked_to_stop()) if alone else lambda: False
         phase = f"pre-finetune {recipe.strategy}"

@@ -24,7 +24,9 @@ class Texts(_Body):
 class Question(Texts):
     """Texts, and the apps that are to read them."""
 
-    apps: list[str] | None = Field(None, description="Names of apps; all, if there are none here.")
+    apps: list[str] | None = Field(
+        None, description="Names of apps. Absent or null: all apps. An empty list: none."
+    )
 
 
 class Lesson(_Body):

@@ -54,7 +54,7 @@ def labelled_corpus(
     """
 
     def read(located: Located, notes: Notes) -> Iterator[_Row]:
-        # Families from outside may know paths alone.
+        # The reader of a plug-in's family may take paths alone: it gets one where that is enough.
         is_usual = located.columns == USUAL and source.split == "train"
         spec = Path(source.path) if is_usual and not is_address(source.path) else located
         for number, example in enumerate(family.read(spec, notes), start=1):
