@@ -3,7 +3,8 @@
     python benchmarks/memory.py DATA [--threads 1] [--out results/memory.json]
 
 Each measurement is a process of its own; its peak (``VmHWM``) counts everything in it, Python and
-PyTorch, too. DATA holds the corpora of ``recipes/tpl.yaml`` and the sets of ``ROWS_FROM``.
+PyTorch, too. What the result holds already is not measured again. DATA holds the corpora of
+``recipes/tpl.yaml`` and the sets of ``ROWS_FROM``.
 
 - ``prefinetune``: 30 steps of ``recipes/tpl.yaml``.
 - ``adapt``: a linear app and a LoRA app (one epoch: others need no more) that learn from which of
@@ -14,8 +15,6 @@ PyTorch, too. DATA holds the corpora of ``recipes/tpl.yaml`` and the sets of ``R
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import sys
 from itertools import islice
 from pathlib import Path
@@ -95,33 +94,33 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("results/memory.json"))
     options = isolated.parse(parser, measure)
-    from onetrunk.storage import write_json
+    from onetrunk.storage import read_json, write_json
     from shared import ENCODER, environment
 
     jobs: dict[str, dict[str, Any]] = {
         "the encoder, loaded": {"what": "encoder"},
         f"prefinetune, {STEPS} steps of tpl": {"what": "prefinetune"},
     }
-    for adapter in ("linear", "lora"):
-        for size in ROWS:
-            name = f"adapt, {adapter}, {size:,} rows"
-            jobs[name] = {"what": "adapt", "adapter": adapter, "size": size}
     for size in (1, 100):
         for texts in (1, 1000):
             name = f"engine, {size:,} LoRA apps, {texts:,} texts"
             jobs[name] = {"what": "engine", "size": size, "texts": texts}
+    for adapter in ("linear", "lora"):
+        for size in ROWS:
+            name = f"adapt, {adapter}, {size:,} rows"
+            jobs[name] = {"what": "adapt", "adapter": adapter, "size": size}
     job = {"data": str(options.data.resolve()), "threads": options.threads}
-    peaks = {}
+    peaks = read_json(options.out, "a result")["peaks"] if options.out.exists() else {}
     for name, more in jobs.items():
+        if name in peaks:
+            continue
         peaks[name] = isolated.in_process(__file__, {**job, **more})
         print(f"  {name}: {peaks[name]}", file=sys.stderr)
-    result = {
-        "what": "the most memory of a process, in MiB",
-        "encoder": ENCODER, "load_at_end": round(os.getloadavg()[0], 2), "peaks": peaks,
-        **environment(),
-    }  # fmt: skip
-    write_json(options.out, result)
-    print(json.dumps(peaks, indent=2))
+        result = {
+            "what": "the most memory of a process, in MiB; seconds are those of a busy machine",
+            "encoder": ENCODER, "peaks": peaks, **environment(),
+        }  # fmt: skip
+        write_json(options.out, result)
 
 
 if __name__ == "__main__":
