@@ -44,11 +44,12 @@ def changes(suite: str) -> dict[str, tuple[float, float]]:
     return {name: (ner["none"] - ner[name], tc["none"] - tc[name]) for name in names}
 
 
-def families() -> str:
-    """What each strategy does to both families, for three encoders."""
-    drawing = Drawing(772, 330)
+def families(across: bool) -> str:
+    """What each strategy does to both families, for three encoders, side by side or one below the
+    other."""
+    drawing = Drawing(772, 330) if across else Drawing(300, 900)
     for number, (suite, said) in enumerate(SUITES.items()):
-        drawing.at(46 + 252 * number, 66)
+        drawing.at(46 + 252 * number * across, 66 + 290 * number * (not across))
         size, (left, right), (low, high) = 210, (-3.0, 7.5), (-3.5, 4.5)
 
         def place(x: float, y: float) -> tuple[float, float]:
@@ -60,19 +61,19 @@ def families() -> str:
         drawing.line([place(0, low), place(0, high)], "rule")
         for value in (-2, 2, 4, 6):
             drawing.text(place(value, 0)[0], size + 16, f"{value:+}", "tiny pale")
-        for value in (-2, 0, 2, 4) if not number else ():
+        for value in (-2, 0, 2, 4) if not number or not across else ():
             drawing.text(
                 -6, place(0, value)[1] + 4, f"{value:+}" if value else "0", "tiny pale", "end"
             )
         drawing.text(size / 2, size + 36, "points of NER →", "small pale")
         drawing.dot(*place(0, 0), 5, "none")
         for name, (x, y) in {"none": (0.0, 0.0), **changes(suite)}.items():
-            across, down = place(x, y)
+            right_of, down = place(x, y)
             side = {"tpl": 1, "tc": 1, "joint": -1, "none": -1}.get(name, 0)
             if name != "none":
-                drawing.dot(across, down, 6, {"tpl": "tip", "joint": "layer"}.get(name, name))
+                drawing.dot(right_of, down, 6, {"tpl": "tip", "joint": "layer"}.get(name, name))
             drawing.text(
-                across + 10 * side, down + (5 if side else 22), name,
+                right_of + 10 * side, down + (5 if side else 22), name,
                 "small bold" if name == "tpl" else "small", ("middle", "start", "end")[side],
             )  # fmt: skip
     drawing.at(0, 0)
@@ -215,10 +216,13 @@ def figures() -> dict[str, str]:
         "method-tall.svg": drawings.method(across=False),
         "gradients.svg": drawings.gradients(),
         "passes.svg": drawings.passes(),
-        "families.svg": families(),
+        "families.svg": families(across=True),
+        "families-tall.svg": families(across=False),
         "rows.svg": rows(),
-        "growth.svg": growing.growth(results("growth.json")),
-        "sizes.svg": growing.sizes(results("sizes.json")),
+        "growth.svg": growing.growth(results("growth.json"), across=True),
+        "growth-tall.svg": growing.growth(results("growth.json"), across=False),
+        "sizes.svg": growing.sizes(results("sizes.json"), across=True),
+        "sizes-tall.svg": growing.sizes(results("sizes.json"), across=False),
         "depth.svg": depth(),
         "app-cost-numbers.js": source + measured,
     }

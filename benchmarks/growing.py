@@ -12,9 +12,10 @@ Points = Sequence[tuple[float, float]]
 WIDTH, HEIGHT = 250, 210
 
 
-def growth(found: Any) -> str:
-    """Scores of both families by the steps of stage 1, for each strategy."""
-    drawing = Drawing(772, 330)
+def growth(found: Any, across: bool) -> str:
+    """Scores of both families by the steps of stage 1, for each strategy; the families side by
+    side or one below the other."""
+    drawing = Drawing(772, 330) if across else Drawing(390, 640)
     marks = {"none": ("rule", "none"), "ner": ("nerl", "ner"), "tc": ("tcl", "tc"),
              "joint": ("line dash", "layer"), "tpl": ("line thick", "tip")}  # fmt: skip
     spoken = []
@@ -29,7 +30,7 @@ def growth(found: Any) -> str:
             curves.setdefault(strategy, []).append((int(steps), score))
         curves = {name: sorted(points) for name, points in curves.items()}
         curves["none"] = [(steps, none) for steps, _ in curves["tpl"]]
-        drawing.at(36 + 376 * number, 56)
+        drawing.at(36 + 376 * number * across, 56 + 310 * number * (not across))
         ends = {name: f"{name} {points[-1][1]:.1f}" for name, points in curves.items()}
         panel(drawing, said, "steps of stage 1", curves, marks, ends)
         for name, points in curves.items():
@@ -43,9 +44,9 @@ def growth(found: Any) -> str:
     )
 
 
-def sizes(found: Any) -> str:
+def sizes(found: Any, across: bool) -> str:
     """Time by the number of apps that answer a text, and by the number of rows that one learns."""
-    drawing = Drawing(806, 330)
+    drawing = Drawing(806, 330) if across else Drawing(420, 640)
     marks = {"int8 bundle": ("tcl", "tc"), "engine": ("line", "layer"),
              "classification": ("tcl", "tc"), "NER": ("nerl", "ner")}  # fmt: skip
     spoken = []
@@ -61,11 +62,13 @@ def sizes(found: Any) -> str:
             curves[name] = list(zip(one["sizes"], one[unit], strict=True))
             looks[name] = (f"{line} dash" if alone else line, dot)
             short = {"int8 bundle": "bundle", "classification": "texts"}.get(who, who)
-            ends[name] = f"{short}, {'head' if alone else 'LoRA'} {one[unit][-1]:,.3g}"
+            last = one[unit][-1]
+            said = f"{last:,.0f}" if last >= 100 else f"{last:.3g}"
+            ends[name] = f"{short}, {'head' if alone else 'LoRA'} {said}"
             shown = ", ".join(f"{value:.3g} at {size:,}" for size, value in curves[name])
             slope = one["exponents"][unit]["all sizes"]
             spoken.append(f"{name}, {unit} by {of}: {shown}; exponent {slope}")
-        drawing.at(28 + 396 * number, 56)
+        drawing.at(28 + 396 * number * across, 56 + 310 * number * (not across))
         panel(drawing, unit, of, curves, looks, ends, logarithmic=True)
     return drawing.svg(
         "Time by the number of apps and of labelled rows",
