@@ -9,7 +9,7 @@ PyTorch, too. What the result holds already is not measured again. DATA holds th
 - ``prefinetune``: 30 steps of ``recipes/tpl.yaml``.
 - ``adapt``: a linear app and a LoRA app (one epoch: others need no more) that learn from which of
   four sets a text is, on 1,000, 10,000 and 100,000 rows.
-- ``engine``: 1 and 100 LoRA apps (rank 16, last 2 layers, 77 labels) over 1 and 1,000 texts.
+- ``engine``: 1 and 100 LoRA apps (rank 16, last 2 layers, 5 labels) over 1 and 1,000 texts.
 """
 
 from __future__ import annotations
