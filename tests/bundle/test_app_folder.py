@@ -19,6 +19,7 @@ from onetrunk.bundle.app import a_name, b_name
 from onetrunk.bundle.change import add_apps, add_folders
 from onetrunk.bundle.export import export_bundle
 from onetrunk.bundle.layout import Bundle, app_path
+from onetrunk.bundle.runtime import Runtime
 from onetrunk.bundle.vocabulary import with_vocabulary_of
 from onetrunk.errors import UserError
 from onetrunk.families.ner import Ner
@@ -33,6 +34,20 @@ def saved(apps: dict[str, App], backbone: Backbone, folder: Path) -> list[Path]:
         place.mkdir(parents=True)
         save_app(app, backbone, place)
     return folders
+
+
+@pytest.mark.parametrize("precision", ["int8", "int8-text", "int4"])
+def test_weights_beyond_16_bits_are_kept(
+    tiny_backbone: Backbone, make_app: Any, tmp_path: Path, precision: Any
+) -> None:
+    """A head has large weights for a state that hardly varies."""
+    app = make_app(tiny_backbone, "intent")
+    with torch.no_grad():
+        app.head.weight[0, 0] = 71807.3
+    export_bundle(tiny_backbone, {"intent": app}, tmp_path / "bundle", precision)
+    weight = Runtime(tmp_path / "bundle", threads=1).app("intent").weight
+    assert weight[0, 0] == np.float32(71807.3)
+    np.testing.assert_array_equal(weight, app.head.weight.detach().numpy())
 
 
 @pytest.mark.parametrize(

@@ -264,22 +264,29 @@ def as_records(made: Sequence[Any]) -> list[dict[str, Any]]:
     ]
 
 
-def test_numbers_of_16_bits_are_those_of_numpy(tmp_path: Path) -> None:
+def test_numbers_of_16_bits_are_those_of_numpy_and_larger_ones_have_32(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     numbers = np.concatenate(
-        [rng.normal(size=200), rng.normal(size=50) * 1e-6, rng.normal(size=50) * 1e5,
-         [0, -0.0, 65519, 65520, 2**-24, 2**-25, 1 + 2**-11, 1 + 3 * 2**-11]]
+        [rng.normal(size=200), rng.normal(size=50) * 1e-6, rng.uniform(-65519, 65519, 50),
+         [0, -0.0, 65519, 2**-24, 2**-25, 1 + 2**-11, 1 + 3 * 2**-11]]
     ).astype(np.float32)  # fmt: skip
+    large = np.array([1.5, 65520, -71807.3], np.float32)
     script = """
-    const { writeSafetensors } = await import("./src/safetensors.js");
-    const tensors = new Map([["x", { shape: [given.length], data: Float32Array.from(given) }]]);
-    await writeFile(out, writeSafetensors(tensors, { onetrunk: "{}" }, true));
-    say(0);
+    const { readSafetensors, writeSafetensors } = await import("./src/safetensors.js");
+    const tensor = (data) => ({ shape: [data.length], data: Float32Array.from(data) });
+    const tensors = new Map([["x", tensor(given[0])], ["large", tensor(given[1])]]);
+    const bytes = writeSafetensors(tensors, { onetrunk: "{}" }, true);
+    await writeFile(out, bytes);
+    say([...readSafetensors(bytes, "x").tensors.get("large").data]);
     """
-    node(script, numbers.tolist(), tmp_path, tmp_path / "x.safetensors")
-    with np.errstate(over="ignore"):
-        wanted = numbers.astype(np.float16)
-    np.testing.assert_array_equal(load_file(tmp_path / "x.safetensors")["x"], wanted)
+    given = [numbers.tolist(), large.tolist()]
+    assert node(script, given, tmp_path, tmp_path / "x.safetensors") == large.tolist()
+    written = load_file(tmp_path / "x.safetensors")
+    assert {name: str(array.dtype) for name, array in written.items()} == {
+        "x": "float16", "large": "float32",
+    }  # fmt: skip
+    np.testing.assert_array_equal(written["x"], numbers.astype(np.float16))
+    np.testing.assert_array_equal(written["large"], large)
 
 
 WITHOUT_KERNEL = "delete globalThis.WebAssembly;"

@@ -48,11 +48,17 @@ function half(bits) {
   return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
 }
 
+/** From here on 16 bits hold no number but infinity. */
+const TOO_LARGE = 65520;
+
 /** The bytes of a safetensors file that {@link readSafetensors} reads; numbers with a point are in
- * 32 bits, or in 16. */
+ * 32 bits, or in 16 if all of a tensor fit there. */
 export function writeSafetensors(tensors, metadata, isHalf = false) {
   const header = { __metadata__: metadata };
-  const typeOf = (data) => (data instanceof Int32Array ? "I32" : isHalf ? "F16" : "F32");
+  const typeOf = (data) => {
+    if (data instanceof Int32Array) return "I32";
+    return isHalf && data.every((value) => Math.abs(value) < TOO_LARGE) ? "F16" : "F32";
+  };
   let size = 0;
   for (const [name, { shape, data }] of tensors) {
     const dtype = typeOf(data);
@@ -84,7 +90,7 @@ function halfBits(value) {
   const sign = value < 0 || Object.is(value, -0) ? 0x8000 : 0;
   const size = Math.abs(value);
   if (Number.isNaN(value)) return 0x7e00;
-  if (size >= 65520) return sign | 0x7c00;
+  if (size >= TOO_LARGE) return sign | 0x7c00;
   const exponent = Math.max(Math.floor(Math.log2(size)), -14);
   const steps = size / 2 ** (exponent - 10);
   const below = Math.floor(steps);

@@ -22,6 +22,8 @@ from onetrunk.decoding import DECODERS, check_none_below
 from onetrunk.errors import UserError
 
 _HEAD = ("head.weight", "head.bias")
+TOO_LARGE = 65520
+"""From here on 16 bits hold no number but infinity."""
 _NEIGHBOURS = "neighbours."
 SHORTEST = 3
 """Tokens of a window: two special ones and one of the text. A tokenizer drops what does not fit."""
@@ -172,11 +174,14 @@ def _checked(lora: Lora) -> Lora:
 def to_bytes(
     arrays: Mapping[str, np.ndarray], dtype: type, metadata: dict[str, str] | None = None
 ) -> bytes:
-    """Arrays as a safetensors file: floats in ``dtype``; integers keep their type."""
-    converted: dict[str, np.ndarray] = {
-        name: np.ascontiguousarray(array, dtype if array.dtype.kind == "f" else None)
-        for name, array in arrays.items()
-    }
+    """Arrays as a safetensors file: floats in ``dtype``, or in float32 if one of them is too large
+    for it; integers keep their type. (The head of a state that hardly varies has large weights.)"""
+    converted: dict[str, np.ndarray] = {}
+    for name, array in arrays.items():
+        own_type = dtype if array.dtype.kind == "f" else None
+        if own_type == np.float16 and float(np.abs(array).max(initial=0)) >= TOO_LARGE:
+            own_type = np.float32
+        converted[name] = np.ascontiguousarray(array, own_type)
     content: bytes = save_tensors(converted, metadata)
     return content
 
