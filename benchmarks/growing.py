@@ -100,14 +100,16 @@ def panel(
     room = 0.05 * (max(values) - min(values))
     low, high = min(values) - room, max(values) + room
 
+    def along(size: float) -> float:
+        return 20 + (WIDTH - 20) * log10(size / every[0]) / log10(every[-1] / every[0])
+
     def place(size: float, value: float) -> tuple[float, float]:
-        across = log10(size / every[0]) / log10(every[-1] / every[0])
-        return 20 + (WIDTH - 20) * across, HEIGHT * (high - height(value)) / (high - low)
+        return along(size), HEIGHT * (high - height(value)) / (high - low)
 
     drawing.text(WIDTH / 2, -26, title, "small bold")
     drawing.line([(0, HEIGHT + 8), (WIDTH + 8, HEIGHT + 8)], "rule")
     for size in every:
-        drawing.text(place(size, curves[next(iter(curves))][0][1])[0], HEIGHT + 28, f"{size:,}")
+        drawing.text(along(size), HEIGHT + 28, f"{size:,}")
     drawing.text(WIDTH / 2, HEIGHT + 52, of, "small pale")
     for name, points in curves.items():
         line, dot = marks[name]

@@ -78,12 +78,13 @@ def jobs(data: Path, encoder: str, steps: Sequence[int], parts: Parts) -> list[J
         listed.append(file_job(folder, train))
         for task in DEVELOPMENT:
             for adapter, of_kind in (("linear", listed), ("lora", later)):
-                score = partial(_score, data, folder, task, adapter)
-                of_kind.append(parts.job(f"{name}.{task}.{adapter}", score, folder))
+                make = partial(score, data, folder, task, adapter)
+                of_kind.append(parts.job(f"{name}.{task}.{adapter}", make, folder))
     return listed + later
 
 
-def _score(data: Path, folder: Path, task: str, adapter: AdapterKind) -> dict[str, Any]:
+def score(data: Path, folder: Path, task: str, adapter: AdapterKind) -> dict[str, Any]:
+    """The apps of one kind and task on a backbone, by the seed of their rows."""
     draws = {f"{seed}": AdaptSettings(adapter=adapter, seed=seed) for seed in DRAWS[adapter]}
     return scores_of(Backbone.load(folder), data, DEVELOPMENT[task], task, draws)
 

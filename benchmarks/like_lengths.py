@@ -19,21 +19,18 @@ from typing import Any
 
 import torch
 
-from growth import DEVELOPMENT, recipe_of
-from onetrunk.adaptation.task import AdaptSettings
+from growth import DEVELOPMENT, recipe_of, score, scores
 from onetrunk.benchmark.jobs import Job, work
-from onetrunk.model.backbone import Backbone
 from onetrunk.prefinetuning.objectives import ner
 from onetrunk.prefinetuning.run import prefinetune
 from onetrunk.storage import read_json, write_json
-from shared import ROWS, Parts, environment, file_job, scores_of
+from shared import ROWS, Parts, environment, file_job
 
 RUN = Path("runs/like-lengths")
 RESULT = Path("results/like-lengths.json")
 POOLS = (1, ner.POOL)
 """Numbers of steps whose sentences are drawn together."""
 SEEDS = (0, 1)
-DRAWS = (0, 1, 2)
 TASKS = [task for task, family in DEVELOPMENT.items() if family == "ner"]
 
 
@@ -48,7 +45,9 @@ def jobs(data: Path, encoder: str, steps: int, parts: Parts) -> list[Job]:
                 file_job(folder, partial(_train, data, encoder, steps, seed, pool, folder))
             )
             listed += [
-                parts.job(f"{name}.{task}", partial(_score, data, folder, task), folder)
+                parts.job(
+                    f"{name}.{task}.linear", partial(score, data, folder, task, "linear"), folder
+                )
                 for task in TASKS
             ]
     return listed
@@ -60,25 +59,19 @@ def _train(data: Path, encoder: str, steps: int, seed: int, pool: int, folder: P
     prefinetune(recipe, folder, resume=True)
 
 
-def _score(data: Path, folder: Path, task: str) -> dict[str, Any]:
-    draws = {f"{seed}": AdaptSettings(adapter="linear", seed=seed) for seed in DRAWS}
-    return scores_of(Backbone.load(folder), data, "ner", task, draws)
-
-
 def collect(steps: int, parts: Parts) -> dict[str, Any]:
     """By pool and seed: F1 of each task, their mean, and what the run of stage 1 took."""
     rows = {}
     for pool in POOLS:
         for seed in SEEDS:
             name = f"{pool}-{seed}"
-            scores = {
-                task: round(mean(parts[f"{name}.{task}"][f"{draw}"]["f1"] for draw in DRAWS), 2)
-                for task in TASKS
-            }
+            of_tasks = scores(parts, name, "ner", "linear")
+            if of_tasks is None:
+                continue
             record = read_json(RUN / "backbones" / name / "onetrunk.json", "a backbone")
             rows[f"pool {pool}, seed {seed}"] = {
-                **scores,
-                "mean": round(mean(scores.values()), 2),
+                **of_tasks,
+                "mean": round(mean(of_tasks.values()), 2),
                 "useful_tokens": record["useful_tokens"],
             }
     return {
