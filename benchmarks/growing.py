@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import log10
+from statistics import linear_regression
 from typing import Any
 
 from svg import Drawing
@@ -32,7 +33,7 @@ def growth(found: Any, across: bool) -> str:
         curves["none"] = [(steps, none) for steps, _ in curves["tpl"]]
         drawing.at(36 + 376 * number * across, 56 + 310 * number * (not across))
         ends = {name: f"{name} {points[-1][1]:.1f}" for name, points in curves.items()}
-        panel(drawing, said, "steps of stage 1", curves, marks, ends)
+        panel(drawing, said, "steps of stage 1", curves, marks, ends, trend=True)
         for name, points in curves.items():
             shown = ", ".join(f"{score} after {steps} steps" for steps, score in points)
             spoken.append(f"{said}, {name}: {none if name == 'none' else shown}")
@@ -85,11 +86,12 @@ def panel(
     marks: Mapping[str, tuple[str, str]],
     ends: Mapping[str, str],
     logarithmic: bool = False,
+    trend: bool = False,
 ) -> None:
     """Curves over the logarithm of a size, each with its name at the right end.
 
     ``marks``: by curve, how its line and its dots look. ``logarithmic``: heights are logarithms,
-    too.
+    too. ``trend``: with the line of least squares through each curve, pale and dashed.
     """
 
     def height(value: float) -> float:
@@ -113,6 +115,9 @@ def panel(
     drawing.text(WIDTH / 2, HEIGHT + 52, of, "small pale")
     for name, points in curves.items():
         line, dot = marks[name]
+        if trend:
+            slope, start = linear_regression(*zip(*((log10(x), y) for x, y in points), strict=True))
+            drawing.line([place(x, start + slope * log10(x)) for x, _ in points], "rule dash")
         drawing.line([place(*point) for point in points], line)
         for point in points if dot != "none" else ():
             drawing.dot(*place(*point), 4, dot)
