@@ -116,38 +116,30 @@ def run(job: dict[str, Any], **more: Any) -> list[dict[str, Any]]:
 
 
 def tune(job: dict[str, Any], rows: int) -> dict[str, Any]:
-    """The peer's fastest way and, by family, its best learning rates."""
-    chosen: dict[str, Any] = {"tried": {}}
+    """What was tried for the peer and, by family, its fastest way and best learning rates."""
+    tried: dict[str, Any] = {}
     first = {**job, "task": "gum", "family": "ner", "rows": rows // 4}
     seconds = [
         run(first, side="peft", way=way, epochs=[1], rates=RATES[0])[0]["seconds"] for way in WAYS
     ]
-    chosen["way"] = WAYS[seconds.index(min(seconds))]
-    chosen["tried"]["ways"] = dict(zip(map(str, WAYS), seconds, strict=True))
+    tried["ways"] = dict(zip(map(str, WAYS), seconds, strict=True))
+    way, chosen = WAYS[seconds.index(min(seconds))], {}
     for task, family in DEVELOPMENT.items():
-        of_task = {**job, "task": task, "family": family, "rows": rows}
+        of_task = {**job, "task": task, "family": family, "rows": rows, "way": way}
         scores = {}
         for number, rates in enumerate(RATES):
-            tries = run(of_task, side="peft", way=chosen["way"], rates=rates, epochs=[1, 2, 5])
+            tries = run(of_task, side="peft", rates=rates, epochs=[1, 2, 5])
             scores[number] = [each["score"] for each in tries]
         best = max(scores, key=lambda number: mean(scores[number]))
-        chosen[family] = RATES[best]
-        chosen["tried"][task] = [
-            {**RATES[number], "scores": of_rates} for number, of_rates in scores.items()
-        ]
-    return chosen
+        chosen[family] = {"way": way, "rates": RATES[best]}
+        tried[task] = [{**RATES[number], "scores": of_rates} for number, of_rates in scores.items()]
+    return {"chosen": chosen, "tried": tried}
 
 
-def cell(
-    job: dict[str, Any], tuned: dict[str, Any], task: str, rows: int, without: list[str]
-) -> dict[str, Any]:
-    """All sides of one task at one number of rows."""
-    family = TASKS[task]
-    job = {**job, "task": task, "family": family, "rows": rows}
-    sides = {ours: run(job, side=ours, rates={}) for ours in OURS}
-    sides["peft"] = run(job, side="peft", rates=tuned[family], way=tuned["way"])
+def sides_of(family: str, without: list[str]) -> list[str]:
+    """The sides of a task's cell, in the order in which they run."""
     other = "spacy" if family == "ner" else "setfit"
-    return sides if other in without else {**sides, other: run(job, side=other)}
+    return [side for side in (*OURS, "peft", other) if side not in without]
 
 
 def ratios(sides: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
@@ -222,16 +214,17 @@ def main() -> None:
         write_json(tuned_file, tune(job, options.tuning_rows))
     tuned = read_json(tuned_file, "learning rates")
     cells = {}
-    for rows in options.rows:
-        for task in TASKS:
-            file = RUN / f"{task}-{rows}.json"
-            if not file.exists() and not options.collect:
-                load = round(os.getloadavg()[0], 2)
-                sides = cell(job, tuned, task, rows, options.without)
-                write_json(file, {"load_at_start": load, "sides": sides})
-            if file.exists():
-                of_cell = read_json(file, "a cell")
-                cells[f"{task}, {rows} rows"] = {**of_cell, "ratios": ratios(of_cell["sides"])}
+    for rows, (task, family) in product(options.rows, TASKS.items()):
+        file = RUN / f"{task}-{rows}.json"
+        of_cell = read_json(file, "a cell") if file.exists() else {"sides": {}}
+        of_task = {**job, "task": task, "family": family, "rows": rows}
+        for side in [] if options.collect else sides_of(family, options.without):
+            if side not in of_cell["sides"]:
+                of_cell.setdefault("load_at_start", round(os.getloadavg()[0], 2))
+                of_cell["sides"][side] = run(of_task, side=side, **tuned["chosen"][family])
+                write_json(file, of_cell)
+        if of_cell["sides"]:
+            cells[f"{task}, {rows} rows"] = {**of_cell, "ratios": ratios(of_cell["sides"])}
     result = {
         "what": "seconds of training until the validation score of the peers' best",
         "encoder": ENCODER,

@@ -20,7 +20,7 @@ def onetrunk(job: dict[str, Any], backbone: Any, family: Any, data: Any) -> Iter
 
     tries = [("linear", None), *(("lora", epochs) for epochs in job["epochs"])]
     for adapter, epochs in tries:
-        settings = AdaptSettings(adapter=adapter, epochs=epochs, k=job["k"], **job["rates"])
+        settings = AdaptSettings(adapter=adapter, epochs=epochs, k=job["k"])
         start = time.perf_counter()
         app = fit(backbone, family, data, settings)
         seconds = time.perf_counter() - start
