@@ -226,7 +226,7 @@ def test_a_folder_that_is_replaced_is_never_missing(tmp_path: Path) -> None:
 
     watcher = threading.Thread(target=look)
     watcher.start()
-    for number in range(100):
+    for number in range(30):
         with atomic_folder(target, True, ANYTHING) as folder:
             fill(folder, str(number))
     done.set()
