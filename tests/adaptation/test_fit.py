@@ -241,6 +241,19 @@ def test_a_lora_app_starts_from_the_primary(corpora: Path, tiny_backbone: Backbo
     assert all(b.abs().sum() == 0 for (layer, _), (_, b) in deeper.matrices.items() if layer == 0)
 
 
+@pytest.mark.parametrize("name", FAMILIES)
+def test_where_the_head_starts(corpora: Path, tiny_backbone: Backbone, name: str) -> None:
+    """For entities where the head of a linear app ends, for one label a text at zeros."""
+    kind, data = load(corpora, name)
+    still = AdaptSettings(epochs=1, lora_lr=0.0, head_lr=0.0)
+    start = fit(tiny_backbone, kind, data, still).head.weight
+    solved = fit(tiny_backbone, kind, data, AdaptSettings(adapter="linear")).head.weight
+    if name == "ner":
+        torch.testing.assert_close(start, solved, atol=0.1, rtol=0.1)
+    else:
+        assert not start.any()
+
+
 def test_a_shallower_app_keeps_the_rest_of_the_primary(
     corpora: Path, tiny_backbone: Backbone
 ) -> None:

@@ -1,8 +1,10 @@
 """Train apps on the frozen backbone.
 
 A linear app is a convex problem, solved to the end. A LoRA app starts from its family's primary
-LoRA and from the linear app's head, then trains both by AdamW: a head that already fits does not
-distort the LoRA with the gradients of a random one (Kumar et al. 2022, arXiv 2202.10054).
+LoRA, then trains LoRA and head by AdamW. For entities it starts from the linear app's head: a head
+that already fits does not distort the LoRA with the gradients of a random one (Kumar et al. 2022,
+arXiv 2202.10054). For one label a text it starts from a head of zeros: few rows are fitted by a
+solved head at once, and the LoRA learns nothing from them.
 """
 
 import time
@@ -78,9 +80,9 @@ def fit_together(
     top = Top(backbone.encoder, stack, max(task.k for task in tasks.values()), precision)
     for task in tasks.values():
         task.read(top, cache=task.settings.cache and task.slot in fresh_loras)
-    solved = {name: task.solve_head() for name, task in tasks.items()}
+    started = {name: task.start_head() for name, task in tasks.items()}
     trainers = {
-        name: AppTrainer(task, top, solved[name][0])
+        name: AppTrainer(task, top, started[name][0])
         for name, task in tasks.items()
         if task.slot in fresh_loras
     }
@@ -88,7 +90,7 @@ def fit_together(
     seconds = round(time.perf_counter() - start, 2)
     apps = {}
     for name, task in tasks.items():
-        head, details = solved[name]
+        head, details = started[name]
         adapter = stack.adapter(task.slot) if name in trainers else None
         app = apps[name] = _app(task, head, adapter)
         if task.settings.neighbours:

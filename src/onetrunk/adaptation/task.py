@@ -54,6 +54,8 @@ _WHOLE = {
 }
 """The settings that are whole numbers, the least and the most that each may be."""
 _MAY_BE_NONE = ("k", "epochs", "head_layers")
+# Learning rates of the head of an app with a LoRA, if it starts solved and if it starts as zeros.
+SOLVED_HEAD_LR, ZERO_HEAD_LR = 5e-4, 5e-3
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,9 @@ class AdaptSettings:
     """Rows of an update."""
     lora_lr: float = 2e-3
     """Learning rate of the LoRA."""
-    head_lr: float = 5e-4
-    """Learning rate of the head, where there is a LoRA."""
+    head_lr: float | None = None
+    """Learning rate of the head, where there is a LoRA. None: 5e-4, or 5e-3 where the head starts
+    as zeros."""
     l2: float | None = None
     """Ridge penalty on the standardised linear head; None: the family's, or if it has none, that of
     the lowest loss in cross-validation."""
@@ -185,6 +188,28 @@ class AppTask:
         gathered = self.family.gather(states, mask, tokens, self.backbone.pooling)
         return self.family.loss(head(gathered), targets)
 
+    @property
+    def starts_solved(self) -> bool:
+        """Whether the head starts solved; else as zeros."""
+        return self.settings.adapter == "linear" or self.family.solved_start
+
+    @property
+    def head_lr(self) -> float:
+        """Learning rate of the head, where there is a LoRA."""
+        if self.settings.head_lr is not None:
+            return self.settings.head_lr
+        return SOLVED_HEAD_LR if self.starts_solved else ZERO_HEAD_LR
+
+    def start_head(self) -> tuple[nn.Linear, dict[str, Any]]:
+        """The head of a linear app, or that from which a LoRA's training starts; and details, as
+        :meth:`solve_head` has them."""
+        if self.starts_solved:
+            return self.solve_head()
+        self._read_states(self._choices()[0])
+        width = self.trunk.head_layers * self.backbone.encoder.width
+        classes = self.family.classes(self.data.labels)
+        return linear_head(torch.zeros(classes, width), torch.zeros(classes)), {"l2": 0.0}
+
     def solve_head(self) -> tuple[nn.Linear, dict[str, Any]]:
         """Solve the linear head on the present states, and read as many states as it does from now
         on (:meth:`linear_problem`).
@@ -213,8 +238,11 @@ class AppTask:
         head_layers, l2 = choose_head(
             self.family, units, classes, self._choices(), width, self.settings.l2
         )
-        self.trunk.head_layers = self._held_out.head_layers = head_layers
+        self._read_states(head_layers)
         return features[:, -head_layers * width :], units.targets, l2
+
+    def _read_states(self, head_layers: int) -> None:
+        self.trunk.head_layers = self._held_out.head_layers = head_layers
 
     def _choices(self) -> list[int]:
         """How many states the head may read, the fewest first."""

@@ -47,7 +47,7 @@ class AppTrainer:
         self._optimizer = torch.optim.AdamW(
             [
                 {"params": self._lora, "lr": settings.lora_lr},
-                {"params": list(head.parameters()), "lr": settings.head_lr},
+                {"params": list(head.parameters()), "lr": task.head_lr},
             ],
             weight_decay=0.0,
             fused=True,

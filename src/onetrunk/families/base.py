@@ -55,6 +55,10 @@ class Family(ABC, Generic[Example, Prediction]):
     each of them, k + 1 states. False: the last state. None: cross-validation chooses for an app
     without a LoRA; an app with one reads the last state."""
 
+    solved_start: ClassVar[bool] = True
+    """Where the head of an app with a LoRA starts. True: solved on the states as they are. False:
+    as zeros, which leaves the LoRA more to learn."""
+
     STANDARD: ClassVar[tuple[str, ...]] = (
         "classes", "units", "gather", "decode", "render", "blend",
     )  # fmt: skip

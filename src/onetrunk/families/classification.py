@@ -39,6 +39,7 @@ class Classification(WholeText[Labelled]):
     decoder: ClassVar[str | None] = "tc"
     metric: ClassVar[str] = "accuracy"
     metrics: ClassVar[tuple[str, ...]] = ("accuracy", "macro_f1", "micro_f1")
+    solved_start: ClassVar[bool] = False  # measured: docs/choices.md
 
     def check_rows(self, examples: Sequence[LabelledText], where: str) -> None:
         """Every row has exactly one label."""
