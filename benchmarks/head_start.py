@@ -31,10 +31,11 @@ from onetrunk.model.loading import load_encoder
 from onetrunk.storage import read_json, write_json
 from shared import ENCODER, environment
 
-TASKS = (
-    "atis_intent hwu64_intent mtod_en_intent mpqa amazon_counterfactual_en_ext liar clickbait sst5 "
-    "tweeteval_hate searchsnippets hate_offensive_davidson multidogo_intent"
-).split()
+TASKS = [
+    "atis_intent", "hwu64_intent", "mtod_en_intent", "mpqa", "amazon_counterfactual_en_ext",
+    "liar", "clickbait", "sst5", "tweeteval_hate", "searchsnippets", "hate_offensive_davidson",
+    "multidogo_intent",
+]  # fmt: skip
 STARTS = {"solved": True, "zeros": False}
 K, TESTED = 3, 1000
 RUN = Path("runs/head-start")
