@@ -9,8 +9,8 @@ each in a process of its own; seconds are those of tokenising and training, with
 and scoring.
 
 - onetrunk: the head alone, and a LoRA for 1, 2, 5 and 10 epochs, with the settings of ``adapt``. It
-  starts from BACKBONE, which stage 1 made of all-MiniLM-L6-v2, without the rows of the six tasks.
-  That is done once for all apps and is not counted.
+  starts from BACKBONE, which stage 1 made of all-MiniLM-L6-v2, without what the six tasks hold in
+  validation and test. That is done once for all apps and is not counted.
 - onetrunk, bare: the same without stage 1, on all-MiniLM-L6-v2 as it comes.
 - PEFT with Hugging Face's Trainer, on all-MiniLM-L6-v2: the same LoRA for 1, 2, 5 and 10 epochs,
   each with its whole schedule, in the fastest of fp32, bf16 and two kinds of attention, batches
