@@ -254,6 +254,12 @@ def test_where_the_head_starts(corpora: Path, tiny_backbone: Backbone, name: str
         assert not start.any()
 
 
+def test_with_several_labels_the_head_starts_solved(corpora: Path, tiny_backbone: Backbone) -> None:
+    _, data = load(corpora, "tc")
+    still = AdaptSettings(epochs=1, lora_lr=0.0, head_lr=0.0)
+    assert fit(tiny_backbone, family("multi-label"), data, still).head.weight.all()
+
+
 def test_a_shallower_app_keeps_the_rest_of_the_primary(
     corpora: Path, tiny_backbone: Backbone
 ) -> None:

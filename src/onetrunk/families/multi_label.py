@@ -24,6 +24,7 @@ class MultiLabel(Classification):
     decoder: ClassVar[str | None] = "multi-label"
     metric: ClassVar[str] = "micro_f1"
     starts_from: ClassVar[str | None] = Classification.name
+    solved_start: ClassVar[bool] = True  # zeros were tried with one label a text alone
 
     def read(self, path: Spec, notes: Notes | None = None) -> list[LabelledText]:
         """Texts and labels; a string that joins several labels is split."""
