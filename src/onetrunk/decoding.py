@@ -100,6 +100,8 @@ def best_valid_path(log_probs: np.ndarray) -> np.ndarray:
 
 def decode_entities(logits: np.ndarray, units: Sequence[Span], labels: Sequence[str]) -> Entities:
     """The entities of the most probable valid IOB2 sequence."""
+    if not logits.argmax(-1).any():
+        return Entities([], [])
     log_probs = logits - np.logaddexp.reduce(logits, -1, keepdims=True)
     path = best_valid_path(log_probs)
     probabilities = np.exp(log_probs[np.arange(len(path)), path]).tolist()
@@ -124,7 +126,7 @@ def decode_nested(logits: np.ndarray, units: Sequence[Span], labels: Sequence[st
 
 def decode_label(logits: np.ndarray, units: Sequence[Span], labels: Sequence[str]) -> Labelled:
     """The most probable label by the mean logits of a text's windows."""
-    mean = logits.mean(0)
+    mean = logits[0] if len(logits) == 1 else logits.mean(0)
     probabilities = dict(zip(labels, softmax(mean).tolist(), strict=True))
     return Labelled((labels[int(mean.argmax())],), probabilities)
 
@@ -157,9 +159,10 @@ def render_entities(text: str, prediction: Entities) -> dict[str, Any]:
 def render_labels(text: str, prediction: Labelled) -> dict[str, Any]:
     """Chosen labels, and all probabilities from the highest down."""
     ranked = sorted(prediction.probabilities.items(), key=itemgetter(1), reverse=True)
+    rounded = np.round([p for _, p in ranked], 4).tolist()  # several times as fast as one by one
     return {
         "labels": list(prediction.labels),
-        "probabilities": {label: round(p, 4) for label, p in ranked},
+        "probabilities": {label: p for (label, _), p in zip(ranked, rounded, strict=True)},
         **({"abstained": True} if prediction.abstained else {}),
     }
 

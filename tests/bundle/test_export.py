@@ -23,7 +23,7 @@ from onetrunk.bundle.change import add_apps, remove_apps
 from onetrunk.bundle.contents import bundled_app, lora_of_adapter
 from onetrunk.bundle.export import Check, export, export_bundle
 from onetrunk.bundle.graph import top_graph, top_graph_of_one, trunk_graph
-from onetrunk.bundle.int8 import EMBEDDINGS, quantize, quantize_of_one
+from onetrunk.bundle.int8 import EMBEDDINGS, OF_ACTIVATIONS, quantize, quantize_of_one
 from onetrunk.bundle.layout import MANIFEST, Bundle
 from onetrunk.bundle.merged import export_merged
 from onetrunk.bundle.parity import difference, hostile_texts
@@ -204,37 +204,74 @@ def test_graphs_of_one_text_are_the_encoder(
             top_graph_of_one(encoder, 2, TARGETS),
         )
     )
-    (hidden,) = trunk.run(["hidden"], {"input_ids": ids})
+    names = [node.name for node in trunk.get_outputs()]
+    entering = dict(zip(names, trunk.run(names, {"input_ids": ids}), strict=True))
     lora = lora_of_adapter(adapter)
     feeds = {name: matrix[None] for name, matrix in lora.items()}
-    states = top.run(["state_1", "state_2"], {"hidden": hidden, **feeds})
+    states = top.run(["state_1", "state_2"], {**entering, **feeds})
     with torch.no_grad(), LoraStack(encoder, {"app": adapter}).merged("app"):
         wanted = encoder.model(torch.tensor(ids), output_hidden_states=True).hidden_states[-3:]
-    for want, state in zip(wanted, (hidden, *states), strict=True):
+    for want, state in zip(wanted, (entering["hidden"], *states), strict=True):
         np.testing.assert_allclose(state, want.numpy(), atol=2e-5)
 
 
-def test_int8_of_one_text_is_one_scale_for_its_numbers(tiny_backbone: Backbone) -> None:
-    """The first map of the trunk, by hand: as DynamicQuantizeLinear rounds."""
-    encoder = tiny_backbone.encoder
-    graph = trunk_graph(encoder, encoder.depth - 1, of_one=True)
-    small = quantize_of_one(graph)
-    product = next(n for n in small.graph.node if "layer_0.query.weight" in n.input)
-    x = next(n.input[0] for n in small.graph.node if n.op_type == "DynamicQuantizeLinear")
-    for name in (x, product.output[0]):
-        small.graph.output.append(onnx.helper.make_tensor_value_info(name, 1, None))
+def values_of_map(
+    backbone: Backbone, quantized: Any, target: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """What the first layer's map reads ``(T, d_in)``, its weights as the graph holds them and its
+    bias, and what it gives ``(T, d_out)``, of a quantised trunk of one text."""
+    encoder = backbone.encoder
+    small = quantized(trunk_graph(encoder, encoder.depth - 1, of_one=quantized is quantize_of_one))
+    name = f"layer_0.{target}.weight"
+    (product,) = (node for node in small.graph.node if name in node.input)
+    x = product.input[0].removesuffix(".int8")
+    out = next(
+        node.output[0]
+        for node in small.graph.node
+        if f"layer_0.{target}.bias" in node.input  # the product itself, or what adds the bias
+    )
+    for value in (x, out):
+        small.graph.output.append(onnx.helper.make_tensor_value_info(value, 1, None))
     session = onnxruntime.InferenceSession(small.SerializeToString())
     ids = np.array([encoder.tokenizer("play music now")["input_ids"]])
-    states, found = session.run([x, product.output[0]], {"input_ids": ids})
-    low, high = min(0.0, states.min()), max(0.0, states.max())
-    step = (high - low) / 255
-    zero = np.rint(-low / step)
-    whole = np.clip(np.rint(states / step) + zero, 0, 255) - zero
-    linear = encoder.linear(0, "query")
+    feeds = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
+    inputs = {node.name for node in session.get_inputs()}
+    read, given = session.run([x, out], {key: feeds[key] for key in inputs})
+    linear = encoder.linear(0, target)
     weight, bias = (p.detach().numpy() for p in (linear.weight, linear.bias))
     scales = np.abs(weight).max(1) / 63
-    rounded_weight = np.rint(weight / scales[:, None]) * scales[:, None]
-    np.testing.assert_allclose(found, whole * step @ rounded_weight.T + bias, atol=1e-4)
+    return read[0], np.rint(weight / scales[:, None]) * scales[:, None], bias, given[0]
+
+
+def test_int8_of_one_text_is_one_scale_for_its_numbers(tiny_backbone: Backbone) -> None:
+    """In attention, by hand: as DynamicQuantizeLinear rounds."""
+    read, weight, bias, given = values_of_map(tiny_backbone, quantize_of_one, "query")
+    low, high = min(0.0, read.min()), max(0.0, read.max())
+    step = (high - low) / 255
+    zero = np.rint(-low / step)
+    whole = np.clip(np.rint(read / step) + zero, 0, 255) - zero
+    np.testing.assert_allclose(given, whole * step @ weight.T + bias, atol=1e-4)
+
+
+@pytest.mark.parametrize("quantized", [quantize, quantize_of_one])
+@pytest.mark.parametrize("target", ["ffn_up", "ffn_down"])
+def test_feed_forward_maps_have_a_scale_for_each_token(
+    tiny_backbone: Backbone, quantized: Any, target: str
+) -> None:
+    read, weight, bias, given = values_of_map(tiny_backbone, quantized, target)
+    if target == "ffn_up":
+        step = np.abs(read).max(1, keepdims=True) / 127
+        whole = np.rint(read / step)
+    else:
+        step = np.maximum(read.max(1, keepdims=True) / 223, 0.1701 / 32)
+        whole = np.clip(np.rint(read / step), -32, 223)
+    np.testing.assert_allclose(given, whole * step @ weight.T + bias, atol=1e-4)
+
+
+@pytest.mark.parametrize("approximate", ["none", "tanh"])
+def test_the_smallest_scale_of_activations_reaches_the_least_of_them(approximate: str) -> None:
+    least = torch.nn.functional.gelu(torch.linspace(-3, 3, 10_001), approximate=approximate).min()
+    assert float(least) / OF_ACTIVATIONS.least + OF_ACTIVATIONS.zero > -0.5
 
 
 def test_a_plain_model_takes_several_texts(

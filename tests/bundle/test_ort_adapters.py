@@ -14,6 +14,7 @@ from onetrunk.bundle.app_cache import AppCache
 from onetrunk.bundle.export import export_bundle
 from onetrunk.bundle.layout import TOP, Bundle
 from onetrunk.bundle.ort_adapters import write_adapters
+from onetrunk.bundle.sessions import sessions_of
 from onetrunk.cli import app as cli
 from onetrunk.errors import UserError
 from onetrunk.model.backbone import Backbone
@@ -28,8 +29,7 @@ def test_each_lora_as_a_file(tiny_backbone: Backbone, apps: dict[str, App], tmp_
     assert ran.exit_code == 0, ran.output
     bundle = Bundle(tmp_path / "b")
     session = onnxruntime.InferenceSession(bundle.read(TOP))
-    shapes = {node.name: node.shape for node in session.get_inputs()}
-    loaded = AppCache(bundle, shapes, bundle.apps, None).now
+    loaded = AppCache(bundle, sessions_of(bundle, 1), bundle.apps, None).now
     own = [name for name, app in apps.items() if app.adapter is not None]
     assert sorted(path.stem for path in (tmp_path / "out").iterdir()) == sorted(
         [*own, "none", "primary-ner", "primary-tc"]

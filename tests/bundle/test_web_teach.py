@@ -209,14 +209,15 @@ def test_reports_are_those_of_the_device(
     runtime.teach("mine", family, as_records(first), labels, max_length=LENGTH)
     score = runtime.teach("mine", family, as_records(second), labels, max_length=LENGTH)
     assert report["metric"] == score.metric
-    assert report["score"] == pytest.approx(score.value, abs=0.5)
-    assert report["before"] == pytest.approx(score.before, abs=0.5)
+    # In eight bits a sum that differs in its last digit can be rounded to another step.
+    points = 0.5 if precision == "fp32" else 1
+    assert report["score"] == pytest.approx(score.value, abs=points)
+    assert report["before"] == pytest.approx(score.before, abs=points)
     assert [report[key] for key in ("rows", "judged", "penalty", "headLayers")] == [
         score.rows, score.judged, score.penalty, score.head_layers,
     ]  # fmt: skip
     app, python = BundledApp.from_bytes("mine", file.read_bytes(), "mine"), runtime.app("mine")
     assert app.labels == python.labels
-    # In eight bits a sum that differs in its last digit can be rounded to another step.
     gap = 2e-3 if precision == "fp32" else 0.05
     np.testing.assert_allclose(app.weight, python.weight, atol=gap, rtol=gap)
     assert f'"{"F32" if precision == "fp32" else "F16"}"'.encode() in file.read_bytes()

@@ -93,11 +93,11 @@ export class Sessions {
     for (const [row, { ids }] of windows.entries()) {
       const start = performance.now();
       const input = this.#integers(BigInt64Array.from(ids, BigInt), [1, ids.length]);
-      const { hidden } = await this.#trunk.run({ input_ids: input });
+      const entering = await this.#trunk.run({ input_ids: input });
       const between = performance.now();
-      every.set(hidden.data, row * size);
+      every.set(entering.hidden.data, row * size);
       for (const [group, lora] of loras.entries()) {
-        const out = await this.#top.run({ hidden, ...lora }, names);
+        const out = await this.#top.run({ ...entering, ...lora }, names);
         names.forEach((name, n) => states[n].set(out[name].data, group * every.length + row * size));
       }
       times.trunk += between - start;

@@ -8,11 +8,11 @@ import itertools
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-import numpy as np
+from typing import Any
 
 from onetrunk.bundle.app import BundledApp, Lora
 from onetrunk.bundle.layout import NONE, Bundle, check_names
+from onetrunk.bundle.sessions import Sessions
 from onetrunk.errors import UserError, as_number, nearest
 
 
@@ -24,32 +24,31 @@ class Loaded:
     apps: Mapping[str, BundledApp]
     slots: Mapping[str, int]
     """Number of each LoRA in the stack, by :attr:`BundledApp.slot`."""
-    stacked: Mapping[str, np.ndarray]
-    """The top's LoRA inputs, as :func:`stack_loras` gives them."""
+    stacked: Any
+    """The LoRAs, as :meth:`onetrunk.bundle.sessions.Sessions.stack` gives them."""
 
 
 class AppCache:
     """The apps ``names`` of a bundle. Thread-safe.
 
-    ``shapes`` are those of the top's inputs; ``max_loaded`` is how many apps of the bundle are in
-    memory at most (None: all).
+    ``max_loaded`` is how many apps of the bundle are in memory at most (None: all).
     """
 
     def __init__(
         self,
         bundle: Bundle,
-        shapes: Mapping[str, Sequence[int | str]],
+        sessions: Sessions,
         names: Sequence[str],
         max_loaded: int | None,
     ) -> None:
         if max_loaded is not None:
             max_loaded = as_number(max_loaded, "max_loaded", 1)
         self.bundle, self.max_loaded = bundle, max_loaded
-        self._shapes = shapes
+        self._sessions = sessions
         self._primary_loras = {
             family: bundle.primary_lora(family) for family in bundle.primary_families
         }
-        self._stacked_primaries: dict[str, dict[str, np.ndarray]] = {}
+        self._stacked_primaries: dict[str, Any] = {}
         for name in names:
             bundle.check_known(name)
         # By name, an app that was added in memory; None for one that the bundle holds.
@@ -94,7 +93,7 @@ class AppCache:
         check_names([app.name for app in apps], self._apps)
         for app in apps:
             self.bundle.check_app(app, f"app {app.name}")
-            check_shapes(self._shapes, app)
+            check_shapes(self._sessions.shapes, app)
         added = {app.name: app for app in apps}
         with self._changing:
             self.now = self._stack({**self.now.apps, **added})
@@ -113,17 +112,12 @@ class AppCache:
         """Apps that were added here, by name."""
         return {name: app for name, app in self._apps.items() if app is not None}
 
-    def stack_primary(self, family: str) -> Mapping[str, np.ndarray]:
-        """The top's LoRA inputs with one family's primary LoRA at number 0, or the bare backbone
-        if the family has none."""
+    def stack_primary(self, family: str) -> Any:
+        """One family's primary LoRA alone, stacked; of a family without one, the bare backbone."""
         if family not in self._stacked_primaries:
             lora = self._primary_loras.get(family, {})
-            self._stacked_primaries[family] = self.stack(lora)
+            self._stacked_primaries[family] = self._sessions.stack([lora])
         return self._stacked_primaries[family]
-
-    def stack(self, lora: Lora) -> dict[str, np.ndarray]:
-        """The top's LoRA inputs with one LoRA at number 0."""
-        return stack_loras(self._shapes, [lora])
 
     def _check(self, name: str) -> None:
         if name not in self._apps:
@@ -139,7 +133,7 @@ class AppCache:
         for app in apps.values():
             loras[app.slot] = app.lora or self._primary_loras.get(app.slot, {})
         slots = {name: number for number, name in enumerate(loras)}
-        return Loaded(dict(apps), slots, stack_loras(self._shapes, [*loras.values()]))
+        return Loaded(dict(apps), slots, self._sessions.stack([*loras.values()]))
 
 
 def check_shapes(shapes: Mapping[str, Sequence[int | str]], app: BundledApp) -> None:
@@ -156,25 +150,3 @@ def check_shapes(shapes: Mapping[str, Sequence[int | str]], app: BundledApp) -> 
                 f"app {app.name}: its LoRA {name} is {array.shape[0]} x {array.shape[1]}; the "
                 f"graph takes a width of {width} and a rank of {min(widths)} at most"
             )
-
-
-def stack_loras(
-    shapes: Mapping[str, Sequence[int | str]], loras: Sequence[Lora]
-) -> dict[str, np.ndarray]:
-    """The top's LoRA inputs: ``(n, d_in, r)`` and ``(n, r, d_out)`` float32 of every place.
-
-    They are zero where a LoRA lacks a place or has a lower rank. ``shapes`` are those of all inputs
-    of the top; n and r have names there.
-    """
-    ranks = [a.shape[1] for lora in loras for name, a in lora.items() if name.endswith(".a")]
-    rank = max(ranks, default=1)
-    stacked = {}
-    for name, (_, *shape) in shapes.items():
-        if name.endswith((".a", ".b")):
-            size = [rank if isinstance(length, str) else length for length in shape]
-            stacked[name] = np.zeros((len(loras), *size), np.float32)
-            for number, lora in enumerate(loras):
-                if name in lora:
-                    rows, columns = lora[name].shape
-                    stacked[name][number, :rows, :columns] = lora[name]
-    return stacked

@@ -11,10 +11,13 @@ as in :mod:`onetrunk.model.lora_stack`. With H = 1, G apps read the same texts; 
 B = 1, each row of a batch is read by another app. The groups share what is equal for all of them,
 which is every linear map of the input to the top's first layer.
 
-The same two graphs for one text and one LoRA at a time need neither mask nor slots:
+The same two graphs for one text and one LoRA at a time need neither mask nor slots. There the trunk
+also computes what the top's first layer makes of its states before any adapter, so that several
+LoRAs share it:
 
-    trunk   input_ids (1, T) ─► hidden (1, T, D)
-    top     hidden (1, T, D), a/b of every place (1, …) ─► state_1 … state_k (1, T, D)
+    trunk   input_ids (1, T) ─► hidden, query, key, value (1, T, D)
+    top     hidden, query, key, value (1, T, D), a/b of every place (1, …)
+                ─► state_1 … state_k (1, T, D)
 
 Attention is ONNX Runtime's fused operator; all other operators are standard ONNX.
 """
@@ -26,18 +29,20 @@ import onnx
 from onnx import TensorProto, helper
 
 from onetrunk.bundle.app import a_name, b_name
-from onetrunk.bundle.graph_parts import Batch, Graph, Layers, embeddings
+from onetrunk.bundle.graph_parts import ATTENTION_INPUTS, Batch, Graph, Layers, embeddings
 from onetrunk.model.encoder import Encoder
 
 
 def trunk_graph(encoder: Encoder, k: int, of_one: bool = False) -> onnx.ModelProto:
     """Embeddings and all layers below the last ``k``; with ``of_one``, for one text at a time."""
-    graph = Graph()
-    states = _lowest_states(graph, encoder, encoder.depth - k, of_one)
+    graph, start = Graph(), encoder.depth - k
+    states = _lowest_states(graph, encoder, start, of_one)
     graph.add("Identity", states[-1], out="hidden")
     if of_one:
-        hidden = _float("hidden", 1, "T", encoder.width)
-        return graph.model("trunk", [_int64("input_ids", 1, "T")], [hidden])
+        layers = Layers(graph, encoder)
+        for target in ATTENTION_INPUTS if k else ():
+            graph.add("Identity", layers.linear(states[-1], start, target), out=target)
+        return graph.model("trunk", [_int64("input_ids", 1, "T")], _entering(encoder, k))
     ids = [_int64(name, "B", "T") for name in ("input_ids", "attention_mask")]
     return graph.model("trunk", ids, [_float("hidden", "B", "T", encoder.width)])
 
@@ -67,7 +72,7 @@ def top_graph(encoder: Encoder, k: int, targets: Sequence[str]) -> onnx.ModelPro
     shared = graph.add("Slice", shape, graph.ints(0), graph.ints(1))
     flat = graph.add("Concat", shared, graph.ints(-1, width), axis=0)
     hidden = graph.add("Reshape", "hidden", flat)
-    if not places or not {"query", "key", "value"} <= set(targets):
+    if not places or not {*ATTENTION_INPUTS} <= set(targets):
         # Attention needs query, key and value of one size, for each of the G groups.
         hidden = graph.add("Expand", hidden, graph.add("Concat", groups, graph.ints(1, 1), axis=0))
     batch, states = Batch(mask, rows, like), []
@@ -90,13 +95,21 @@ def top_graph_of_one(encoder: Encoder, k: int, targets: Sequence[str]) -> onnx.M
     layers = Layers(graph, encoder)
     places = _places(encoder, k, targets)
     layers.adapted, layers.grouped = set(places), False
-    hidden, states = "hidden", []
-    for number, layer in enumerate(range(encoder.depth - k, encoder.depth), start=1):
+    hidden, states, start = "hidden", [], encoder.depth - k
+    layers.given = {(start, target): target for target in ATTENTION_INPUTS}
+    for number, layer in enumerate(range(start, encoder.depth), start=1):
         hidden = layers.layer(layer, hidden)
         graph.add("Identity", hidden, out=f"state_{number}")
         states.append(_float(f"state_{number}", 1, "T", encoder.width))
-    inputs = [_float("hidden", 1, "T", encoder.width), *_lora_inputs(encoder, places, 1)]
+    inputs = [*_entering(encoder, k), *_lora_inputs(encoder, places, 1)]
     return graph.model("top", inputs, states)
+
+
+def _entering(encoder: Encoder, k: int) -> list[onnx.ValueInfoProto]:
+    """What the trunk of one text gives to its top: its states and, of a top with layers, what the
+    first one's attention makes of them without an adapter."""
+    names = ("hidden", *(ATTENTION_INPUTS if k else ()))
+    return [_float(name, 1, "T", encoder.width) for name in names]
 
 
 def _places(encoder: Encoder, k: int, targets: Sequence[str]) -> list[tuple[int, str]]:

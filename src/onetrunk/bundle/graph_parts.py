@@ -14,9 +14,11 @@ from onetrunk.bundle.app import a_name, b_name
 from onetrunk.errors import UserError, nearest
 from onetrunk.model.encoder import Encoder
 
-OPSET = 20
+OPSET = 21
 IR_VERSION = 10
 RUNTIME_DOMAIN = "com.microsoft"
+ATTENTION_INPUTS = ("query", "key", "value")
+"""The linear maps that read what enters a layer."""
 # ``hidden_act`` of a configuration -> operator and its attributes.
 ACTIVATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "gelu": ("Gelu", {"approximate": "none"}),
@@ -88,6 +90,8 @@ class Layers:
         """Places to which an adapter is added; see :meth:`linear`."""
         self.grouped = True
         """Whether ``slots`` says which of the stacked adapters to add; else there is one."""
+        self.given: dict[tuple[int, str], str] = {}
+        """Places where x W + b is an input of the graph, of this name."""
 
     def norm(self, x: str, module: Any, name: str, out: str = "") -> str:
         """LayerNorm over the last axis."""
@@ -103,10 +107,8 @@ class Layers:
 
     def linear(self, x: str, layer: int, target: str) -> str:
         """x W + b, plus x A B where a place is adapted."""
-        graph, module = self.graph, self.encoder.linear(layer, target)
-        name = f"layer_{layer}.{target}"
-        y = graph.add("MatMul", x, graph.weight(f"{name}.weight", as_numpy(module.weight).T))
-        y = graph.add("Add", y, graph.weight(f"{name}.bias", as_numpy(module.bias)))
+        graph = self.graph
+        y = self.given.get((layer, target)) or self._without_adapter(x, layer, target)
         if (layer, target) not in self.adapted:
             return y
         a, b = a_name(layer, target), b_name(layer, target)
@@ -114,10 +116,16 @@ class Layers:
             a, b = (graph.add("Gather", half, "slots") for half in (a, b))
         return graph.add("Add", y, graph.add("MatMul", graph.add("MatMul", x, a), b))
 
+    def _without_adapter(self, x: str, layer: int, target: str) -> str:
+        graph, module = self.graph, self.encoder.linear(layer, target)
+        name = f"layer_{layer}.{target}"
+        y = graph.add("MatMul", x, graph.weight(f"{name}.weight", as_numpy(module.weight).T))
+        return graph.add("Add", y, graph.weight(f"{name}.bias", as_numpy(module.bias)))
+
     def attention(self, layer: int, x: str, batch: Batch | None) -> str:
         """Softmax attention over all tokens of each text."""
         graph = self.graph
-        inputs = [self.linear(x, layer, target) for target in ("query", "key", "value")]
+        inputs = [self.linear(x, layer, target) for target in ATTENTION_INPUTS]
         more: dict[str, Any] = {"domain": RUNTIME_DOMAIN, "num_heads": self.heads}
         if batch is None:
             return graph.add("MultiHeadAttention", *inputs, **more)

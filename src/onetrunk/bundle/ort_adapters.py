@@ -11,9 +11,8 @@ import onnxruntime
 
 from onetrunk import kinds
 from onetrunk.bundle.app import Lora
-from onetrunk.bundle.app_cache import stack_loras
 from onetrunk.bundle.layout import NONE, TOP, Bundle
-from onetrunk.bundle.sessions import session
+from onetrunk.bundle.sessions import session, stack_loras
 from onetrunk.errors import UserError
 from onetrunk.storage import atomic_folder, refuse_existing
 

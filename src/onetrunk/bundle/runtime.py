@@ -18,7 +18,7 @@ import numpy as np
 from onetrunk.bundle.app import BundledApp, Lora
 from onetrunk.bundle.app_cache import AppCache, Loaded
 from onetrunk.bundle.layout import Bundle
-from onetrunk.bundle.sessions import sessions_of, token_states, tokenizer_of
+from onetrunk.bundle.sessions import sessions_of, tokenizer_of
 from onetrunk.bundle.teaching import Teaching
 from onetrunk.data.alignment import Encoded, encode_windows
 from onetrunk.data.batching import STREAM_TEXTS, by_budget, in_turn
@@ -68,7 +68,7 @@ class Runtime(Teaching):
         self.max_length = bundle.max_length
         """The longest window in tokens."""
         names = bundle.apps if apps is None else listed(apps, "apps")
-        super().__init__(bundle, AppCache(bundle, self._sessions.shapes, names, max_loaded))
+        super().__init__(bundle, AppCache(bundle, self._sessions, names, max_loaded))
 
     def __repr__(self) -> str:
         return f"Runtime of {', '.join(self.names) or 'no apps'} in {self.bundle.folder}"
@@ -219,19 +219,16 @@ class Runtime(Teaching):
         slots = [*dict.fromkeys(app.slot for app in apps.values())]
         most = max(app.head_layers for app in apps.values())
         numbers = [loaded.slots[slot] for slot in slots]
-        states, mask = self._sessions.states(ids, numbers, loaded.stacked, most)
-        gathered: dict[tuple[bool, str, int], np.ndarray] = {}  # shared by the apps of a slot
+        states = self._sessions.states(ids, tokens, numbers, loaded.stacked, most)
+        vectors: dict[tuple[bool, str, int], np.ndarray] = {}  # shared by the apps of a slot
         logits = {}
         for name, app in apps.items():
             key = (app.per_word, app.slot, app.head_layers)
-            if key not in gathered:
-                read = [state[slots.index(app.slot)] for state in states[-app.head_layers :]]
-                if app.per_word:
-                    gathered[key] = token_states(read, tokens)
-                else:
-                    gathered[key] = self._sessions.pooled(read, mask)
+            if key not in vectors:
+                group = slots.index(app.slot)
+                vectors[key] = states.read(group, app.head_layers, app.per_word)
             counts = [*map(len, tokens)] if app.per_word else [1] * len(ids)
-            logits[name] = _parts(app.logits(gathered[key]), counts)
+            logits[name] = _parts(app.logits(vectors[key]), counts)
         return logits
 
     def features(
@@ -250,19 +247,17 @@ class Runtime(Teaching):
         Windows come in their order: of each its pooled states, or those at its ``tokens``.
         """
         cache = self._app_cache
-        stacked = cache.stack_primary(primary) if lora is None else cache.stack(lora)
+        stacked = cache.stack_primary(primary) if lora is None else self._sessions.stack([lora])
         nothing = np.empty((0, count * self.bundle.width), np.float32)
         parts, done = [nothing] * len(ids), 0
         for batch in by_budget([*map(len, ids)], BATCH_TOKENS):
             progress("reading the texts", done, len(ids))
-            states, mask = self._sessions.states([ids[i] for i in batch], [0], stacked, count)
-            of_batch = [state[0] for state in states]
-            if tokens is None:
-                gathered, counts = self._sessions.pooled(of_batch, mask), [1] * len(batch)
-            else:
-                places = [tokens[window] for window in batch]
-                gathered, counts = token_states(of_batch, places), [*map(len, places)]
-            for window, part in zip(batch, _parts(gathered, counts), strict=True):
+            of_batch = [ids[i] for i in batch]
+            places = [] if tokens is None else [tokens[i] for i in batch]
+            states = self._sessions.states(of_batch, places, [0], stacked, count)
+            vectors = states.read(0, count, per_word=tokens is not None)
+            counts = [*map(len, places)] or [1] * len(batch)
+            for window, part in zip(batch, _parts(vectors, counts), strict=True):
                 parts[window] = part
             done += len(batch)
         return np.concatenate([nothing, *parts])

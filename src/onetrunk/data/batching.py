@@ -35,6 +35,8 @@ def by_budget(lengths: Sequence[int], tokens: int, call: int = CALL_TOKENS) -> l
     several rows has at most ``tokens`` tokens. The result is optimal among all ways to cut the
     sorted rows (dynamic programming, O(rows x rows that fit a chunk)).
     """
+    if len(lengths) == 1:
+        return [[0]]
     order = sorted(range(len(lengths)), key=lengths.__getitem__)
     cost = np.zeros(len(order) + 1)  # the least cost of the first rows
     cut = np.zeros(len(order) + 1, dtype=np.int64)  # where their last chunk begins
