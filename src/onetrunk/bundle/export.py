@@ -62,7 +62,7 @@ def export(
 
     ``apps``: app folders on one backbone, or :class:`App` objects by name. ``backbone``: by
     default the one that the first app names. ``precision``: weights in 32, 8 or 4 bits;
-    ``int8-text`` is faster than ``int8`` and less exact (:mod:`onetrunk.bundle.int8`). ``device``:
+    ``int8-text`` is ``int8`` for one text at a time (:mod:`onetrunk.bundle.int8`). ``device``:
     where PyTorch runs what the bundle is compared with, if folders are loaded here.
 
     ``check`` maps an app's name to labelled rows: a file, a folder with a test split, a list or a

@@ -32,7 +32,7 @@ def export(
     int8_text: Annotated[
         bool,
         typer.Option(
-            "--int8-text", help="As --int8, with coarser steps: faster, less exact. Use --check."
+            "--int8-text", help="As --int8, for a device that answers one text at a time."
         ),
     ] = False,
     check: Annotated[
