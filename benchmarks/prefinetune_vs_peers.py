@@ -22,6 +22,7 @@ them, by length if that is faster: 50 steps are one round of its sampler from lo
 
 A peer's configuration is found first: from fp32, no loader worker and fused attention, each change
 (bf16, a worker, eager attention, ``torch_compile``, batches by length off) stays if it is faster.
+bf16 is not tried where a product alone takes more than twice as long: it would take an hour.
 Then onetrunk and the chosen ways take turns, each in a process of its own, whose peak memory is its
 own. Results are medians over the turns (the fastest beside them) of *useful tokens a second*:
 tokens through the encoder without padding, over the time of whole steps, loading included.
@@ -47,6 +48,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from onetrunk.model.precision import bf16_speedup
 from peers import isolated
 
 WAY = {
@@ -106,6 +108,8 @@ def tune(job: dict[str, Any], strategy: str) -> tuple[dict[str, Any], list[dict[
     fastest = speed(best)
     for name, change in CHANGES.items():
         if name == "ungrouped" and strategy != "ner":
+            continue
+        if name == "bf16" and bf16_speedup("cpu") < 0.5:
             continue
         way = best | change
         tokens_a_second = speed(way)
