@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -211,7 +212,17 @@ def test_what_comes_while_a_folder_is_made_stays(tmp_path: Path) -> None:
     assert listing(tmp_path) == ["report", "report/notes.txt", "report/report.json"]
 
 
+@pytest.fixture
+def threads_take_turns_quickly() -> Iterator[None]:
+    """A thread that looks all the time would let another one wait for 5 ms at each step."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(interval)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="needs renameat2")
+@pytest.mark.usefixtures("threads_take_turns_quickly")
 def test_a_folder_that_is_replaced_is_never_missing(tmp_path: Path) -> None:
     target = tmp_path / "target"
     with atomic_folder(target) as folder:

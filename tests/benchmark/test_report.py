@@ -18,7 +18,7 @@ from onetrunk.benchmark.comparison import Column, Results
 from onetrunk.benchmark.outcomes import Outcomes
 from onetrunk.benchmark.page import html_page, table
 from onetrunk.benchmark.report import write_report
-from onetrunk.benchmark.store import load_cells
+from onetrunk.benchmark.store import encoder_name, load_cells, pack_cells
 from onetrunk.benchmark.suite import Suite
 from onetrunk.benchmark.suite_file import load_suite
 from onetrunk.cli import app
@@ -255,6 +255,12 @@ def test_an_encoder_s_folder_is_told_from_here(
     write_report(suite, out, tmp_path / "a", "tpl")
     assert "Encoder: runs/own." in (tmp_path / "a/report.md").read_text()
     assert read_json(tmp_path / "a/report.json", "a report")["encoder"] == "runs/own"
+    pack_cells(out, encoder_name(suite, out))
+    shutil.rmtree(folder)  # as in a benchmark that was published
+    pack_cells(out, encoder_name(suite, out))
+    write_report(suite, out, tmp_path / "b", "tpl")
+    for file in ("report.md", "report.html", "report.json"):
+        assert (tmp_path / "b" / file).read_bytes() == (tmp_path / "a" / file).read_bytes()
 
 
 def test_text_is_escaped(tmp_path: Path) -> None:

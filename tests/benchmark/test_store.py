@@ -120,8 +120,8 @@ def test_a_file_that_changes_while_packing_stays(
     save_cell(CELLS[1], tmp_path)
     write = store._write_table
 
-    def slow(cells: list[Cell], path: Path) -> None:
-        write(cells, path)
+    def slow(cells: list[Cell], path: Path, encoder: str) -> None:
+        write(cells, path, encoder)
         save_cell(cell(fit_seconds=9.0), tmp_path)
 
     monkeypatch.setattr(store, "_write_table", slow)

@@ -1,6 +1,5 @@
 """The report of a suite: scores, comparisons, pictures and costs, made from its cells."""
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import partial
@@ -16,13 +15,12 @@ from onetrunk.benchmark.comparison import Results, TaskDifference
 from onetrunk.benchmark.page import html_page
 from onetrunk.benchmark.report_tables import name_of, title_of
 from onetrunk.benchmark.statistics import SeedInterval, seed_interval
-from onetrunk.benchmark.store import load_cells
+from onetrunk.benchmark.store import encoder_name, load_cells
 from onetrunk.benchmark.suite import Suite
-from onetrunk.model.backbone import RECORD
 from onetrunk.prefinetuning.log import read_conflicts
 from onetrunk.prefinetuning.plot import plot_conflicts
 from onetrunk.progress import Progress, silent
-from onetrunk.storage import atomic_folder, read_json, write_json, write_text
+from onetrunk.storage import atomic_folder, write_json, write_text
 
 FIGURES = "figures"
 
@@ -54,7 +52,7 @@ def write_report(
         write_text(folder / "report.html", html_page(title, text, folder))
         content = {
             "strategy": strategy,
-            "encoder": report.encoder(),
+            "encoder": report.encoder,
             "comparisons": [asdict(comparison) for comparison in report.comparisons],
         }
         write_json(folder / "report.json", content)
@@ -68,6 +66,7 @@ class _Report:
         self.results, self.out, self.folder = results, out, folder
         self.strategy, self.progress = strategy, progress
         self.suite = results.suite
+        self.encoder = encoder_name(results.suite, out)
         self.families = list(dict.fromkeys(column.family for column in results.columns))
         self.comparisons = [
             comparison
@@ -93,15 +92,6 @@ class _Report:
         )
         yield report_tables.cost_table(self.results)
 
-    def encoder(self) -> str:
-        """The encoder in the recipe; a folder relative to here, because a report travels."""
-        for strategy in self.suite.strategies:
-            record = self.suite.backbone(strategy, self.suite.seeds[0], self.out) / RECORD
-            if record.exists():
-                encoder = str(read_json(record, "a backbone").get("recipe", {}).get("encoder", ""))
-                return os.path.relpath(encoder) if os.path.isabs(encoder) else encoder
-        return ""
-
     def _overview(self) -> Iterator[str]:
         suite, ids = self.suite, list(every_id(self.suite))
         cells = [self.results.cells[id] for id in ids if id in self.results.cells]
@@ -111,7 +101,7 @@ class _Report:
             f"seed{'s' * (len(suite.seeds) > 1)} of stage 1 and {len(suite.adaptation_seeds)} of "
             "adaptation (draw of labelled rows, LoRA start, batch order). "
             f"{len(cells):,} of {len(ids):,} cells are there. "
-            f"Encoder: {self.encoder() or 'not known, for no backbone is there'}."
+            f"Encoder: {self.encoder or 'not known, for no backbone is there'}."
         )
         for line in self.results.mixed():
             yield f"**Note:** {line}."

@@ -5,6 +5,7 @@ row and a file, the file counts: it is newer.
 """
 
 import json
+import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,10 @@ import pyarrow.parquet as pq
 from onetrunk.benchmark.cells import FOLDER, FORMAT, Cell, CellId, load_cell
 from onetrunk.benchmark.jobs import LOCKS, taken
 from onetrunk.benchmark.outcomes import COLUMNS, Outcomes
+from onetrunk.benchmark.suite import Suite
 from onetrunk.errors import UserError
-from onetrunk.storage import atomic_file
+from onetrunk.model.backbone import RECORD
+from onetrunk.storage import atomic_file, read_json
 
 TABLE = "cells.parquet"
 MAPPINGS = ("scores", "hashes", "versions")
@@ -26,7 +29,7 @@ TYPES = {
     "labels": pa.list_(pa.string()),
     **{name: pa.list_(pa.uint32()) for name in COLUMNS["entities"]},
 }
-_FORMAT_KEY = b"onetrunk.cells"
+_FORMAT_KEY, _ENCODER_KEY = b"onetrunk.cells", b"onetrunk.encoder"
 
 
 class CellStore:
@@ -70,8 +73,22 @@ def load_cells(out: Path) -> list[Cell]:
     return sorted(cells.values(), key=lambda cell: cell.id)
 
 
-def pack_cells(out: Path) -> int:
-    """Move the files of single cells into the table; returns the number of cells in the table.
+def encoder_name(suite: Suite, out: Path) -> str:
+    """The encoder of a benchmark, as the recipe of a backbone names it or, where no backbone is
+    left, the table; empty if neither knows. A folder is relative to here, because a report travels.
+    """
+    for strategy in suite.strategies:
+        record = suite.backbone(strategy, suite.seeds[0], out) / RECORD
+        if record.exists():
+            encoder = str(read_json(record, "a backbone").get("recipe", {}).get("encoder", ""))
+            return os.path.relpath(encoder) if os.path.isabs(encoder) else encoder
+    table = out / TABLE
+    return _metadata(table).get(_ENCODER_KEY, b"").decode() if table.exists() else ""
+
+
+def pack_cells(out: Path, encoder: str = "") -> int:
+    """Move the files of single cells into the table, which also keeps the encoder's name; returns
+    the number of cells in the table.
 
     A file goes only after the table that holds its cell is written, and stays if it has changed
     meanwhile. Raises :class:`UserError` for a damaged cell or while another process packs.
@@ -83,7 +100,7 @@ def pack_cells(out: Path) -> int:
         files = {file: _stamp(file) for file in store.files()}
         cells = load_cells(out)
         if files:
-            _write_table(cells, store.table)
+            _write_table(cells, store.table, encoder)
         for file, stamp in files.items():
             if _stamp(file) == stamp:
                 file.unlink()
@@ -99,15 +116,22 @@ def _existing(out: Path) -> CellStore:
     return CellStore(out)
 
 
-def _write_table(cells: list[Cell], path: Path) -> None:
+def _write_table(cells: list[Cell], path: Path, encoder: str) -> None:
     """Write the table, whole or not at all. Cells of one task lie together: that packs best."""
     rows = [_row(cell) for cell in sorted(cells, key=lambda cell: (cell.id.task, cell.id))]
     names = dict.fromkeys(name for row in rows for name in row)
     table = pa.table(
         {name: pa.array([row.get(name) for row in rows], TYPES.get(name)) for name in names}
-    ).replace_schema_metadata({_FORMAT_KEY: str(FORMAT)})
+    ).replace_schema_metadata({_FORMAT_KEY: str(FORMAT), _ENCODER_KEY: encoder})
     with atomic_file(path) as beside:
         pq.write_table(table, beside, compression="zstd", compression_level=19)
+
+
+def _metadata(path: Path) -> dict[bytes, bytes]:
+    try:
+        return pq.read_schema(path).metadata or {}
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"{path} is damaged: {error}") from None
 
 
 def _read_table(path: Path) -> list[Cell]:

@@ -61,7 +61,7 @@ def benchmark(
     read_yaml(suite, "suite")
 
     from onetrunk.benchmark.staleness import survey
-    from onetrunk.benchmark.store import TABLE, pack_cells
+    from onetrunk.benchmark.store import TABLE, encoder_name, pack_cells
     from onetrunk.benchmark.suite_file import load_suite
     from onetrunk.cli.console import console
 
@@ -71,7 +71,7 @@ def benchmark(
         raise UserError("--pack and --dry-run exclude each other")
     loaded = load_suite(suite, files=not pack, encoder=encoder)
     if pack:
-        count = pack_cells(out)
+        count = pack_cells(out, encoder_name(loaded, out))
         console.print(f"{out / TABLE} holds {count:,} cell{'s' * (count != 1)}")
         return
     if threads is not None:
