@@ -111,7 +111,7 @@ def refuse_existing(path: Path, overwrite: bool = False, contents: Contents = ()
     for folder in path.absolute().parents:
         if folder.is_file():
             raise UserError(f"{folder} is a file, so {shown} cannot be a folder in it")
-    if path.exists() and not path.is_dir():
+    if _is_file(path):
         raise UserError(f"{shown} is a file; a folder is written here: choose another name")
     if path.parent.is_dir() and contents != ANYTHING:
         with folder_beside(path):  # a name that the system refuses, or no right to write there
@@ -133,6 +133,15 @@ def refuse_existing(path: Path, overwrite: bool = False, contents: Contents = ()
             "choose another name"
         )
     _refuse_strangers(path, shown, contents)
+
+
+def _is_file(path: Path) -> bool:
+    """Whether a file is there, or anything else but a folder: by one look, since another writer may
+    put a folder there between two."""
+    try:
+        return not stat.S_ISDIR(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def _followed(path: Path) -> Path:
