@@ -55,16 +55,17 @@ OF_ACTIVATIONS = Steps("activation", 32, 223, 0.1701 / 32)
 
 def quantize(model: onnx.ModelProto) -> onnx.ModelProto:
     """The graph with int8 weights and a scale for each token, same inputs and outputs."""
-    return _quantized(model, lambda target: True)
+    return quantized(model, lambda target: True)
 
 
 def quantize_of_one(model: onnx.ModelProto) -> onnx.ModelProto:
     """A graph of one text with int8 weights and fewer scales, same inputs and outputs."""
-    return _quantized(model, FEED_FORWARD.__contains__)
+    return quantized(model, FEED_FORWARD.__contains__)
 
 
-def _quantized(model: onnx.ModelProto, by_token: Callable[[str], bool]) -> onnx.ModelProto:
-    """``by_token`` says which maps read numbers with one scale for each token."""
+def quantized(model: onnx.ModelProto, by_token: Callable[[str], bool]) -> onnx.ModelProto:
+    """The graph with int8 weights. ``by_token`` says which maps read numbers with one scale for
+    each token; the others have one for all, which needs a graph of one text."""
     small = onnx.ModelProto()
     small.CopyFrom(model)
     quantize_embeddings(small.graph)
@@ -98,12 +99,12 @@ def _quantize_maps(graph: onnx.GraphProto, by_token: Callable[[str], bool]) -> N
         bias, out = addition.input[1], addition.output[0]
         if by_token(target):
             steps = OF_ACTIVATIONS if target == AFTER_ACTIVATION else OF_STATES
-            quantized = _quantize_tokens(x, steps, width=weights[weight].dims[0])
+            numbers = _quantize_tokens(x, steps, width=weights[weight].dims[0])
             products = _product_of_tokens(x, steps, weight, bias, out)
         else:
-            quantized = _quantize_text(x)
+            numbers = _quantize_text(x)
             products = [_product(x, weight, (f"{x}.scale", f"{x}.zero"), out, bias)]
-        nodes += [*([] if x in done else quantized), *products]
+        nodes += [*([] if x in done else numbers), *products]
         if weight not in done:
             graph.initializer.remove(weights[weight])
             graph.initializer.extend(_int8_weights(weight, weights[weight]))
