@@ -15,6 +15,7 @@ import argparse
 import json
 from collections.abc import Callable
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -22,13 +23,14 @@ from unittest import mock
 
 import numpy as np
 import onnx
-import pyarrow.parquet as pq
 
 from bundle_vs_models import MESSAGE
 from onetrunk.bundle import int8
 from onetrunk.bundle.graph import trunk_graph
 from onetrunk.bundle.sessions import session
+from onetrunk.data.sources import stream_texts
 from onetrunk.model.loading import load_encoder
+from onetrunk.storage import write_json
 from peers.turns import turns
 from shared import ENCODER, environment
 
@@ -57,7 +59,7 @@ def main() -> None:
     run = {name: runner(graph) for name, graph in {"fp32": exact, **graphs}.items()}
 
     files = sorted((options.data / "tc").glob("*/test.parquet"))
-    texts = [text for file in files for text in first_texts(file, options.texts)]
+    texts = [text for file in files for text in islice(stream_texts(file), options.texts)]
     errors: dict[str, list[tuple[float, float]]] = {name: [] for name in graphs}
     for text in texts:
         ids = np.array([encoder.tokenizer(text, truncation=True, max_length=128)["input_ids"]])
@@ -83,14 +85,8 @@ def main() -> None:
         "encoder": ENCODER,
         **environment(),
     }
-    options.out.write_text(json.dumps(result, indent=2) + "\n")
+    write_json(options.out, result)
     print(json.dumps(result, indent=2))
-
-
-def first_texts(file: Path, count: int) -> list[str]:
-    table = pq.read_table(file)
-    name = "text" if "text" in table.column_names else table.column_names[0]
-    return [text for text in table[name].to_pylist()[:count] if isinstance(text, str)]
 
 
 def runner(graph: onnx.ModelProto) -> Callable[[np.ndarray], Any]:

@@ -100,7 +100,7 @@ def best_valid_path(log_probs: np.ndarray) -> np.ndarray:
 
 def decode_entities(logits: np.ndarray, units: Sequence[Span], labels: Sequence[str]) -> Entities:
     """The entities of the most probable valid IOB2 sequence."""
-    if not logits.argmax(-1).any():
+    if not logits.argmax(-1).any():  # O everywhere, as in most texts
         return Entities([], [])
     log_probs = logits - np.logaddexp.reduce(logits, -1, keepdims=True)
     path = best_valid_path(log_probs)
@@ -126,7 +126,7 @@ def decode_nested(logits: np.ndarray, units: Sequence[Span], labels: Sequence[st
 
 def decode_label(logits: np.ndarray, units: Sequence[Span], labels: Sequence[str]) -> Labelled:
     """The most probable label by the mean logits of a text's windows."""
-    mean = logits[0] if len(logits) == 1 else logits.mean(0)
+    mean = logits.mean(0)
     probabilities = dict(zip(labels, softmax(mean).tolist(), strict=True))
     return Labelled((labels[int(mean.argmax())],), probabilities)
 

@@ -118,13 +118,14 @@ NODE_ORT = pytest.param(
 )
 
 
-# In eight bits a sum that differs in its last digit can be rounded to another step.
+# In eight bits a sum that differs in its last digit can be rounded to another step. WebAssembly
+# sums in another order; ``others`` is the share of answers that this may change there.
 @pytest.mark.parametrize(
     ("precision", "gap", "others"),
     [
         ("fp32", 5e-4, 0),
-        ("int8", 0.02, 0.005),
-        ("int8-text", 0.02, 0.01),  # a step is of all tokens at once
+        ("int8", 0.02, 0.002),
+        ("int8-text", 0.02, 0.01),  # a step in attention is of all tokens at once
         ("int4", 1e-3, 0),
     ],
 )
@@ -160,6 +161,7 @@ def test_answers_are_those_of_python(
         for name, answer in want["apps"].items():
             if not alike(answer, have["apps"][name], gap):
                 differing.append((name, want["text"]))
+    others *= ort == "onnxruntime-web"
     assert len(differing) <= others * len(wanted) * len(apps), differing
 
 

@@ -209,10 +209,10 @@ def test_reports_are_those_of_the_device(
     runtime.teach("mine", family, as_records(first), labels, max_length=LENGTH)
     score = runtime.teach("mine", family, as_records(second), labels, max_length=LENGTH)
     assert report["metric"] == score.metric
-    # In eight bits a sum that differs in its last digit can be rounded to another step.
-    points = 0.5 if precision == "fp32" else 1
-    assert report["score"] == pytest.approx(score.value, abs=points)
-    assert report["before"] == pytest.approx(score.before, abs=points)
+    assert report["score"] == pytest.approx(score.value, abs=0.5)
+    # In eight bits a sum that differs in its last digit can be rounded to another step: that may
+    # change one of some 150 units.
+    assert report["before"] == pytest.approx(score.before, abs=0.5 if precision == "fp32" else 0.66)
     assert [report[key] for key in ("rows", "judged", "penalty", "headLayers")] == [
         score.rows, score.judged, score.penalty, score.head_layers,
     ]  # fmt: skip

@@ -18,6 +18,7 @@ from onetrunk.benchmark.cells import FOLDER, FORMAT, Cell, CellId, load_cell
 from onetrunk.benchmark.jobs import LOCKS, taken
 from onetrunk.benchmark.outcomes import COLUMNS, Outcomes
 from onetrunk.benchmark.suite import Suite
+from onetrunk.cards import encoder_of
 from onetrunk.errors import UserError
 from onetrunk.model.backbone import RECORD
 from onetrunk.storage import atomic_file, read_json
@@ -80,7 +81,7 @@ def encoder_name(suite: Suite, out: Path) -> str:
     for strategy in suite.strategies:
         record = suite.backbone(strategy, suite.seeds[0], out) / RECORD
         if record.exists():
-            encoder = str(read_json(record, "a backbone").get("recipe", {}).get("encoder", ""))
+            encoder = encoder_of(read_json(record, "a backbone"), "")
             return os.path.relpath(encoder) if os.path.isabs(encoder) else encoder
     table = out / TABLE
     return _metadata(table).get(_ENCODER_KEY, b"").decode() if table.exists() else ""

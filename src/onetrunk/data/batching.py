@@ -35,7 +35,7 @@ def by_budget(lengths: Sequence[int], tokens: int, call: int = CALL_TOKENS) -> l
     several rows has at most ``tokens`` tokens. The result is optimal among all ways to cut the
     sorted rows (dynamic programming, O(rows x rows that fit a chunk)).
     """
-    if len(lengths) == 1:
+    if len(lengths) == 1:  # a device's one text
         return [[0]]
     order = sorted(range(len(lengths)), key=lengths.__getitem__)
     cost = np.zeros(len(order) + 1)  # the least cost of the first rows
