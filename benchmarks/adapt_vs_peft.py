@@ -162,10 +162,13 @@ def in_process(job: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 def compare(job: dict[str, Any], task: str, repeats: int) -> dict[str, Any]:
     """One task: the peer's fastest way, then turns of both sides."""
+    from shared import bf16_worth_trying
+
     job = {**job, "task": task, "score": False, "products": False}
     way, tried = dict(WAY), []
     best = float("inf")
-    for change in [{}, *CHANGES]:
+    changes = [each for each in CHANGES if "bf16" not in each or bf16_worth_trying()]
+    for change in [{}, *changes]:
         seconds = in_process(job, what="peft", way=way | change)["seconds"]
         tried.append({**way, **change, "seconds": round(seconds, 1)})
         if seconds < best:

@@ -48,7 +48,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from onetrunk.model.precision import bf16_speedup
 from peers import isolated
 
 WAY = {
@@ -96,6 +95,8 @@ def in_process(job: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 def tune(job: dict[str, Any], strategy: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The fastest way of a peer, and what was tried."""
+    from shared import bf16_worth_trying  # here: a peer's process would pay for what it imports
+
     tried = []
 
     def speed(way: dict[str, Any]) -> float:
@@ -109,7 +110,7 @@ def tune(job: dict[str, Any], strategy: str) -> tuple[dict[str, Any], list[dict[
     for name, change in CHANGES.items():
         if name == "ungrouped" and strategy != "ner":
             continue
-        if name == "bf16" and bf16_speedup("cpu") < 0.5:
+        if name == "bf16" and not bf16_worth_trying():
             continue
         way = best | change
         tokens_a_second = speed(way)

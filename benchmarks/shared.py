@@ -20,6 +20,7 @@ from onetrunk.benchmark.suite import BenchmarkTask, DrawnRows, Files
 from onetrunk.benchmark.versions import versions
 from onetrunk.config import Recipe
 from onetrunk.model.backbone import Backbone
+from onetrunk.model.precision import bf16_speedup
 from onetrunk.storage import read_json, write_json
 
 ROWS = 500
@@ -68,6 +69,12 @@ def scores_of(
             for cell in cells
         },
     }
+
+
+def bf16_worth_trying() -> bool:
+    """False where a product alone takes more than twice as long in bf16: on a processor without
+    bf16 instructions a training of a peer would take an hour."""
+    return bf16_speedup("cpu") > 0.5
 
 
 def file_job(path: Path, make: Callable[[], object], needs: Path | None = None) -> Job:

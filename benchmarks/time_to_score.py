@@ -118,13 +118,16 @@ def run(job: dict[str, Any], **more: Any) -> list[dict[str, Any]]:
 
 def tune(job: dict[str, Any], rows: int) -> dict[str, Any]:
     """What was tried for the peer and, by family, its fastest way and best learning rates."""
+    from shared import bf16_worth_trying
+
     tried: dict[str, Any] = {}
+    ways = [way for way in WAYS if not way["bf16"] or bf16_worth_trying()]
     first = {**job, "task": "gum", "family": "ner", "rows": rows // 4}
     seconds = [
-        run(first, side="peft", way=way, epochs=[1], rates=RATES[0])[0]["seconds"] for way in WAYS
+        run(first, side="peft", way=way, epochs=[1], rates=RATES[0])[0]["seconds"] for way in ways
     ]
-    tried["ways"] = dict(zip(map(str, WAYS), seconds, strict=True))
-    way, chosen = WAYS[seconds.index(min(seconds))], {}
+    tried["ways"] = dict(zip(map(str, ways), seconds, strict=True))
+    way, chosen = ways[seconds.index(min(seconds))], {}
     for task, family in DEVELOPMENT.items():
         of_task = {**job, "task": task, "family": family, "rows": rows, "way": way}
         scores = {}
