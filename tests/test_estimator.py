@@ -157,6 +157,27 @@ def test_what_cannot_be_used_is_refused(tiny_backbone: Backbone) -> None:
         TextEstimator(tiny_backbone, adapter="lroa").fit(["a", "b"], ["x", "y"])
     with pytest.raises(UserError, match=r"y, row 2: .* is no number"):
         TextEstimator(tiny_backbone, "rating").fit(["a", "b"], [1, "x"])
+    with pytest.raises(UserError, match="k 99: the encoder has 3 layers; choose 1 to 3"):
+        TextEstimator(tiny_backbone, k=99, adapter="linear").fit(["a", "b"], ["x", "y"])
+    with pytest.raises(InvalidInput, match="validation, row 1: 3 is one label; pass a list"):
+        TextEstimator(tiny_backbone, "multi-label").fit(
+            ["a", "b"], [["x"], []], validation=(["c"], [3])
+        )
+
+
+def test_labels_that_a_fold_never_saw_are_misses(tiny_backbone: Backbone, texts: Any) -> None:
+    X, y = texts
+    fitted = TextEstimator(tiny_backbone, "tc", "linear").fit(X, y)
+    score = fitted.score(X, y)
+    assert fitted.score([*X, "a b"], [*y, "never seen"]) == pytest.approx(
+        score * len(X) / (len(X) + 1)
+    )
+
+
+def test_items_of_a_generator_are_read_once(tiny_backbone: Backbone, texts: Any) -> None:
+    X, y = texts
+    fitted = TextEstimator(tiny_backbone, "tc", "linear").fit(iter(X), y)
+    assert fitted.predict(iter(X)).tolist() == fitted.predict(X).tolist()
 
 
 @pytest.mark.parametrize(

@@ -184,11 +184,12 @@ class TextEstimator(BaseEstimator):  # type: ignore[misc]
     def predict(self, X: Any) -> Any:
         """An answer for each item of X, in the form that ``y`` has; one text gives one answer."""
         family, app = self._family(), self._app()
-        items, rows = items_of(X), unlabelled_rows(family, X)
+        items = items_of(X)
+        rows = unlabelled_rows(family, items)
         predictions = self._predictions(app, rows)
         answers = [
-            answer_of(family, item, row, prediction)
-            for item, row, prediction in zip(items, rows, predictions, strict=True)
+            answer_of(family, item, prediction)
+            for item, prediction in zip(items, predictions, strict=True)
         ]
         if self.family == "tc":
             answers = [self._label_of[label] for (label,) in answers]
@@ -217,7 +218,6 @@ class TextEstimator(BaseEstimator):  # type: ignore[misc]
         """The family's metric, from 0 to 1 (accuracy, micro-F1, Spearman's rho, entity F1)."""
         family, app = self._family(), self._app()
         rows = labelled_rows(family, X, answers_of(family, y, "y")[0], "y")
-        family.check_labels(rows, app.labels, "y")
         return family.score(rows, self._predictions(app, rows))[family.metric] / 100
 
     def save(self, folder: str | Path, overwrite: bool = False) -> None:

@@ -86,7 +86,7 @@ def labelled_rows(family: Family[Any, Any], X: Any, answers: list[Any], where: s
             if isinstance(value, str) and value in MISSING:
                 what = "texts or labels that other programs write for a missing value, read as such"
                 notes.add(what, f"{name}, row {number}: {str(value)!r}")
-        rows.append(make(family, item, answer, number))
+        rows.append(make(family, item, answer, number, where))
     try:
         family.check_rows(rows, where)
     except UserError as error:
@@ -109,7 +109,7 @@ def _check_kinds(answers: list[Any], where: str) -> None:
         )
 
 
-def answer_of(family: Family[Any, Any], item: Any, row: Any, prediction: Any) -> Any:
+def answer_of(family: Family[Any, Any], item: Any, prediction: Any) -> Any:
     """A prediction in the form that ``y`` has for this item of X; labels are strings."""
     if family.name == "ner" and not isinstance(item, str):
         return tags_of_words(item, prediction.entities)
@@ -120,23 +120,29 @@ def answer_of(family: Family[Any, Any], item: Any, row: Any, prediction: Any) ->
     return list(prediction.labels)
 
 
-def _with_labels(family: Family[Any, Any], item: Any, answer: Any, number: int) -> LabelledText:
+def _with_labels(
+    family: Family[Any, Any], item: Any, answer: Any, number: int, where: str
+) -> LabelledText:
     labels = answer if family.name == "multi-label" else [answer]
     if isinstance(labels, str | Mapping) or not _iterable(labels):
-        raise InvalidInput(f"y, row {number}: {labels!r} is one label; pass a list of labels")
+        raise InvalidInput(f"{where}, row {number}: {labels!r} is one label; pass a list of labels")
     for label in labels:
         if _is_missing(label) or _iterable(label) or not str(label).strip():
-            raise InvalidInput(f"y, row {number}: {label!r} is no label; pass strings or numbers")
+            raise InvalidInput(
+                f"{where}, row {number}: {label!r} is no label; pass strings or numbers"
+            )
     if family.name == "tc" and isinstance(answer, float) and answer != int(answer):
         raise InvalidInput(
-            f"y, row {number}: Unknown label type: continuous ({answer}); a number for a text is "
-            "what family='rating' learns"
+            f"{where}, row {number}: Unknown label type: continuous ({answer}); a number for a text "
+            "is what family='rating' learns"
         )
     return LabelledText(_text(item, number), tuple(str(label) for label in labels))
 
 
-def _with_entities(family: Family[Any, Any], item: Any, answer: Any, number: int) -> AnnotatedText:
-    where = f"y, row {number}"
+def _with_entities(
+    family: Family[Any, Any], item: Any, answer: Any, number: int, where: str
+) -> AnnotatedText:
+    where = f"{where}, row {number}"
     if not isinstance(answer, Collection) or isinstance(answer, str | Mapping):
         raise InvalidInput(f"{where}: {answer!r:.60} is no list of spans or tags")
     if isinstance(item, str):

@@ -49,7 +49,7 @@ PAGE = (
 )  # fmt: skip
 ORT_ADAPTERS = ("none.onnx_adapter", "*.onnx_adapter")
 COSTS = ("costs.json", "costs.png")
-EVALUATION = ("evaluation.json", "rows.jsonl", "index.html")
+EVALUATION = ("evaluation.json", "rows.jsonl", "index.html", "curve.png")
 REPORT = ("report.json", "report.md", "report.html", "figures/*.svg")
 LABELLED = (".work/job.json",)
 PAIRS = ("report.json", "report.md", "train.parquet")

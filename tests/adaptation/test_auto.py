@@ -25,7 +25,7 @@ def texts(count: int) -> list[LabelledText]:
 @pytest.mark.parametrize("rows", [7, 60, FEW_ROWS, FEW_ROWS + 3])
 def test_no_row_judges_what_was_trained_on_it(rows: int) -> None:
     data = Data(["x", "y"], texts(rows))
-    parts = list(_parts(data, seed=3))
+    parts = list(_parts(family("tc"), data, seed=3))
     for part in parts:
         assert not {row.text for row in part.train} & {row.text for row in part.validation}
         assert len(part.train) + len(part.validation) == rows
@@ -39,7 +39,21 @@ def test_no_row_judges_what_was_trained_on_it(rows: int) -> None:
 
 def test_validation_rows_judge_where_there_are_any() -> None:
     data = Data(["x", "y"], texts(9), texts(4))
-    assert list(_parts(data, 0)) == [data]
+    assert list(_parts(family("tc"), data, 0)) == [data]
+
+
+def test_a_label_of_one_row_is_no_error(tiny_backbone: Backbone) -> None:
+    rows = [LabelledText(row.text, ()) for row in texts(12)]
+    rows[4] = LabelledText(rows[4].text, ("x",))  # without it there is nothing to learn
+    data, several = Data(["x"], rows), family("multi-label")
+    parts = list(_parts(several, data, 0))
+    assert len(parts) == 4
+    assert all(rows[4] in part.train for part in parts)
+    settings = AdaptSettings(epochs=1, batch_size=4)
+    assert choose_adapter(tiny_backbone, several, data, settings, budget=60).chosen == "linear"
+    two = Data(["x"], [rows[4], rows[5]])
+    choice = choose_adapter(tiny_backbone, several, two, settings, budget=60)
+    assert (choice.chosen, choice.why) == ("linear", "there are too few rows to judge a LoRA app")
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,10 @@ def test_several_labels_and_numbers(tiny_backbone: Backbone) -> None:
     ranked = doubts(tiny_backbone, family("rating"), rows)
     assert ranked[0].row == 10
     assert isinstance(ranked[0].likely[0], str)
+    assert all(0 <= doubt.doubt <= 1 for doubt in ranked)
+    for doubt in ranked:  # the distance on the scale
+        away = abs(float(doubt.labelled[0]) - float(doubt.likely[0])) / 4
+        assert doubt.doubt == pytest.approx(away, abs=0.01)
 
 
 def test_too_few_rows(tiny_backbone: Backbone) -> None:

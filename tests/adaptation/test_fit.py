@@ -286,6 +286,26 @@ def test_a_bare_encoder_starts_at_zero(corpora: Path, tiny_encoder: Any) -> None
     assert all(b.abs().sum() == 0 for _, b in app.adapter.matrices.values())
 
 
+def test_validation_rows_that_say_the_opposite_are_no_error(tiny_backbone: Backbone) -> None:
+    rows = [LabelledText(f"{'call' if n % 2 else 'play'} {n}", (str(n % 2),)) for n in range(20)]
+    contrary = [LabelledText(row.text, ("10"[int(row.labels[0])],)) for row in rows]
+    kind, settings = family("rating"), AdaptSettings(epochs=2, batch_size=8)
+    app = fit(tiny_backbone, kind, Data(kind.label_set(rows), rows, contrary), settings)
+    assert app.record["validation"] < -1  # Spearman's rho in percent
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("lora_lr", None), ("alpha", None), ("patience", 0), ("neighbours", "no"),
+        ("cache", 1), ("k", 0), ("head_lr", -1.0), ("l2", float("nan")),
+    ],
+)  # fmt: skip
+def test_a_setting_that_means_nothing_is_named(name: str, value: Any) -> None:
+    with pytest.raises(UserError, match=f"^{name} {value!r}: must be "):
+        AdaptSettings(**{name: value})
+
+
 def test_the_best_epoch_on_validation_is_kept(corpora: Path, tiny_backbone: Backbone) -> None:
     kind, data = load(corpora, "tc")
     data.validation = held_out(corpora, "tc", "validation")

@@ -2,14 +2,16 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from transformers import pipeline
 
 from onetrunk.adaptation.fit import fit
 from onetrunk.adaptation.task import AdaptSettings, Data
-from onetrunk.apps.app import App, load_app, save_app
+from onetrunk.apps.app import App, Subset, load_app, save_app
 from onetrunk.apps.engine import Engine
+from onetrunk.apps.neighbours import Neighbours
 from onetrunk.errors import UserError
 from onetrunk.families import family
 from onetrunk.model.backbone import Backbone
@@ -49,6 +51,26 @@ def test_round_trip(corpora: Path, tiny_backbone: Backbone, tmp_path: Path, adap
     )
     with pytest.raises(ValueError, match="model_type"):  # and not a head that nobody trained
         pipeline("token-classification", str(tmp_path / "app"))
+
+
+def test_what_was_changed_is_saved(corpora: Path, tiny_backbone: Backbone, tmp_path: Path) -> None:
+    app = make(tiny_backbone, corpora, tmp_path / "app", "linear", "tc")
+    app.subset = Subset([0, 2], {"rows": 2}, "abc")
+    width, classes = app.head.in_features, len(app.labels)
+    app.neighbours = Neighbours.of(np.eye(3, width), np.eye(3, classes), 2, 0.1, 0.4)
+    (tmp_path / "first").mkdir()
+    save_app(app, tiny_backbone, tmp_path / "first")
+    loaded = load_app(tmp_path / "first", tiny_backbone)
+    assert loaded.subset == app.subset
+    loaded.labels, loaded.max_length = [*reversed(loaded.labels)], 16
+    loaded.neighbours, loaded.none_below = None, 0.5
+    (tmp_path / "second").mkdir()
+    save_app(loaded, tiny_backbone, tmp_path / "second")
+    again = load_app(tmp_path / "second", tiny_backbone)
+    assert (again.labels, again.max_length) == (loaded.labels, 16)
+    assert (again.neighbours, again.none_below) == (None, 0.5)
+    assert again.subset == app.subset
+    assert again.record["train_rows"] == app.record["train_rows"]
 
 
 @pytest.mark.parametrize("head_layers", [0, 5, "2", None])

@@ -282,10 +282,11 @@ def test_rows_without_an_answer_are_not_right(tmp_path: Path) -> None:
     whole = json.loads((tmp_path / "out/evaluation.json").read_text())
     assert [row["right"] for row in whole["results"]] == [True, False, False]
     assert [row.get("abstained") for row in whole["results"]] == [None, True, True]
-    # Even where no label is right: the app did not say so.
+    # A blank text without labels is right where any number is an answer, and so for the interval.
     several = [LabelledText("x", ("a",)), LabelledText(" ", ())]
     of_several = evaluation_of(family("multi-label"), ["a", "b"], several, answers[::2])
-    assert (of_several.scores["accuracy"], of_several.scores["answered"]) == (50, 50)
-    assert [wrong.row for wrong in of_several.errors] == [2]
+    assert (of_several.scores["accuracy"], of_several.scores["answered"]) == (100, 50)
+    assert of_several.intervals["accuracy"] == (100, 100)
+    assert not of_several.errors
     nothing = evaluation_of(family("tc"), ["a", "b"], rows[1:], answers[1:])
     assert nothing.scores["accuracy_answered"] == nothing.scores["answered"] == 0

@@ -161,6 +161,10 @@ def test_a_learning_curve(run: Run, tmp_path: Path) -> None:
     assert [point["rows"] for point in json.loads(result.out)["curve"]] == [3, 6, 12, 24]
     assert (out / "curve.png").exists()
     assert "going from 12 to 24 rows was worth" in result.err
+    drawn = (out / "curve.png").read_bytes()
+    again = run("evaluate", app, "--data", test, "--curve", train, "--out", out, "--overwrite")
+    assert again.code == 0, again.err
+    assert (out / "curve.png").read_bytes() == drawn
     refused = run("evaluate", BUNDLE, "--app", "intent", "--data", test, "--curve", train)
     assert refused.code == 2
     assert "--curve trains apps, so name an app folder" in refused.err

@@ -18,14 +18,13 @@ from onetrunk.apps.engine import Engine
 from onetrunk.apps.evaluation import evaluation_of
 from onetrunk.apps.load import load_apps_and_backbone
 from onetrunk.apps.reading import Source, located, read_labelled, source_name
-from onetrunk.data.locate import Located
+from onetrunk.data.locate import locate
 from onetrunk.data.notes import Notes
 from onetrunk.data.sources import USUAL, Columns, read_texts
 from onetrunk.errors import UserError, nearest
 from onetrunk.families import family as family_named
 from onetrunk.families.base import Family
 from onetrunk.model.backbone import Backbone
-from onetrunk.model.place import check_k
 from onetrunk.progress import Progress, silent
 
 
@@ -102,8 +101,6 @@ def adapt(
     if unlabelled is not None:
         data.unlabelled = read_unlabelled(kind, unlabelled, notes, text_column)
     backbone = backbone if isinstance(backbone, Backbone) else Backbone.load(backbone)
-    if settings.k is not None:
-        check_k(settings.k, backbone.encoder.depth)
     loaded_teacher = None if teacher is None else _load_teacher(teacher, kind)
     notes.log()
     app = train_app(backbone, kind, data, settings, loaded_teacher, auto_seconds, progress)
@@ -188,8 +185,7 @@ def read_data(
     labels = family.label_set(rows)
     subset = None
     if draw.what():
-        place = located(train, "train", columns)
-        sha256 = place.sha256() if isinstance(place, Located) else ""
+        sha256 = locate(located(train, "train", columns), "train").sha256()
         ids = draw_rows(rows, family, draw, seed, sha256, notes)
         rows = [rows[row] for row in ids]
         subset = Subset(ids, draw.record(seed), sha256)

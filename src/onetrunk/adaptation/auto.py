@@ -103,7 +103,7 @@ class _Trials:
 
     def __init__(self, backbone: Backbone, family: Family[Any, Any], data: Data, seed: int) -> None:
         self.backbone, self.family, self.data = backbone, family, data
-        self.parts = list(_parts(data, seed))
+        self.parts = list(_parts(family, data, seed))
         self.rows = [row for part in self.parts for row in part.validation]
         self.predictions: dict[str, list[Any]] = {}
         self.apps: dict[str, App] = {}  # those trained on all rows: only with validation rows
@@ -126,6 +126,8 @@ class _Trials:
         """The name of the best way, and why it is."""
         if "lora" not in self.predictions:
             return "linear", f"the LoRA app was not done in {budget:g} s"
+        if not self.rows:
+            return "linear", "there are too few rows to judge a LoRA app"
         everything = range(len(self.rows))
         gain = self._score(everything, "lora") - self._score(everything, "linear")
         rng = np.random.default_rng(0)
@@ -144,8 +146,9 @@ class _Trials:
         return scores[self.family.metric]
 
 
-def _parts(data: Data, seed: int) -> Iterator[Data]:
-    """Splits into training rows and the rows that judge the app (in ``validation``)."""
+def _parts(family: Family[Any, Any], data: Data, seed: int) -> Iterator[Data]:
+    """Splits into training rows and the rows that judge the app (in ``validation``). A split whose
+    training rows teach nothing, since the only row of a label judges, is passed over."""
     if data.validation:
         yield data
         return
@@ -154,8 +157,6 @@ def _parts(data: Data, seed: int) -> Iterator[Data]:
     folds = min(FOLDS, rows)
     for fold in range(folds if rows < FEW_ROWS else 1):
         held_out = set(order[fold::folds].tolist())
-        yield Data(
-            data.labels,
-            [row for at, row in enumerate(data.train) if at not in held_out],
-            [data.train[at] for at in sorted(held_out)],
-        )
+        train = [row for at, row in enumerate(data.train) if at not in held_out]
+        if family.learnable(data.labels, train):
+            yield Data(data.labels, train, [data.train[at] for at in sorted(held_out)])

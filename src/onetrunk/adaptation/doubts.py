@@ -2,7 +2,8 @@
 
 A linear app is solved five times, each time without a fifth of the rows, and answers those. How
 much it doubts a label is 1 minus the probability that it gives it (self-confidence: Northcutt et
-al. 2021, Confident learning, section 3.1). A row is as doubtful as its most doubtful unit.
+al. 2021, Confident learning, section 3.1); how much it doubts a rating, the distance to its own. A
+row is as doubtful as its most doubtful unit.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from onetrunk.apps.label_scores import Answer
 from onetrunk.apps.top import Top
 from onetrunk.errors import UserError
 from onetrunk.families.base import Family
+from onetrunk.losses.head import HeadLoss, squared_error
 from onetrunk.model.backbone import Backbone
 from onetrunk.model.lora_stack import LoraStack
 from onetrunk.model.precision import choose
@@ -34,7 +36,8 @@ class Doubt:
 
     row: int
     doubt: float
-    """From 0 to 1: 1 minus the probability of the least probable label of the row."""
+    """From 0 to 1: 1 minus the probability of the least probable label of the row. Of a rating, how
+    far it is from the app's, as a share of the scale."""
     text: str
     labelled: tuple[Answer, ...]
     likely: tuple[Answer, ...]
@@ -78,11 +81,7 @@ def doubts(
         head = solve_linear(features[~held_out], targets[~held_out], classes, l2, loss, ROUGH)
         logits[held_out] = head(features[held_out])
         progress("answering a fifth that was left out", fold + 1, FOLDS)
-    # By logits, the gradient of each loss is predicted minus labelled probability, divided by the
-    # number of units (and of types, in nested NER) that the loss is a mean over. That is undone.
-    _, gradient = loss(logits, targets)
-    types = targets.shape[1] if targets.ndim == 2 and targets.dtype.kind == "i" else 1
-    doubt_of_unit = np.abs(gradient).max(1) * len(gradient) * types
+    doubt_of_unit = _doubt_of_units(loss, logits, targets)
     doubt_of_row = np.zeros(len(rows))
     np.maximum.at(doubt_of_row, row_of_unit, doubt_of_unit)
     answered = task.train.joined(list(torch.from_numpy(logits).split(counts)))
@@ -97,6 +96,19 @@ def doubts(
         )
         for row in np.argsort(-doubt_of_row, kind="stable")
     ]
+
+
+def _doubt_of_units(loss: HeadLoss, logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """``(U,)``: by unit, how improbable its label is; of ratings, how far away on the scale."""
+    if loss is squared_error:
+        distances: np.ndarray = np.abs(np.clip(logits, 0, 1) - targets)[:, 0]
+        return distances
+    # By logits, the gradient of each loss is predicted minus labelled probability, divided by the
+    # number of units (and of types, in nested NER) that the loss is a mean over. That is undone.
+    _, gradient = loss(logits, targets)
+    types = targets.shape[1] if targets.ndim == 2 and targets.dtype.kind == "i" else 1
+    of_units: np.ndarray = np.abs(gradient).max(1) * len(gradient) * types
+    return of_units
 
 
 def _answers(said: Any) -> tuple[Answer, ...]:

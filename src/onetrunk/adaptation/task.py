@@ -40,6 +40,7 @@ from onetrunk.errors import UserError, nearest
 from onetrunk.families.base import Family
 from onetrunk.model.backbone import Backbone
 from onetrunk.model.heads import linear_head
+from onetrunk.model.place import check_k
 from onetrunk.model.precision import Precision
 
 _WHOLE = {
@@ -49,11 +50,11 @@ _WHOLE = {
     "batch_size": (1, MOST_ROWS),
     "max_length": (SHORTEST_WINDOW, MOST_TOKENS),
     "head_layers": (1, MOST_LAYERS),
-    "patience": (0, MOST_STEPS),
+    "patience": (1, MOST_STEPS),
     "seed": (0, SEEDS - 1),
 }
 """The settings that are whole numbers, the least and the most that each may be."""
-_MAY_BE_NONE = ("k", "epochs", "head_layers")
+_MAY_BE_NONE = ("k", "epochs", "head_layers", "head_lr", "l2")
 # Learning rates of the head of an app with a LoRA, if it starts solved and if it starts as zeros.
 SOLVED_HEAD_LR, ZERO_HEAD_LR = 5e-4, 5e-3
 
@@ -108,6 +109,9 @@ class AdaptSettings:
                 raise UserError(
                     f"{name} {choice!r} is unknown; {nearest(str(choice), get_args(kind))}"
                 )
+        for name in ("neighbours", "cache"):
+            if not isinstance(switch := getattr(self, name), bool):
+                raise UserError(f"{name} {switch!r}: must be True or False")
         for name, (least, most) in _WHOLE.items():
             number = getattr(self, name)
             if number is None and name in _MAY_BE_NONE:
@@ -120,8 +124,10 @@ class AdaptSettings:
                 raise UserError(f"{name} {number}: must be at most {most}")
         for name in ("alpha", "lora_lr", "head_lr", "l2"):
             number = getattr(self, name)
+            if number is None and name in _MAY_BE_NONE:
+                continue
             is_number = isinstance(number, int | float) and not isinstance(number, bool)
-            if number is not None and not (is_number and 0 <= number < math.inf):
+            if not (is_number and 0 <= number < math.inf):
                 raise UserError(f"{name} {number!r}: must be a number, 0 or more")
 
 
@@ -166,6 +172,7 @@ class AppTask:
         self.settings, self.slot = settings, slot
         encoder = backbone.encoder
         self.k = settings.k or backbone.k
+        check_k(self.k, encoder.depth)
         if settings.head_layers is not None and not 1 <= settings.head_layers <= self.k + 1:
             most = f"with k = {self.k} a head reads 1 to {self.k + 1} states"
             raise UserError(f"{most}, not {settings.head_layers}")

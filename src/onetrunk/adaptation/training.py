@@ -7,6 +7,7 @@
 An app's loss reaches its own slot and head alone, so each is trained as if it were trained alone.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -61,7 +62,7 @@ class AppTrainer:
         self._left: list[list[int]] = []
         self._epoch_losses: list[float] = []
         self._losses: list[float] = []
-        self._best: tuple[float, int, list[Tensor]] = (-1.0, -1, [])
+        self._best: tuple[float, int, list[Tensor]] = (-math.inf, -1, [])
 
     def draw(self) -> list[int]:
         """The next batch: windows of the training examples."""

@@ -38,7 +38,7 @@ from onetrunk.model.lora import NONE, LoraAdapter
 from onetrunk.model.peft_format import load_peft, save_peft
 from onetrunk.records import FORMAT
 from onetrunk.sealing import check_files, sealed
-from onetrunk.storage import atomic_folder, write_json
+from onetrunk.storage import atomic_folder, read_json, write_json
 
 AdapterKind = Literal["lora", "linear"]
 SUBSET = "rows.json"
@@ -58,6 +58,15 @@ class Subset:
     def save(self, path: Path) -> None:
         """Write the row ids as JSON."""
         save_subset(path, self.ids, self.draw, self.sha256)
+
+    @classmethod
+    def load(cls, path: Path) -> "Subset":
+        """Read what :meth:`save` wrote. Raises :class:`UserError` if it is damaged."""
+        content = read_json(path, "an app's rows")
+        try:
+            return cls(content["ids"], content["what"], content["source_sha256"])
+        except KeyError as missing:
+            raise UserError(f"{path} is damaged: it has no {missing}") from None
 
 
 @dataclass
@@ -205,12 +214,9 @@ def save_app(app: App, backbone: Backbone, folder: Path, name: str | None = None
     save_head(app.head, folder)
     if app.adapter is not None:
         save_peft(app.adapter, backbone.encoder, folder / ADAPTER)
-    record = dict(app.record)
-    if app.neighbours is not None:
-        record["neighbours"] = save_neighbours(app.neighbours, folder)
     if app.subset is not None:
         app.subset.save(folder / SUBSET)
-    record = {
+    values = {
         "format": FORMAT,
         "onetrunk": __version__,
         "family": app.family.name,
@@ -221,10 +227,13 @@ def save_app(app: App, backbone: Backbone, folder: Path, name: str | None = None
         "units": app.units,
         "max_length": app.max_length,
         "fingerprint": app.fingerprint,
-        **record,
-        "none_below": app.none_below,  # and not that of the record, which may be older
+        "none_below": app.none_below,
     }
-    record = sealed(record, folder, LOOSE)
+    if app.neighbours is not None:
+        values["neighbours"] = save_neighbours(app.neighbours, folder)
+    # The record of an app that was loaded holds all of these, as they were then.
+    others = {key: value for key, value in app.record.items() if key != "neighbours"}
+    record = sealed(values | others | values, folder, LOOSE)
     write_json(folder / RECORD, record)
     encoder = encoder_of(backbone.record, backbone.encoder.source)
     save_app_card(folder, name or folder.name, record, encoder)
@@ -265,4 +274,6 @@ def load_app(folder: Path, backbone: Backbone) -> App:
         app.neighbours = load_neighbours(folder, numbers, kind.classes(labels), width)
     if record["adapter"] == "lora":
         app.adapter = load_peft(adapter_folder(folder), backbone.encoder)
+    if (folder / SUBSET).exists():
+        app.subset = Subset.load(folder / SUBSET)
     return app

@@ -54,7 +54,7 @@ class RowResult:
     @property
     def right(self) -> bool:
         """Whether the row is right as a whole."""
-        return self.expected == self.predicted and not self.abstained
+        return self.expected == self.predicted
 
     def __str__(self) -> str:
         sides = (("expected", self.expected), ("predicted", self.predicted))
@@ -122,9 +122,7 @@ class Evaluation:
             | ({"abstained": True} if one.abstained else {})
             for one in self.results
         ]
-        whole = asdict(self)
-        del whole["results"]
-        return {"format": 1, **whole, "results": rows}
+        return {"format": 1, **asdict(replace(self, results=[])), "results": rows}
 
     def save(self, folder: str | Path, overwrite: bool = False) -> None:
         """Write a folder: ``index.html``, one page to read offline; ``evaluation.json``,
@@ -132,14 +130,18 @@ class Evaluation:
 
         Raises :class:`UserError` if ``folder`` exists and ``overwrite`` is false.
         """
+        with atomic_folder(Path(folder), overwrite, kinds.EVALUATION) as partial:
+            self.write(partial)
+
+    def write(self, folder: Path) -> None:
+        """Fill a folder with the files of :meth:`save`."""
         from onetrunk.apps.evaluation_page import RECORD, evaluation_page
 
-        found = self.as_json()
-        with atomic_folder(Path(folder), overwrite, kinds.EVALUATION) as partial:
-            write_text(partial / RECORD, json.dumps(found, indent=1) + "\n")
-            lines = (json.dumps(row) + "\n" for row in found["results"])
-            write_text(partial / "rows.jsonl", "".join(lines))
-            write_text(partial / "index.html", evaluation_page(found))
+        content = self.as_json()
+        write_text(folder / RECORD, json.dumps(content, indent=1) + "\n")
+        lines = (json.dumps(row) + "\n" for row in content["results"])
+        write_text(folder / "rows.jsonl", "".join(lines))
+        write_text(folder / "index.html", evaluation_page(content))
 
     def shown(self, score: str) -> str:
         """A score with its interval, in one decimal: ``f1 81.2 [79–83]``."""

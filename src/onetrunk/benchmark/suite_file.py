@@ -88,8 +88,6 @@ def _check_adapt(changes: dict[str, Any]) -> None:
     for key, value in changes.items():
         if key not in known:
             raise UserError(f"unknown key {f'adapt.{key}'!r}; {nearest(key, known)}")
-        if isinstance(value, int | float) and not isinstance(value, bool) and value <= 0:
-            raise UserError(f"adapt.{key}: must be above 0 (got {value!r})")
         try:
             settings = TypeAdapter(AdaptSettings).validate_python({key: value}, strict=False)
         except ValidationError as error:

@@ -72,7 +72,6 @@ class Dispatch:
         number = -1 if partition is None else partition.number
         if error := future.exception():
             worker.stop()
-            self._add_worker()
             self.lost += 1
             if partition is None:
                 self._starts_lost += 1
@@ -80,6 +79,7 @@ class Dispatch:
                     raise UserError(f"workers end while they start: {_why(error)}")
             else:
                 self.ready -= 1
+            self._add_worker()
             return partition, Outcome(number, fault=f"{partition}: {_why(error)}")
         if partition is None:
             if fault := future.result():

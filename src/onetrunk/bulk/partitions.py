@@ -7,6 +7,7 @@ are cut by bytes. So the same input always has the same partitions.
 from __future__ import annotations
 
 import io
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -243,7 +244,7 @@ def _byte_ranges(
     size: int = file.state()[0]
     if limit is not None:
         filled = (end for end, line in _lines(file, 0, None) if line.strip())
-        *_, (count, size) = enumerate(islice(filled, limit), 1)
+        ((count, size),) = deque(enumerate(islice(filled, limit), 1), maxlen=1)
         of_a_row = size / count
     if file.is_compressed:  # which can only be read from its start
         packed = _PACKED if limit is None else 1

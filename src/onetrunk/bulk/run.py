@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from onetrunk.apps.record import read_record
 from onetrunk.bulk.columns import ERROR, decoders_of
 from onetrunk.bulk.writers import WRITERS, JsonLines, input_names
 from onetrunk.bundle.layout import MANIFEST
@@ -22,6 +23,7 @@ from onetrunk.data.texts import TextBlock, Texts
 from onetrunk.errors import UserError, nearest
 from onetrunk.progress import Progress
 from onetrunk.replacing import PARTIAL, held, is_beginning_of
+from onetrunk.sealing import SEAL
 from onetrunk.storage import (
     already_exists,
     atomic_file,
@@ -271,8 +273,9 @@ def _state(path: Path) -> list[int]:
 
 
 def identity_of(folder: Path) -> str:
-    """A hash of an app, or of a bundle, whose manifest holds the hash of each file."""
-    files = [folder / MANIFEST]
-    if not files[0].exists():
-        files = sorted(file for file in folder.iterdir() if file.is_file())
-    return sha256_of_files(*files)
+    """A hash of an app or of a bundle, by the record in which it has the hash of each file."""
+    if (folder / MANIFEST).exists():
+        return sha256_of_files(folder / MANIFEST)
+    if seal := read_record(folder).get(SEAL):
+        return str(seal)
+    return sha256_of_files(*sorted(file for file in folder.iterdir() if file.is_file()))

@@ -71,7 +71,8 @@ class AppCache:
         """
         now = self.now
         for name in names:
-            self._last_use[name] = next(self._clock)
+            if name in self._apps:
+                self._last_use[name] = next(self._clock)
         if all(name in now.apps for name in names):
             return now
         with self._changing:

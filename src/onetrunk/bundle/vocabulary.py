@@ -19,7 +19,7 @@ from transformers import PreTrainedTokenizerFast
 
 from onetrunk.bundle.contents import tokenizer_bytes
 from onetrunk.data.alignment import encodings
-from onetrunk.errors import UserError
+from onetrunk.errors import UserError, as_number
 from onetrunk.model.backbone import Backbone
 from onetrunk.model.encoder import Encoder
 
@@ -33,11 +33,14 @@ def with_vocabulary_of(
     """The backbone with only the word pieces of some texts. Its fingerprint stays, so its apps fit.
 
     ``pieces``: at most this many, the most frequent ones; the texts' other words are then spelt in
-    smaller pieces, too. Raises :class:`UserError` if there are no texts, or if the tokenizer is not
-    WordPiece: only there can pieces be left out without changing how the others are found.
+    smaller pieces, too. Raises :class:`UserError` if there are no texts or pieces, or if the
+    tokenizer is not WordPiece: only there can pieces be left out without changing how the others
+    are found.
     """
     if not texts:
         raise UserError("there are no texts to take a vocabulary from")
+    if pieces is not None:
+        pieces = as_number(pieces, "pieces", 1)
     content = _content(backbone.encoder)
     counts: Counter[int] = Counter()
     backend = backbone.encoder.tokenizer.backend_tokenizer

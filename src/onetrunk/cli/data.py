@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 SHOWN = 20
 """Labels in the table; ``--json`` has all of them."""
 TEXT = 60
+FAR = 0.25
+"""A rating looks wrong from so large a share of the scale on."""
 """Characters of a text in the table."""
 
 
@@ -83,7 +85,10 @@ def _print_doubts(seen: "Overview", doubtful: "Sequence[Doubt]") -> None:
 
     from onetrunk.cli.console import stdout
 
-    wrong = [one for one in doubtful if set(one.labelled) != set(one.likely) or one.doubt > 0.5]
+    if seen.family == "rating":
+        wrong = [one for one in doubtful if one.doubt > FAR]
+    else:
+        wrong = [one for one in doubtful if set(one.labelled) != set(one.likely) or one.doubt > 0.5]
     if not wrong:
         stdout().print("no label looks wrong")
         return

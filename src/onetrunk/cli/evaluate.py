@@ -74,7 +74,7 @@ def evaluate(
     from onetrunk.data.sources import Columns
     from onetrunk.hub import fetched
     from onetrunk.opening import check_folders
-    from onetrunk.storage import refuse_existing
+    from onetrunk.storage import atomic_folder, refuse_existing
 
     columns = Columns.named(text_column, label_column)
     if out is not None:
@@ -121,11 +121,12 @@ def evaluate(
     if points:
         _print_curve(points, evaluation.metric)
     if out is not None:
-        evaluation.save(out, overwrite)
-        if points:
-            from onetrunk.adaptation.curve import plot_curve
+        with atomic_folder(out, overwrite, kinds.EVALUATION) as partial:
+            evaluation.write(partial)
+            if points:
+                from onetrunk.adaptation.curve import plot_curve
 
-            plot_curve(points, evaluation.metric, out / CURVE)
+                plot_curve(points, evaluation.metric, partial / CURVE)
         wrote(out / "index.html")
 
 

@@ -61,8 +61,8 @@ class Classification(WholeText[Labelled]):
     ) -> dict[str, float]:
         """Accuracy (all labels of a text right), macro-F1 and micro-F1.
 
-        Where the app abstained it is not right. Then there are also ``answered``, the percentage of
-        texts with an answer, and ``accuracy_answered``, the accuracy on these.
+        Where the app abstained it gives no label. Then there are also ``answered``, the percentage
+        of texts with an answer, and ``accuracy_answered``, the accuracy on these.
         """
         gold = [example.labels for example in examples]
         scores = label_scores(gold, [predicted.labels for predicted in predictions])
@@ -73,7 +73,6 @@ class Classification(WholeText[Labelled]):
         ]
         if len(answered) < len(predictions):
             scores |= {
-                "accuracy": 100 * sum(answered) / len(predictions),
                 "answered": 100 * len(answered) / len(predictions),
                 "accuracy_answered": 100 * sum(answered) / max(1, len(answered)),
             }

@@ -135,15 +135,15 @@ class Backbone:
         tokenizer.save_pretrained(folder)
         for family, adapter in self.primary_loras.items():
             save_peft(adapter, self.encoder, folder / "primary" / family)
-        record = {
+        values = {
             "format": FORMAT,
             "onetrunk": __version__,
             "k": self.k,
             "pooling": self.pooling,
             "primary": sorted(self.primary_loras),
             "fingerprint": self.fingerprint,
-            **self.record,
         }
+        record = values | self.record | values  # a loaded backbone's record has them, too
         write_backbone_files(folder, record)
         record = sealed(record, folder)
         write_json(folder / RECORD, record)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from onetrunk.errors import UserError, nearest
 from onetrunk.model.architecture import TARGETS
+from onetrunk.model.place import check_k
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -75,10 +76,7 @@ class LoraAdapter:
         for target in targets:
             if target not in TARGETS:
                 raise UserError(f"LoRA target {target!r} is unknown; {nearest(target, TARGETS)}")
-        if not 0 < k <= encoder.depth:
-            raise UserError(
-                f"k = {k}: the encoder has {encoder.depth} layers, choose 1 … {encoder.depth}"
-            )
+        check_k(k, encoder.depth)
         generator = torch.Generator().manual_seed(seed)
         matrices = {}
         for layer in range(encoder.depth - k, encoder.depth):

@@ -114,7 +114,7 @@ def _model_folders(folder: Path) -> Iterator[Path]:
 
 def check_k(k: int, depth: int) -> None:
     """Raise :class:`UserError` if LoRA cannot be on the last ``k`` of ``depth`` layers."""
-    if k > depth:
+    if not 1 <= k <= depth:
         raise UserError(f"k {k}: the encoder has {depth} layers; choose 1 to {depth}")
 
 

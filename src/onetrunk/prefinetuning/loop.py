@@ -31,6 +31,7 @@ from onetrunk.model.loading import load_encoder
 from onetrunk.model.lora import LoraAdapter
 from onetrunk.model.lora_stack import LoraStack
 from onetrunk.model.padding import pad
+from onetrunk.model.place import check_k
 from onetrunk.prefinetuning import conflict
 from onetrunk.prefinetuning.balance import Balance
 from onetrunk.prefinetuning.log import StepRecord
@@ -269,8 +270,7 @@ def _evaluation_sets(recipe: Recipe) -> EvaluationSets:
 
 def _check_sizes(recipe: Recipe, settings: Mapping[str, FamilySettings], encoder: Encoder) -> None:
     """Raise :class:`UserError` for more layers or tokens than the encoder has."""
-    if recipe.k > encoder.depth:
-        raise UserError(f"recipe: k = {recipe.k}, but the encoder has {encoder.depth} layers")
+    check_k(recipe.k, encoder.depth)
     for name, family in settings.items():
         if family.max_length > encoder.max_length:
             raise UserError(

@@ -11,7 +11,7 @@ from typing import Any
 
 from onetrunk import kinds
 from onetrunk.config import Recipe, as_recipe
-from onetrunk.errors import UserError, as_path
+from onetrunk.errors import UserError, as_number, as_path
 from onetrunk.model.backbone import Backbone
 from onetrunk.prefinetuning.checkpoint import Checkpoint
 from onetrunk.prefinetuning.events import EVENTS, Events, require_tensorboard
@@ -168,7 +168,10 @@ def _train(
 
 
 def _due(every: int | timedelta) -> Callable[[int], bool]:
-    """A function that says, after each step, whether a checkpoint is due."""
+    """A function that says, after each step, whether a checkpoint is due. Raises
+    :class:`UserError` for a number of steps below 1."""
+    if not isinstance(every, timedelta):
+        every = as_number(every, "checkpoint_every", 1)
     last = time.monotonic()
 
     def due(steps: int) -> bool:
