@@ -165,6 +165,18 @@ def test_what_cannot_be_used_is_refused(tiny_backbone: Backbone) -> None:
         )
 
 
+@pytest.mark.parametrize("rows", [list, tuple, lambda grid: pd.Series(grid.tolist())])
+def test_rows_of_an_indicator_matrix_one_by_one(tiny_backbone: Backbone, rows: Any) -> None:
+    grid = np.array([[n % 2, n % 3 == 0, 1] for n in range(12)])
+    X = [f"{'call' if n % 2 else 'play'} {n}" for n in range(12)]
+    whole = TextEstimator(tiny_backbone, "multi-label", "linear").fit(X, grid)
+    by_row = TextEstimator(tiny_backbone, "multi-label", "linear").fit(X, rows(grid))
+    assert (by_row.predict(X) == whole.predict(X)).all()
+    assert by_row.predict(X).shape == (12, 3)
+    with pytest.raises(InvalidInput, match=r"y, row 1: .* has a label twice"):
+        TextEstimator(tiny_backbone, "multi-label").fit(X[:2], [["x", "x"], ["y"]])
+
+
 def test_labels_that_a_fold_never_saw_are_misses(tiny_backbone: Backbone, texts: Any) -> None:
     X, y = texts
     fitted = TextEstimator(tiny_backbone, "tc", "linear").fit(X, y)

@@ -25,6 +25,7 @@ from onetrunk.adaptation.task import AdaptSettings, Data
 from onetrunk.apps.app import AdapterKind, App
 from onetrunk.apps.engine import Engine
 from onetrunk.apps.load import load_apps_and_backbone
+from onetrunk.data.rows import numbered
 from onetrunk.errors import UserError
 from onetrunk.estimator_rows import (
     InvalidInput,
@@ -169,7 +170,7 @@ class TextEstimator(BaseEstimator):  # type: ignore[misc]
             of_validation, _ = answers_of(family, validation[1], "validation")
             held_out = labelled_rows(family, validation[0], of_validation, "validation")
         labels = family.label_set(rows)
-        family.check_labels(held_out, labels, "validation")
+        family.check_labels(held_out, labels, numbered("validation"))
         self._remember(_flat(family, answers))
         settings = AdaptSettings(
             adapter=self.adapter, k=self.k, epochs=self.epochs, batch_size=self.batch_size,

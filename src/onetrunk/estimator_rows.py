@@ -1,6 +1,6 @@
 """From scikit-learn's ``X`` and ``y`` to a family's examples, and from predictions to ``y``."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Set
 from itertools import pairwise
 from operator import index, itemgetter
 from typing import Any
@@ -11,7 +11,7 @@ from sklearn.utils.validation import column_or_1d
 from onetrunk.data.findings import MISSING
 from onetrunk.data.iob import tags_of_words
 from onetrunk.data.notes import Notes
-from onetrunk.data.rows import AnnotatedText, Entity, LabelledText
+from onetrunk.data.rows import AnnotatedText, Entity, LabelledText, numbered
 from onetrunk.data.schemes import Converter
 from onetrunk.errors import UserError
 from onetrunk.families.base import Family
@@ -44,8 +44,10 @@ def answers_of(family: Family[Any, Any], y: Any, where: str) -> tuple[list[Any],
         raise InvalidInput(f"{where}: requires y to be passed, but the target y is None")
     if isinstance(y, str | bytes | Mapping | set | frozenset):
         raise InvalidInput(f"{where}: {type(y).__name__} is no list of answers in the order of X")
-    if family.name == "multi-label" and _is_indicator(y):
-        y = np.asarray(y)
+    if family.name == "multi-label" and getattr(y, "ndim", 1) == 1:
+        y = _sequence(y)
+        if _is_indicator(y):
+            y = np.array([list(row) for row in y])
     if family.name != "multi-label" or getattr(y, "ndim", 1) != 2:
         if family.name not in WORD_FAMILIES and getattr(y, "ndim", 1) == 2:
             y = column_or_1d(y, warn=True)
@@ -88,7 +90,7 @@ def labelled_rows(family: Family[Any, Any], X: Any, answers: list[Any], where: s
                 notes.add(what, f"{name}, row {number}: {str(value)!r}")
         rows.append(make(family, item, answer, number, where))
     try:
-        family.check_rows(rows, where)
+        family.check_rows(rows, numbered(where))
     except UserError as error:
         raise InvalidInput(str(error)) from None
     notes.log()
@@ -131,12 +133,15 @@ def _with_labels(
             raise InvalidInput(
                 f"{where}, row {number}: {label!r} is no label; pass strings or numbers"
             )
+    names = tuple(str(label) for label in labels)
+    if len({*names}) < len(names):
+        raise InvalidInput(f"{where}, row {number}: {answer!r:.60} has a label twice")
     if family.name == "tc" and isinstance(answer, float) and answer != int(answer):
         raise InvalidInput(
-            f"{where}, row {number}: Unknown label type: continuous ({answer}); a number for a text "
-            "is what family='rating' learns"
+            f"{where}, row {number}: Unknown label type: continuous ({answer}); a number for a "
+            "text is what family='rating' learns"
         )
-    return LabelledText(_text(item, number), tuple(str(label) for label in labels))
+    return LabelledText(_text(item, number), names)
 
 
 def _with_entities(
@@ -188,14 +193,14 @@ def _is_missing(value: Any) -> bool:
 
 
 def _is_indicator(y: Any) -> bool:
-    """Whether lists are the rows of an indicator matrix: as lists of labels, each would have the
-    labels 0 and 1, or one of them twice."""
-    if not (isinstance(y, list | tuple) and all(isinstance(row, list | tuple) for row in y)):
-        return False
-    widths = {len(row) for row in y}
-    cells = [cell for row in y for cell in row]
+    """Whether ``y`` holds the rows of an indicator matrix, one by one: as lists of labels, each
+    would have the labels 0 and 1, or one of them twice."""
+    rows = [row for row in y if _iterable(row) and not isinstance(row, str | Mapping | Set)]
+    widths = {len(row) for row in rows}
+    cells = [cell for row in rows for cell in row]
     return (
-        len(widths) == 1
+        len(rows) == len(y)
+        and len(widths) == 1
         and min(widths) > 1
         and all(isinstance(cell, int | float | np.number | np.bool_) for cell in cells)
         and all(cell in (0, 1) for cell in cells)

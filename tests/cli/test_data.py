@@ -31,6 +31,17 @@ def test_ratings_and_entities(run: Run, tmp_path: Path) -> None:
     assert "entities" in out
 
 
+def test_rows_that_the_family_cannot_use_are_an_error(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text("text,label\na,1\n\nb,lost\n")
+    refused = run("data", file, "--family", "rating")
+    assert refused.code == 2
+    assert "a.csv:4: ['lost'] is no number" in refused.err.replace("\n", "")
+    refused = run("data", file, "--doubts", "3")
+    assert refused.code == 2
+    assert "--doubts needs --backbone" in refused.err
+
+
 def test_labels_that_may_be_wrong(run: Run, tmp_path: Path, tiny_encoder_folder: Any) -> None:
     rows = [f"{verb},{verb} {thing} {n}" for n in range(9)
             for verb, thing in (("call", "mum"), ("play", "york"))]  # fmt: skip

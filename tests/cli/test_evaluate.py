@@ -105,10 +105,11 @@ def test_a_label_that_training_never_had(run: Run, tmp_path: Path, command: Any)
     evaluate = ("evaluate", *command, "--data", written(tmp_path / "a.jsonl", rows))
     refused = run(*evaluate, "--strict-labels")
     assert refused.code == 2
-    assert "row 2: label 'cal' never occurs in training; did you mean 'call'?" in refused.err
+    assert "a.jsonl:2: label 'cal' never occurs in training; did you mean 'call'?" in refused.err
     counted = run(*evaluate)
     assert json.loads(counted.out)["accuracy"] <= 50
-    assert "labels that training never had count as misses (cal): 1 (row 2)" in counted.err
+    assert "labels that training never had count as misses (cal): 1 (" in counted.err
+    assert "a.jsonl:2)" in counted.err.replace("\n", "")
 
 
 def test_the_note_names_a_few_unseen_labels(run: Run, tmp_path: Path) -> None:
@@ -116,7 +117,10 @@ def test_the_note_names_a_few_unseen_labels(run: Run, tmp_path: Path) -> None:
     data = written(tmp_path / "a.jsonl", rows)
     result = run("evaluate", INTENT, "--data", data, "--temperature")
     said = " ".join(result.err.split())
-    assert "(new 0, new 1, new 2, new 3, new 4, 2 more): 7 (row 1, row 2, row 3, …)" in said
+    assert "(new 0, new 1, new 2, new 3, new 4, 2 more): 7" in said
+    assert "a.jsonl:3, …)" in said
+    assert "do the labels stand in another column?" in said
+    assert "the app's labels: call, play" in said
     # No probability is right about any row, so no temperature means anything.
     assert "no temperature: no row has a label that training had" in said
     assert json.loads(result.out)["temperature"] is None

@@ -3,6 +3,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from onetrunk.data.advice import ADVICE, advice
@@ -120,9 +121,29 @@ def test_labels_that_may_be_meant_otherwise(tmp_path: Path) -> None:
     assert counted(overview(stars))["labels that are numbers, read as classes"] == 3
 
 
+def test_numbers_of_words_are_those_of_numpy() -> None:
+    for count in (1, 2, 3, 19, 20, 21, 100):
+        rows = [{"text": "word " * (n + 1), "label": "ab"[n % 2]} for n in range(count)]
+        _, middle, long, _ = overview(rows, "tc").words
+        lengths = np.arange(1, count + 1)
+        assert middle == np.median(lengths)
+        assert long == np.quantile(lengths, 0.95, method="inverted_cdf")
+
+
+def test_several_labels_are_guessed_and_then_read_as_such(tmp_path: Path) -> None:
+    file = tmp_path / "a.jsonl"
+    labels = ["broken; late", "broken", "late", []] * 2
+    rows = [{"text": f"t {n}", "label": label} for n, label in enumerate(labels)]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    seen = overview(file)
+    assert (seen.family, seen.labels) == ("multi-label", {"broken": 4, "late": 4})
+    assert seen.labels == overview(file, "multi-label").labels
+
+
 def test_places_are_those_of_the_file(tmp_path: Path) -> None:
     file = tmp_path / "a.csv"
     file.write_text("text,label\na,x\n\nb,y\n")  # a header, and a blank line
     seen = overview(file)
-    assert [seen.place(0), seen.place(1)] == ["2", "4"]
+    assert [seen.place(0), seen.place(1)] == [f"{file}:2", f"{file}:4"]
+    assert [seen.place_inside(0), seen.place_inside(1)] == ["2", "4"]
     assert overview([{"text": "a", "label": "x"}]).place(0) == "the list given, row 1"

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from onetrunk.data.rows import LabelledText
+from onetrunk.data.rows import LabelledText, numbered
 from onetrunk.errors import UserError
 from onetrunk.families import family
 from onetrunk.families.classification import Classification
@@ -24,8 +24,8 @@ def test_targets() -> None:
 def test_several_labels_need_multi_label() -> None:
     rows = [LabelledText("x", ("a",)), LabelledText("y", ("a", "b"))]
     with pytest.raises(UserError, match=r"f\.jsonl, row 2: 2 labels .* its family is multi-label"):
-        Classification().check_rows(rows, "f.jsonl")
-    family("multi-label").check_rows(rows, "f.jsonl")
+        Classification().check_rows(rows, numbered("f.jsonl"))
+    family("multi-label").check_rows(rows, numbered("f.jsonl"))
 
 
 def test_unknown_family() -> None:

@@ -6,7 +6,7 @@ import torch
 
 from onetrunk.apps.windows import Examples
 from onetrunk.data.notes import Notes
-from onetrunk.data.rows import AnnotatedText
+from onetrunk.data.rows import AnnotatedText, numbered
 from onetrunk.data.words import words_of
 from onetrunk.decoding import best_valid_path, tag_names
 from onetrunk.families import family
@@ -55,7 +55,7 @@ def test_an_entity_that_the_tokenizer_deletes_counts_as_missed(tiny_encoder: Enc
         {"f1": 200 / 3, "precision": 100.0, "recall": 50.0}
     )
     notes = Notes()
-    examples.note_cut_entities("F", notes)
+    examples.note_cut_entities(numbered("F"), notes)
     assert notes.lines() == [
         "entities that begin or end inside a unit, counted as missed: 1 (F, row 1: '\ufffd')"
     ]

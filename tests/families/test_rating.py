@@ -4,7 +4,7 @@ import torch
 from scipy.stats import pearsonr, rankdata, spearmanr
 from sklearn.metrics import cohen_kappa_score
 
-from onetrunk.data.rows import LabelledText
+from onetrunk.data.rows import LabelledText, numbered
 from onetrunk.errors import UserError
 from onetrunk.families.rating import Rating, quadratic_kappa, ranks
 
@@ -69,4 +69,4 @@ ODD_NUMBERS = ["1_0", "١٠", "1e400", "0x10", "1 0"]
 )
 def test_a_rating_is_one_number(bad: tuple[str, ...]) -> None:
     with pytest.raises(UserError, match=r"f\.csv, row 2: .* is no number from"):
-        Rating().check_rows([*rows("1"), LabelledText("y", bad)], "f.csv")
+        Rating().check_rows([*rows("1"), LabelledText("y", bad)], numbered("f.csv"))

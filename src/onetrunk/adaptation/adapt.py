@@ -17,9 +17,10 @@ from onetrunk.apps.app import App, Subset
 from onetrunk.apps.engine import Engine
 from onetrunk.apps.evaluation import evaluation_of
 from onetrunk.apps.load import load_apps_and_backbone
-from onetrunk.apps.reading import Source, located, read_labelled, source_name
+from onetrunk.apps.reading import Source, located, read_labelled, read_placed, source_name
 from onetrunk.data.locate import locate
 from onetrunk.data.notes import Notes
+from onetrunk.data.rows import Place, numbered
 from onetrunk.data.sources import USUAL, Columns, read_texts
 from onetrunk.errors import UserError, nearest
 from onetrunk.families import family as family_named
@@ -94,10 +95,11 @@ def adapt(
     columns = Columns.named(text_column, label_column)
     data, subset = read_data(kind, train, validation, draw, settings.seed, notes, columns)
     abstention.check(kind, bool(data.validation))
-    test_rows = []
+    test_rows: list[Any] = []
+    test_at = numbered("")
     if test is not None:
-        test_rows = read_labelled(kind, test, "test", notes, data.labels, columns)
-    _note_shared(kind, data, test_rows, notes)
+        test_rows, test_at = read_placed(kind, test, "test", notes, data.labels, columns)
+        _note_shared(kind, data.train, "test", test_rows, test_at, notes)
     if unlabelled is not None:
         data.unlabelled = read_unlabelled(kind, unlabelled, notes, text_column)
     backbone = backbone if isinstance(backbone, Backbone) else Backbone.load(backbone)
@@ -110,8 +112,7 @@ def adapt(
     app.subset = subset
     if test is not None:
         engine = Engine(backbone, {"app": app})
-        where = source_name(test, "test")
-        predictions = engine.predict_examples("app", test_rows, where)
+        predictions = engine.predict_examples("app", test_rows, test_at)
         tested = evaluation_of(kind, app.labels, test_rows, predictions)
         app.record["test"] = {
             "rows": len(test_rows),
@@ -190,20 +191,27 @@ def read_data(
         rows = [rows[row] for row in ids]
         subset = Subset(ids, draw.record(seed), sha256)
         _check_drawn(family, rows, labels, source_name(train, "train"), notes)
-    held_out = []
+    held_out: list[Any] = []
     if validation is not None:
-        held_out = read_labelled(family, validation, "validation", notes, labels, columns)
+        held_out, place = read_placed(family, validation, "validation", notes, labels, columns)
+        _note_shared(family, rows, "validation", held_out, place, notes)
     return Data(labels, rows, held_out), subset
 
 
-def _note_shared(family: Family[Any, Any], data: Data, test_rows: list[Any], notes: Notes) -> None:
+def _note_shared(
+    family: Family[Any, Any],
+    train: Sequence[Any],
+    role: str,
+    rows: Sequence[Any],
+    place: Place,
+    notes: Notes,
+) -> None:
     """Note texts that the app learns from and is judged by."""
-    learnt = {family.text(row) for row in data.train}
-    for role, rows in (("validation", data.validation), ("test", test_rows)):
-        shared = [number for number, row in enumerate(rows, 1) if family.text(row) in learnt]
-        what = f"{role} texts that are training texts, too: scores on them mean little"
-        for number in shared:
-            notes.add(what, f"row {number}")
+    learnt = {family.text(row) for row in train}
+    for number, row in enumerate(rows):
+        if family.text(row) in learnt:
+            what = f"{role} texts that are training texts, too: scores on them mean little"
+            notes.add(what, place(number))
 
 
 def _check_drawn(

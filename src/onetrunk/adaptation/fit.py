@@ -19,6 +19,7 @@ from onetrunk.adaptation.training import AppTrainer, Progress, train
 from onetrunk.apps.app import App
 from onetrunk.apps.top import Top
 from onetrunk.data.notes import Notes
+from onetrunk.data.rows import numbered
 from onetrunk.errors import UserError
 from onetrunk.families.base import Family
 from onetrunk.model.backbone import Backbone
@@ -68,8 +69,8 @@ def fit_together(
     notes = Notes()
     for name, task in tasks.items():
         of_app = "" if len(tasks) == 1 else f" of {name}"
-        task.train.note_cut_entities(f"the training rows{of_app}", notes)
-        task.validation.note_cut_entities(f"the validation rows{of_app}", notes)
+        task.train.note_cut_entities(numbered(f"the training rows{of_app}"), notes)
+        task.validation.note_cut_entities(numbered(f"the validation rows{of_app}"), notes)
     notes.log()
     fresh_loras = {t.slot: _initial(t) for t in tasks.values() if t.settings.adapter == "lora"}
     read = {t.slot for t in tasks.values()} & set(backbone.primary_loras)

@@ -13,7 +13,7 @@ from onetrunk import __version__, kinds
 from onetrunk.apps.engine import Engine
 from onetrunk.apps.evaluation import Evaluation, evaluation_of
 from onetrunk.apps.neighbours import Neighbours, load_neighbours, save_neighbours
-from onetrunk.apps.reading import Source, read_labelled, source_name
+from onetrunk.apps.reading import Source, read_placed
 from onetrunk.apps.record import (
     ADAPTER,
     LOOSE,
@@ -162,10 +162,11 @@ class App:
         """
         notes = Notes()
         columns = Columns.named(text_column, label_column)
-        rows = read_labelled(self.family, data, "test", notes, self.labels, columns, strict_labels)
+        rows, place = read_placed(
+            self.family, data, "test", notes, self.labels, columns, strict_labels
+        )
         notes.log()
-        where = source_name(data, "test")
-        predictions = self._engine().predict_examples("app", rows, where)
+        predictions = self._engine().predict_examples("app", rows, place)
         return evaluation_of(self.family, self.labels, rows, predictions, temperature)
 
     def save(self, folder: str | Path, overwrite: bool = False) -> None:

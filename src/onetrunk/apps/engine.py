@@ -22,7 +22,7 @@ from onetrunk.apps.top import CHUNK_TOKENS, Top
 from onetrunk.apps.windows import Examples, OfUnits
 from onetrunk.data.batching import STREAM_TEXTS, TokenIds, by_tokens, in_turn
 from onetrunk.data.notes import Notes
-from onetrunk.data.rows import Span
+from onetrunk.data.rows import Place, Span, numbered
 from onetrunk.decoding import abstain
 from onetrunk.errors import UserError, nearest
 from onetrunk.families.base import Family
@@ -169,18 +169,26 @@ class Engine:
         yield from stream_results(batches, lambda batch: self._results(batch, apps))
 
     def predict_examples(
-        self, name: str, rows: Sequence[Any], where: str = "", abstaining: bool = True
+        self,
+        name: str,
+        rows: Sequence[Any],
+        place: Place | None = None,
+        abstaining: bool = True,
     ) -> list[Any]:
         """One app's predictions for examples of its family.
 
-        If the examples are labelled, ``where`` says where they come from: entities that no answer
+        If the examples are labelled, ``place`` says where each is from: entities that no answer
         can be right about are then logged (:meth:`Examples.note_cut_entities`). Unless
         ``abstaining``, every answer is given (:func:`onetrunk.decoding.abstain`).
         """
-        return self.predict_all([name], rows, where, abstaining)[name]
+        return self.predict_all([name], rows, place, abstaining)[name]
 
     def predict_all(
-        self, names: Sequence[str], rows: Sequence[Any], where: str = "", abstaining: bool = True
+        self,
+        names: Sequence[str],
+        rows: Sequence[Any],
+        place: Place | None = None,
+        abstaining: bool = True,
     ) -> dict[str, list[Any]]:
         """:meth:`predict_examples` of several apps, by app; in one pass where they read windows of
         one length. Raises :class:`UserError` unless they are of one family."""
@@ -192,8 +200,8 @@ class Engine:
             group = [name for name in names if self.apps[name].max_length == max_length]
             family = self.apps[group[0]].family
             examples = self._examples(family, rows, max_length)
-            if where and not notes.found:  # units hardly depend on the length of windows
-                examples.note_cut_entities(where, notes)
+            if place and not notes.found:  # units hardly depend on the length of windows
+                examples.note_cut_entities(place, notes)
             predictions |= self._run(group, {family.name: examples}, abstaining)
         notes.log()
         return {name: predictions[name] for name in names}
@@ -222,9 +230,9 @@ class Engine:
         """:meth:`score` of several apps of one family, by app."""
         for name in names:
             family = self.app(name).family
-            family.check_rows(rows, where)
-            family.check_labels(rows, self.apps[name].labels, where)
-        predictions = self.predict_all(names, rows, where)
+            family.check_rows(rows, numbered(where))
+            family.check_labels(rows, self.apps[name].labels, numbered(where))
+        predictions = self.predict_all(names, rows, numbered(where))
         return {name: self.apps[name].family.score(rows, predictions[name]) for name in names}
 
     def _examples(self, family: Family[Any, Any], rows: Sequence[Any], max_length: int) -> Examples:

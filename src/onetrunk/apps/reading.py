@@ -7,6 +7,7 @@ from typing import Any
 
 from onetrunk.data.locate import Located, locate
 from onetrunk.data.notes import Notes
+from onetrunk.data.rows import Place, numbered
 from onetrunk.data.sources import USUAL, Columns
 from onetrunk.families.base import Family
 
@@ -34,24 +35,47 @@ def read_labelled(
 
     Raises :class:`UserError` if there is no such split, and for a row that the family cannot use.
     """
-    where = source_name(source, split)
-    rows = family.read(located(source, split, columns), notes)
-    family.check_rows(rows, where)
+    return read_placed(family, source, split, notes, labels, columns, strict_labels)[0]
+
+
+def read_placed(
+    family: Family[Any, Any],
+    source: Source,
+    split: str,
+    notes: Notes,
+    labels: Sequence[str] | None = None,
+    columns: Columns = USUAL,
+    strict_labels: bool = True,
+) -> tuple[list[Any], Place]:
+    """:func:`read_labelled`, and where each row is in the source."""
+    reading = Notes()
+    reading.row_places = []
+    rows = family.read(located(source, split, columns), reading)
+    notes.update(reading)
+    places = reading.row_places
+    is_complete = len(places) == len(rows)  # a plug-in's reader may not keep them
+    place = places.__getitem__ if is_complete else numbered(source_name(source, split))
+    family.check_rows(rows, place)
     if labels is not None and strict_labels:
-        family.check_labels(rows, labels, where)
+        family.check_labels(rows, labels, place)
     elif labels is not None:
-        _note_unseen(list(family.unseen(rows, labels)), notes)
-    return rows
+        unseen = list(family.unseen(rows, labels))
+        if unseen and not {*family.label_set(rows)} & {*labels}:
+            what = "files none of whose labels training had: do the labels stand in another column?"
+            notes.add(what, f"{source_name(source, split)}; the app's labels: {_shown(labels)}")
+        _note_unseen(unseen, place, notes)
+    return rows, place
 
 
-def _note_unseen(unseen: Sequence[tuple[int, str]], notes: Notes) -> None:
-    names = sorted({label for _, label in unseen})
-    if len(names) > NAMED_LABELS:
-        names[NAMED_LABELS:] = [f"{len(names) - NAMED_LABELS} more"]
+def _note_unseen(unseen: Sequence[tuple[int, str]], place: Place, notes: Notes) -> None:
+    names = _shown(sorted({label for _, label in unseen}))
     for row, _ in unseen:
-        notes.add(
-            f"labels that training never had count as misses ({', '.join(names)})", f"row {row}"
-        )
+        notes.add(f"labels that training never had count as misses ({names})", place(row))
+
+
+def _shown(labels: Sequence[str]) -> str:
+    others = len(labels) - NAMED_LABELS
+    return ", ".join([*labels[:NAMED_LABELS], *([f"{others} more"] if others > 0 else [])])
 
 
 def located(source: Source, split: str, columns: Columns = USUAL) -> Any:

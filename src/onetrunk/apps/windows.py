@@ -13,7 +13,7 @@ import numpy as np
 
 from onetrunk.data.alignment import Encoded, encode_windows
 from onetrunk.data.notes import Notes
-from onetrunk.data.rows import Span
+from onetrunk.data.rows import Place, Span
 from onetrunk.families.base import Family
 
 if TYPE_CHECKING:
@@ -128,14 +128,15 @@ class Examples:
             for row, windows, units in zip(self.rows, self._windows(), self.units, strict=True)
         ]
 
-    def note_cut_entities(self, where: str, notes: Notes) -> None:
-        """Note the entities that begin or end inside a unit: no answer can be right about them."""
-        for row, (example, units) in enumerate(zip(self.rows, self.units, strict=True), start=1):
+    def note_cut_entities(self, place: Place, notes: Notes) -> None:
+        """Note the entities that begin or end inside a unit: no answer can be right about them.
+        ``place`` says where a row is."""
+        for row, (example, units) in enumerate(zip(self.rows, self.units, strict=True)):
             starts, ends = {start for start, _ in units}, {end for _, end in units}
             for start, end, _ in getattr(example, "entities", ()):
                 if start not in starts or end not in ends:
-                    place = f"{where}, row {row}: {example.text[start:end]!r}"
-                    notes.add("entities that begin or end inside a unit, counted as missed", place)
+                    where = f"{place(row)}: {example.text[start:end]!r}"
+                    notes.add("entities that begin or end inside a unit, counted as missed", where)
 
     def _windows(self) -> list[list[int]]:
         of_example: list[list[int]] = [[] for _ in self.rows]

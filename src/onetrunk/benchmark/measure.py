@@ -15,6 +15,7 @@ from onetrunk.benchmark.outcomes import outcomes_of
 from onetrunk.benchmark.suite import BenchmarkTask, DrawnRows
 from onetrunk.benchmark.versions import versions
 from onetrunk.data.notes import Notes
+from onetrunk.data.rows import numbered
 from onetrunk.errors import UserError, nearest
 from onetrunk.families import family as family_named
 from onetrunk.families.base import Family
@@ -57,9 +58,9 @@ def read_task(task: BenchmarkTask, notes: Notes | None = None) -> TaskRows:
     family, splits = family_named(task.family), task.located()
     train, test = (family.read(splits[split], notes) for split in ("train", "test"))
     for split, rows in (("train", train), ("test", test)):
-        family.check_rows(rows, str(splits[split]))
+        family.check_rows(rows, numbered(str(splits[split])))
     labels = family.label_set(train)
-    family.check_labels(test, labels, str(splits["test"]))
+    family.check_labels(test, labels, numbered(str(splits["test"])))
     return TaskRows(task, family, labels, train, test, str(splits["train"]))
 
 

@@ -32,7 +32,7 @@ from onetrunk.bundle.app import BundledApp
 from onetrunk.bundle.app_folder import decoder_of
 from onetrunk.bundle.layout import FLOATS, NONE, check_name
 from onetrunk.data.notes import Notes
-from onetrunk.data.rows import AnnotatedText, LabelledText
+from onetrunk.data.rows import AnnotatedText, LabelledText, numbered
 from onetrunk.data.units import RULE
 from onetrunk.decoding import DECODERS, Entities, Labelled, abstain, check_none_below
 from onetrunk.errors import UserError
@@ -79,7 +79,7 @@ class Lesson:
     def _ends(self) -> list[LabelledText]:
         """The labels of a rating beside those of the rows, checked."""
         ends = [LabelledText("", (str(label),)) for label in self.labels]
-        self.family.check_rows(ends, "labels")
+        self.family.check_rows(ends, numbered("labels"))
         return ends
 
     def _labels_from(self, start: BundledApp, found: Sequence[str]) -> list[str]:
@@ -210,7 +210,7 @@ def _read(
     max_length = min(lesson.max_length, bundle.max_length)
     examples = Examples.prepare(family, [*lesson.rows, *lesson.rehearsed], runtime, max_length)
     notes = Notes()
-    examples.note_cut_entities("the examples", notes)
+    examples.note_cut_entities(numbered("the examples"), notes)
     notes.log()
     targets = targets_by_window(family, examples, labels)
     check_targets(targets)

@@ -191,7 +191,8 @@ def _command() -> Any:
 
 def _usage(error: Any) -> str:
     """What is wrong with the command line, and what would be right, in one line."""
-    message, _, _ = error.format_message().rstrip(".").partition(". ")
+    # The first sentence; the three dots of a name do not end it.
+    message = re.split(r"(?<!\.)\. ", error.format_message().rstrip("."), maxsplit=1)[0]
     if name := re.fullmatch("No such command '(.*)'", message):
         meant = next((verb for other, verb in _OTHER_NAMES.items() if alike(name[1], other)), "")
         return f"{message}; {nearest(meant or name[1], error.ctx.command.commands)}"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from onetrunk.cli.options import LabelColumn, TextColumn
+from onetrunk.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,9 +19,10 @@ if TYPE_CHECKING:
 SHOWN = 20
 """Labels in the table; ``--json`` has all of them."""
 TEXT = 60
+"""Characters of a text in the table."""
+DOUBTS = 20
 FAR = 0.25
 """A rating looks wrong from so large a share of the scale on."""
-"""Characters of a text in the table."""
 
 
 def data(
@@ -36,7 +38,9 @@ def data(
         str | None,
         typer.Option(help="List the rows whose labels an app on this backbone doubts most."),
     ] = None,
-    doubts: Annotated[int, typer.Option(min=1, help="How many of these rows.")] = 20,
+    doubts: Annotated[
+        int | None, typer.Option(min=1, help="How many of these rows.", show_default="20")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Show what is read from labelled rows: labels, lengths, what looks wrong and what to do.
@@ -54,12 +58,16 @@ def data(
     """
     from onetrunk.data.overview import overview
     from onetrunk.data.sources import Columns
+    from onetrunk.families import family as family_named
 
     columns = Columns.named(text_column, label_column)
+    if doubts is not None and backbone is None:
+        raise UserError("--doubts needs --backbone, a backbone or an encoder to read the texts")
     seen = overview(Path(source), family, split, columns)
-    doubtful = _doubts(seen, backbone)[:doubts] if backbone else []
+    family_named(seen.family).check_rows(seen.examples, seen.place)
+    doubtful = _doubts(seen, backbone)[: doubts or DOUBTS] if backbone else []
     if as_json:
-        rows = [{**one.as_json(), "place": seen.place(one.row - 1)} for one in doubtful]
+        rows = [{**one.as_json(), "place": seen.place_inside(one.row - 1)} for one in doubtful]
         listed = {"doubts": rows} if backbone else {}
         print(json.dumps({**seen.as_json(), **listed}, ensure_ascii=False))
         return
@@ -98,9 +106,8 @@ def _print_doubts(seen: "Overview", doubtful: "Sequence[Doubt]") -> None:
         if any(isinstance(answer, tuple) for answer in told | asked):  # of entities what differs
             told, asked = told - asked, asked - told
         shown = (_shown(one.text, side) for side in (told, asked))
-        table.add_row(
-            seen.place(one.row - 1), f"{one.doubt:.2f}", *map(Text, shown), Text(one.text[:TEXT])
-        )
+        place, text = seen.place_inside(one.row - 1), Text(one.text[:TEXT])
+        table.add_row(place, f"{one.doubt:.2f}", *map(Text, shown), text)
     stdout().print(table)
 
 

@@ -109,6 +109,7 @@ def export(
     from onetrunk.cli.console import console, serve_hint, wrote
     from onetrunk.cli.early import look, need_torch
     from onetrunk.hub import fetched, fetched_if, name_of
+    from onetrunk.model.place import locate_model
     from onetrunk.storage import atomic_folder, refuse_existing
 
     precisions = {"--int8": int8, "--int8-text": int8_text, "--int4": int4}
@@ -130,6 +131,7 @@ def export(
     if sentence_transformers and (apps or check or vocabulary):
         raise UserError(f"{forms[0]} is for a backbone: leave apps, --check and --vocabulary out")
     if not apps and not sentence_transformers:
+        locate_model(str(backbone), "backbone")
         raise UserError(f"name the apps to export on {backbone}: onetrunk export {backbone} APP...")
     if (merged or transformers) and (len(apps) > 1 or check or vocabulary):
         raise UserError(f"{forms[0]} is for one app, without --check and --vocabulary")

@@ -101,10 +101,10 @@ def predict(
         if input is not None and str(input) != STDIN:
             raise UserError(f"- and --input {input}: name one of them")
         input = Path(STDIN)
-    if not given and input is None:
-        raise UserError("nothing to read: pass --text or --input")
     folders = [fetched(folder) for folder in folders]
     check_folders(folders, backbone, device)
+    if not given and input is None:
+        raise UserError("nothing to read: pass --text or --input")
     notes = Notes()
     # A file that cannot be read is said before anything is loaded.
     sources = open_texts(given, Notes()) if given else []

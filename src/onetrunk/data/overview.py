@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
+from math import ceil
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -15,7 +16,7 @@ from onetrunk.data.formats.table import USUAL, Columns
 from onetrunk.data.locate import Located, locate
 from onetrunk.data.notes import Notes
 from onetrunk.data.numbers import are_numbers
-from onetrunk.data.rows import AnnotatedText, LabelledText
+from onetrunk.data.rows import AnnotatedText, LabelledText, numbered
 from onetrunk.data.sources import read_ner, stream_classification, stream_ner, stream_nested
 from onetrunk.data.words import words_of
 from onetrunk.errors import UserError, nearest
@@ -69,11 +70,13 @@ class Overview:
     """What reading changed and what looks odd."""
 
     def place(self, row: int) -> str:
-        """Where a row is in the source, counted from zero: as notes say it, without the file."""
+        """Where a row is, counted from zero: as notes say it."""
         places = self.notes.row_places or []
-        if row >= len(places):
-            return f"row {row + 1}"
-        return places[row].removeprefix(self.source).lstrip("/:, ")
+        return places[row] if row < len(places) else numbered(self.source)(row)
+
+    def place_inside(self, row: int) -> str:
+        """:meth:`place` without the name of the source."""
+        return self.place(row).removeprefix(self.source).lstrip("/:, ")
 
     @property
     def rows(self) -> int:
@@ -135,7 +138,7 @@ def overview(
         rows,
         dict(labels.most_common()),
         sum(not _labels(row) for row in rows),
-        (lengths[0], median(lengths), lengths[int(0.95 * (len(lengths) - 1))], lengths[-1]),
+        (lengths[0], median(lengths), lengths[ceil(0.95 * len(lengths)) - 1], lengths[-1]),
         notes,
     )
 
@@ -202,7 +205,8 @@ def _guessed(spec: Any) -> tuple[str, Sequence[Row], Notes]:
         raise UserError(f"as ner: {not_ner}; as tc: {error}") from None
     labels = {label for row in labelled for label in row.labels}
     if any(len(row.labels) != 1 for row in labelled):
-        return "multi-label", labelled, notes
+        notes = _notes()
+        return "multi-label", list(READERS["multi-label"](spec, notes)), notes
     is_scale = any("." in label for label in labels) and are_numbers(labels)
     return "rating" if is_scale else "tc", labelled, notes
 

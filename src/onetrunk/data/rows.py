@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from onetrunk.data.iob import entities
 from onetrunk.data.words import Span as Span
 from onetrunk.data.words import visible
 
+Place = Callable[[int], str]
+"""What messages call a row, counted from zero: ``tickets.xlsx, row 14``."""
+
 Entity = tuple[int, int, str]
 """An entity of a text: its first character, the character after its last, and its type."""
+
+
+def numbered(where: str) -> Place:
+    """The places of rows that are counted from one."""
+    return lambda row: f"{where}, row {row + 1}"
 
 
 @dataclass(frozen=True, slots=True)

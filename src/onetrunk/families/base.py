@@ -14,7 +14,7 @@ import numpy as np
 
 from onetrunk.data.alignment import Encoded
 from onetrunk.data.notes import Notes
-from onetrunk.data.rows import Span
+from onetrunk.data.rows import Place, Span
 from onetrunk.data.sources import Spec
 from onetrunk.data.units import Units, units_of
 from onetrunk.decoding import DECODERS, Decoder
@@ -235,22 +235,24 @@ class Family(ABC, Generic[Example, Prediction]):
     def unseen(
         self, examples: Sequence[Example], labels: Sequence[str]
     ) -> Iterator[tuple[int, str]]:
-        """Each label that is not among ``labels``, after its row. Rows count from one."""
+        """Each label that is not among ``labels``, after its row. Rows count from zero."""
         known = set(labels)
-        for row, example in enumerate(examples, start=1):
+        for row, example in enumerate(examples):
             yield from ((row, label) for label in self.labels_of(example) if label not in known)
 
-    def check_labels(self, examples: Sequence[Example], labels: Sequence[str], where: str) -> None:
-        """Raise :class:`UserError` at the first label that is not among ``labels``."""
+    def check_labels(
+        self, examples: Sequence[Example], labels: Sequence[str], place: Place
+    ) -> None:
+        """Raise :class:`UserError` at the first label that is not among ``labels``; ``place`` says
+        where a row is."""
         for row, label in self.unseen(examples, labels):
             raise UserError(
-                f"{where}, row {row}: label {label!r} never occurs in training; "
-                f"{nearest(label, labels)}"
+                f"{place(row)}: label {label!r} never occurs in training; {nearest(label, labels)}"
             )
 
-    def check_rows(self, examples: Sequence[Example], where: str) -> None:
+    def check_rows(self, examples: Sequence[Example], place: Place) -> None:
         """Raise :class:`UserError` at the first row that an app of this family cannot use; by
-        default all can be used."""
+        default all can be used. ``place`` says where a row is."""
 
     def learnable(self, labels: Sequence[str], examples: Sequence[Example]) -> bool:
         """Whether these rows with these labels have anything to tell apart."""

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from onetrunk.data.notes import Notes
-from onetrunk.data.rows import LabelledText, Span
+from onetrunk.data.rows import LabelledText, Place, Span
 from onetrunk.data.sources import Spec, read_classification
 from onetrunk.decoding import Labelled
 from onetrunk.errors import UserError
@@ -41,12 +41,12 @@ class Classification(WholeText[Labelled]):
     metrics: ClassVar[tuple[str, ...]] = ("accuracy", "macro_f1", "micro_f1")
     solved_start: ClassVar[bool] = False  # measured: docs/choices.md
 
-    def check_rows(self, examples: Sequence[LabelledText], where: str) -> None:
+    def check_rows(self, examples: Sequence[LabelledText], place: Place) -> None:
         """Every row has exactly one label."""
-        for row, example in enumerate(examples, start=1):
+        for row, example in enumerate(examples):
             if len(example.labels) != 1:
                 raise UserError(
-                    f"{where}, row {row}: {len(example.labels)} labels {list(example.labels)}; "
+                    f"{place(row)}: {len(example.labels)} labels {list(example.labels)}; "
                     "if a text may have any number, its family is multi-label"
                 )
 

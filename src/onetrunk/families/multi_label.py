@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from onetrunk.data.notes import Notes
-from onetrunk.data.rows import LabelledText, Span
+from onetrunk.data.rows import LabelledText, Place, Span
 from onetrunk.data.sources import Spec, read_classification
 from onetrunk.families.classification import Classification
 from onetrunk.losses.head import HeadLoss, binary_cross_entropy
@@ -30,7 +30,7 @@ class MultiLabel(Classification):
         """Texts and labels; a string that joins several labels is split."""
         return read_classification(path, notes, several=True)
 
-    def check_rows(self, examples: Sequence[LabelledText], where: str) -> None:
+    def check_rows(self, examples: Sequence[LabelledText], place: Place) -> None:
         """A row may have any number of labels, none included."""
 
     def learnable(self, labels: Sequence[str], examples: Sequence[LabelledText]) -> bool:

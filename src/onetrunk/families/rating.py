@@ -13,7 +13,7 @@ import numpy as np
 
 from onetrunk.data.notes import Notes
 from onetrunk.data.numbers import number_of
-from onetrunk.data.rows import LabelledText, Span
+from onetrunk.data.rows import LabelledText, Place, Span
 from onetrunk.data.sources import Spec, read_classification
 from onetrunk.errors import UserError
 from onetrunk.families.classification import Classification, WholeText
@@ -39,14 +39,14 @@ class Rating(WholeText[float]):
         """Texts and numbers, whole or not."""
         return read_classification(path, notes, numbers=True)
 
-    def check_rows(self, examples: Sequence[LabelledText], where: str) -> None:
+    def check_rows(self, examples: Sequence[LabelledText], place: Place) -> None:
         """Every row has exactly one label, a finite number in decimal digits."""
-        for row, example in enumerate(examples, start=1):
+        for row, example in enumerate(examples):
             value = number_of(example.labels[0]) if len(example.labels) == 1 else None
             # Squares of what is beyond could not be computed.
             if value is None or abs(value) > LARGEST:
                 raise UserError(
-                    f"{where}, row {row}: {list(example.labels)} is no number from "
+                    f"{place(row)}: {list(example.labels)} is no number from "
                     f"-{LARGEST:g} to {LARGEST:g}, in digits alone; a rating is exactly one"
                 )
 
