@@ -228,7 +228,7 @@ def test_only_what_onetrunk_wrote_is_replaced(desk: Path) -> None:
         ({"k": 10**30}, f"k {10**30}: must be at most 1000"),
         ({"head_layers": 1001}, "head_layers 1001: must be at most 1000"),
         ({"epochs": 10**10}, "epochs 10000000000: must be at most 1000000000"),
-        ({"patience": -1}, "patience -1: must be at least 0"),
+        ({"patience": -1}, "patience -1: must be at least 1"),
         ({"alpha": True}, "alpha True: must be a number, 0 or more"),
         ({"rows": True}, "rows True: must be a whole number"),
         ({"seed": -1}, "seed -1: must be at least 0"),

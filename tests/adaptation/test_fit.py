@@ -286,6 +286,31 @@ def test_a_bare_encoder_starts_at_zero(corpora: Path, tiny_encoder: Any) -> None
     assert all(b.abs().sum() == 0 for _, b in app.adapter.matrices.values())
 
 
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_few_rows_are_scored_by_cross_validation(
+    corpora: Path, tiny_backbone: Backbone, name: str
+) -> None:
+    kind, data = load(corpora, name)
+    settings = AdaptSettings(adapter="linear")
+    record = fit(tiny_backbone, kind, data, settings).record
+    assert 0 <= record["cross_validation"] <= 100
+    data.validation = held_out(corpora, name, "validation")
+    assert "cross_validation" not in fit(tiny_backbone, kind, data, settings).record
+
+
+def test_what_was_learnt_by_heart_is_not_scored(tiny_backbone: Backbone) -> None:
+    """Labels at random: a head of many features knows its rows, and guesses others."""
+    draw = np.random.default_rng(0)
+    rows = [LabelledText(f"call {n}", ("xy"[draw.integers(2)],)) for n in range(60)]
+    kind, settings = family("tc"), AdaptSettings(adapter="linear", l2=1e-6, epochs=1)
+    app = fit(tiny_backbone, kind, Data(["x", "y"], rows), settings)
+    on_its_rows = Engine(tiny_backbone, {"app": app}).score("app", rows, "train")["accuracy"]
+    assert on_its_rows > 90
+    assert app.record["cross_validation"] < 75
+    many = AdaptSettings(adapter="lora", epochs=1)
+    assert "cross_validation" not in fit(tiny_backbone, kind, Data(["x", "y"], rows), many).record
+
+
 def test_validation_rows_that_say_the_opposite_are_no_error(tiny_backbone: Backbone) -> None:
     rows = [LabelledText(f"{'call' if n % 2 else 'play'} {n}", (str(n % 2),)) for n in range(20)]
     contrary = [LabelledText(row.text, ("10"[int(row.labels[0])],)) for row in rows]

@@ -256,7 +256,7 @@ def test_ratings_and_several_labels(run: Run, backbone: Path, corpora: Path) -> 
         ["evaluate", corpora / "rating", "--data"],
         ["adapt", backbone, "--family", "rating", "--out", corpora / "no", "--train"],
     ):
-        refused(run(*verb, ratings), "stars.csv, row 6", "'many'", "is no number")
+        refused(run(*verb, ratings), "stars.csv:7", "'many'", "is no number")
 
 
 def test_a_label_that_training_never_saw(run: Run, backbone: Path, corpora: Path) -> None:
@@ -346,7 +346,7 @@ def test_unknown_encoders(run: Run, corpora: Path) -> None:
         (("--rows", 1000), ["rows 1000: the training file has 24 rows"]),
         (("--epochs", 0), ["epochs 0: must be at least 1"]),
         (("--k", 9, "--adapter", "lora"), ["k 9: the encoder has 3 layers"]),
-        (("--k", 0, "--adapter", "lora"), ["k 0: must be at least 1"]),
+        (("--k", 0, "--adapter", "lora"), ["k 0: the encoder has 3 layers; choose 1 to 3"]),
         (("--seed", 10**30), [f"seed {10**30}: must be at most {2**63 - 1}"]),
         (("--rank", 10**9), ["rank 1000000000: must be at most 10000"]),
     ],
@@ -362,7 +362,7 @@ def test_an_unknown_family_and_an_unknown_format(run: Run, backbone: Path, corpo
     wrong = run("adapt", backbone, "--family", "nre", "--train", train, "--out", out)
     refused(wrong, "unknown task family 'nre'; did you mean 'ner'?")
     refused(run("predict", corpora, "--text", "x", "--format", "json"), "did you mean 'jsonl'?")
-    refused(run("predict", corpora), "nothing to read: pass --text or --input")
+    refused(run("predict", corpora), "is not an app folder: it has no app.json")
     refused(run("predict", corpora, "--text", "x"), "is not an app folder: it has no app.json")
 
 

@@ -75,6 +75,12 @@ def test_the_pretty_form_shows_the_error(run: Run, texts: Path) -> None:
     assert "texts.jsonl:2: 'text' is 3 (int), not a string" in result.out
 
 
+def test_without_a_text_there_is_nothing_to_read(run: Run) -> None:
+    assert "nothing to read: pass --text or --input" in run("predict", APP).err
+    assert "no such folder: hello there" in run("predict", APP, "hello there").err
+    assert "'APP... [TEXT...]'" in run("predict").err
+
+
 def test_strict_stops_at_the_first(run: Run, texts: Path) -> None:
     result = run("predict", APP, "--input", texts, "--strict")
     assert result.code == 2

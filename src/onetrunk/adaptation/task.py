@@ -21,6 +21,7 @@ from onetrunk.adaptation.linear_app import (
     rows_of_units,
     targets_by_window,
 )
+from onetrunk.adaptation.penalty import solve_and_judge
 from onetrunk.adaptation.retrieval import choose, cross_judges, judge
 from onetrunk.adaptation.trunk_cache import TrunkCache, unit_features
 from onetrunk.apps.app import AdapterKind, App
@@ -57,6 +58,8 @@ _WHOLE = {
 _MAY_BE_NONE = ("k", "epochs", "head_layers", "head_lr", "l2")
 # Learning rates of the head of an app with a LoRA, if it starts solved and if it starts as zeros.
 SOLVED_HEAD_LR, ZERO_HEAD_LR = 5e-4, 5e-3
+FEW_ROWS = 200
+"""A linear app of up to so many rows without validation rows is scored by cross-validation."""
 
 
 @dataclass(frozen=True)
@@ -222,18 +225,43 @@ class AppTask:
         on (:meth:`linear_problem`).
 
         Returns the head, and a mapping with ``l2`` and, if there are validation rows,
-        ``validation``.
+        ``validation``; without any, of a linear app of up to :data:`FEW_ROWS` rows,
+        ``cross_validation``.
         """
         features, targets, l2 = self.linear_problem()
-        # With a LoRA the training goes on from here.
-        tolerance = ROUGH if self.settings.adapter == "lora" else EXACT
         classes, loss = self.family.classes(self.data.labels), self.family.head_loss
-        solved = solve_linear(features, targets, classes, l2, loss, tolerance)
-        head = linear_head(*map(torch.from_numpy, solved))
         details = {"l2": l2}
+        is_linear = self.settings.adapter == "linear"
+        if is_linear and self._is_cross_validated():
+            solved, logits, is_held_out = solve_and_judge(
+                features, targets, self._groups(), classes, l2, loss
+            )
+            if is_held_out.all():
+                details["cross_validation"] = round(self._score(self.train, logits), 2)
+        else:  # with a LoRA the training goes on from here
+            solved = solve_linear(
+                features, targets, classes, l2, loss, EXACT if is_linear else ROUGH
+            )
+        head = linear_head(*map(torch.from_numpy, solved))
         if self.data.validation:
             details["validation"] = round(self.score(head), 2)
         return head, details
+
+    def _is_cross_validated(self) -> bool:
+        """Whether cross-validation costs little, and says how good the app will be."""
+        data, neighbours = self.data, self.settings.neighbours
+        others = data.validation or data.soft_targets is not None or neighbours
+        return not others and len(data.train) <= FEW_ROWS
+
+    def _score(self, examples: Examples, logits: np.ndarray) -> float:
+        """The family's metric on examples, in percent, from the logits ``(U, C)`` of all units."""
+        counts = examples.counts(range(len(examples.encoded)))
+        answered = examples.joined(list(torch.from_numpy(logits).split(counts)))
+        labels = self.data.labels
+        predictions = [
+            self.family.decode(of_units, units, labels) for _, of_units, units in answered
+        ]
+        return self.family.score(examples.rows, predictions)[self.family.metric]
 
     def linear_problem(self) -> tuple[np.ndarray, np.ndarray, float]:
         """Features ``(U, head_layers D)`` of all training units, their targets ``(U, …)``, and the

@@ -53,8 +53,10 @@ def read_placed(
     rows = family.read(located(source, split, columns), reading)
     notes.update(reading)
     places = reading.row_places
-    is_complete = len(places) == len(rows)  # a plug-in's reader may not keep them
-    place = places.__getitem__ if is_complete else numbered(source_name(source, split))
+    place = numbered(source_name(source, split))
+    # Of memory, messages name the split. A plug-in's reader may not keep the places.
+    if isinstance(source, str | Path | Located) and len(places) == len(rows):
+        place = places.__getitem__
     family.check_rows(rows, place)
     if labels is not None and strict_labels:
         family.check_labels(rows, labels, place)

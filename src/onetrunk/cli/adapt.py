@@ -204,6 +204,8 @@ def _report(app: App, out: Path, neighbours: bool) -> None:
         console.print(f"  {_neighbours(app)}")
     if app.none_below is not None:
         console.print(f"  {_abstention(app)}")
+    if (score := record.get("cross_validation")) is not None:
+        console.print(f"  by cross-validation on these rows: {app.family.metric} {score:.1f}")
     if (score := record.get("validation")) is not None:
         console.print(
             f"  validation ({record['validation_rows']:,} rows): {app.family.metric} {score:.1f}, "
