@@ -13,11 +13,11 @@ import numpy as np
 
 from onetrunk.adaptation.fit import fit
 from onetrunk.adaptation.task import AdaptSettings, Data
-from onetrunk.adaptation.training import Progress
 from onetrunk.apps.app import App
 from onetrunk.apps.engine import Engine
 from onetrunk.families.base import Family
 from onetrunk.model.backbone import Backbone
+from onetrunk.progress import Progress, silent
 
 # Without validation rows: fewer training rows than this are all judged, each in one of five folds;
 # of more rows, one fold alone is judged.
@@ -56,7 +56,7 @@ def choose_adapter(
     data: Data,
     settings: AdaptSettings,
     budget: float,
-    progress: Progress = lambda what, done, total: None,
+    progress: Progress = silent,
 ) -> Choice:
     """Try a linear app and one with a LoRA within ``budget`` seconds, and choose.
 
@@ -80,7 +80,7 @@ def choose_adapter(
     for name, way in ways.items():
         start = time.perf_counter()
 
-        def watch(what: str, done: int, total: int, name: str = name) -> None:
+        def watch(what: str, done: int, total: int | None, name: str = name) -> None:
             if name != "linear" and time.perf_counter() > ends:
                 raise _OutOfTime
             progress(f"{name}: {what}", done, total)

@@ -13,7 +13,6 @@ import torch
 
 from onetrunk.adaptation.fit import fit
 from onetrunk.adaptation.task import AdaptSettings, Data
-from onetrunk.adaptation.training import Progress
 from onetrunk.apps.app import App
 from onetrunk.apps.engine import Engine
 from onetrunk.apps.windows import OfUnits
@@ -21,6 +20,7 @@ from onetrunk.errors import UserError
 from onetrunk.families.base import Family
 from onetrunk.model.backbone import Backbone
 from onetrunk.model.precision import Precision
+from onetrunk.progress import Progress, silent
 
 # Of a labelled row's target, how much is its label; the rest is the teacher's answer.
 LABEL_SHARE = 0.5
@@ -31,7 +31,7 @@ def deep_teacher(
     family: Family[Any, Any],
     data: Data,
     settings: AdaptSettings,
-    progress: Progress = lambda what, done, total: None,
+    progress: Progress = silent,
 ) -> App:
     """An app on the same rows with a LoRA on every layer."""
     deep = replace(

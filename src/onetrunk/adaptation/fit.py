@@ -15,7 +15,7 @@ from typing import Any
 from torch import nn
 
 from onetrunk.adaptation.task import DEFAULTS, AdaptSettings, AppTask, Data
-from onetrunk.adaptation.training import AppTrainer, Progress, train
+from onetrunk.adaptation.training import AppTrainer, train
 from onetrunk.apps.app import App
 from onetrunk.apps.top import Top
 from onetrunk.data.notes import Notes
@@ -26,6 +26,7 @@ from onetrunk.model.backbone import Backbone
 from onetrunk.model.lora import NONE, LoraAdapter
 from onetrunk.model.lora_stack import LoraStack
 from onetrunk.model.precision import Chosen, choose
+from onetrunk.progress import Progress, silent
 
 Wanted = tuple[Family[Any, Any], Data, AdaptSettings]
 """What an app is to be made from."""
@@ -36,7 +37,7 @@ def fit(
     family: Family[Any, Any],
     data: Data,
     settings: AdaptSettings = DEFAULTS,
-    progress: Progress = lambda what, done, total: None,
+    progress: Progress = silent,
 ) -> App:
     """Train an app. The backbone is frozen by this call; its weights are not changed.
 
@@ -50,7 +51,7 @@ def fit(
 def fit_together(
     backbone: Backbone,
     wanted: Mapping[str, Wanted],
-    progress: Progress = lambda what, done, total: None,
+    progress: Progress = silent,
 ) -> dict[str, App]:
     """Train several apps side by side: each as :func:`fit` does, but in shared passes.
 

@@ -8,7 +8,7 @@ An app's loss reaches its own slot and head alone, so each is trained as if it w
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,9 +19,7 @@ from onetrunk.adaptation.task import AppTask
 from onetrunk.adaptation.trunk_cache import top_states
 from onetrunk.apps.top import Top
 from onetrunk.data.batching import shuffled_buckets
-
-Progress = Callable[[str, int, int], None]
-"""Called with (what is going on, steps done, steps in all)."""
+from onetrunk.progress import Progress
 
 # Tokens of a pass: what bounds memory. Apps beyond it take the next pass of the same step.
 PASS_TOKENS = 4096

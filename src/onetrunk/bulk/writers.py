@@ -239,7 +239,7 @@ def _types_fit(source: str) -> Iterator[None]:
         ) from None
 
 
-def _cell(value: Any, notes: Notes | None = None, where: str = "") -> str:
+def _cell(value: Any, notes: Notes, where: str) -> str:
     if value is None:
         return ""
     if isinstance(value, float):

@@ -93,7 +93,7 @@ class Layers:
         self.given: dict[tuple[int, str], str] = {}
         """Places where x W + b is an input of the graph, of this name."""
 
-    def norm(self, x: str, module: Any, name: str, out: str = "") -> str:
+    def norm(self, x: str, module: Any, name: str) -> str:
         """LayerNorm over the last axis."""
         graph = self.graph
         return graph.add(
@@ -102,7 +102,6 @@ class Layers:
             graph.weight(f"{name}.weight", as_numpy(module.weight)),
             graph.weight(f"{name}.bias", as_numpy(module.bias)),
             epsilon=float(module.eps),
-            out=out,
         )
 
     def linear(self, x: str, layer: int, target: str) -> str:

@@ -211,6 +211,8 @@ class Bundle:
     def only_app(self, name: str | None = None) -> str:
         """The app of this name; without one, the only app. Raises :class:`UserError` if there are
         several, or none of this name."""
+        if not self.apps:
+            raise UserError(f"{self.folder} has no apps")
         if name is None and len(self.apps) != 1:
             listed = ", ".join(self.apps)
             raise UserError(

@@ -45,7 +45,7 @@ class GivesLogits(Protocol):
         self,
         names: Sequence[str],
         ids: Sequence[Sequence[int]],
-        units: Sequence[Sequence[int]],
+        tokens: Sequence[Sequence[int]],
     ) -> dict[str, list[np.ndarray]]:
         """By app, ``(u, C)`` of each window."""
 
@@ -66,14 +66,13 @@ class OneModel:
         self,
         names: Sequence[str],
         ids: Sequence[Sequence[int]],
-        units: Sequence[Sequence[int]],
+        tokens: Sequence[Sequence[int]],
     ) -> dict[str, list[np.ndarray]]:
         """Of its app, ``(u, C)`` of each window."""
         logits = self.run(*pad(ids, self.pad_id))
         if not self.per_token:
             return {names[0]: [*logits[:, None]]}
-        tokens = [[token for token in row if token >= 0] for row in units]
-        return {names[0]: [part[places] for part, places in zip(logits, tokens, strict=True)]}
+        return {names[0]: [of_window[at] for of_window, at in zip(logits, tokens, strict=True)]}
 
 
 def difference(engine: Engine, runtime: GivesLogits, texts: Sequence[str] | None = None) -> float:

@@ -40,7 +40,7 @@ class Family(ABC, Generic[Example, Prediction]):
     name: ClassVar[str]
     decoder: ClassVar[str | None] = None
     """How logits become predictions: a name in :data:`~onetrunk.decoding.DECODERS`. None: the
-    methods of :attr:`STANDARD` are the family's own (``blend`` only if it has neighbours)."""
+    methods of :attr:`STANDARD` are the family's own, and its apps have no neighbours."""
     metric: ClassVar[str]
     """Key of :meth:`score` that early stopping and tables use."""
     metrics: ClassVar[tuple[str, ...]] = ()

@@ -100,13 +100,12 @@ class Apps:
             check_name(name, runtime.names)
             changed = runtime.with_apps({})
             score = changed.teach(name, family, examples, labels, start=start, stay=stay)
-            if keep:  # in memory as on disk: numbers are rounded
-                content = changed.apps[name].to_bytes(FLOATS[runtime.bundle.precision])
-                changed.add(BundledApp.from_bytes(name, content, f"app {name}"))
             _check_answers(changed, name)
             if keep:
                 with _writing():
-                    put_app(bundle, name, content)
+                    put_app(
+                        bundle, name, changed.apps[name].to_bytes(FLOATS[runtime.bundle.precision])
+                    )
             self.model = changed
             return score
 
