@@ -21,6 +21,7 @@ from onetrunk.apps.label_scores import (
     by_label,
     confused,
     entity_outcomes,
+    in_brackets,
     score_intervals,
 )
 from onetrunk.data.rows import AnnotatedText, LabelledText
@@ -94,6 +95,33 @@ def test_intervals_of_all_labels_are_those_of_the_scores_of_resampled_rows() -> 
         low, high = np.quantile([score[name] for score in resampled], (0.025, 0.975))
         assert found[name] == pytest.approx((low, high), abs=1.5), name
     assert score_intervals([(frozenset(), frozenset())]) == {}
+
+
+@pytest.mark.parametrize("rows", [1, 3, 50])
+@pytest.mark.parametrize("answer", ["a", "b"])
+def test_where_all_rows_are_right_or_none_is_there_is_no_interval(rows: int, answer: str) -> None:
+    """All resamples have the same score then, and three rows are not certain of it."""
+    labelled = [LabelledText(str(row), ("a",)) for row in range(rows)]
+    answers = [Labelled((answer,), {"a": 0.6, "b": 0.4})] * rows
+    evaluation = evaluation_of(family("tc"), ["a", "b"], labelled, answers)
+    assert evaluation.accuracy == (100 if answer == "a" else 0)
+    assert evaluation.intervals == {}
+    one = evaluation.per_label["a"]
+    assert one.precision_interval is one.recall_interval is one.f1_interval is None
+    assert "[" not in str(evaluation)
+
+
+def test_what_is_the_same_but_for_rounding_has_no_interval() -> None:
+    """Each row alike: a third of the predicted entities is right, in every resample."""
+    row = (frozenset({(0, 1, "x")}), frozenset({(0, 1, "x"), (2, 3, "x"), (4, 5, "x")}))
+    assert score_intervals([row] * 7) == {}
+    assert by_label([row] * 7, ["x"])["x"].precision_interval is None
+
+
+def test_bounds_that_differ_are_never_shown_as_the_same() -> None:
+    assert in_brackets((79.4, 83.2)) == " [79–83]"
+    assert in_brackets((99.6, 100)) == " [99.6–100.0]"
+    assert in_brackets(None) == ""
 
 
 def test_confusions_equal_scikit_learn() -> None:
@@ -286,7 +314,7 @@ def test_rows_without_an_answer_are_not_right(tmp_path: Path) -> None:
     several = [LabelledText("x", ("a",)), LabelledText(" ", ())]
     of_several = evaluation_of(family("multi-label"), ["a", "b"], several, answers[::2])
     assert (of_several.scores["accuracy"], of_several.scores["answered"]) == (100, 50)
-    assert of_several.intervals["accuracy"] == (100, 100)
+    assert "accuracy" not in of_several.intervals
     assert not of_several.errors
     nothing = evaluation_of(family("tc"), ["a", "b"], rows[1:], answers[1:])
     assert nothing.scores["accuracy_answered"] == nothing.scores["answered"] == 0

@@ -25,6 +25,7 @@ from onetrunk.apps.label_scores import (
     by_label,
     confused,
     entity_outcomes,
+    in_brackets,
     label_of,
     score_intervals,
 )
@@ -92,7 +93,8 @@ class Evaluation:
     """All scores of the family: in percent, but ``mae`` in the unit of the labels."""
     rows: int
     intervals: dict[str, Interval] = field(default_factory=dict)
-    """By score: the middle 95 % over 1,000 resamples of the rows. Empty where ``per_label`` is."""
+    """By score: the middle 95 % over 1,000 resamples of the rows. Empty where ``per_label`` is. A
+    score that is the same in all resamples (if all rows are right, or none) has no interval."""
     per_label: dict[str, LabelScore] = field(default_factory=dict)
     """By label or entity type. Empty for ratings, and for families with answers of their own."""
     results: list[RowResult] = field(default_factory=list)
@@ -145,9 +147,7 @@ class Evaluation:
 
     def shown(self, score: str) -> str:
         """A score with its interval, in one decimal: ``f1 81.2 [79–83]``."""
-        low, high = self.intervals.get(score, (None, None))
-        interval = "" if low is None or high is None else f" [{low:.0f}–{high:.0f}]"
-        return f"{score} {self.scores[score]:.1f}{interval}"
+        return f"{score} {self.scores[score]:.1f}{in_brackets(self.intervals.get(score))}"
 
     def __getattr__(self, name: str) -> float:
         scores = self.__dict__.get("scores", {})

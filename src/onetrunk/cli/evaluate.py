@@ -172,6 +172,8 @@ def _table(name: str, evaluation: "Evaluation") -> "Table":
     from rich.table import Table
     from rich.text import Text
 
+    from onetrunk.apps.label_scores import in_brackets
+
     scores = "  ".join(map(evaluation.shown, evaluation.scores))
     rows = f"{evaluation.rows:,} rows"
     table = Table(
@@ -186,8 +188,7 @@ def _table(name: str, evaluation: "Evaluation") -> "Table":
     for column in ("precision", "recall", "F1", "entities" if evaluation.entities else "rows"):
         table.add_column(column, justify="right")
     for label, one in evaluation.per_label.items():
-        interval = one.f1_interval
-        spread = f" [{interval[0]:.0f}–{interval[1]:.0f}]" if interval else ""
+        spread = in_brackets(one.f1_interval)
         cells = (f"{one.precision:.1f}", f"{one.recall:.1f}", f"{one.f1:.1f}{spread}")
         shown = cells if one.support else ("–", "–", "–")
         table.add_row(Text(label), *map(Text, shown), f"{one.support:,}")
