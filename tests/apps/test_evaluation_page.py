@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from sklearn.metrics import confusion_matrix, log_loss, precision_recall_fscore_
 
 from onetrunk.apps.calibration import calibration_of
 from onetrunk.apps.evaluation import evaluation_of
+from onetrunk.apps.evaluation_page import evaluation_page
 from onetrunk.apps.label_scores import (
     EntityOutcomes,
     by_label,
@@ -279,6 +281,32 @@ def test_the_folder_is_written_whole_and_holds_user_text_as_text(tmp_path: Path)
     with pytest.raises(UserError, match="already exists"):
         evaluation.save(tmp_path / "out")
     evaluation.save(tmp_path / "out", overwrite=True)
+
+
+def test_a_page_names_the_app_and_the_rows_where_they_are_known(tmp_path: Path) -> None:
+    rows = [LabelledText("x", ("a",)), LabelledText("y", ("b",))]
+    answers = [Labelled(("a",), {"a": 0.9, "b": 0.1})] * 2
+    unnamed = evaluation_of(family("tc"), ["a", "b"], rows, answers)
+    named = replace(unnamed, app="intent", data="</script>test.csv")
+    for evaluation in (unnamed, named):
+        content = evaluation.as_json()
+        (data,) = re.findall(r'id="data">(.*?)</script>', evaluation_page(content))
+        of_page = json.loads(data)
+        for side in (content, of_page):
+            assert (side["app"], side["data"]) == (evaluation.app, evaluation.data)
+        assert (content["format"], content["scores"]) == (1, unnamed.scores)
+        assert "curve" not in of_page
+    assert str(named) == str(unnamed)
+
+
+def test_the_mean_error_of_ratings_has_two_decimals() -> None:
+    rows = [LabelledText(f"{at}", (f"{at / 10}",)) for at in range(5)]
+    evaluation = evaluation_of(
+        family("rating"), ["0", "1"], rows, [at / 10 + 0.01 for at in range(5)]
+    )
+    assert evaluation.shown("mae") == "mae 0.01"
+    assert evaluation.shown("pearson") == "pearson 100.0"
+    assert "mae 0.01" in str(evaluation)
 
 
 def test_confidence_is_that_of_the_least_certain_part() -> None:

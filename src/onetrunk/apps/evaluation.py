@@ -5,7 +5,7 @@ import logging
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeGuard, cast
+from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
 import numpy as np
 
@@ -34,6 +34,9 @@ from onetrunk.decoding import Entities, Labelled
 from onetrunk.errors import nearest
 from onetrunk.families.base import Family
 from onetrunk.storage import atomic_folder, write_text
+
+if TYPE_CHECKING:
+    from onetrunk.apps.evaluation_page import Curve
 
 logger = logging.getLogger("onetrunk")
 
@@ -109,6 +112,10 @@ class Evaluation:
     predicted entity."""
     unseen: list[str] = field(default_factory=list)
     """Labels of these rows that training never had. The app misses them all."""
+    app: str = ""
+    """The app's name, where it has one."""
+    data: str = ""
+    """Where the rows come from: a path or an address; empty for rows in memory."""
 
     @property
     def errors(self) -> list[RowResult]:
@@ -135,19 +142,20 @@ class Evaluation:
         with atomic_folder(Path(folder), overwrite, kinds.EVALUATION) as partial:
             self.write(partial)
 
-    def write(self, folder: Path) -> None:
-        """Fill a folder with the files of :meth:`save`."""
+    def write(self, folder: Path, curve: "Curve | None" = None) -> None:
+        """Fill a folder with the files of :meth:`save`. The page shows ``curve``, too."""
         from onetrunk.apps.evaluation_page import RECORD, evaluation_page
 
         content = self.as_json()
         write_text(folder / RECORD, json.dumps(content, indent=1) + "\n")
         lines = (json.dumps(row) + "\n" for row in content["results"])
         write_text(folder / "rows.jsonl", "".join(lines))
-        write_text(folder / "index.html", evaluation_page(content))
+        write_text(folder / "index.html", evaluation_page(content, curve))
 
     def shown(self, score: str) -> str:
-        """A score with its interval, in one decimal: ``f1 81.2 [79–83]``."""
-        return f"{score} {self.scores[score]:.1f}{in_brackets(self.intervals.get(score))}"
+        """A score with its interval: ``f1 81.2 [79–83]``, ``mae 0.25``."""
+        digits = 2 if score == "mae" else 1  # it is in the labels' unit, which may be small
+        return f"{score} {self.scores[score]:.{digits}f}{in_brackets(self.intervals.get(score))}"
 
     def __getattr__(self, name: str) -> float:
         scores = self.__dict__.get("scores", {})
