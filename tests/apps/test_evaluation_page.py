@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,13 @@ from sklearn.metrics import confusion_matrix, log_loss, precision_recall_fscore_
 
 from onetrunk.apps.calibration import calibration_of
 from onetrunk.apps.evaluation import evaluation_of
+from onetrunk.apps.evaluation_page import evaluation_page
 from onetrunk.apps.label_scores import (
     EntityOutcomes,
     by_label,
     confused,
     entity_outcomes,
+    in_brackets,
     score_intervals,
 )
 from onetrunk.data.rows import AnnotatedText, LabelledText
@@ -94,6 +97,33 @@ def test_intervals_of_all_labels_are_those_of_the_scores_of_resampled_rows() -> 
         low, high = np.quantile([score[name] for score in resampled], (0.025, 0.975))
         assert found[name] == pytest.approx((low, high), abs=1.5), name
     assert score_intervals([(frozenset(), frozenset())]) == {}
+
+
+@pytest.mark.parametrize("rows", [1, 3, 50])
+@pytest.mark.parametrize("answer", ["a", "b"])
+def test_where_all_rows_are_right_or_none_is_there_is_no_interval(rows: int, answer: str) -> None:
+    """All resamples have the same score then, and three rows are not certain of it."""
+    labelled = [LabelledText(str(row), ("a",)) for row in range(rows)]
+    answers = [Labelled((answer,), {"a": 0.6, "b": 0.4})] * rows
+    evaluation = evaluation_of(family("tc"), ["a", "b"], labelled, answers)
+    assert evaluation.accuracy == (100 if answer == "a" else 0)
+    assert evaluation.intervals == {}
+    one = evaluation.per_label["a"]
+    assert one.precision_interval is one.recall_interval is one.f1_interval is None
+    assert "[" not in str(evaluation)
+
+
+def test_what_is_the_same_but_for_rounding_has_no_interval() -> None:
+    """Each row alike: a third of the predicted entities is right, in every resample."""
+    row = (frozenset({(0, 1, "x")}), frozenset({(0, 1, "x"), (2, 3, "x"), (4, 5, "x")}))
+    assert score_intervals([row] * 7) == {}
+    assert by_label([row] * 7, ["x"])["x"].precision_interval is None
+
+
+def test_bounds_that_differ_are_never_shown_as_the_same() -> None:
+    assert in_brackets((79.4, 83.2)) == " [79–83]"
+    assert in_brackets((99.6, 100)) == " [99.6–100.0]"
+    assert in_brackets(None) == ""
 
 
 def test_confusions_equal_scikit_learn() -> None:
@@ -253,6 +283,32 @@ def test_the_folder_is_written_whole_and_holds_user_text_as_text(tmp_path: Path)
     evaluation.save(tmp_path / "out", overwrite=True)
 
 
+def test_a_page_names_the_app_and_the_rows_where_they_are_known(tmp_path: Path) -> None:
+    rows = [LabelledText("x", ("a",)), LabelledText("y", ("b",))]
+    answers = [Labelled(("a",), {"a": 0.9, "b": 0.1})] * 2
+    unnamed = evaluation_of(family("tc"), ["a", "b"], rows, answers)
+    named = replace(unnamed, app="intent", data="</script>test.csv")
+    for evaluation in (unnamed, named):
+        content = evaluation.as_json()
+        (data,) = re.findall(r'id="data">(.*?)</script>', evaluation_page(content))
+        of_page = json.loads(data)
+        for side in (content, of_page):
+            assert (side["app"], side["data"]) == (evaluation.app, evaluation.data)
+        assert (content["format"], content["scores"]) == (1, unnamed.scores)
+        assert "curve" not in of_page
+    assert str(named) == str(unnamed)
+
+
+def test_the_mean_error_of_ratings_has_two_decimals() -> None:
+    rows = [LabelledText(f"{at}", (f"{at / 10}",)) for at in range(5)]
+    evaluation = evaluation_of(
+        family("rating"), ["0", "1"], rows, [at / 10 + 0.01 for at in range(5)]
+    )
+    assert evaluation.shown("mae") == "mae 0.01"
+    assert evaluation.shown("pearson") == "pearson 100.0"
+    assert "mae 0.01" in str(evaluation)
+
+
 def test_confidence_is_that_of_the_least_certain_part() -> None:
     rows = [AnnotatedText("Ann in Oslo", ((0, 3, "PER"),)), AnnotatedText("Oslo")]
     answers = [Entities([(0, 3, "PER"), (7, 11, "LOC")], [0.9, 0.6]), Entities([], [])]
@@ -286,7 +342,7 @@ def test_rows_without_an_answer_are_not_right(tmp_path: Path) -> None:
     several = [LabelledText("x", ("a",)), LabelledText(" ", ())]
     of_several = evaluation_of(family("multi-label"), ["a", "b"], several, answers[::2])
     assert (of_several.scores["accuracy"], of_several.scores["answered"]) == (100, 50)
-    assert of_several.intervals["accuracy"] == (100, 100)
+    assert "accuracy" not in of_several.intervals
     assert not of_several.errors
     nothing = evaluation_of(family("tc"), ["a", "b"], rows[1:], answers[1:])
     assert nothing.scores["accuracy_answered"] == nothing.scores["answered"] == 0

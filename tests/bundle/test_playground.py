@@ -101,6 +101,54 @@ def test_a_name_that_two_columns_have() -> None:
     ]  # fmt: skip
 
 
+def test_what_is_no_text_is_no_table() -> None:
+    script = """
+    const what = (name, bytes) => {
+      try {
+        return csv.textOf(name, new Uint8Array(bytes));
+      } catch (error) {
+        return error.message;
+      }
+    };
+    say(given.map(([name, bytes]) => what(name, bytes)));
+    """
+
+    def said(*files: tuple[str, bytes]) -> list[str]:
+        found: list[str] = node(script, [[name, list(content)] for name, content in files])
+        return found
+
+    zipped, old = b"PK\3\4rest", b"\xd0\xcf\x11\xe0\0"
+    for name in ("complaints.xlsx", "a.b.XLS", "c.xlsm", "d.xlsb"):
+        assert said((name, zipped), (name, old)) == [
+            f"{name} is an Excel file: save it as CSV first."
+        ] * 2  # fmt: skip
+    assert said(("e.ods", zipped)) == ["e.ods is a spreadsheet: save it as CSV first."]
+    for name, content in [
+        ("renamed.csv", zipped), ("old.csv", old), ("photo.png", b"\x89PNG\r\n\x1a\n\0"),
+        ("rows.parquet", b"PAR1\x15\0"), ("none", b"a\0b"), ("wide.tsv", "a,b".encode("utf-16")),
+    ]:  # fmt: skip
+        assert said((name, content)) == [f"{name} is no text table: choose a CSV, in UTF-8."]
+    text = "text,\u00e9\nPK,xlsx\n"
+    assert said(("a.csv", text.encode()), ("list.xlsx.csv", b"text\nx"), ("none", b"")) == [
+        text, "text\nx", "",
+    ]  # fmt: skip
+
+
+def test_one_dropped_file_is_a_table_and_a_folder_a_bundle() -> None:
+    drops = [
+        ["a.csv"], ["complaints.xlsx"], ["photo.png"], ["folder/a.csv"],
+        ["bundle.json"], ["phone/bundle.json"], ["phone/bundle.json", "phone/top.onnx"],
+        ["a.csv", "b.csv"], [],
+    ]  # fmt: skip
+    script = """
+    const files = (paths) => paths.map((path) => ({ path, file: path }));
+    say(given.map((paths) => csv.droppedTable(files(paths)) ?? null));
+    """
+    assert node(script, drops) == [
+        "a.csv", "complaints.xlsx", "photo.png", "folder/a.csv", None, None, None, None, None,
+    ]  # fmt: skip
+
+
 def test_answers_are_the_columns_of_predict() -> None:
     """Entities count characters there, and UTF-16 code units in the browser."""
     text = "😀 Oslo"

@@ -321,6 +321,35 @@ def test_a_table_is_annotated(visit: Any, folder: Path) -> None:
     assert float(answered[0]["stars"]) == pytest.approx(wanted["stars"]["value"], abs=1e-3)
 
 
+def test_a_workbook_is_refused_by_choice_and_by_drop(visit: Any) -> None:
+    here = visit()
+    page = here.open()
+    says = page.locator(".table [role=status]")
+    drop = """([name, text]) => {
+      const dataTransfer = new DataTransfer();
+      dataTransfer.items.add(new File([text], name));
+      const drop = { dataTransfer, bubbles: true, cancelable: true };
+      document.body.dispatchEvent(new DragEvent("drop", drop));
+    }"""
+    wrong = {
+        "complaints.xlsx": "complaints.xlsx is an Excel file: save it as CSV first.",
+        "photo.png": "photo.png is no text table: choose a CSV, in UTF-8.",
+    }
+    for name, message in wrong.items():
+        page.evaluate(drop, ["good.csv", "text\nann\n"])
+        playwright.expect(says).to_have_text("good.csv: 1 row, 1 column")
+        page.evaluate(drop, [name, "PK\3\4"])
+        playwright.expect(says).to_have_text(message)
+        playwright.expect(says).to_be_in_viewport()
+        assert page.get_by_role("button", name="Annotate").count() == 0
+        page.evaluate(drop, ["good.csv", "text\nann\n"])
+        playwright.expect(says).to_have_text("good.csv: 1 row, 1 column")
+        chosen = {"name": name, "mimeType": "", "buffer": b"PK\3\4"}
+        page.locator("#table-file").set_input_files(chosen)
+        playwright.expect(says).to_have_text(message)
+    assert here.app("mood").count() == 1  # the bundle is still open
+
+
 def test_after_one_visit_the_page_works_offline(visit: Any) -> None:
     here = visit()
     here.open()

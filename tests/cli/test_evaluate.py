@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from base64 import b64decode
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,14 @@ def written(path: Path, rows: list[dict[str, Any]]) -> Path:
     return path
 
 
+def shown(folder: Path) -> dict[str, Any]:
+    """What the page of a folder shows."""
+    page = (folder / "index.html").read_text(encoding="utf-8")
+    (content,) = re.findall(r'id="data">(.*?)</script>', page)
+    found: dict[str, Any] = json.loads(content)
+    return found
+
+
 @pytest.fixture
 def intents(tmp_path: Path) -> Path:
     return written(tmp_path / "intents.jsonl", ROWS["intent"])
@@ -57,6 +66,7 @@ def test_an_app_and_its_bundle_write_the_same_report(run: Run, tmp_path: Path, a
         assert result.code == 0, result.err
         assert sorted(file.name for file in (tmp_path / name).iterdir()) == FILES
         report = json.loads((tmp_path / name / "evaluation.json").read_text())
+        assert (report["app"], report["data"]) == (app, str(data))
         printed = json.loads(result.out)
         assert printed["app"] == app
         assert printed["rows"] == 3
@@ -112,6 +122,15 @@ def test_a_label_that_training_never_had(run: Run, tmp_path: Path, command: Any)
     assert "a.jsonl:2)" in counted.err.replace("\n", "")
 
 
+@pytest.mark.parametrize("command", [(INTENT,), (BUNDLE, "--app", "intent")])
+def test_rows_have_the_numbers_of_the_file(run: Run, tmp_path: Path, command: Any) -> None:
+    data, out = tmp_path / "a.csv", tmp_path / "report"
+    data.write_text("text,label\ncall ann,call\n\ncall bob,play\n")
+    assert run("evaluate", *command, "--data", data, "--out", out).code == 0
+    rows = [json.loads(line) for line in (out / "rows.jsonl").read_text().splitlines()]
+    assert [(row["row"], row["place"]) for row in rows] == [(1, f"{data}:2"), (2, f"{data}:4")]
+
+
 def test_the_note_names_a_few_unseen_labels(run: Run, tmp_path: Path) -> None:
     rows = [{"text": f"call {i}", "label": f"new {i}"} for i in range(7)]
     data = written(tmp_path / "a.jsonl", rows)
@@ -144,6 +163,52 @@ def test_a_temperature_is_printed(run: Run, tmp_path: Path) -> None:
     assert "no temperature: the answers have no probabilities" in " ".join(stars.err.split())
 
 
+@pytest.mark.parametrize(
+    ("app", "said"),
+    [
+        ("intent", r"calibration error [\d.]+ %; no temperature was fitted: no row has a label"),
+        ("stars", "no temperature was fitted: the answers have no probabilities"),
+    ],
+)
+def test_a_terminal_says_why_there_is_no_temperature(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, app: str, said: str
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # taken for a terminal
+    unseen = [{"text": "call ann", "label": "new"}, {"text": "play it", "label": "newer"}]
+    data = written(tmp_path / "a.jsonl", unseen if app == "intent" else ROWS[app])
+    result = run("evaluate", FOLDER / "apps" / app, "--data", data, "--temperature")
+    out = " ".join(re.sub(r"\x1b\[[\d;]*m", "", result.out).split())
+    assert re.search(said, out)
+    assert "None" not in out
+
+
+def test_a_terminal_says_the_temperature(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [(f"{verb} {name}", label) for name in ("ann", "bob", "mum")
+            for verb, label in (("call", "call"), ("play", "play"), ("call", "play"))]  # fmt: skip
+    data = written(tmp_path / "a.jsonl", [{"text": a, "label": b} for a, b in rows])
+    command = ("evaluate", INTENT, "--data", data, "--temperature")
+    printed = json.loads(run(*command).out)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    out = " ".join(re.sub(r"\x1b\[[\d;]*m", "", run(*command).out).split())
+    for value, unit in (("ece", "%"), ("temperature", ","), ("ece_at_temperature", "%")):
+        digits = 2 if unit == "," else 1
+        assert f"{printed[value]:.{digits}f}" in out
+
+
+def test_errors_of_ratings_are_not_rounded_away(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = written(tmp_path / "stars.jsonl", ROWS["stars"])
+    command = ("evaluate", FOLDER / "apps" / "stars", "--data", data)
+    mae = json.loads(run(*command).out)["mae"]
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert f"mae {mae:.2f}" in re.sub(r"\x1b\[[\d;]*m", "", run(*command).out)
+    described = " ".join(re.sub(r"[│╭╮╰╯─]", " ", run("evaluate", "--help").out).split())
+    assert "the mean error of ratings (mae) is in the ratings' own unit" in described
+
+
 def test_a_terminal_shows_a_table(run: Run, intents: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")  # taken for a terminal
     shown = re.sub(r"\x1b\[[\d;]*m", "", run("evaluate", INTENT, "--data", intents).out)
@@ -163,9 +228,11 @@ def test_a_learning_curve(run: Run, tmp_path: Path) -> None:
     result = run("evaluate", app, "--data", test, "--curve", train, "--out", out)
     assert result.code == 0, result.err
     assert [point["rows"] for point in json.loads(result.out)["curve"]] == [3, 6, 12, 24]
-    assert (out / "curve.png").exists()
     assert "going from 12 to 24 rows was worth" in result.err
     drawn = (out / "curve.png").read_bytes()
+    in_page = shown(out)["curve"]
+    assert b64decode(in_page["png"]) == drawn
+    assert in_page["finding"].startswith("going from 12 to 24 rows was worth")
     again = run("evaluate", app, "--data", test, "--curve", train, "--out", out, "--overwrite")
     assert again.code == 0, again.err
     assert (out / "curve.png").read_bytes() == drawn

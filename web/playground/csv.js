@@ -1,6 +1,24 @@
-import { inCharacters } from "./model.js";
-
 /** Tables in CSV, as RFC 4180 has it, and with the delimiters that are in use. */
+
+import { inCharacters } from "./model.js";
+import { S } from "./strings.js";
+
+/** The text of a file, given its name and its bytes. Throws for what is no text: a spreadsheet, or
+ * anything else with a NUL byte or with the first bytes of a zip file. */
+export function textOf(name, bytes) {
+  if (/\.xl[st][a-z]?$/i.test(name)) throw new Error(S.excelFile(name));
+  if (/\.ods$/i.test(name)) throw new Error(S.odsFile(name));
+  const isZip = [0x50, 0x4b, 3, 4].every((byte, i) => bytes[i] === byte);
+  if (isZip || bytes.includes(0)) throw new Error(S.noText(name));
+  return new TextDecoder().decode(bytes);
+}
+
+/** The file of a drop that is taken for a table: one alone. A bundle is a folder of several. */
+export function droppedTable(files) {
+  const [first] = files;
+  const isTable = files.length === 1 && first.path.split("/").at(-1) !== "bundle.json";
+  return isTable ? first.file : undefined;
+}
 
 /** The header and the rows of a file; short rows are filled with empty cells. Throws if a quote is
  * not closed. */

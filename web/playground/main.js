@@ -2,6 +2,7 @@
 
 import { bundleAt, bundleOf, chosenFiles, droppedFiles } from "./bundles.js";
 import { Card } from "./cards.js";
+import { droppedTable } from "./csv.js";
 import { button, el, labelled } from "./dom.js";
 import { sameAnswer } from "./model.js";
 import { askForApp } from "./newapp.js";
@@ -187,12 +188,13 @@ document.body.append(
   ),
 );
 
-// Dropped files: a CSV is a table, anything else a bundle.
+// Dropped files: one alone is a table, several are a bundle.
 document.addEventListener("dragover", (event) => event.preventDefault());
 document.addEventListener("drop", async (event) => {
   event.preventDefault();
   const files = await droppedFiles(event.dataTransfer);
-  if (files.length === 1 && /\.(csv|tsv|txt)$/i.test(files[0].path)) await table.open(files[0].file);
+  const file = droppedTable(files);
+  if (file) await table.open(file);
   else if (files.length) await openSide(() => bundleOf(files), 0);
 });
 

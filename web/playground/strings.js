@@ -26,7 +26,7 @@ export const S = {
 
   loading: "Opening the bundle …",
   ready: (name, apps) => `Bundle ${name}, with ${many(apps, "app")}, is open.`,
-  noBundle: "No bundle is open. Choose the folder that onetrunk export wrote, or drop it here.",
+  noBundle: "There is no bundle among these files. Choose the folder that onetrunk export wrote, or drop it here. Drop a table alone.",
   offline: "Ready to work offline",
   bundle: "Bundle",
   openBundle: "Open another bundle",
@@ -128,6 +128,9 @@ export const S = {
   tableFacts: (name, rows, columns) => `${name}: ${many(rows, "row")}, ${many(columns, "column")}`,
   preview: "First rows",
   columnTaken: (name) => `The column “${name}” of this file has the name of a column of answers. Rename it, or leave that app out.`,
+  excelFile: (name) => `${name} is an Excel file: save it as CSV first.`,
+  odsFile: (name) => `${name} is a spreadsheet: save it as CSV first.`,
+  noText: (name) => `${name} is no text table: choose a CSV, in UTF-8.`,
   noRows: "This file has no rows below its header.",
 };
 

@@ -1,6 +1,6 @@
 /** Annotates a CSV. */
 
-import { answerCells, answerColumns, parse, repeated, textColumn, written } from "./csv.js";
+import { answerCells, answerColumns, parse, repeated, textColumn, textOf, written } from "./csv.js";
 import { button, download, el, labelled } from "./dom.js";
 import { S } from "./strings.js";
 
@@ -14,7 +14,7 @@ export function tableSection(side) {
   const says = el("p", { class: "says", role: "status" });
   const open = async (file) => {
     try {
-      const table = parse(await file.text());
+      const table = parse(textOf(file.name, new Uint8Array(await file.arrayBuffer())));
       if (!table.rows.length) throw new Error(S.noRows);
       says.textContent = S.tableFacts(file.name, table.rows.length, table.header.length);
       says.classList.remove("wrong");
@@ -24,6 +24,7 @@ export function tableSection(side) {
       says.classList.add("wrong");
       body.replaceChildren();
     }
+    says.scrollIntoView({ block: "nearest" }); // a file may be dropped anywhere on the page
   };
   const chooser = (name, table) => {
     const options = table.header.map((column, i) => el("option", { value: i }, column));

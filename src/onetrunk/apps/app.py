@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,7 +13,7 @@ from onetrunk import __version__, kinds
 from onetrunk.apps.engine import Engine
 from onetrunk.apps.evaluation import Evaluation, evaluation_of
 from onetrunk.apps.neighbours import Neighbours, load_neighbours, save_neighbours
-from onetrunk.apps.reading import Source, read_placed
+from onetrunk.apps.reading import Source, address_of, read_placed
 from onetrunk.apps.record import (
     ADAPTER,
     LOOSE,
@@ -167,7 +167,8 @@ class App:
         )
         notes.log()
         predictions = self._engine().predict_examples("app", rows, place)
-        return evaluation_of(self.family, self.labels, rows, predictions, temperature)
+        evaluation = evaluation_of(self.family, self.labels, rows, predictions, temperature, place)
+        return replace(evaluation, data=address_of(data))
 
     def save(self, folder: str | Path, overwrite: bool = False) -> None:
         """Write the app folder; its name becomes the app's. It appears whole or not at all.

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeGuard, cast
+from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
 import numpy as np
 
@@ -25,14 +25,18 @@ from onetrunk.apps.label_scores import (
     by_label,
     confused,
     entity_outcomes,
+    in_brackets,
     label_of,
     score_intervals,
 )
-from onetrunk.data.rows import AnnotatedText, LabelledText
+from onetrunk.data.rows import AnnotatedText, LabelledText, Place
 from onetrunk.decoding import Entities, Labelled
 from onetrunk.errors import nearest
 from onetrunk.families.base import Family
 from onetrunk.storage import atomic_folder, write_text
+
+if TYPE_CHECKING:
+    from onetrunk.apps.evaluation_page import Curve
 
 logger = logging.getLogger("onetrunk")
 
@@ -50,6 +54,8 @@ class RowResult:
     one label's yes or no; of an entity. None if no entity was predicted."""
     abstained: bool = False
     """Whether the app gave no label because it was not sure, or because the text is empty."""
+    place: str = ""
+    """Where the row is, as messages say it: ``test.xlsx, row 14``. Empty if that is unknown."""
 
     @property
     def right(self) -> bool:
@@ -59,7 +65,7 @@ class RowResult:
     def __str__(self) -> str:
         sides = (("expected", self.expected), ("predicted", self.predicted))
         told = "; ".join(f"{side} {self._shown(answers)}" for side, answers in sides)
-        return f"row {self.row}: {self.text!r}: {told}"
+        return f"{self.place or f'row {self.row}'}: {self.text!r}: {told}"
 
     def _shown(self, answers: Sequence[Answer]) -> str:
         shown = [
@@ -92,7 +98,8 @@ class Evaluation:
     """All scores of the family: in percent, but ``mae`` in the unit of the labels."""
     rows: int
     intervals: dict[str, Interval] = field(default_factory=dict)
-    """By score: the middle 95 % over 1,000 resamples of the rows. Empty where ``per_label`` is."""
+    """By score: the middle 95 % over 1,000 resamples of the rows. Empty where ``per_label`` is. A
+    score that is the same in all resamples (if all rows are right, or none) has no interval."""
     per_label: dict[str, LabelScore] = field(default_factory=dict)
     """By label or entity type. Empty for ratings, and for families with answers of their own."""
     results: list[RowResult] = field(default_factory=list)
@@ -107,6 +114,10 @@ class Evaluation:
     predicted entity."""
     unseen: list[str] = field(default_factory=list)
     """Labels of these rows that training never had. The app misses them all."""
+    app: str = ""
+    """The app's name, where it has one."""
+    data: str = ""
+    """Where the rows come from: a path or an address; empty for rows in memory."""
 
     @property
     def errors(self) -> list[RowResult]:
@@ -117,7 +128,13 @@ class Evaluation:
     def as_json(self) -> dict[str, Any]:
         """Everything, as ``evaluation.json`` has it."""
         rows = [
-            {"row": one.row, "text": one.text, "gold": one.expected, "predicted": one.predicted}
+            {
+                "row": one.row,
+                "place": one.place,
+                "text": one.text,
+                "gold": one.expected,
+                "predicted": one.predicted,
+            }
             | {"confidence": one.confidence, "right": one.right}
             | ({"abstained": True} if one.abstained else {})
             for one in self.results
@@ -133,21 +150,20 @@ class Evaluation:
         with atomic_folder(Path(folder), overwrite, kinds.EVALUATION) as partial:
             self.write(partial)
 
-    def write(self, folder: Path) -> None:
-        """Fill a folder with the files of :meth:`save`."""
+    def write(self, folder: Path, curve: "Curve | None" = None) -> None:
+        """Fill a folder with the files of :meth:`save`. The page shows ``curve``, too."""
         from onetrunk.apps.evaluation_page import RECORD, evaluation_page
 
         content = self.as_json()
         write_text(folder / RECORD, json.dumps(content, indent=1) + "\n")
         lines = (json.dumps(row) + "\n" for row in content["results"])
         write_text(folder / "rows.jsonl", "".join(lines))
-        write_text(folder / "index.html", evaluation_page(content))
+        write_text(folder / "index.html", evaluation_page(content, curve))
 
     def shown(self, score: str) -> str:
-        """A score with its interval, in one decimal: ``f1 81.2 [79–83]``."""
-        low, high = self.intervals.get(score, (None, None))
-        interval = "" if low is None or high is None else f" [{low:.0f}–{high:.0f}]"
-        return f"{score} {self.scores[score]:.1f}{interval}"
+        """A score with its interval: ``f1 81.2 [79–83]``, ``mae 0.25``."""
+        digits = 2 if score == "mae" else 1  # it is in the labels' unit, which may be small
+        return f"{score} {self.scores[score]:.{digits}f}{in_brackets(self.intervals.get(score))}"
 
     def __getattr__(self, name: str) -> float:
         scores = self.__dict__.get("scores", {})
@@ -179,8 +195,10 @@ def evaluation_of(
     rows: Sequence[Any],
     predictions: Sequence[Any],
     temperature: bool = False,
+    place: Place | None = None,
 ) -> Evaluation:
-    """Score predictions for labelled ``rows``; ``labels`` are those that the app knows."""
+    """Score predictions for labelled ``rows``; ``labels`` are those that the app knows. ``place``
+    says where a row is."""
     scores = family.score(rows, predictions)
     evaluation = Evaluation(family.name, family.metric, scores, len(rows))
     pairs = list(zip(map(_expected, rows), map(_predicted, predictions), strict=True))
@@ -196,6 +214,7 @@ def evaluation_of(
             _ordered(guess),
             _confidence(family, answer),
             getattr(answer, "abstained", False),
+            "" if place is None else place(number - 1),
         )
         for number, (row, (gold, guess), answer) in enumerate(
             zip(rows, pairs, predictions, strict=True), start=1

@@ -17,6 +17,8 @@ Answers = frozenset[Answer]
 Interval = tuple[float, float]
 
 RESAMPLES = 1_000
+_NO_WIDTH = 1e-9
+"""Percent that rounding may make of the same score."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,8 @@ class LabelScore:
     """How well one label, or one entity type, is found. Scores in percent.
 
     Each interval holds the middle 95 % of the score over 1,000 resamples of the rows. It is None
-    where no resample has the score.
+    where no resample has the score, and where it has no width: if all rows are right, so are those
+    of every resample, which says nothing about other rows.
     """
 
     precision: float
@@ -79,10 +82,7 @@ def by_label(
     of_labels = {}
     for at, name in enumerate(names):
         precision, recall, f1 = (float(np.nan_to_num(score[at])) for score in scores)
-        intervals = [
-            None if np.isnan(low[score, at]) else (float(low[score, at]), float(high[score, at]))
-            for score in range(3)
-        ]
+        intervals = [_interval(low[score, at], high[score, at]) for score in range(3)]
         of_labels[name] = LabelScore(precision, recall, f1, int(gold[at]), *intervals)
     return of_labels
 
@@ -90,7 +90,8 @@ def by_label(
 def score_intervals(pairs: Sequence[tuple[Answers, Answers]], seed: int = 0) -> dict[str, Interval]:
     """Intervals of the scores of all labels together, as :class:`LabelScore` has them of each:
     ``precision``, ``recall`` and ``f1`` of all answers (``micro_f1`` is another name of it),
-    ``macro_f1``, and ``accuracy``, the share of rows that are right as a whole."""
+    ``macro_f1``, and ``accuracy``, the share of rows that are right as a whole. A score whose
+    interval has no width is left out."""
     names = sorted({label_of(answer) for pair in pairs for side in pair for answer in side})
     if not names:
         return {}
@@ -110,11 +111,25 @@ def score_intervals(pairs: Sequence[tuple[Answers, Answers]], seed: int = 0) -> 
         resampled["macro_f1"].append(total / np.maximum(occurs.sum(1), 1))
         resampled["accuracy"].append(100 * (weights @ row_is_right) / weights.sum(1))
     resampled["micro_f1"] = resampled["f1"]
-    bounds = {
-        name: np.quantile(np.concatenate(values), (0.025, 0.975))
+    intervals = {
+        name: _interval(*np.quantile(np.concatenate(values), (0.025, 0.975)))
         for name, values in resampled.items()
     }
-    return {name: (float(low), float(high)) for name, (low, high) in bounds.items()}
+    return {name: interval for name, interval in intervals.items() if interval is not None}
+
+
+def _interval(low: float, high: float) -> Interval | None:
+    """None if it has no width, or if there are no bounds (NaN)."""
+    return (float(low), float(high)) if high - low > _NO_WIDTH else None
+
+
+def in_brackets(interval: Interval | None) -> str:
+    """`` [79–83]``, in decimals where whole numbers would be the same; empty for no interval."""
+    if interval is None:
+        return ""
+    low, high = interval
+    digits = 0 if f"{low:.0f}" != f"{high:.0f}" else 1
+    return f" [{low:.{digits}f}–{high:.{digits}f}]"
 
 
 def _counted(

@@ -90,3 +90,8 @@ def located(source: Source, split: str, columns: Columns = USUAL) -> Any:
 def source_name(source: Source, split: str) -> str:
     """What messages call a source."""
     return str(source) if isinstance(source, str | Path | Located) else f"the {split} rows"
+
+
+def address_of(source: Source) -> str:
+    """The path or address of a source, as it was given; empty for rows in memory."""
+    return str(source) if isinstance(source, str | Path) else ""

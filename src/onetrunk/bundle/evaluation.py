@@ -1,10 +1,11 @@
 """How good an app of a bundle is on labelled rows, as the device will answer them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from onetrunk.apps.evaluation import Evaluation, evaluation_of
-from onetrunk.apps.reading import Source, read_labelled
+from onetrunk.apps.reading import Source, address_of, read_placed
 from onetrunk.bundle.layout import Bundle
 from onetrunk.bundle.runtime import Runtime
 from onetrunk.data.notes import Notes
@@ -31,7 +32,8 @@ def evaluate_bundle(
     bundled, notes = runtime.apps[name], Notes()
     kind = family(bundled.family)
     columns = Columns.named(text_column, label_column)
-    rows = read_labelled(kind, data, "test", notes, bundled.labels, columns, strict_labels)
+    rows, place = read_placed(kind, data, "test", notes, bundled.labels, columns, strict_labels)
     notes.log()
     predictions = runtime.predict_examples(name, rows)
-    return name, evaluation_of(kind, bundled.labels, rows, predictions, temperature)
+    evaluation = evaluation_of(kind, bundled.labels, rows, predictions, temperature, place)
+    return name, replace(evaluation, app=name, data=address_of(data))

@@ -1,6 +1,7 @@
 """``onetrunk evaluate``"""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -51,7 +52,8 @@ def evaluate(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.")] = False,
 ) -> None:
-    """Score an app on labelled rows, in percent.
+    """Score an app on labelled rows. Scores are in percent; the mean error of ratings (mae) is in
+    the ratings' own unit.
 
     Prints a table on a terminal, and one JSON object elsewhere. --out writes a page with each
     label's scores, confusions, calibration and the wrong rows.
@@ -102,9 +104,9 @@ def evaluate(
 
         _, apps = load_apps_and_backbone([app], backbone, device)
         ((name, loaded),) = apps.items()
-        evaluation = loaded.evaluate(data, *how)
+        evaluation = replace(loaded.evaluate(data, *how), app=name)
         points = [] if curve is None else _curve(loaded, curve, data, columns)
-    console, fitted = stdout(), _fitted(evaluation) if temperature else {}
+    console = stdout()
     if as_json or not console.is_terminal:
         rounded: dict[str, Any] = {key: round(value, 2) for key, value in evaluation.scores.items()}
         if evaluation.intervals:
@@ -112,21 +114,26 @@ def evaluate(
                 key: [round(bound, 2) for bound in interval]
                 for key, interval in evaluation.intervals.items()
             }
+        fitted = _fitted(evaluation) if temperature else {}
         drawn = {"curve": [point.as_json() for point in points]} if points else {}
         print(json.dumps({"app": name, "rows": evaluation.rows, **rounded, **fitted, **drawn}))
     else:
         console.print(_table(name, evaluation))
-        if fitted:
-            console.print("  ".join(f"{key} {value}" for key, value in fitted.items()))
+        if temperature:
+            console.print(_fitted_in_words(evaluation))
     if points:
         _print_curve(points, evaluation.metric)
     if out is not None:
         with atomic_folder(out, overwrite, kinds.EVALUATION) as partial:
-            evaluation.write(partial)
+            drawing = None
             if points:
-                from onetrunk.adaptation.curve import plot_curve
+                from onetrunk.adaptation.curve import finding, plot_curve
+                from onetrunk.apps.evaluation_page import Curve
 
                 plot_curve(points, evaluation.metric, partial / CURVE)
+                said = finding(points, evaluation.metric)
+                drawing = Curve((partial / CURVE).read_bytes(), said)
+            evaluation.write(partial, drawing)
         wrote(out / "index.html")
 
 
@@ -168,9 +175,25 @@ def _fitted(evaluation: "Evaluation") -> dict[str, Any]:
     return {key: number and round(number, 2) for key, number in numbers.items()}
 
 
+def _fitted_in_words(evaluation: "Evaluation") -> str:
+    """Calibration as a terminal shows it."""
+    from onetrunk.apps.calibration import NO_PROBABILITIES
+
+    calibration = evaluation.calibration
+    if calibration is None:
+        return f"no temperature was fitted: {NO_PROBABILITIES}"
+    error = f"calibration error {calibration.ece:.1f} %"
+    temperature, after = calibration.temperature, calibration.ece_at_temperature
+    if temperature is None or after is None:
+        return f"{error}; no temperature was fitted: {calibration.no_temperature}"
+    return f"{error}; with logits divided by a temperature of {temperature:.2f}, {after:.1f} %"
+
+
 def _table(name: str, evaluation: "Evaluation") -> "Table":
     from rich.table import Table
     from rich.text import Text
+
+    from onetrunk.apps.label_scores import in_brackets
 
     scores = "  ".join(map(evaluation.shown, evaluation.scores))
     rows = f"{evaluation.rows:,} rows"
@@ -186,8 +209,7 @@ def _table(name: str, evaluation: "Evaluation") -> "Table":
     for column in ("precision", "recall", "F1", "entities" if evaluation.entities else "rows"):
         table.add_column(column, justify="right")
     for label, one in evaluation.per_label.items():
-        interval = one.f1_interval
-        spread = f" [{interval[0]:.0f}–{interval[1]:.0f}]" if interval else ""
+        spread = in_brackets(one.f1_interval)
         cells = (f"{one.precision:.1f}", f"{one.recall:.1f}", f"{one.f1:.1f}{spread}")
         shown = cells if one.support else ("–", "–", "–")
         table.add_row(Text(label), *map(Text, shown), f"{one.support:,}")
