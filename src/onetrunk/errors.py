@@ -105,6 +105,19 @@ def nearest(value: Any, choices: Iterable[str]) -> str:
     return f"{hint}valid: {', '.join(names)}"
 
 
+def meant(value: str, choices: Iterable[str]) -> str:
+    """Return ``; did you mean CHOICE?`` to append to a message, for the choice that is most alike.
+    If none is alike, the result is empty.
+
+    >>> meant("persn", ["place", "person"])
+    '; did you mean person?'
+    >>> meant("animal", ["place", "person"])
+    ''
+    """
+    best = max(choices, key=lambda choice: _likeness(value, choice), default=None)
+    return "" if best is None or not alike(value, best) else f"; did you mean {best}?"
+
+
 def nearest_path(path: Path, candidates: Iterable[Path]) -> str:
     """Return ``; did you mean PATH?`` to append to an error message about a path that is missing.
 

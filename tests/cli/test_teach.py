@@ -32,7 +32,7 @@ def teach(run: Callable[..., Any], bundle: Path, tmp_path: Path) -> Teach:
 
     def call(name: str, rows: Sequence[Any], *options: object, family: str = "tc") -> Any:
         file = tmp_path / "rows.jsonl"
-        key = "spans" if family == "ner" else "label"
+        key = "spans" if "ner" in family else "label"
         lines = [json.dumps({"text": text, key: answer}) for text, answer in rows]
         file.write_text("\n".join(lines) + "\n")
         said = run("bundle", "teach", bundle, name, "--family", family, "--data", file, *options)
@@ -77,3 +77,19 @@ def test_to_go_on_from_an_app_replaces_it(teach: Teach, bundle: Path) -> None:
     assert (Bundle(bundle).app("mood").weight != old).any()
     again = teach("mood", [("play ann", "good")], "--start", "mood")
     assert "are deleted" not in again.err
+
+
+def test_a_label_that_an_app_gains_is_said(teach: Teach, bundle: Path) -> None:
+    """It may be a misspelt one. Labels that the app has, and those of a new app, are no news."""
+    old = Bundle(bundle).app("place").labels
+    typo = f"{old[0]}n"
+    rows = [("ann met bob", [[0, 3, typo], [8, 11, "zzzzzz"]]), ("mum", [[0, 3, old[1]]])]
+    said = teach("better", rows, "--start", "place", family="nested-ner")
+    assert said.code == 0
+    assert f"note: new label: {typo}; did you mean {old[0]}? " in said.err
+    assert "note: new label: zzzzzz " in said.err
+    assert said.err.count("new label") == 2
+    assert Bundle(bundle).app("better").labels == sorted([*old, typo, "zzzzzz"])
+    named = teach("named", rows[1:], "--start", "place", "--label", "qqqqqq", family="nested-ner")
+    assert "note: new label: qqqqqq " in named.err
+    assert "new label" not in teach("other", rows, family="nested-ner").err
