@@ -62,6 +62,18 @@ MISTAKES = {
     "suggest: a bundle": (
         "suggest bundle --input train.csv --out n.json", "bundle is a bundle, not an app"
     ),
+    "suggest: JSON Lines for Label Studio": (
+        "suggest apps/intent --input train.csv --out new.jsonl",
+        "a file for label-studio ends in .json; --for doccano and --for prodigy write .jsonl",
+    ),
+    "suggest: JSON for Doccano": (
+        "suggest apps/intent --input train.csv --out new.json --for doccano",
+        "a file for doccano ends in .jsonl; --for label-studio writes .json",
+    ),
+    "bundle teach: an app that is there": (
+        "bundle teach bundle intent --family tc --data train.csv",
+        "bundle already has an app intent", "--start intent", "--overwrite",
+    ),
     "bundle add: an app for a bundle": (
         "bundle add apps/intent apps/flags",
         "apps/intent is an app, not a bundle", "`onetrunk export` wrote",
