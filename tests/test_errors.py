@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from onetrunk.errors import UserError, nearest, nearest_path
+from onetrunk.errors import UserError, closest, nearest, nearest_path
 
 COUNTRIES = [f"country_{number:03}" for number in range(40)]
 
@@ -28,6 +28,8 @@ def test_only_what_is_alike_is_suggested(
 ) -> None:
     hint = f"did you mean {suggested!r}? " if suggested else ""
     assert nearest(value, choices) == f"{hint}valid: {', '.join(sorted(choices))}"
+    assert closest(value, choices) == (suggested or "")
+    assert closest(value, []) == ""
 
 
 def test_a_long_list_is_its_closest_and_their_count() -> None:

@@ -105,6 +105,18 @@ def nearest(value: Any, choices: Iterable[str]) -> str:
     return f"{hint}valid: {', '.join(names)}"
 
 
+def closest(value: str, choices: Iterable[str]) -> str:
+    """Return the choice that is most like ``value``; an empty string if none is alike.
+
+    >>> closest("persn", ["place", "person"])
+    'person'
+    >>> closest("animal", ["place", "person"])
+    ''
+    """
+    best = max(choices, key=lambda choice: _likeness(value, choice), default="")
+    return best if alike(value, best) else ""
+
+
 def nearest_path(path: Path, candidates: Iterable[Path]) -> str:
     """Return ``; did you mean PATH?`` to append to an error message about a path that is missing.
 

@@ -8,6 +8,9 @@ import numpy as np
 
 from onetrunk.errors import UserError
 
+FEWEST_JUDGED = 3
+"""A score of fewer examples is not printed: right or wrong by chance, it would be 100 or 0."""
+
 
 @dataclass(frozen=True)
 class Score:
@@ -15,7 +18,7 @@ class Score:
     answered by a head that has not seen it. (Of very many examples it is one fifth.)
 
     The same examples chose the penalty, so the value is a little too good; with few examples it is
-    a rough one.
+    a rough one. It prints as a line, which says so if there are too few (:data:`FEWEST_JUDGED`).
     """
 
     metric: str
@@ -32,17 +35,20 @@ class Score:
     head_layers: int
     """The head reads the states of so many last layers."""
     before: float | None = None
-    """What the app of this name and family, if there was one, answers on the judged examples. It is
-    too good where that app has learnt from them: only examples that are new to it say how it did.
-    """
+    """What the app of this name and family, if there was one, scores on the judged examples. This
+    is no cross-validation, and too good where that app has learnt from them: only examples that are
+    new to it say how it did."""
 
     def __str__(self) -> str:
-        value = "unknown" if self.value is None else f"{self.value:.1f}"
-        before = "" if self.before is None else f" (before: {self.before:.1f})"
-        return (
-            f"{self.metric} {value}{before} by cross-validation on {self.judged} of {self.rows} "
-            f"examples, {self.seconds:.1f} s"
-        )
+        if self.value is None or self.judged < FEWEST_JUDGED:
+            return "too few examples to score"
+        of = "" if self.judged == self.rows else f" of {self.rows:,}"
+        said = f"{self.metric} {self.value:.1f} by cross-validation on {self.judged:,}{of} examples"
+        if self.before is not None:
+            said += f"; the app before: {self.before:.1f} on the same"
+        return said
+
+    __repr__ = __str__  # what a notebook shows
 
 
 class Model(Protocol):

@@ -121,7 +121,17 @@ def test_onnxruntime_web_is_named_or_found(
     monkeypatch.delenv(ORT_VARIABLE, raising=False)
     monkeypatch.setattr(page, "_HERE", tmp_path / "wheel")
     monkeypatch.setattr(page, "_CLONE", tmp_path / "clone")
-    with pytest.raises(UserError, match="this installation does not hold onnxruntime-web's files"):
+    lacks = "this installation does not hold onnxruntime-web's files"
+    with pytest.raises(
+        UserError, match=f"^run `npm install onnxruntime-web`, and name .*; {lacks}"
+    ):
+        find_ort()
+    (tmp_path / "clone").mkdir()
+    (tmp_path / "clone" / "package.json").touch()
+    with pytest.raises(UserError, match=f"^run `npm install --prefix {tmp_path}/clone`; {lacks}"):
+        find_ort()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=f"^run `npm install --prefix clone`; {lacks}"):
         find_ort()
     assert find_ort(ort) == ort
     monkeypatch.setenv(ORT_VARIABLE, str(ort))
@@ -132,5 +142,7 @@ def test_onnxruntime_web_is_named_or_found(
     monkeypatch.delenv(ORT_VARIABLE)
     assert find_ort() == tmp_path / "wheel" / "ort"
     (ort / ORT[0]).unlink()
-    with pytest.raises(UserError, match=rf"{ort} does not hold .* by --ort or {ORT_VARIABLE}"):
+    with pytest.raises(
+        UserError, match=rf"^name the folder .* by {ORT_VARIABLE} .*; {ort} does not"
+    ):
         find_ort(ort)

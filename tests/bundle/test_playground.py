@@ -15,6 +15,7 @@ import pytest
 from onetrunk.bulk.columns import answer_cells, answer_names
 from onetrunk.bulk.writers import _cell
 from onetrunk.data.sources import read_classification, read_ner
+from onetrunk.interface import FEWEST_JUDGED, Score
 
 PLAYGROUND = Path(__file__).parents[2] / "web" / "playground"
 pytestmark = pytest.mark.skipif(not shutil.which("node"), reason="node is not installed")
@@ -26,6 +27,7 @@ def node(script: str, given: Any) -> Any:
     import { json } from "node:stream/consumers";
     import * as csv from "./csv.js";
     import * as model from "./model.js";
+    import { S } from "./strings.js";
     import { drawn } from "./curve.js";
     import { tree } from "./segments.js";
     const given = await json(process.stdin);
@@ -216,12 +218,13 @@ def test_corrections_of_labels_and_what_can_be_learnt_from() -> None:
     book.note({ text: "x", labels: ["b"] });
     book.addLabel(" b ");
     book.addLabel("b");
-    const firstBefore = book.learnt({ rows: 4, score: 50 }, 40);
-    const nextBefore = book.learnt({ rows: 2, score: 30 }, 1);
-    book.learnt({ rows: 4, score: 60 }, 1);
+    const first = book.learnt({ rows: 4, judged: 4, score: 50 });
+    const next = book.learnt({ rows: 2, judged: 2, score: 30 });
+    book.learnt({ rows: 4, judged: 4, score: 60 });
     say([
       of("tc", "b"), of("multi-label", "b"), of("multi-label", "a"), book.rows, book.labels,
-      [firstBefore, nextBefore], book.curve, model.isWhole("rating", { text: "x", value: NaN }),
+      [first.last ?? null, next.last], book.curve,
+      model.isWhole("rating", { text: "x", value: NaN }),
       model.sameAnswer({ labels: ["a", "b"] }, { labels: ["b", "a"] }),
       model.sameAnswer({ value: 1.21 }, { value: 1.34 }),
     ]);
@@ -232,12 +235,45 @@ def test_corrections_of_labels_and_what_can_be_learnt_from() -> None:
         [],
         [{"text": "x", "labels": ["b"]}],
         ["a", "b"],
-        [40, 50],
-        [{"rows": 2, "score": 30}, {"rows": 4, "score": 60}],
+        [None, {"rows": 4, "score": 50}],
+        [{"rows": 2, "score": None}, {"rows": 4, "score": 60}],
         False,
         True,
         False,
     ]
+
+
+def test_what_a_lesson_says_of_its_score() -> None:
+    """As Python says it. Of one or two examples no score is said, nor later on."""
+    script = """
+    const book = new model.Notebook({ decoder: "tc", labels: ["a"] });
+    say(given.map((report) => {
+      const { score, last } = book.learnt(report);
+      return S.taught({ ...report, score }, last);
+    }));
+    """
+    lessons = [
+        {"rows": 1, "judged": 1, "score": 100, "before": 100},
+        {"rows": 1, "judged": 0, "score": None, "before": None},
+        {"rows": 2, "judged": 2, "score": 50, "before": 100},
+        {"rows": 3, "judged": 3, "score": 66.7, "before": 100},
+        {"rows": 13, "judged": 13, "score": 92.34, "before": 100},
+        {"rows": 14, "judged": 14, "score": 90, "before": 100},
+    ]
+    said = node(script, [{"metric": "accuracy", **lesson} for lesson in lessons])
+    assert said == [
+        *[f"{Score('f1', 50, 2, FEWEST_JUDGED - 1, 0.1, 0.3, 1)}.".capitalize()] * 3,
+        "accuracy 66.7 by cross-validation on 3 examples.",
+        "accuracy 92.3 by cross-validation on 13 examples; the lesson before: 66.7 on 3 examples.",
+        "accuracy 90.0 by cross-validation on 14 examples; the lesson before: 92.3 on 13 examples. "
+        "More examples may help.",
+    ]
+    for before, more in ((90.04, "90.0 on the same."), (95, "95.0 on the same. More examples may")):
+        (first,) = node(script, [{"metric": "f1", **lessons[4], "before": before}])
+        score = "entity F1 92.3 by cross-validation on 13 examples"
+        assert first.startswith(f"{score}; the app before: {more}")
+        python = str(Score("f1", 92.34, 13, 13, 0.1, 0.3, 1, before))
+        assert first.startswith(python.replace("f1", "entity F1"))
 
 
 def test_examples_are_saved_as_adapt_reads_them(tmp_path: Path) -> None:

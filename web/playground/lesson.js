@@ -32,7 +32,8 @@ export class Lesson {
         rows.length ? teach : [],
       ]),
       this.says,
-      ...(curve.length ? [plot(this.notebook), this.#saving()] : []),
+      ...(curve.some(({ score }) => score !== null) ? [plot(this.notebook)] : []),
+      ...(curve.length ? [this.#saving()] : []),
     );
   }
 
@@ -51,10 +52,9 @@ export class Lesson {
     let said;
     try {
       const { signal } = this.stop;
-      const { report, before } = await this.side.teach(this.name, { progress, signal });
-      const { metric, score, rows, seconds } = report;
-      said = `${S.taught(metric, before, score)} ${S.taughtFrom(rows, seconds)}`;
-      this.notebook.metric = metric;
+      const { report, last } = await this.side.teach(this.name, { progress, signal });
+      said = `${S.taught(report, last)} ${S.taughtFrom(report.rows, report.seconds)}`;
+      this.notebook.metric = report.metric;
       this.says.classList.remove("wrong");
     } catch (error) {
       said = error.name === "AbortError" ? S.stopped : error.message;

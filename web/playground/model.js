@@ -63,6 +63,9 @@ export function isWhole(decoder, example) {
   return decoder !== "tc" || example.labels.length === 1;
 }
 
+/** A score of fewer examples is not shown: right or wrong by chance, it would be 100 or 0. */
+const FEWEST_JUDGED = 3;
+
 /** The examples of an app, by text; its labels; and how its score grew. */
 export class Notebook {
   constructor({ decoder, labels, isNew = false }) {
@@ -95,13 +98,17 @@ export class Notebook {
     return [...this.examples.values()].filter((example) => isWhole(this.decoder, example));
   }
 
-  /** Note a lesson's report; the score before it, if there is one. */
-  learnt(report, before) {
+  /**
+   * Note a lesson's report. Gives its score, null where too few examples were judged, and the lesson
+   * before it, `{rows, score}`, if there was one.
+   */
+  learnt(report) {
     const last = this.curve.at(-1);
-    const point = { rows: report.rows, score: report.score };
+    const score = report.judged < FEWEST_JUDGED ? null : report.score;
+    const point = { rows: report.rows, score };
     this.curve = [...this.curve.filter(({ rows }) => rows !== report.rows), point];
     this.curve.sort((a, b) => a.rows - b.rows);
-    return last ? last.score : before;
+    return { score, last };
   }
 }
 

@@ -48,7 +48,8 @@ export class Side {
     return { apps, total, trunk: times.trunk, times: new Map(names.map((name) => [name, ofApp(name)])) };
   }
 
-  /** Teach an app from its notebook. Gives the report, and the score before, where it is known. */
+  /** Teach an app from its notebook. Gives the report, with the score that the page shows, and what
+   * the lesson before came to. */
   async teach(name, watch) {
     const notebook = this.notebooks.get(name);
     const { decoder, isNew, rows } = notebook;
@@ -61,6 +62,7 @@ export class Side {
     const options = { ...watch, labels, from, stay, keepExamples: true };
     const report = await this.runtime.teach(name, decoder, rows, options);
     notebook.labels = this.runtime.describe(name).labels;
-    return { report, before: notebook.learnt(report, isNew ? null : report.before) };
+    const { score, last } = notebook.learnt(report);
+    return { report: { ...report, score }, last };
   }
 }

@@ -89,11 +89,17 @@ export const S = {
   cancel: "Cancel",
   teaching: "Learning",
   steps: { texts: "reading the texts", penalties: "choosing the penalty", score: "cross-validating", "": "done" },
-  taught: (metric, before, after) =>
-    before === null
-      ? `${METRICS[metric]} ${score(after)}, cross-validated.`
-      : `${METRICS[metric]} ${score(before)} → ${score(after)}, cross-validated.` +
-        (after !== null && after < before ? " More examples may help." : ""),
+  taught: ({ metric, score: now, judged, before }, last) => {
+    if (now === null) return "Too few examples to score.";
+    const earlier = last ? last.score : before;
+    const what = last ? "the lesson before" : "the app before";
+    const on = last ? many(last.rows, "example") : "the same";
+    return (
+      `${METRICS[metric]} ${score(now)} by cross-validation on ${many(judged, "example")}` +
+      (earlier === null ? "." : `; ${what}: ${score(earlier)} on ${on}.`) +
+      (earlier !== null && now < earlier ? " More examples may help." : "")
+    );
+  },
   taughtFrom: (rows, seconds) => `Learnt from ${many(rows, "example")} in ${seconds.toFixed(1)} s.`,
   curve: (metric) => `Learning curve: ${METRICS[metric]} by number of examples`,
   curvePoint: (rows, value) => `${many(rows, "example")}: ${score(value)}`,
@@ -135,5 +141,5 @@ export const S = {
 };
 
 function score(value) {
-  return value === null ? "not known" : value.toFixed(1);
+  return value.toFixed(1);
 }

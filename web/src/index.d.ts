@@ -80,7 +80,7 @@ export interface TeachOptions extends Watch {
 export interface Report {
   metric: string;
   /** Cross-validated, in percent; null if there is only one text. The same examples chose the
-   * penalty, so that it is a little too good. */
+   * penalty, so that it is a little too good. Of one or two judged rows it means nothing. */
   score: number | null;
   rows: number;
   /** How many of the rows the score is about. */

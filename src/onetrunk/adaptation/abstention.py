@@ -71,7 +71,8 @@ class Abstention:
         if self.wanted_precision is not None and not has_validation:
             raise UserError(
                 "wanted_precision chooses a threshold on validation rows, and there are none: pass "
-                "some as validation, or name a threshold as none_below"
+                "some as validation (--validation FILE), or name a threshold as none_below "
+                "(--none-below 0.7)"
             )
 
     def apply(self, app: App, backbone: Backbone, rows: Sequence[Any]) -> None:

@@ -76,7 +76,9 @@ def backbone_of(folder: Path) -> str:
     """The backbone that an app folder names: a folder's path, or the name of an encoder."""
     named = read_record(folder).get("backbone")
     if not named:
-        raise UserError(f"{folder}/app.json names no backbone: pass one as backbone")
+        raise UserError(
+            f"{folder}/app.json names no backbone: pass one as backbone (--backbone FOLDER)"
+        )
     local = (folder / named).resolve()
     if local.is_dir():
         return str(local)

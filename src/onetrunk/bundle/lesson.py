@@ -7,6 +7,7 @@ from the bundle's graphs. Nothing here imports PyTorch.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,13 +36,15 @@ from onetrunk.data.notes import Notes
 from onetrunk.data.rows import AnnotatedText, LabelledText, numbered
 from onetrunk.data.units import RULE
 from onetrunk.decoding import DECODERS, Entities, Labelled, abstain, check_none_below
-from onetrunk.errors import UserError
+from onetrunk.errors import UserError, closest
 from onetrunk.families.base import Family
 from onetrunk.interface import Score
 from onetrunk.progress import Progress, silent
 
 if TYPE_CHECKING:
     from onetrunk.bundle.runtime import Runtime
+
+logger = logging.getLogger("onetrunk")
 
 
 @dataclass(frozen=True)
@@ -151,6 +154,7 @@ def taught(
     choices = head_layer_choices(family, bundle.k_of_backbone)
     if start_app is not None:
         choices = [start_app.head_layers]
+        _note_new_labels(labels, start_app.labels)
     problem = _read(runtime, lesson, decoder, labels, max(choices), progress)
     units, classes = problem.units, family.classes(labels)
     head = None if start_app is None else _start(start_app, labels)
@@ -226,6 +230,14 @@ def _read(
     units = Units(features, np.concatenate(targets), rows_of_units(examples, targets))
     slot = primary if start is None else start.slot
     return _Problem(examples, units, primary, slot, decoder, max_length)
+
+
+def _note_new_labels(labels: Sequence[str], before: Sequence[str]) -> None:
+    """Log each label that an app gains: it may be a misspelt one of those that it has."""
+    for label in labels:
+        if label not in before:
+            old = closest(label, before)
+            logger.warning("new label: %s%s", label, f"; did you mean {old}?" if old else "")
 
 
 def _start(app: BundledApp, labels: Sequence[str]) -> LinearHead:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,11 +78,24 @@ def find_ort(folder: str | Path | None = None) -> Path:
         if all((place / name).is_file() for name in ORT):
             return place
     what = "onnxruntime-web's files " + " and ".join(ORT)
-    where = f"{named} does not hold" if named else "this installation does not hold"
-    raise UserError(
-        f"{where} {what}; name the folder that does by --ort or {ORT_VARIABLE}: it is `dist` in "
-        "the npm package onnxruntime-web"
-    )
+    by = f"by {ORT_VARIABLE} (or by --ort of `export --page` and `bundle page`)"
+    if named:
+        raise UserError(
+            f"name the folder `dist` of the npm package onnxruntime-web {by}; {named} does not "
+            f"hold {what}"
+        )
+    if (_CLONE / "package.json").is_file():
+        to_do = f"run `npm install --prefix {shlex.quote(str(_shown(_CLONE)))}`"
+    else:
+        dist = "node_modules/onnxruntime-web/dist"
+        to_do = f"run `npm install onnxruntime-web`, and name the folder {dist} {by}"
+    raise UserError(f"{to_do}; this installation does not hold {what}")
+
+
+def _shown(folder: Path) -> Path:
+    """A folder as one types it from where one is."""
+    here = Path.cwd()
+    return folder.relative_to(here) if folder.is_relative_to(here) else folder
 
 
 def web_files() -> Path:

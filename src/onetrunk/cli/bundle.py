@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -63,9 +64,15 @@ def teach(
     stay: Annotated[
         Path | None, typer.Option(help="With --start: texts whose answers are to stay.")
     ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the app NAME, and the rows that it keeps.")
+    ] = False,
 ) -> None:
     """Make an app from labelled rows, here and without PyTorch: a linear head on the bundle's own
-    states. It replaces the app of the same name.
+    states.
+
+    An app of the same name is replaced only with [bold]--overwrite[/], or if [bold]--start[/] goes
+    on from it.
 
     Its score is by cross-validation on these rows. [bold]adapt[/] with a LoRA is better where there
     are many rows, and needs PyTorch.
@@ -74,10 +81,11 @@ def teach(
 
     Example: [cyan]onetrunk bundle teach phone news --family ner --data wrong.jsonl --start news[/]
     """
+    from onetrunk.bundle.examples import examples_path
     from onetrunk.bundle.layout import Bundle
     from onetrunk.bundle.runtime import Runtime
     from onetrunk.cli.bars import watched
-    from onetrunk.cli.console import console, wrote
+    from onetrunk.cli.console import console, say, wrote
     from onetrunk.data.sources import read_texts
     from onetrunk.errors import UserError
 
@@ -86,6 +94,15 @@ def teach(
     known = Bundle(bundle)
     if start is not None:
         known.check_known(start)
+    is_there = name in known.apps
+    has_kept = is_there and examples_path(name) in known.files
+    if is_there and start != name and not overwrite:
+        rows = " and the rows that it keeps" if has_kept else ""
+        option = shlex.quote(name)
+        raise UserError(
+            f"{bundle} already has an app {name}: go on from it by --start {option}, or replace it"
+            f"{rows} by --overwrite, or choose another name"
+        )
     texts = [] if stay is None else read_texts(stay)
     named = [one for one in dict.fromkeys((name, start)) if one in known.apps]
     runtime = Runtime(bundle, named)
@@ -96,6 +113,8 @@ def teach(
             start=start, stay=texts, progress=progress,
         )  # fmt: skip
     runtime.save()
+    if has_kept and not overwrite:  # they went unasked
+        say("note:", "yellow", f"the rows that {name} kept before are deleted")
     wrote(f"{bundle}: {name}, {family}, {len(runtime.apps[name].labels)} labels")
     console.print(f"  {score}")
 

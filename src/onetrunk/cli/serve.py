@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from onetrunk.cli.options import Device
+from onetrunk.errors import UserError
 
 if TYPE_CHECKING:
     from onetrunk.apps.engine import Engine
@@ -90,4 +91,33 @@ def serve(
     address, at = listening.getsockname()[:2]
     shown = f"[{address}]" if ":" in address else address
     say("serving", "bold green", f"{', '.join(model.names) or 'no apps'} on http://{shown}:{at}")
+    say("page:", "bold", _about_page(f"http://{shown}:{at}/", is_bundle, not no_page))
+    say("changes:", "bold", _about_changes(is_bundle, token is not None))
     run(app, listening)
+
+
+def _about_page(address: str, is_bundle: bool, is_wanted: bool) -> str:
+    """What a browser shows at the address."""
+    from onetrunk.bundle.page import find_ort
+
+    none = "none; / only lists the routes"
+    if not is_wanted:
+        return f"{none} (--no-page)"
+    if not is_bundle:
+        return f"{none}, since a page runs a bundle, and these are app folders"
+    try:
+        find_ort()
+    except UserError as error:
+        return f"{none}. For the page, {error}"
+    return f"{address} runs the bundle in the browser: try, correct and teach its apps there"
+
+
+def _about_changes(is_bundle: bool, has_token: bool) -> str:
+    """Whether apps may be changed over HTTP."""
+    from onetrunk.serving.settings import TOKEN
+
+    if not is_bundle:
+        return "refused, since app folders are served as they are; a bundle's apps can change"
+    if not has_token:
+        return f"refused; to allow teach, put and remove, give --token-file FILE or set {TOKEN}"
+    return "teach, put and remove are allowed to whoever has the token"

@@ -45,9 +45,15 @@ def suggest(
 
     if tool not in TOOLS:
         raise UserError(f"--for {tool!r} is unknown; {nearest(tool, TOOLS)}")
-    ending = ".json" if tool == "label-studio" else ".jsonl"
+    is_array = tool == "label-studio"
+    ending = ".json" if is_array else ".jsonl"
     if out.suffix != ending:
-        raise UserError(f"{out}: a file for {tool} ends in {ending}")
+        other = (
+            "--for doccano and --for prodigy write .jsonl"
+            if is_array
+            else "--for label-studio writes .json"
+        )
+        raise UserError(f"{out}: a file for {tool} ends in {ending}; {other}")
     if out.exists() and not overwrite:
         raise already_exists(out)
     app = fetched(app)

