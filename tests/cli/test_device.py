@@ -126,13 +126,25 @@ def test_what_needs_more_is_said(run_on_device: Run, tmp_path: Path) -> None:
     (file, _) = rows_for("intent", tmp_path)
     for command, part in (
         (["evaluate", APPS / "intent", "--data", file], "this needs torch: pip install"),
-        (["bundle", "report", BUNDLE, "--out", "costs"], "this needs matplotlib: pip install"),
         (["evaluate", BUNDLE, "--app", "intent", "--data", file, "--curve", file], "name an app"),
     ):
         done = run_on_device(*command)
         assert done.code == 2
         assert part in done.err
-        assert not (tmp_path / "costs").exists()
+
+
+def test_costs_are_written_without_their_plot(run_on_device: Run, tmp_path: Path) -> None:
+    """Also in the place of a folder that has one."""
+    command = ["bundle", "report", BUNDLE, "--repeats", "3", "--out", "costs"]
+    for more in ([], ["--overwrite"]):
+        done = run_on_device(*command, *more)
+        assert done.code == 0, done.err
+        said = " ".join(done.err.split())
+        assert "the plot, costs.png, was left out; it needs matplotlib: pip install" in said
+        assert "onetrunk[train]" in said
+        assert [file.name for file in (tmp_path / "costs").iterdir()] == ["costs.json"]
+        assert json.loads((tmp_path / "costs/costs.json").read_text())["latency"]
+        (tmp_path / "costs/costs.png").write_bytes(b"older")
 
 
 def test_apps_are_added_from_their_folders(run_on_device: Run, tmp_path: Path) -> None:

@@ -209,19 +209,19 @@ def report(
     """What a bundle costs on this machine: bytes, cold start, memory, latency for 1 to 100 apps.
 
     Each number of apps is also run app by app, as separate models of the same encoder would run.
+    Without matplotlib, --out has no plot.
 
     Example: [cyan]onetrunk bundle report phone[/]
     """
     from onetrunk.bundle.costs import TEXT, measure_costs, plot_costs
     from onetrunk.bundle.layout import Bundle
     from onetrunk.cli.bars import progress_bar
-    from onetrunk.cli.console import stdout, wrote
+    from onetrunk.cli.console import say, stdout, wrote
+    from onetrunk.errors import extra_of
     from onetrunk.storage import atomic_folder, refuse_existing, write_json
 
     Bundle(bundle)
     if out is not None:
-        from onetrunk.prefinetuning.plot import save_figure
-
         refuse_existing(out, overwrite, kinds.COSTS)
     with progress_bar() as bar:
         task = bar.add_task("measure", total=None, note="")
@@ -238,8 +238,15 @@ def report(
     if out is not None:
         with atomic_folder(out, overwrite, kinds.COSTS) as folder:
             write_json(folder / "costs.json", asdict(costs))
-            save_figure(plot_costs(costs), folder / "costs.png")
+            try:
+                plot_costs(costs).savefig(folder / "costs.png", dpi=120)
+                lacking = ""
+            except ModuleNotFoundError as error:  # a device measures without matplotlib
+                lacking = error.name or "matplotlib"
         wrote(out)
+        if lacking:
+            need = f"it needs {lacking}: pip install '{extra_of(lacking)}'"
+            say("note:", "yellow", f"the plot, costs.png, was left out; {need}")
 
 
 def cost_tables(costs: Costs) -> list[Table]:
