@@ -20,8 +20,9 @@ from onetrunk.apps.engine import Engine
 from onetrunk.apps.neighbours import Neighbours
 from onetrunk.bundle.app import BundledApp, a_name, b_name
 from onetrunk.bundle.change import add_apps, remove_apps
-from onetrunk.bundle.contents import bundled_app, lora_of_adapter
+from onetrunk.bundle.contents import Precision, bundled_app, lora_of_adapter
 from onetrunk.bundle.export import Check, export, export_bundle
+from onetrunk.bundle.exported import Exported
 from onetrunk.bundle.graph import top_graph, top_graph_of_one, trunk_graph
 from onetrunk.bundle.int8 import EMBEDDINGS, OF_ACTIVATIONS, quantize, quantize_of_one
 from onetrunk.bundle.layout import MANIFEST, Bundle
@@ -502,6 +503,36 @@ def test_apps_in_memory_are_exported_and_checked(
     assert scores[0] == scores[1] == scores[2]
     assert "spam: accuracy" in str(written)
     assert "of 120 word pieces" in str(written)
+
+
+@pytest.mark.parametrize(
+    ("precision", "gap", "said"),
+    [
+        ("fp32", 3.2e-6, "answers are those of PyTorch: "),
+        ("int8", 0.78, "0.8 standard deviations of a logit (8 bits usually give 0.2 to 0.9); --"),
+        ("int8-text", 0.31, "0.3 standard deviations of a logit (8 bits usually give 0.2 to 0.9)"),
+        ("int4", 1.04, "1.0 standard deviations of a logit (4 bits usually give 0.3 to 1.1); --ch"),
+    ],
+)
+def test_an_export_says_how_far_from_pytorch_it_is(
+    precision: Precision, gap: float, said: str
+) -> None:
+    """In words, with what is usual, and how to see what it costs; a notebook shows the same."""
+    written = Exported(Path("phone"), {"model.onnx": 10**6}, gap, precision)
+    assert said in str(written)
+    assert repr(written) == str(written)
+    assert "e-0" not in str(written)
+    assert ("--check" in str(written)) == (precision != "fp32")
+    written.pieces = 100, 200
+    assert "PyTorch with the same word pieces" in str(written)
+    assert "--check APP=FILE shows what a bundle loses in points" in str(written)
+    written.scores, written.metrics = {"spam": (90.0, 89.5)}, {"spam": "accuracy"}
+    assert "spam: accuracy 90.00 in PyTorch, 89.50 here" in str(written)
+    assert "--check" not in str(written)
+
+
+def test_an_export_without_apps_is_compared_with_nothing() -> None:
+    assert str(Exported(Path("phone"), {"a": 10**6}, 0.0, "int8")).endswith("1.000 MB  phone")
 
 
 def test_what_is_wrong_with_apps_is_said_before_the_work(

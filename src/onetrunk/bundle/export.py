@@ -183,8 +183,9 @@ def export_bundle(
             folder=out,
             sizes={path: len(content) for path, content in contents.items()},
             difference=difference(Engine(written, apps), runtime) if apps else 0.0,
+            precision=precision,
         )
-        exported.check_parity(precision)
+        exported.check_parity()
         if smaller is not None:
             exported.pieces = (
                 encoder.token_embedding.num_embeddings,

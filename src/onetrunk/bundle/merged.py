@@ -63,8 +63,8 @@ def export_merged(
         return np.asarray(runs.run(["logits"], feeds)[0])
 
     model, engine = OneModel(run, pad_id, bundled.per_word), Engine(backbone, {name: app})
-    exported = Exported(out, {MODEL: len(content)}, difference(engine, model))
-    exported.check_parity(precision)
+    exported = Exported(out, {MODEL: len(content)}, difference(engine, model), precision)
+    exported.check_parity()
     with atomic_folder(out, overwrite, kinds.MERGED) as folder:
         (folder / MODEL).write_bytes(content)
         (folder / layout.TOKENIZER).write_bytes(tokenizer_bytes(backbone.encoder))
