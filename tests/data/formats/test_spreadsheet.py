@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import pandas as pd
 import pytest
@@ -209,6 +210,61 @@ def test_formulas_without_values(tmp_path: Path) -> None:
         for kind in ("", ' t="str"')
     ]
     assert found == [[], [], [b"A2"], [], [b"A3"], []]
+
+
+def merge(file: Path, *ranges: str) -> Path:
+    book = openpyxl.load_workbook(file)
+    for area in ranges:
+        book.active.merge_cells(area)
+    book.save(file)
+    return file
+
+
+def test_merged_cells_have_their_value_in_each_row(tmp_path: Path) -> None:
+    """Excel shows it there; the file has it in the first row alone."""
+    rows = [
+        ["text", "label"], ["a", "x"], ["b", None], ["c", None], ["d", "y"], ["e", "x"], ["f", None]
+    ]  # fmt: skip
+    file = merge(write_xlsx(tmp_path / "a.xlsx", Sheet=rows), "B2:B4", "B6:B7", "D2:E9")
+    notes = Notes()
+    assert [row.labels for row in read_classification(file, notes)] == [
+        (label,) for label in ("x", "x", "x", "y", "x", "x")
+    ]
+    what = "ranges of merged cells, whose value is read in each of their rows"
+    assert notes.lines() == [f"{what}: 2 ({file}: B2:B4, {file}: B6:B7)"]
+    rows = [["text", "dish"], ["a pie", "pie"], ["one pie", None], ["no tea", None]]
+    file = merge(write_xlsx(tmp_path / "b.xlsx", Sheet=rows), "B2:B3")
+    assert [row.entities for row in read_ner(file)] == [((2, 5, "dish"),), ((4, 7, "dish"),), ()]
+    merge(file, "A3:A4")  # a row that only repeats what stands above is none
+    assert [row.text for row in read_ner(file)] == ["a pie", "one pie"]
+    tokens = [list(row) for row in TOKENS]
+    file = merge(write_xlsx(tmp_path / "c.xlsx", Sheet=tokens), "A2:A3", "A4:A6")
+    assert read_ner(file) == SENTENCES
+
+
+def test_cells_merged_over_columns(tmp_path: Path) -> None:
+    rows = [["text", "dish", "drink"], ["a pie", "pie", None], ["pie", None, None]]
+    file = merge(write_xlsx(tmp_path / "a.xlsx", Sheet=rows), "B2:C3")
+    notes = Notes()
+    assert [len(row.entities) for row in read_ner(file, notes)] == [1, 1]
+    what = "ranges of cells merged over columns, of which the first has the value"
+    assert f"{what}: 1 ({file}: B2:C3)" in notes.lines()
+    merge(file, "A1:A2")
+    refused(read_ner, file, f"{file}, row 1: cells A1:A2 are merged with the row below; write the")
+
+
+def test_a_value_that_merged_cells_hide(tmp_path: Path) -> None:
+    file = write_xlsx(tmp_path / "a.xlsx", Sheet=[["text", "label"], ["a", "x"], ["b", "y"]])
+    with ZipFile(file) as book:
+        parts = {name: book.read(name) for name in book.namelist()}
+    sheet = "xl/worksheets/sheet1.xml"
+    merged = b'</sheetData><mergeCells><mergeCell ref="B2:B3"/></mergeCells>'
+    parts[sheet] = parts[sheet].replace(b"</sheetData>", merged)
+    with ZipFile(file, "w") as book:
+        for name, content in parts.items():
+            book.writestr(name, content)
+    why = "'label' holds 'y', but is merged into B2:B3, which shows 'x'; unmerge them"
+    refused(read_classification, file, f"{file}, row 3: {why}")
 
 
 def test_control_characters_of_excel(tmp_path: Path) -> None:
