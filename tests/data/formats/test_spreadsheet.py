@@ -568,6 +568,44 @@ def test_a_sentence_ends_with_its_document(tmp_path: Path) -> None:
     refused(read_ner, file, "tag 1 'I-PER' does not continue an entity")
 
 
+@pytest.mark.parametrize(
+    "rows",
+    [
+        ["1,Ada,B-PER", "2,Bo,B-PER", "1,left,O", "2,is,O"],
+        ["s1,Ada,B-PER", ",left,O", "s2,Bo,B-PER", "s1,left,O"],
+        ["0,Ada,B-PER", ",left,O", "0,Bo,B-PER", ",left,O"],
+    ],
+)
+@pytest.mark.parametrize("source", ["sentence_id", "doc_id,sent_id", "file"])
+def test_an_id_of_a_sentence_that_comes_back(tmp_path: Path, rows: list[str], source: str) -> None:
+    """It is refused: two sentences would be read as one, or one as several."""
+    file = tmp_path / "a.csv"
+    if source == "file" and rows[0].startswith("0"):
+        return  # one document, of which the file says the name twice
+    more = "a," * source.count(",")
+    lines = [f"{source},word,tag", *(more + row for row in rows)]
+    file.write_text("\n".join(lines) + "\n")
+    name, value = source.rpartition(",")[2], rows[0].partition(",")[0]
+    refused(read_ner, file, f": {name!r} {value!r}", f"comes back, which began at {file}:2: put")
+
+
+def test_what_tells_documents_apart(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    rows = ["a,0,1,Ada,O", "a,0,1,left,O", "b,0,1,Bo,O", "b,1,1,is,O", "a,2,2,in,O"]
+    want = ["Ada left", "Bo", "is", "in"]
+    for name in ("file", "Filename", "doc", "Article #", "source_file", "conversation id"):
+        file.write_text("\n".join([f"{name},sentence,page,word,tag", *rows]) + "\n")
+        notes = Notes()
+        assert [row.text for row in read_ner(file, notes)] == want
+        assert f"column {name!r} tells documents apart: 1 ({file})" in notes.lines()
+        what = "columns that may tell sentences apart, not read"
+        assert f"{what}: 1 ({file}: 'page')" in notes.lines()
+    # Without ids of sentences blank rows end them, also inside of a document.
+    rows = ["a,Ada,O", "a,left,O", "", "a,Bo,O", "b,is,O", "", "a,in,O"]
+    file.write_text("\n".join(["file,word,tag", *rows]) + "\n")
+    assert [row.text for row in read_ner(file)] == ["Ada left", "Bo", "is", "in"]
+
+
 def test_a_chosen_column_that_is_not_there(tmp_path: Path) -> None:
     file = tmp_path / "a.csv"
     file.write_text("text,person\nAda left,Ada\n")
