@@ -237,6 +237,57 @@ def test_label_studio_choices_and_skipped_tasks(tmp_path: Path) -> None:
     fails(read_classification, file, "F is annotated with spans alone")
 
 
+def test_label_studio_says_which_of_several_texts_is_annotated(tmp_path: Path) -> None:
+    def choice(name: str, of: object) -> dict[str, object]:
+        return {"to_name": of, "type": "choices", "value": {"choices": [name]}}
+
+    def region(of: object) -> dict[str, object]:
+        return {"to_name": of, "value": {"start": 0, "end": 3, "labels": ["P"]}}
+
+    data = {"text": "the note", "title": "Ada asks", "source": "mail"}
+    other = {"text": "not so", "title": "Bo asks"}
+
+    def read_notes(read: Any, *rows: Any) -> list[str]:
+        notes = Notes()
+        texts.extend(getattr(row, "text", row) for row in read(file(*rows), notes))
+        return [line.partition(" (" + str(tmp_path))[0] for line in notes.lines()]
+
+    def file(*rows: Any) -> Path:
+        return written(tmp_path / "a.json", [*rows])
+
+    texts: list[str] = []
+    # Of each family its own annotations count, and of all tasks: one may have none.
+    row = task(data, [choice("x", "title"), region("text")])
+    assert read_notes(read_classification, row) == []
+    assert read_notes(read_ner, row, task(other, [])) == []
+    assert read_notes(read_ner, task(data, [region("title")]), task(other, [])) == []
+    assert texts == ["Ada asks", "the note", "not so", "Ada asks", "Bo asks"]
+    assert read_texts(file(task(data, [choice("x", "title")]))) == ["Ada asks"]
+    # A name of the project's own says nothing about the keys of a task.
+    for name in ("txt", None, ["text"]):
+        (note,) = read_notes(read_classification, task(data, [choice("x", name)]))
+        assert note == "tasks with several texts ('text', 'title'), of which 'text' is read: 1"
+    image = {"text": "so it is", "image": "/data/upload/1.png"}
+    both = [choice("x", "text"), choice("y", "image")]
+    (note,) = read_notes(read_classification, task(image, both))
+    assert note == "annotations of 'image', where 'text' is read, left out: 1"
+    assert read_classification(file(task(image, both)))[0].labels == ("x",)
+    fails(
+        read_classification,
+        file(task(data, [choice("x", "text"), choice("y", "title")])),
+        "F, row 1: the annotations are of 'text' and 'title'; keep those of one of them",
+    )
+    fails(
+        read_classification,
+        file(task(image, both[1:])),
+        "F, row 1: 'image' is an address, not text; put the text itself into the task: "
+        "'/data/upload/1.png'",
+    )
+    short = {"title": "Ada asks", "text": "a", "id": 1, "label": "x", "annotator": 1}
+    (note,) = read_notes(read_classification, short)
+    assert note == "tasks with several texts ('text', 'title'), of which 'text' is read: 1"
+
+
 @pytest.mark.parametrize(
     ("row", "message"),
     [
