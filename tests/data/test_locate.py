@@ -1,12 +1,18 @@
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from onetrunk.data.locate import Located, find_file, locate
-from onetrunk.data.notes import Notes
-from onetrunk.data.sources import read_classification, stream_classification
+from onetrunk.data.notes import Note, Notes
+from onetrunk.data.sources import (
+    open_texts,
+    read_classification,
+    read_ner,
+    stream_classification,
+)
 from onetrunk.errors import UserError
 
 SUFFIXES = (
@@ -214,3 +220,45 @@ def test_shards_are_counted(tmp_path: Path, numbers: tuple[int, ...], counts: bo
         (tmp_path / f"train_{number}.csv").write_text("text,label\na,b\n")
     joined = locate(tmp_path).joined
     assert joined == ("" if counts else "files whose numbers do not count, all read as 'train'")
+
+
+def test_files_in_folders_below_are_noted(tmp_path: Path) -> None:
+    row = '{"text": "a", "label": "x"}\n'
+
+    def unread(folder: str, read: Any = read_classification) -> list[str]:
+        notes = Notes()
+        assert read(tmp_path / folder, notes)
+        (below,) = [found for what, found in notes.found.items() if "below" in what] or [Note()]
+        assert below.count == len(below.places)
+        return [Path(place).relative_to(tmp_path / folder).as_posix() for place in below.places]
+
+    def put(*files: str) -> None:
+        for file in files:
+            (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / file).write_text(row)
+
+    put("a/train/1.jsonl", "a/train/more/2.jsonl", "a/train2/3.jsonl", "a/test/4.jsonl",
+        "a/train/.cache/5.jsonl", "a/train/app/app.json", "a/train/app/6.jsonl")  # fmt: skip
+    assert unread("a") == ["train/more/2.jsonl", "train2/3.jsonl"]
+    put("b/1.jsonl", "b/2024/may/2.jsonl", "b/2025/3.jsonl", "b/x/dev.jsonl")
+    assert unread("b") == ["2024/may/2.jsonl", "2025/3.jsonl"]
+    put("c/train.jsonl", "c/old/train.jsonl", "c/old/notes.jsonl", "c/test/1.jsonl")
+    assert unread("c") == ["old/train.jsonl"]
+
+    def texts(folder: Path, notes: Notes) -> object:
+        return open_texts(folder, notes)
+
+    assert unread("b", texts) == ["2024/may/2.jsonl", "2025/3.jsonl", "x/dev.jsonl"]
+    for name in ("d/1", "d/sub/2"):
+        put(f"{name}.txt", f"{name}.ann")
+        (tmp_path / f"{name}.ann").write_text("")
+    assert unread("d", read_ner) == ["sub/2.ann"]
+
+
+def test_a_folder_of_the_split_with_files_below_alone(tmp_path: Path) -> None:
+    fill(tmp_path, "train/pos/1.csv", "train/neg/1.csv")
+    fails(
+        tmp_path,
+        "F/train holds files only in folders below it (F/train/neg/1.csv, … (2 in all)), which are "
+        "not read: name one of these folders",
+    )

@@ -13,7 +13,7 @@ from onetrunk.data.formats.memory import InMemory
 from onetrunk.data.formats.table import USUAL, Columns
 from onetrunk.data.formats.text import stem_of, suffix_of
 from onetrunk.errors import UserError, alike
-from onetrunk.kinds import kind_of
+from onetrunk.kinds import KINDS, kind_of
 from onetrunk.storage import read_json, sha256_of_files
 
 SUFFIXES = (
@@ -53,6 +53,8 @@ class Located:
     """The columns to read, if they are chosen."""
     namesakes: tuple[Path, ...] = field(default=(), compare=False)
     """Other files of the folder, whose names begin as that of the split."""
+    below: tuple[Path, ...] = field(default=(), compare=False)
+    """Files in folders below those that are read, which may have been meant, too."""
     joined: str = field(default="", compare=False)
     """Why several files are read as one split, if their names do not say so."""
 
@@ -85,7 +87,8 @@ def locate(spec: Spec, split: str = "train") -> Located:
     A folder has a split as one file ``{split}.SUFFIX``, as numbered shards
     (``{split}-00000-of-00003.parquet``, ``{split}_1.jsonl``), or as a folder ``{split}`` of files;
     or ``save_to_disk`` of ``datasets`` wrote it. If no name in a folder is that of a split, all its
-    files are the training set. Rows in memory, and what is located, are taken as they are.
+    files are the training set. Files of folders below these are not read (``Located.below``). Rows
+    in memory, and what is located, are taken as they are.
 
     Raises UserError, with the names that were found, if there is no such split, if it is there in
     two of these forms, or if a shard is missing.
@@ -107,8 +110,14 @@ def locate(spec: Spec, split: str = "train") -> Located:
         files = _files(path, split)
         beside = [file for file in data_files(path) if file not in files]
         namesakes = [file for file in beside if file.name.lower().startswith(split)]
-        others, joined = tuple(namesakes), _joined(files, split)
-        return Located(absolute.name, tuple(files), split=split, namesakes=others, joined=joined)
+        return Located(
+            absolute.name,
+            tuple(files),
+            split=split,
+            namesakes=tuple(namesakes),
+            below=tuple(_below(path, files, split)),
+            joined=_joined(files, split),
+        )
     if not path.exists():
         missing(path)
     name = absolute.parent.name if stem_of(absolute) == split else stem_of(absolute)
@@ -171,6 +180,7 @@ def _files(folder: Path, split: str) -> list[Path]:
             raise UserError(f"{folder} holds the split {saved!r}, not {split!r}")
         return _saved(folder)
     data = data_files(folder)
+    below = files_below(folder / split)
     whole = [file for file in data if stem_of(file) == split]
     shards = [file for file in data if _shard(file, split)]
     inside = data_files(folder / split) if (folder / split).is_dir() else []
@@ -187,6 +197,10 @@ def _files(folder: Path, split: str) -> list[Path]:
                 raise UserError(
                     f"{file} has the name of another split than its folder: move it, or rename it"
                 )
+    elif below and not whole:
+        named = f"{below[0]}" + (f", … ({len(below)} in all)" if below[1:] else "")
+        why = f"holds files only in folders below it ({named}), which are not read"
+        raise UserError(f"{folder / split} {why}: name one of these folders")
     elif not whole:
         if (
             split != "train"
@@ -211,6 +225,41 @@ def data_files(folder: Path) -> list[Path]:
         return [part.zfill(20) if part.isdigit() else part for part in _DIGITS.split(file.name)]
 
     return sorted(files, key=by_number)
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Return the files of a supported format in all folders below this one.
+
+    Hidden folders are passed over, and those of apps, bundles and encoders.
+    """
+    found: list[Path] = []
+    for parent, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if name[0] != ".")
+        if KINDS.keys() & {*names}:
+            folders.clear()
+        elif Path(parent) != folder:
+            found += data_files(Path(parent))
+    return found
+
+
+def _below(folder: Path, files: Sequence[Path], split: str) -> list[Path]:
+    """Return the files below those of a split that may have been meant, too."""
+    if any((folder / name).exists() for name in ("dataset_dict.json", "state.json")):
+        return []  # it lists its files
+
+    are_named = any(
+        file.parent != folder or stem_of(file) == split or _shard(file, split) for file in files
+    )
+
+    def is_meant(file: Path) -> bool:
+        parts = [part.lower() for part in file.relative_to(folder).parts]
+        if are_named:
+            return any(part.startswith(split) for part in parts)
+        # No name is that of a split, so those of another split alone are not meant.
+        words = [match for part in parts if (match := _SPLIT_WORD.search(part))]
+        return all(match.lastgroup == split for match in words)
+
+    return [file for file in files_below(folder) if file not in files and is_meant(file)]
 
 
 def _is_data(file: Path) -> bool:

@@ -39,7 +39,7 @@ from onetrunk.data.formats.text import plain, suffix_of
 from onetrunk.data.formats.workbook import workbook
 from onetrunk.data.locate import Located as Located
 from onetrunk.data.locate import Spec as Spec
-from onetrunk.data.locate import data_files, missing
+from onetrunk.data.locate import data_files, files_below, missing
 from onetrunk.data.locate import find_file as find_file
 from onetrunk.data.locate import locate as locate
 from onetrunk.data.notes import Notes
@@ -50,6 +50,8 @@ from onetrunk.errors import UserError, nearest
 
 _Read = TypeVar("_Read", bound=Row)
 _Formats = Mapping[str, Callable[[Path], Stream]]
+
+_BELOW = "files in folders below, not read: name each folder by itself"
 
 _COLUMNS: _Formats = {
     ".parquet": parquet,
@@ -175,6 +177,9 @@ def open_texts(
         for file in data_files(Path(spec)):
             if file not in located.files:
                 notes.add(f"files that are not of the split {split!r}, not read", str(file))
+        for file in files_below(Path(spec)):
+            if file not in located.files:
+                notes.add(_BELOW, str(file))
     return [Texts(stream, notes, path) for stream, path in zip(streams, files, strict=True)]
 
 
@@ -203,6 +208,8 @@ def _stream(
         noted = Notes() if notes is None else notes
         for file in located.namesakes:
             noted.add(f"files named like the split {located.split!r}, not read", str(file))
+        for file in located.below:
+            noted.add(_BELOW, str(file))
         for file in located.files if located.joined else ():
             noted.add(located.joined, str(file))
         for stream in streams:

@@ -1,5 +1,6 @@
 import json
 import random
+import re
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,79 @@ def test_longest_spans_are_kept_against_brute_force() -> None:
         assert found == sorted(kept)
         left_out = notes.found.get("spans that overlap a longer one, left out")
         assert (left_out.count if left_out else 0) == len(given) - len(kept)
+
+
+def words_with_tags(text: str, tags: str) -> dict[str, Any]:
+    """A row with a span for each word that has a tag (``-``: it has none)."""
+    words = list(re.finditer(r"\S+", text))
+    spans = [
+        [*word.span(), tag] for word, tag in zip(words, tags.split(), strict=True) if tag != "-"
+    ]
+    return {"text": text, "spans": spans}
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("B-PER I-PER - - B-LOC", "- B-PER B-PER I-PER -"),
+        ("B-PER I-PER O O B-LOC", "O B-PER B-PER I-PER O"),
+        ("I-PER I-PER - - I-LOC", "- I-PER B-PER I-PER -"),
+        ("B-PER E-PER - - S-LOC", "- S-PER B-PER E-PER -"),
+        ("B-PER L-PER O O U-LOC", "O U-PER B-PER L-PER O"),
+    ],
+)
+def test_spans_of_words_with_tags_are_joined(tmp_path: Path, first: str, second: str) -> None:
+    rows = [
+        words_with_tags("Mia Lund lives in Bern", first),
+        words_with_tags("when Ada Bo Stein left", second),
+    ]
+    notes = Notes()
+    assert [row.entities for row in read_ner(written(tmp_path / "a.jsonl", rows), notes)] == [
+        ((0, 8, "PER"), (18, 22, "LOC")),
+        ((5, 8, "PER"), (9, 17, "PER")),
+    ]
+    kinds = [line.partition(" (")[0] for line in notes.lines()]
+    outside = ["spans with the tag 'O', left out: 4"] if "O" in first.split() else []
+    assert sorted(kinds) == ["spans labelled with tags, joined to entities: 6", *outside]
+
+
+def test_types_that_look_like_tags_stay_and_are_said(tmp_path: Path) -> None:
+    """A type may be called B-52; only a word that continues the one before shows tags."""
+    for rows in (
+        [words_with_tags("a B-52 flew", "- B-52 -"), words_with_tags("the I-95", "- I-95")],
+        [words_with_tags("the B-52 Mia", "- B-52 PER")],
+        [words_with_tags("so Mia Lund left", "- B-PER I-PER MISC")],
+        [words_with_tags("group O or group A", "- O - - A")],
+        [words_with_tags("group O", "- O")],
+        [words_with_tags("Mia Lund", "B_PER I_PER")],
+    ):
+        notes = Notes()
+        found = read_ner(written(tmp_path / "a.jsonl", rows), notes)
+        assert [list(map(list, row.entities)) for row in found] == [row["spans"] for row in rows]
+        (line,) = notes.lines()
+        assert line.startswith("spans whose labels look like tags, read as types: ")
+    rows = [words_with_tags("write an E-mail by U-Bahn", "- - E-mail - U-Bahn")]
+    notes = Notes()
+    assert len(read_ner(written(tmp_path / "a.jsonl", rows), notes)[0].entities) == 2
+    assert notes.lines() == []
+
+
+def test_spans_of_words_whose_tags_do_not_fit(tmp_path: Path) -> None:
+    rows = [words_with_tags("Mia Lund", "B-PER I-PER"), words_with_tags("so Bern", "- I-LOC")]
+    fails(
+        read_ner,
+        written(tmp_path / "a.jsonl", rows),
+        "F:2: 'spans': 'Bern': tag 1 'I-LOC' does not continue an entity; write B-LOC to start "
+        "one; the tags are IOB2 by F:1: 'spans': 'Mia' (tag 1 'B-PER'); write all tags in one "
+        "scheme",
+    )
+    rows[1] = {"text": "Mia Lund", "spans": [[0, 3, "B-PER"], [0, 8, "I-PER"]]}
+    fails(
+        read_ner,
+        written(tmp_path / "a.jsonl", rows),
+        "F:2: 'spans': 'Mia' and 'Mia Lund' have tags and overlap; write an entity as one span "
+        "with its type",
+    )
 
 
 A_SPAN = "[start, end, label] or an object with start, end and label"
@@ -161,6 +235,57 @@ def test_label_studio_choices_and_skipped_tasks(tmp_path: Path) -> None:
     file = written(tmp_path / "b.json", [task({"text": "a"}, [span]), task({"text": "b"}, [])])
     assert [row.entities for row in read_ner(file)] == [((0, 1, "X"),), ()]
     fails(read_classification, file, "F is annotated with spans alone")
+
+
+def test_label_studio_says_which_of_several_texts_is_annotated(tmp_path: Path) -> None:
+    def choice(name: str, of: object) -> dict[str, object]:
+        return {"to_name": of, "type": "choices", "value": {"choices": [name]}}
+
+    def region(of: object) -> dict[str, object]:
+        return {"to_name": of, "value": {"start": 0, "end": 3, "labels": ["P"]}}
+
+    data = {"text": "the note", "title": "Ada asks", "source": "mail"}
+    other = {"text": "not so", "title": "Bo asks"}
+
+    def read_notes(read: Any, *rows: Any) -> list[str]:
+        notes = Notes()
+        texts.extend(getattr(row, "text", row) for row in read(file(*rows), notes))
+        return [line.partition(" (" + str(tmp_path))[0] for line in notes.lines()]
+
+    def file(*rows: Any) -> Path:
+        return written(tmp_path / "a.json", [*rows])
+
+    texts: list[str] = []
+    # Of each family its own annotations count, and of all tasks: one may have none.
+    row = task(data, [choice("x", "title"), region("text")])
+    assert read_notes(read_classification, row) == []
+    assert read_notes(read_ner, row, task(other, [])) == []
+    assert read_notes(read_ner, task(data, [region("title")]), task(other, [])) == []
+    assert texts == ["Ada asks", "the note", "not so", "Ada asks", "Bo asks"]
+    assert read_texts(file(task(data, [choice("x", "title")]))) == ["Ada asks"]
+    # A name of the project's own says nothing about the keys of a task.
+    for name in ("txt", None, ["text"]):
+        (note,) = read_notes(read_classification, task(data, [choice("x", name)]))
+        assert note == "tasks with several texts ('text', 'title'), of which 'text' is read: 1"
+    image = {"text": "so it is", "image": "/data/upload/1.png"}
+    both = [choice("x", "text"), choice("y", "image")]
+    (note,) = read_notes(read_classification, task(image, both))
+    assert note == "annotations of 'image', where 'text' is read, left out: 1"
+    assert read_classification(file(task(image, both)))[0].labels == ("x",)
+    fails(
+        read_classification,
+        file(task(data, [choice("x", "text"), choice("y", "title")])),
+        "F, row 1: the annotations are of 'text' and 'title'; keep those of one of them",
+    )
+    fails(
+        read_classification,
+        file(task(image, both[1:])),
+        "F, row 1: 'image' is an address, not text; put the text itself into the task: "
+        "'/data/upload/1.png'",
+    )
+    short = {"title": "Ada asks", "text": "a", "id": 1, "label": "x", "annotator": 1}
+    (note,) = read_notes(read_classification, short)
+    assert note == "tasks with several texts ('text', 'title'), of which 'text' is read: 1"
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import pandas as pd
 import pytest
@@ -209,6 +210,61 @@ def test_formulas_without_values(tmp_path: Path) -> None:
         for kind in ("", ' t="str"')
     ]
     assert found == [[], [], [b"A2"], [], [b"A3"], []]
+
+
+def merge(file: Path, *ranges: str) -> Path:
+    book = openpyxl.load_workbook(file)
+    for area in ranges:
+        book.active.merge_cells(area)
+    book.save(file)
+    return file
+
+
+def test_merged_cells_have_their_value_in_each_row(tmp_path: Path) -> None:
+    """Excel shows it there; the file has it in the first row alone."""
+    rows = [
+        ["text", "label"], ["a", "x"], ["b", None], ["c", None], ["d", "y"], ["e", "x"], ["f", None]
+    ]  # fmt: skip
+    file = merge(write_xlsx(tmp_path / "a.xlsx", Sheet=rows), "B2:B4", "B6:B7", "D2:E9")
+    notes = Notes()
+    assert [row.labels for row in read_classification(file, notes)] == [
+        (label,) for label in ("x", "x", "x", "y", "x", "x")
+    ]
+    what = "ranges of merged cells, whose value is read in each of their rows"
+    assert notes.lines() == [f"{what}: 2 ({file}: B2:B4, {file}: B6:B7)"]
+    rows = [["text", "dish"], ["a pie", "pie"], ["one pie", None], ["no tea", None]]
+    file = merge(write_xlsx(tmp_path / "b.xlsx", Sheet=rows), "B2:B3")
+    assert [row.entities for row in read_ner(file)] == [((2, 5, "dish"),), ((4, 7, "dish"),), ()]
+    merge(file, "A3:A4")  # a row that only repeats what stands above is none
+    assert [row.text for row in read_ner(file)] == ["a pie", "one pie"]
+    tokens = [list(row) for row in TOKENS]
+    file = merge(write_xlsx(tmp_path / "c.xlsx", Sheet=tokens), "A2:A3", "A4:A6")
+    assert read_ner(file) == SENTENCES
+
+
+def test_cells_merged_over_columns(tmp_path: Path) -> None:
+    rows = [["text", "dish", "drink"], ["a pie", "pie", None], ["pie", None, None]]
+    file = merge(write_xlsx(tmp_path / "a.xlsx", Sheet=rows), "B2:C3")
+    notes = Notes()
+    assert [len(row.entities) for row in read_ner(file, notes)] == [1, 1]
+    what = "ranges of cells merged over columns, of which the first has the value"
+    assert f"{what}: 1 ({file}: B2:C3)" in notes.lines()
+    merge(file, "A1:A2")
+    refused(read_ner, file, f"{file}, row 1: cells A1:A2 are merged with the row below; write the")
+
+
+def test_a_value_that_merged_cells_hide(tmp_path: Path) -> None:
+    file = write_xlsx(tmp_path / "a.xlsx", Sheet=[["text", "label"], ["a", "x"], ["b", "y"]])
+    with ZipFile(file) as book:
+        parts = {name: book.read(name) for name in book.namelist()}
+    sheet = "xl/worksheets/sheet1.xml"
+    merged = b'</sheetData><mergeCells><mergeCell ref="B2:B3"/></mergeCells>'
+    parts[sheet] = parts[sheet].replace(b"</sheetData>", merged)
+    with ZipFile(file, "w") as book:
+        for name, content in parts.items():
+            book.writestr(name, content)
+    why = "'label' holds 'y', but is merged into B2:B3, which shows 'x'; unmerge them"
+    refused(read_classification, file, f"{file}, row 3: {why}")
 
 
 def test_control_characters_of_excel(tmp_path: Path) -> None:
@@ -510,6 +566,44 @@ def test_a_sentence_ends_with_its_document(tmp_path: Path) -> None:
     assert [row.text for row in read_ner(file)] == ["to Ada", "Rome", "is"]
     file.write_text(head + "2,1,Lee,I-PER\n")
     refused(read_ner, file, "tag 1 'I-PER' does not continue an entity")
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        ["1,Ada,B-PER", "2,Bo,B-PER", "1,left,O", "2,is,O"],
+        ["s1,Ada,B-PER", ",left,O", "s2,Bo,B-PER", "s1,left,O"],
+        ["0,Ada,B-PER", ",left,O", "0,Bo,B-PER", ",left,O"],
+    ],
+)
+@pytest.mark.parametrize("source", ["sentence_id", "doc_id,sent_id", "file"])
+def test_an_id_of_a_sentence_that_comes_back(tmp_path: Path, rows: list[str], source: str) -> None:
+    """It is refused: two sentences would be read as one, or one as several."""
+    file = tmp_path / "a.csv"
+    if source == "file" and rows[0].startswith("0"):
+        return  # one document, of which the file says the name twice
+    more = "a," * source.count(",")
+    lines = [f"{source},word,tag", *(more + row for row in rows)]
+    file.write_text("\n".join(lines) + "\n")
+    name, value = source.rpartition(",")[2], rows[0].partition(",")[0]
+    refused(read_ner, file, f": {name!r} {value!r}", f"comes back, which began at {file}:2: put")
+
+
+def test_what_tells_documents_apart(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    rows = ["a,0,1,Ada,O", "a,0,1,left,O", "b,0,1,Bo,O", "b,1,1,is,O", "a,2,2,in,O"]
+    want = ["Ada left", "Bo", "is", "in"]
+    for name in ("file", "Filename", "doc", "Article #", "source_file", "conversation id"):
+        file.write_text("\n".join([f"{name},sentence,page,word,tag", *rows]) + "\n")
+        notes = Notes()
+        assert [row.text for row in read_ner(file, notes)] == want
+        assert f"column {name!r} tells documents apart: 1 ({file})" in notes.lines()
+        what = "columns that may tell sentences apart, not read"
+        assert f"{what}: 1 ({file}: 'page')" in notes.lines()
+    # Without ids of sentences blank rows end them, also inside of a document.
+    rows = ["a,Ada,O", "a,left,O", "", "a,Bo,O", "b,is,O", "", "a,in,O"]
+    file.write_text("\n".join(["file,word,tag", *rows]) + "\n")
+    assert [row.text for row in read_ner(file)] == ["Ada left", "Bo", "is", "in"]
 
 
 def test_a_chosen_column_that_is_not_there(tmp_path: Path) -> None:

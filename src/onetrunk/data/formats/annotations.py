@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from onetrunk.data.formats.table import show, wrong
+from onetrunk.data.iob import entities as entities_of
 from onetrunk.data.notes import Notes
 from onetrunk.data.rows import AnnotatedText, Entity
+from onetrunk.data.schemes import Converter, is_tag
 from onetrunk.data.words import inside_word, visible
 from onetrunk.errors import UserError
 
@@ -22,13 +26,15 @@ _SHIFTS = {  # what would mend a start and an end
     "offsets may count from 1: subtract 1": (-1, -1),
 }
 _BYTES = "offsets may count bytes of UTF-8: count characters"
+_LIKE_A_TAG = re.compile("O|[BI][-_:./].+", re.DOTALL)
 
 
 class Counting:
-    """How the offsets of a source count. All its spans decide, and are read when this is asked.
+    """How the offsets of a source count, and whether its labels are tags.
 
-    A span speaks against a way of counting if it is then not inside the text, not the text that
-    the file repeats for it, or begins or ends inside a word or with white space.
+    All its spans decide, and are read when this is asked. A span speaks against a way of counting
+    if it is then not inside the text, not the text that the file repeats for it, or begins or ends
+    inside a word or with white space.
     """
 
     def __init__(self, texts: Callable[[], Iterable[tuple[str, Any, str]]] = tuple) -> None:
@@ -48,6 +54,30 @@ class Counting:
                     against[hint] += not shifted.is_whole(text)
                 against[_BYTES] += not mark.in_characters(text.encode(), "utf-8").is_whole(text)
         return against
+
+    @cached_property
+    def tags(self) -> Converter | None:
+        """What joins words to entities, if spans are words with tags (``B-PER``, then ``I-PER``).
+
+        A type may have a name like a tag, such as ``B-52``. So all labels must look like tags, and
+        somewhere one must continue the span before it, or be ``O`` beside others.
+        """
+        labels: set[str] = set()
+        continues = False
+        for text, values, where in self._texts():
+            spans = [
+                (mark.start, mark.end, label)
+                for mark in _marks(values, "the list of spans", where).values()
+                for label in mark.labels
+            ]
+            labels |= {label for *_, label in spans}
+            continues = continues or any(
+                one[:1] in {*"BIM"} and two[:1] in {*"IMEL"} and one[1:] == two[1:]
+                for run in _runs(text, spans)
+                for (*_, one), (*_, two) in pairwise(run)
+            )
+        are_tags = all(map(is_tag, labels)) and (continues or labels > {"O"})
+        return Converter() if are_tags else None
 
     @property
     def in_utf16(self) -> bool:
@@ -79,13 +109,22 @@ def annotated_text(
     way, or if ``counting`` finds that the source has them. White space and invisible characters at
     the edges of a span are left out of it. If spans overlap, or with ``nested`` those of one type,
     the longest is kept. ``notes`` counts all three, and the spans that begin or end inside a word.
+    If the spans of the source are words with tags (:attr:`Counting.tags`), they are joined.
 
-    Raises UserError for a value that is not a span, and for a span that is empty or not inside
-    the text.
+    Raises UserError for a value that is not a span, for a span that is empty or not inside
+    the text, and for tags that do not fit their scheme.
     """
     counting = counting or Counting()
     groups: dict[str, list[Entity]] = {}
-    for span in _spans(text, values, what, where, notes, counting):
+    spans = _spans(text, values, what, where, notes, counting)
+    if any(is_tag(label) for *_, label in spans) and counting.tags:
+        spans = _joined(text, spans, counting.tags, what, where, notes)
+    else:
+        for *_, label in spans:
+            if _LIKE_A_TAG.fullmatch(label):
+                notes.add("spans whose labels look like tags, read as types",
+                          f"{where}: {show(label)}")  # fmt: skip
+    for span in spans:
         groups.setdefault(span[2] if nested else "", []).append(span)
     longest = [_longest(spans, len(text), where, notes) for spans in groups.values()]
     entities = sorted(span for spans in longest for span in spans)
@@ -139,6 +178,37 @@ def _spans(
             notes.add("spans with white space at an edge, which is left out", where)
         spans += [(start, end, label) for label in mark.labels]
     return spans
+
+
+def _runs(text: str, spans: Iterable[Entity]) -> list[list[Entity]]:
+    """Divide spans, in order, where something stands between them."""
+    runs: list[list[Entity]] = []
+    for span in sorted(spans):
+        if not runs or text[runs[-1][-1][1] : span[0]].strip():
+            runs.append([])
+        runs[-1].append(span)
+    return runs
+
+
+def _joined(
+    text: str, spans: Sequence[Entity], converter: Converter, what: str, where: str, notes: Notes
+) -> list[Entity]:
+    """Join words with tags to entities, by the rules of their scheme."""
+    joined = []
+    for run in _runs(text, spans):
+        words = [show(text[start:end]) for start, end, _ in run]
+        for at, ((_, end, _), (start, _, _)) in enumerate(pairwise(run)):
+            if start < end:
+                why = "have tags and overlap; write an entity as one span with its type"
+                raise UserError(f"{where}: {what}: {words[at]} and {words[at + 1]} {why}")
+        at_word = [f"{where}: {what}: {word}" for word in words]
+        tags = converter.convert([label for *_, label in run], at_word.__getitem__)
+        joined += [(run[a][0], run[b - 1][1], kind) for a, b, kind in entities_of(tags)]
+        if outside := tags.count("O"):
+            notes.add("spans with the tag 'O', left out", where, outside)
+        if inside := len(tags) - outside:
+            notes.add("spans labelled with tags, joined to entities", where, inside)
+    return joined
 
 
 def _is_rejected(value: Any) -> bool:

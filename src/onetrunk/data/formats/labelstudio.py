@@ -5,7 +5,8 @@ read; items of any other kind are counted in the notes.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import cache, partial
 from typing import Any
 
 from onetrunk.data.formats.annotations import as_counted
@@ -17,6 +18,7 @@ from onetrunk.errors import UserError
 
 _MARKS = ("spans", "choices")
 _LABELS = ("labels", "hypertextlabels", "paragraphlabels")
+_CHOICES = ("choices", "taxonomy")
 _MIN_LABELS = ("label", *_LABELS, *_MARKS, "entities")
 _TAG = re.compile("<[a-zA-Z/!][^>]*>")
 _ADDRESS = re.compile(
@@ -34,16 +36,30 @@ def tasks(stream: Stream, column: str, annotated: bool, notes: Notes) -> Stream:
     """Return tasks as rows with ``text``, ``spans`` and ``choices``.
 
     ``column`` holds the annotations. Of several, the first is read, or the one that is marked as
-    ground truth. Tasks without annotations are left out if ``annotated``.
+    ground truth. Tasks without annotations are left out if ``annotated``. If a task has several
+    texts, the annotations of the source say which is meant; otherwise it is the one called "text".
 
-    Raises UserError for a task whose text is an address, and for a text that is HTML with regions
-    that count without its tags.
+    Raises UserError for a task whose text is an address, for a text that is HTML with regions
+    that count without its tags, and if several texts of a task are annotated.
     """
+
+    @cache
+    def meant(marks: frozenset[str]) -> frozenset[str]:
+        """What the annotations of the source are of."""
+        found: set[str] = set()
+        for table in stream.tables("data", optional=(column,)):
+            for annotations in table.columns[column]:
+                for annotation in _dicts(annotations):
+                    items = _dicts(annotation.get("result"))
+                    names = [item.get("to_name") for item in items if _mark(item) in marks]
+                    found |= {name for name in names if isinstance(name, str)}
+        return frozenset(found)
 
     def read(names: Sequence[str], optional: Sequence[str]) -> Iterator[Table]:
         present: set[str] = set()
+        marks = frozenset(set(names) & set(_MARKS) or _MARKS)
         for table in stream.tables("data", optional=(column, "predictions", "drafts")):
-            rows = _tasks(table, column, annotated, notes)
+            rows = _tasks(table, column, annotated, notes, partial(meant, marks), marks)
             present |= {name for name in _MARKS if any(rows.columns[name])}
             yield rows
         _check_marks(stream, present, names)
@@ -63,12 +79,14 @@ def short_tasks(stream: Stream, notes: Notes) -> Stream:
     first = ordered.index("id") + 1 if "id" in ordered else 0
     controls = usual or ordered[first : ordered.index("annotator")]
     controls = [name for name in controls if name != "text"]
+    data = ordered[: first - 1] if first else []
+    beside = [name for name in data if name not in ("text", "annotator", *controls)]
     if not controls:
         raise no_column(f"{stream.source} has", "label", stream.names)
 
     def read(names: Sequence[str], optional: Sequence[str]) -> Iterator[Table]:
         present: set[str] = set()
-        for table in stream.tables("text", "annotator", optional=controls):
+        for table in stream.tables("text", "annotator", optional=(*controls, *beside)):
             columns: dict[str, list[Any]] = {name: [] for name in ("text", *_MARKS)}
             numbers = []
             for row, annotator in enumerate(table.columns["annotator"]):
@@ -81,7 +99,9 @@ def short_tasks(stream: Stream, notes: Notes) -> Stream:
                 if not result and (annotator is None or "choices" in names):
                     notes.add("tasks without an annotation, left out", where)
                     continue
-                text = _paragraphs({"text": table.columns["text"][row]}, where, notes)
+                data = {"text": table.columns["text"][row]}
+                data |= {name: table.columns[name][row] for name in beside}
+                _, text = _text_of(data, where, notes)
                 text = _as_counted(text, result, where, notes)
                 spans, choices = _read(result, text, where, notes)
                 _append(columns, "\n".join(text), spans, choices)
@@ -112,7 +132,10 @@ def _append(columns: dict[str, list[Any]], *row: Any) -> None:
         columns[name].append(value)
 
 
-def _tasks(table: Table, column: str, annotated: bool, notes: Notes) -> Table:
+def _tasks(
+    table: Table, column: str, annotated: bool, notes: Notes,
+    meant: Callable[[], Collection[str]], marks: Collection[str],
+) -> Table:  # fmt: skip
     columns: dict[str, list[Any]] = {name: [] for name in ("text", *_MARKS)}
     numbers = []
     for row, data in enumerate(table.columns["data"]):
@@ -129,11 +152,12 @@ def _tasks(table: Table, column: str, annotated: bool, notes: Notes) -> Table:
                 continue
             if any(_values(result) != _values(results[0]) for result in results):
                 notes.add("tasks with several annotations, of which the first is read", where)
-        paragraphs = _paragraphs(data, where, notes)
+        key, paragraphs = _text_of(data, where, notes, meant, annotated)
         if results:
+            results[0] = _of_text(results[0], key, data, marks, where, notes)
             paragraphs = _as_counted(paragraphs, results[0], where, notes)
-        marks = _read(results[0], paragraphs, where, notes) if results else ([], [])
-        _append(columns, "\n".join(paragraphs), *marks)
+        read = _read(results[0], paragraphs, where, notes) if results else ([], [])
+        _append(columns, "\n".join(paragraphs), *read)
         numbers.append(table.numbers[row])
     return Table(table.source, columns, numbers, table.in_lines)
 
@@ -174,8 +198,41 @@ def _objects(value: Any, where: str, what: str) -> list[dict[str, Any]]:
     raise wrong(where, what, value, "a list of objects")
 
 
-def _paragraphs(data: Any, where: str, notes: Notes) -> list[str]:
-    """Return the text of a task; a dialogue has several paragraphs."""
+def _dicts(value: Any) -> list[dict[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _mark(item: dict[str, Any]) -> str:
+    """What an item of a result is read as, if it is."""
+    value = item.get("value")
+    if not isinstance(value, dict):
+        return ""
+    return "spans" if "start" in value else "choices" if {*_CHOICES} & {*value} else ""
+
+
+def _of_text(
+    result: list[dict[str, Any]], key: str, data: dict[str, Any], marks: Collection[str],
+    where: str, notes: Notes,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Leave out what annotates something else of the task than its text."""
+    kept = []
+    for item in result:
+        name = item.get("to_name")
+        if name == key or not isinstance(name, str) or name not in data:
+            kept.append(item)
+        elif _mark(item) in marks:
+            notes.add(f"annotations of {name!r}, where {key!r} is read, left out", where)
+    return kept
+
+
+def _text_of(
+    data: Any, where: str, notes: Notes, meant: Callable[[], Collection[str]] = tuple,
+    annotated: bool = True,
+) -> tuple[str, list[str]]:  # fmt: skip
+    """Return the key and the text of a task; a dialogue has several paragraphs.
+
+    ``meant`` gives what the annotations of the source are of, which decides between several.
+    """
     if not isinstance(data, dict):
         raise wrong(where, "'data'", data, "an object")
     texts: dict[str, list[str]] = {}
@@ -190,12 +247,23 @@ def _paragraphs(data: Any, where: str, notes: Notes) -> list[str]:
                 isinstance(line, dict) and isinstance(line.get("text"), str) for line in value
             ):
                 texts[key] = [line["text"] for line in value]
-    if "text" in addresses or (addresses and not texts):
-        key = "text" if "text" in addresses else next(iter(addresses))
+    names = meant() if len(texts) + len(addresses) > 1 else ()
+    named = [key for key in texts if key in names]
+    if len(named) > 1 and annotated:
+        listed = " and ".join(map(repr, named))
+        raise UserError(f"{where}: the annotations are of {listed}; keep those of one of them")
+    if len(named) == 1:
+        return named[0], texts[named[0]]
+    seen = [key for key in addresses if key in names and annotated]
+    if seen or "text" in addresses or (addresses and not texts):
+        key = [*seen, *(["text"] if "text" in addresses else addresses)][0]
         why = "is an address, not text; put the text itself into the task"
         raise UserError(f"{where}: {key!r} {why}: {show(addresses[key])}")
     if "text" in texts:
-        return texts["text"]
+        if others := [key for key, parts in texts.items() if key != "text" and _has_words(parts)]:
+            listed = ", ".join(map(repr, ["text", *others]))
+            notes.add(f"tasks with several texts ({listed}), of which 'text' is read", where)
+        return "text", texts["text"]
     if len(texts) != 1:
         keys = " and ".join(map(repr, texts)) or "no text"
         raise UserError(f"{where}: 'data' has {keys}; call the one to read 'text'")
@@ -203,7 +271,12 @@ def _paragraphs(data: Any, where: str, notes: Notes) -> list[str]:
     if addresses:  # which may be what was annotated
         beside = ", ".join(map(repr, addresses))
         notes.add(f"tasks with an address in {beside}, of which {key!r} is read as the text", where)
-    return paragraphs
+    return key, paragraphs
+
+
+def _has_words(parts: Sequence[str]) -> bool:
+    """Whether this may be a text, and no id, source or date."""
+    return len(parts) > 1 or len([word for word in parts[0].split() if word.isalpha()]) > 1
 
 
 def _as_counted(

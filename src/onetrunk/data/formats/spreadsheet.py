@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from onetrunk.data.formats.conll import conll
 from onetrunk.data.formats.delimited import tab_separated
@@ -35,9 +35,18 @@ _WORD = ("word", "token", "form")
 _TAG = ("tag", "ner", "ner tag", "ner tags", "iob", "bio", "label", "entity")
 _SENTENCE = (
     "sentence_id", "sentence id", "sentence #", "sentence", "sentence number", "sentence no",
-    "sent", "sent id",
+    "sentence idx", "sentence index", "sent", "sent id", "sent no",
 )  # fmt: skip
-_DOCUMENT = ("doc id", "doc", "document", "document id", "doc number", "document number")
+_DOCUMENT = re.compile(
+    r"(?:.* )?(?:doc|document|file|filename|article|paper|abstract|pmid|report|story"
+    r"|conversation|dialog|dialogue)(?: (?:id|idx|index|name|no|nr|number|#))?"
+)
+"""What a column is called that tells documents apart: ``doc_id``, ``source file``, ``Article #``"""
+_PART = re.compile(
+    r"(?:.* )?(?:page|paragraph|par|section|chapter|part|book|source|title|url|text|line|turn)"
+    r"(?: (?:id|idx|index|name|no|nr|number|#))?"
+)
+"""A column of such a name may tell sentences apart, but a sentence may also go on in the next."""
 _COUNTS = ("id", "index", "no", "nr", "number", "row", "#", "unnamed: 0")
 """Columns of these names count rows, even if such numbers stand in the texts."""
 _SEPARATOR = re.compile(r"\s\|\s|;")
@@ -53,7 +62,7 @@ def tab_separated_or_conll(file: Path) -> Stream:
     try:
         stream = tab_separated(file)
         tokens = _token_columns(stream, Notes())
-        is_table = tokens is not None and len(tokens) > 2
+        is_table = tokens is not None and bool(tokens.sentence or tokens.documents)
         if not is_table and len(stream.names) > 1 and (text := text_column(stream, Notes())):
             # A token has no spaces.
             is_table = any(" " in cell for cell in next(stream.read((text,), ())).columns[text])
@@ -94,9 +103,22 @@ def _has_plain_label(stream: Stream) -> bool:
     return isinstance(first, str) and not is_list(first)
 
 
-def _token_columns(stream: Stream, notes: Notes) -> tuple[str, ...] | None:
-    """Return the columns of the token, the tag, the sentence and the document, if each row has a
-    token; the last two only if they are there."""
+class _TokenColumns(NamedTuple):
+    """The columns of a table with a token in each row."""
+
+    word: str
+    tag: str
+    sentence: str | None
+    documents: list[str]
+
+    @property
+    def ids(self) -> list[str]:
+        """What tells sentences apart."""
+        return [*([self.sentence] if self.sentence else []), *self.documents]
+
+
+def _token_columns(stream: Stream, notes: Notes) -> _TokenColumns | None:
+    """Return the columns of a table if each row has a token."""
     noted = Notes()
     word = likely(stream, _WORD, noted, exactly=True)
     if word is None or stream.chosen.text not in (word, None):
@@ -106,15 +128,26 @@ def _token_columns(stream: Stream, notes: Notes) -> tuple[str, ...] | None:
     if tag is None:
         return None
     sentence = likely(stream, _SENTENCE, noted, taken=(word, tag), exactly=True)
-    document = likely(stream, _DOCUMENT, noted, taken=(word, tag), exactly=True)
+    others = [name for name in stream.names if name not in (word, tag, sentence)]
+    documents = [name for name in others if _DOCUMENT.fullmatch(_words(name))]
+    for name in documents:
+        noted.add(f"column {name!r} tells documents apart", stream.source)
+    for name in others:
+        if _PART.fullmatch(_words(name)):
+            what = "columns that may tell sentences apart, not read"
+            noted.add(what, f"{stream.source}: {name!r}")
     notes.update(noted)
-    return (word, tag, *(name for name in (sentence, document) if name))
+    return _TokenColumns(word, tag, sentence, documents)
 
 
-def _sentences(stream: Stream, names: Sequence[str]) -> Stream:
-    """Join rows to sentences: by an id (of the sentence, of the document), which may be given once,
-    or by the blank rows between."""
-    word, tag = names[:2]
+def _words(name: str) -> str:
+    return re.sub(r"[_\-\s]+", " ", name).strip().casefold()
+
+
+def _sentences(stream: Stream, names: _TokenColumns) -> Stream:
+    """Join rows to sentences: by an id, which may be given once, or by the blank rows between.
+    A sentence ends with its document, too."""
+    word, tag = names.word, names.tag
 
     def read(_: Sequence[str], optional: Sequence[str]) -> Iterator[Table]:
         for block in blocks(_tokens_of_sentences(stream, names)):
@@ -130,34 +163,57 @@ def _sentences(stream: Stream, names: Sequence[str]) -> Stream:
     return Stream(stream.source, ["tokens", "ner_tags"], read)
 
 
-def _tokens_of_sentences(stream: Stream, names: Sequence[str]) -> Iterator[list[tuple[Table, int]]]:
-    """Yield the rows of each sentence."""
+def _tokens_of_sentences(stream: Stream, names: _TokenColumns) -> Iterator[list[tuple[Table, int]]]:
+    """Yield the rows of each sentence.
+
+    Raises UserError if nothing says where a sentence ends, and if the id of one comes back.
+    """
     rows: list[tuple[Table, int]] = []
     ids_before: list[str] = []
+    first_rows: dict[tuple[str, ...], str] = {}
     number_before, total, sentences = 0, 0, 0
-    for table in stream.tables(*names):
+    had_id = True
+    for table in stream.tables(names.word, names.tag, *names.ids):
+        columns = [table.columns[name] for name in (names.word, names.tag, *names.ids)]
         for row, number in enumerate(table.numbers):
-            word, tag, *ids = (as_text(table.columns[name][row]).strip() for name in names)
+            word, tag, *given = (as_text(column[row]).strip() for column in columns)
             is_blank = not word and not tag
-            if ids:
-                ids = [new or old for new, old in zip_longest(ids, ids_before, fillvalue="")]
-                ends, ids_before = ids != ids_before, ids
-            else:
-                ends = is_blank or number > number_before + 1
-            number_before = number
-            if rows and ends:
+            is_apart = is_blank or number > number_before + 1
+            ids = [new or old for new, old in zip_longest(given, ids_before, fillvalue="")]
+            is_other = ids != ids_before
+            number_before, ids_before = number, ids
+            if rows and (is_other or (is_apart and not names.sentence)):
                 yield rows
                 rows, sentences = [], sentences + 1
-            if not is_blank:
-                rows.append((table, row))
-                total += 1
-    if not sentences and len(names) == 2 and total > 1:
+            if is_blank:
+                continue
+            # In a column where each sentence has its id once, the same one again is another's.
+            is_anew = names.sentence is not None and bool(given[0]) and not had_id
+            comes_back = is_other and (names.sentence is not None or not is_apart)
+            where = table.at(row)
+            first = first_rows.setdefault(tuple(ids), where)
+            if first != where and (is_anew or comes_back):
+                raise _comes_back(where, names.ids, ids, first)
+            had_id = names.sentence is None or bool(given[0])
+            rows.append((table, row))
+            total += 1
+    if not sentences and not names.ids and total > 1:
         raise UserError(
             f"{stream.source} has a token in each row, and nothing says where a sentence ends: "
             "add a column 'sentence_id', or a blank row after each sentence"
         )
     if rows:
         yield rows
+
+
+def _comes_back(where: str, names: Sequence[str], ids: Sequence[str], first: str) -> UserError:
+    """The error for a row that has the id of a sentence before the last one."""
+    known = " of ".join(f"{name!r} {show(value)}" for name, value in zip(names, ids, strict=True))
+    return UserError(
+        f"{where}: {known} comes back, which began at {first}: put the rows of a sentence "
+        "together, and give each an id of its own; if ids begin anew in each document, add a "
+        "column 'doc_id'"
+    )
 
 
 def _cell(table: Table, name: str, row: int) -> str:

@@ -5,15 +5,15 @@ Cells become the strings that a CSV file would have, so both are read alike.
 
 import datetime
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from zipfile import ZipFile
 
-from onetrunk.data.formats.table import Stream, Table, blocks, reason
+from onetrunk.data.formats.table import Stream, Table, blocks, reason, show
 from onetrunk.data.locate import split_of
 from onetrunk.data.notes import Notes
 from onetrunk.errors import UserError
@@ -25,39 +25,62 @@ _ESCAPED = re.compile("_x(00[01][0-9A-Fa-f]|005[Ff])_")
 _FORMULA = re.compile(
     rb'<c (?![^>]*\bt="str")[^>]*\br="(\w+)"[^>]*><f\b[^>]*(?:/>|>[^<]*</f>)(?:<v ?/>|<v></v>)?</c>'
 )
+_MERGED = re.compile(rb'<(?:\w+:)?mergeCell\b[^>]*\bref=["\'](\w+:\w+)["\']')
+
+
+class _Merged(NamedTuple):
+    """Cells that Excel shows as one; the file has their value in the first one alone."""
+
+    reference: str
+    left: int
+    top: int
+    right: int
+    bottom: int
 
 
 def workbook(file: Path, split: str = "train") -> Stream:
     """Return the columns of an ``.xlsx`` file, which is opened once; blank rows are passed over.
 
     Of several sheets with rows, the one with the name of the split is read. If no sheet has the
-    name of any split it is the first one that is not hidden.
+    name of any split it is the first one that is not hidden. The value of merged cells is read in
+    each of their rows.
 
     Raises UserError if openpyxl is not installed, for a file that is no workbook, if the sheets are
-    those of other splits, and while reading for a formula without its value.
+    those of other splits, if the names of columns are merged with rows below them, and while
+    reading for a formula without its value.
     """
     notes = Notes()
     sheets = _sheets(file)
     headers = {
-        sheet.title: (sheet, cells)
+        sheet.title: (sheet, number, cells)
         for sheet in sheets
-        for _, cells in islice(_rows(file, sheet), 1)
+        for number, cells in islice(_rows(file, sheet), 1)
     }
     if not headers:
         raise UserError(f"{file} has no rows")
-    sheet, header = headers[_title(file, headers, split)]
+    sheet, first, header = headers[_title(file, headers, split)]
     if len(sheets) > 1:
         notes.add(f"workbooks of {len(sheets)} sheets, of which {sheet.title!r} is read", str(file))
-    empty = _without_values(file, sheet)
+    empty, merged = _without_values(file, sheet), _merged(file, sheet)
+    for area in merged:
+        if area.top == first < area.bottom and any(header[area.left - 1 : area.left]):
+            why = "are merged with the row below; write the names of columns in one row"
+            raise UserError(f"{file}, row {first}: cells {area.reference} {why}")
 
-    noted: set[int] = set()
+    noted: set[int | _Merged] = set()  # a file may be read more than once
+
+    def note(area: _Merged, what: str) -> None:
+        if area not in noted:
+            noted.add(area)
+            notes.add(what, f"{file}: {area.reference}")
 
     def read(names: Sequence[str], optional: Sequence[str]) -> Iterator[Table]:
         positions = {name: header.index(name) for name in (*names, *optional) if name in header}
-        for block in blocks(islice(_rows(file, sheet), 1, None)):
+        rows = _filled(file, islice(_rows(file, sheet), 1, None), merged, positions, note)
+        for block in blocks(rows):
             for number, cells in block:
                 if number not in noted and any(map(str.strip, _unnamed(cells, header))):
-                    noted.add(number)  # a file may be read more than once
+                    noted.add(number)
                     what = "rows with cells under no column name, which are not read"
                     notes.add(what, f"{file}, row {number}")
                 for name, at in positions.items():
@@ -119,6 +142,41 @@ def _rows(file: Path, sheet: Any) -> Iterator[tuple[int, list[str]]]:
                 yield number, cells
 
 
+def _filled(
+    file: Path, rows: Iterator[tuple[int, list[str]]], merged: Sequence[_Merged],
+    positions: Mapping[str, int], note: Callable[[_Merged, str], None],
+) -> Iterator[tuple[int, list[str]]]:  # fmt: skip
+    """Write the value of merged cells into all their rows, in the columns that are read.
+
+    Of cells that are merged over columns, too, only the first column gets it: a text is no label.
+    """
+    names = {at + 1: name for name, at in positions.items()}
+    waiting = [area for area in merged if any(area.left <= at <= area.right for at in names)]
+    waiting.sort(key=lambda area: area.top, reverse=True)
+    shown: dict[int, tuple[_Merged, str]] = {}  # by column
+    for number, cells in rows:
+        while waiting and waiting[-1].top <= number:
+            area = waiting.pop()
+            value = "".join(cells[area.left - 1 : area.left])
+            if area.top < number or not value.strip():
+                continue
+            if any(area.left < at <= area.right for at in names):
+                note(area, "ranges of cells merged over columns, of which the first has the value")
+            if area.left in names:
+                shown[area.left] = area, value
+        for at, (area, value) in shown.items():
+            if not area.top < number <= area.bottom:
+                continue
+            note(area, "ranges of merged cells, whose value is read in each of their rows")
+            cells += [""] * (at - len(cells))
+            if cells[at - 1].strip() and cells[at - 1] != value:
+                held = f"{names[at]!r} holds {show(cells[at - 1])}"
+                why = f"is merged into {area.reference}, which shows {show(value)}; unmerge them"
+                raise UserError(f"{file}, row {number}: {held}, but {why}")
+            cells[at - 1] = value
+        yield number, cells
+
+
 def _unnamed(cells: Sequence[str], header: Sequence[str]) -> list[str]:
     return [cell for at, cell in enumerate(cells) if at >= len(header) or not header[at].strip()]
 
@@ -131,6 +189,15 @@ def _without_values(file: Path, sheet: Any) -> set[tuple[int, int]]:
     with _errors(file), ZipFile(file) as parts:
         found = _FORMULA.findall(parts.read(sheet._worksheet_path))
         return {coordinate_to_tuple(cell.decode()) for cell in found}
+
+
+def _merged(file: Path, sheet: Any) -> list[_Merged]:
+    """Return the ranges of merged cells, which openpyxl does not give where it streams rows."""
+    from openpyxl.utils.cell import range_boundaries
+
+    with _errors(file), ZipFile(file) as parts:
+        found = _MERGED.findall(parts.read(sheet._worksheet_path))
+        return [_Merged(area, *range_boundaries(area)) for area in map(bytes.decode, found)]
 
 
 def _sheets(file: Path) -> list[Any]:
