@@ -89,8 +89,7 @@ def test_teach(run_on_device: Run, tmp_path: Path, name: str) -> None:
         assert done.code == 0, done.err
         here = Runtime(BUNDLE, [])
         score = here.teach("mine", family, file, max_length=32)
-        assert str(score).partition(";")[0] in " ".join(done.err.split())
-        assert "by cross-validation on" in done.err
+        assert str(score) in " ".join(done.err.split())
         saved = Bundle(bundle).app("mine")
         np.testing.assert_allclose(saved.weight, here.apps["mine"].weight, atol=1e-5)
         assert saved.labels == here.apps["mine"].labels

@@ -10,8 +10,8 @@ PARITY = 1e-3
 """The largest difference that an fp32 export may show (:attr:`Exported.difference`)."""
 
 USUAL = {"int8": (8, "0.2 to 0.9"), "int8-text": (8, "0.2 to 0.9"), "int4": (4, "0.3 to 1.1")}
-"""By precision, its bits, and the largest differences of ten apps of all-MiniLM-L6-v2, which had 24
-to 500 rows."""
+"""By precision, its bits, and the largest differences that ten apps of all-MiniLM-L6-v2 had (of
+24 to 500 rows), and those in ``results/bundle-parity.json``."""
 
 
 @dataclass
