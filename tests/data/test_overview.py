@@ -138,6 +138,16 @@ def test_several_labels_are_guessed_and_then_read_as_such(tmp_path: Path) -> Non
     seen = overview(file)
     assert (seen.family, seen.labels) == ("multi-label", {"broken": 4, "late": 4})
     assert seen.labels == overview(file, "multi-label").labels
+    file = tmp_path / "a.csv"
+    cells = ["broken; late", "broken", "late", ""] * 2
+    file.write_text("".join(["text,Tags\n", *(f"t {n},{cell}\n" for n, cell in enumerate(cells))]))
+    seen = overview(file)
+    assert (seen.family, seen.labels, seen.without) == (
+        "multi-label", {"broken": 4, "late": 4}, 2,
+    )  # fmt: skip
+    file.write_text("text,label\na,x\nb,\n")  # no row has several: an empty cell is a gap
+    with pytest.raises(UserError, match="'label' is an empty string"):
+        overview(file)
 
 
 def test_places_are_those_of_the_file(tmp_path: Path) -> None:

@@ -103,12 +103,12 @@ def export(
     --check news=test.conll[/]
     """
     from onetrunk.apps.record import RECORD as RECORD_OF_APP
-    from onetrunk.apps.record import check_apps, family_of, read_record
+    from onetrunk.apps.record import by_name, check_apps, family_of, read_record
     from onetrunk.bundle.page import BUNDLE, add_page, find_ort
     from onetrunk.cli.bars import watched
     from onetrunk.cli.console import console, serve_hint, wrote
     from onetrunk.cli.early import look, need_torch
-    from onetrunk.hub import fetched, fetched_if, name_of
+    from onetrunk.hub import fetched, fetched_if
     from onetrunk.model.place import locate_model
     from onetrunk.storage import atomic_folder, refuse_existing
 
@@ -155,7 +155,7 @@ def export(
     written = kinds.ENCODER if transformers else kinds.PAGE if page else kinds.BUNDLE
     refuse_existing(out, overwrite, kinds.MERGED if merged else written)
     check_apps(apps, backbone, device)
-    names = [name_of(folder) for folder in apps]
+    names = [*by_name(apps)]
     checks = {}
     for pair in check or []:
         name, equals, file = pair.partition("=")

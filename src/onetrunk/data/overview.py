@@ -200,15 +200,26 @@ def _guessed(spec: Any) -> tuple[str, Sequence[Row], Notes]:
     try:
         labelled = list(stream_classification(spec, notes, numbers=True))
     except UserError as error:
+        if several := _several(spec):
+            return "multi-label", *several
         if str(error) == str(not_ner):
             raise
         raise UserError(f"as ner: {not_ner}; as tc: {error}") from None
     labels = {label for row in labelled for label in row.labels}
-    if any(len(row.labels) != 1 for row in labelled):
-        notes = _notes()
-        return "multi-label", list(READERS["multi-label"](spec, notes)), notes
+    if any(len(row.labels) != 1 for row in labelled) and (several := _several(spec)):
+        return "multi-label", *several
     is_scale = any("." in label for label in labels) and are_numbers(labels)
     return "rating" if is_scale else "tc", labelled, notes
+
+
+def _several(spec: Any) -> tuple[Sequence[Row], Notes] | None:
+    """The rows of a source as texts with any number of labels; None if all have one."""
+    notes = _notes()
+    try:
+        rows = list(READERS["multi-label"](spec, notes))
+    except UserError:
+        return None
+    return (rows, notes) if any(len(_labels(row)) > 1 for row in rows) else None
 
 
 def _note_labels(labels: Counter[str], name: str, notes: Notes) -> None:

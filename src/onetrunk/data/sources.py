@@ -128,9 +128,11 @@ def stream_classification(
     gives it. A list may be empty if no label applies, and a text may be empty. Exports of Label
     Studio have choices. ``.spacy`` files have ``cats``; those of 0.5 or more become labels. With
     ``numbers`` a label may be a float, too, and keeps all its digits. With ``several`` a string
-    that joins labels (``a#b``, where ``a`` and ``b`` occur in other rows, too) is split.
+    that joins labels (``a#b``, where ``a`` and ``b`` occur in other rows, too) is split, and an
+    empty cell or null is a text without labels, which ``notes`` counts.
 
-    Raises UserError also for a source with both label columns, and an empty or repeated label.
+    Raises UserError also for a source with both label columns, for an empty label unless
+    ``several``, and for a repeated one.
     """
     rows = partial(columns.labelled, numbers=numbers, several=several)
     return _stream(spec, notes, split, _CLASSIFICATION, rows)

@@ -116,7 +116,8 @@ def labelled(
 ) -> Rows[LabelledText]:
     """Read texts with a label, or with a list of labels; with ``numbers`` they may be floats.
 
-    With ``several``, a string is split if it joins labels that also occur without each other.
+    With ``several``, a text may have any number of labels: a string is split if it joins labels
+    that also occur without each other, and an empty cell is a text without labels.
     """
     source, stream = stream, plain_columns(stream, notes)
     chosen = bool(stream.chosen.labels)
@@ -135,10 +136,17 @@ def labelled(
         joined = _joined(plain_columns(source, Notes()).tables(text, column), column)
 
     def row_of(table: Table, row: int) -> LabelledText:
+        if several and _is_empty(table.columns[column][row]):
+            notes.add("empty cells, read as texts without labels", table.at(row))
+            return LabelledText(string(table, text, row))
         labels = _labels(table, column, row, numbers, joined, notes)
         return LabelledText(string(table, text, row), labels)
 
     return stream.tables(text, column), row_of
+
+
+def _is_empty(cell: Any) -> bool:
+    return cell is None or (isinstance(cell, str) and not cell.strip())
 
 
 def _joined(tables: Iterator[Table], name: str) -> _Joined:

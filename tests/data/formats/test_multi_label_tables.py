@@ -1,0 +1,85 @@
+"""Tables of texts with any number of labels."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from onetrunk.data.notes import Notes
+from onetrunk.data.rows import LabelledText
+from onetrunk.data.sources import read_classification
+from onetrunk.errors import UserError
+
+openpyxl = pytest.importorskip("openpyxl")
+
+Records = list[dict[str, Any]]
+
+
+def _xlsx(file: Path, rows: Records) -> Path:
+    book = openpyxl.Workbook()
+    for row in [list(rows[0]), *([*row.values()] for row in rows)]:
+        book.active.append(row)
+    book.save(file.with_suffix(".xlsx"))
+    return file.with_suffix(".xlsx")
+
+
+def _jsonl(file: Path, rows: Records) -> Path:
+    file.with_suffix(".jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return file.with_suffix(".jsonl")
+
+
+def _csv(file: Path, rows: Records) -> Path:
+    pd.DataFrame(rows).to_csv(file.with_suffix(".csv"), index=False)
+    return file.with_suffix(".csv")
+
+
+def _parquet(file: Path, rows: Records) -> Path:
+    pq.write_table(pa.Table.from_pylist(rows), file.with_suffix(".parquet"))
+    return file.with_suffix(".parquet")
+
+
+WAYS_IN: dict[str, Callable[[Path, Records], Any]] = {
+    "csv": _csv,
+    "xlsx": _xlsx,
+    "jsonl": _jsonl,
+    "parquet": _parquet,
+    "pandas": lambda _, rows: pd.DataFrame(rows),
+    "list": lambda _, rows: rows,
+}
+
+
+def counts(notes: Notes) -> dict[str, int]:
+    return {what: note.count for what, note in notes.found.items()}
+
+
+@pytest.mark.parametrize("name", ["label", "labels", "Category"])
+@pytest.mark.parametrize("way", WAYS_IN)
+def test_an_empty_cell_is_a_text_without_labels(tmp_path: Path, way: str, name: str) -> None:
+    cells = ["late", None, "rude", "late", None, "late"]
+    rows = [{"text": f"please call me back {n}", name: cell} for n, cell in enumerate(cells)]
+    source = WAYS_IN[way](tmp_path / "a", rows)
+    notes = Notes()
+    read = read_classification(source, notes, several=True)
+    assert [row.labels for row in read] == [(cell,) if cell else () for cell in cells]
+    note = notes.found["empty cells, read as texts without labels"]
+    assert note.count == 2
+    assert [place.rpartition(" ")[2].rpartition(":")[2] for place in note.places] == (
+        ["2", "5"] if way in ("parquet", "pandas", "list", "jsonl") else ["3", "6"]
+    )
+    if name != "labels" or way in ("csv", "xlsx"):
+        for numbers in (False, True):  # tc and rating
+            with pytest.raises(UserError, match=f"{name}' is (null|an empty string)"):
+                read_classification(source, numbers=numbers)
+
+
+@pytest.mark.parametrize("cell", ["", "  ", "\t"])
+def test_blank_strings_are_empty_cells(cell: str) -> None:
+    rows = [{"text": "a", "label": "x"}, {"text": "b", "label": cell}]
+    assert read_classification(rows, several=True)[1] == LabelledText("b")
+    with pytest.raises(UserError, match="row 2: 'label' item 2 is an empty string"):
+        read_classification([rows[0], {"text": "b", "label": ["x", cell]}], several=True)
