@@ -197,6 +197,40 @@ def test_a_text_and_a_class_beside_tags_do_not_matter(tmp_path: Path) -> None:
     assert read_classification(file) == [LabelledText("a", ("news",))]
 
 
+@pytest.mark.parametrize("end", [10, 12])
+def test_bytes_are_no_hint_in_plain_ascii(tmp_path: Path, end: int) -> None:
+    """There they are characters: a span beyond the text stays beyond it, however it is counted."""
+    rows = [{"text": f"Meet Ad{at}", "spans": [[5, end, "P"]]} for at in range(4)]
+    why = f"is not inside the text, which has 8 characters: [5, {end}, 'P']"
+    fails(read_ner, written(tmp_path / "a.jsonl", rows), f"F:1: 'spans' item 1 {why}")
+
+
+def test_a_hint_is_given_where_it_mends_the_row(tmp_path: Path) -> None:
+    def in_bytes(text: str, name: str) -> dict[str, Any]:
+        start = text.encode().index(name.encode())
+        return {"text": text, "spans": [[start, start + len(name.encode()), "P"]]}
+
+    names = ["Zoë", "Renée", "Jürgen"]
+    rows = [in_bytes(f"für {name}", name) for name in names]
+    hint = "(offsets may count bytes of UTF-8: count characters)"
+    file = written(tmp_path / "a.jsonl", rows)
+    why = "is not inside the text, which has 7 characters"
+    fails(read_ner, file, f"F:1: 'spans' item 1 {why}: [5, 9, 'P'] {hint}")
+    rows = [in_bytes(f"für {name} – so", name) for name in names]
+    rows.append({"text": "Meet Ada", "spans": [[5, 9, "P"]]})
+    file = written(tmp_path / "a.jsonl", rows)
+    why = "is not inside the text, which has 8 characters"
+    fails(read_ner, file, f"F:4: 'spans' item 1 {why}: [5, 9, 'P']")
+
+
+def test_utf16_offsets_beyond_the_text_or_inside_a_character(tmp_path: Path) -> None:
+    rows = [{"text": f"🎉 at {name}", "spans": [[6, 9, "P"]]} for name in ("Ada", "Bob", "Leo")]
+    for span in ([6, 12, "P"], [1, 9, "P"]):
+        file = written(tmp_path / "a.jsonl", [*rows, {"text": "🎉 at Eve", "spans": [span]}])
+        why = "is not inside the text, which has 8 characters"
+        fails(read_ner, file, f"F:4: 'spans' item 1 {why}: {span}")
+
+
 # Label Studio
 
 
