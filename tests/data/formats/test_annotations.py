@@ -139,6 +139,23 @@ def test_spans_of_words_whose_tags_do_not_fit(tmp_path: Path) -> None:
     )
 
 
+def test_answers_for_spans_ignore_case_as_those_for_rows_do(tmp_path: Path) -> None:
+    answers = ["reject", "Reject", " IGNORE", "Accept", None, "maybe", ["reject"]]
+    spans = [
+        {"start": at, "end": at + 1, "label": "X", "answer": answer}
+        for at, answer in zip(range(0, 14, 2), answers, strict=True)
+    ]
+    notes = Notes()
+    file = written(tmp_path / "a.jsonl", [{"text": "a b c d e f g", "spans": spans}])
+    assert [start for start, *_ in read_ner(file, notes)[0].entities] == [6, 8, 10, 12]
+    odd = "spans whose answer is not accept, reject or ignore, read as accepted"
+    assert notes.lines() == [
+        f"spans with the answer 'reject', left out: 2 ({file}:1, {file}:1)",
+        f"spans with the answer 'ignore', left out: 1 ({file}:1)",
+        f"{odd}: 2 ({file}:1: 'maybe', {file}:1: ['reject'])",
+    ]
+
+
 A_SPAN = "[start, end, label] or an object with start, end and label"
 
 

@@ -26,6 +26,7 @@ _SHIFTS = {  # what would mend a start and an end
     "offsets may count from 1: subtract 1": (-1, -1),
 }
 _BYTES = "offsets may count bytes of UTF-8: count characters"
+_REJECTED = ("reject", "ignore")
 _HINTS = (_BYTES, *_SHIFTS)
 _LIKE_A_TAG = re.compile("O|[BI][-_:./].+", re.DOTALL)
 
@@ -165,8 +166,13 @@ def _spans(
 ) -> list[Entity]:
     """Check a list of spans and take white space away from their edges."""
     marks = _marks(values, what, where)
-    if rejected := len(values) - len(marks):
-        notes.add("spans with the answer 'reject', left out", where, rejected)
+    for value in values:
+        answer = _answer(value)
+        if answer in _REJECTED:
+            notes.add(f"spans with the answer {answer!r}, left out", where)
+        elif answer not in ("accept", None):
+            what = "spans whose answer is not accept, reject or ignore, read as accepted"
+            notes.add(what, f"{where}: {show(answer)}")
     if marks and max(text, default="") > "\uffff":
         units = text.encode("utf-16-le")
         converted = {item: mark.in_characters(units) for item, mark in marks.items()}
@@ -221,8 +227,10 @@ def _joined(
     return joined
 
 
-def _is_rejected(value: Any) -> bool:
-    return isinstance(value, dict) and value.get("answer") in ("reject", "ignore")
+def _answer(value: Any) -> Any:
+    """What an annotator said of a span, as :mod:`~onetrunk.data.formats.exports` reads rows."""
+    answer = value.get("answer") if isinstance(value, dict) else None
+    return answer.strip().lower() if isinstance(answer, str) else answer
 
 
 def _marks(values: Any, what: str, where: str) -> dict[int, _Mark]:
@@ -232,7 +240,7 @@ def _marks(values: Any, what: str, where: str) -> dict[int, _Mark]:
     return {
         item: _parse(value, f"{what} item {item}", where)
         for item, value in enumerate(values, 1)
-        if not _is_rejected(value)
+        if _answer(value) not in _REJECTED
     }
 
 

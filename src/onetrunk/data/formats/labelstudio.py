@@ -189,7 +189,7 @@ def _is_rejected(annotation: dict[str, Any]) -> bool:
     reviews = annotation.get("reviews")
     last = reviews[-1] if isinstance(reviews, list) and reviews else {}
     is_refused = isinstance(last, dict) and last.get("accepted") is False
-    return is_refused or annotation.get("review_result") == "rejected"
+    return is_refused or str(annotation.get("review_result")).strip().lower() == "rejected"
 
 
 def _objects(value: Any, where: str, what: str) -> list[dict[str, Any]]:
