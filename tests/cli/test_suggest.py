@@ -35,6 +35,40 @@ def test_what_people_accept_is_read_again(tmp_path: Path, tool: str) -> None:
     assert 7 in (task.get("id"), task.get("data", {}).get("id"), task.get("meta", {}).get("id"))
 
 
+@pytest.mark.parametrize("tool", TOOLS)
+@pytest.mark.parametrize("answer", [ENTITIES, {"labels": ["x"], "probabilities": {"x": 1.0}}])
+def test_other_columns_are_kept_and_change_nothing(
+    tmp_path: Path, tool: str, answer: dict[str, Any]
+) -> None:
+    """Whatever they are called: each value is in the file, and the file is read as without them."""
+    names = (
+        "label", "labels", "spans", "entities", "answer", "status", "accept", "options", "choices",
+        "cats", "tokens", "ner_tags", "word", "token", "relations", "span_groups", "data",
+        "annotations", "annotator", "paragraphs", "split", "score", "meta", "input_score",
+        "input_label", "id", "title",
+    )  # fmt: skip
+    row = {name: f"Bo's {name}" for name in names}
+    row |= {"answer": "ignore", "status": "discarded"}
+    task = TOOLS[tool](TEXT, answer, row, 0.5)
+    kept = task["data"] if tool == "label-studio" else task["meta"]
+    assert set(row.values()) <= set(map(str, kept.values()))
+    assert kept["title"] == row["title"]
+    if tool == "label-studio":
+        task["annotations"] = task.pop("predictions")
+    file = tmp_path / ("a.json" if tool == "label-studio" else "a.jsonl")
+    file.write_text(json.dumps([task] if tool == "label-studio" else task) + "\n")
+    if answer is ENTITIES:
+        assert read_ner(file) == [AnnotatedText(TEXT, ((0, 3, "P"),))]
+    else:
+        assert read_classification(file) == [LabelledText(TEXT, ("x",))]
+
+
+def test_the_short_export_of_label_studio_has_no_label_of_the_input() -> None:
+    """It has the keys of the task beside the labels of the annotator, who may give none."""
+    task = TOOLS["label-studio"](TEXT, ENTITIES, {"label": "gold", "id": 7}, 0.5)
+    assert task["data"] == {"text": TEXT, "input_label": "gold", "id": 7}
+
+
 def test_a_file_for_a_tool(run: Run, tmp_path: Path) -> None:
     texts = tmp_path / "mails.csv"
     texts.write_text("id,Message\n" + "".join(f"{n},play song {n}\n" for n in range(20)) + "20,\n")

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onetrunk.data import iob
-from onetrunk.data.schemes import SCHEMES, Converter, detect, find_fault, to_iob2
+from onetrunk.data.schemes import SCHEMES, Converter, bare, detect, find_fault, to_iob2
 from onetrunk.errors import UserError
 
 exact = settings(derandomize=True, deadline=None, max_examples=300)
@@ -165,6 +165,18 @@ def test_tags_that_join_several(tag: str) -> None:
         Converter().convert(["O", tag], at)
     for one in ("B-R&D", "B-person/group", "B-A|B", "B-a-b", "B-x/I"):
         assert Converter().convert([one], at) == [one]
+
+
+@pytest.mark.parametrize("tag", ["B-A ", " B-A", "B- A", "B-A\u00a0", "B-A\u200b", "B-\u2009A"])
+def test_white_space_makes_no_other_type(tag: str) -> None:
+    """Readers of text files leave it out; in a list it was written, and is refused."""
+    assert bare(tag) == "B-A"
+    with pytest.raises(UserError) as caught:
+        Converter().convert(["O", tag], at)
+    why = f"tag 2 {tag!a} has white space or invisible characters; write 'B-A'"
+    assert str(caught.value) == f"F:2: {why}"
+    for same in ("B-A B", "O", "B-", "", "x", "B-New\u200bYork"):
+        assert bare(same) == same
 
 
 def test_a_type_in_two_spellings() -> None:

@@ -15,6 +15,9 @@ from onetrunk.storage import write_text
 Row = Mapping[str, Any]
 """The columns of a row beside its text."""
 
+_LABELS = ("label", "labels", "spans", "entities", "choices", "hypertextlabels", "paragraphlabels")
+"""Columns of the short export of Label Studio that are read as the labels."""
+
 
 def label_studio(text: str, answer: Row, row: Row, score: float) -> dict[str, Any]:
     """One task with a prediction. The project's controls are ``label`` and ``text``."""
@@ -28,19 +31,22 @@ def label_studio(text: str, answer: Row, row: Row, score: float) -> dict[str, An
     if "value" in answer:
         result.append(_item("number", {"number": answer["value"]}))
     prediction = {"model_version": "onetrunk", "score": score, "result": result}
-    return {"data": {**row, "text": text}, "predictions": [prediction]}
+    return {"data": {**_renamed(row, ("text", *_LABELS)), "text": text},
+            "predictions": [prediction]}  # fmt: skip
 
 
 def doccano(text: str, answer: Row, row: Row, score: float) -> dict[str, Any]:
-    """One line: ``label`` holds ``[start, end, type]`` of each entity, or the labels."""
+    """One line: ``label`` holds ``[start, end, type]`` of each entity, or the labels; other columns
+    are in ``meta``, where none changes how the line is read."""
     marks = [[entity["start"], entity["end"], entity["type"]] for entity in answer["entities"]] \
         if "entities" in answer else [str(label) for label in _labels(answer)]  # fmt: skip
-    return {**row, "text": text, "label": marks}
+    task = {"text": text, "label": marks}
+    return {**task, "meta": dict(row)} if row else task
 
 
 def prodigy(text: str, answer: Row, row: Row, score: float) -> dict[str, Any]:
     """One line with ``spans``, or with ``label`` or ``accept``; other columns are in ``meta``."""
-    task: dict[str, Any] = {"text": text, "meta": {**row, "score": score}}
+    task: dict[str, Any] = {"text": text, "meta": {**_renamed(row, ("score",)), "score": score}}
     if "entities" in answer:
         spans = [
             {"start": entity["start"], "end": entity["end"], "label": entity["type"]}
@@ -65,6 +71,18 @@ def write_tasks(tasks: Sequence[Mapping[str, Any]], file: Path, notes: Notes | N
     lines = [json_text(task, notes, f"task {number:,}") for number, task in enumerate(tasks, 1)]
     whole = "[\n" + ",\n".join(lines) + "\n]\n"
     write_text(file, whole if file.suffix == ".json" else "".join(f"{line}\n" for line in lines))
+
+
+def _renamed(row: Row, taken: Sequence[str]) -> dict[str, Any]:
+    """A row whose columns with names that are taken are called ``input_NAME``."""
+    names = {*row, *taken}
+    renamed = {}
+    for name, value in row.items():
+        free = name
+        while free in taken or (free != name and free in names):
+            free = f"input_{free}"
+        renamed[free] = value
+    return renamed
 
 
 def _item(kind: str, value: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,8 +12,10 @@ one pass over the source is enough, and nothing is guessed.
 
 import re
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 from onetrunk.data.formats.table import show
+from onetrunk.data.words import visible
 from onetrunk.errors import UserError, nearest
 
 SCHEMES = ("iob1", "iob2", "bioes", "bilou")
@@ -97,6 +99,9 @@ class Converter:
             if _JOINED.search(tag):
                 why = "joins several tags; write one for each word, or spans for nested-ner"
                 raise UserError(f"{at(index)}: tag {index + 1} {show(tag)} {why}")
+            if tag != bare(tag) and is_tag(bare(tag)):  # its type would be another one
+                why = f"has white space or invisible characters; write {bare(tag)!r}"
+                raise UserError(f"{at(index)}: tag {index + 1} {tag!a} {why}")
         if self.scheme is None and (detected := detect(tags)):
             self.scheme, index = detected
             self._evidence = f"{at(index)} (tag {index + 1} {show(tags[index])})"
@@ -112,6 +117,16 @@ class Converter:
                 why += "write all tags in one scheme"
             raise UserError(f"{at(index)}: {why}")
         return to_iob2(tags, self.scheme)
+
+
+@lru_cache
+def bare(tag: str) -> str:
+    """A tag without white space and invisible characters around it and its type, for files in which
+    they are not part of a value."""
+    start, end = visible(tag, 0, len(tag))
+    if not is_tag(tag[start:end]) or end - start < 3:
+        return tag[start:end]
+    return tag[start : start + 2] + tag[visible(tag, start + 2, end)[0] : end]
 
 
 def is_tag(tag: str) -> bool:

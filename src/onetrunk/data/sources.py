@@ -51,7 +51,7 @@ from onetrunk.errors import UserError, nearest
 _Read = TypeVar("_Read", bound=Row)
 _Formats = Mapping[str, Callable[[Path], Stream]]
 
-_BELOW = "files in folders below, not read: name each folder by itself"
+_BELOW = "files in folders below, not read (move them up to read them)"
 
 _COLUMNS: _Formats = {
     ".parquet": parquet,

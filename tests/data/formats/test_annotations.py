@@ -139,6 +139,23 @@ def test_spans_of_words_whose_tags_do_not_fit(tmp_path: Path) -> None:
     )
 
 
+def test_answers_for_spans_ignore_case_as_those_for_rows_do(tmp_path: Path) -> None:
+    answers = ["reject", "Reject", " IGNORE", "Accept", None, "maybe", ["reject"]]
+    spans = [
+        {"start": at, "end": at + 1, "label": "X", "answer": answer}
+        for at, answer in zip(range(0, 14, 2), answers, strict=True)
+    ]
+    notes = Notes()
+    file = written(tmp_path / "a.jsonl", [{"text": "a b c d e f g", "spans": spans}])
+    assert [start for start, *_ in read_ner(file, notes)[0].entities] == [6, 8, 10, 12]
+    odd = "spans whose answer is not accept, reject or ignore, read as accepted"
+    assert notes.lines() == [
+        f"spans with the answer 'reject', left out: 2 ({file}:1, {file}:1)",
+        f"spans with the answer 'ignore', left out: 1 ({file}:1)",
+        f"{odd}: 2 ({file}:1: 'maybe', {file}:1: ['reject'])",
+    ]
+
+
 A_SPAN = "[start, end, label] or an object with start, end and label"
 
 
@@ -195,6 +212,40 @@ def test_a_text_and_a_class_beside_tags_do_not_matter(tmp_path: Path) -> None:
     file = written(tmp_path / "a.jsonl", [row])
     assert read_ner(file) == [AnnotatedText.from_words(["a"], ["B-X"])]
     assert read_classification(file) == [LabelledText("a", ("news",))]
+
+
+@pytest.mark.parametrize("end", [10, 12])
+def test_bytes_are_no_hint_in_plain_ascii(tmp_path: Path, end: int) -> None:
+    """There they are characters: a span beyond the text stays beyond it, however it is counted."""
+    rows = [{"text": f"Meet Ad{at}", "spans": [[5, end, "P"]]} for at in range(4)]
+    why = f"is not inside the text, which has 8 characters: [5, {end}, 'P']"
+    fails(read_ner, written(tmp_path / "a.jsonl", rows), f"F:1: 'spans' item 1 {why}")
+
+
+def test_a_hint_is_given_where_it_mends_the_row(tmp_path: Path) -> None:
+    def in_bytes(text: str, name: str) -> dict[str, Any]:
+        start = text.encode().index(name.encode())
+        return {"text": text, "spans": [[start, start + len(name.encode()), "P"]]}
+
+    names = ["Zoë", "Renée", "Jürgen"]
+    rows = [in_bytes(f"für {name}", name) for name in names]
+    hint = "(offsets may count bytes of UTF-8: count characters)"
+    file = written(tmp_path / "a.jsonl", rows)
+    why = "is not inside the text, which has 7 characters"
+    fails(read_ner, file, f"F:1: 'spans' item 1 {why}: [5, 9, 'P'] {hint}")
+    rows = [in_bytes(f"für {name} – so", name) for name in names]
+    rows.append({"text": "Meet Ada", "spans": [[5, 9, "P"]]})
+    file = written(tmp_path / "a.jsonl", rows)
+    why = "is not inside the text, which has 8 characters"
+    fails(read_ner, file, f"F:4: 'spans' item 1 {why}: [5, 9, 'P']")
+
+
+def test_utf16_offsets_beyond_the_text_or_inside_a_character(tmp_path: Path) -> None:
+    rows = [{"text": f"🎉 at {name}", "spans": [[6, 9, "P"]]} for name in ("Ada", "Bob", "Leo")]
+    for span in ([6, 12, "P"], [1, 9, "P"]):
+        file = written(tmp_path / "a.jsonl", [*rows, {"text": "🎉 at Eve", "spans": [span]}])
+        why = "is not inside the text, which has 8 characters"
+        fails(read_ner, file, f"F:4: 'spans' item 1 {why}: {span}")
 
 
 # Label Studio

@@ -65,6 +65,23 @@ def test_damaged_documents(tmp_path: Path) -> None:
     refused("F/a.ann has no text beside it: a.txt is missing")
 
 
+@pytest.mark.parametrize("text", ["Bo is here today", "Bo left\n", "", "Bo\tleft\n\nAda\tO\n"])
+def test_a_text_without_its_annotations(tmp_path: Path, text: str) -> None:
+    write(tmp_path, a=("Ada met Bo", "T1\tPerson 0 3\tAda\n"), b=(text, ""))
+    assert len(read_ner(tmp_path)) == 2
+    (tmp_path / "b.ann").unlink()
+    for source in (tmp_path, tmp_path / "b.txt"):
+        with pytest.raises(UserError) as caught:
+            read_ner(source)
+        if text:
+            assert str(caught.value).replace(str(tmp_path), "F") == (
+                "F/b.txt has no annotations beside it: b.ann is missing; an empty file of this "
+                "name says that it has no entities"
+            )
+    (tmp_path / "c.txt").write_text("Ada B-Person\nleft O\n")  # CoNLL may lie beside it
+    assert [row.text for row in read_ner(tmp_path / "c.txt")] == ["Ada left"]
+
+
 def test_line_ends_that_another_program_wrote(tmp_path: Path) -> None:
     """Git on Windows changes line ends; the offsets were counted before, or after."""
     text, notes = "so\r\nNew\r\nYork\r\nAda", Notes()

@@ -99,6 +99,10 @@ ADA = AnnotatedText("Ada sang", ((0, 3, "PER"),))
          "TOKEN and NE-COARSE-LIT"),
         ("Word Tag\nAda B-PER\nsang O\n", "Word and Tag"),
         ("Ada B-PER qa\nsang O qa\n", "column 2"),
+        ("Ada\tB-PER \nsang\tO\u00a0\n", ""),
+        ("Ada\t B- PER\nsang\t O\n", ""),
+        ("1\tAda\tB-PER \tx\n2\tsang\tO\u200b\tx\n", "column 3"),
+        ("Ada\tx\tB-PER \nsang\tx\tO \n", ""),
     ],
 )  # fmt: skip
 def test_layouts(tmp_path: Path, content: str, note: str) -> None:

@@ -540,6 +540,15 @@ def test_a_token_in_each_row(tmp_path: Path) -> None:
     assert read_ner(tmp_path / "a.csv") == SENTENCES
 
 
+def test_white_space_around_tags_is_left_out(tmp_path: Path) -> None:
+    rows = [(*row[:3], f" {row[3]} ") for row in TOKENS[1:]]
+    for source in (
+        write_csv(tmp_path / "a.csv", [TOKENS[0], *rows]),
+        write_xlsx(tmp_path / "a.xlsx", Sheet=[TOKENS[0], *rows]),
+    ):
+        assert read_ner(source) == SENTENCES
+
+
 def test_bad_token_rows(tmp_path: Path) -> None:
     file = write_csv(tmp_path / "a.csv", [row[1:] for row in TOKENS])
     refused(read_ner, file, "nothing says where a sentence ends: add a column 'sentence_id'")

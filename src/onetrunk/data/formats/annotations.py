@@ -26,6 +26,8 @@ _SHIFTS = {  # what would mend a start and an end
     "offsets may count from 1: subtract 1": (-1, -1),
 }
 _BYTES = "offsets may count bytes of UTF-8: count characters"
+_REJECTED = ("reject", "ignore")
+_HINTS = (_BYTES, *_SHIFTS)
 _LIKE_A_TAG = re.compile("O|[BI][-_:./].+", re.DOTALL)
 
 
@@ -49,10 +51,8 @@ class Counting:
             for mark in _marks(values, "the list of spans", where).values():
                 against[_AS_WRITTEN] += not mark.is_whole(text)
                 against[_UTF16] += not mark.in_characters(units).is_whole(text)
-                for hint, (start, end) in _SHIFTS.items():
-                    shifted = mark._replace(start=mark.start + start, end=mark.end + end)
-                    against[hint] += not shifted.is_whole(text)
-                against[_BYTES] += not mark.in_characters(text.encode(), "utf-8").is_whole(text)
+                for hint in _HINTS:
+                    against[hint] += not mark.mended(hint, text).is_whole(text)
         return against
 
     @cached_property
@@ -92,9 +92,19 @@ class Counting:
     @property
     def hint(self) -> str:
         """What may be wrong with offsets that do not fit, in brackets; empty if unknown."""
-        best = min([_BYTES, *_SHIFTS], key=lambda hint: self._against[hint])
+        return f" ({self._likely})" if self._likely else ""
+
+    def hint_for(self, text: str, marks: Iterable[_Mark]) -> str:
+        """The hint, if it mends all spans of a text; not where it says nothing about this one."""
+        mends = all(mark.mended(self._likely, text).is_whole(text) for mark in marks)
+        return self.hint if mends else ""
+
+    @property
+    def _likely(self) -> str:
+        """The hint that mends most of the spans that do not fit."""
+        best = min(_HINTS, key=lambda hint: self._against[hint])
         wrong_now = self._against[_AS_WRITTEN]
-        return f" ({best})" if wrong_now > 1 and 2 * self._against[best] < wrong_now else ""
+        return best if wrong_now > 1 and 2 * self._against[best] < wrong_now else ""
 
 
 def annotated_text(
@@ -156,8 +166,13 @@ def _spans(
 ) -> list[Entity]:
     """Check a list of spans and take white space away from their edges."""
     marks = _marks(values, what, where)
-    if rejected := len(values) - len(marks):
-        notes.add("spans with the answer 'reject', left out", where, rejected)
+    for value in values:
+        answer = _answer(value)
+        if answer in _REJECTED:
+            notes.add(f"spans with the answer {answer!r}, left out", where)
+        elif answer not in ("accept", None):
+            what = "spans whose answer is not accept, reject or ignore, read as accepted"
+            notes.add(what, f"{where}: {show(answer)}")
     if marks and max(text, default="") > "\uffff":
         units = text.encode("utf-16-le")
         converted = {item: mark.in_characters(units) for item, mark in marks.items()}
@@ -172,7 +187,8 @@ def _spans(
     for item, mark in marks.items():
         if why := mark.fault(text):
             shown = show(values[item - 1])
-            raise UserError(f"{where}: {what} item {item} {why}: {shown}{counting.hint}")
+            hint = counting.hint_for(text, marks.values())
+            raise UserError(f"{where}: {what} item {item} {why}: {shown}{hint}")
         start, end = visible(text, mark.start, mark.end)
         if (start, end) != (mark.start, mark.end):
             notes.add("spans with white space at an edge, which is left out", where)
@@ -211,8 +227,10 @@ def _joined(
     return joined
 
 
-def _is_rejected(value: Any) -> bool:
-    return isinstance(value, dict) and value.get("answer") in ("reject", "ignore")
+def _answer(value: Any) -> Any:
+    """What an annotator said of a span, as :mod:`~onetrunk.data.formats.exports` reads rows."""
+    answer = value.get("answer") if isinstance(value, dict) else None
+    return answer.strip().lower() if isinstance(answer, str) else answer
 
 
 def _marks(values: Any, what: str, where: str) -> dict[int, _Mark]:
@@ -222,7 +240,7 @@ def _marks(values: Any, what: str, where: str) -> dict[int, _Mark]:
     return {
         item: _parse(value, f"{what} item {item}", where)
         for item, value in enumerate(values, 1)
-        if not _is_rejected(value)
+        if _answer(value) not in _REJECTED
     }
 
 
@@ -258,13 +276,28 @@ class _Mark(NamedTuple):
         )
 
     def in_characters(self, encoded: bytes, encoding: str = "utf-16-le") -> _Mark:
-        """Convert offsets from UTF-16 units, or bytes of UTF-8, of a text to its characters."""
+        """Convert offsets from UTF-16 units, or bytes of UTF-8, of a text to its characters.
+
+        Offsets outside of the text stay there, and one inside a character is nowhere.
+        """
         size = 2 if encoding == "utf-16-le" else 1
-        start, end = (
-            len(encoded[: size * max(offset, 0)].decode(encoding, "ignore"))
-            for offset in (self.start, self.end)
-        )
-        return self._replace(start=start, end=end)
+
+        def converted(offset: int) -> int:
+            if not 0 <= size * offset <= len(encoded):
+                return offset
+            try:
+                return len(encoded[: size * offset].decode(encoding))
+            except UnicodeDecodeError:
+                return -1
+
+        return self._replace(start=converted(self.start), end=converted(self.end))
+
+    def mended(self, hint: str, text: str) -> _Mark:
+        """What a hint makes of the span; the span itself if there is no hint."""
+        if hint == _BYTES:
+            return self.in_characters(text.encode(), "utf-8")
+        start, end = _SHIFTS.get(hint, (0, 0))
+        return self._replace(start=self.start + start, end=self.end + end)
 
     def fault(self, text: str) -> str:
         """Return a phrase that says why the span does not fit the text, or nothing."""

@@ -10,6 +10,7 @@ from onetrunk.data.formats.conll import conll
 from onetrunk.data.formats.table import Stream, Table, show
 from onetrunk.data.formats.text import lines
 from onetrunk.data.notes import Notes
+from onetrunk.data.schemes import is_tag
 from onetrunk.errors import UserError
 
 _ENTITY = re.compile(r"T\d+\t(\S+) (\d{1,18}) (\d{1,18})((?:;\d+ \d+)*)(?:\t(.*))?", re.ASCII)
@@ -37,9 +38,26 @@ def brat(file: Path) -> Stream:
 
 
 def brat_or_conll(file: Path) -> Stream:
-    """Return a ``.txt`` file with an ``.ann`` file beside it as :func:`brat`, others as CoNLL."""
+    """Return a ``.txt`` file with an ``.ann`` file beside it as :func:`brat`, others as CoNLL.
+
+    Raises UserError for a text without tags in a folder of brat: its annotations are missing.
+    """
     annotations = file.with_suffix(".ann")
-    return brat(annotations) if annotations.exists() else conll(file)
+    if annotations.exists():
+        return brat(annotations)
+    if any(file.parent.glob("*.ann")) and not _holds_tags(file):
+        why = f"has no annotations beside it: {annotations.name} is missing"
+        raise UserError(f"{file} {why}; an empty file of this name says that it has no entities")
+    return conll(file)
+
+
+def _holds_tags(file: Path) -> bool:
+    """Whether the first sentence of a file is tokens with tags."""
+    try:
+        table = next(conll(file).tables("ner_tags"))
+    except (UserError, StopIteration):
+        return False
+    return all(map(is_tag, table.columns["ner_tags"][0]))
 
 
 def _spans(file: Path, notes: Notes) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from onetrunk.data.formats.table import Stream, Table, blocks, no_column, show
 from onetrunk.data.formats.text import lines, suffix_of
 from onetrunk.data.notes import Notes
 from onetrunk.data.numbers import is_whole
-from onetrunk.data.schemes import is_tag
+from onetrunk.data.schemes import bare, is_tag
 from onetrunk.errors import UserError
 
 _DECLARATION = re.compile(r"#\s*global\.columns\s*=(.*)")
@@ -49,7 +49,8 @@ def conll(file: Path) -> Stream:
     """Return the sentences as the columns ``tokens`` and ``ner_tags``.
 
     The token is in the first cell of a line and the tag in the last. Cells are split at tabs if
-    the line has one, otherwise at spaces. A ``-DOCSTART-`` line ends a sentence, too.
+    the line has one, otherwise at spaces. White space around a tag is left out. A ``-DOCSTART-``
+    line ends a sentence, too.
 
     A line that begins with ``# global.columns = `` (CoNLL-U Plus), and a first row of names, say
     what is in the cells: FORM, TOKEN or WORD is the token, NER (also with a prefix, ``X:NER``) the
@@ -75,7 +76,7 @@ def conll(file: Path) -> Stream:
                     [cells[layout.token].removeprefix(layout.prefix) for _, cells in rows]
                     for rows in block
                 ],
-                "ner_tags": [[cells[layout.tag] for _, cells in rows] for rows in block],
+                "ner_tags": [[bare(cells[layout.tag]) for _, cells in rows] for rows in block],
             }
             item_lines = [[number for number, _ in rows] for rows in block]
             first_lines = [first for first, *_ in item_lines]
@@ -124,8 +125,8 @@ def _is_comment(line: str, cells: Sequence[str], layout: _Layout, inside: bool) 
     if _METADATA.match(line) or " " in cells[0]:
         return True
     if len(cells) == layout.width:
-        return not (has_tabs or is_tag(cells[layout.tag]))
-    return not is_tag(cells[-1])  # otherwise it is a row with too many cells
+        return not (has_tabs or is_tag(bare(cells[layout.tag])))
+    return not is_tag(bare(cells[-1]))  # otherwise it is a row with too many cells
 
 
 def _layout(file: Path, notes: Notes) -> _Layout:
@@ -143,7 +144,7 @@ def _layout(file: Path, notes: Notes) -> _Layout:
     if not rows:
         return _Layout()
     first, cells = rows[0]
-    if {cell.upper() for cell in cells} & {*_TOKEN} and not is_tag(cells[-1]):
+    if {cell.upper() for cell in cells} & {*_TOKEN} and not is_tag(bare(cells[-1])):
         layout = _named(f"{file}:{first}: the row of names has", cells)
         what = f"files with a row of names, {cells[layout.token]} and {cells[layout.tag]} are read"
         notes.add(what, f"{file}:{first}")
@@ -173,7 +174,7 @@ def _by_content(file: Path, layout: _Layout, rows: Sequence[_Line], notes: Notes
     tagged = [
         column
         for column in range(layout.token + 1, layout.width)
-        if 10 * sum(is_tag(cells[column]) for _, cells in rows) >= 9 * len(rows)
+        if 10 * sum(is_tag(bare(cells[column])) for _, cells in rows) >= 9 * len(rows)
     ]
     if not tagged and layout.id is None and all(is_tag(cells[0]) for _, cells in rows):
         raise UserError(f"{where}: the first column holds the tags; write token, tag")

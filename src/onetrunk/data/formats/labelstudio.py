@@ -189,7 +189,7 @@ def _is_rejected(annotation: dict[str, Any]) -> bool:
     reviews = annotation.get("reviews")
     last = reviews[-1] if isinstance(reviews, list) and reviews else {}
     is_refused = isinstance(last, dict) and last.get("accepted") is False
-    return is_refused or annotation.get("review_result") == "rejected"
+    return is_refused or str(annotation.get("review_result")).strip().lower() == "rejected"
 
 
 def _objects(value: Any, where: str, what: str) -> list[dict[str, Any]]:
@@ -260,7 +260,8 @@ def _text_of(
         why = "is an address, not text; put the text itself into the task"
         raise UserError(f"{where}: {key!r} {why}: {show(addresses[key])}")
     if "text" in texts:
-        if others := [key for key, parts in texts.items() if key != "text" and _has_words(parts)]:
+        beside = [key for key, parts in texts.items() if parts != texts["text"]]
+        if others := [key for key in beside if _has_words(texts[key])]:
             listed = ", ".join(map(repr, ["text", *others]))
             notes.add(f"tasks with several texts ({listed}), of which 'text' is read", where)
         return "text", texts["text"]
@@ -269,8 +270,8 @@ def _text_of(
         raise UserError(f"{where}: 'data' has {keys}; call the one to read 'text'")
     ((key, paragraphs),) = texts.items()
     if addresses:  # which may be what was annotated
-        beside = ", ".join(map(repr, addresses))
-        notes.add(f"tasks with an address in {beside}, of which {key!r} is read as the text", where)
+        listed = ", ".join(map(repr, addresses))
+        notes.add(f"tasks with an address in {listed}, of which {key!r} is read as the text", where)
     return key, paragraphs
 
 

@@ -29,6 +29,7 @@ from onetrunk.data.formats.table import (
 from onetrunk.data.formats.workbook import as_text
 from onetrunk.data.notes import Notes
 from onetrunk.data.places import places
+from onetrunk.data.schemes import bare
 from onetrunk.errors import UserError
 
 _WORD = ("word", "token", "form")
@@ -155,7 +156,9 @@ def _sentences(stream: Stream, names: _TokenColumns) -> Stream:
             numbers = [[table.numbers[row] for table, row in rows] for rows in block]
             columns = {
                 "tokens": [[_cell(table, word, row) for table, row in rows] for rows in block],
-                "ner_tags": [[_cell(table, tag, row) for table, row in rows] for rows in block],
+                "ner_tags": [
+                    [bare(_cell(table, tag, row)) for table, row in rows] for rows in block
+                ],
             }
             firsts = [number for number, *_ in numbers]
             yield Table(stream.source, columns, firsts, in_lines, item_lines=numbers)
