@@ -81,6 +81,14 @@ def test_without_a_text_there_is_nothing_to_read(run: Run) -> None:
     assert "'APP... [TEXT...]'" in run("predict").err
 
 
+def test_columns_without_a_name_are_left_out(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("text;mood;;\ncall ann;glad;;\nplay a song;;x;\n")
+    result = run("predict", APP, "--input", tmp_path / "a.csv", "--json")
+    assert result.code == 0
+    assert [json.loads(line)["mood"] for line in result.out.splitlines()] == ["glad", ""]
+    assert "columns without a name, which answers do not keep: 2" in result.err
+
+
 def test_strict_stops_at_the_first(run: Run, texts: Path) -> None:
     result = run("predict", APP, "--input", texts, "--strict")
     assert result.code == 2

@@ -192,6 +192,10 @@ def stream_columns(
     return _stream(spec, notes, split, TABLES, partial(columns.strings, names=names), names)
 
 
+_SPLIT_COLUMNS = ("split", "set", "subset", "partition", "fold")
+"""Columns of these names may say which rows are test rows."""
+
+
 def _stream(
     spec: Spec,
     notes: Notes | None,
@@ -216,7 +220,7 @@ def _stream(
             noted.add(located.joined, str(file))
         for stream in streams:
             for name in stream.names:
-                if name.strip().lower() == "split":
+                if name.strip().lower() in _SPLIT_COLUMNS:
                     what = f"sources with a column {name!r}, of which all rows are read"
                     noted.add(what, stream.source)
             tables, row_of = reader(stream, noted)

@@ -43,7 +43,10 @@ class Texts:
                 f"{self.name} has a column 'text' beside {self._column!r}: rename it, for answers "
                 "hold the text that was read under this name"
             )
-        self._others = [name for name in stream.names if name != self._column]
+        self._others = [name for name in stream.names if name != self._column and name.strip()]
+        # Spreadsheets write empty columns behind the last one.
+        if nameless := sum(not name.strip() for name in stream.names):
+            notes.add("columns without a name, which answers do not keep", self.name, nameless)
         self.schema = self._stream.schema
         """Arrow's, if it is read in batches of Arrow."""
         if self._stream is not stream:

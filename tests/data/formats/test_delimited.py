@@ -66,12 +66,13 @@ def test_a_quote_that_swallows_rows_with_numbers_of_their_own(tmp_path: Path) ->
         read_classification(file, numbers=True)
 
 
-def test_a_column_of_splits_is_noted(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["split", "Set", "subset", "partition", "fold"])
+def test_a_column_of_splits_is_noted(tmp_path: Path, name: str) -> None:
     file, notes = tmp_path / "a.csv", Notes()
-    file.write_text("text,label,split\na,x,train\nb,y,test\n")
+    file.write_text(f"text,label,{name}\na,x,train\nb,y,test\n")
     assert len(read_classification(file, notes)) == 2
     assert notes.lines() == [
-        f"sources with a column 'split', of which all rows are read: 1 ({file})"
+        f"sources with a column {name!r}, of which all rows are read: 1 ({file})"
     ]
 
 

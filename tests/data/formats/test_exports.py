@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from onetrunk.data.locate import locate
 from onetrunk.data.notes import Notes
+from onetrunk.data.overview import overview
 from onetrunk.data.rows import AnnotatedText, LabelledText
-from onetrunk.data.sources import read_classification, read_ner, read_texts
+from onetrunk.data.sources import Columns, read_classification, read_ner, read_texts
 from onetrunk.errors import UserError
 
 WORDS = ("party", "Ada's", "Köln", "東京", "🎉", "👩🏽‍💻", "x2", "𝔘𝔫𝔦")
@@ -172,6 +175,43 @@ def test_what_is_no_span_is_counted(tmp_path: Path, given: dict[str, Any], what:
     notes = Notes()
     assert read_ner(written(tmp_path / "a.json", [given]), notes) == [AnnotatedText("Ada and Bo")]
     assert texts_of(notes) == {what: 1}
+
+
+def test_rows_that_are_left_out_are_counted_once(tmp_path: Path) -> None:
+    verdicts = ["accept", "reject", "accept", "ignore"]
+    rows = [
+        {"id": n, "text": f"Ada {n}", "label": [[0, 3, "P"]], "answer": verdict}
+        for n, verdict in enumerate(verdicts)
+    ]
+    notes = Notes()
+    assert len(overview(written(tmp_path / "a.json", rows), "ner").examples) == 2
+    read_ner(written(tmp_path / "b.json", rows), notes)
+    counts = texts_of(notes)
+    assert counts["rows with the answer 'reject', left out"] == 1
+    assert counts["rows with the answer 'ignore', left out"] == 1
+
+
+@pytest.mark.parametrize(
+    ("column", "values"), [("answer", ["accept", "reject"]), ("status", ["submitted", "discarded"])]
+)
+def test_a_column_that_is_chosen_says_nothing_else(
+    tmp_path: Path, column: str, values: list[str]
+) -> None:
+    rows = [{"text": f"t {n}", column: values[n % 2], "label": "x"} for n in range(6)]
+    file, notes = written(tmp_path / "a.json", rows), Notes()
+    chosen = replace(locate(file), columns=Columns("text", (column,)))
+    assert [row.labels for row in read_classification(chosen, notes)] == [
+        (row[column],) for row in rows
+    ]
+    assert not notes.lines()
+    assert len(read_classification(file)) == 3
+
+
+def test_columns_that_are_chosen_are_not_those_of_a_tool(tmp_path: Path) -> None:
+    rows = [{"input": f"t {n}", "output": "xy"[n % 2]} for n in range(4)]
+    file = written(tmp_path / "a.json", rows)
+    chosen = replace(locate(file), columns=Columns("input", ("output",)))
+    assert [row.labels for row in read_classification(chosen)] == [("x",), ("y",)] * 2
 
 
 def test_annotators(tmp_path: Path) -> None:

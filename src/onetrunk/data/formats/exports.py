@@ -11,7 +11,7 @@ from typing import Any
 
 from onetrunk.data.formats import nuner
 from onetrunk.data.formats.labelstudio import short_tasks, tasks
-from onetrunk.data.formats.table import Stream, Table, show
+from onetrunk.data.formats.table import USUAL, Stream, Table, show
 from onetrunk.data.notes import Notes
 from onetrunk.errors import UserError
 
@@ -44,7 +44,7 @@ def _plain_columns(stream: Stream, notes: Notes, annotated: bool) -> Stream:
             yield from map(_sentences, stream.tables("paragraphs"))
 
         return Stream(stream.source, ["tokens", "ner_tags"], sentences)
-    if annotated and names == nuner.COLUMNS:
+    if annotated and names == nuner.COLUMNS and stream.chosen == USUAL:
         return nuner.with_spans(stream, notes)
     # Later rows may have answers.
     if annotated and (names & {"answer", "status"} or stream.open):
@@ -57,24 +57,34 @@ def _answered(stream: Stream, notes: Notes) -> Stream:
 
     They need no other column. An accepted row without ``spans`` or ``accept`` in a file that has
     some is a text without entities or choices. A column of answers may hold something else: what
-    is none of Prodigy's is read and noted.
+    is none of Prodigy's is read and noted, and one that the user chose is not looked at. Rows are
+    noted once, however often the stream is read.
     """
+    chosen = {stream.chosen.text, *stream.chosen.labels}
+    noted: set[int] = set()
+
+    def note(what: str, number: int, where: str) -> None:
+        if number not in noted:
+            noted.add(number)
+            notes.add(what, where)
 
     def read(names: Sequence[str], optional: Sequence[str]) -> Iterator[Table]:
         for table in stream.tables(optional=(*names, *optional, *_LISTS, "answer", "status")):
             rows = []
-            for row, answer in enumerate(table.columns["answer"]):
+            for row, number in enumerate(table.numbers):
+                answer = None if "answer" in chosen else table.columns["answer"][row]
                 verdict = answer.strip().lower() if isinstance(answer, str) else answer
                 if verdict in ("reject", "ignore"):
-                    notes.add(f"rows with the answer {verdict!r}, left out", table.at(row))
+                    what = f"rows with the answer {verdict!r}, left out"
+                    note(what, number, table.at(row))
                     continue
-                status = table.columns["status"][row]
+                status = None if "status" in chosen else table.columns["status"][row]
                 if isinstance(status, str) and status.lower() == "discarded":
-                    notes.add("rows with the status 'discarded', left out", table.at(row))
+                    note("rows with the status 'discarded', left out", number, table.at(row))
                     continue
                 if verdict not in ("accept", None):
                     what = "rows whose answer is not accept, reject or ignore, read as accepted"
-                    notes.add(what, f"{table.at(row)}: {show(answer)}")
+                    note(what, number, f"{table.at(row)}: {show(answer)}")
                 rows.append(row)
             columns = {
                 name: [column[row] for row in rows] for name, column in table.columns.items()
