@@ -150,6 +150,17 @@ def test_several_labels_are_guessed_and_then_read_as_such(tmp_path: Path) -> Non
         overview(file)
 
 
+def test_a_column_whose_labels_hardly_repeat_is_noted() -> None:
+    rows = [{"text": f"t {n}", "label": f"ticket {n}"} for n in range(12)]
+    seen = overview(rows)
+    what = "columns of labels that hardly repeat, perhaps another column's"
+    assert counted(seen)[what] == 1
+    assert "12 labels in 12 rows" in seen.notes.found[what].places[0]
+    assert what not in counted(
+        overview([row | {"label": "xy"[n % 2]} for n, row in enumerate(rows)])
+    )
+
+
 def test_places_are_those_of_the_file(tmp_path: Path) -> None:
     file = tmp_path / "a.csv"
     file.write_text("text,label\na,x\n\nb,y\n")  # a header, and a blank line

@@ -1,5 +1,6 @@
 """``onetrunk.adapt``: from labelled rows to an app. Read, check, draw, train, score."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from onetrunk.apps.load import load_apps_and_backbone
 from onetrunk.apps.reading import Source, located, read_labelled, read_placed, source_name
 from onetrunk.data.locate import locate
 from onetrunk.data.notes import Notes
+from onetrunk.data.overview import note_labels
 from onetrunk.data.rows import Place, numbered
 from onetrunk.data.sources import USUAL, Columns, read_texts
 from onetrunk.errors import UserError, nearest
@@ -185,6 +187,9 @@ def read_data(
     rows = read_labelled(family, train, "train", notes, columns=columns)
     labels = family.label_set(rows)
     subset = None
+    if family.name == "tc":
+        counts = Counter(label for row in rows for label in family.labels_of(row))
+        note_labels(counts, len(rows), source_name(train, "train"), notes)
     if draw.what():
         sha256 = locate(located(train, "train", columns), "train").sha256()
         ids = draw_rows(rows, family, draw, seed, sha256, notes)

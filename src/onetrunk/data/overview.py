@@ -127,7 +127,7 @@ def overview(
     if family in ("ner", "nested-ner"):
         _note_unmarked([row for row in rows if isinstance(row, AnnotatedText)], name, notes)
     if family == "tc":
-        _note_labels(labels, name, notes)
+        note_labels(labels, len(rows), name, notes)
     if family != "rating":
         for label, count in labels.items():
             if count < FEW:
@@ -222,8 +222,12 @@ def _several(spec: Any) -> tuple[Sequence[Row], Notes] | None:
     return (rows, notes) if any(len(_labels(row)) > 1 for row in rows) else None
 
 
-def _note_labels(labels: Counter[str], name: str, notes: Notes) -> None:
-    """Note labels that may be several in a cell, and numbers that may be a scale."""
+def note_labels(labels: Counter[str], rows: int, name: str, notes: Notes) -> None:
+    """Note labels that may be several in a cell, numbers that may be a scale, and a column that can
+    hardly be one of labels. ``rows`` is how many rows there are."""
+    if rows >= FEW and len(labels) > rows / 2:
+        what = "columns of labels that hardly repeat, perhaps another column's"
+        notes.add(what, f"{name}: {len(labels):,} labels in {rows:,} rows")
     parts = {label: [part.strip() for part in _JOINED.split(label)] for label in labels}
     users = Counter(part for of_label in parts.values() for part in set(of_label))
     for label, of_label in parts.items():
