@@ -612,7 +612,7 @@ def test_unknown_targets_name_the_nearest(tiny_encoder: Encoder) -> None:
 
 @pytest.mark.parametrize("k", [0, -1, 4])
 def test_k_outside_the_encoder_is_an_error(tiny_encoder: Encoder, k: int) -> None:
-    message = f"k = {k}: the encoder has 3 layers, choose 1 … 3"
+    message = f"k {k}: the encoder has 3 layers; choose 1 to 3"
     with pytest.raises(UserError, match=re.escape(message)):
         LoraAdapter.fresh(tiny_encoder, k, 2, 2.0)
 

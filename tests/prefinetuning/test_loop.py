@@ -151,5 +151,5 @@ def test_bad_plans(make_recipe: Any) -> None:
         Trainer(make_recipe(families={"nre": good.families["ner"]}))
     with pytest.raises(UserError, match=r"families\.ner: unknown key 'batchsize'; did you mean"):
         Trainer(make_recipe(families={**good.families, "ner": {"batchsize": 3}}))
-    with pytest.raises(UserError, match="k = 9, but the encoder has 3 layers"):
+    with pytest.raises(UserError, match="k 9: the encoder has 3 layers"):
         Trainer(make_recipe(k=9))
