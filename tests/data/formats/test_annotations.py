@@ -154,6 +154,10 @@ def test_answers_for_spans_ignore_case_as_those_for_rows_do(tmp_path: Path) -> N
         f"spans with the answer 'ignore', left out: 1 ({file}:1)",
         f"{odd}: 2 ({file}:1: 'maybe', {file}:1: ['reject'])",
     ]
+    spans.append({"start": 4, "end": 99, "label": "X", "answer": "maybe"})
+    file = written(tmp_path / "a.jsonl", [{"text": "a b c d e f g", "spans": spans}])
+    with pytest.raises(UserError, match=r"a\.jsonl:1: 'spans' item 8 is not inside the text"):
+        read_ner(file, Notes())
 
 
 A_SPAN = "[start, end, label] or an object with start, end and label"

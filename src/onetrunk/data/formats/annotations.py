@@ -171,8 +171,8 @@ def _spans(
         if answer in _REJECTED:
             notes.add(f"spans with the answer {answer!r}, left out", where)
         elif answer not in ("accept", None):
-            what = "spans whose answer is not accept, reject or ignore, read as accepted"
-            notes.add(what, f"{where}: {show(answer)}")
+            odd = "spans whose answer is not accept, reject or ignore, read as accepted"
+            notes.add(odd, f"{where}: {show(answer)}")
     if marks and max(text, default="") > "\uffff":
         units = text.encode("utf-16-le")
         converted = {item: mark.in_characters(units) for item, mark in marks.items()}
