@@ -100,7 +100,7 @@ def test_ner_formats_agree(sentences: list[list[tuple[str, str]]]) -> None:
 @given(st.lists(st.tuples(texts, labels), min_size=1, max_size=5))
 def test_classification_formats_agree(pairs: list[tuple[str, str]]) -> None:
     rows: Rows = [{"text": text, "label": label} for text, label in pairs]
-    want = [LabelledText(text, (label,)) for text, label in pairs]
+    want = [LabelledText(text, (label.strip(),)) for text, label in pairs]
     lists: Rows = [{"text": text, "labels": [label]} for text, label in pairs]
     with tempfile.TemporaryDirectory() as folder:
         at = Path(folder)

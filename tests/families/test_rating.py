@@ -64,6 +64,11 @@ def test_whole_numbers_are_scored_as_steps_too() -> None:
 ODD_NUMBERS = ["1_0", "١٠", "1e400", "0x10", "1 0"]
 
 
+def test_a_comma_before_the_decimals_is_told() -> None:
+    with pytest.raises(UserError, match=r"f, row 1: .*; write a point for the comma, 4\.5$"):
+        Rating().check_rows(rows("4,5"), numbered("f"))
+
+
 @pytest.mark.parametrize(
     "bad", [("good",), ("1", "2"), (), ("nan",), ("inf",), *((odd,) for odd in ODD_NUMBERS)]
 )

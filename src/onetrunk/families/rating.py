@@ -45,9 +45,13 @@ class Rating(WholeText[float]):
             value = number_of(example.labels[0]) if len(example.labels) == 1 else None
             # Squares of what is beyond could not be computed.
             if value is None or abs(value) > LARGEST:
+                with_point = "".join(example.labels).replace(",", ".")
+                hint = "a rating is exactly one"
+                if len(example.labels) == 1 and number_of(with_point) is not None:
+                    hint = f"write a point for the comma, {with_point}"
                 raise UserError(
                     f"{place(row)}: {list(example.labels)} is no number from "
-                    f"-{LARGEST:g} to {LARGEST:g}, in digits alone; a rating is exactly one"
+                    f"-{LARGEST:g} to {LARGEST:g}, in digits alone; {hint}"
                 )
 
     def label_set(self, examples: Any) -> list[str]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,22 @@ def test_an_empty_cell_is_a_text_without_labels(tmp_path: Path, way: str, name: 
         for numbers in (False, True):  # tc and rating
             with pytest.raises(UserError, match=f"{name}' is (null|an empty string)"):
                 read_classification(source, numbers=numbers)
+
+
+def test_white_space_around_labels_makes_no_label_of_its_own(tmp_path: Path) -> None:
+    file, notes = tmp_path / "a.csv", Notes()
+    file.write_text("text, label\na, refund\nb,refund\nc,late \n")
+    read = read_classification(file, notes)
+    assert [row.labels for row in read] == [("refund",), ("refund",), ("late",)]
+    assert notes.found["labels with white space around them, which is left out"].count == 2
+
+
+def test_decimal_numbers_are_ratings() -> None:
+    table = pa.table({"text": ["a", "b"], "label": [Decimal("1.50"), Decimal("4.25")]})
+    read = read_classification(table, numbers=True)
+    assert [row.labels for row in read] == [("1.50",), ("4.25",)]
+    with pytest.raises(UserError, match="not a string or an integer"):
+        read_classification(table)
 
 
 @pytest.mark.parametrize("cell", ["", "  ", "\t"])

@@ -6,6 +6,7 @@ index of a block into a :mod:`row of onetrunk <onetrunk.data.rows>`.
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from decimal import Decimal
 from functools import partial
 from typing import Any, TypeVar
 
@@ -205,11 +206,15 @@ def _labels(
         what = f"{name!r} item {number}" if is_list else repr(name)
         if type(item) is float and numbers:
             item = repr(item)  # with all its digits
+        if isinstance(item, Decimal) and numbers:
+            item = format(item, "f")
         if type(item) not in (str, int):  # not isinstance, which takes True for an integer
             raise wrong(where, what, item, f"a string or {'a number' if numbers else 'an integer'}")
-        label = str(item)
-        if not label.strip():
+        label = str(item).strip()
+        if not label:
             raise UserError(f"{where}: {what} is an empty string")
+        if label != str(item):
+            notes.add("labels with white space around them, which is left out", where)
         if label in labels:
             hint = ""
             if all(type(item) is int and item in (0, 1) for item in value):
