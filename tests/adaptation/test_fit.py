@@ -9,6 +9,7 @@ from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
 from onetrunk.adaptation import training, trunk_cache
+from onetrunk.adaptation.adapt import adapt
 from onetrunk.adaptation.fit import fit, fit_together
 from onetrunk.adaptation.linear import solve_linear
 from onetrunk.adaptation.penalty import choose_penalty
@@ -292,10 +293,21 @@ def test_a_few_rows_are_scored_by_cross_validation(
 ) -> None:
     kind, data = load(corpora, name)
     settings = AdaptSettings(adapter="linear")
-    record = fit(tiny_backbone, kind, data, settings).record
+    record = fit(tiny_backbone, kind, data, settings, judged=True).record
     assert 0 <= record["cross_validation"] <= 100
     data.validation = held_out(corpora, name, "validation")
-    assert "cross_validation" not in fit(tiny_backbone, kind, data, settings).record
+    assert "cross_validation" not in fit(tiny_backbone, kind, data, settings, judged=True).record
+
+
+def test_adapt_alone_asks_for_the_score(tiny_backbone: Backbone) -> None:
+    rows = [{"text": f"call {n}", "label": "xy"[n % 2]} for n in range(12)]
+    app = adapt(tiny_backbone, "tc", train=rows, adapter="linear")
+    assert 0 <= app.record["cross_validation"] <= 100
+    data = Data(app.labels, family("tc").read(rows))
+    plain = fit(tiny_backbone, family("tc"), data, AdaptSettings(adapter="linear"))
+    assert "cross_validation" not in plain.record
+    # The head is the same optimum, found in another order of steps.
+    torch.testing.assert_close(plain.head.weight, app.head.weight, atol=1e-3, rtol=1e-3)
 
 
 def test_what_was_learnt_by_heart_is_not_scored(tiny_backbone: Backbone) -> None:
@@ -303,12 +315,13 @@ def test_what_was_learnt_by_heart_is_not_scored(tiny_backbone: Backbone) -> None
     draw = np.random.default_rng(0)
     rows = [LabelledText(f"call {n}", ("xy"[draw.integers(2)],)) for n in range(60)]
     kind, settings = family("tc"), AdaptSettings(adapter="linear", l2=1e-6, epochs=1)
-    app = fit(tiny_backbone, kind, Data(["x", "y"], rows), settings)
+    app = fit(tiny_backbone, kind, Data(["x", "y"], rows), settings, judged=True)
     on_its_rows = Engine(tiny_backbone, {"app": app}).score("app", rows, "train")["accuracy"]
     assert on_its_rows > 90
     assert app.record["cross_validation"] < 75
     many = AdaptSettings(adapter="lora", epochs=1)
-    assert "cross_validation" not in fit(tiny_backbone, kind, Data(["x", "y"], rows), many).record
+    with_lora = fit(tiny_backbone, kind, Data(["x", "y"], rows), many, judged=True)
+    assert "cross_validation" not in with_lora.record
 
 
 def test_validation_rows_that_say_the_opposite_are_no_error(tiny_backbone: Backbone) -> None:

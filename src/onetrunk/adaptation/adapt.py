@@ -18,7 +18,7 @@ from onetrunk.apps.app import App, Subset
 from onetrunk.apps.engine import Engine
 from onetrunk.apps.evaluation import evaluation_of
 from onetrunk.apps.load import load_apps_and_backbone
-from onetrunk.apps.reading import Source, located, read_labelled, read_placed, source_name
+from onetrunk.apps.reading import Source, located, read_labelled, source_name
 from onetrunk.data.locate import locate
 from onetrunk.data.notes import Notes
 from onetrunk.data.overview import note_labels
@@ -100,14 +100,16 @@ def adapt(
     test_rows: list[Any] = []
     test_at = numbered("")
     if test is not None:
-        test_rows, test_at = read_placed(kind, test, "test", notes, data.labels, columns)
+        test_rows, test_at = read_labelled(kind, test, "test", notes, data.labels, columns)
         _note_shared(kind, data.train, "test", test_rows, test_at, notes)
     if unlabelled is not None:
         data.unlabelled = read_unlabelled(kind, unlabelled, notes, text_column)
     backbone = backbone if isinstance(backbone, Backbone) else Backbone.load(backbone)
     loaded_teacher = None if teacher is None else _load_teacher(teacher, kind)
     notes.log()
-    app = train_app(backbone, kind, data, settings, loaded_teacher, auto_seconds, progress)
+    app = train_app(
+        backbone, kind, data, settings, loaded_teacher, auto_seconds, progress, judged=True
+    )
     abstention.apply(app, backbone, data.validation)
     if unlabelled is not None:
         app.record["teacher"] = str(teacher or "a LoRA on every layer")
@@ -135,8 +137,10 @@ def train_app(
     teacher: tuple[Backbone, App] | None = None,
     auto_seconds: float | None = None,
     progress: Progress = silent,
+    judged: bool = False,
 ) -> App:
-    """Train an app on rows that are read and checked; see :func:`adapt`."""
+    """Train an app on rows that are read and checked; see :func:`adapt`, and :func:`fit` of
+    ``judged``."""
     if texts := data.unlabelled:
         data = replace(data, unlabelled=[])
         if teacher is None:
@@ -144,9 +148,9 @@ def train_app(
         teacher_backbone, teacher_app = teacher
         data = taught(teacher_app, teacher_backbone, data, texts, settings.precision)
     if auto_seconds is None:
-        app = fit(backbone, family, data, settings, progress)
+        app = fit(backbone, family, data, settings, progress, judged)
     else:
-        choice = choose_adapter(backbone, family, data, settings, auto_seconds, progress)
+        choice = choose_adapter(backbone, family, data, settings, auto_seconds, progress, judged)
         app = choice.app
         app.record["auto"] = {"tried": [asdict(way) for way in choice.tried], "why": choice.why}
     app.backbone = backbone
@@ -184,7 +188,7 @@ def read_data(
 
     Labels are those of all training rows. A draw that leaves a label without a row is noted.
     """
-    rows = read_labelled(family, train, "train", notes, columns=columns)
+    rows, _ = read_labelled(family, train, "train", notes, columns=columns)
     labels = family.label_set(rows)
     subset = None
     if family.name == "tc":
@@ -198,7 +202,7 @@ def read_data(
         _check_drawn(family, rows, labels, source_name(train, "train"), notes)
     held_out: list[Any] = []
     if validation is not None:
-        held_out, place = read_placed(family, validation, "validation", notes, labels, columns)
+        held_out, place = read_labelled(family, validation, "validation", notes, labels, columns)
         _note_shared(family, rows, "validation", held_out, place, notes)
     return Data(labels, rows, held_out), subset
 

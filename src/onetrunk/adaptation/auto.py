@@ -57,13 +57,15 @@ def choose_adapter(
     settings: AdaptSettings,
     budget: float,
     progress: Progress = silent,
+    judged: bool = False,
 ) -> Choice:
     """Try a linear app and one with a LoRA within ``budget`` seconds, and choose.
 
     Both are judged on the validation rows. Without any, training rows are held out to judge them,
     and the chosen app is then trained again on all training rows. The linear app is always tried,
     and training again comes on top of the budget. The LoRA is chosen if it is better by
-    more than one standard error of the difference (bootstrap over the rows).
+    more than one standard error of the difference (bootstrap over the rows). ``judged`` is that of
+    :func:`~onetrunk.adaptation.fit.fit`, for an app that is trained again.
 
     Raises :class:`UserError` as :func:`~onetrunk.adaptation.fit.fit` does.
     """
@@ -94,7 +96,7 @@ def choose_adapter(
     chosen, why = trials.best(budget)
     app = trials.apps.get(chosen)
     if app is None:
-        app = fit(backbone, family, data, ways[chosen], progress)
+        app = fit(backbone, family, data, ways[chosen], progress, judged)
     return Choice(app, chosen, tried, why)
 
 

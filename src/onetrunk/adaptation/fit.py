@@ -38,20 +38,25 @@ def fit(
     data: Data,
     settings: AdaptSettings = DEFAULTS,
     progress: Progress = silent,
+    judged: bool = False,
 ) -> App:
     """Train an app. The backbone is frozen by this call; its weights are not changed.
 
     ``App.record`` holds rows, seconds, trainable parameters, and epochs, validation score and mean
-    loss of each epoch where there are any. Raises :class:`UserError` if there is nothing to learn:
-    no rows, fewer than two classes, or no word that the tokenizer keeps.
+    loss of each epoch where there are any; with ``judged`` also the score of a linear app of few
+    rows by cross-validation (:meth:`AppTask.solve_head`), which takes five more solutions.
+
+    Raises :class:`UserError` if there is nothing to learn: no rows, fewer than two classes, or no
+    word that the tokenizer keeps.
     """
-    return fit_together(backbone, {"app": (family, data, settings)}, progress)["app"]
+    return fit_together(backbone, {"app": (family, data, settings)}, progress, judged)["app"]
 
 
 def fit_together(
     backbone: Backbone,
     wanted: Mapping[str, Wanted],
     progress: Progress = silent,
+    judged: bool = False,
 ) -> dict[str, App]:
     """Train several apps side by side: each as :func:`fit` does, but in shared passes.
 
@@ -82,7 +87,7 @@ def fit_together(
     top = Top(backbone.encoder, stack, max(task.k for task in tasks.values()), precision)
     for task in tasks.values():
         task.read(top, cache=task.settings.cache and task.slot in fresh_loras)
-    started = {name: task.start_head() for name, task in tasks.items()}
+    started = {name: task.start_head(judged) for name, task in tasks.items()}
     trainers = {
         name: AppTrainer(task, top, started[name][0])
         for name, task in tasks.items()

@@ -1,7 +1,7 @@
 """What one app is trained for and from: its settings, rows, targets, and the head on top."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
@@ -210,34 +210,34 @@ class AppTask:
             return self.settings.head_lr
         return SOLVED_HEAD_LR if self.starts_solved else ZERO_HEAD_LR
 
-    def start_head(self) -> tuple[nn.Linear, dict[str, Any]]:
+    def start_head(self, judged: bool = False) -> tuple[nn.Linear, dict[str, Any]]:
         """The head of a linear app, or that from which a LoRA's training starts; and details, as
         :meth:`solve_head` has them."""
         if self.starts_solved:
-            return self.solve_head()
+            return self.solve_head(judged)
         self._read_states(self._choices()[0])
         width = self.trunk.head_layers * self.backbone.encoder.width
         classes = self.family.classes(self.data.labels)
         return linear_head(torch.zeros(classes, width), torch.zeros(classes)), {"l2": 0.0}
 
-    def solve_head(self) -> tuple[nn.Linear, dict[str, Any]]:
+    def solve_head(self, judged: bool = False) -> tuple[nn.Linear, dict[str, Any]]:
         """Solve the linear head on the present states, and read as many states as it does from now
         on (:meth:`linear_problem`).
 
         Returns the head, and a mapping with ``l2`` and, if there are validation rows,
-        ``validation``; without any, of a linear app of up to :data:`FEW_ROWS` rows,
-        ``cross_validation``.
+        ``validation``; without any, if it is to be ``judged``, of a linear app of up to
+        :data:`FEW_ROWS` rows, ``cross_validation``.
         """
         features, targets, l2 = self.linear_problem()
         classes, loss = self.family.classes(self.data.labels), self.family.head_loss
         details = {"l2": l2}
         is_linear = self.settings.adapter == "linear"
-        if is_linear and self._is_cross_validated():
+        if judged and is_linear and self._is_cross_validated():
             solved, logits, is_held_out = solve_and_judge(
                 features, targets, self._groups(), classes, l2, loss
             )
             if is_held_out.all():
-                details["cross_validation"] = round(self._score(self.train, logits), 2)
+                details["cross_validation"] = round(self._cross_validated(logits), 2)
         else:  # with a LoRA the training goes on from here
             solved = solve_linear(
                 features, targets, classes, l2, loss, EXACT if is_linear else ROUGH
@@ -253,15 +253,19 @@ class AppTask:
         others = data.validation or data.soft_targets is not None or neighbours
         return not others and len(data.train) <= FEW_ROWS
 
-    def _score(self, examples: Examples, logits: np.ndarray) -> float:
-        """The family's metric on examples, in percent, from the logits ``(U, C)`` of all units."""
-        counts = examples.counts(range(len(examples.encoded)))
-        answered = examples.joined(list(torch.from_numpy(logits).split(counts)))
-        labels = self.data.labels
-        predictions = [
-            self.family.decode(of_units, units, labels) for _, of_units, units in answered
-        ]
-        return self.family.score(examples.rows, predictions)[self.family.metric]
+    def _cross_validated(self, logits: np.ndarray) -> float:
+        """The family's metric on the training rows, in percent, from logits ``(U, C)`` of all their
+        units."""
+        counts = self.train.counts(range(len(self.train.encoded)))
+        return self._score(self.train.joined(list(torch.from_numpy(logits).split(counts))))
+
+    def _score(self, answered: Iterable[tuple[Any, Tensor, Sequence[Span]]]) -> float:
+        """The family's metric in percent, from examples, the logits of their units, and these."""
+        rows, predictions = [], []
+        for row, logits, units in answered:
+            rows.append(row)
+            predictions.append(self.family.decode(logits, units, self.data.labels))
+        return self.family.score(rows, predictions)[self.family.metric]
 
     def linear_problem(self) -> tuple[np.ndarray, np.ndarray, float]:
         """Features ``(U, head_layers D)`` of all training units, their targets ``(U, …)``, and the
@@ -289,11 +293,7 @@ class AppTask:
 
     def score(self, head: nn.Linear) -> float:
         """The family's metric on the validation rows, in percent."""
-        predictions = [
-            self.family.decode(logits, units, self.data.labels)
-            for _, logits, units in self._held_out_logits(head)
-        ]
-        return self.family.score(self.validation.rows, predictions)[self.family.metric]
+        return self._score(self._held_out_logits(head))
 
     def neighbours(self, head: nn.Linear, l2: float) -> Neighbours | None:
         """Neighbours made of the training texts; None if their votes do not lower the loss.

@@ -13,7 +13,7 @@ from onetrunk import __version__, kinds
 from onetrunk.apps.engine import Engine
 from onetrunk.apps.evaluation import Evaluation, evaluation_of
 from onetrunk.apps.neighbours import Neighbours, load_neighbours, save_neighbours
-from onetrunk.apps.reading import Source, address_of, read_placed
+from onetrunk.apps.reading import Source, address_of, read_labelled
 from onetrunk.apps.record import (
     ADAPTER,
     LOOSE,
@@ -162,7 +162,7 @@ class App:
         """
         notes = Notes()
         columns = Columns.named(text_column, label_column)
-        rows, place = read_placed(
+        rows, place = read_labelled(
             self.family, data, "test", notes, self.labels, columns, strict_labels
         )
         notes.log()

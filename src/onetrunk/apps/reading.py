@@ -26,8 +26,9 @@ def read_labelled(
     labels: Sequence[str] | None = None,
     columns: Columns = USUAL,
     strict_labels: bool = True,
-) -> list[Any]:
-    """Labelled examples of one split of ``source``: ``train``, ``validation`` or ``test``.
+) -> tuple[list[Any], Place]:
+    """Labelled examples of one split of ``source``, ``train``, ``validation`` or ``test``; and
+    where each of them is.
 
     A file is one split whatever its name; of a folder the files of that split are read.
     ``columns`` are those to read, if they do not have the usual names. A label that is not among
@@ -35,19 +36,6 @@ def read_labelled(
 
     Raises :class:`UserError` if there is no such split, and for a row that the family cannot use.
     """
-    return read_placed(family, source, split, notes, labels, columns, strict_labels)[0]
-
-
-def read_placed(
-    family: Family[Any, Any],
-    source: Source,
-    split: str,
-    notes: Notes,
-    labels: Sequence[str] | None = None,
-    columns: Columns = USUAL,
-    strict_labels: bool = True,
-) -> tuple[list[Any], Place]:
-    """:func:`read_labelled`, and where each row is in the source."""
     reading = Notes()
     reading.row_places = []
     rows = family.read(located(source, split, columns), reading)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from onetrunk.apps.evaluation import Evaluation, evaluation_of
-from onetrunk.apps.reading import Source, address_of, read_placed
+from onetrunk.apps.reading import Source, address_of, read_labelled
 from onetrunk.bundle.layout import Bundle
 from onetrunk.bundle.runtime import Runtime
 from onetrunk.data.notes import Notes
@@ -32,7 +32,7 @@ def evaluate_bundle(
     bundled, notes = runtime.apps[name], Notes()
     kind = family(bundled.family)
     columns = Columns.named(text_column, label_column)
-    rows, place = read_placed(kind, data, "test", notes, bundled.labels, columns, strict_labels)
+    rows, place = read_labelled(kind, data, "test", notes, bundled.labels, columns, strict_labels)
     notes.log()
     predictions = runtime.predict_examples(name, rows)
     evaluation = evaluation_of(kind, bundled.labels, rows, predictions, temperature, place)

@@ -100,7 +100,7 @@ def export(
     for name, rows in (check or {}).items():
         _check_known(name, named)
         app = named[name]
-        labelled = read_labelled(app.family, rows, "test", notes, app.labels)
+        labelled, _ = read_labelled(app.family, rows, "test", notes, app.labels)
         checks[name] = Check(labelled, source_name(rows, "test"))
     texts = [text for file in files for text in read_texts(file, notes)]
     notes.log()

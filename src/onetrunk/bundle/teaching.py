@@ -149,7 +149,7 @@ class Teaching:
         from onetrunk.families import family as family_named
 
         kind, notes = family_named(family), Notes()
-        rows = read_labelled(kind, source, "train", notes, columns=columns)
+        rows, _ = read_labelled(kind, source, "train", notes, columns=columns)
         notes.log()
         return Lesson(kind, rows)
 

@@ -145,8 +145,8 @@ def _curve(app: "App", train: Path, data: Path, columns: "Columns") -> "list[Cur
     from onetrunk.data.notes import Notes
 
     assert app.backbone is not None  # it was loaded with the app
-    rows = read_labelled(app.family, train, "train", Notes(), columns=columns)
-    test_rows = read_labelled(app.family, data, "test", Notes(), columns=columns)
+    rows, _ = read_labelled(app.family, train, "train", Notes(), columns=columns)
+    test_rows, _ = read_labelled(app.family, data, "test", Notes(), columns=columns)
     settings = AdaptSettings(adapter=app.kind)
     with watched("curve") as progress:
         return learning_curve(app.backbone, app.family, rows, test_rows, settings, progress)
