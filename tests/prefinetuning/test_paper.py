@@ -1,5 +1,6 @@
 """``recipes/paper.yaml`` on a hub that is made up: every source is read and both families learn."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +11,14 @@ import pytest
 from onetrunk.config import load_recipe
 from onetrunk.data.notes import Notes
 from onetrunk.data.rows import Pair
-from onetrunk.data.sources import read_ner, read_pairs
+from onetrunk.data.sources import (
+    USUAL,
+    Columns,
+    locate,
+    read_classification,
+    read_ner,
+    read_pairs,
+)
 from onetrunk.errors import UserError
 from onetrunk.prefinetuning.run import prefinetune
 
@@ -75,8 +83,25 @@ def test_rows_of_nuner() -> None:
     assert [row.entities for row in read] == [((0, 3, "person"),), ((3, 7, "city"),), ()]
     assert notes.found["surfaces that do not occur in their text, left out"].count == 1
     for output in ("Ada", "['Ada']", "['<> person']", "[1]"):
-        with pytest.raises(UserError, match="the list given, row 1: "):
-            read_ner([{"input": "Ada", "output": output}])
+        with pytest.raises(UserError, match="the list given, row 2: "):
+            read_ner([rows[0], {"input": "Ada", "output": output}])
+
+
+@pytest.mark.parametrize("columns", [USUAL, Columns("input", ("output",)), Columns("input")])
+def test_columns_called_input_and_output_hold_what_they_hold(
+    tmp_path: Path, columns: Columns
+) -> None:
+    labels = ["refund", "tracking"] * 3
+    lines = [f"please do something with item {n},{label}\n" for n, label in enumerate(labels)]
+    (tmp_path / "a.csv").write_text("input,output\n" + "".join(lines))
+    source = replace(locate(tmp_path / "a.csv"), columns=columns)
+    assert [row.labels for row in read_classification(source)] == [(label,) for label in labels]
+
+
+def test_chosen_columns_come_before_the_rows_of_nuner() -> None:
+    rows = [{"input": "Ada <> met", "output": "x <> y"}, {"input": "ada", "output": "x"}]
+    source = replace(locate(rows), columns=Columns("input", ("output",)))
+    assert [row.labels for row in read_classification(source)] == [("x <> y",), ("x",)]
 
 
 def test_usual_names_of_pairs() -> None:

@@ -55,7 +55,8 @@ def adapt(
 
     ``text_column`` and ``label_column`` name the columns of these tables, if the names do not say
     what they hold. For ``ner``, several label columns may be given: a column for each type of
-    entity, with the strings that occur in the text.
+    entity, with the strings that occur in the text. For ``multi-label`` there may be one for each
+    label, with 0 and 1 in it.
 
     Validation rows stop the training early and choose thresholds; scores on the test rows are kept
     in ``app.record["test"]``. ``unlabelled`` are more texts, on which the app learns the answers of

@@ -9,6 +9,9 @@ TextColumn = Annotated[
 ]
 LabelColumn = Annotated[
     list[str] | None,
-    typer.Option(help="The column of labels. For ner it may be repeated: one for each type."),
+    typer.Option(
+        help="The column of labels. It may be repeated: for ner one for each type, for multi-label "
+        "one for each label, with 0 and 1 in it."
+    ),
 ]
 Device = Annotated[str, typer.Option(help="Where the encoder runs: cpu, cuda, cuda:1, …")]

@@ -197,8 +197,9 @@ def _guessed(spec: Any) -> tuple[str, Sequence[Row], Notes]:
     else:
         return "ner", marked, notes
     notes = _notes()
+    indicators = isinstance(spec, Located) and len(spec.columns.labels) > 1
     try:
-        labelled = list(stream_classification(spec, notes, numbers=True))
+        labelled = list(stream_classification(spec, notes, numbers=True, several=indicators))
     except UserError as error:
         if several := _several(spec):
             return "multi-label", *several
@@ -206,6 +207,8 @@ def _guessed(spec: Any) -> tuple[str, Sequence[Row], Notes]:
             raise
         raise UserError(f"as ner: {not_ner}; as tc: {error}") from None
     labels = {label for row in labelled for label in row.labels}
+    if indicators:
+        return "multi-label", labelled, notes
     if any(len(row.labels) != 1 for row in labelled) and (several := _several(spec)):
         return "multi-label", *several
     is_scale = any("." in label for label in labels) and are_numbers(labels)

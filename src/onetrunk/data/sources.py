@@ -29,12 +29,13 @@ from onetrunk.data.formats.delimited import comma_separated, tab_separated
 from onetrunk.data.formats.docbin import docbin
 from onetrunk.data.formats.hub import hub
 from onetrunk.data.formats.jsonfiles import json_array, jsonl
+from onetrunk.data.formats.naming import split_columns
 from onetrunk.data.formats.pairs import pairs
 from onetrunk.data.formats.spreadsheet import tab_separated_or_conll
 from onetrunk.data.formats.standard_input import standard_input
 from onetrunk.data.formats.table import USUAL as USUAL
 from onetrunk.data.formats.table import Columns as Columns
-from onetrunk.data.formats.table import Stream
+from onetrunk.data.formats.table import Rows, Stream
 from onetrunk.data.formats.text import plain, suffix_of
 from onetrunk.data.formats.workbook import workbook
 from onetrunk.data.locate import Located as Located
@@ -192,16 +193,12 @@ def stream_columns(
     return _stream(spec, notes, split, TABLES, partial(columns.strings, names=names), names)
 
 
-_SPLIT_COLUMNS = ("split", "set", "subset", "partition", "fold")
-"""Columns of these names may say which rows are test rows."""
-
-
 def _stream(
     spec: Spec,
     notes: Notes | None,
     split: str,
     formats: _Formats,
-    reader: Callable[[Stream, Notes], columns.Rows[_Read]],
+    reader: Callable[[Stream, Notes], Rows[_Read]],
     names: Sequence[str] = ("text", "label"),
 ) -> Iterator[_Read]:
     """Check a source and return an iterator over its rows; ``names`` are for tuples in a list."""
@@ -219,10 +216,9 @@ def _stream(
         for file in located.files if located.joined else ():
             noted.add(located.joined, str(file))
         for stream in streams:
-            for name in stream.names:
-                if name.strip().lower() in _SPLIT_COLUMNS:
-                    what = f"sources with a column {name!r}, of which all rows are read"
-                    noted.add(what, stream.source)
+            for name in split_columns(stream):
+                what = f"sources with a column {name!r}, of which all rows are read"
+                noted.add(what, stream.source)
             tables, row_of = reader(stream, noted)
             for table in tables:
                 for index in range(len(table)):

@@ -339,6 +339,7 @@ def test_label_studio_says_which_of_several_texts_is_annotated(tmp_path: Path) -
         "'/data/upload/1.png'",
     )
     short = {"title": "Ada asks", "text": "a", "id": 1, "label": "x", "annotator": 1}
+    short["lead_time"] = 2.5
     (note,) = read_notes(read_classification, short)
     assert note == "tasks with several texts ('text', 'title'), of which 'text' is read: 1"
 

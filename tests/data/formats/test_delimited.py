@@ -1,12 +1,21 @@
 import csv
 import random
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from onetrunk.data.locate import locate
 from onetrunk.data.notes import Notes
 from onetrunk.data.rows import LabelledText
-from onetrunk.data.sources import read_classification, read_pairs
+from onetrunk.data.sources import (
+    USUAL,
+    Columns,
+    read_classification,
+    read_ner,
+    read_pairs,
+)
 from onetrunk.errors import UserError
 
 
@@ -74,6 +83,25 @@ def test_a_column_of_splits_is_noted(tmp_path: Path, name: str) -> None:
     assert notes.lines() == [
         f"sources with a column {name!r}, of which all rows are read: 1 ({file})"
     ]
+
+
+@pytest.mark.parametrize("name", ["set", "Subset", "partition", "fold", "data_split", "Data Set"])
+def test_a_column_of_splits_by_another_name(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "a.csv"
+    what = f"sources with a column {name!r}, of which all rows are read"
+
+    def noted(*splits: str, read: Any = read_classification, columns: Columns = USUAL) -> bool:
+        rows = [f"Nova is here {n},Nova,{split}" for n, split in enumerate(splits)]
+        file.write_text("\n".join([f"text,label,{name}", *rows]))
+        notes = Notes()
+        assert len(read(replace(locate(file), columns=columns), notes)) == len(splits)
+        return what in notes.found
+
+    assert noted("train", "Test", "dev", "")
+    assert noted("train", "test", read=read_ner)  # neither of which stands in the text
+    assert not noted("a", "b", "train")
+    assert not noted("0", "1")
+    assert not noted("train", "test", columns=Columns("text", (name,)))
 
 
 def test_a_first_line_that_says_the_delimiter(tmp_path: Path) -> None:

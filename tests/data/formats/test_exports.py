@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,10 +18,17 @@ from onetrunk.data.locate import locate
 from onetrunk.data.notes import Notes
 from onetrunk.data.overview import overview
 from onetrunk.data.rows import AnnotatedText, LabelledText
-from onetrunk.data.sources import Columns, read_classification, read_ner, read_texts
+from onetrunk.data.sources import (
+    Columns,
+    read_classification,
+    read_ner,
+    read_nested,
+    read_texts,
+)
 from onetrunk.errors import UserError
 
 WORDS = ("party", "Ada's", "Köln", "東京", "🎉", "👩🏽‍💻", "x2", "𝔘𝔫𝔦")
+VERDICTS = ["accept", "reject", "ignore", "accept", "reject", "ignore"]
 
 
 def written(file: Path, rows: list[Any]) -> Path:
@@ -311,15 +319,15 @@ def test_short_export_of_other_controls(tmp_path: Path) -> None:
     span = {"start": 0, "end": 3, "text": "Ada", "labels": ["P"]}
     rows = [
         {"text": "Ada", "id": 1, "name": [span], "tone": "good", "annotator": 1, "lead_time": 2},
-        {"text": "nobody", "id": 2, "annotator": 1},
+        {"text": "nobody", "id": 2, "annotator": 1, "lead_time": 2},
     ]
     file = written(tmp_path / "a.json", rows)
     assert [row.entities for row in read_ner(file)] == [((0, 3, "P"),), ()]
     assert read_classification(file) == [LabelledText("Ada", ("good",))]
     table = tmp_path / "a.csv"
-    table.write_text("text,id,tone,annotator\na,1,good,1\nb,2,,1\n")
+    table.write_text("text,id,tone,annotator,lead_time\na,1,good,1,2\nb,2,,1,2\n")
     assert read_classification(table) == [LabelledText("a", ("good",))]
-    with pytest.raises(UserError, match="has no column 'label'; columns: annotator, id, text"):
+    with pytest.raises(UserError, match="has no column 'label'; columns: annotator, id, lead"):
         read_ner(written(tmp_path / "a.json", rows[1:]))
 
 
@@ -448,12 +456,87 @@ def test_spans_reviews_and_rows_that_were_rejected(tmp_path: Path) -> None:
     assert texts_of(notes)["annotations that a review rejected, left out"] == 2
 
 
+@pytest.mark.parametrize("shape", ["span", "label", "product"])
+def test_what_is_left_out_is_counted_once(tmp_path: Path, shape: str) -> None:
+    """Also if rows are read several times, to find out what their columns hold."""
+    cell = {"span": [[0, 3, "P"]], "label": "x", "product": "Ada"}[shape]
+    name = "label" if shape == "span" else shape
+    rows = [
+        {"id": n, "text": f"Ada sends item {n}", name: cell, "answer": VERDICTS[n % 4]}
+        for n in range(2400)
+    ]
+    file = written(tmp_path / "a.jsonl", rows)
+    columns = Columns(None, ("product",)) if shape == "product" else Columns()
+    for read in [read_classification] if shape == "label" else [read_ner, read_nested]:
+        notes = Notes()
+        assert len(read(replace(locate(file), columns=columns), notes)) == 1200
+        left_out = {what: n for what, n in texts_of(notes).items() if "left out" in what}
+        assert left_out == {
+            "rows with the answer 'reject', left out": 600,
+            "rows with the answer 'ignore', left out": 600,
+        }
+    notes = Notes()
+    if shape == "label":
+        assert len(read_classification(file, notes, several=True)) == 1200
+        assert texts_of(notes)["rows with the answer 'reject', left out"] == 600
+
+
+@pytest.mark.parametrize("label", ["answer", "status", "annotations", "predictions", "paragraphs"])
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_a_column_that_was_named_is_no_verdict_of_a_tool(
+    tmp_path: Path, label: str, suffix: str
+) -> None:
+    verdicts = ["discarded", "kept"] * 3 if label == "status" else VERDICTS
+    rows = [
+        {"text": f"the answer number {n}", "data": "x", label: verdict, "spans": None}
+        for n, verdict in enumerate(verdicts)
+    ]
+    file = tmp_path / f"a{suffix}"
+    pd.DataFrame(rows).to_csv(file, index=False) if suffix == ".csv" else written(file, rows)
+    for text in ("text", "data"):
+        notes = Notes()
+        source = replace(locate(file), columns=Columns(text, (label,)))
+        assert [row.labels[0] for row in read_classification(source, notes)] == verdicts
+        assert not any("left out" in what for what in notes.found)
+
+
+def test_a_column_that_is_found_to_be_the_label_is_no_verdict(tmp_path: Path) -> None:
+    rows = [{"text": f"the answer number {n}", "answer": v} for n, v in enumerate(VERDICTS)]
+    read = read_classification(written(tmp_path / "a.jsonl", rows))
+    assert [row.labels[0] for row in read] == VERDICTS
+    # Beside a label it is one.
+    rows = [row | {"label": "x"} for row in rows]
+    assert len(read_classification(written(tmp_path / "a.jsonl", rows))) == 2
+    # So it is where the text alone is named.
+    source = replace(locate(tmp_path / "a.jsonl"), columns=Columns("text"))
+    assert len(read_classification(source)) == 2
+
+
 def test_the_short_export_of_spans_in_csv(tmp_path: Path) -> None:
     span = json.dumps([{"start": 0, "end": 3, "text": "Ada", "labels": ["P"]}])
     file = tmp_path / "a.csv"
     with file.open("w", newline="") as stream:
         csv.writer(stream).writerows([["id", "text", "label", "annotator"], [1, "Ada", span, 1]])
     assert read_ner(file) == [AnnotatedText("Ada", ((0, 3, "P"),))]
+
+
+def test_other_tables_name_an_annotator_too(tmp_path: Path) -> None:
+    text, want = "Anna sends it to Oslo", ((0, 4, "PER"),)
+    for rest in (
+        {"spans": [{"start": 0, "end": 4, "label": "PER"}]},
+        {"label": [[0, 4, "PER"]]},
+        {"entities": [[0, 4, "PER"]], "note": "x"},
+    ):
+        row = {"id": 7, "text": text, **rest, "annotator": "bob"}
+        file = written(tmp_path / "a.jsonl", [row, row | {"text": f"{text} now"}])
+        assert [row.entities for row in read_ner(file)] == [want, want]
+    table = tmp_path / "a.csv"
+    table.write_text("id,text,product,annotator\n1,Nova is broken,Nova,bob\n2,no name,,eve\n")
+    assert [row.entities for row in read_ner(table)] == [((0, 4, "product"),), ()]
+    table.write_text("id,text,sentiment,confidence,annotator\n1,a,pos,0.5,w1\n2,b,neg,0.6,\n")
+    for several in (False, True):
+        rows = read_classification(table, several=several)
+        assert [row.labels for row in rows] == [("pos",), ("neg",)]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from onetrunk.data.locate import Located, locate
 from onetrunk.data.notes import Notes
+from onetrunk.data.overview import overview
 from onetrunk.data.rows import LabelledText
-from onetrunk.data.sources import read_classification
+from onetrunk.data.sources import Columns, read_classification
 from onetrunk.errors import UserError
 
 openpyxl = pytest.importorskip("openpyxl")
@@ -100,3 +103,64 @@ def test_blank_strings_are_empty_cells(cell: str) -> None:
     assert read_classification(rows, several=True)[1] == LabelledText("b")
     with pytest.raises(UserError, match="row 2: 'label' item 2 is an empty string"):
         read_classification([rows[0], {"text": "b", "label": ["x", cell]}], several=True)
+
+
+FLAGS = [(1, 0), (0, 0), (1, 1), (0, 1)]
+WANT = [("toxic",), (), ("toxic", "rude"), ("rude",)]
+
+
+def _flagged(forms: dict[int, Any]) -> Records:
+    return [
+        {"id": n, "text": f"comment {n}", "toxic": forms[toxic], "rude": forms[rude]}
+        for n, (toxic, rude) in enumerate(FLAGS)
+    ]
+
+
+def chosen(source: Any, *labels: str) -> Located:
+    return replace(locate(source), columns=Columns(None, labels))
+
+
+@pytest.mark.parametrize(
+    "forms", [{0: 0, 1: 1}, {0: "0", 1: "1"}, {0: False, 1: True}, {0: "false", 1: "True"},
+              {0: 0.0, 1: 1.0}]
+)  # fmt: skip
+@pytest.mark.parametrize("way", WAYS_IN)
+def test_columns_of_0_and_1_have_the_names_of_labels(
+    tmp_path: Path, way: str, forms: dict[int, Any]
+) -> None:
+    source = WAYS_IN[way](tmp_path / "a", _flagged(forms))
+    rows = read_classification(chosen(source, "toxic", "rude"), several=True)
+    assert [row.labels for row in rows] == WANT
+    assert [row.labels for row in rows] == [
+        row.labels for row in overview(source, columns=Columns(None, ("toxic", "rude"))).examples
+    ]
+    with pytest.raises(UserError, match=r"one column of labels, not 'toxic', 'rude'.*multi-label"):
+        read_classification(chosen(source, "toxic", "rude"))
+    # Neither is a column of 0 and 1 taken for two labels, nor is its name guessed.
+    with pytest.raises(UserError, match=r"'toxic' holds nothing but 0 and 1.* --label-column"):
+        read_classification(chosen(source, "toxic"), several=True)
+    with pytest.raises(UserError, match=r"0 and 1 in 'toxic', 'rude'.* --label-column"):
+        read_classification(source, several=True)
+
+
+def test_one_label_each_is_several_columns_of_labels() -> None:
+    rows = _flagged({0: 0, 1: 1})[::3]
+    assert overview(rows, columns=Columns(None, ("toxic", "rude"))).family == "multi-label"
+
+
+@pytest.mark.parametrize(("cell", "shown"), [("", "empty"), (None, "empty"), ("2", "'2'"), (7, "7"),
+                                             ("x", "'x'"), (["a"], r"\['a'\]")])  # fmt: skip
+def test_cells_that_are_neither_0_nor_1(cell: Any, shown: str) -> None:
+    rows: Records = _flagged({0: 0, 1: 1})
+    rows[2]["rude"] = cell
+    with pytest.raises(UserError, match=f"row 3: 'rude' is {shown}, not 0 or 1"):
+        read_classification(chosen(rows, "toxic", "rude"), several=True)
+
+
+@pytest.mark.parametrize("labels", [["0", "1", "2"], ["0", "x", "1"], [["0"], ["1"], []]])
+def test_numbers_may_still_be_labels(labels: list[Any]) -> None:
+    rows = [{"text": "a", "label": label} for label in labels]
+    want = [tuple(label) for label in labels]
+    assert [row.labels for row in read_classification(rows, several=True)] == want
+    numbers = [{"text": "a", "label": n % 2} for n in range(4)]  # one label each
+    assert [row.labels for row in read_classification(numbers)] == [("0",), ("1",)] * 2

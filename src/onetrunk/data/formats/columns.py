@@ -8,16 +8,19 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
-from typing import Any, TypeVar
+from itertools import chain
+from typing import Any
 
 from onetrunk.data.formats.annotations import Counting, annotated_text
 from onetrunk.data.formats.docbin import SPAN_GROUPS
 from onetrunk.data.formats.exports import plain_columns
+from onetrunk.data.formats.indicators import check_named, check_names, indicated
 from onetrunk.data.formats.lists import SPANS, read_list, with_lists
 from onetrunk.data.formats.naming import text_and_label, text_column
 from onetrunk.data.formats.spreadsheet import entity_columns
 from onetrunk.data.formats.table import (
     USUAL,
+    Rows,
     Stream,
     Table,
     no_column,
@@ -31,8 +34,6 @@ from onetrunk.data.rows import AnnotatedText, LabelledText
 from onetrunk.data.schemes import Converter
 from onetrunk.errors import UserError
 
-_Row = TypeVar("_Row")
-Rows = tuple[Iterator[Table], Callable[[Table, int], _Row]]
 _Joined = Mapping[str, list[str]]
 _SEPARATORS = "#|;,"
 
@@ -121,6 +122,8 @@ def labelled(
     that also occur without each other, and an empty cell is a text without labels.
     """
     source, stream = stream, plain_columns(stream, notes)
+    if several and len(stream.chosen.labels) > 1:
+        return indicated(stream, notes)
     chosen = bool(stream.chosen.labels)
     columns = [name for name in ("label", "labels") if name in stream.names]
     columns = columns or [name for name in ("choices", "cats") if name in stream.names]
@@ -132,9 +135,13 @@ def labelled(
         text, column = text_column(stream, notes) or "text", columns[0]
     else:
         text, column = text_and_label(stream, notes)
+    check_named(stream, text, column)
     joined: _Joined = {}
     if several:
-        joined = _joined(plain_columns(source, Notes()).tables(text, column), column)
+        again = plain_columns(source, Notes()).tables(text, column)
+        values = {*chain.from_iterable(_scalars(table.columns[column]) for table in again)}
+        check_names(stream, column, values)
+        joined = _joined({value for value in values if isinstance(value, str)})
 
     def row_of(table: Table, row: int) -> LabelledText:
         if several and _is_empty(table.columns[column][row]):
@@ -150,12 +157,16 @@ def _is_empty(cell: Any) -> bool:
     return cell is None or (isinstance(cell, str) and not cell.strip())
 
 
-def _joined(tables: Iterator[Table], name: str) -> _Joined:
+def _scalars(cells: Sequence[Any]) -> Iterator[Any]:
+    """The cells; for one that holds a list or an object, its type."""
+    return (type(cell) if isinstance(cell, list | dict) else cell for cell in cells)
+
+
+def _joined(strings: set[str]) -> _Joined:
     """Return the strings that join labels, with these labels; one that may be either, with itself.
 
     A separator may also end a string.
     """
-    strings = {value for table in tables for value in table.columns[name] if isinstance(value, str)}
     values = {value for value in strings if read_list(value) is None}
     joined: dict[str, list[str]] = {}
     for separator in _SEPARATORS:

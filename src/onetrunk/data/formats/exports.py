@@ -1,8 +1,8 @@
 """The exports of annotation tools, converted to rows of simple columns.
 
 They are recognised by their keys: ``data`` and ``annotations`` are tasks of Label Studio,
-``annotator`` beside ``text`` is its short export, ``answer`` stands in the rows of Prodigy, and
-``paragraphs`` is the training JSON of spaCy.
+``annotator`` and ``lead_time`` beside ``text`` are its short export, ``answer`` stands in the rows
+of Prodigy, and ``paragraphs`` is the training JSON of spaCy.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,11 +11,13 @@ from typing import Any
 
 from onetrunk.data.formats import nuner
 from onetrunk.data.formats.labelstudio import short_tasks, tasks
-from onetrunk.data.formats.table import USUAL, Stream, Table, show
+from onetrunk.data.formats.lists import read_list
+from onetrunk.data.formats.table import Stream, Table, show
 from onetrunk.data.notes import Notes
 from onetrunk.errors import UserError
 
 _LISTS = ("spans", "accept")
+_OF_RESULTS = ("labels", "hypertextlabels", "paragraphlabels", "choices", "taxonomy")
 
 
 def plain_columns(stream: Stream, notes: Notes, annotated: bool = True) -> Stream:
@@ -24,27 +26,44 @@ def plain_columns(stream: Stream, notes: Notes, annotated: bool = True) -> Strea
     A task of Label Studio becomes a row with ``text``, ``spans`` and ``choices``
     (:func:`~onetrunk.data.formats.labelstudio.tasks`). Rows of Prodigy that were rejected or
     ignored are left out if ``annotated``. A sentence of spaCy's training JSON becomes a row with
-    ``tokens`` and ``ner_tags``. ``notes`` counts what is left out.
+    ``tokens`` and ``ner_tags``. ``notes`` counts what is left out, once, however often the rows are
+    read.
     """
-    plain = _plain_columns(stream, notes, annotated)
-    return plain if plain is stream else replace(plain, chosen=stream.chosen)
+    found = Notes()
+    plain = _plain_columns(stream, found, annotated)
+    if plain is stream:
+        return stream
+    blocks = 0  # whose notes are counted
+
+    def read(names: Sequence[str], optional: Sequence[str]) -> Iterator[Table]:
+        nonlocal blocks
+        found.found.clear()  # of a reading that was not ended
+        for number, table in enumerate(plain.read(names, optional), 1):
+            if number > blocks:
+                blocks = number
+                notes.update(found)
+            found.found.clear()
+            yield table
+
+    return replace(plain, read=read, chosen=stream.chosen)
 
 
 def _plain_columns(stream: Stream, notes: Notes, annotated: bool) -> Stream:
-    names = set(stream.names)
-    if "data" in names and names & {"annotations", "completions", "predictions"}:
+    names, chosen = set(stream.names), stream.chosen.names
+    # A column that a user named holds what the user says, and nothing of a tool.
+    of_tasks = {"annotations", "completions", "predictions"}
+    if "data" in names and names & of_tasks and not chosen & {"data", *of_tasks}:
         column = "completions" if "completions" in names else "annotations"
         return tasks(stream, column, annotated, notes)
-    is_short = {"text", "annotator"} <= names and "ner_tags" not in names
-    if annotated and is_short and not stream.chosen.labels:
+    if annotated and not stream.chosen.labels and _is_short_export(stream):
         return short_tasks(stream, notes)
-    if "paragraphs" in names:
+    if "paragraphs" in names - chosen:
 
         def sentences(names: Sequence[str], optional: Sequence[str]) -> Iterator[Table]:
             yield from map(_sentences, stream.tables("paragraphs"))
 
         return Stream(stream.source, ["tokens", "ner_tags"], sentences)
-    if annotated and names == nuner.COLUMNS and stream.chosen == USUAL:
+    if annotated and not chosen and nuner.are_rows(stream):
         return nuner.with_spans(stream, notes)
     # Later rows may have answers.
     if annotated and (names & {"answer", "status"} or stream.open):
@@ -52,44 +71,65 @@ def _plain_columns(stream: Stream, notes: Notes, annotated: bool) -> Stream:
     return stream
 
 
+def _is_short_export(stream: Stream) -> bool:
+    """Whether rows are Label Studio's short export. Many other tables name an annotator."""
+    names = set(stream.names)
+    if not {"text", "annotator"} <= names or "ner_tags" in names:
+        return False
+    if names & {"annotation_id", "lead_time"}:
+        return True
+    table = next(stream.read((), [*names - {"text", "annotator"}]), None)
+    return table is not None and any(
+        _is_result(cell) for cells in table.columns.values() for cell in cells
+    )
+
+
+def _is_result(cell: Any) -> bool:
+    """Whether a cell holds regions or choices as Label Studio writes them."""
+    listed = read_list(cell) if isinstance(cell, str) else cell
+    return any(
+        isinstance(value, dict) and any(isinstance(value.get(key), list) for key in _OF_RESULTS)
+        for value in (listed if isinstance(listed, list) else [listed])
+    )
+
+
 def _answered(stream: Stream, notes: Notes) -> Stream:
     """Leave out the rows that an annotator rejected or ignored (Prodigy) or discarded (Argilla).
 
     They need no other column. An accepted row without ``spans`` or ``accept`` in a file that has
     some is a text without entities or choices. A column of answers may hold something else: what
-    is none of Prodigy's is read and noted, and one that the user chose is not looked at. Rows are
-    noted once, however often the stream is read.
+    is none of Prodigy's is read and noted, and a column that is read as text or label is no
+    verdict on its rows.
     """
-    chosen = {stream.chosen.text, *stream.chosen.labels}
-    noted: set[int] = set()
-
-    def note(what: str, number: int, where: str) -> None:
-        if number not in noted:
-            noted.add(number)
-            notes.add(what, where)
 
     def read(names: Sequence[str], optional: Sequence[str]) -> Iterator[Table]:
-        for table in stream.tables(optional=(*names, *optional, *_LISTS, "answer", "status")):
+        verdicts = {"answer", "status"} - {*names, *stream.chosen.names}
+        asked = (*names, *optional, *_LISTS, *verdicts)
+        for table in stream.tables(optional=tuple(dict.fromkeys(asked))):
+            nothing = [None] * len(table)
+            answers, statuses = (
+                table.columns[name] if name in verdicts else nothing
+                for name in ("answer", "status")
+            )
             rows = []
-            for row, number in enumerate(table.numbers):
-                answer = None if "answer" in chosen else table.columns["answer"][row]
+            for row, answer in enumerate(answers):
                 verdict = answer.strip().lower() if isinstance(answer, str) else answer
                 if verdict in ("reject", "ignore"):
                     what = f"rows with the answer {verdict!r}, left out"
-                    note(what, number, table.at(row))
+                    notes.add(what, table.at(row))
                     continue
-                status = None if "status" in chosen else table.columns["status"][row]
+                status = statuses[row]
                 if isinstance(status, str) and status.lower() == "discarded":
-                    note("rows with the status 'discarded', left out", number, table.at(row))
+                    notes.add("rows with the status 'discarded', left out", table.at(row))
                     continue
                 if verdict not in ("accept", None):
                     what = "rows whose answer is not accept, reject or ignore, read as accepted"
-                    note(what, number, f"{table.at(row)}: {show(answer)}")
+                    notes.add(what, f"{table.at(row)}: {show(answer)}")
                 rows.append(row)
             columns = {
                 name: [column[row] for row in rows] for name, column in table.columns.items()
             }
-            for name in _LISTS if "answer" in stream.names else ():
+            for name in _LISTS if "answer" in verdicts & {*stream.names} else ():
                 columns[name] = [[] if cell is None else cell for cell in columns[name]]
             yield Table(table.source, columns, [table.numbers[row] for row in rows], table.in_lines)
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Collection, Sequence
 
 from onetrunk.data.formats.table import Stream, no_column
+from onetrunk.data.locate import split_of
 from onetrunk.data.notes import Notes
 from onetrunk.errors import UserError
 
@@ -18,6 +19,7 @@ LABEL = (
     "label", "intent", "category", "class", "topic", "sentiment", "tag", "rating", "score", "stars",
     "labels", "target", "type", "emotion",
 )  # fmt: skip
+_SPLIT = ("split", "set", "subset", "partition", "fold", "part", "dataset", "phase", "usage")
 QUERY = (
     "query", "anchor", "question", "title", "sentence1", "text1", "title1", "duplicate1", "text",
 )  # fmt: skip
@@ -39,13 +41,39 @@ def text_and_label(stream: Stream, notes: Notes) -> tuple[str, str]:
     """
     if len(stream.chosen.labels) > 1:
         listed = ", ".join(map(repr, stream.chosen.labels))
-        raise UserError(f"a text has one column of labels, not {listed}; choose one")
+        raise UserError(
+            f"a text has one column of labels, not {listed}; choose one (of several with 0 and 1 "
+            "in them, one for each label, the family is multi-label)"
+        )
     text = text_column(stream, notes)
     label = _chosen(stream, next(iter(stream.chosen.labels), None))
     label = label or likely(stream, LABEL, notes, taken=[text] if text else [])
     if (text is None or label is None) and len(stream.names) == 2:
         text, label = _by_values(stream, text, label, notes)
     return text or "text", label or "label"
+
+
+def split_columns(stream: Stream) -> list[str]:
+    """Return the columns that say of which split each row is: those called ``split``, and those of
+    like names (``set``, ``Data_Split``) that hold nothing but names of splits."""
+
+    def holds_splits(name: str) -> bool:
+        table = next(stream.read((), [name]), None)
+        cells = [] if table is None else table.columns.get(name, [])
+        values = {str(cell) for cell in cells if cell not in (None, "")}
+        return bool(values) and all(map(split_of, values))
+
+    return [
+        name
+        for name in dict.fromkeys(stream.names)
+        if name not in stream.chosen.names and plain_name(name).rpartition(" ")[2] in _SPLIT
+        if plain_name(name) == "split" or holds_splits(name)
+    ]
+
+
+def plain_name(name: str) -> str:
+    """Return a name without case, with single spaces for whatever stands between its words."""
+    return re.sub(r"[_\-\s]+", " ", name).strip().casefold()
 
 
 def likely(
@@ -60,14 +88,14 @@ def likely(
     standard = names[0]
     if standard in stream.names and standard not in taken:
         return standard
-    bare = {name: re.sub(r"[_\-\s]+", " ", name).strip().casefold() for name in stream.names}
+    plain = {name: plain_name(name) for name in stream.names}
     rules: list[Callable[[str], bool]] = [
         lambda name: name == standard,
         lambda name: name in names,
         lambda name: name.rpartition(" ")[2] in names,
     ]
     for fits in rules[: 2 if exactly else 3]:
-        columns = [name for name, words in bare.items() if name not in taken and fits(words)]
+        columns = [name for name, words in plain.items() if name not in taken and fits(words)]
         if len(columns) > 1:
             listed = ", ".join(map(repr, columns))
             options = {TEXT: "with --text-column", LABEL: "with --label-column"}
@@ -92,7 +120,7 @@ def _by_values(
 ) -> tuple[str | None, str | None]:
     """Of two columns take the one with long texts as text, the one with few values as label."""
     table = next(stream.read(stream.names, ()), None)
-    columns = {} if table is None else table.columns
+    columns = {} if table is None else table.columns  # which may be more than were asked for
 
     def is_header(name: str) -> bool:  # and not the first row of a file without one
         return len(name.split()) <= 3 and name not in columns[name]
@@ -111,7 +139,7 @@ def _by_values(
         (one, other)
         for one, other in (stream.names, stream.names[::-1])
         if text in (one, None) and label in (other, None)
-        if len(columns) == 2 and is_header(one) and is_header(other)
+        if columns and is_header(one) and is_header(other)
         if (text or is_text(one)) and (label or is_label(other))
     ]
     if len(pairs) == 1:

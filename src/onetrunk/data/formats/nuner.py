@@ -17,6 +17,16 @@ COLUMNS = frozenset(("input", "output"))
 _BETWEEN = "<>"
 
 
+def are_rows(stream: Stream) -> bool:
+    """Whether the columns have these names, and the values look so: many tables call what goes in
+    ``input`` and what comes out ``output``."""
+    if set(stream.names) != COLUMNS:
+        return False
+    table = next(stream.read((), ("output",)), None)
+    outputs = [] if table is None else table.columns["output"]
+    return any(_BETWEEN in (cell if isinstance(cell, str) else repr(cell)) for cell in outputs)
+
+
 def with_spans(stream: Stream, notes: Notes) -> Stream:
     """Return rows with ``text`` and ``spans``: every place where a surface stands in the text.
 

@@ -1,8 +1,8 @@
 """Pairs of texts in columns: a query, a positive text, and negative ones where there are any."""
 
-from onetrunk.data.formats.columns import Rows, refuse_choice
+from onetrunk.data.formats.columns import refuse_choice
 from onetrunk.data.formats.naming import POSITIVE, QUERY, likely
-from onetrunk.data.formats.table import Stream, Table, show, string, string_list
+from onetrunk.data.formats.table import Rows, Stream, Table, show, string, string_list
 from onetrunk.data.notes import Notes
 from onetrunk.data.rows import Pair
 from onetrunk.errors import UserError

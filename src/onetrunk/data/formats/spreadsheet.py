@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from onetrunk.data.formats.conll import conll
 from onetrunk.data.formats.delimited import tab_separated
 from onetrunk.data.formats.lists import SPANS, is_list, read_list, with_lists
-from onetrunk.data.formats.naming import likely, text_column
+from onetrunk.data.formats.naming import likely, plain_name, split_columns, text_column
 from onetrunk.data.formats.table import (
     Columns,
     Stream,
@@ -50,6 +50,8 @@ _PART = re.compile(
 """A column of such a name may tell sentences apart, but a sentence may also go on in the next."""
 _COUNTS = ("id", "index", "no", "nr", "number", "row", "#", "unnamed: 0")
 """Columns of these names count rows, even if such numbers stand in the texts."""
+_ABOUT_ROWS = ("annotator", "annotator id", "annotated by", "answer")
+"""Columns of these names say who labelled a row, and how, unless that stands in the texts."""
 _SEPARATOR = re.compile(r"\s\|\s|;")
 _OF_DATES = {
     word.casefold()
@@ -252,7 +254,8 @@ class _Values:
 
     def are_named(self, name: str) -> bool:
         """Whether they are meant to stand in the texts: ids and the like, if many do."""
-        if name.strip().casefold() in _COUNTS or self.lists:
+        words = plain_name(name)
+        if words in _COUNTS or self.lists or (words in _ABOUT_ROWS and not self.in_text):
             return False
         return self.filled > self.codes or 4 * self.in_text >= self.filled > 0
 
@@ -260,7 +263,9 @@ class _Values:
 def _by_values(stream: Stream, text: str, notes: Notes) -> Stream:
     """Find what the columns beside the text hold: lists of spans, or what is named in the text."""
     chosen, source = stream.chosen.labels, stream.source
-    found = {name: _Values() for name in chosen or stream.names if name.strip() and name != text}
+    others = {text, *split_columns(stream)}
+    names = [name for name in chosen or stream.names if name.strip() and name not in others]
+    found = {name: _Values() for name in names}
     for table in stream.tables(text, *chosen, optional=tuple(found)):
         for row in range(len(table)):
             for name, values in found.items():

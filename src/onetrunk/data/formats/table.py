@@ -53,6 +53,11 @@ class Columns:
         """Return the columns that a user names; for ``label`` one name, or several."""
         return cls(text, (label,) if isinstance(label, str) else tuple(label or ()))
 
+    @property
+    def names(self) -> set[str]:
+        """All of them."""
+        return {*([] if self.text is None else [self.text]), *self.labels}
+
 
 USUAL = Columns()
 """None are chosen: the columns have the usual or likely names."""
@@ -92,6 +97,11 @@ class Stream:
             if list(self.names).count(name) > 1:
                 raise UserError(f"{self.source} has more than one column {name!r}")
         return (_with_columns(table, optional) for table in self.read(names, optional))
+
+
+_Row = TypeVar("_Row")
+Rows = tuple[Iterator[Table], Callable[[Table, int], _Row]]
+"""The blocks of a stream, and what makes the row with an index of a block into one of onetrunk."""
 
 
 def _with_columns(table: Table, names: Sequence[str]) -> Table:
