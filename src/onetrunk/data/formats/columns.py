@@ -23,6 +23,7 @@ from onetrunk.data.formats.table import (
     Rows,
     Stream,
     Table,
+    is_empty,
     no_column,
     show,
     string,
@@ -144,17 +145,13 @@ def labelled(
         joined = _joined({value for value in values if isinstance(value, str)})
 
     def row_of(table: Table, row: int) -> LabelledText:
-        if several and _is_empty(table.columns[column][row]):
+        if several and is_empty(table.columns[column][row]):
             notes.add("empty cells, read as texts without labels", table.at(row))
             return LabelledText(string(table, text, row))
         labels = _labels(table, column, row, numbers, joined, notes)
         return LabelledText(string(table, text, row), labels)
 
     return stream.tables(text, column), row_of
-
-
-def _is_empty(cell: Any) -> bool:
-    return cell is None or (isinstance(cell, str) and not cell.strip())
 
 
 def _scalars(cells: Sequence[Any]) -> Iterator[Any]:

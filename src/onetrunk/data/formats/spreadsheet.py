@@ -1,4 +1,5 @@
-"""Entities in tables: a token in each row, a list of spans in a cell, or a column for each type.
+"""Entities in tables: a token or an entity in each row, a list of spans or tags in a cell, or a
+column for each type.
 
 All become the columns that :func:`~onetrunk.data.formats.columns.annotated` reads.
 """
@@ -8,46 +9,30 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import zip_longest
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from onetrunk.data.formats.conll import conll
 from onetrunk.data.formats.delimited import tab_separated
+from onetrunk.data.formats.entity_rows import entity_row_columns, texts_of_entities
 from onetrunk.data.formats.lists import SPANS, is_list, read_list, with_lists
-from onetrunk.data.formats.naming import likely, plain_name, split_columns, text_column
+from onetrunk.data.formats.naming import plain_name, split_columns, text_column
 from onetrunk.data.formats.table import (
     Columns,
     Stream,
     Table,
-    blocks,
+    is_empty,
     no_column,
     show,
     string,
-    wrong,
 )
+from onetrunk.data.formats.token_rows import sentences, token_columns
 from onetrunk.data.formats.workbook import as_text
 from onetrunk.data.notes import Notes
 from onetrunk.data.places import places
-from onetrunk.data.schemes import bare
+from onetrunk.data.schemes import is_tag
 from onetrunk.errors import UserError
 
-_WORD = ("word", "token", "form")
-_TAG = ("tag", "ner", "ner tag", "ner tags", "iob", "bio", "label", "entity")
-_SENTENCE = (
-    "sentence_id", "sentence id", "sentence #", "sentence", "sentence number", "sentence no",
-    "sentence idx", "sentence index", "sent", "sent id", "sent no",
-)  # fmt: skip
-_DOCUMENT = re.compile(
-    r"(?:.* )?(?:doc|document|file|filename|article|paper|abstract|pmid|report|story"
-    r"|conversation|dialog|dialogue)(?: (?:id|idx|index|name|no|nr|number|#))?"
-)
-"""What a column is called that tells documents apart: ``doc_id``, ``source file``, ``Article #``"""
-_PART = re.compile(
-    r"(?:.* )?(?:page|paragraph|par|section|chapter|part|book|source|title|url|text|line|turn)"
-    r"(?: (?:id|idx|index|name|no|nr|number|#))?"
-)
-"""A column of such a name may tell sentences apart, but a sentence may also go on in the next."""
 _COUNTS = ("id", "index", "no", "nr", "number", "row", "#", "unnamed: 0")
 """Columns of these names count rows, even if such numbers stand in the texts."""
 _ABOUT_ROWS = ("annotator", "annotator id", "annotated by", "answer")
@@ -64,7 +49,7 @@ def tab_separated_or_conll(file: Path) -> Stream:
     """Return a ``.tsv`` file with a header row of a spreadsheet as its columns, others as CoNLL."""
     try:
         stream = tab_separated(file)
-        tokens = _token_columns(stream, Notes())
+        tokens = token_columns(stream, Notes())
         is_table = tokens is not None and bool(tokens.sentence or tokens.documents)
         if not is_table and len(stream.names) > 1 and (text := text_column(stream, Notes())):
             # A token has no spaces.
@@ -86,149 +71,30 @@ def entity_columns(stream: Stream, notes: Notes) -> Stream:
             raise no_column(f"{stream.source} has", name, names)
     if {"tokens", "ner_tags"} <= set(names) and not labels:
         return stream
-    if columns := _token_columns(stream, notes):
-        return _sentences(stream, columns)
+    if tokens := token_columns(stream, notes):
+        return sentences(stream, tokens)
+    if not set(names) & {"spans", "entities"} and (entity := entity_row_columns(stream, notes)):
+        return texts_of_entities(stream, entity, notes)
     text = text_column(stream, notes)
     if text is None:
         return stream
-    if not labels and set(names) & set(SPANS) and not _has_plain_label(stream):
+    if not labels and set(names) & set(SPANS) and not _holds_no_spans(stream):
         return replace(stream, chosen=Columns(text))
     return _by_values(stream, text, notes)
 
 
-def _has_plain_label(stream: Stream) -> bool:
-    """Whether ``label`` holds no spans but a label for each text, beside other columns."""
-    spans = [name for name in SPANS if name in stream.names]
-    if spans != ["label"] or len(stream.names) == 2:
+def _holds_no_spans(stream: Stream) -> bool:
+    """Whether the column of spans holds a tag for each word, or, beside other columns, a label for
+    each text."""
+    columns = [name for name in SPANS if name in stream.names]
+    if len(columns) != 1:
         return False
-    values = next((table.columns["label"] for table in stream.read(spans, ())), [])
-    first = next((value for value in values if not _is_empty(value)), None)
-    return isinstance(first, str) and not is_list(first)
-
-
-class _TokenColumns(NamedTuple):
-    """The columns of a table with a token in each row."""
-
-    word: str
-    tag: str
-    sentence: str | None
-    documents: list[str]
-
-    @property
-    def ids(self) -> list[str]:
-        """What tells sentences apart."""
-        return [*([self.sentence] if self.sentence else []), *self.documents]
-
-
-def _token_columns(stream: Stream, notes: Notes) -> _TokenColumns | None:
-    """Return the columns of a table if each row has a token."""
-    noted = Notes()
-    word = likely(stream, _WORD, noted, exactly=True)
-    if word is None or stream.chosen.text not in (word, None):
-        return None
-    labels = stream.chosen.labels
-    tag = labels[0] if len(labels) == 1 else likely(stream, _TAG, noted, exactly=True)
-    if tag is None:
-        return None
-    sentence = likely(stream, _SENTENCE, noted, taken=(word, tag), exactly=True)
-    others = [name for name in stream.names if name not in (word, tag, sentence)]
-    documents = [name for name in others if _DOCUMENT.fullmatch(_words(name))]
-    for name in documents:
-        noted.add(f"column {name!r} tells documents apart", stream.source)
-    for name in others:
-        if _PART.fullmatch(_words(name)):
-            what = "columns that may tell sentences apart, not read"
-            noted.add(what, f"{stream.source}: {name!r}")
-    notes.update(noted)
-    return _TokenColumns(word, tag, sentence, documents)
-
-
-def _words(name: str) -> str:
-    return re.sub(r"[_\-\s]+", " ", name).strip().casefold()
-
-
-def _sentences(stream: Stream, names: _TokenColumns) -> Stream:
-    """Join rows to sentences: by an id, which may be given once, or by the blank rows between.
-    A sentence ends with its document, too."""
-    word, tag = names.word, names.tag
-
-    def read(_: Sequence[str], optional: Sequence[str]) -> Iterator[Table]:
-        for block in blocks(_tokens_of_sentences(stream, names)):
-            in_lines = block[0][0][0].in_lines
-            numbers = [[table.numbers[row] for table, row in rows] for rows in block]
-            columns = {
-                "tokens": [[_cell(table, word, row) for table, row in rows] for rows in block],
-                "ner_tags": [
-                    [bare(_cell(table, tag, row)) for table, row in rows] for rows in block
-                ],
-            }
-            firsts = [number for number, *_ in numbers]
-            yield Table(stream.source, columns, firsts, in_lines, item_lines=numbers)
-
-    return Stream(stream.source, ["tokens", "ner_tags"], read)
-
-
-def _tokens_of_sentences(stream: Stream, names: _TokenColumns) -> Iterator[list[tuple[Table, int]]]:
-    """Yield the rows of each sentence.
-
-    Raises UserError if nothing says where a sentence ends, and if the id of one comes back.
-    """
-    rows: list[tuple[Table, int]] = []
-    ids_before: list[str] = []
-    first_rows: dict[tuple[str, ...], str] = {}
-    number_before, total, sentences = 0, 0, 0
-    had_id = True
-    for table in stream.tables(names.word, names.tag, *names.ids):
-        columns = [table.columns[name] for name in (names.word, names.tag, *names.ids)]
-        for row, number in enumerate(table.numbers):
-            word, tag, *given = (as_text(column[row]).strip() for column in columns)
-            is_blank = not word and not tag
-            is_apart = is_blank or number > number_before + 1
-            ids = [new or old for new, old in zip_longest(given, ids_before, fillvalue="")]
-            is_other = ids != ids_before
-            number_before, ids_before = number, ids
-            if rows and (is_other or (is_apart and not names.sentence)):
-                yield rows
-                rows, sentences = [], sentences + 1
-            if is_blank:
-                continue
-            # In a column where each sentence has its id once, the same one again is another's.
-            is_anew = names.sentence is not None and bool(given[0]) and not had_id
-            comes_back = is_other and (names.sentence is not None or not is_apart)
-            where = table.at(row)
-            first = first_rows.setdefault(tuple(ids), where)
-            if first != where and (is_anew or comes_back):
-                raise _comes_back(where, names.ids, ids, first)
-            had_id = names.sentence is None or bool(given[0])
-            rows.append((table, row))
-            total += 1
-    if not sentences and not names.ids and total > 1:
-        raise UserError(
-            f"{stream.source} has a token in each row, and nothing says where a sentence ends: "
-            "add a column 'sentence_id', or a blank row after each sentence"
-        )
-    if rows:
-        yield rows
-
-
-def _comes_back(where: str, names: Sequence[str], ids: Sequence[str], first: str) -> UserError:
-    """The error for a row that has the id of a sentence before the last one."""
-    known = " of ".join(f"{name!r} {show(value)}" for name, value in zip(names, ids, strict=True))
-    return UserError(
-        f"{where}: {known} comes back, which began at {first}: put the rows of a sentence "
-        "together, and give each an id of its own; if ids begin anew in each document, add a "
-        "column 'doc_id'"
-    )
-
-
-def _cell(table: Table, name: str, row: int) -> str:
-    """Return a token or a tag; a number in a spreadsheet is a token, too."""
-    value = table.columns[name][row]
-    if isinstance(value, list | dict):
-        raise wrong(table.at(row), repr(name), value, "a string")
-    if _is_empty(value):
-        raise UserError(f"{table.at(row)}: {name!r} is empty")
-    return as_text(value)
+    values = next((table.columns[columns[0]] for table in stream.read(columns, ())), [])
+    first = next((value for value in values if not is_empty(value) and value != []), None)
+    listed = read_list(first) if isinstance(first, str) else first
+    if isinstance(listed, list):
+        return bool(listed) and all(isinstance(item, str) and is_tag(item) for item in listed)
+    return isinstance(first, str) and columns == ["label"] and len(stream.names) > 2
 
 
 @dataclass
@@ -239,6 +105,7 @@ class _Values:
     lists: int = 0
     written: int = 0
     strings: int = 0
+    tags: int = 0
     in_text: int = 0
     codes: int = 0
 
@@ -247,7 +114,9 @@ class _Values:
         self.lists += is_list(value) or isinstance(value, dict)
         listed = read_list(value) if isinstance(value, str) else value
         self.written += isinstance(value, str) and isinstance(listed, list)
-        self.strings += isinstance(listed, list) and {*map(type, listed)} == {str}
+        if isinstance(listed, list) and {*map(type, listed)} == {str}:
+            self.strings += 1
+            self.tags += all(map(is_tag, listed))
         surfaces = _surfaces(text, value)
         self.in_text += bool(surfaces) and all(places(text, part) for part in surfaces)
         self.codes += _is_code(as_text(value))
@@ -269,8 +138,11 @@ def _by_values(stream: Stream, text: str, notes: Notes) -> Stream:
     for table in stream.tables(text, *chosen, optional=tuple(found)):
         for row in range(len(table)):
             for name, values in found.items():
-                if not _is_empty(value := table.columns[name][row]):
+                if not is_empty(value := table.columns[name][row]):
                     values.add(value, string(table, text, row))
+    tags = [name for name, values in found.items() if 0 < values.filled == values.tags]
+    if len(tags) == 1 and chosen in ((), (tags[0],)):
+        return _with_tags(stream, text, tags[0], notes)
     lists = [name for name, v in found.items() if (v.lists if chosen else v.written)]
     strings = [name for name in lists if found[name].strings]
     if len(lists) == 1 and not strings and (not chosen or chosen == (lists[0],)):
@@ -299,6 +171,26 @@ def _by_values(stream: Stream, text: str, notes: Notes) -> Stream:
     return _with_spans(stream, text, types)
 
 
+def _with_tags(stream: Stream, text: str, tags: str, notes: Notes) -> Stream:
+    """Turn a text and a list with a tag for each of its words into columns of words and tags."""
+    notes.add(f"column {tags!r} is read as tags of the words of {text!r}", stream.source)
+    listed = with_lists(stream, [tags])
+
+    def read(_: Sequence[str], optional: Sequence[str]) -> Iterator[Table]:
+        for table in listed.tables(text, tags):
+            words = [string(table, text, row).split() for row in range(len(table))]
+            for row, given in enumerate(table.columns[tags]):
+                if len(given) != len(words[row]):
+                    raise UserError(
+                        f"{table.at(row)}: {tags!r} has {len(given)} tags, but {text!r} has "
+                        f"{len(words[row])} words between spaces; write a tag for each word"
+                    )
+            columns = {"tokens": words, "ner_tags": table.columns[tags]}
+            yield replace(table, columns=columns)
+
+    return Stream(stream.source, ["tokens", "ner_tags"], read)
+
+
 def _with_spans(stream: Stream, text: str, types: Sequence[str]) -> Stream:
     """Turn a column for each type, with what is named in the text, into a column of spans."""
 
@@ -315,7 +207,7 @@ def _with_spans(stream: Stream, text: str, types: Sequence[str]) -> Stream:
 
 def _spans(table: Table, text_name: str, name: str, row: int) -> Iterator[list[Any]]:
     text, value = string(table, text_name, row), table.columns[name][row]
-    for surface in [] if _is_empty(value) else _surfaces(text, value):
+    for surface in [] if is_empty(value) else _surfaces(text, value):
         starts = places(text, surface) or places(text, surface, whole=False)
         if not starts:
             raise UserError(f"{table.at(row)}: {name!r} is {_absent(text, surface)}")
@@ -356,7 +248,3 @@ def _is_code(value: str) -> bool:
     if any(map(str.isdecimal, value)):
         return all(any(map(str.isdecimal, w)) or w.strip(".,") in _OF_DATES for w in words)
     return words in (["true"], ["false"])
-
-
-def _is_empty(value: Any) -> bool:
-    return value is None or (isinstance(value, str) and not value.strip())

@@ -204,6 +204,11 @@ def string_list(table: Table, name: str, row: int) -> list[str]:
     return values
 
 
+def is_empty(value: object) -> bool:
+    """Whether a cell holds nothing, or nothing but white space."""
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
 def no_column(where: str, name: str, names: Sequence[str]) -> UserError:
     """Return the error for a column that is missing, with the nearest name."""
     # Without a header row the names are texts, of any length and with line ends.
