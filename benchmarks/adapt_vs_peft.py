@@ -3,7 +3,7 @@
     python benchmarks/adapt_vs_peft.py DATA [--repeats 3] [--quick]
         [--out results/adapt-vs-peft.json]
 
-DATA holds ``tc/banking77``, ``ner/conll2003`` and, for the last part, the other tasks of the suite.
+DATA holds ``tc/banking77`` and ``ner/conll2003``.
 
 Banking77 and CoNLL-2003, 1,000 drawn rows, 5 epochs of 16 rows a batch, LoRA of rank 16 on every
 map of the last 3 layers of the bare encoder, a linear head on mean-pooled texts or on the first
@@ -14,8 +14,6 @@ its own. Tokenising counts for both. Both apps are scored by the same engine on 
 
 ``matrix_products_seconds``: all matrix products of onetrunk's training, each timed alone at its
 shape: the arithmetic's own time.
-
-Last, twenty apps of 200 rows each trained together, and one after another.
 """
 
 from __future__ import annotations
@@ -36,8 +34,6 @@ TASKS = {"banking77": "tc", "conll2003": "ner"}
 ROWS, EPOCHS, BATCH, K, RANK, LENGTH = 1000, 5, 16, 3, 16, 128
 WAY = {"bf16": False, "attention": "sdpa"}
 CHANGES = [{"bf16": True}, {"attention": "eager"}]
-TOGETHER_ROWS = 200
-LEFT_OUT = "crossner_ai"  # has 100 rows
 
 
 def measure(job: dict[str, Any]) -> dict[str, Any]:
@@ -45,7 +41,7 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
     import torch
 
     torch.set_num_threads(job["threads"])
-    return {"onetrunk": _onetrunk, "peft": _peft, "together": _together}[job["what"]](job)
+    return {"onetrunk": _onetrunk, "peft": _peft}[job["what"]](job)
 
 
 def _onetrunk(job: dict[str, Any]) -> dict[str, Any]:
@@ -87,32 +83,6 @@ def _peft(job: dict[str, Any]) -> dict[str, Any]:
         adapter = load_peft(Path(folder), backbone.encoder)
     app = App(family, data.labels, head, adapter, NONE, LENGTH, backbone.fingerprint)
     return result | _score(job, backbone, app, test)
-
-
-def _together(job: dict[str, Any]) -> dict[str, Any]:
-    from onetrunk.adaptation.fit import fit_together
-    from onetrunk.adaptation.task import AdaptSettings, Data
-    from onetrunk.families import family as family_named
-    from peers.timing import peak_mib
-    from strategies import SUITE
-
-    to_fit = {}
-    for kind, names in SUITE.items():
-        family = family_named(kind)
-        for name in names.split():
-            if name != LEFT_OUT:
-                rows, labels = _drawn(Path(job["data"]) / kind / name, family, job["rows"])
-                to_fit[name] = family, Data(labels, rows), AdaptSettings(k=2)
-    backbone = _backbone()
-    start = time.perf_counter()
-    groups = [to_fit] if job["at_once"] else [{name: parts} for name, parts in to_fit.items()]
-    apps = [app for group in groups for app in fit_together(backbone, group).values()]
-    return {
-        "apps": len(apps),
-        "seconds": time.perf_counter() - start,
-        "peak_mib": peak_mib(),
-        "last_losses": [app.record["losses"][-1] for app in apps],
-    }
 
 
 def _backbone() -> Any:
@@ -217,11 +187,6 @@ def main() -> None:
     repeats = 1 if options.quick else options.repeats
     load = os.getloadavg()[0]
     result: dict[str, Any] = {task: compare(job, task, repeats) for task in TASKS}
-    job["rows"] = 16 if options.quick else TOGETHER_ROWS
-    result["twenty_apps"] = {
-        name: in_process(job, what="together", at_once=at_once)
-        for name, at_once in (("together", True), ("one_after_another", False))
-    }
     result |= {
         "rows": ROWS, "epochs": EPOCHS, "batch": BATCH, "k": K, "rank": RANK, "encoder": ENCODER,
         "repeats": repeats, "load_at_start": round(load, 2), **environment(),

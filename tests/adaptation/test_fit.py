@@ -8,9 +8,9 @@ import torch
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
-from onetrunk.adaptation import training, trunk_cache
+from onetrunk.adaptation import trunk_cache
 from onetrunk.adaptation.adapt import adapt
-from onetrunk.adaptation.fit import fit, fit_together
+from onetrunk.adaptation.fit import fit
 from onetrunk.adaptation.linear import solve_linear
 from onetrunk.adaptation.penalty import choose_penalty
 from onetrunk.adaptation.task import AdaptSettings, AppTask, Data
@@ -87,8 +87,8 @@ def test_trunk_and_top_equal_the_whole_encoder(
     top = Top(encoder, stack, k)
     trunks = [TrunkCache(examples, top, name, kept != "not at all") for name in ("ner", "none")]
     with torch.no_grad():
-        found = top_states(top, [(trunk, windows) for trunk in trunks])
-        for (states, seen), trunk in zip(found, trunks, strict=True):
+        for trunk in trunks:
+            states, seen = top_states(trunk, windows)
             with stack.route(stack.slots([trunk.name])):
                 want = encoder.states(ids, mask)
             assert torch.equal(mask, seen)
@@ -108,7 +108,7 @@ def test_bf16_leaves_the_encoder_alone_and_its_states_close(
         top = Top(own, stack, 2, precision)
         trunk = TrunkCache(examples, top, "ner", cache=True)
         with torch.no_grad():
-            ((states, _),) = top_states(top, [(trunk, [3, 0, 17, 5])])
+            states, _ = top_states(trunk, [3, 0, 17, 5])
         found.append(states)
     assert {states.dtype for states in found} == {torch.float32}
     assert not torch.equal(*found)
@@ -141,65 +141,24 @@ def test_an_app_adapted_in_bf16_is_about_that_of_fp32(
     assert scores["app"][kind.metric] == pytest.approx(scores["exact"][kind.metric], abs=5)
 
 
-def test_apps_trained_together_share_a_precision(corpora: Path, tiny_backbone: Backbone) -> None:
+def test_an_unknown_precision(corpora: Path, tiny_backbone: Backbone) -> None:
     kind, data = load(corpora, "tc")
-    wanted = {p: (kind, data, AdaptSettings(epochs=1, precision=p)) for p in ("fp32", "bf16")}
-    with pytest.raises(UserError, match="share a precision"):
-        fit_together(tiny_backbone, wanted)  # type: ignore[arg-type]
     with pytest.raises(UserError, match=r"precision 'bf61' is unknown; .*bf16"):
         fit(tiny_backbone, kind, data, AdaptSettings(precision="bf61"))  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("name", FAMILIES)
 def test_filling_a_batch_up_changes_nothing(
-    corpora: Path, tiny_backbone: Backbone, monkeypatch: pytest.MonkeyPatch
+    corpora: Path, tiny_backbone: Backbone, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     """The tokens that make the number of tokens a round one belong to no text."""
-    wanted = {}
-    for name in ("ner", "tc"):
-        kind, data = load(corpora, name)
-        data.train = data.train[:30]
-        wanted[name] = kind, data, AdaptSettings(epochs=2, batch_size=7)
-    apps = {}
+    kind, data = load(corpora, name)
+    data.train = data.train[:30]
+    apps = []
     for step in (1, 32):
         monkeypatch.setattr(trunk_cache, "STEP_TOKENS", step)
-        apps[step] = fit_together(tiny_backbone, wanted)
-    for name in wanted:
-        same(apps[1][name], apps[32][name], tolerance=2e-4)
-
-
-@pytest.mark.parametrize("tokens", [4096, 1])
-def test_apps_trained_together_equal_apps_trained_alone(
-    corpora: Path, tiny_backbone: Backbone, tokens: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Of two families, several depths, lengths of training and kinds, in one pass or in many."""
-    monkeypatch.setattr(training, "PASS_TOKENS", tokens)
-    wanted = {}
-    for name, settings in {
-        "ner": AdaptSettings(epochs=3, batch_size=8),
-        "tc": AdaptSettings(epochs=2, batch_size=4, k=1, seed=3),
-        "tc-deep": AdaptSettings(epochs=4, batch_size=16, k=3, lora_lr=3e-3, patience=1),
-        "tc-linear": AdaptSettings(adapter="linear"),
-    }.items():
-        kind, data = load(corpora, name.split("-")[0])
-        data.train = data.train[: 20 + 3 * len(wanted)]
-        if name == "tc-deep":
-            data.validation = held_out(corpora, "tc", "test")[:20]
-        wanted[name] = kind, data, settings
-    together = fit_together(tiny_backbone, wanted)
-    assert list(together) == list(wanted)
-    for name, want in wanted.items():
-        alone = fit(tiny_backbone, *want)
-        kept = {"seconds"}
-        one, other = (
-            {k: v for k, v in a.record.items() if k not in kept} for a in (alone, together[name])
-        )
-        losses = one.pop("losses", []), other.pop("losses", [])
-        assert one == other
-        assert losses[0] == pytest.approx(losses[1], abs=1e-4)
-        if name == "tc-linear":
-            torch.testing.assert_close(alone.head.weight, together[name].head.weight)
-        else:
-            same(alone, together[name], tolerance=2e-4)
+        apps.append(fit(tiny_backbone, kind, data, AdaptSettings(epochs=2, batch_size=7)))
+    same(*apps, tolerance=2e-4)
 
 
 @pytest.mark.parametrize("name", FAMILIES)

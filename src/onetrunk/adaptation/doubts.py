@@ -63,7 +63,7 @@ def doubts(
     settings = settings or AdaptSettings(adapter="linear")
     if len(rows) < 2 * FOLDS:
         raise UserError(f"{len(rows)} rows are too few to doubt any: {2 * FOLDS} are needed")
-    labels, slot = family.label_set(rows), slot_of(backbone, "app", family, settings)
+    labels, slot = family.label_set(rows), slot_of(backbone, family, settings)
     task = AppTask(backbone, family, Data(labels, list(rows)), settings, slot)
     progress("reading the texts", 0, FOLDS)
     primary = {name: lora for name, lora in backbone.primary_loras.items() if name == task.slot}

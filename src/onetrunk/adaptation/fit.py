@@ -8,28 +8,26 @@ solved head at once, and the LoRA learns nothing from them.
 """
 
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from torch import nn
 
 from onetrunk.adaptation.task import DEFAULTS, AdaptSettings, AppTask, Data
-from onetrunk.adaptation.training import AppTrainer, train
+from onetrunk.adaptation.training import AppTrainer
 from onetrunk.apps.app import App
 from onetrunk.apps.top import Top
 from onetrunk.data.notes import Notes
 from onetrunk.data.rows import numbered
-from onetrunk.errors import UserError
 from onetrunk.families.base import Family
 from onetrunk.model.backbone import Backbone
 from onetrunk.model.lora import NONE, LoraAdapter
 from onetrunk.model.lora_stack import LoraStack
-from onetrunk.model.precision import Chosen, choose
+from onetrunk.model.precision import choose
 from onetrunk.progress import Progress, silent
 
-Wanted = tuple[Family[Any, Any], Data, AdaptSettings]
-"""What an app is to be made from."""
+_APP = "app"
+"""The slot of the LoRA that is trained."""
 
 
 def fit(
@@ -49,80 +47,45 @@ def fit(
     Raises :class:`UserError` if there is nothing to learn: no rows, fewer than two classes, or no
     word that the tokenizer keeps.
     """
-    return fit_together(backbone, {"app": (family, data, settings)}, progress, judged)["app"]
-
-
-def fit_together(
-    backbone: Backbone,
-    wanted: Mapping[str, Wanted],
-    progress: Progress = silent,
-    judged: bool = False,
-) -> dict[str, App]:
-    """Train several apps side by side: each as :func:`fit` does, but in shared passes.
-
-    Faster than one after another where batches are small. ``seconds`` in the records is the time
-    of all. Raises :class:`UserError` also if they want different precisions.
-    """
     start = time.perf_counter()
     backbone.encoder.freeze()
-    precision = _precision(backbone, wanted)
+    precision = choose(settings.precision, backbone.encoder.device, backbone.encoder.width)
     if precision == "bf16":
         backbone = replace(backbone, encoder=backbone.encoder.in_bf16())
-    tasks = {
-        name: AppTask(backbone, family, data, settings, slot_of(backbone, name, family, settings))
-        for name, (family, data, settings) in wanted.items()
-    }
+    task = AppTask(backbone, family, data, settings, slot_of(backbone, family, settings))
     notes = Notes()
-    for name, task in tasks.items():
-        of_app = "" if len(tasks) == 1 else f" of {name}"
-        task.train.note_cut_entities(numbered(f"the training rows{of_app}"), notes)
-        task.validation.note_cut_entities(numbered(f"the validation rows{of_app}"), notes)
+    task.train.note_cut_entities(numbered("the training rows"), notes)
+    task.validation.note_cut_entities(numbered("the validation rows"), notes)
     notes.log()
-    fresh_loras = {t.slot: _initial(t) for t in tasks.values() if t.settings.adapter == "lora"}
-    read = {t.slot for t in tasks.values()} & set(backbone.primary_loras)
-    stack = LoraStack(
-        backbone.encoder,
-        {**{name: backbone.primary_loras[name] for name in sorted(read)}, **fresh_loras},
-    )
-    top = Top(backbone.encoder, stack, max(task.k for task in tasks.values()), precision)
-    for task in tasks.values():
-        task.read(top, cache=task.settings.cache and task.slot in fresh_loras)
-    started = {name: task.start_head(judged) for name, task in tasks.items()}
-    trainers = {
-        name: AppTrainer(task, top, started[name][0])
-        for name, task in tasks.items()
-        if task.slot in fresh_loras
-    }
-    train(list(trainers.values()), top, progress)
+    is_lora = settings.adapter == "lora"
+    if is_lora:
+        loras = {_APP: _initial(task)}
+    else:
+        loras = {name: backbone.primary_loras[name] for name in {task.slot} - {NONE}}
+    stack = LoraStack(backbone.encoder, loras)
+    top = Top(backbone.encoder, stack, task.k, precision)
+    task.read(top, cache=settings.cache and is_lora)
+    head, solution = task.start_head(judged)
+    details = solution
+    if is_lora:
+        trainer = AppTrainer(task, top, head)
+        trainer.train(progress)
+        details = trainer.record()
+    app = _app(task, head, stack.adapter(_APP) if is_lora else None)
+    if settings.neighbours:
+        app.neighbours = task.neighbours(head, solution["l2"])
+    task.calibrate(app)
     seconds = round(time.perf_counter() - start, 2)
-    apps = {}
-    for name, task in tasks.items():
-        head, details = started[name]
-        adapter = stack.adapter(task.slot) if name in trainers else None
-        app = apps[name] = _app(task, head, adapter)
-        if task.settings.neighbours:
-            app.neighbours = task.neighbours(head, details["l2"])
-        task.calibrate(app)
-        details = trainers[name].record() if name in trainers else details
-        app.record = _record(task, app, seconds, {"precision": precision, **details})
-        if task.settings.neighbours and app.neighbours is None:
-            app.record["neighbours"] = None  # asked for, and not better
-    return apps
+    app.record = _record(task, app, seconds, {"precision": precision, **details})
+    if settings.neighbours and app.neighbours is None:
+        app.record["neighbours"] = None  # asked for, and not better
+    return app
 
 
-def _precision(backbone: Backbone, wanted: Mapping[str, Wanted]) -> Chosen:
-    asked = {settings.precision for _, _, settings in wanted.values()}
-    if len(asked) > 1:
-        raise UserError(f"apps trained together share a precision, not {sorted(asked)}")
-    return choose(asked.pop(), backbone.encoder.device, backbone.encoder.width)
-
-
-def slot_of(
-    backbone: Backbone, name: str, family: Family[Any, Any], settings: AdaptSettings
-) -> str:
+def slot_of(backbone: Backbone, family: Family[Any, Any], settings: AdaptSettings) -> str:
     """The adapter that an app's states are computed under."""
     if settings.adapter == "lora":
-        return f"app:{name}"
+        return _APP
     return family.family_of_primary if family.family_of_primary in backbone.primary_loras else NONE
 
 

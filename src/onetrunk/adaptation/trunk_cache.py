@@ -21,9 +21,9 @@ from onetrunk.families.base import Family
 from onetrunk.model.heads import Pooling
 from onetrunk.model.packing import unpack
 
-# Each app's tokens are filled up to a multiple of this by a text of zeros that no one reads. oneDNN
-# compiles a kernel for every number of tokens that it has not seen lately, which takes longer than
-# a small product does.
+# The tokens of a batch are filled up to a multiple of this by a text of zeros that no one reads.
+# oneDNN compiles a kernel for every number of tokens that it has not seen lately. That takes longer
+# than a small product does.
 STEP_TOKENS = 32
 # Kept activations beyond this lie in a file.
 MEMORY_BYTES = 2 * 2**30
@@ -86,7 +86,7 @@ def unit_features(trunk: TrunkCache, family: Family[Any, Any], pooling: Pooling)
     examples = trunk.examples
     features = [torch.empty(0)] * len(examples.encoded)
     for windows in by_tokens(trunk.lengths, CHUNK_TOKENS):
-        ((states, mask),) = top_states(trunk.top, [(trunk, windows)])
+        states, mask = top_states(trunk, windows)
         tokens = [examples.tokens[window] for window in windows]
         gathered = family.gather(states, mask, tokens, pooling).cpu()
         for window, part in zip(windows, gathered.split(examples.counts(windows)), strict=True):
@@ -94,26 +94,13 @@ def unit_features(trunk: TrunkCache, family: Family[Any, Any], pooling: Pooling)
     return features
 
 
-def top_states(
-    top: Top, parts: Sequence[tuple[TrunkCache, Sequence[int]]]
-) -> list[tuple[Tensor, Tensor]]:
-    """Windows of several apps in one pass: for each, the states that it reads
-    ``(B, T, head_layers D)`` and mask ``(B, T)``."""
-    lengths = [[trunk.lengths[window] for window in windows] for trunk, windows in parts]
-    filler = [-sum(of_app) % STEP_TOKENS for of_app in lengths]
-    hidden = [
-        F.pad(trunk(windows), (0, 0, 0, extra))
-        for (trunk, windows), extra in zip(parts, filler, strict=True)
-    ]
-    tokens = list(map(len, hidden))
-    head_layers = [trunk.head_layers for trunk, _ in parts]
-    slots = top.stack.slots([trunk.name for trunk, _ in parts])
-    with_filler = zip(lengths, filler, strict=True)
-    packed = [length for of_app, extra in with_filler for length in (*of_app, extra) if length]
-    with top.stack.route(slots, tokens):
-        states = top.run(torch.cat(hidden), packed, max(head_layers))
-    width = top.encoder.width
-    return [
-        unpack(part[: sum(of_app), -count * width :], of_app)
-        for part, of_app, count in zip(states.split(tokens), lengths, head_layers, strict=True)
-    ]
+def top_states(trunk: TrunkCache, windows: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """The states that a head reads, ``(B, T, head_layers D)``, and their mask ``(B, T)``."""
+    lengths = [trunk.lengths[window] for window in windows]
+    filler = -sum(lengths) % STEP_TOKENS
+    hidden = F.pad(trunk(windows), (0, 0, 0, filler))
+    packed = [length for length in (*lengths, filler) if length]
+    stack = trunk.top.stack
+    with stack.route(stack.slots([trunk.name]), [len(hidden)]):
+        states = trunk.top.run(hidden, packed, trunk.head_layers)
+    return unpack(states[: sum(lengths)], lengths)
