@@ -90,7 +90,7 @@ def test_entities_that_are_marked_here_and_not_there() -> None:
 def test_what_cannot_be_read_is_said_for_both_families(tmp_path: Path) -> None:
     file = tmp_path / "a.jsonl"
     file.write_text('{"text": "a", "kind": "x"}\n')
-    with pytest.raises(UserError, match=r"as ner: .* does not occur .*; as tc: .* 'label'"):
+    with pytest.raises(UserError, match=r"\(ner\): .* does not occur .*\(tc\): .* 'label'"):
         overview(file)
     with pytest.raises(UserError, match=r"unknown family 'nre'; did you mean 'ner'\?"):
         overview(file, "nre")

@@ -205,7 +205,8 @@ def _guessed(spec: Any) -> tuple[str, Sequence[Row], Notes]:
             return "multi-label", *several
         if str(error) == str(not_ner):
             raise
-        raise UserError(f"as ner: {not_ner}; as tc: {error}") from None
+        how = "--family chooses one"
+        raise UserError(f"as entities (ner): {not_ner}; as labels (tc): {error}; {how}") from None
     labels = {label for row in labelled for label in row.labels}
     if indicators:
         return "multi-label", labelled, notes

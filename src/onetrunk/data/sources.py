@@ -261,7 +261,7 @@ def _opened(
         streams = [located.memory.stream(names)]
     elif located.hub:
         streams = [hub(*located.hub, located.split)]
-    return (replace(stream, chosen=located.columns) for stream in streams)
+    return (replace(stream, chosen=located.columns.among(stream.names)) for stream in streams)
 
 
 def read_ner(

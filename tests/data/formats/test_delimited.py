@@ -141,3 +141,17 @@ def test_pairs_that_are_none(tmp_path: Path, name: str, no: str) -> None:
     assert len(read_pairs(file)) == 2
     file.write_text(f"sentence1,sentence2,{name}\na,b,1\nc,d,2\n")
     assert len(read_pairs(file)) == 2
+
+
+def test_white_space_around_the_name_of_a_column(tmp_path: Path) -> None:
+    """Who chooses a column writes it as a program shows it."""
+    file = tmp_path / "a.csv"
+    file.write_text("id, body, kind\n1, a b, x\n2, c d, y\n")
+    for columns in (Columns("body", ("kind",)), Columns(" body", (" kind",))):
+        rows = read_classification(replace(locate(file), columns=columns))
+        assert [row.labels for row in rows] == [("x",), ("y",)]
+    file.write_text("body,kind, kind\na,x,1\n")
+    (row,) = read_classification(replace(locate(file), columns=Columns("body", ("kind",))))
+    assert row.labels == ("x",)
+    with pytest.raises(UserError, match=r"no column 'kin'; did you mean 'kind'"):
+        read_classification(replace(locate(file), columns=Columns("body", ("kin",))))

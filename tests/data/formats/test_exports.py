@@ -399,6 +399,9 @@ def test_intents_and_joined_labels(tmp_path: Path) -> None:
         f"lists of labels written as text, read as lists: 1 ({file}:7)",
     ]
     assert read_classification(file)[0].labels == ("x#y",)
+    file.write_text('text,label\na,"x\ny"\nb,x\nc,y\nd,"x\r\ny\r\n"\n', newline="")
+    found = [row.labels for row in read_classification(file, several=True)]
+    assert found == [("x", "y"), ("x",), ("y",), ("x", "y")]  # of a spreadsheet
 
 
 def test_cells_that_may_join_labels(tmp_path: Path) -> None:

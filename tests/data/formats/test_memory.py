@@ -222,6 +222,7 @@ def test_a_gap_in_a_data_frame_is_no_class() -> None:
 def test_columns(kind: str) -> None:
     build = TABLES[kind]
     message = "the table given has no column 'label'; did you mean 'labl'? columns: labl, text"
+    message += "; choose one by --label-column (label_column= in Python)"
     fails(read_classification, build([{"text": "a", "labl": "x"}]), message)
     rows: Rows = [{"text": "a", "label": "x", "labels": ["y"]}]
     message = "the table given has both 'label' and 'labels'; keep one of them"
@@ -232,7 +233,8 @@ def test_columns(kind: str) -> None:
 
 def test_columns_of_a_data_frame_by_number_and_twice() -> None:
     fails(read_texts, pd.DataFrame([["a", "b"]]),
-          "the table given has no column 'text'; columns: 0, 1")  # fmt: skip
+          "the table given has no column 'text'; columns: 0, 1; choose one by --text-column "
+          "(text_column= in Python)")  # fmt: skip
     frame = pd.DataFrame([["a", "b"]], columns=["text", "text"])
     fails(read_texts, frame, "the table given has more than one column 'text'")
     fails(read_texts, frame[:0].iloc[:, :1], "the table given has no rows")

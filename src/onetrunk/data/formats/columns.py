@@ -36,7 +36,7 @@ from onetrunk.data.schemes import Converter
 from onetrunk.errors import UserError
 
 _Joined = Mapping[str, list[str]]
-_SEPARATORS = "#|;,"
+_SEPARATORS = "#|;,\n"
 
 
 def annotated(

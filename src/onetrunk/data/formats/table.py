@@ -53,6 +53,16 @@ class Columns:
         """Return the columns that a user names; for ``label`` one name, or several."""
         return cls(text, (label,) if isinstance(label, str) else tuple(label or ()))
 
+    def among(self, names: Sequence[str]) -> "Columns":
+        """Return the same columns as a table writes them: with white space around some names."""
+
+        def written(name: str) -> str:
+            alike = [other for other in names if other.strip() == name.strip()]
+            return alike[0] if len(alike) == 1 and name not in names else name
+
+        text = None if self.text is None else written(self.text)
+        return Columns(text, tuple(map(written, self.labels)))
+
     @property
     def names(self) -> set[str]:
         """All of them."""
@@ -93,11 +103,14 @@ class Stream:
         """
         for name in (*names, *optional):
             if name not in self.names and name not in optional:
-                raise no_column(f"{self.source} has", name, self.names)
+                raise no_column(f"{self.source} has", name, self.names, _OPTIONS.get(name, ""))
             if list(self.names).count(name) > 1:
                 raise UserError(f"{self.source} has more than one column {name!r}")
         return (_with_columns(table, optional) for table in self.read(names, optional))
 
+
+_OPTIONS = {"text": "--text-column", "label": "--label-column"}
+"""What chooses a column in place of the one with the usual name."""
 
 _Row = TypeVar("_Row")
 Rows = tuple[Iterator[Table], Callable[[Table, int], _Row]]
@@ -209,12 +222,16 @@ def is_empty(value: object) -> bool:
     return value is None or (isinstance(value, str) and not value.strip())
 
 
-def no_column(where: str, name: str, names: Sequence[str]) -> UserError:
-    """Return the error for a column that is missing, with the nearest name."""
+def no_column(where: str, name: str, names: Sequence[str], option: str = "") -> UserError:
+    """Return the error for a column that is missing, with the nearest name and the option that
+    chooses another one."""
     # Without a header row the names are texts, of any length and with line ends.
     hint = nearest(name, [show(column)[1:-1] for column in names]).replace("valid: ", "columns: ")
     if any(len(column.split()) > 2 or column[:1] == "#" for column in names):
         hint += "; these look like no names, which the first row must hold"
+    elif option and len(names) > 1:
+        in_python = option.strip("-").replace("-", "_")
+        hint += f"; choose one by {option} ({in_python}= in Python)"
     return UserError(f"{where} no column {name!r}; {hint}")
 
 
