@@ -18,8 +18,8 @@ from onetrunk.apps.app import App, Subset
 from onetrunk.apps.engine import Engine
 from onetrunk.apps.evaluation import evaluation_of
 from onetrunk.apps.load import load_apps_and_backbone
-from onetrunk.apps.reading import Source, located, read_labelled, source_name
-from onetrunk.data.locate import locate
+from onetrunk.apps.reading import Source, read_labelled, source_name
+from onetrunk.data.locate import locate, located
 from onetrunk.data.notes import Notes
 from onetrunk.data.overview import note_labels
 from onetrunk.data.rows import Place, numbered

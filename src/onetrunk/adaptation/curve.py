@@ -16,8 +16,8 @@ from onetrunk.adaptation.task import AdaptSettings, Data
 from onetrunk.apps.engine import Engine
 from onetrunk.errors import UserError
 from onetrunk.families.base import Family
+from onetrunk.figures import COLOURS, save_figure
 from onetrunk.model.backbone import Backbone
-from onetrunk.prefinetuning.plot import COLOURS, save_figure
 from onetrunk.progress import Progress, silent
 
 SHARES = (0.125, 0.25, 0.5, 1.0)

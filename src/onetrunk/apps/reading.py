@@ -1,11 +1,10 @@
 """Labelled rows of a family, read from whatever a user has, and checked."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from onetrunk.data.locate import Located, locate
+from onetrunk.data.locate import Located, located
 from onetrunk.data.notes import Notes
 from onetrunk.data.rows import Place, numbered
 from onetrunk.data.sources import USUAL, Columns
@@ -66,13 +65,6 @@ def _note_unseen(unseen: Sequence[tuple[int, str]], place: Place, notes: Notes) 
 def _shown(labels: Sequence[str]) -> str:
     others = len(labels) - NAMED_LABELS
     return ", ".join([*labels[:NAMED_LABELS], *([f"{others} more"] if others > 0 else [])])
-
-
-def located(source: Source, split: str, columns: Columns = USUAL) -> Any:
-    """A path as the files of one split; anything else as it is, unless columns are chosen."""
-    if columns != USUAL:
-        return replace(locate(source, split), columns=columns)
-    return locate(source, split) if isinstance(source, str | Path) else source
 
 
 def source_name(source: Source, split: str) -> str:

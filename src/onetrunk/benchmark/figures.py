@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from onetrunk.benchmark.comparison import TaskDifference
 from onetrunk.benchmark.statistics import Floats, SeedInterval, compare_ranks
-from onetrunk.prefinetuning.plot import COLOURS, save_figure
+from onetrunk.figures import COLOURS, save_figure
 
 
 def plot_ranks(scores: Mapping[str, Mapping[str, Floats]], path: Path) -> None:

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
@@ -122,6 +122,13 @@ def locate(spec: Spec, split: str = "train") -> Located:
         missing(path)
     name = absolute.parent.name if stem_of(absolute) == split else stem_of(absolute)
     return Located(name, (path,), split=split)
+
+
+def located(source: Spec, split: str, columns: Columns = USUAL) -> Spec:
+    """Return a path as the files of one split, and anything else as it is, with chosen columns."""
+    if columns != USUAL:
+        return replace(locate(source, split), columns=columns)
+    return locate(source, split) if isinstance(source, str | os.PathLike) else source
 
 
 def _joined(files: Sequence[Path], split: str) -> str:

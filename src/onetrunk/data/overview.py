@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from math import ceil
@@ -13,7 +13,7 @@ from typing import Any
 import regex
 
 from onetrunk.data.formats.table import USUAL, Columns
-from onetrunk.data.locate import Located, locate
+from onetrunk.data.locate import Located, located
 from onetrunk.data.notes import Notes
 from onetrunk.data.numbers import are_numbers
 from onetrunk.data.rows import AnnotatedText, LabelledText, numbered
@@ -112,7 +112,7 @@ def overview(
 
     Raises :class:`UserError` for a source that cannot be read, and for an unknown family.
     """
-    spec = _located(source, split, columns)
+    spec = located(source, split, columns)
     if family is None:
         family, rows, notes = _guessed(spec)
     elif family in READERS:
@@ -151,7 +151,7 @@ def first_look(source: str | Path, family: str, split: str, columns: Columns = U
     """
     if str(source).startswith("hub:"):
         return
-    rows = list(islice(READERS[family](_located(source, split, columns)), FIRST + 1))
+    rows = list(islice(READERS[family](located(source, split, columns)), FIRST + 1))
     answers = {tuple(sorted(_labels(row))) for row in rows}
     if split == "train" and len(rows) <= FIRST:
         if "ner" in family and answers == {()}:
@@ -165,13 +165,6 @@ def one_answer(labels: Sequence[str]) -> str:
     shown = " and ".join(map(repr, labels))
     which = f"have the label {shown}" if labels else "are without a label"
     return f"all rows {which}: there is nothing to learn; add rows of another label"
-
-
-def _located(source: Any, split: str, columns: Columns) -> Any:
-    spec = locate(source, split) if isinstance(source, str | Path) else source
-    if columns != USUAL:
-        spec = replace(spec if isinstance(spec, Located) else locate(spec, split), columns=columns)
-    return spec
 
 
 def _notes() -> Notes:

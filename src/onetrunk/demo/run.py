@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from onetrunk.benchmark.store import load_cells
 from onetrunk.benchmark.suite import Suite
 from onetrunk.errors import UserError
-from onetrunk.prefinetuning.plot import COLOURS, save_figure
+from onetrunk.figures import COLOURS, save_figure
 
 # Both kinds of app in both families: a LoRA with a head, and a linear head alone.
 APPS = {

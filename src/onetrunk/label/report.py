@@ -142,6 +142,8 @@ def _ratio(part: float, whole: int) -> float | None:
 def _plot(types: Sequence[Mapping[str, Any]], path: Path) -> None:
     from matplotlib.figure import Figure
 
+    from onetrunk.figures import save_figure
+
     shown = list(types[:TYPES_IN_PLOT])[::-1]
     figure = Figure(figsize=(6, 0.8 + 0.25 * len(shown)), layout="constrained")
     axes = figure.subplots()
@@ -150,4 +152,4 @@ def _plot(types: Sequence[Mapping[str, Any]], path: Path) -> None:
     axes.set_xlabel("entities")
     axes.set_title(f"{len(shown)} most frequent types of {len(types):,}", fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=120)
+    save_figure(figure, path)

@@ -5,15 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator
 
+from onetrunk.figures import COLOURS, save_figure
 from onetrunk.prefinetuning.conflict import layer_names
 from onetrunk.prefinetuning.log import StepRecord
 
-# Okabe and Ito's, which people who do not see red or green tell apart, too.
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 # The largest number of columns of a heat map. Each shows the mean of some consecutive steps.
 COLUMNS = 60
 # The largest number of heat maps side by side.
@@ -149,16 +147,3 @@ def _norms(axis: Any, records: Sequence[StepRecord], pair: str) -> None:
 def counted(steps: int) -> str:
     """``1 step``, ``15 steps``."""
     return f"{steps:,} step{'s' * (steps != 1)}"
-
-
-def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure, whole or not at all. The ending of the file's name is its format."""
-    beside = path.with_name(f".partial.{path.name}")
-    try:
-        # The same figure gives the same bytes: an SVG without a date and without random names.
-        with rc_context({"svg.hashsalt": "onetrunk"}):
-            metadata = {"Date": None} if path.suffix == ".svg" else None
-            figure.savefig(beside, dpi=120, metadata=metadata)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
