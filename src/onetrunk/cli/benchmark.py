@@ -42,7 +42,7 @@ def benchmark(
         int | None, typer.Option(min=1, help="CPU threads. Default: PyTorch's own choice.")
     ] = None,
 ) -> None:
-    """Compare strategies on many tasks: draws of labelled rows, seeds, adapters.
+    """Compare ways to pre-finetune on many tasks: draws of labelled rows, seeds, adapters.
 
     Backbones that are missing are pre-finetuned into OUT[bold]/backbones[/]; every cell (a
     strategy, task, draw, adapter and two seeds) becomes a JSON file under OUT[bold]/cells[/] with

@@ -43,7 +43,7 @@ def data(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Show what is read from labelled rows: labels, lengths, what looks wrong and what to do.
+    """Show what is in labelled rows: labels, lengths, what looks wrong and what to do.
 
     Rows that are there twice or contradict each other, labels that look alike,
     spans that cut words, entities that are marked in one row and not in another, and characters

@@ -32,7 +32,7 @@ def demo(
         bool, typer.Option("--overwrite", help="Replace what an earlier demo wrote.")
     ] = False,
 ) -> None:
-    """The whole method in two minutes, offline: from weak data to a bundle for a device.
+    """See the whole method in two minutes, offline: from weak data to a bundle for a device.
 
     Makes a corpus of phone messages and pre-finetunes an encoder on it. Adapts four apps to it,
     runs them over unseen messages and exports them. Then compares heads on the pre-finetuned

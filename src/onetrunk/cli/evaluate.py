@@ -52,11 +52,11 @@ def evaluate(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.")] = False,
 ) -> None:
-    """Score an app on labelled rows. Scores are in percent; the mean error of ratings (mae) is in
-    the ratings' own unit.
+    """Score an app on labelled rows.
 
-    Prints a table on a terminal, and one JSON object elsewhere. --out writes a page with each
-    label's scores, confusions, calibration and the wrong rows.
+    Scores are in percent; the mean error of ratings (mae) is in the ratings' own unit. A terminal
+    shows a table, anything else gets one JSON object. --out writes a page with each label's scores,
+    confusions, calibration and the wrong rows.
 
     --curve trains apps of the same kind on an eighth, a quarter, a half and all of some training
     rows, and scores each: so you see whether more rows would help.

@@ -83,7 +83,7 @@ def export(
     device: Device = "cpu",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
 ) -> None:
-    """Stage 3: one backbone and its apps as a bundle for a device without PyTorch.
+    """Write apps and their backbone as a bundle, for a device without PyTorch.
 
     Writes the backbone as two ONNX graphs, every app as one small file, the tokenizer and a
     manifest with hashes; then compares the bundle's logits with PyTorch's. [bold]predict[/] reads

@@ -81,7 +81,7 @@ def label(
         Path | None, typer.Option(help="Chat: file of answers, to share them between runs.")
     ] = None,
 ) -> None:
-    """Weak labels for raw text: entities and open concepts, or text pairs.
+    """Make weak labels for raw text: entities and open concepts, or pairs of texts.
 
     Writes train.parquet, a report and, for texts that got no answer, failed.jsonl. The same command
     goes on where a run was stopped or killed, and tries failed texts again.

@@ -57,7 +57,7 @@ def predict(
         typer.Option("--overwrite", help="Replace OUT; answers in a folder are deleted first."),
     ] = False,
 ) -> None:
-    """Stage 3: run several apps over the same texts in one pass.
+    """Answer texts: any number of apps in one pass (stage 3).
 
     Prints one JSON object a text: entities with character offsets, labels with probabilities, and
     all columns of its row. Long texts are read in overlapping windows. A text that cannot be

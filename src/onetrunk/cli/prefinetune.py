@@ -43,7 +43,7 @@ def prefinetune(
         bool, typer.Option("--tensorboard", help="Also write event files, to OUT/tensorboard.")
     ] = False,
 ) -> None:
-    """Stage 1: teach one encoder every task family of a recipe.
+    """Teach an encoder the task families of a recipe (stage 1), and write a backbone.
 
     The result is a Hugging Face model folder with a task-primary LoRA for each family (PEFT
     folders under [bold]primary/[/]), [bold]onetrunk.json[/] (recipe, data hashes, fingerprint),

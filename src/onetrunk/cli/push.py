@@ -21,7 +21,7 @@ def push(
         typer.Option(help="Of an app: the hub's name of the backbone that it was trained on."),
     ] = None,
 ) -> None:
-    """Upload a backbone, an app or a bundle, with its model card, to the Hugging Face hub.
+    """Upload a backbone, an app or a bundle to the Hugging Face hub, with its model card.
 
     Wherever a folder is named, [bold]owner/name[/] or [bold]owner/name@revision[/] does as well
     from then on. Log in by [bold]hf auth login[/], or set HF_TOKEN. An upload that broke off goes

@@ -24,7 +24,7 @@ def report(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the report.")] = False,
 ) -> None:
-    """What a benchmark shows: scores, comparisons with intervals and p-values, plots, costs.
+    """Show what came of a benchmark: scores, intervals and p-values, plots, costs.
 
     Writes [bold]report.html[/] (one file, no network), [bold]report.md[/] with its pictures and
     [bold]report.json[/], from the cells that exist. The suite's data and backbones are not needed;

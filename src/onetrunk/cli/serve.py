@@ -54,8 +54,9 @@ def serve(
         int, typer.Option(help="Threads of a bundle's runtime; 0: one for each core.")
     ] = 0,
 ) -> None:
-    """Answer over HTTP: POST /v1/predict, POST /v1/embed, GET /v1/apps; docs/serve.md has the rest.
-    At / is a page in which to try, correct and teach the apps of a bundle.
+    """Answer over HTTP, with a page in which to try, correct and teach the apps of a bundle.
+
+    POST /v1/predict, POST /v1/embed, GET /v1/apps; docs/serve.md has the rest. The page is at /.
 
     Requests that arrive at the same time run as one batch. Ctrl-C or SIGTERM ends the service once
     all requests are answered. It logs JSON Lines to stdout, and never a text.
