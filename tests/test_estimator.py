@@ -253,3 +253,37 @@ def test_missing_values_that_became_strings_are_said(
     TextEstimator(tiny_backbone, "tc", "linear").fit(X, y)
     (note,) = [record.getMessage() for record in caplog.records if "missing" in record.msg]
     assert note.endswith(f"read as such: 2 (y, row {len(y)}: 'nan', X, row {len(y)}: 'None')")
+
+
+def test_probabilities_have_the_columns_of_y(tiny_backbone: Backbone, texts: Any) -> None:
+    """In their order, also those of which no row has a 1; rows may be scored by either form."""
+    X, y = texts
+    verbs = sorted(set(y), reverse=True)
+    columns = [*verbs[:1], "never", *verbs[1:]]
+    Y = pd.DataFrame([[int(label == column) for column in columns] for label in y], columns=columns)
+    for form in (Y, Y.to_numpy(), csr_matrix(Y.to_numpy())):
+        made = TextEstimator(tiny_backbone, "multi-label", "linear", l2=1e-3).fit(X, form)
+        assert list(made.classes_) == (columns if form is Y else [*range(len(columns))])
+        probabilities = made.predict_proba(X)
+        assert probabilities.shape == Y.shape
+        assert ((probabilities >= 0.5) == (made.predict(X) == 1)).all()
+        assert (probabilities[:, 1] == 0).all()
+        assert made.score(X, form) == made.score(X, Y.to_numpy()) == 1.0
+        with pytest.raises(InvalidInput, match=r"2 columns, where y of fit had"):
+            made.score(X, Y.to_numpy()[:, :2])
+    named = TextEstimator(tiny_backbone, "multi-label", "linear", l2=1e-3).fit(X, Y)
+    assert named.score(X, Y[sorted(columns)]) == 1.0  # by name
+    held_out = X[:5], Y.to_numpy()[:5]
+    assert named.fit(X, Y, validation=held_out).app_.record["validation"] == 100.0
+
+
+@pytest.mark.parametrize("forms", [(1.0, 0.0), (True, False), (np.float32(1), np.float32(0))])
+def test_equal_labels_are_one_label(tiny_backbone: Backbone, texts: Any, forms: Any) -> None:
+    """A gap makes floats of a column of integers; then 1.0 is 1."""
+    X, verbs = texts
+    y = [forms[verb == verbs[0]] for verb in verbs]
+    ints = [int(label) for label in y]
+    made = TextEstimator(tiny_backbone, "tc", "linear", l2=1e-3).fit(X, y)
+    assert made.score(X, ints) == made.score(X, y) == accuracy_score(ints, made.predict(X)) == 1.0
+    assert made.fit(X, y, validation=(X[:4], ints[:4])).app_.record["validation"] == 100.0
+    assert len(made.fit(X, [*y[:-1], ints[-1]]).classes_) == 2

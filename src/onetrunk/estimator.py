@@ -67,7 +67,7 @@ class TextEstimator(BaseEstimator):  # type: ignore[misc]
     others are those of :class:`~onetrunk.adaptation.task.AdaptSettings`.
 
     Attributes after ``fit``: ``app_``, with losses and validation score in ``app_.record``, and,
-    for labels of whole texts, ``classes_``.
+    for labels of whole texts, ``classes_``: in order, or as the columns of an indicator matrix.
 
     ```python
     from onetrunk import TextEstimator
@@ -165,13 +165,15 @@ class TextEstimator(BaseEstimator):  # type: ignore[misc]
             raise InvalidInput(f"adapter {self.adapter!r} is unknown; choose lora or linear")
         answers, self._columns = answers_of(family, y, "y")
         rows = labelled_rows(family, X, answers, "y")
+        self._remember(_flat(family, answers))
         held_out = []
         if validation is not None:
-            of_validation, _ = answers_of(family, validation[1], "validation")
-            held_out = labelled_rows(family, validation[0], of_validation, "validation")
+            of_validation, _ = answers_of(family, validation[1], "validation", self._columns)
+            held_out = labelled_rows(
+                family, validation[0], of_validation, "validation", self._names()
+            )
         labels = family.label_set(rows)
         family.check_labels(held_out, labels, numbered("validation"))
-        self._remember(_flat(family, answers))
         settings = AdaptSettings(
             adapter=self.adapter, k=self.k, epochs=self.epochs, batch_size=self.batch_size,
             l2=self.l2, head_layers=self.head_layers, max_length=self.max_length, seed=self.seed,
@@ -218,7 +220,8 @@ class TextEstimator(BaseEstimator):  # type: ignore[misc]
     def score(self, X: Any, y: Any) -> float:
         """The family's metric, from 0 to 1 (accuracy, micro-F1, Spearman's rho, entity F1)."""
         family, app = self._family(), self._app()
-        rows = labelled_rows(family, X, answers_of(family, y, "y")[0], "y")
+        answers, _ = answers_of(family, y, "y", self._columns)
+        rows = labelled_rows(family, X, answers, "y", self._names())
         return family.score(rows, self._predictions(app, rows))[family.metric] / 100
 
     def save(self, folder: str | Path, overwrite: bool = False) -> None:
@@ -248,15 +251,21 @@ class TextEstimator(BaseEstimator):  # type: ignore[misc]
         return self.backbone if isinstance(self.backbone, Backbone) else _loaded(str(self.backbone))
 
     def _remember(self, labels: Sequence[Any]) -> None:
-        """Keep the labels as the user gave them, in order, by their names in the app."""
+        """Keep the labels as the user gave them, by their names in the app: in order, or in that of
+        the columns of an indicator matrix."""
         if self.family in ("tc", "multi-label"):
-            by_name = {str(label): label for label in labels}
-            try:
-                ordered = sorted(by_name.values())
-            except TypeError:  # labels of several types
-                ordered = sorted(by_name.values(), key=str)
+            ordered = list(dict.fromkeys(labels if self._columns is None else self._columns))
+            if self._columns is None:
+                try:
+                    ordered.sort()
+                except TypeError:  # labels of several types
+                    ordered.sort(key=str)
             self._label_of = {str(label): label for label in ordered}
             self.classes_ = np.array(ordered)
+
+    def _names(self) -> dict[Any, str]:
+        """The names in the app of labels as the user gave them."""
+        return {label: name for name, label in getattr(self, "_label_of", {}).items()}
 
 
 def _flat(family: Family[Any, Any], answers: list[Any]) -> list[Any]:

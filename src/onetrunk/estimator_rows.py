@@ -1,8 +1,9 @@
 """From scikit-learn's ``X`` and ``y`` to a family's examples, and from predictions to ``y``."""
 
-from collections.abc import Collection, Mapping, Set
+from collections.abc import Collection, Mapping, Sequence, Set
 from itertools import pairwise
 from operator import index, itemgetter
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -33,10 +34,13 @@ def items_of(X: Any) -> list[Any]:
     return _sequence(X)
 
 
-def answers_of(family: Family[Any, Any], y: Any, where: str) -> tuple[list[Any], list[Any] | None]:
+def answers_of(
+    family: Family[Any, Any], y: Any, where: str, known: Sequence[Any] | None = None
+) -> tuple[list[Any], list[Any] | None]:
     """``y`` as a list of answers, and the columns' names if it is an indicator matrix.
 
-    A matrix ``(N, C)`` of 0 and 1, sparse or not, gives lists of labels, for ``multi-label``.
+    A matrix ``(N, C)`` of 0 and 1, sparse or not, gives lists of labels, for ``multi-label``. If
+    its columns have no names, they are the ``known`` ones, in this order.
     """
     if hasattr(y, "toarray"):  # sparse, as MultiLabelBinarizer(sparse_output=True) makes it
         y = y.toarray()
@@ -52,7 +56,10 @@ def answers_of(family: Family[Any, Any], y: Any, where: str) -> tuple[list[Any],
         if family.name not in WORD_FAMILIES and getattr(y, "ndim", 1) == 2:
             y = column_or_1d(y, warn=True)
         return _sequence(y), None
-    columns, matrix = list(getattr(y, "columns", range(y.shape[1]))), np.asarray(y)
+    matrix = np.asarray(y)
+    if known is not None and not hasattr(y, "columns") and len(known) != matrix.shape[1]:
+        raise InvalidInput(f"{where}: {matrix.shape[1]} columns, where y of fit had {len(known)}")
+    columns = list(getattr(y, "columns", range(matrix.shape[1]) if known is None else known))
     if not np.isin(matrix, (0, 1)).all():
         raise InvalidInput(f"{where}: an indicator matrix holds 0 and 1 alone")
     return [[columns[at] for at in np.flatnonzero(row)] for row in matrix], columns
@@ -69,15 +76,26 @@ def unlabelled_rows(family: Family[Any, Any], X: Any) -> list[Any]:
     return rows
 
 
-def labelled_rows(family: Family[Any, Any], X: Any, answers: list[Any], where: str) -> list[Any]:
-    """Examples with their labels. Raises :class:`InvalidInput` for a row that cannot be one."""
+def labelled_rows(
+    family: Family[Any, Any],
+    X: Any,
+    answers: list[Any],
+    where: str,
+    names: Mapping[Any, str] = MappingProxyType({}),
+) -> list[Any]:
+    """Examples with their labels. Raises :class:`InvalidInput` for a row that cannot be one.
+
+    ``names`` are those of labels that are known. Labels that are equal for Python, as 1, 1.0 and
+    True are, have one name.
+    """
     items = items_of(X)
     if len(items) != len(answers):
         raise InvalidInput(f"{where}: {len(answers)} answers for {len(items)} texts")
-    make = _with_entities if family.name in WORD_FAMILIES else _with_labels
+    name_of = dict(names)
     if family.name in ("tc", "multi-label"):
         _check_kinds(answers, where)
-    rows, notes = [], Notes()
+    rows: list[Any] = []
+    notes = Notes()
     for number, (item, answer) in enumerate(zip(items, answers, strict=True), start=1):
         if _is_missing(answer):
             raise InvalidInput(
@@ -88,7 +106,10 @@ def labelled_rows(family: Family[Any, Any], X: Any, answers: list[Any], where: s
             if isinstance(value, str) and value in MISSING:
                 what = "texts or labels that other programs write for a missing value, read as such"
                 notes.add(what, f"{name}, row {number}: {str(value)!r}")
-        rows.append(make(family, item, answer, number, where))
+        if family.name in WORD_FAMILIES:
+            rows.append(_with_entities(family, item, answer, number, where))
+        else:
+            rows.append(_with_labels(family, item, answer, number, where, name_of))
     try:
         family.check_rows(rows, numbered(where))
     except UserError as error:
@@ -123,7 +144,12 @@ def answer_of(family: Family[Any, Any], item: Any, prediction: Any) -> Any:
 
 
 def _with_labels(
-    family: Family[Any, Any], item: Any, answer: Any, number: int, where: str
+    family: Family[Any, Any],
+    item: Any,
+    answer: Any,
+    number: int,
+    where: str,
+    name_of: dict[Any, str],
 ) -> LabelledText:
     labels = answer if family.name == "multi-label" else [answer]
     if isinstance(labels, str | Mapping) or not _iterable(labels):
@@ -133,7 +159,7 @@ def _with_labels(
             raise InvalidInput(
                 f"{where}, row {number}: {label!r} is no label; pass strings or numbers"
             )
-    names = tuple(str(label) for label in labels)
+    names = tuple(name_of.setdefault(label, str(label)) for label in labels)
     if len({*names}) < len(names):
         raise InvalidInput(f"{where}, row {number}: {answer!r:.60} has a label twice")
     if family.name == "tc" and isinstance(answer, float) and answer != int(answer):
