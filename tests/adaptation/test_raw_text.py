@@ -15,6 +15,7 @@ from transformers import PreTrainedTokenizerFast
 
 import onetrunk
 from onetrunk.data.rows import AnnotatedText
+from onetrunk.errors import UserError
 from onetrunk.model.backbone import Backbone
 
 MakeFolder = Callable[..., Path]
@@ -164,3 +165,25 @@ def test_entities_that_no_unit_can_stand_for_are_said(
         "entities that begin or end inside a unit, counted as missed: 3 (the test rows, row 1: "
         "'an', the test rows, row 2: '10', the test rows, row 2: 'km')"
     )
+
+
+def test_entities_of_which_none_can_be_learned(tmp_path: Path, tiny_backbone: Backbone) -> None:
+    def adapted(*names: str) -> onetrunk.App:
+        rows = [{"text": f"met {name} now", "spans": [[4, 7, "who"]]} for name in names]
+        return onetrunk.adapt(tiny_backbone, "ner", train=rows, adapter="linear")
+
+    with pytest.raises(UserError, match=r"each of the 2 .* as 'ann' does in 'ann-b'; mark whole"):
+        adapted("ann-b", "cid-a")
+    assert adapted("ann-b", "cid").labels == ["who"]  # one can be
+
+
+def test_a_file_without_an_entity_tells_no_score(
+    tmp_path: Path, tiny_backbone: Backbone, caplog: pytest.LogCaptureFixture
+) -> None:
+    train = [{"text": f"met {name} now", "spans": [[4, 7, "who"]]} for name in ("ann", "cid")]
+    without = [{"text": "met ann now", "spans": []}]
+    for more in ({"validation": without}, {"test": without}, {}):
+        caplog.clear()
+        onetrunk.adapt(tiny_backbone, "ner", train=train, adapter="linear", **more)
+        said = any("no score can be told" in record.getMessage() for record in caplog.records)
+        assert said == bool(more)

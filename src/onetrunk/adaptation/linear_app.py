@@ -60,6 +60,22 @@ def targets_by_window(
     )
 
 
+def check_entities(examples: Examples) -> None:
+    """Raise :class:`UserError` if entities are to be learned, and no answer can be right about any
+    of them."""
+    entities = sum(len(getattr(row, "entities", ())) for row in examples.rows)
+    cut = examples.cut_entities()
+    if entities and len(cut) == entities:
+        row, (start, end) = cut[0]
+        text = examples.rows[row].text
+        unit = next((u for u in examples.units[row] if u[0] < end and start < u[1]), (start, end))
+        raise UserError(
+            f"no entity can be learned: each of the {entities} begins or ends inside a unit, as "
+            f"{text[start:end]!r} does in {text[slice(*unit)]!r}; mark whole units, or write a "
+            "space where an entity ends"
+        )
+
+
 def check_targets(targets: Sequence[Any]) -> None:
     """Raise :class:`UserError` if no window has a unit."""
     if not sum(map(len, targets)):

@@ -14,6 +14,7 @@ from onetrunk.adaptation.linear_app import (
     MAX_LENGTH,
     SHORTEST_WINDOW,
     Units,
+    check_entities,
     check_learnable,
     check_targets,
     choose_head,
@@ -185,6 +186,7 @@ class AppTask:
         self.validation = Examples.prepare(family, data.validation, encoder, self.max_length)
         self.targets = self._targets(self.train, data.soft_targets)
         check_targets(self.targets)
+        check_entities(self.train)
 
     def read(self, top: Top, cache: bool) -> None:
         """Run what is below the top over all texts, if it is to be kept."""

@@ -45,6 +45,9 @@ def read_labelled(
     if isinstance(source, str | Path | Located) and len(places) == len(rows):
         place = places.__getitem__
     family.check_rows(rows, place)
+    if rows and split != "train" and not family.label_set(rows):
+        what = "sources without any label or entity, from which no score can be told"
+        notes.add(what, source_name(source, split))
     if labels is not None and strict_labels:
         family.check_labels(rows, labels, place)
     elif labels is not None:

@@ -128,15 +128,22 @@ class Examples:
             for row, windows, units in zip(self.rows, self._windows(), self.units, strict=True)
         ]
 
-    def note_cut_entities(self, place: Place, notes: Notes) -> None:
-        """Note the entities that begin or end inside a unit: no answer can be right about them.
-        ``place`` says where a row is."""
+    def cut_entities(self) -> list[tuple[int, Span]]:
+        """The entities that begin or end inside a unit, by the index of their example: no answer
+        can be right about them."""
+        cut = []
         for row, (example, units) in enumerate(zip(self.rows, self.units, strict=True)):
             starts, ends = {start for start, _ in units}, {end for _, end in units}
             for start, end, _ in getattr(example, "entities", ()):
                 if start not in starts or end not in ends:
-                    where = f"{place(row)}: {example.text[start:end]!r}"
-                    notes.add("entities that begin or end inside a unit, counted as missed", where)
+                    cut.append((row, (start, end)))
+        return cut
+
+    def note_cut_entities(self, place: Place, notes: Notes) -> None:
+        """Note the :meth:`cut_entities`. ``place`` says where a row is."""
+        for row, (start, end) in self.cut_entities():
+            where = f"{place(row)}: {self.rows[row].text[start:end]!r}"
+            notes.add("entities that begin or end inside a unit, counted as missed", where)
 
     def _windows(self) -> list[list[int]]:
         of_example: list[list[int]] = [[] for _ in self.rows]

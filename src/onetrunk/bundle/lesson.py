@@ -20,6 +20,7 @@ from onetrunk.adaptation.linear_app import (
     MAX_LENGTH,
     SHORTEST_WINDOW,
     Units,
+    check_entities,
     check_learnable,
     check_targets,
     choose_head,
@@ -218,6 +219,7 @@ def _read(
     notes.log()
     targets = targets_by_window(family, examples, labels)
     check_targets(targets)
+    check_entities(examples)
     primary = family.family_of_primary
     primary = primary if primary in bundle.primary_families else NONE
     if start is not None:
