@@ -39,7 +39,7 @@ def data(
         typer.Option(help="List the rows whose labels an app on this backbone doubts most."),
     ] = None,
     doubts: Annotated[
-        int | None, typer.Option(min=1, help="How many of these rows.", show_default="20")
+        int | None, typer.Option(min=1, help="How many of these rows: 20, if not given.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
