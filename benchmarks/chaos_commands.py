@@ -148,7 +148,8 @@ def requests() -> Iterator[tuple[str, str, bytes]]:
             for verb in ("call", "play", "met")
             for name in ("ann", "bob", "cid", "dora", "mum")[:rows]
         ]
-        return json.dumps({"family": "tc", "examples": examples, "keep": True}).encode()
+        body = {"family": "tc", "examples": examples, "keep": True, "overwrite": True}
+        return json.dumps(body).encode()
 
     app = FORMAT_0_1 / "bundle" / "apps"
     for rows in (3, 4, 5):

@@ -121,7 +121,7 @@ class Soak:
             while time.monotonic() < self.until:
                 turn += 1
                 rows, wanted = self.lessons[turn % 2], self.versions[turn % 2]
-                client.teach("taught", "tc", rows)
+                client.teach("taught", "tc", rows, overwrite=True)
                 self._expect(client, "taught", wanted, "taught")
                 for number in (turn, turn + 1):
                     client.put_app("put", self.files[number % 2])

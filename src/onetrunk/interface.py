@@ -9,7 +9,7 @@ import numpy as np
 from onetrunk.errors import UserError
 
 FEWEST_JUDGED = 3
-"""A score of fewer examples is not printed: right or wrong by chance, it would be 100 or 0."""
+"""Fewer examples have no score: right or wrong by chance, it would be 100 or 0."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Score:
     metric: str
     """``accuracy``, ``f1``, …: the family's."""
     value: float | None
-    """In percent; None of a single example."""
+    """In percent; None if fewer than :data:`FEWEST_JUDGED` are judged."""
     rows: int
     """How many examples it learnt from."""
     judged: int
@@ -37,7 +37,7 @@ class Score:
     before: float | None = None
     """What the app of this name and family, if there was one, scores on the judged examples. This
     is no cross-validation, and too good where that app has learnt from them: only examples that are
-    new to it say how it did."""
+    new to it say how it did. None if there was none, and where ``value`` is None."""
 
     def __str__(self) -> str:
         if self.value is None or self.judged < FEWEST_JUDGED:

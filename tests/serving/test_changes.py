@@ -26,6 +26,7 @@ from onetrunk.bundle.change import put_app
 from onetrunk.bundle.layout import Bundle
 from onetrunk.bundle.runtime import Runtime
 from onetrunk.errors import UserError
+from onetrunk.interface import FEWEST_JUDGED
 from onetrunk.serving.changes import Apps
 
 INTENT = Path(__file__).parents[1] / "fixtures/format-0.1/bundle/apps/intent.safetensors"
@@ -328,6 +329,13 @@ def test_an_app_is_taught(changeable: TestClient, bundle: Path, keep: bool) -> N
         assert answered["results"] == Runtime(bundle).predict([TEXT], ["taught"])
 
 
+@pytest.mark.parametrize("rows", [2, 3])
+def test_too_few_examples_have_no_score(changeable: TestClient, rows: int) -> None:
+    body = lesson(examples=lesson()["examples"][:rows])
+    score = changeable.post("/v1/apps/taught/teach", json=body).json()["score"]
+    assert (score["judged"] < FEWEST_JUDGED) == (score["value"] is None) == (rows == 2)
+
+
 def test_an_app_goes_on_from_another(changeable: TestClient, bundle: Path) -> None:
     rows = [{"text": "ann met bob", "spans": [[0, 3, "who"]]}]
     body = {"family": "ner", "examples": rows, "start": "calendar", "stay": ["call dora"]}
@@ -340,6 +348,30 @@ def test_an_app_goes_on_from_another(changeable: TestClient, bundle: Path) -> No
     assert (wrong.status_code, "did you mean 'calendar'" in wrong.text) == (422, True)
 
 
+@pytest.mark.parametrize("keep", [True, False])
+def test_teaching_replaces_an_app_only_if_asked_to(
+    changeable: TestClient, bundle: Path, keep: bool
+) -> None:
+    before = answers(changeable), (bundle / "bundle.json").read_bytes()
+    for more in ({}, {"start": "flags"}):
+        refused = changeable.post("/v1/apps/intent/teach", json=lesson(keep=keep, **more))
+        assert refused.status_code == 409
+        assert refused.json()["error"] == (
+            'there is an app \'intent\': go on from it by "start": "intent", or replace it by '
+            '"overwrite": true, or choose another name'
+        )
+    assert (answers(changeable), (bundle / "bundle.json").read_bytes()) == before
+    rows = [{"text": "ann met bob", "spans": [[0, 3, "who"]]}]
+    for name, body in (
+        ("calendar", lesson(family="ner", examples=rows, labels=[], start="calendar")),
+        ("intent", lesson(overwrite=True)),
+    ):
+        body = {**body, "keep": keep}
+        assert changeable.post(f"/v1/apps/{name}/teach", json=body).status_code == 200
+    assert "yes" in answers(changeable)[0]["apps"]["intent"]["probabilities"]
+    assert ("yes" in Bundle(bundle).app("intent").labels) == keep
+
+
 WRONG = [
     ("intent", lesson(examples=examples))
     for examples in ("/etc/passwd", ["/etc/passwd"], [["/etc/passwd"]], [None], [[1, "a"]], {})
@@ -347,14 +379,15 @@ WRONG = [
 
 
 def test_a_lesson_that_fails_changes_nothing(changeable: TestClient, bundle: Path) -> None:
-    wrong = changeable.post("/v1/apps/intent/teach", json=lesson(family="nre"))
+    wrong = changeable.post("/v1/apps/intent/teach", json=lesson(family="nre", overwrite=True))
     assert wrong.status_code == 422
     assert "'nre'; did you mean 'ner'" in wrong.json()["error"]
     for name, body in (
         ("intent", lesson(kept=1)), ("a%0ab", lesson()), ("intent", {}),
         ("intent", lesson(examples=[["a", "b"]], labels=[])), *WRONG,
     ):  # fmt: skip
-        assert changeable.post(f"/v1/apps/{name}/teach", json=body).status_code == 422
+        asked = {**body, "overwrite": True}
+        assert changeable.post(f"/v1/apps/{name}/teach", json=asked).status_code == 422
     assert answers(changeable) == Runtime(bundle).predict([TEXT, ""])
 
 

@@ -117,7 +117,7 @@ def test_the_token_goes_with_a_change() -> None:
     assert requests[0].url.raw_path == b"/v1/apps/a%2Fb%20c/teach"
     assert json.loads(requests[0].content) == {
         **{"family": "tc", "examples": [["x", "y"]], "labels": ["z"], "keep": True},
-        **{"start": None, "stay": []},
+        **{"start": None, "stay": [], "overwrite": False},
     }
 
 

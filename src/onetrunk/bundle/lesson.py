@@ -39,7 +39,7 @@ from onetrunk.data.units import RULE
 from onetrunk.decoding import DECODERS, Entities, Labelled, abstain, check_none_below
 from onetrunk.errors import UserError, closest
 from onetrunk.families.base import Family
-from onetrunk.interface import Score
+from onetrunk.interface import FEWEST_JUDGED, Score
 from onetrunk.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ def taught(
         judged = [row for row in rows_held_out if row < len(lesson.rows)]
     rows, metric = [lesson.rows[row] for row in judged], family.metric
     value = before = None
-    if judged:
+    if len(judged) >= FEWEST_JUDGED:
         answers = problem.predictions(logits, labels, judged, lesson.none_below)
         value = family.score(rows, answers)[metric]
         if name in runtime.names and (old := runtime.app(name)).family == family.name:

@@ -122,7 +122,7 @@ class Service:
         request.scope[NOTED]["examples"] = len(body.examples)
         score = await asyncio.to_thread(
             self._apps.teach, name, body.family, body.examples, body.labels, body.keep,
-            body.start, body.stay,
+            body.start, body.stay, body.overwrite,
         )  # fmt: skip
         return Json({"name": name, "kept": body.keep, "score": asdict(score)})
 

@@ -40,6 +40,11 @@ class Lesson(_Body):
     start: str | None = Field(None, description="An app to go on from, which a few rows improve.")
     stay: list[str] = Field([], description="With start: texts whose answers are to stay.")
     keep: bool = Field(False, description="Whether the bundle on disk gets the app, too.")
+    overwrite: bool = Field(
+        False,
+        description="Whether an app of this name, if there is one, is replaced. Without it that is "
+        "answered by 409, unless `start` names this app.",
+    )
 
 
 class Results(BaseModel):

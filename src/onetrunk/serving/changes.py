@@ -88,16 +88,23 @@ class Apps:
         keep: bool,
         start: str | None = None,
         stay: Sequence[str] = (),
+        overwrite: bool = False,
     ) -> Score:
         """Train an app from examples, as ``Runtime.teach`` does, and return what that returns. With
         ``keep`` the bundle keeps the app.
 
-        Raises :class:`UserError` for wrong examples, and :class:`Refusal` if the service has no
-        bundle.
+        Raises :class:`UserError` for wrong examples. Raises :class:`Refusal` if the service has no
+        bundle, and for an app that is there, unless ``start`` names it or ``overwrite`` is true.
         """
         with self._changing:
             runtime, bundle = self._changeable()
             check_name(name, runtime.names)
+            if name in runtime.names and start != name and not overwrite:
+                raise Refusal(
+                    409,
+                    f'there is an app {name!r}: go on from it by "start": {json.dumps(name)}, or '
+                    'replace it by "overwrite": true, or choose another name',
+                )
             changed = runtime.with_apps({})
             score = changed.teach(name, family, examples, labels, start=start, stay=stay)
             _check_answers(changed, name)

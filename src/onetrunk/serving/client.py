@@ -150,13 +150,16 @@ class Client:
         keep: bool = False,
         start: str | None = None,
         stay: Sequence[str] = (),
+        *,
+        overwrite: bool = False,
     ) -> Score:
         """Train an app there, from rows as mappings or pairs of text and label, and return how good
         it is. ``labels``, ``start`` and ``stay`` are those of ``Runtime.teach``. With ``keep`` the
-        bundle keeps it."""
+        bundle keeps it. An app of this name is replaced only with ``overwrite``, or if ``start``
+        names it."""
         body = {
             "family": family, "examples": [*examples], "labels": [*labels], "keep": keep,
-            "start": start, "stay": [*stay],
+            "start": start, "stay": [*stay], "overwrite": overwrite,
         }  # fmt: skip
         changed = self._call("POST", f"/v1/apps/{quote(name, safe='')}/teach", body)
         return Score(**changed["score"])
