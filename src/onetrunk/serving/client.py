@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -14,8 +15,12 @@ import numpy as np
 import tenacity
 
 from onetrunk.data.batching import in_turn
-from onetrunk.errors import UserError, nearest
+from onetrunk.data.locate import missing
+from onetrunk.data.notes import Notes
+from onetrunk.data.rows import AnnotatedText, LabelledText
+from onetrunk.errors import UserError, as_path, nearest
 from onetrunk.interface import Score, listed, stream_results, streamed, too_long
+from onetrunk.storage import regular_size
 
 LONGEST_BACKOFF, LONGEST_WISH = 20.0, 60.0
 """Seconds: of a wait of ours, and of one that a service asks for."""
@@ -33,13 +38,14 @@ class _Again(Exception):
 class Client:
     """A service of ``onetrunk serve``, with the methods of :class:`onetrunk.interface.Model`.
 
-    ``token`` is what changes of its apps need. ``timeout`` is in seconds, for one call. A call that
-    finds the service busy or unreachable is repeated ``retries`` times, after longer and longer
-    waits of random length, or what the service asks for. ``http``: a client of httpx to use, for
-    proxies and certificates. Thread-safe.
+    ``token`` is what changes of its apps need; white space around it is left out. ``timeout`` is in
+    seconds, for one call. A call that finds the service busy or unreachable is repeated ``retries``
+    times, after longer and longer waits of random length, or what the service asks for. ``http``: a
+    client of httpx to use, for proxies and certificates. Thread-safe.
 
-    Methods raise :class:`UserError` with the service's message if a call is refused, and if the
-    service is still busy or unreachable after the last retry.
+    Raises :class:`UserError` for what is no address, and for a token that no header can hold.
+    Methods raise it with the service's message if a call is refused, and if the service is still
+    busy or unreachable after the last retry.
 
     ```python
     import onetrunk
@@ -61,6 +67,10 @@ class Client:
         self._url = url.rstrip("/")
         if not self._url.startswith(("http://", "https://")):
             raise UserError(f"{url!r} is no address like http://127.0.0.1:8000")
+        self._shown = re.sub("//[^/@]*@", "//", self._url)  # messages have no passwords
+        token = (token or "").strip()
+        if not token.isascii() or not token.isprintable():
+            raise UserError("the token is none: it must be one line of ASCII characters")
         self._http = http or httpx.Client(timeout=timeout)
         self._headers = {"authorization": f"Bearer {token}"} if token else {}
         backoffs = tenacity.wait_random_exponential(backoff, LONGEST_BACKOFF)
@@ -72,7 +82,7 @@ class Client:
         )
 
     def __repr__(self) -> str:
-        return f"Client of {self._url}"
+        return f"Client of {self._shown}"
 
     def __enter__(self) -> Client:
         return self
@@ -131,12 +141,13 @@ class Client:
         return vectors[0][0] if isinstance(texts, str) else np.concatenate(vectors)
 
     def put_app(self, name: str, file: str | Path | bytes) -> None:
-        """Add or replace an app by a file ``apps/NAME.safetensors`` of a bundle, or its bytes."""
-        content = file if isinstance(file, bytes) else Path(file).read_bytes()
+        """Add or replace an app by a file ``apps/NAME.safetensors`` of a bundle, or its bytes.
+        Raises :class:`UserError` also for a file that is missing or cannot be read."""
+        content = file if isinstance(file, bytes) else _content(as_path(file, "file"))
         self._call("PUT", f"/v1/apps/{quote(name, safe='')}", content)
 
     def remove_app(self, name: str) -> None:
-        """Take an app away."""
+        """Take an app away. Raises :class:`UserError` with the nearest name if it is unknown."""
         if name not in (names := self.names):
             raise UserError(f"unknown app {name!r}; {nearest(name, names)}")
         self._call("DELETE", f"/v1/apps/{quote(name, safe='')}")
@@ -145,21 +156,31 @@ class Client:
         self,
         name: str,
         family: str,
-        examples: Sequence[Any],
+        examples: Any,
         labels: Sequence[str] = (),
         keep: bool = False,
         start: str | None = None,
         stay: Sequence[str] = (),
         *,
+        text_column: str | None = None,
+        label_column: str | Sequence[str] | None = None,
         overwrite: bool = False,
     ) -> Score:
-        """Train an app there, from rows as mappings or pairs of text and label, and return how good
-        it is. ``labels``, ``start`` and ``stay`` are those of ``Runtime.teach``. With ``keep`` the
-        bundle keeps it. An app of this name is replaced only with ``overwrite``, or if ``start``
-        names it."""
+        """Train an app there, and return how good it is.
+
+        ``examples``, the columns, ``labels``, ``start`` and ``stay`` are those of
+        ``Runtime.teach``. A file or a table is read here, by the family of this name; a list of
+        rows is read there. With ``keep`` the bundle keeps the app. An app of this name is replaced
+        only with ``overwrite``, or if ``start`` names it.
+
+        Raises :class:`UserError` also for rows that cannot be read, or are no JSON.
+        """
+        if not isinstance(examples, list | tuple) or text_column or label_column:
+            examples = _read(family, examples, text_column, label_column)
         body = {
-            "family": family, "examples": [*examples], "labels": [*labels], "keep": keep,
-            "start": start, "stay": [*stay], "overwrite": overwrite,
+            "family": family, "examples": examples, "labels": listed(labels, "labels"),
+            "keep": keep, "start": start, "overwrite": overwrite,
+            "stay": listed(stay, "texts whose answers stay"),
         }  # fmt: skip
         changed = self._call("POST", f"/v1/apps/{quote(name, safe='')}/teach", body)
         return Score(**changed["score"])
@@ -192,11 +213,14 @@ class Client:
         content = body
         if body is not None and not isinstance(body, bytes):
             headers["content-type"] = "application/json"
-            content = json.dumps(body).encode()
+            try:
+                content = json.dumps(body, default=_plain).encode()
+            except (TypeError, ValueError) as error:
+                raise UserError(f"this cannot be sent as JSON: {error}") from None
         try:
             return self._attempts.copy()(self._call_once, method, path, content, headers)
         except _Again as last:
-            raise UserError(f"{self._url}: {last}") from None
+            raise UserError(f"{self._shown}: {last}") from None
 
     def _call_once(
         self, method: str, path: str, content: bytes | None, headers: dict[str, str]
@@ -206,24 +230,76 @@ class Client:
         except httpx.ConnectError as error:
             raise _Again(f"no connection: {error}") from None
         except httpx.TimeoutException:
-            raise UserError(f"{self._url}: no answer in time") from None
+            raise UserError(f"{self._shown}: no answer in time") from None
+        except httpx.LocalProtocolError:  # its message has the header, which may be a secret
+            raise UserError(f"{self._shown}: a header of the request is none") from None
         except httpx.RequestError as error:
             # It may have been done: asking twice does no harm, changing twice might.
             if method == "GET" or path in ("/v1/predict", "/v1/embed"):
                 raise _Again(f"no answer: {error}") from None
-            raise UserError(f"{self._url}: no answer: {error}") from None
+            raise UserError(f"{self._shown}: no answer: {error}") from None
+        where = self._shown + path
         if answer.status_code in _BUSY:
-            raise _Again(_message(answer), _seconds(answer.headers.get("retry-after", "")))
+            raise _Again(_message(answer, where), _seconds(answer.headers.get("retry-after", "")))
+        if answer.status_code in (404, 405):  # the address may be wrong
+            is_long = "/v1" in httpx.URL(self._url).path
+            more = "; the address of a service ends before /v1" if is_long else ""
+            raise UserError(f"{where}: {_message(answer, 'it')}{more}")
         if not answer.is_success:
-            raise UserError(_message(answer))
+            raise UserError(_message(answer, where))
         return answer.json() if answer.content else None
 
 
-def _message(answer: httpx.Response) -> str:
+def _content(file: Path) -> bytes:
+    if file.is_dir():
+        raise UserError(f"{file} is a folder: pass a file apps/NAME.safetensors of a bundle")
+    try:
+        regular_size(file)
+        return file.read_bytes()
+    except FileNotFoundError:
+        missing(file)
+    except OSError as error:
+        raise UserError(f"{file} cannot be read: {error.strerror}") from None
+
+
+def _read(
+    family: str, source: Any, text_column: str | None, label_column: str | Sequence[str] | None
+) -> list[dict[str, Any]]:
+    """Rows of a file or a table, as a service reads them."""
+    from onetrunk.apps.reading import read_labelled
+    from onetrunk.data.sources import Columns
+    from onetrunk.families import family as family_named
+
+    notes = Notes()
+    columns = Columns.named(text_column, label_column)
+    rows, _ = read_labelled(family_named(family), source, "train", notes, columns=columns)
+    notes.log()
+    if not all(isinstance(row, LabelledText | AnnotatedText) for row in rows):
+        raise UserError(f"rows of family {family!r} cannot be sent: pass a list of mappings")
+    return [_plain(row) for row in rows]
+
+
+def _plain(row: Any) -> Any:
+    """A row as a JSON object, and a value of NumPy as one of JSON. A span has its text, which says
+    how its offsets count."""
+    if isinstance(row, LabelledText):
+        return {"text": row.text, "labels": list(row.labels)}
+    if isinstance(row, AnnotatedText):
+        spans = [
+            {"start": start, "end": end, "label": label, "text": row.text[start:end]}
+            for start, end, label in row.entities
+        ]
+        return {"text": row.text, "spans": spans}
+    if hasattr(row, "tolist"):
+        return row.tolist()
+    raise TypeError(f"{row!r:.60} ({type(row).__name__})")
+
+
+def _message(answer: httpx.Response, where: str) -> str:
     try:
         return str(answer.json()["error"])
     except (ValueError, KeyError, TypeError):
-        return f"{answer.url} answered HTTP {answer.status_code}"
+        return f"{where} answered HTTP {answer.status_code}"
 
 
 def _asked_for(state: tenacity.RetryCallState) -> float:
