@@ -50,8 +50,11 @@ def route(
 ) -> Iterator[str]:
     """Yield what the handlers answer, message by message.
 
-    ``app`` is one that gives a text one label; its labels are the keys of ``handlers``.
+    ``app`` is one that gives a text one label (family ``tc``); its labels are the keys of
+    ``handlers``. Raises UserError for an app that is not there, or that gives no labels.
     """
+    if "labels" not in model.predict("", [app])["apps"][app]:
+        raise onetrunk.UserError(f"app {app} gives no labels: name an app of family tc")
     for result in model.stream(messages):
         labels = result["apps"][app]["labels"] if "apps" in result else []  # or an error
         handler = handlers.get(labels[0], otherwise) if labels else otherwise
@@ -59,6 +62,11 @@ def route(
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit("usage: python route_messages.py BUNDLE APP < MESSAGES")
     bundle, intent = sys.argv[1:]
-    for answer in route(onetrunk.load(bundle), intent, map(str.strip, sys.stdin)):
-        print(answer, flush=True)
+    try:
+        for answer in route(onetrunk.load(bundle), intent, map(str.strip, sys.stdin)):
+            print(answer, flush=True)
+    except onetrunk.UserError as error:
+        sys.exit(f"error: {error}")

@@ -89,7 +89,7 @@ def test_a_stream_goes_on_after_a_text_too_long_for_a_device() -> None:
     assert [results[0], results[2]] == model.predict(TEXTS[:2])
     assert results[1]["text"] == long
     assert results[1]["error"].startswith("200,001 characters; at most 200,000 are read")
-    with pytest.raises(UserError, match="text 1 has 200,001 characters"):
+    with pytest.raises(UserError, match=r"text 1 \(counted from 0\) has 200,001 characters"):
         model.predict([TEXTS[0], long])
 
 
@@ -123,9 +123,9 @@ def test_what_holds_no_texts_is_refused(model: Model, ask: str, texts: Any, why:
 @pytest.mark.parametrize(
     ("texts", "why"),
     [
-        (["a", None], "item 1 is None"),
-        (pd.Series(["a", float("nan")]), "item 1 is nan"),
-        ([["a", "b"]], "item 0 is"),
+        (["a", None], r"item 1 \(counted from 0\) is None"),
+        (pd.Series(["a", float("nan")]), r"item 1 \(counted from 0\) is nan"),
+        ([["a", "b"]], r"item 0 \(counted from 0\) is"),
     ],
     ids=["none-in-list", "nan-in-series", "nested"],
 )

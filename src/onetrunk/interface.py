@@ -170,7 +170,10 @@ def listed(texts: Any, what: str = "texts") -> list[str]:
     every = list(texts)
     for place, text in enumerate(every):
         if not isinstance(text, str):
-            raise UserError(f"{what}: item {place} is {_shown(text)}; every text must be a string")
+            raise UserError(
+                f"{what}: item {place} (counted from 0) is {_shown(text)}; every text must be a "
+                "string"
+            )
     return every
 
 

@@ -469,7 +469,7 @@ def test_wrong_input_changes_nothing(
         ("max_length 3: must be at least 8", ("spam", "tc", rows), {"max_length": 3}),
         ("none_below is 7, not a number", ("spam", "tc", rows), {"none_below": 7}),
         ("'Intent'", ("spam", "tc", rows), {"label_column": "Intent"}),
-        ("labels: item 0 is 3", ("spam", "tc", rows, [3]), {}),
+        (r"labels: item 0 \(counted from 0\) is 3", ("spam", "tc", rows, [3]), {}),
     ):
         with pytest.raises(UserError, match=message):
             runtime.teach(*arguments, **options)

@@ -7,6 +7,7 @@ import sys
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -38,6 +39,25 @@ def test_each_message_reaches_its_handler(example: ModuleType) -> None:
     assert {"call", "play", "nobody"} <= set(found)
     (answer,) = example.route(model, "intent", [None], handlers, lambda result: "nobody")
     assert answer == "nobody"  # what is no text cannot be answered, and does not stop the others
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ([], "usage: python route_messages.py BUNDLE APP"),
+        ([BUNDLE], "usage: python route_messages.py BUNDLE APP"),
+        ([BUNDLE, "calendar"], "error: app calendar gives no labels: name an app of family tc"),
+        ([BUNDLE, "stars"], "error: app stars gives no labels"),
+        ([BUNDLE, "intend"], "error: unknown app 'intend'; did you mean 'intent'?"),
+        ([ROOT / "none", "intent"], "error: "),
+    ],
+)
+def test_what_is_wrong_is_said_in_a_line(given: list[Any], said: str) -> None:
+    command = [sys.executable, ROOT / "examples/route_messages.py", *given]
+    run = subprocess.run(command, input="x", text=True, capture_output=True, check=False)
+    assert run.returncode == 1
+    assert run.stderr.splitlines()[-1].startswith(said)
+    assert "Traceback" not in run.stderr
 
 
 def test_it_runs_as_a_program() -> None:

@@ -158,8 +158,11 @@ def test_a_key_that_comes_twice_is_refused_on_every_route(changeable: TestClient
 @pytest.mark.parametrize(
     ("body", "why"),
     [
-        ("", "the body must be a JSON object"),
-        ("[1]", "the body must be a JSON object"),
+        ("", "the body is empty: it must be a JSON object"),
+        ('["a"]', "the body must be a JSON object, not a list"),
+        ('"a"', "the body must be a JSON object, not a string"),
+        ("7", "the body must be a JSON object, not a number"),
+        ("true", "the body must be a JSON object, not true or false"),
         ("{", "the body is not JSON"),
         ('{"texts": ["a"', "the body is not JSON"),
         ("[" * 100_000, "the body cannot be read"),
@@ -168,10 +171,16 @@ def test_a_key_that_comes_twice_is_refused_on_every_route(changeable: TestClient
         ('{"texts": [' + "9" * 5000 + "]}", "the body cannot be read"),
         ('{"texts": ["a"], "texts": []}', "the body cannot be used: the key 'texts' occurs twice"),
         ('{"texts": [{"a": 1, "a": 2}]}', "the body cannot be used: the key 'a' occurs twice"),
-        ('{"texts": [NaN]}', "texts: item 0: input should be a valid string"),
-        ('{"texts": ["a", Infinity]}', "texts: item 1: input should be a valid string"),
-        ('{"texts": ["a", null]}', "texts: item 1: input should be a valid string"),
-        ('{"texts": [["a"]]}', "texts: item 0: input should be a valid string"),
+        ('{"texts": [NaN]}', "texts: item 0 (counted from 0): input should be a valid"),
+        (
+            '{"texts": ["a", Infinity]}',
+            "texts: item 1 (counted from 0): input should be a valid",
+        ),
+        (
+            '{"texts": ["a", null]}',
+            "texts: item 1 (counted from 0): input should be a valid string",
+        ),
+        ('{"texts": [["a"]]}', "texts: item 0 (counted from 0): input should be a valid string"),
         ('{"texts": "a"}', "texts: input should be a valid list"),
         ('{"texts": {}}', "texts: input should be a valid list"),
         ('{"apps": ["intent"]}', "the body has no 'texts'"),
@@ -196,11 +205,38 @@ def test_a_wrong_body_is_answered_by_one_line(serve: Serve, body: Any, why: str)
 
 def test_only_json_is_read_as_json(serve: Serve) -> None:
     """What a page elsewhere may send without asking (text/plain) is no request."""
-    for kind in ("text/plain", "application/x-www-form-urlencoded"):
-        answer = serve().post(
-            "/v1/predict", content='{"texts": ["a"]}', headers={"content-type": kind}
-        )
-        assert answer.status_code == 422
+    must = "the body must be sent with the header Content-Type: application/json; it was sent "
+    for kind in ("text/plain", "application/x-www-form-urlencoded", "application/jsonl", ""):
+        for content in ('{"texts": ["a"]}', "a=b"):
+            headers = {"content-type": kind} if kind else {}
+            answer = serve().post("/v1/predict", content=content, headers=headers)
+            assert answer.status_code == 415
+            assert answer.json() == {"error": must + (f"as {kind}" if kind else "without one")}
+    empty = serve().post("/v1/predict")
+    assert (empty.status_code, "the body is empty" in empty.text) == (422, True)
+
+
+@pytest.mark.parametrize("has_page", [True, False])
+def test_a_wrong_path_or_method_is_named(
+    serve: Serve, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_page: bool
+) -> None:
+    """The playground, which is mounted at /, changes none of it."""
+    for name in ORT:
+        (tmp_path / name).write_text(name)
+    monkeypatch.setenv("ONETRUNK_ORT", str(tmp_path))
+    client = serve(Runtime(bundle, threads=1), bundle=bundle, playground=has_page)
+    for method, path, status, why in (
+        ("POST", "/predict", 404, "there is no /predict; did you mean /v1/predict?"),
+        ("GET", "/v1/app", 404, "there is no /v1/app; did you mean /v1/apps?"),
+        ("POST", "/v1/apps/a/teech", 404, "there is no /v1/apps/a/teech; did you mean "),
+        ("GET", "/xyz", 404, "there is no /xyz; GET /openapi.json describes what there is"),
+        ("GET", "/v1/predict", 405, "/v1/predict takes POST, not GET"),
+        ("POST", "/v1/apps/news", 405, "/v1/apps/news takes DELETE or PUT, not POST"),
+        ("POST", "/", 405, "/ takes GET or HEAD, not POST"),
+    ):
+        answer = client.request(method, path)
+        assert (answer.status_code, answer.json()["error"][: len(why)]) == (status, why)
+        assert ("allow" in answer.headers) == (status == 405)
 
 
 def test_sizes_are_limited(serve: Serve) -> None:
@@ -208,7 +244,7 @@ def test_sizes_are_limited(serve: Serve) -> None:
     assert client.post("/v1/predict", json={"texts": ["a" * 10, "b"]}).status_code == 200
     for texts, status, why in (
         (["a", "b", "c"], 422, "3 texts; at most 2 are read at once"),
-        (["a", "b" * 11], 422, "text 1 has 11 characters; at most 10"),
+        (["a", "b" * 11], 422, "text 1 (counted from 0) has 11 characters; at most 10"),
         (["a" * 200], 413, "the body has more than 100 bytes"),
     ):
         for route in ("/v1/predict", "/v1/embed"):
@@ -246,7 +282,7 @@ def test_other_sites_may_call_only_if_they_are_named(serve: Serve) -> None:
     allowed = "access-control-allow-origin"
     assert allowed not in serve().options("/v1/predict", headers=asks).headers
     assert allowed not in serve().get("/v1/apps", headers=asks).headers
-    client = serve(cors_origins=["https://good.example"])
+    client = serve(cors_origins=["https://good.example/"])
     assert client.options("/v1/predict", headers=asks).headers[allowed] == "https://good.example"
     other = {**asks, "origin": "https://bad.example"}
     assert allowed not in client.options("/v1/predict", headers=other).headers

@@ -112,12 +112,18 @@ def test_changes_need_the_token(
         answer = client.request(method, "/v1/apps/intent", content=b"x", headers=headers)
     assert answer.status_code == status
     assert ("--token-file" in answer.json()["error"]) == (status == 403)
+    sent = header is not None and header.startswith("Bearer ") and header != "Bearer "
+    if status == 401 and sent:
+        assert answer.json()["error"] == "the token that was sent is not that of this service"
+    elif status == 401:
+        assert "Authorization: Bearer TOKEN" in answer.json()["error"]
     assert answer.headers.get("www-authenticate") == ("Bearer" if status == 401 else None)
     assert (bundle / "bundle.json").read_bytes() == before
     assert len(answers(client)[0]["apps"]) == 5
 
 
 PICKLE = b"cos\nsystem\n(S'touch it-was-here'\ntR."
+HEAD = Path(__file__).parents[1] / "fixtures/format-0.1/apps/intent/head.safetensors"
 NAN = np.full((2, 32), np.nan, np.float32)
 
 
@@ -134,13 +140,14 @@ def lora(width: int, rank: int, value: float = 1.0) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        (lambda app: PICKLE, "is damaged"),
-        (lambda app: b"", "is damaged"),
+        (lambda app: PICKLE, "app {}: this is no apps/NAME.safetensors of a bundle"),
+        (lambda app: b"", "this is no apps/NAME.safetensors"),
         (lambda app: app.to_bytes(np.float32)[:-1], "is damaged"),
-        (lambda app: b"\xff" * 8 + b"{}", "is damaged"),
-        (lambda app: (60_000).to_bytes(8, "little") + b"[" * 60_000, "is damaged"),
-        (lambda app: to_bytes({"head.weight": NAN}, np.float32), "is damaged"),
+        (lambda app: b"\xff" * 8 + b"{}", "this is no apps/NAME.safetensors"),
+        (lambda app: (60_000).to_bytes(8, "little") + b"[" * 60_000, "this is no apps/NAME."),
+        (lambda app: to_bytes({"head.weight": NAN}, np.float32), "this is no apps/NAME."),
         (lambda app: to_bytes({"head.weight": NAN}, np.float32, {"onetrunk": "[" * 9**5}), "is"),
+        (lambda app: HEAD.read_bytes(), "this is no apps/NAME.safetensors of a bundle"),
         (lambda app: replace(app, weight=NAN), "not finite"),
         (lambda app: replace(app, fingerprint="0" * 64), "trained on another backbone"),
         (lambda app: replace(app, labels=["call"]), "is damaged"),
@@ -170,7 +177,7 @@ def test_what_is_no_good_app_changes_nothing(
     for name in ("intent", "new"):
         answer = changeable.put(f"/v1/apps/{name}", content=content)
         assert answer.status_code == 422, answer.text
-        assert why in answer.json()["error"]
+        assert why.format(name) in answer.json()["error"]
         assert "\n" not in answer.json()["error"]
     assert (answers(changeable), (bundle / "bundle.json").read_bytes()) == before
     assert Runtime(bundle).names == ["calendar", "place", "intent", "flags", "stars"]

@@ -272,7 +272,9 @@ def test_any_number_of_texts_is_sent_in_parts(small: onetrunk.Client, runtime: R
 
 
 def test_a_text_that_is_too_long_there_is_said_here(small: onetrunk.Client) -> None:
-    with pytest.raises(UserError, match="text 1 has 201 characters; at most 200"):
+    with pytest.raises(
+        UserError, match=r"text 1 \(counted from 0\) has 201 characters; at most 200"
+    ):
         small.predict(["a", "b" * 201])
     first, long, last = small.stream(["a", "b" * 201, "c"])
     assert (first["text"], last["text"]) == ("a", "c")

@@ -25,6 +25,8 @@ _HEAD = ("head.weight", "head.bias")
 TOO_LARGE = 65520
 """From here on 16 bits hold no number but infinity."""
 _NEIGHBOURS = "neighbours."
+_WRONG = (KeyError, TypeError, ValueError, OverflowError, AttributeError, RecursionError)
+"""What reading a file raises that another program wrote."""
 SHORTEST = 3
 """Tokens of a window: two special ones and one of the text. A tokenizer drops what does not fit."""
 
@@ -112,10 +114,13 @@ class BundledApp:
 
     @classmethod
     def from_bytes(cls, name: str, content: bytes, where: str) -> BundledApp:
-        """Raises :class:`UserError` if the content is damaged."""
+        """Raises :class:`UserError` if the content is no app's file, or is damaged."""
+        try:
+            record = _record(content)
+        except _WRONG:
+            raise UserError(f"{where}: this is no apps/NAME.safetensors of a bundle") from None
         with _damage(where):
             arrays = _read(content)
-            record = _record(content)
             weight, bias = (arrays.pop(key) for key in _HEAD)
             # Before plug-in families had bundles, the family's name was the decoder's.
             decoder = record.get("decoder", record["family"])
@@ -232,8 +237,5 @@ def _record(content: bytes) -> dict[str, Any]:
 def _damage(where: str) -> Iterator[None]:
     try:
         yield
-    except (
-        *(safetensors.SafetensorError, KeyError, TypeError, ValueError),
-        *(OverflowError, AttributeError, RecursionError),
-    ) as error:
+    except (safetensors.SafetensorError, *_WRONG) as error:
         raise UserError(f"{where} is damaged: {error!r}") from None

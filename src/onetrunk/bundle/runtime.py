@@ -320,7 +320,7 @@ def _readable(texts: Any) -> list[str]:
     every = listed(texts)
     for number, text in enumerate(every):
         if fault := too_long(text, MAX_CHARACTERS):
-            raise UserError(f"text {number} has {fault}")
+            raise UserError(f"text {number} (counted from 0) has {fault}")
     return every
 
 

@@ -45,7 +45,9 @@ def serve(
     max_characters: Annotated[int, typer.Option(help="Characters of one text.")] = 20_000,
     cors_origin: Annotated[
         list[str] | None,
-        typer.Option(help="A web site whose pages may call; may be given several times."),
+        typer.Option(
+            help="A web site whose pages may call: https://example.com; may be given several times."
+        ),
     ] = None,
     no_page: Annotated[
         bool, typer.Option("--no-page", help="No playground at /, and no files of the bundle.")
@@ -65,11 +67,11 @@ def serve(
     """
     from onetrunk.opening import check_folders, load
     from onetrunk.serving.server import bind, run
-    from onetrunk.serving.settings import LARGEST_CHARACTER, Limits, read_token
+    from onetrunk.serving.settings import LARGEST_CHARACTER, Limits, read_origins, read_token
 
     body_bytes = max(Limits.body_bytes, LARGEST_CHARACTER * max_characters + 4096)
     limits = Limits(max_batch, max_queue, deadline, max_texts, max_characters, body_bytes)
-    token = read_token(token_file)
+    token, origins = read_token(token_file), read_origins(cors_origin or ())
     is_bundle = check_folders(apps, backbone, device)
     listening = bind(host, port)  # a port that is taken is said before anything is loaded
 
@@ -85,9 +87,7 @@ def serve(
     else:
         model = load(*apps, backbone=backbone, device=device)
     model.predict(PROBES[1])  # the first answer takes longest
-    app = create_app(
-        model, apps[0] if is_bundle else None, limits, token, cors_origin or (), not no_page
-    )
+    app = create_app(model, apps[0] if is_bundle else None, limits, token, origins, not no_page)
     log_to(sys.stdout)
     address, at = listening.getsockname()[:2]
     shown = f"[{address}]" if ":" in address else address

@@ -16,9 +16,10 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import HTMLResponse, PlainTextResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.routing import Route
 
 from onetrunk import __version__
-from onetrunk.errors import UserError
+from onetrunk.errors import UserError, closest
 from onetrunk.interface import too_long
 from onetrunk.serving.batching import Batcher
 from onetrunk.serving.bodies import (
@@ -30,6 +31,7 @@ from onetrunk.serving.bodies import (
     Question,
     Results,
     Texts,
+    is_json,
     one_line,
 )
 from onetrunk.serving.changes import Apps
@@ -38,7 +40,7 @@ from onetrunk.serving.json_route import JsonRoute, RefusedBody
 from onetrunk.serving.metrics import CONTENT_TYPE, Metrics
 from onetrunk.serving.page import add_playground, index
 from onetrunk.serving.refusal import Refusal
-from onetrunk.serving.settings import TOKEN, Limits
+from onetrunk.serving.settings import TOKEN, Limits, read_origins
 
 if TYPE_CHECKING:
     from onetrunk.apps.engine import Engine
@@ -53,8 +55,8 @@ def _faults(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": Fault} for status in statuses}
 
 
-_READING = _faults(400, 408, 413, 422, 429, 504)
-_CHANGING = _faults(400, 401, 403, 404, 408, 409, 413, 422, 501)
+_READING = _faults(400, 408, 413, 415, 422, 429, 504)
+_CHANGING = _faults(400, 401, 403, 404, 408, 409, 413, 415, 422, 501)
 
 
 class Service:
@@ -153,7 +155,7 @@ class Service:
             raise UserError(f"{len(texts):,} texts; at most {most:,} are read at once: send fewer")
         for number, text in enumerate(texts):
             if fault := too_long(text, self._limits.characters):
-                raise UserError(f"text {number} has {fault}")
+                raise UserError(f"text {number} (counted from 0) has {fault}")
 
     def _authorise(self, credentials: HTTPAuthorizationCredentials | None) -> None:
         if self._token is None:
@@ -163,8 +165,10 @@ class Service:
                 f"environment variable {TOKEN}",
             )
         given = credentials.credentials if credentials else ""
-        if not hmac.compare_digest(given.encode(), self._token.encode()):
+        if not given:
             raise Refusal(401, "changes need the header Authorization: Bearer TOKEN")
+        if not hmac.compare_digest(given.encode(), self._token.encode()):
+            raise Refusal(401, "the token that was sent is not that of this service")
 
 
 def create_app(
@@ -180,8 +184,10 @@ def create_app(
     ``bundle``: the folder of a Runtime, if its apps may change. ``token``: what changes need.
     ``cors_origins``: web sites whose pages may call it. ``playground``: serve a page at / that runs
     the bundle in the browser, and so the bundle's files.
+
+    Raises :class:`UserError` for an origin that no browser sends.
     """
-    limits = limits or Limits()
+    limits, origins = limits or Limits(), read_origins(cors_origins)
     service = Service(Apps(model, bundle), limits, token)
     app = FastAPI(
         title="onetrunk",
@@ -193,10 +199,10 @@ def create_app(
     )
     _add_routes(app, service, bundle if playground else None)
     _add_errors(app)
-    if cors_origins:
+    if origins:
         app.add_middleware(
             CORSMiddleware,
-            allow_origins=list(cors_origins),
+            allow_origins=origins,
             allow_methods=["GET", "POST", "PUT", "DELETE"],
             allow_headers=["authorization", "content-type", "x-request-id"],
             expose_headers=["retry-after", "x-request-id"],
@@ -231,7 +237,13 @@ def _add_routes(app: FastAPI, service: Service, page_of: Path | None) -> None:
 def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
-        return error_answer(422, one_line(error.errors()[0], _keys(request)))
+        fault = error.errors()[0]
+        kind = request.headers.get("content-type", "")
+        if len(fault["loc"]) == 1 and fault["type"] != "missing" and not is_json(kind):
+            sent = f"as {kind:.80}" if kind else "without one"
+            must = "the body must be sent with the header Content-Type: application/json"
+            return error_answer(415, f"{must}; it was sent {sent}")
+        return error_answer(422, one_line(fault, _keys(request)))
 
     @app.exception_handler(UserError)
     async def wrong(request: Request, error: UserError) -> Response:
@@ -246,10 +258,30 @@ def _add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(StarletteHTTPException)
     async def failed(request: Request, error: HTTPException) -> Response:
+        if error.status_code in (404, 405):
+            return _lost(request)
         unreadable = "the body cannot be read: it must be JSON in UTF-8, not nested deeply"
         is_told = error.status_code != 400 or isinstance(error, RefusedBody)
         message = str(error.detail) if is_told else unreadable
         return error_answer(error.status_code, message, dict(error.headers or {}))
+
+
+def _lost(request: Request) -> Response:
+    """The answer to a request that no route takes. It names the methods or the path that may have
+    been meant; the playground, which is mounted at /, would say neither."""
+    path = request.scope["path"]
+    routes = [route for route in request.app.routes if isinstance(route, Route)]
+    found = {m for route in routes if route.path_regex.match(path) for m in route.methods or ()}
+    if path == "/":
+        found |= {"GET", "HEAD"}  # the playground
+    methods = sorted(found)
+    if methods and request.method not in found:
+        message = f"{path:.120} takes {' or '.join(methods)}, not {request.method:.20}"
+        return error_answer(405, message, {"allow": ", ".join(methods)})
+    known = [route.path.replace("{name}", "NAME") for route in routes]
+    near = closest(path[:200], known)
+    hint = f"did you mean {near}?" if near else "GET /openapi.json describes what there is"
+    return error_answer(404, f"there is no {path:.120}; {hint}")
 
 
 def _keys(request: Request) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from onetrunk.errors import nearest
 from onetrunk.interface import Score
+
+_KINDS = {list: "a list", str: "a string", bool: "true or false", type(None): "null"}
+_KINDS |= dict.fromkeys((int, float), "a number")
 
 
 class _Body(BaseModel):
@@ -81,6 +85,12 @@ class Fault(BaseModel):
     error: str
 
 
+def is_json(content_type: str) -> bool:
+    """Whether this header is that of JSON."""
+    kind = content_type.partition(";")[0].strip().lower()
+    return kind == "application/json" or bool(re.fullmatch(r"application/\S+\+json", kind))
+
+
 def one_line(fault: Mapping[str, Any], known: Sequence[str]) -> str:
     """A fault that pydantic found in a body, as a user reads it; ``known`` are its valid keys."""
     place = [*fault["loc"][1:]]
@@ -88,11 +98,15 @@ def one_line(fault: Mapping[str, Any], known: Sequence[str]) -> str:
     if kind == "json_invalid":
         return f"the body is not JSON: {fault['ctx']['error']} at character {fault['loc'][1]}"
     if not place:
-        return "the body must be a JSON object, sent as content type application/json"
+        if kind == "missing":
+            return "the body is empty: it must be a JSON object"
+        given = _KINDS.get(type(fault.get("input")), "something else")
+        return f"the body must be a JSON object, not {given}"
     key = str(place[0])
     if kind == "extra_forbidden":
         return f"{key[:60]!r} is unknown; {nearest(key[:60], known)}"
     if kind == "missing":
         return f"the body has no {key!r}"
-    where = f"{key}: item {place[1]}" if len(place) > 1 and type(place[1]) is int else key
+    is_item = len(place) > 1 and type(place[1]) is int
+    where = f"{key}: item {place[1]} (counted from 0)" if is_item else key
     return f"{where}: {fault['msg'][0].lower()}{fault['msg'][1:]}"

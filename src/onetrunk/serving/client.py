@@ -194,7 +194,7 @@ class Client:
         """The texts of each request: as many as one may hold. No texts are one request, too."""
         for number, text in enumerate(texts):
             if fault := too_long(text, self._limits["characters"]):
-                raise UserError(f"text {number} has {fault}")
+                raise UserError(f"text {number} (counted from 0) has {fault}")
         part: list[str] = []
         size = 0
         for text in texts:

@@ -1,8 +1,10 @@
-"""What a service allows, and who may change its apps."""
+"""What a service allows, and who may call it and change its apps."""
 
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,11 +15,22 @@ TOKEN = "ONETRUNK_TOKEN"
 SHORTEST_TOKEN = 16
 LARGEST_CHARACTER = 12
 """Bytes of a character in JSON: an emoji may be written as two escapes."""
+_OPTIONS = {
+    "max_batch": "--max-batch",
+    "max_queue": "--max-queue",
+    "deadline": "--deadline",
+    "texts": "--max-texts",
+    "characters": "--max-characters",
+}
+"""The options of ``onetrunk serve`` that set limits."""
+_ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]+)?", re.ASCII)
+_USUAL_PORTS = {"http": ":80", "https": ":443"}
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one request may ask, and how much may wait."""
+    """What one request may ask, and how much may wait. Raises :class:`UserError` for a number out
+    of range."""
 
     max_batch: int = 32
     """Texts of several requests that run together."""
@@ -36,12 +49,38 @@ class Limits:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if value <= 0:
-                raise UserError(f"{name} is {value}: it must be more than 0")
+            if not value > 0:
+                named = _OPTIONS.get(name, name)
+                raise UserError(f"{named} is {value}: it must be more than 0")
         if self.texts > self.max_queue:
             raise UserError(
-                f"{self.texts} texts a request are more than the {self.max_queue} that may wait"
+                f"--max-texts {self.texts} is more than --max-queue {self.max_queue}: the texts of "
+                "one request must be able to wait"
             )
+
+
+def read_origins(given: Sequence[str]) -> list[str]:
+    """Web sites as browsers name them: ``https://example.com``, in small letters, without a slash
+    at the end and without the port that is usual. ``*`` is every site, ``null`` a page of no site.
+
+    Raises :class:`UserError`, with the right form, for what no browser sends.
+    """
+    return [_origin(site.strip()) for site in given]
+
+
+def _origin(site: str) -> str:
+    if site in ("*", "null"):
+        return site
+    if match := _ORIGIN.fullmatch(site.lower().removesuffix("/")):
+        scheme, host, port = match.groups(default="")
+        return f"{scheme}://{host}{'' if port == _USUAL_PORTS.get(scheme) else port}"
+    scheme, _, rest = site.lower().rpartition("://")
+    likely = f"{scheme or 'https'}://{re.split('[/?#]', rest.rpartition('@')[2])[0]}"
+    form = likely if _ORIGIN.fullmatch(likely) else "https://example.com"
+    raise UserError(
+        f"--cors-origin {site:.120} is no web site as browsers name it, by scheme and host alone: "
+        f"write {form}"
+    )
 
 
 def read_token(file: Path | None) -> str | None:
