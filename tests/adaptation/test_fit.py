@@ -408,3 +408,17 @@ def test_rating(tiny_backbone: Backbone, adapter: Any) -> None:
         engine = Engine(tiny_backbone, {"app": app})
         got = engine.predict_examples("app", rows)
         assert got == pytest.approx(want.tolist(), abs=2e-3)
+
+
+def test_windows_that_are_shorter_than_asked_for_are_noted(
+    tiny_backbone: Backbone, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = [("call bob", "call"), ("play it", "play"), ("call ann", "call"), ("play on", "play")]
+    longest = tiny_backbone.encoder.max_length
+    note = f"max_length 5,000: the encoder reads {longest} tokens at most"
+    app = adapt(tiny_backbone, "tc", rows, adapter="linear", max_length=5000)
+    assert app.max_length == longest
+    assert caplog.text.count(note) == 1
+    for length in (longest, 128):  # 128 is what nobody asked for
+        adapt(tiny_backbone, "tc", rows, adapter="linear", max_length=length)
+    assert caplog.text.count("max_length") == 1

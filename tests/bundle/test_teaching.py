@@ -127,6 +127,14 @@ def test_on_other_encoders_without_a_primary_and_under_a_deeper_top(
     same_as_adapt(backbone, runtime, kind, rows_of(kind))
 
 
+def test_windows_that_are_shorter_than_asked_for_are_noted(
+    tiny_backbone: Backbone, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    runtime = Runtime(bundle_of(tiny_backbone, tmp_path / "bundle"))
+    runtime.teach("x", "tc", rows_of("tc", 8), max_length=5000)
+    assert f"max_length 5,000: the encoder reads {runtime.max_length} tokens" in caplog.text
+
+
 def test_examples_come_in_any_form(tiny_backbone: Backbone, tmp_path: Path) -> None:
     runtime = Runtime(bundle_of(tiny_backbone, tmp_path / "bundle"))
     rows = rows_of("tc", 12)
@@ -267,7 +275,8 @@ def test_corrections(tiny_backbone: Backbone, tmp_path: Path) -> None:
     wanted = [*rows[:3], wrong, *rows[4:]]
     assert runtime.examples("x") == wanted
     assert score.rows == 20
-    assert score.before is not None
+    assert score.before is None  # the app before has learnt nearly all of them
+    assert "the app before" not in str(score)
     again = Runtime(folder)
     again.teach("x", "tc", wanted, ["other"], max_length=16, none_below=0.1)
     for part in ("weight", "bias", "labels", "max_length", "none_below"):
@@ -336,9 +345,11 @@ def test_what_went_before_is_scored_on_the_same_rows(
         told = runtime.predict_examples(name, read)
         wanted = FAMILIES["tc"].score(read, told)["accuracy"]
         assert runtime.teach(name, "tc", rows).before == pytest.approx(wanted)
-    taught = runtime.predict_examples("spam", read)
-    score = runtime.teach("spam", "tc", rows)
-    assert score.before == pytest.approx(FAMILIES["tc"].score(read, taught)["accuracy"])
+    others = rows_of("tc", 12, seed=1)
+    taught = runtime.predict_examples("spam", FAMILIES["tc"].read(others))
+    score = runtime.teach("spam", "tc", others)
+    wanted = FAMILIES["tc"].score(FAMILIES["tc"].read(others), taught)["accuracy"]
+    assert score.before == pytest.approx(wanted)
     assert (
         str(score)
         == repr(score)
@@ -348,6 +359,27 @@ def test_what_went_before_is_scored_on_the_same_rows(
         )
     )
     assert runtime.teach("calendar", "tc", rows).before is None  # of another family
+
+
+def test_what_went_before_is_not_scored_on_rows_that_it_has_learnt(
+    tiny_backbone: Backbone, apps: dict[str, App], tmp_path: Path
+) -> None:
+    """In this runtime, by going on from another app, or as the bundle's examples say."""
+    folder = bundle_of(tiny_backbone, tmp_path / "bundle", {"spam": apps["spam"]})
+    runtime = Runtime(folder)
+    rows, others, third = (rows_of("tc", 12, seed) for seed in range(3))
+    assert runtime.teach("spam", "tc", rows, keep_examples=True).before is not None
+    runtime.save()
+    reopened = Runtime(folder)
+    changed = runtime.with_apps({})
+    for one in (runtime, reopened, changed):
+        assert one.teach("spam", "tc", [*others, rows[0]]).before is None
+    assert runtime.teach("spam", "tc", third, start="spam").before is not None
+    assert runtime.teach("spam", "tc", others).before is None
+    runtime.teach("spam", "tc", third, start="spam")
+    assert runtime.teach("spam", "tc", [*rows_of("tc", 4, 9), others[0]]).before is None
+    runtime.add(replace(runtime.app("spam")))  # made by someone else
+    assert runtime.teach("spam", "tc", others).before is not None
 
 
 @pytest.mark.parametrize("kind", KINDS)

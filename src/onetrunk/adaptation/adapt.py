@@ -13,6 +13,7 @@ from onetrunk.adaptation.auto import choose_adapter
 from onetrunk.adaptation.distill import deep_teacher, taught
 from onetrunk.adaptation.draws import Draw, draw_rows
 from onetrunk.adaptation.fit import fit
+from onetrunk.adaptation.linear_app import note_shorter
 from onetrunk.adaptation.task import AdaptSettings, Data
 from onetrunk.apps.app import App, Subset
 from onetrunk.apps.engine import Engine
@@ -142,6 +143,7 @@ def train_app(
 ) -> App:
     """Train an app on rows that are read and checked; see :func:`adapt`, and :func:`fit` of
     ``judged``."""
+    note_shorter(settings.max_length, backbone.encoder.max_length)
     if texts := data.unlabelled:
         data = replace(data, unlabelled=[])
         if teacher is None:

@@ -2,6 +2,7 @@
 penalty is. A device decides this as :func:`onetrunk.adapt` does; nothing here imports PyTorch.
 """
 
+import logging
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -14,6 +15,8 @@ from onetrunk.data.overview import one_answer
 from onetrunk.errors import UserError
 from onetrunk.families.base import Family
 from onetrunk.progress import Progress, silent
+
+logger = logging.getLogger("onetrunk")
 
 # Two special tokens and a few others: shorter windows read next to nothing.
 SHORTEST_WINDOW = 8
@@ -46,6 +49,16 @@ def check_learnable(family: Family[Any, Any], labels: Sequence[str], rows: Seque
         raise UserError("there are no training rows")
     if not family.learnable(labels, rows):
         raise UserError(one_answer([*dict.fromkeys(labels)]))
+
+
+def note_shorter(wanted: int, longest: int) -> None:
+    """Log it if windows are shorter than was asked for: ``longest`` tokens are all that the encoder
+    reads at once."""
+    if longest < wanted != MAX_LENGTH:  # which nobody asked for
+        logger.warning(
+            f"max_length {wanted:,}: the encoder reads {longest:,} tokens at most, so longer texts "
+            f"are read in windows of {longest:,}"
+        )
 
 
 def targets_by_window(

@@ -9,7 +9,7 @@ from onetrunk.apps.reading import Source, address_of, read_labelled
 from onetrunk.bundle.layout import Bundle
 from onetrunk.bundle.runtime import Runtime
 from onetrunk.data.notes import Notes
-from onetrunk.data.sources import Columns
+from onetrunk.data.sources import USUAL, Columns
 from onetrunk.families import family
 
 
@@ -28,12 +28,24 @@ def evaluate_bundle(
     Raises :class:`UserError` for an unknown app, and for rows that cannot be read or used.
     """
     name = Bundle(folder).only_app(app)
-    runtime = Runtime(folder, [name])
-    bundled, notes = runtime.apps[name], Notes()
-    kind = family(bundled.family)
     columns = Columns.named(text_column, label_column)
-    rows, place = read_labelled(kind, data, "test", notes, bundled.labels, columns, strict_labels)
+    runtime = Runtime(folder, [name])
+    return name, evaluate(runtime, name, data, columns, strict_labels, temperature)
+
+
+def evaluate(
+    runtime: Runtime,
+    name: str,
+    data: Source,
+    columns: Columns = USUAL,
+    strict_labels: bool = False,
+    temperature: bool = False,
+) -> Evaluation:
+    """:func:`evaluate_bundle` for an app of a runtime."""
+    app, notes = runtime.app(name), Notes()
+    kind = family(app.family)
+    rows, place = read_labelled(kind, data, "test", notes, app.labels, columns, strict_labels)
     notes.log()
     predictions = runtime.predict_examples(name, rows)
-    evaluation = evaluation_of(kind, bundled.labels, rows, predictions, temperature, place)
-    return name, replace(evaluation, app=name, data=address_of(data))
+    evaluation = evaluation_of(kind, app.labels, rows, predictions, temperature, place)
+    return replace(evaluation, app=name, data=address_of(data))

@@ -7,9 +7,8 @@ from the bundle's graphs. Nothing here imports PyTorch.
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +24,7 @@ from onetrunk.adaptation.linear_app import (
     check_targets,
     choose_head,
     head_layer_choices,
+    note_shorter,
     rows_of_units,
     targets_by_window,
 )
@@ -33,19 +33,18 @@ from onetrunk.apps.windows import Examples
 from onetrunk.bundle.app import BundledApp
 from onetrunk.bundle.app_folder import decoder_of
 from onetrunk.bundle.layout import FLOATS, NONE, check_name
+from onetrunk.bundle.new_labels import check_beside_new, note_new_labels
 from onetrunk.data.notes import Notes
 from onetrunk.data.rows import AnnotatedText, LabelledText, numbered
 from onetrunk.data.units import RULE
 from onetrunk.decoding import DECODERS, Entities, Labelled, abstain, check_none_below
-from onetrunk.errors import UserError, closest
+from onetrunk.errors import UserError
 from onetrunk.families.base import Family
 from onetrunk.interface import FEWEST_JUDGED, Score
 from onetrunk.progress import Progress, silent
 
 if TYPE_CHECKING:
     from onetrunk.bundle.runtime import Runtime
-
-logger = logging.getLogger("onetrunk")
 
 
 @dataclass(frozen=True)
@@ -62,6 +61,8 @@ class Lesson:
     """The app to go on from."""
     rehearsed: Sequence[Any] = ()
     """Rows with the answers of that app, which are to stay. They are not judged."""
+    known: Sequence[str] | None = None
+    """The labels of the app that is corrected, if one is: others are noted."""
 
     def __post_init__(self) -> None:
         """Raise :class:`UserError` for numbers out of range."""
@@ -140,13 +141,19 @@ class _Problem:
 
 
 def taught(
-    runtime: Runtime, name: str, lesson: Lesson, progress: Progress = silent
+    runtime: Runtime,
+    name: str,
+    lesson: Lesson,
+    progress: Progress = silent,
+    has_learnt: Callable[[str], bool] = lambda text: False,
 ) -> tuple[BundledApp, Score]:
     """Make an app from a lesson; returns it and its score. Its weights are rounded as in a file of
     the bundle, so it answers alike before and after it is saved.
 
-    ``progress`` may raise to stop. Raises :class:`UserError` if there is nothing to learn, if a
-    device cannot run the family, and for a name that cannot be a file's.
+    ``has_learnt`` says whether the app of this name has learnt a text: it is not scored beside the
+    new one on rows that it knows. ``progress`` may raise to stop. Raises :class:`UserError` if
+    there is nothing to learn, if rows of new labels would make the app to go on from forget its
+    own, if a device cannot run the family, and for a name that cannot be a file's.
     """
     start = time.perf_counter()
     check_name(name, runtime.names)
@@ -155,7 +162,9 @@ def taught(
     choices = head_layer_choices(family, bundle.k_of_backbone)
     if start_app is not None:
         choices = [start_app.head_layers]
-        _note_new_labels(labels, start_app.labels)
+        check_beside_new(family, start_app, lesson.rows, lesson.rehearsed)
+    if lesson.known is not None:
+        note_new_labels(family, labels, lesson.known)
     problem = _read(runtime, lesson, decoder, labels, max(choices), progress)
     units, classes = problem.units, family.classes(labels)
     head = None if start_app is None else _start(start_app, labels)
@@ -176,7 +185,9 @@ def taught(
     if len(judged) >= FEWEST_JUDGED:
         answers = problem.predictions(logits, labels, judged, lesson.none_below)
         value = family.score(rows, answers)[metric]
-        if name in runtime.names and (old := runtime.app(name)).family == family.name:
+        is_new = not any(has_learnt(family.text(row)) for row in rows)
+        old = runtime.app(name) if is_new and name in runtime.names else None
+        if old is not None and old.family == family.name:
             answers = _answers_of(runtime, old, problem, judged)
             before = family.score(rows, answers)[metric]
     app = BundledApp(
@@ -213,6 +224,8 @@ def _read(
     """Tokenise the texts of a lesson, and compute so many states of its units."""
     family, bundle, start = lesson.family, runtime.bundle, lesson.start
     max_length = min(lesson.max_length, bundle.max_length)
+    if start is None:
+        note_shorter(lesson.max_length, max_length)
     examples = Examples.prepare(family, [*lesson.rows, *lesson.rehearsed], runtime, max_length)
     notes = Notes()
     examples.note_cut_entities(numbered("the examples"), notes)
@@ -232,14 +245,6 @@ def _read(
     units = Units(features, np.concatenate(targets), rows_of_units(examples, targets))
     slot = primary if start is None else start.slot
     return _Problem(examples, units, primary, slot, decoder, max_length)
-
-
-def _note_new_labels(labels: Sequence[str], before: Sequence[str]) -> None:
-    """Log each label that an app gains: it may be a misspelt one of those that it has."""
-    for label in labels:
-        if label not in before:
-            old = closest(label, before)
-            logger.warning("new label: %s%s", label, f"; did you mean {old}?" if old else "")
 
 
 def _start(app: BundledApp, labels: Sequence[str]) -> LinearHead:

@@ -6,20 +6,18 @@ The interface is :class:`onetrunk.interface.Model`; the answers are those of
 :class:`onetrunk.apps.engine.Engine`.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from copy import copy
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
 
-from onetrunk.bundle.app import BundledApp, Lora
+from onetrunk.bundle.app import Lora
 from onetrunk.bundle.app_cache import AppCache, Loaded
+from onetrunk.bundle.holding import Holding
 from onetrunk.bundle.layout import Bundle
 from onetrunk.bundle.sessions import sessions_of, tokenizer_of
-from onetrunk.bundle.teaching import Teaching
 from onetrunk.data.alignment import Encoded, encode_windows
 from onetrunk.data.batching import STREAM_TEXTS, by_budget, in_turn
 from onetrunk.data.units import Units, units_of
@@ -36,7 +34,7 @@ EMBEDDING_FAMILY = "tc"
 """The family whose primary LoRA :meth:`Runtime.embed` applies."""
 
 
-class Runtime(Teaching):
+class Runtime(Holding):
     """Apps of a bundle, ready to run. Thread-safe; apps can be added, replaced and removed while
     other threads predict.
 
@@ -63,70 +61,12 @@ class Runtime(Teaching):
         """
         bundle = Bundle(folder)
         threads = as_number(threads, "threads", 0)
-        self._sessions = sessions_of(bundle, threads)
+        sessions = sessions_of(bundle, threads)
         self.tokenizer = tokenizer_of(bundle)
         self.max_length = bundle.max_length
         """The longest window in tokens."""
         names = bundle.apps if apps is None else listed(apps, "apps")
-        super().__init__(bundle, AppCache(bundle, self._sessions, names, max_loaded))
-
-    def __repr__(self) -> str:
-        return f"Runtime of {', '.join(self.names) or 'no apps'} in {self.bundle.folder}"
-
-    def __copy__(self) -> "Runtime":
-        other = object.__new__(type(self))
-        other.__dict__ |= self.__dict__
-        return other
-
-    def __reduce__(self) -> Any:
-        raise TypeError(
-            "a Runtime cannot be pickled or copied deeply: open its bundle again, Runtime(folder)"
-        )
-
-    @property
-    def names(self) -> list[str]:
-        """Names of all apps, in memory or not."""
-        return self._app_cache.names
-
-    @property
-    def apps(self) -> Mapping[str, BundledApp]:
-        """The apps in memory, by name."""
-        return self._app_cache.now.apps
-
-    def add(self, app: BundledApp) -> None:
-        """Add an app, or replace the one of its name; it stays in memory. Raises
-        :class:`UserError`, and changes nothing, if it does not fit the bundle."""
-        self._app_cache.add([app])
-        self._examples[app.name] = None
-
-    def remove(self, name: str) -> None:
-        """Forget an app. Raises :class:`UserError` with the nearest name if unknown."""
-        self._app_cache.remove([name])
-        self._examples.pop(name, None)
-
-    def app(self, name: str) -> BundledApp:
-        """An app, read if it is not in memory. Raises :class:`UserError` with the nearest name if
-        unknown."""
-        return self._app_cache.having([name]).apps[name]
-
-    def with_apps(self, apps: Mapping[str, BundledApp]) -> "Runtime":
-        """A runtime with these apps, too, in place of those of the same names. It shares the graphs
-        with this one, which stays as it is. Raises :class:`UserError` as :meth:`add` does."""
-        other = copy(self)
-        other._app_cache = copy(self._app_cache)
-        other._examples = dict(self._examples)
-        if apps:
-            other._app_cache.add([replace(app, name=name) for name, app in apps.items()])
-            other._examples |= dict.fromkeys(apps)
-        return other
-
-    def without(self, *names: str) -> "Runtime":
-        """A runtime without these apps. It shares the graphs with this one, which stays as it is.
-        Raises :class:`UserError` for an unknown app."""
-        other = self.with_apps({})
-        other._app_cache.remove(names)
-        other._examples = {k: kept for k, kept in self._examples.items() if k not in names}
-        return other
+        super().__init__(bundle, sessions, AppCache(bundle, sessions, names, max_loaded))
 
     @overload
     def predict(self, texts: str, apps: Sequence[str] | None = None) -> dict[str, Any]: ...

@@ -33,6 +33,8 @@ class Teaching:
         self.bundle, self._app_cache = bundle, app_cache
         # By app that was taught here, its examples; None: they are not kept.
         self._examples: dict[str, list[Example] | None] = {}
+        # By app that was taught here, hashes of the texts that it has learnt.
+        self._learnt: dict[str, frozenset[int]] = {}
         self._one_at_a_time = threading.RLock()
 
     def teach(
@@ -61,13 +63,14 @@ class Teaching:
         examples, for :meth:`correct`. ``progress`` may raise, to stop.
 
         ``start`` names an app to go on from, whose training rows are not here: its head is
-        penalised for what differs from it, so that a few corrections do not make it forget the
-        rest. Its labels, LoRA and windows stay. So do its answers to the texts ``stay``, which are
-        learnt, too: pass some where all corrections have one label.
+        penalised for what differs from it, so that a few corrections of its labels do not make it
+        forget the rest. Its labels, LoRA and windows stay. So do its answers to the texts ``stay``,
+        which are learnt, too. Rows of a new label need as many rows of its other labels beside
+        them, or as many texts to ``stay``.
 
         The app is in memory alone until :meth:`save`. Raises :class:`UserError`, and changes
-        nothing, for rows that cannot be read, if there is nothing to learn, and for a family that a
-        device cannot run.
+        nothing, for rows that cannot be read, if there is nothing to learn, if with ``start`` all
+        rows have new labels and nothing stays, and for a family that a device cannot run.
         """
         from onetrunk.data.sources import Columns
 
@@ -83,8 +86,9 @@ class Teaching:
         """Add one labelled example to those that an app keeps, and teach it again. An example of
         the same text is replaced.
 
-        The app keeps its labels, windows and ``none_below``. Raises :class:`UserError`, and changes
-        nothing, if it keeps no examples.
+        The app keeps its labels, windows and ``none_below``; a label that it did not have is added,
+        and logged, since it may be a typo. Raises :class:`UserError`, and changes nothing, if it
+        keeps no examples.
         """
         from onetrunk.data.sources import USUAL
 
@@ -98,7 +102,7 @@ class Teaching:
             else:
                 kept.append(row)
             lesson = replace(lesson, rows=kept, labels=app.labels, max_length=app.max_length)
-            lesson = replace(lesson, none_below=app.none_below)
+            lesson = replace(lesson, none_below=app.none_below, known=app.labels)
             return self._teach(name, lesson, True, progress)
 
     def save(self, names: Sequence[str] | None = None) -> list[str]:
@@ -161,7 +165,7 @@ class Teaching:
         corrected = {row.text for row in lesson.rows}
         texts = [text for text in dict.fromkeys(stay) if text not in corrected]
         answers = cast("Runtime", self).predict_examples(name, [AnnotatedText(t) for t in texts])
-        lesson = replace(lesson, start=app, max_length=app.max_length)
+        lesson = replace(lesson, start=app, max_length=app.max_length, known=app.labels)
         if lesson.none_below is None:
             lesson = replace(lesson, none_below=app.none_below)
         return replace(lesson, rehearsed=rehearsed(lesson.family, app, texts, answers))
@@ -173,10 +177,39 @@ class Teaching:
         if keep:
             check_keepable(lesson.rows, lesson.family.name)
         with self._one_at_a_time:
-            app, score = taught(cast("Runtime", self), name, lesson, progress)
+            texts = frozenset(hash(lesson.family.text(row)) for row in lesson.rows)
+            before = self._texts_learnt(name)
+            if lesson.start is not None:
+                texts |= self._texts_learnt(lesson.start.name)
+            app, score = taught(
+                cast("Runtime", self), name, lesson, progress, lambda text: hash(text) in before
+            )
             self._app_cache.add([app])
             self._examples[name] = list(lesson.rows) if keep else None
+            self._learnt[name] = texts
         return score
+
+    def _texts_learnt(self, name: str) -> frozenset[int]:
+        """Hashes of the texts that an app is known to have learnt: here, or by what it keeps."""
+        from onetrunk.bundle.examples import read_examples
+
+        if name in self._examples:
+            return self._learnt.get(name, frozenset())
+        try:
+            kept = read_examples(self.bundle, name) or []
+        except UserError:  # it may be taught anew to mend that
+            kept = []
+        return frozenset(hash(row.text) for row in kept)
+
+    def _made_elsewhere(self, names: Sequence[str]) -> None:
+        """Apps of these names were added: they keep no examples; what they learnt is unknown."""
+        self._forget(names)
+        self._examples |= dict.fromkeys(names)
+
+    def _forget(self, names: Sequence[str]) -> None:
+        for name in names:
+            self._examples.pop(name, None)
+            self._learnt.pop(name, None)
 
     def _kept(self, name: str) -> list[Example]:
         """A copy of what an app keeps."""

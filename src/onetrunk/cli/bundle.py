@@ -59,10 +59,16 @@ def teach(
     ] = False,
     start: Annotated[
         str | None,
-        typer.Option(help="An app to go on from: a few corrections improve it, and it stays."),
+        typer.Option(
+            help="An app to go on from: a few corrections of its labels improve it. Rows of a new "
+            "label need as many others beside them, or --stay."
+        ),
     ] = None,
     stay: Annotated[
-        Path | None, typer.Option(help="With --start: texts whose answers are to stay.")
+        Path | None,
+        typer.Option(
+            help="With --start: texts whose answers are to stay, as many as there are rows or more."
+        ),
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the app NAME, and the rows that it keeps.")
