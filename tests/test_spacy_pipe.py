@@ -90,6 +90,7 @@ def test_where_answers_go(nlp: Language) -> None:
         for label, probability in found[app]["probabilities"].items():
             assert doc.cats[f"{app}/{label}"] == probability
     assert answers(doc)["stars"] == found["stars"]
+    assert repr(nlp.get_pipe("onetrunk")) == f"OnetrunkPipe('onetrunk': {BUNDLE})"
     spans = {(span.start_char, span.end_char, span.label_) for span in doc.ents}
     entities = [entity for app in ("calendar", "place") for entity in found[app]["entities"]]
     assert spans <= {(entity["start"], entity["end"], entity["type"]) for entity in entities}

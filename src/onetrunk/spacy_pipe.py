@@ -63,6 +63,11 @@ class OnetrunkPipe:
         if not Doc.has_extension(ANSWERS):
             Doc.set_extension(ANSWERS, default=None)
 
+    def __repr__(self) -> str:
+        apps = "" if self.apps is None else f", apps={self.apps}"
+        model = ", ".join(map(str, self.folders)) or "no model"
+        return f"OnetrunkPipe({self.name!r}: {model}{apps})"
+
     @property
     def runtime(self) -> Model:
         """The runtime of a bundle, or the engine of app folders.

@@ -34,6 +34,7 @@ def rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> datasets.Dataset:
 def test_it_answers_as_the_runtime_does(rows: datasets.Dataset, processes: int | None) -> None:
     """Even if no text of a first batch has an answer, and in processes that are forks."""
     runtime, answers = onetrunk.load(BUNDLE), onetrunk.Answers(BUNDLE, threads=1)
+    assert repr(answers).startswith(f"Answers({BUNDLE}: calendar, ")
     answers({"text": ["call"]})  # this process has run it before it is forked
     mapped = rows.map(
         answers, batched=True, batch_size=1, num_proc=processes, features=answers.features(rows)

@@ -26,6 +26,17 @@ def test_labels_and_lengths() -> None:
     assert json.loads(json.dumps(seen.as_json()))["words"]["median"] == 2
 
 
+def test_a_notebook_shows_what_was_read_in_short() -> None:
+    rows = [{"text": f"row {number}", "label": "ab"[number > 20]} for number in range(1, 31)]
+    assert repr(overview(rows)) == "the train rows: tc, 30 rows\n  a 20, b 10"
+    assert repr(overview(rows).notes) == "no notes"
+    odd = overview([*rows, rows[0]], "multi-label")
+    assert repr(odd).splitlines()[2].startswith("  note: duplicate rows")
+    assert repr(odd.notes).startswith("duplicate rows")
+    many = overview([{"text": f"row {number}", "label": f"l{number % 40}"} for number in range(80)])
+    assert "l11 2, … (40 in all)" in repr(many)
+
+
 @pytest.mark.parametrize(
     ("rows", "family"),
     [

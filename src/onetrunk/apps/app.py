@@ -1,7 +1,7 @@
 """An app: one downstream task as a head, its labels and usually a LoRA; and the app's folder."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -113,7 +113,19 @@ class App:
         shown = ", ".join(self.labels[:5]) + ", …" * (len(self.labels) > 5)
         backbone = self.backbone.encoder.source if self.backbone else self.fingerprint[:12]
         what = f"{self.family.name}, {self.kind}, {len(self.labels)} labels: {shown}"
-        return f"App({what}; backbone {backbone})"
+        return f"App({'; '.join([what, *self._learnt(), f'backbone {backbone}'])})"
+
+    def _learnt(self) -> Iterator[str]:
+        """How many rows it has learnt, and its best known score, as far as its record says."""
+        record, metric = self.record, self.family.metric
+        if rows := record.get("train_rows"):
+            yield f"{rows:,} rows"
+        if test := record.get("test"):
+            yield f"{metric} {test[metric]:.1f} on {test['rows']:,} test rows"
+        elif (score := record.get("cross_validation")) is not None:
+            yield f"{metric} {score:.1f} by cross-validation"
+        elif (score := record.get("validation")) is not None:
+            yield f"{metric} {score:.1f} on {record['validation_rows']:,} validation rows"
 
     @property
     def kind(self) -> AdapterKind:

@@ -62,6 +62,9 @@ class Answers:
         self._decoders = decoders_of(self._runtime)
         self._content = sha256_of_files(self._folder / MANIFEST)
 
+    def __repr__(self) -> str:
+        return f"Answers({self._folder}: {', '.join(self._decoders) or 'no apps'})"
+
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_runtime": None}
 

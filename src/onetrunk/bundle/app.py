@@ -73,6 +73,12 @@ class BundledApp:
     none_below: float | None = None
     """An answer that is less probable is not given (:func:`onetrunk.decoding.abstain`)."""
 
+    def __repr__(self) -> str:
+        kind = "lora" if self.lora else "linear"
+        shown = ", ".join(self.labels[:5]) + ", …" * (len(self.labels) > 5)
+        count = f"{len(self.labels)} labels"
+        return f"BundledApp({self.name}: {self.family}, {kind}, {count}: {shown})"
+
     @property
     def per_word(self) -> bool:
         """Whether the head reads each word, and not the whole text."""

@@ -157,6 +157,9 @@ class Bundle:
         self.files: dict[str, dict[str, Any]] = self.manifest["files"]
         """Size and hash by path."""
 
+    def __repr__(self) -> str:
+        return f"Bundle({self.folder}: {self.precision}; {', '.join(self.apps) or 'no apps'})"
+
     @property
     def apps(self) -> list[str]:
         """Names of the apps in it."""

@@ -35,6 +35,9 @@ class Notes:
         self.row_places: list[str] | None = None
         """Of every row that is read its place; None: they are not kept."""
 
+    def __repr__(self) -> str:
+        return "\n".join(self.lines()) or "no notes"
+
     def add(self, what: str, where: str, count: int = 1) -> None:
         """Add ``count`` to the kind ``what``; its first places are kept."""
         note = self.found.setdefault(what, Note())

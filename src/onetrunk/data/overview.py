@@ -38,6 +38,8 @@ FEW = 8
 """Rows of a label below which an app cannot be trusted with it."""
 LONG = 90
 """Words of a text above which it is read in several windows: 128 tokens hold about as many."""
+SHOWN = 12
+"""An overview prints as so many labels."""
 NGRAM = 5
 """Words of the longest entity that is looked for where it is not marked."""
 
@@ -68,6 +70,14 @@ class Overview:
     """Words of a text: the fewest, the median, the 95th percentile, the most."""
     notes: Notes
     """What reading changed and what looks odd."""
+
+    def __repr__(self) -> str:
+        labels = [f"{label} {count:,}" for label, count in self.labels.items()]
+        shown = ", ".join(labels[:SHOWN]) + f", … ({len(labels):,} in all)" * (len(labels) > SHOWN)
+        without = f", {self.without:,} without any" if self.without else ""
+        notes = [f"note: {line}" for line in self.notes.lines()]
+        lines = [f"{self.source}: {self.family}, {self.rows:,} rows", f"{shown}{without}", *notes]
+        return "\n  ".join(lines)
 
     def place(self, row: int) -> str:
         """Where a row is, counted from zero: as notes say it."""
