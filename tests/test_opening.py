@@ -27,7 +27,8 @@ def test_folders_one_by_one_or_in_a_list() -> None:
     [
         ([None], "load: None is no folder; pass paths of folders"),
         ([[3]], "load: 3 is no folder"),
-        ([[]], "no apps: pass app folders"),
+        ([[]], "no apps: pass app folders, or the folder of a bundle$"),
+        ([], "no apps: pass app folders, or the folder of a bundle$"),
         (
             [INTENT / "app.json"],
             "app.json is a file, not an app: name a folder that `onetrunk adapt`",
@@ -72,6 +73,17 @@ def test_what_is_no_app(apps: Any, why: str) -> None:
     assert why in str(error.value)
 
 
+def test_a_device_that_is_not_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    for device in ("cuda", "cuda:1"):
+        with pytest.raises(
+            UserError, match=f"device '{device}' is not available here; valid: cpu$"
+        ):
+            onetrunk.load(INTENT, device=device)
+    with pytest.raises(UserError, match="unknown device 'cdua'; did you mean 'cuda'"):
+        onetrunk.load(INTENT, device="cdua")
+
+
 def test_an_unknown_app_to_remove() -> None:
     engine: Any = onetrunk.load(INTENT)
     with pytest.raises(UserError, match="unknown app 'intend'; did you mean 'intent'"):
@@ -85,8 +97,17 @@ def test_what_they_look_like() -> None:
     assert isinstance(engine, onetrunk.Engine)
     source = engine.backbone.encoder.source
     assert (
-        repr(engine.apps["intent"]) == f"App(tc, linear, 2 labels: call, play; backbone {source})"
+        repr(engine.apps["intent"])
+        == "App(tc, linear, 2 labels: call, play; 24 rows; accuracy 100.0 on 6 validation rows; "
+        f"backbone {source})"
     )
+    app, rest = engine.apps["intent"], f"; backbone {source})"
+    app.record = {"train_rows": 1234, "cross_validation": 87.51}
+    assert repr(app).endswith(f"; 1,234 rows; accuracy 87.5 by cross-validation{rest}")
+    app.record["test"] = {"rows": 40, "accuracy": 81.0}
+    assert repr(app).endswith(f"; 1,234 rows; accuracy 81.0 on 40 test rows{rest}")
+    app.record = {}
+    assert repr(app).endswith(f"call, play{rest}")
     assert repr(engine.backbone) == f"Backbone({source!r}, k=2, primary LoRAs: ner, tc)"
     assert repr(runtime).startswith("Runtime of ")
     assert repr(runtime).endswith(f"in {FOLDER / 'bundle'}")

@@ -58,6 +58,8 @@ def check_folders(
 
     Raises :class:`UserError` for all of :func:`load` that the folders show before they are loaded.
     """
+    if not paths:
+        raise UserError("no apps: pass app folders, or the folder of a bundle")
     for path in paths:
         finish_replacing(path)
         if not path.is_dir():

@@ -509,9 +509,13 @@ def test_apps_in_memory_are_exported_and_checked(
     ("precision", "gap", "said"),
     [
         ("fp32", 3.2e-6, "answers are those of PyTorch: "),
-        ("int8", 0.78, "0.8 standard deviations of a logit (8 bits usually give 0.2 to 0.9); --"),
+        ("int8", 0.78, "0.8 standard deviations of a logit (8 bits usually give 0.2 to 0.9); ch"),
         ("int8-text", 0.31, "0.3 standard deviations of a logit (8 bits usually give 0.2 to 0.9)"),
-        ("int4", 1.04, "1.0 standard deviations of a logit (4 bits usually give 0.3 to 1.1); --ch"),
+        (
+            "int4",
+            1.04,
+            "1.0 standard deviations of a logit (4 bits usually give 0.3 to 1.1); check",
+        ),
     ],
 )
 def test_an_export_says_how_far_from_pytorch_it_is(
@@ -522,13 +526,15 @@ def test_an_export_says_how_far_from_pytorch_it_is(
     assert said in str(written)
     assert repr(written) == str(written)
     assert "e-0" not in str(written)
-    assert ("--check" in str(written)) == (precision != "fp32")
+    assert ("check={" in str(written)) == (precision != "fp32")
     written.pieces = 100, 200
     assert "PyTorch with the same word pieces" in str(written)
-    assert "--check APP=FILE shows what a bundle loses in points" in str(written)
+    shows = "shows what a bundle loses in points"
+    assert f'; check={{"APP": FILE}} {shows}' in str(written)  # as one asks for it in Python
+    assert f"; --check APP=FILE {shows}" in written.said("--check APP=FILE")
     written.scores, written.metrics = {"spam": (90.0, 89.5)}, {"spam": "accuracy"}
     assert "spam: accuracy 90.00 in PyTorch, 89.50 here" in str(written)
-    assert "--check" not in str(written)
+    assert "check" not in str(written)
 
 
 def test_an_export_without_apps_is_compared_with_nothing() -> None:
@@ -549,7 +555,9 @@ def test_what_is_wrong_with_apps_is_said_before_the_work(
         export(folders, out, pieces=9)
     with pytest.raises(UserError, match="merged is for one app"):
         export(folders, out, merged=True)
-    with pytest.raises(UserError, match="a dictionary of apps by name"):
+    with pytest.raises(UserError, match="apps: 3 is no folder: pass app folders, or a dictionary"):
+        export([3], out)  # type: ignore[list-item]
+    with pytest.raises(UserError, match="apps: an App in a list has no name: pass a dictionary of"):
         export([apps["spam"]], out, backbone=tiny_backbone)  # type: ignore[list-item]
     shutil.rmtree(tmp_path / "backbone")
     with pytest.raises(UserError, match="backbone, which is gone: name its new place"):

@@ -135,7 +135,7 @@ MISTAKES = {
     ),
     "no such device": (
         "predict apps/intent --text x --device cdua",
-        "device 'cdua' is not available here; did you mean 'cuda'?",
+        "unknown device 'cdua'; did you mean 'cuda'?",
     ),
     "a bundle on a device": (
         "predict bundle --text x --device cuda", "runs on the CPU, not on 'cuda'"

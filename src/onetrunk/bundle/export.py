@@ -247,8 +247,13 @@ def _load(
             hint = "pass app folders, or a dictionary of apps by name"
             raise UserError(f"apps: {hint}, not {apps!r:.60}")
         folders = list(folders)
-        if not all(isinstance(folder, str | Path) for folder in folders):
-            raise UserError("no apps: pass app folders, or a dictionary of apps by name")
+        for folder in folders:
+            if isinstance(folder, App):
+                hint = "pass a dictionary of apps by name, such as {'news': app}, or app folders"
+                raise UserError(f"apps: an App in a list has no name: {hint}")
+            if not isinstance(folder, str | Path):
+                hint = "pass app folders, or a dictionary of apps by name"
+                raise UserError(f"apps: {folder!r:.60} is no folder: {hint}")
         return load_apps_and_backbone(folders, backbone, device)
     for name, app in apps.items():
         if not isinstance(app, App):

