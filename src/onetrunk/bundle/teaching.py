@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from onetrunk.bundle.app_cache import AppCache
-from onetrunk.bundle.layout import Bundle
+from onetrunk.bundle.layout import Bundle, check_name
 from onetrunk.data.rows import AnnotatedText
 from onetrunk.errors import UserError, nearest
 from onetrunk.interface import Score, listed
@@ -176,6 +176,7 @@ class Teaching:
 
         if keep:
             check_keepable(lesson.rows, lesson.family.name)
+        check_name(name, self._app_cache.names)
         with self._one_at_a_time:
             texts = frozenset(hash(lesson.family.text(row)) for row in lesson.rows)
             before = self._texts_learnt(name)
