@@ -21,6 +21,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -194,10 +195,24 @@ def tiny_encoder_folder(
     return make
 
 
+@pytest.fixture(scope="session")
+def fresh_encoder(tiny_encoder_folder: MakeFolder) -> Callable[..., Encoder]:
+    """``fresh_encoder(kind)``: a random encoder that tests may hook or change. It is a copy of one
+    that is loaded once: to load it again takes six times as long."""
+    loaded: dict[str, Encoder] = {}
+
+    def make(kind: str = "bert") -> Encoder:
+        if kind not in loaded:
+            loaded[kind] = load_encoder(str(tiny_encoder_folder(kind)))
+        return deepcopy(loaded[kind])
+
+    return make
+
+
 @pytest.fixture
-def tiny_encoder(tiny_encoder_folder: MakeFolder) -> Encoder:
+def tiny_encoder(fresh_encoder: Callable[..., Encoder]) -> Encoder:
     """A fresh tiny BERT: tests may hook or change it."""
-    return load_encoder(str(tiny_encoder_folder("bert")))
+    return fresh_encoder("bert")
 
 
 def _random_adapter(

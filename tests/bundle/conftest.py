@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,10 @@ import torch
 from torch import nn
 
 from onetrunk.apps.app import App
+from onetrunk.bundle.export import export_bundle
 from onetrunk.families import FAMILIES
 from onetrunk.model.backbone import Backbone
-from onetrunk.model.loading import load_encoder
+from onetrunk.model.encoder import Encoder
 from onetrunk.model.lora import LoraAdapter
 
 # name -> family, LoRA (None: a head alone), what a head alone reads, states it reads
@@ -61,12 +63,12 @@ def make_app(random_adapter: Callable[..., LoraAdapter]) -> MakeApp:
 
 @pytest.fixture(scope="session")
 def make_backbone(
-    tiny_encoder_folder: Callable[..., Path], random_adapter: Callable[..., LoraAdapter]
+    fresh_encoder: Callable[..., Encoder], random_adapter: Callable[..., LoraAdapter]
 ) -> Callable[..., Backbone]:
     """``make_backbone(kind)``: a tiny frozen encoder with k = 2 and two primary LoRAs."""
 
     def make(kind: str = "bert", pooling: str = "mean") -> Backbone:
-        encoder = load_encoder(str(tiny_encoder_folder(kind)))
+        encoder = fresh_encoder(kind)
         encoder.freeze()
         primary = {
             family: random_adapter(encoder, k=2, rank=4, seed=seed)
@@ -75,6 +77,25 @@ def make_backbone(
         return Backbone(encoder, 2, primary, pooling)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def exported(
+    make_backbone: Callable[..., Backbone],
+    make_app: MakeApp,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """``apps`` on ``tiny_backbone``, exported. To be read only: ``bundle`` is to be changed."""
+    folder, backbone = tmp_path_factory.mktemp("exported") / "bundle", make_backbone()
+    export_bundle(backbone, {name: make_app(backbone, name) for name in SHAPES}, folder)
+    return folder
+
+
+@pytest.fixture
+def bundle(exported: Path, tmp_path: Path) -> Path:
+    """A copy of ``exported``."""
+    shutil.copytree(exported, tmp_path / "bundle")
+    return tmp_path / "bundle"
 
 
 @pytest.fixture

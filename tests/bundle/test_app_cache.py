@@ -9,20 +9,12 @@ from typing import Any
 
 import pytest
 
-from onetrunk.apps.app import App
 from onetrunk.bundle.contents import bundled_app
-from onetrunk.bundle.export import export_bundle
 from onetrunk.bundle.runtime import Runtime
 from onetrunk.errors import UserError
 from onetrunk.model.backbone import Backbone
 
 TEXTS = ["Call mum in New York, now!", "", "the bank " * 40]
-
-
-@pytest.fixture
-def bundle(tiny_backbone: Backbone, apps: dict[str, App], tmp_path: Path) -> Path:
-    export_bundle(tiny_backbone, apps, tmp_path / "bundle")
-    return tmp_path / "bundle"
 
 
 def rounded(found: Any) -> Any:

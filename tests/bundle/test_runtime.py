@@ -35,12 +35,6 @@ HEAVY = (
 FORMAT_0_1 = Path(__file__).parents[1] / "fixtures" / "format-0.1"
 
 
-@pytest.fixture
-def bundle(tiny_backbone: Backbone, apps: dict[str, App], tmp_path: Path) -> Path:
-    export_bundle(tiny_backbone, apps, tmp_path / "bundle")
-    return tmp_path / "bundle"
-
-
 def test_neither_torch_nor_transformers_is_needed(bundle: Path) -> None:
     code = f"""
 import json, sys
