@@ -515,7 +515,6 @@ def test_a_split_that_is_not_read_is_noted(run: Run, tmp_path: Path) -> None:
     [
         (["predict", BUNDLE, "--text", "call dora"], 0, '{"text": "call dora", "apps": {"calen'),
         (["predict", BUNDLE, "--input", "a.csv", "--out", "o.jsonl"], 0, "o.jsonl  1 rows"),
-        (["bundle", "report", BUNDLE, "--repeats", "3"], 0, "a pass for each"),
         (["bundle", "remove", BUNDLE, "nope"], 2, "has no app 'nope'"),
         (["adapt", "x", "--family", "tc", "--train", "a.csv", "--out", "y"], 2, "[train]"),
         (["predict", BUNDLE, "call", "--out", "o.parquet"], 2, "install 'onetrunk[parquet]'"),
