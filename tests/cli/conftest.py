@@ -54,8 +54,8 @@ class Blocked:
             raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 sys.meta_path.insert(0, Blocked())
 from onetrunk.__main__ import main
-for name in ("onetrunk.cli", "onetrunk.data.texts", "numpy", "tokenizers"):
-    importlib.import_module(name)
+for name in ("cli", "data.sources", "model.lora"):
+    importlib.import_module("onetrunk." + name)
 for line in iter(sys.stdin.readline, ""):
     folder, files, arguments = json.loads(line)
     child = os.fork()
