@@ -16,6 +16,8 @@ NAMES = (
     "serve",
 )  # fmt: skip
 QUICK = ("prefinetune", "label", "bundle", "annotate", "predict")
+KILLED_ELSEWHERE = ("prefinetune", "label", "annotate", "predict")
+"""By tests of their own, at a moment. Here they are killed before a change of a file alone."""
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="forks")
 
 
@@ -38,9 +40,10 @@ def test_every_command_is_there(chaos: Any) -> None:
 def test_a_killed_command_loses_and_leaves_nothing(chaos: Any, tmp_path: Path, name: str) -> None:
     *_, command = [one for one in chaos.commands() if one.name == name]
     trial, tally = chaos.Trial(tmp_path, command), chaos.Tally()
-    chaos.torment(trial, 1, 1, random.Random(name), tally)
+    at_a_moment = int(name not in KILLED_ELSEWHERE)
+    chaos.torment(trial, at_a_moment, 1, random.Random(name), tally)
     assert tally.failures == []
-    assert tally.kills.total() == 2
+    assert tally.kills.total() == at_a_moment + 1
 
 
 def test_what_is_lost_mixed_or_left_is_found(

@@ -115,6 +115,23 @@ def place(corpora: Path) -> Path:
     return corpora
 
 
+NEEDED = (
+    "onetrunk.adaptation.adapt", "onetrunk.prefinetuning.run", "onetrunk.label.run", "pydantic",
+    "onetrunk.bundle.export", "onetrunk.bundle.change", "onetrunk.bulk.annotate", "onnxruntime",
+    "onetrunk.bulk.run", "fsspec.implementations.local", "pyarrow.dataset", "rich.progress",
+    "huggingface_hub.errors", "typer.main", "onetrunk.label.labelers.patterns", "sklearn",
+    "pydantic.type_adapter",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _imported() -> None:
+    """What commands import, before they are forks: each would import it again."""
+    for name in NEEDED:
+        with suppress(ImportError):
+            importlib.import_module(name)
+
+
 @pytest.fixture(autouse=True)
 def _no_plots(monkeypatch: pytest.MonkeyPatch) -> None:
     for plot in ("plot_losses", "plot_conflict"):  # half of the time
@@ -204,14 +221,6 @@ def test_a_read_only_folder(
         assert "Read-only file system" in ended.error
 
 
-NEEDED = (
-    "onetrunk.adaptation.adapt", "onetrunk.prefinetuning.run", "onetrunk.label.run", "pydantic",
-    "onetrunk.bundle.export", "onetrunk.bundle.change", "onetrunk.bulk.annotate", "onnxruntime",
-    "onetrunk.bulk.run", "fsspec.implementations.local", "pyarrow.dataset", "rich.progress",
-    "huggingface_hub.errors", "typer.main", "onetrunk.label.labelers.patterns", "sklearn",
-)  # fmt: skip
-
-
 @pytest.mark.parametrize(
     "command",
     [pytest.param(name, marks=[pytest.mark.slow] * (name != "predict")) for name in COMMANDS],
@@ -220,9 +229,6 @@ def test_no_memory(place: Path, command: str) -> None:
     """RLIMIT_AS, reached in the work and not in the imports: the command ends well (it may find
     enough in what this process has freed), or says in one line that memory is missing. ONNX Runtime
     (by SIGABRT) and the C library (by 127) may end the process themselves."""
-    for name in NEEDED:
-        with suppress(ImportError):
-            importlib.import_module(name)
     before = files(place)
     for megabytes in (1, 4, 8, 16, 48, 160):
 

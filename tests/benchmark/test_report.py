@@ -13,6 +13,7 @@ from rich.console import Console
 from scipy import stats
 from typer.testing import CliRunner
 
+from onetrunk.benchmark import figures
 from onetrunk.benchmark.cells import Cell, CellId, every_id, save_cell
 from onetrunk.benchmark.comparison import Column, Results
 from onetrunk.benchmark.outcomes import Outcomes
@@ -89,6 +90,13 @@ def suite(make_suite: Callable[..., Suite]) -> Suite:
 def out(suite: Suite, tmp_path: Path) -> Path:
     fake(suite, tmp_path / "out")
     return tmp_path / "out"
+
+
+@pytest.fixture
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are most of the time, and are looked at elsewhere."""
+    for name in ("plot_curves", "plot_ranks", "plot_differences"):
+        monkeypatch.setattr(figures, name, lambda data, path: path.touch())
 
 
 def test_scores_are_by_task_and_seeds(suite: Suite, out: Path) -> None:
@@ -211,6 +219,7 @@ def test_the_report_is_one_file_with_everything(suite: Suite, out: Path, tmp_pat
     assert numbers([row]) == pytest.approx(means, abs=0.051)
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_the_report_says_what_is_missing_or_mixed(suite: Suite, out: Path, tmp_path: Path) -> None:
     CellId("none", "who", "8-rows", "linear", 0, 1).file(out).unlink()
     cell = load_cells(out)[0]
@@ -243,6 +252,7 @@ def test_the_verb_needs_neither_data_nor_recipe(out: Path, corpora: Path) -> Non
         load_suite(corpora / "suite.yaml")
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_an_encoder_s_folder_is_told_from_here(
     suite: Suite, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

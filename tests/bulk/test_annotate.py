@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import random
 import shutil
@@ -40,11 +41,12 @@ def read(out: Path) -> pa.Table:
     return pq.read_table(out)
 
 
-@pytest.fixture
-def expected(rows: Path, bundle: Path, tmp_path: Path) -> pa.Table:
+@pytest.fixture(scope="session")
+def expected(all_rows: Path, bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> pa.Table:
     """What an uninterrupted run writes."""
-    run(rows, bundle, tmp_path / "uninterrupted")
-    return read(tmp_path / "uninterrupted")
+    out = tmp_path_factory.mktemp("bulk") / "uninterrupted"
+    run(all_rows, bundle, out)
+    return read(out)
 
 
 def test_every_row_is_answered_once_as_the_model_does(
@@ -100,26 +102,23 @@ def test_a_killed_worker_costs_nothing(
     assert not active_children()
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_a_killed_run_goes_on(
-    rows: Path, bundle: Path, tmp_path: Path, expected: pa.Table, seed: int
-) -> None:
+def test_a_killed_run_goes_on(rows: Path, bundle: Path, tmp_path: Path, expected: pa.Table) -> None:
     out = tmp_path / "out"
-    command = ["annotate", rows, "--model", bundle, "--out", out, "--partition-rows", 100]
-    command += ["--workers", 2]
-    with subprocess.Popen(
-        [sys.executable, "-m", "onetrunk", *map(str, command)], stderr=subprocess.DEVNULL
-    ) as process:
-        wanted = random.Random(seed).randrange(8)  # parts
-        while len([*out.glob("part-*")]) <= wanted:
-            assert process.poll() is None
-            time.sleep(0.001)
-        workers = children_of(process.pid)
-        process.kill()
+    process = multiprocessing.get_context("fork").Process(target=run, args=(rows, bundle, out, TWO))
+    process.start()
+    assert process.pid is not None
+    wanted = random.Random(0).randrange(8)  # parts
+    while len([*out.glob("part-*")]) <= wanted:
+        assert process.is_alive()
+        time.sleep(0.001)
+    workers = children_of(process.pid)
+    assert len(workers) > 1
+    process.kill()
+    process.join()
     finished = {part: part.stat().st_mtime_ns for part in out.glob("part-*.parquet")}
     while any(map(is_alive, workers)):  # they end with the one that started them
         time.sleep(0.01)
-    report = run(rows, bundle, out, TWO)
+    report = run(rows, bundle, out)
     assert report.finished_before >= len(finished) > 0
     assert all(part.stat().st_mtime_ns == at for part, at in finished.items())
     assert read(out).equals(expected)
@@ -306,7 +305,7 @@ def test_a_damaged_file_costs_its_partitions_alone(
     assert 0 < len(report.faults) < report.partitions
     assert all("a.parquet" in fault for fault in report.faults)
     assert set(range(800, 1200)) < set(read(tmp_path / "out")["id"].to_pylist())
-    again = run(rows, bundle, tmp_path / "out", TWO)
+    again = run(rows, bundle, tmp_path / "out")
     assert again.finished_before == report.partitions - len(report.faults)
     assert len(again.faults) == len(report.faults)
 
@@ -335,11 +334,12 @@ def test_other_shapes_of_input(bundle: Path, tmp_path: Path) -> None:
 
 def test_app_folders_with_their_backbone(rows: Path, bundle: Path, tmp_path: Path) -> None:
     apps = bundle.parent / "apps"
-    settings = Settings(partition_rows=50, limit=100)
+    settings = Settings(partition_rows=100, limit=10)
     models = [apps / "intent", apps / "stars"]
-    annotate([str(rows)], models, str(tmp_path / "out"), None, settings, TWO)
+    report = annotate([str(rows)], models, str(tmp_path / "out"), None, settings, TWO)
+    assert report.workers == 1  # another process, though: it loads what it is told to load
     table = read(tmp_path / "out")
-    assert table["id"].to_pylist() == list(range(100))
+    assert table["id"].to_pylist() == list(range(10))
     expected = onetrunk.load(models).predict(table["text"].to_pylist())
     assert table["intent"].to_pylist() == [one["apps"]["intent"]["labels"][0] for one in expected]
 

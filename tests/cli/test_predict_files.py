@@ -6,6 +6,7 @@ import csv
 import datetime
 import io
 import json
+import multiprocessing
 import os
 import shutil
 import subprocess
@@ -20,6 +21,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import onetrunk
+from onetrunk.bundle.runtime import Runtime
 
 BUNDLE = Path(__file__).parents[1] / "fixtures" / "format-0.1" / "bundle"
 ANSWERS = ["calendar", "place", "intent", "intent.probability", "flags", "flags.probability"]
@@ -50,21 +52,22 @@ def read(folder: Path) -> pa.Table:
 
 
 def test_a_folder_killed_and_resumed_has_every_row_once(
-    run: Run, shards: Path, tmp_path: Path
+    run: Run, shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "answers"
-    slow = (  # so that it is not over before it is killed
-        "import time; from onetrunk import cli; from onetrunk.bundle.runtime import Runtime;"
-        "predict = Runtime.predict;"
-        "Runtime.predict = lambda self, *more: (time.sleep(0.3), predict(self, *more))[1];"
-        "cli.main()"
-    )
     command = ["predict", str(BUNDLE), "--input", str(shards), "--out", str(out)]
-    with subprocess.Popen([sys.executable, "-c", slow, *command]) as process:
-        while not (out / "part-0.parquet").exists():
-            assert process.poll() is None
-            time.sleep(0.005)
-        process.kill()
+    predict = Runtime.predict
+    with monkeypatch.context() as slow:  # so that it is not over before it is killed
+        slow.setattr(
+            Runtime, "predict", lambda self, *more: (time.sleep(0.3), predict(self, *more))[1]
+        )
+        process = multiprocessing.get_context("fork").Process(target=run, args=command)
+        process.start()
+    while not (out / "part-0.parquet").exists():
+        assert process.is_alive()
+        time.sleep(0.005)
+    process.kill()
+    process.join()
     finished = {file.name: file.stat().st_mtime_ns for file in out.glob("*.parquet")}
     assert 1 <= len(finished) < 4
     result = run(*command)
