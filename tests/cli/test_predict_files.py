@@ -449,36 +449,44 @@ def test_columns_that_cannot_be_written(
     assert [file.name for file in tmp_path.iterdir()] == [name]
 
 
-def piped(content: bytes, *more: object) -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-m", "onetrunk", "predict", BUNDLE, *more]
-    return subprocess.run([*map(str, command)], input=content, capture_output=True, check=False)
+@pytest.fixture
+def piped(run: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """``piped(content, …)``: ``run("predict", BUNDLE, …)`` with this as standard input."""
+
+    def call(content: bytes, *more: object) -> Any:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+        return run("predict", BUNDLE, *more)
+
+    return call
 
 
-def test_standard_input(tmp_path: Path) -> None:
-    done = piped("ann\n\n日本\n{}\nb\xff\n".encode("latin-1", "ignore") + b"b\xff\n", "-")
-    assert done.returncode == 0, done.stderr
-    rows = [json.loads(line) for line in done.stdout.splitlines()]
+def test_standard_input(piped: Run, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "onetrunk", "predict", str(BUNDLE), "-"]
+    content = "ann\n\n日本\n{}\nb\xff\n".encode("latin-1", "ignore") + b"b\xff\n"
+    process = subprocess.run(command, input=content, capture_output=True, check=False)
+    assert process.returncode == 0, process.stderr
+    rows = [json.loads(line) for line in process.stdout.splitlines()]
     assert [row["text"] for row in rows][:2] == ["ann", ""]
     assert "standard input:" in rows[-1]["error"]
     for more in (["-"], ["--input", "-"]):
         done = piped("\n".join(LINES).encode(), *more)
-        rows = [json.loads(line) for line in done.stdout.splitlines()]
+        rows = [json.loads(line) for line in done.out.splitlines()]
         assert [row.get("id") for row in rows] == [1, 2, None, 4, 5]
         assert rows[4]["late"] == 0.5
         assert "standard input:3: invalid JSON" in rows[2]["error"]
     out = tmp_path / "out.parquet"
-    assert piped("\n".join(LINES).encode(), "-", "--out", out).returncode == 0
+    assert piped("\n".join(LINES).encode(), "-", "--out", out).code == 0
     assert pq.read_table(out)["id"].to_pylist() == [1, 2, None, 4, 5]
     empty = piped(b"", "-")
-    assert empty.returncode == 2
-    assert empty.stderr.splitlines()[-1] == b"error: standard input is empty"
+    assert empty.code == 2
+    assert empty.err.splitlines()[-1] == "error: standard input is empty"
 
 
-def test_a_late_column_of_standard_input_is_not_dropped(tmp_path: Path) -> None:
+def test_a_late_column_of_standard_input_is_not_dropped(piped: Run, tmp_path: Path) -> None:
     lines = ['{"text": "a"}'] * 1000 + ['{"text": "b", "late": 1}']
     done = piped("\n".join(lines).encode(), "-", "--out", tmp_path / "out.csv")
-    assert done.returncode == 2
-    assert b"a row has the column 'late', which the first rows lack; write .jsonl" in done.stderr
+    assert done.code == 2
+    assert "a row has the column 'late', which the first rows lack; write .jsonl" in done.err
     assert [*tmp_path.iterdir()] == []
 
 

@@ -1,10 +1,9 @@
 import json
-import os
+import multiprocessing
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -199,26 +198,24 @@ def test_input_that_changes_under_the_run_is_noticed(tmp_path):
         label(changing, Names(), tmp_path / "out", shard_rows=5)
 
 
-SCRIPT = """
-import sys, time
-from pathlib import Path
-from onetrunk.label.base import Answer, Entity
-from onetrunk.label.run import label, survey
-
 class Slow:
     fingerprint = "slow"
+
     def label(self, texts):
-        for text in texts:
+        for _ in texts:
             time.sleep(0.004)
             yield Answer((Entity(0, 3, "who"),))
 
-texts = [f"Ann met Bob {i}." for i in range(300)]
-label(survey(lambda notes: iter(texts)), Slow(), Path(sys.argv[1]), shard_rows=7)
-"""
+
+def label_slowly(out: Path) -> None:
+    texts = [f"Ann met Bob {i}." for i in range(300)]
+    label(survey(lambda notes: iter(texts)), Slow(), out, shard_rows=7)
 
 
-def start(out: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-c", SCRIPT, str(out)], stderr=subprocess.PIPE)
+def start(out: Path) -> Any:
+    run = multiprocessing.get_context("fork").Process(target=label_slowly, args=(out,))
+    run.start()
+    return run
 
 
 def wait_for_shards(out: Path, more_than: int) -> int:
@@ -236,13 +233,13 @@ def test_a_run_killed_twice_loses_nothing_and_doubles_nothing(tmp_path):
     for _ in range(2):
         run = start(out)
         shards = wait_for_shards(out, shards)
-        os.kill(run.pid, signal.SIGKILL)
-        run.communicate()
-        assert run.returncode == -signal.SIGKILL
+        run.kill()
+        run.join()
+        assert run.exitcode == -signal.SIGKILL
     assert not (out / "train.parquet").exists()
     run = start(out)
-    _, err = run.communicate()
-    assert run.returncode == 0, err
+    run.join()
+    assert run.exitcode == 0
     check_complete(out, [f"Ann met Bob {i}." for i in range(300)])
 
 
@@ -279,7 +276,7 @@ def test_only_one_process_labels_into_a_folder(tmp_path):
             label(source(), Names(), tmp_path / "out")
     finally:
         run.kill()
-        run.communicate()
+        run.join()
 
 
 def test_agreement_of_two_labelers():

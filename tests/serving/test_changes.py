@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
+import multiprocessing
 import random
 import shutil
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -266,18 +265,6 @@ def test_changes_at_the_same_time_are_all_made(changeable: TestClient, bundle: P
     assert names < {*answers(changeable)[0]["apps"]}
 
 
-PUTTING = """
-import sys
-from onetrunk.bundle.change import put_app
-bundle, *files = sys.argv[1:]
-contents = [open(file, "rb").read() for file in files]
-print("begins", flush=True)
-while True:
-    for content in contents:
-        put_app(bundle, "intent", content)
-"""
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="folders are exchanged in one step on Linux")
 def test_a_kill_leaves_the_old_app_or_the_new_one(bundle: Path, tmp_path: Path) -> None:
     files = [tmp_path / "old", tmp_path / "new"]
@@ -285,15 +272,23 @@ def test_a_kill_leaves_the_old_app_or_the_new_one(bundle: Path, tmp_path: Path) 
     files[1].write_bytes(other_intent(bundle))
     contents = [file.read_bytes() for file in files]
     rng = random.Random(0)
+    fork = multiprocessing.get_context("fork")
+
+    def put_for_ever(begins: Any) -> None:
+        begins.send(True)
+        while True:
+            for content in contents:
+                put_app(bundle, "intent", content)
+
     for _ in range(8):
-        command = [sys.executable, "-c", PUTTING, str(bundle), *map(str, files)]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE)
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"begins\n"
+        here, there = fork.Pipe(duplex=False)
+        process = fork.Process(target=put_for_ever, args=(there,))
+        process.start()
+        assert here.recv()
         time.sleep(rng.uniform(0.005, 0.08))
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-        process.stdout.close()
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
         whole = Bundle(bundle)
         assert whole.read("apps/intent.safetensors") in contents
         for name in whole.apps:

@@ -154,10 +154,10 @@ def test_sigterm_under_load_answers_every_request_that_was_accepted(bundle: Path
 
 
 class Slow(Runtime):
-    """Ten texts a second."""
+    """Twenty-five texts a second."""
 
     def predict(self, texts: Any, apps: Any = None) -> Any:
-        time.sleep(0.1 * len(texts))
+        time.sleep(0.04 * len(texts))
         return super().predict(texts, apps)
 
 
