@@ -156,8 +156,8 @@ def edit_json(path: Path, **changes: Any) -> None:
 def test_the_whole_path(
     folders: Callable[[str], Path], corpora: Path, tmp_path: Path, kind: str
 ) -> None:
-    """Pre-finetune for three steps, adapt a head alone and a LoRA of two families, export; the
-    device answers as PyTorch does, on difficult texts too."""
+    """Pre-finetune for three steps, adapt a head alone and a LoRA, export; the device answers as
+    PyTorch does, on difficult texts too. On BERT, both for two families."""
     encoder = folders(kind)
     source = {"ner": "pre_ner/a", "tc": "pre_pairs/c"}
     recipe = {
@@ -174,14 +174,15 @@ def test_the_whole_path(
     backbone = onetrunk.prefinetune(Recipe.model_validate(recipe), tmp_path / "backbone")
     assert backbone.fingerprint != before
     apps = {}
-    for family in source:
-        for adapter in ("linear", "lora"):
-            name = f"{family}-{adapter}"
-            app = onetrunk.adapt(
-                backbone, family, str(corpora / family / "app"), adapter=adapter, epochs=2
-            )
-            app.save(tmp_path / name)
-            apps[name] = tmp_path / name
+    pairs = [("ner", "linear"), ("tc", "lora")]
+    pairs += [("tc", "linear"), ("ner", "lora")] * (kind == "bert")
+    for family, adapter in pairs:
+        name = f"{family}-{adapter}"
+        app = onetrunk.adapt(
+            backbone, family, str(corpora / family / "app"), adapter=adapter, epochs=2
+        )
+        app.save(tmp_path / name)
+        apps[name] = tmp_path / name
     engine = onetrunk.load(*apps.values())
     assert isinstance(engine, Engine)
     onetrunk.export([*apps.values()], tmp_path / "bundle")

@@ -13,6 +13,7 @@ from onetrunk.bundle.page import ORT
 from onetrunk.model.backbone import Backbone
 
 Run = Callable[..., Any]
+FORMAT_0_1 = Path(__file__).parents[1] / "fixtures" / "format-0.1"
 TEXT = "Call mum in New York, now!"
 
 
@@ -97,13 +98,13 @@ def test_one_app_alone(run: Run, folders: tuple[Path, ...], corpora: Path) -> No
         (("--int8-text", "--merged"), "takes several texts, --int8-text one: give --int8"),
         (("--pieces", "9"), "--pieces counts those of --vocabulary"),
         (("--vocabulary", "TEXTS", "--merged"), "--merged is for one app"),
-        (("--check", "ner=TEXTS", "--merged"), "--merged is for one app"),
+        (("--check", "place=TEXTS", "--merged"), "--merged is for one app"),
     ],
 )
 def test_options_that_do_not_go_together(
-    run: Run, folders: tuple[Path, ...], corpora: Path, options: tuple[str, ...], message: str
+    run: Run, corpora: Path, options: tuple[str, ...], message: str
 ) -> None:
-    backbone, ner, _ = folders
+    backbone, ner = FORMAT_0_1 / "backbone", FORMAT_0_1 / "apps" / "place"
     texts = str(corpora / "tc/app/train.parquet")
     given = [texts if option == "TEXTS" else option for option in options]
     done = run("export", backbone, ner, *given, "--out", corpora / "bundle")

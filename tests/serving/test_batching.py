@@ -234,7 +234,7 @@ requests = st.lists(
 )
 
 
-@settings(max_examples=30, deadline=None, database=None)
+@settings(max_examples=15, deadline=None, database=None)
 @given(asked=requests, max_batch=st.integers(1, 9))
 def test_an_answer_does_not_depend_on_its_batch(both: Any, asked: Any, max_batch: int) -> None:
     """Every app and text: what the runtime says of them alone, up to the last digit."""
