@@ -44,6 +44,7 @@ from transformers import (
     RobertaModel,
 )
 
+from onetrunk.bundle import parity
 from onetrunk.model import precision
 from onetrunk.model.architecture import TARGETS
 from onetrunk.model.backbone import Backbone
@@ -80,6 +81,12 @@ VOCABULARY = [*dict.fromkeys([*SPECIAL, *LETTERS, *(f"##{c}" for c in LETTERS), 
 
 MakeFolder = Callable[..., Path]
 
+# The libraries leave a million objects, through which Python's collector would go again and again:
+# a quarter of the time of all tests.
+gc.collect()
+gc.freeze()
+gc.set_threshold(100_000, 50, 100)
+
 # A collector that runs in a fork may delete a session of onnxruntime, which waits for threads that
 # the fork does not have. So it must not look at what it inherited.
 if hasattr(os, "register_at_fork"):
@@ -103,6 +110,12 @@ def _same_precision_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
 def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test takes the power away, and the disk is a tenth of the time."""
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+
+
+@pytest.fixture(autouse=True)
+def _exports_compare_few_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To compare is most of the time of a tiny export. Tests of its answers choose their texts."""
+    monkeypatch.setattr(parity, "COMPARED", 8)
 
 
 @pytest.fixture(autouse=True)

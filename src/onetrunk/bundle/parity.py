@@ -29,6 +29,10 @@ _PIECES = [
 ]  # fmt: skip
 
 
+COMPARED = 64
+"""So many texts an export is compared on."""
+
+
 def hostile_texts(count: int, seed: int = 0) -> list[str]:
     """Texts of 0 to 40 pieces: words, scripts, emoji, what is invisible, half a surrogate pair."""
     rng = random.Random(seed)
@@ -77,8 +81,8 @@ class OneModel:
 
 def difference(engine: Engine, runtime: GivesLogits, texts: Sequence[str] | None = None) -> float:
     """Largest difference of any logit between the two, in standard deviations of the app's logits
-    in PyTorch. ``texts``: by default 64 of :func:`hostile_texts`."""
-    texts = hostile_texts(64) if texts is None else texts
+    in PyTorch. ``texts``: by default :data:`COMPARED` of :func:`hostile_texts`."""
+    texts = hostile_texts(COMPARED) if texts is None else texts
     worst, encoder = 0.0, engine.backbone.encoder
     for name, app in engine.apps.items():
         rows = [app.family.parse(text) for text in texts]
