@@ -70,7 +70,10 @@ def test_an_app_of_pytorch_is_added_by_name(
         (FOLDER / "backbone", "is a backbone, not an app"),
         (INTENT / "head.safetensors", f"is a part of an app: name its folder, {INTENT}"),
         (FOLDER / "bundle" / "top.onnx", "top.onnx is no app: pass an app, its file"),
-        (FOLDER / "bundle" / "primary" / "tc.safetensors", "tc.safetensors is damaged"),
+        (
+            FOLDER / "bundle" / "primary" / "tc.safetensors",
+            "this is no apps/NAME.safetensors",
+        ),
     ],
 )
 def test_what_is_no_app(runtime: Runtime, app: Any, why: str) -> None:

@@ -60,7 +60,8 @@ class Teaching:
         a table. ``labels`` names labels that no example has yet: the app knows them, but hardly
         ever answers them before it has learnt one; for a rating they are ends of the scale.
         ``max_length`` and ``none_below`` are those of ``adapt``, too. ``keep_examples`` keeps the
-        examples, for :meth:`correct`. ``progress`` may raise, to stop.
+        examples, for :meth:`correct`, and with ``start`` those of that app, too. ``progress`` may
+        raise, to stop.
 
         ``start`` names an app to go on from, whose training rows are not here: its head is
         penalised for what differs from it, so that a few corrections of its labels do not make it
@@ -70,13 +71,20 @@ class Teaching:
 
         The app is in memory alone until :meth:`save`. Raises :class:`UserError`, and changes
         nothing, for rows that cannot be read, if there is nothing to learn, if with ``start`` all
-        rows have new labels and nothing stays, and for a family that a device cannot run.
+        rows have new labels and nothing stays, or examples are to be kept of an app that started
+        from one that keeps none, and for a family that a device cannot run.
         """
         from onetrunk.data.sources import Columns
 
         lesson = self._lesson(family, examples, Columns.named(text_column, label_column))
         lesson = replace(lesson, labels=listed(labels, "labels"), none_below=none_below)
         if start is not None:
+            if keep_examples and self._kept_if_any(start) is None:
+                raise UserError(
+                    f"app {start} keeps no examples, so examples kept of an app that starts from "
+                    "it would not be all that it has learnt, and a correction would make it "
+                    "forget the rest: do not keep them"
+                )
             lesson = self._from(start, lesson, listed(stay, "texts whose answers stay"))
         elif max_length is not None:
             lesson = replace(lesson, max_length=max_length)
@@ -185,8 +193,13 @@ class Teaching:
             app, score = taught(
                 cast("Runtime", self), name, lesson, progress, lambda text: hash(text) in before
             )
+            kept = list(lesson.rows) if keep else None
+            if kept is not None and lesson.start is not None:
+                texts_of_rows = {row.text for row in kept}
+                others = self._kept(lesson.start.name)
+                kept = [*(row for row in others if row.text not in texts_of_rows), *kept]
             self._app_cache.add([app])
-            self._examples[name] = list(lesson.rows) if keep else None
+            self._examples[name] = kept
             self._learnt[name] = texts
         return score
 
@@ -213,17 +226,20 @@ class Teaching:
             self._learnt.pop(name, None)
 
     def _kept(self, name: str) -> list[Example]:
-        """A copy of what an app keeps."""
-        from onetrunk.bundle.examples import read_examples
-
-        self._app_cache.having([name])
-        rows = self._examples.get(name)
-        if name not in self._examples:
-            rows = read_examples(self.bundle, name)
+        """A copy of what an app keeps. Raises :class:`UserError` if it keeps nothing."""
+        rows = self._kept_if_any(name)
         if rows is None:
             how = "teach it with keep_examples=True (--keep-examples)"
             raise UserError(f"app {name!r} keeps no examples: {how}")
         return list(rows)
+
+    def _kept_if_any(self, name: str) -> Sequence[Example] | None:
+        from onetrunk.bundle.examples import read_examples
+
+        self._app_cache.having([name])
+        if name in self._examples:
+            return self._examples[name]
+        return read_examples(self.bundle, name)
 
     def _reopen(self) -> None:
         """Read the manifest anew, after files of the bundle have changed."""
