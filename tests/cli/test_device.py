@@ -102,6 +102,17 @@ def test_teach(run_on_device: Run, tmp_path: Path, name: str) -> None:
         assert run_on_device("bundle", "examples", bundle, "mine").code == 2
 
 
+def test_show(run_on_device: Run) -> None:
+    shown = json.loads(run_on_device("bundle", "show", BUNDLE, "--json").out)
+    assert shown["bundle"] == str(BUNDLE)
+    assert [app["app"] for app in shown["apps"]] == Bundle(BUNDLE).apps
+    for app in shown["apps"]:
+        assert app["labels"] == labels_of(app["app"])
+        assert app["bytes"] == (BUNDLE / f"apps/{app['app']}.safetensors").stat().st_size
+    table = run_on_device("bundle", "show", BUNDLE).out
+    assert all(name in table for name in Bundle(BUNDLE).apps)
+
+
 def test_teaching_mistakes(run_on_device: Run, tmp_path: Path) -> None:
     bundle = tmp_path / "phone"
     shutil.copytree(BUNDLE, bundle)

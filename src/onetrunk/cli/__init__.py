@@ -135,8 +135,10 @@ def _add(group: typer.Typer, panel: str | None, *verbs: Callable[..., None]) -> 
         group.command(help=wrapped, short_help=first, rich_help_panel=panel)(_guarded(verb))
 
 
-_bundle = typer.Typer(no_args_is_help=True, help="Change or teach a bundle's apps; what it costs.")
-_add(_bundle, None, bundle.add, bundle.teach, bundle.examples, bundle.remove)
+_bundle = typer.Typer(
+    no_args_is_help=True, help="See, change or teach a bundle's apps; what it costs."
+)
+_add(_bundle, None, bundle.show, bundle.add, bundle.teach, bundle.examples, bundle.remove)
 _add(_bundle, None, bundle.adapters, bundle.page, bundle.report)
 _add(app, "From labelled rows to an app", data, adapt, predict, evaluate, suggest)
 _add(app, _SHIP, export, serve, annotate, push)

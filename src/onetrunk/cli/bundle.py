@@ -6,7 +6,7 @@ import json
 import shlex
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Column, Table
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from onetrunk.bundle.costs import Costs
 
 Bundle = Annotated[Path, typer.Argument(metavar="BUNDLE", help="The bundle's folder.")]
+_SHOWN = 6
+"""A table names so many labels of an app."""
 
 
 def add(
@@ -34,6 +36,43 @@ def add(
     from onetrunk.cli.console import wrote
 
     wrote(f"{bundle}: {', '.join(add_folders(bundle, apps))}")
+
+
+def show(
+    bundle: Bundle,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Show the apps of a bundle: family, kind, labels, size, and how many examples each keeps.
+
+    Example: [cyan]onetrunk bundle show phone[/]
+    """
+    from rich.text import Text
+
+    from onetrunk.bundle.examples import read_examples
+    from onetrunk.bundle.layout import Bundle, app_path
+    from onetrunk.cli.console import stdout
+
+    opened = Bundle(bundle)
+    rows = []
+    for name in opened.apps:
+        app, size = opened.app(name), len(opened.read(app_path(name)))
+        row: dict[str, Any] = {
+            "app": name, "family": app.family, "kind": "lora" if app.lora else "linear",
+            "labels": app.labels, "bytes": size, "examples": len(read_examples(opened, name) or ()),
+        }  # fmt: skip
+        rows.append(row)
+    if as_json:
+        print(json.dumps({"bundle": str(bundle), "apps": rows}, ensure_ascii=False))
+        return
+    right = [Column(name, justify="right") for name in ("kB", "examples kept")]
+    table = Table(Column("app", no_wrap=True), "family", "kind", "labels", *right)
+    for row in rows:
+        labels = row["labels"]
+        shown = ", ".join(labels[:_SHOWN]) + ", …" * (len(labels) > _SHOWN)
+        numbers = f"{row['bytes'] / 1000:,.0f}", str(row["examples"] or "")
+        counted = Text(f"{len(labels)}: {shown}")
+        table.add_row(Text(row["app"]), row["family"], row["kind"], counted, *numbers)
+    stdout().print(table)
 
 
 def teach(
