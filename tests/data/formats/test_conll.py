@@ -178,3 +178,90 @@ def test_webanno_is_refused(tmp_path: Path) -> None:
     content = "#FORMAT=WebAnno TSV 3.3\n\n#Text=Ada\n1-1\t0-3\tAda\t*[1]\tPER[1]\n"
     why = "WebAnno's own TSV is not read; export CoNLL 2002 or CoNLL-U"
     fails(tmp_path / "a.tsv", content, f"F:1: {why}")
+
+
+WORDS = [["the", "cats", "left", "Oslo"], ["she", "saw", "Rome"], ["Ada", "sang"]]
+
+
+def laid_out(row: str, cut: str = "\t") -> str:
+    """Sentences of which each line is ``row``, with its numbers, word, part of speech and tag."""
+    content = ""
+    for s, words in enumerate(WORDS, 1):
+        for i, word in enumerate(words, 1):
+            at = len(" ".join(words[: i - 1])) + (i > 1)
+            pos, tag = ("NNP", "B-X") if word.istitle() else ("NN", "O")
+            cells = row.format(
+                s=s, i=i, ten=10 * i, at=at, end=at + len(word), w=word, pos=pos, tag=tag
+            )
+            content += cells.replace(" ", cut) + "\n"
+        content += "\n"
+    return content
+
+
+@pytest.mark.parametrize("cut", "\t ")
+@pytest.mark.parametrize(
+    "row",
+    [
+        "s{s} {w} {tag}", "{s} {w} {tag}", "a.txt {w} {tag}", "{at} {end} {w} {tag}",
+        "{at} {w} {tag}", "{i}. {w} {tag}", "w{i} {w} {tag}", "{ten} {w} {tag}",
+        "{s}-{i} {w} {tag}", "{s}.{i} {at}-{end} {w} {tag}", "{pos} {w} {tag}",
+        "a.txt s{s} {i} {at} {end} {w} {pos} {tag}", "{i} {at} {end} {w} {pos} {tag}",
+        "s{s} {pos} {w} {tag}",
+    ],
+)  # fmt: skip
+def test_columns_before_the_words(tmp_path: Path, row: str, cut: str) -> None:
+    notes, file = Notes(), tmp_path / "a.conll"
+    file.write_text(laid_out(row, cut))
+    read = read_ner(file, notes)
+    assert [row.text for row in read] == [" ".join(words) for words in WORDS]
+    assert [len(row.entities) for row in read] == [1, 1, 1]
+    assert any(f"column {row.split().index('{w}') + 1} is read as token" in line
+               for line in notes.lines())  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "row",
+    ["{w} {pos} {tag}", "{w} s{s} {tag}", "{w} {at} {end} {tag}", "{w} w{i} {tag}", "{w} {w} {tag}",
+     "{w} {pos} {w} {tag}"],
+)  # fmt: skip
+def test_columns_after_the_words(tmp_path: Path, row: str) -> None:
+    read = rows(tmp_path / "a.conll", laid_out(row))
+    assert [row.text for row in read] == [" ".join(words) for words in WORDS]
+
+
+def test_words_may_be_numbers(tmp_path: Path) -> None:
+    numbers = AnnotatedText.from_words(["10", "20", "30"], ["B-X", "O", "O"])
+    assert rows(tmp_path / "a.conll", "10 CD B-X\n20 CD O\n30 CD O\n") == [numbers]
+    assert rows(tmp_path / "a.conll", "10 B-X\n20 O\n30 O\n") == [numbers]
+    same = AnnotatedText.from_words(["ha"] * 4, ["O"] * 4)
+    assert rows(tmp_path / "a.conll", "ha UH O\n" * 4) == [same]
+
+
+NAMES = "begin the file with a row of names, of which TOKEN is that of the words and NER the tags'"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("7 the O\n7 cats O\n3 left O\n1 Oslo B-X\n\n4 Ada B-X\n",
+         "F:1: the first column holds numbers alone, no words; write token, tag, and a blank line "
+         "after each sentence"),
+        ("7 the O\n4 cats O\n3 left O\n1 Oslo B-X\n",
+         f"F:1: column 1 ('1') holds numbers alone, column 2 ('Oslo') may hold the words; {NAMES}"),
+        ("s1 the O\ns1 cats O\ns2 Ada B-X\ns2 left O\n",
+         "F:1: column 1 ('s1') repeats an id in the lines that belong together; write token, tag, "
+         "and a blank line after each sentence"),
+        ("".join(f"{'adv'[n % 3]} {chr(97 + n)}{'x' * n} O\n" for n in range(24)),
+         "F:1: column 1 ('a') holds 3 different values, column 2 ('a') 24: which are the words? "
+         + NAMES),
+        ("1-1 O\n1-2 B-X\n\n2-1 O\n",
+         "F:1: the first column counts words, none holds them; write token, tag"),
+    ],
+)  # fmt: skip
+def test_no_certain_words(tmp_path: Path, content: str, message: str) -> None:
+    fails(tmp_path / "a.conll", content, message)
+
+
+def test_ids_that_look_like_ranges(tmp_path: Path) -> None:
+    read = rows(tmp_path / "a.conllup", f"{PLUS}1-1\tAda\tB-X\n1-2\tsang\tO\n")
+    assert [row.text for row in read] == ["Ada sang"]

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from onetrunk.data.formats.table import Stream, Table, blocks, no_column, show
 from onetrunk.data.formats.text import lines, suffix_of
+from onetrunk.data.formats.word_column import word_column
 from onetrunk.data.notes import Notes
 from onetrunk.data.numbers import is_whole
 from onetrunk.data.schemes import bare, is_tag
@@ -41,6 +42,8 @@ class _Layout(NamedTuple):
     header: int = 0
     """The line that names the cells, if there is one."""
     tabs: bool = False
+    skips: bool = False
+    """Whether lines whose id is no plain number, as others' are, are passed over."""
     prefix: str = ""
     """What stands before every token."""
 
@@ -101,7 +104,7 @@ def _sentences(file: Path, layout: _Layout) -> Iterator[list[_Line]]:
         if len(cells) != layout.width:  # a token with a space would lose its second half
             why = f"{len(cells)} columns but line {layout.first} has {layout.width} ({show(line)})"
             raise UserError(f"{file}:{number}: {why}")
-        if layout.id is None or not re.search("[-.]", cells[layout.id]):
+        if not layout.skips or layout.id is None or not re.search("[-.]", cells[layout.id]):
             sentence.append((number, cells))
     if sentence:
         yield sentence
@@ -138,7 +141,7 @@ def _layout(file: Path, notes: Notes) -> _Layout:
     tabs = any("\t" in line for number, line in head if not line.startswith("#"))
     if head and (declared := _DECLARATION.match(head[0][1])):
         layout = _named(f"{file}:1: 'global.columns' has", declared[1].split())
-        return layout._replace(tabs=tabs)
+        return _skipping(layout._replace(tabs=tabs), rows)
     if head and head[0][1].startswith("#FORMAT=WebAnno"):
         raise UserError(f"{file}:1: WebAnno's own TSV is not read; export CoNLL 2002 or CoNLL-U")
     if not rows:
@@ -148,7 +151,7 @@ def _layout(file: Path, notes: Notes) -> _Layout:
         layout = _named(f"{file}:{first}: the row of names has", cells)
         what = f"files with a row of names, {cells[layout.token]} and {cells[layout.tag]} are read"
         notes.add(what, f"{file}:{first}")
-        return layout._replace(first=first, header=first, tabs=tabs)
+        return _skipping(layout._replace(first=first, header=first, tabs=tabs), rows[1:])
     layout = _Layout(width=len(cells), first=first, tabs=tabs)
     rows = [row for row in rows if len(row[1]) == layout.width]
     return _by_content(file, layout, rows, notes)
@@ -157,9 +160,15 @@ def _layout(file: Path, notes: Notes) -> _Layout:
 def _by_content(file: Path, layout: _Layout, rows: Sequence[_Line], notes: Notes) -> _Layout:
     """Find the cells of the token and of the tag if they are not the first and the last."""
     where = f"{file}:{layout.first}"
-    sentences = _runs(rows)
-    counts = len(sentences) < len(rows) and all(map(_counts, sentences))
+    runs = _runs(rows)
+    sentences = [[cells[0] for cells in run] for run in runs]
+    counts = len(runs) < len(rows) and all(map(_counts, sentences))
+    counts = counts and any(is_whole(cell) for run in sentences for cell in run)
     if counts and layout.width == 2 and len(sentences) > 1:
+        raise UserError(
+            f"{where}: the first column counts words, none holds them; write token, tag"
+        )
+    if layout.width == 2 and len(runs) > 1 and _are_numbered(sentences):
         raise UserError(
             f"{where}: the first column counts words, none holds them; write token, tag"
         )
@@ -169,13 +178,18 @@ def _by_content(file: Path, layout: _Layout, rows: Sequence[_Line], notes: Notes
             "blank line after each sentence"
         )
     if counts and layout.width > 2:
-        layout = layout._replace(id=0, token=1)
+        layout = layout._replace(id=0, token=1, skips=True)
         rows = [row for row in rows if is_whole(row[1][0])]
+        runs = _runs(rows)
     tagged = [
         column
         for column in range(layout.token + 1, layout.width)
         if 10 * sum(is_tag(bare(cells[column])) for _, cells in rows) >= 9 * len(rows)
     ]
+    end = tagged[0] if tagged else layout.width - 1
+    token = word_column(file, layout.first, runs, layout.token, end)
+    if token > layout.token:
+        layout = layout._replace(id=0, token=token)
     if not tagged and layout.id is None and all(is_tag(cells[0]) for _, cells in rows):
         raise UserError(f"{where}: the first column holds the tags; write token, tag")
     is_conll_u = layout.id is not None or suffix_of(file) in (".conllu", ".conllup")
@@ -191,7 +205,8 @@ def _by_content(file: Path, layout: _Layout, rows: Sequence[_Line], notes: Notes
         what = f"files with several columns of tags, of which column {tag + 1} is read"
         notes.add(what, f"{where}: not column {others[0]}")
     if (layout.token, tag) != (0, layout.width - 1):
-        why = "first column counts words" if layout.id == 0 else "last column holds no tags"
+        why = "first column holds no words" if layout.token else "last column holds no tags"
+        why = "first column counts words" if counts else why
         read = f"column {layout.token + 1} is read as token and column {tag + 1} as tag"
         notes.add(f"files whose {why}: {read}", where)
     prefix = _language([cells[layout.token] for _, cells in rows])
@@ -213,21 +228,21 @@ def _are_chunks(rows: Sequence[_Line], column: int) -> bool:
     return bool(types & {"NP", "VP"})
 
 
-def _runs(rows: Sequence[_Line]) -> list[list[str]]:
-    """Return the first cells of lines that follow each other."""
-    runs: list[list[str]] = []
+def _runs(rows: Sequence[_Line]) -> list[list[list[str]]]:
+    """Return the cells of lines that follow each other."""
+    runs: list[list[list[str]]] = []
     before = 0
     for number, cells in rows:
         if not runs or number != before + 1:
             runs.append([])
-        runs[-1].append(cells[0])
+        runs[-1].append(cells)
         before = number
     return runs
 
 
 def _are_sentence_numbers(runs: Sequence[Sequence[str]]) -> bool:
     """Whether the first cells are numbers, of which one stands in several lines of a run."""
-    is_repeated = any(len(set(run)) < len(run) for run in runs)
+    is_repeated = any(1 < len(set(run)) < len(run) for run in runs)
     return is_repeated and all(cell.isdecimal() for run in runs for cell in run)
 
 
@@ -237,6 +252,25 @@ def _counts(cells: Sequence[str]) -> bool:
     if not all(map(is_whole, numbers)):
         return False
     return all(int(one) + 1 == int(other) for one, other in pairwise(numbers))
+
+
+def _are_numbered(runs: Sequence[Sequence[str]]) -> bool:
+    """Whether the first cells are ``1-1``, ``1-2``, or ``1.``, ``2.``: no words."""
+    ends = [re.fullmatch(r"(?:[0-9]+[-.])?([0-9]+)\.?", cell) for run in runs for cell in run]
+    if not all(ends) or any(is_whole(cell) for run in runs for cell in run):
+        return False
+    numbers = iter([int(end[1]) for end in ends if end])
+    counted = [[next(numbers) for _ in run] for run in runs]
+    is_long = any(len(run) > 1 for run in runs)
+    return is_long and all([*run] == [*range(run[0], run[0] + len(run))] for run in counted)
+
+
+def _skipping(layout: _Layout, rows: Sequence[_Line]) -> _Layout:
+    """A layout that passes over ranges and elided words, if other ids are plain numbers."""
+    if layout.id is None:
+        return layout
+    ids = [cells[layout.id] for _, cells in rows if len(cells) > layout.id]
+    return layout._replace(skips=any(map(is_whole, ids)))
 
 
 def _named(where: str, names: list[str]) -> _Layout:
