@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from onetrunk.data.formats.columns import KEPT_WHOLE
 from onetrunk.data.locate import Located, located
 from onetrunk.data.notes import Notes
 from onetrunk.data.rows import Place, numbered
@@ -31,19 +32,22 @@ def read_labelled(
 
     A file is one split whatever its name; of a folder the files of that split are read.
     ``columns`` are those to read, if they do not have the usual names. A label that is not among
-    ``labels``, if these are given, is refused; or noted, if ``strict_labels`` is false.
+    ``labels``, if these are given, is refused; or noted, if ``strict_labels`` is false. One that
+    joins several of them is split, if a text may have several.
 
     Raises :class:`UserError` if there is no such split, and for a row that the family cannot use.
     """
     reading = Notes()
     reading.row_places = []
     rows = family.read(located(source, split, columns), reading)
-    notes.update(reading)
     places = reading.row_places
     place = numbered(source_name(source, split))
     # Of memory, messages name the split. A plug-in's reader may not keep the places.
     if isinstance(source, str | Path | Located) and len(places) == len(rows):
         place = places.__getitem__
+    if labels is not None:
+        rows = _with_known(family, rows, labels, place, reading)
+    notes.update(reading)
     family.check_rows(rows, place)
     if rows and split != "train" and not family.label_set(rows):
         what = "sources without any label or entity, from which no score can be told"
@@ -57,6 +61,20 @@ def read_labelled(
             notes.add(what, f"{source_name(source, split)}; the app's labels: {_shown(labels)}")
         _note_unseen(unseen, place, notes)
     return rows, place
+
+
+def _with_known(
+    family: Family[Any, Any], rows: list[Any], labels: Sequence[str], place: Place, notes: Notes
+) -> list[Any]:
+    """Rows whose labels are split if they join known ones."""
+    known = [family.with_known(row, labels) for row in rows]
+    split = [at for at, (row, other) in enumerate(zip(rows, known, strict=True)) if row is not other]
+    for at in split:
+        notes.add("cells that join several labels of training, split", place(at))
+    kept = notes.found.get(KEPT_WHOLE)
+    if kept and kept.count <= len(split):
+        del notes.found[KEPT_WHOLE]
+    return known
 
 
 def _note_unseen(unseen: Sequence[tuple[int, str]], place: Place, notes: Notes) -> None:

@@ -146,7 +146,9 @@ def _curve(app: "App", train: Path, data: Path, columns: "Columns") -> "list[Cur
 
     assert app.backbone is not None  # it was loaded with the app
     rows, _ = read_labelled(app.family, train, "train", Notes(), columns=columns)
-    test_rows, _ = read_labelled(app.family, data, "test", Notes(), columns=columns)
+    test_rows, _ = read_labelled(
+        app.family, data, "test", Notes(), app.labels, columns, strict_labels=False
+    )
     settings = AdaptSettings(adapter=app.kind)
     with watched("curve") as progress:
         return learning_curve(app.backbone, app.family, rows, test_rows, settings, progress)

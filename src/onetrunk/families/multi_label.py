@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from onetrunk.data.formats.columns import known_parts
 from onetrunk.data.notes import Notes
 from onetrunk.data.rows import LabelledText, Place, Span
 from onetrunk.data.sources import Spec, read_classification
@@ -32,6 +35,14 @@ class MultiLabel(Classification):
 
     def check_rows(self, examples: Sequence[LabelledText], place: Place) -> None:
         """A row may have any number of labels, none included."""
+
+    def with_known(self, example: LabelledText, labels: Sequence[str]) -> LabelledText:
+        """A string that joins labels of training is split, though its own file may not show it."""
+        known = set(labels)
+        if known.issuperset(example.labels):
+            return example
+        parts = chain.from_iterable(known_parts(label, known) for label in example.labels)
+        return replace(example, labels=tuple(dict.fromkeys(parts)))
 
     def learnable(self, labels: Sequence[str], examples: Sequence[LabelledText]) -> bool:
         """One label is enough, if one text has it and another has not."""

@@ -5,7 +5,7 @@ index of a block into a :mod:`row of onetrunk <onetrunk.data.rows>`.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
 from itertools import chain
@@ -37,6 +37,8 @@ from onetrunk.errors import UserError
 
 _Joined = Mapping[str, list[str]]
 _SEPARATORS = "#|;,\n"
+KEPT_WHOLE = "cells that may join several labels, kept whole"
+"""The note on cells of which one file does not show whether they join labels."""
 
 
 def annotated(
@@ -185,6 +187,15 @@ def _joined(strings: set[str]) -> _Joined:
     return joined
 
 
+def known_parts(label: str, known: Container[str]) -> list[str]:
+    """Return the labels that a string joins, if all of them are known; otherwise the string."""
+    for separator in _SEPARATORS if label not in known else "":
+        parts = [part.strip() for part in label.strip().removesuffix(separator).split(separator)]
+        if len(parts) > 1 and all(part in known for part in parts):
+            return parts
+    return [label]
+
+
 def _labels(
     table: Table, name: str, row: int, numbers: bool, joined: _Joined, notes: Notes
 ) -> tuple[str, ...]:
@@ -194,7 +205,7 @@ def _labels(
             if len(joined[value]) > 1:
                 notes.add("cells that join several labels, split", where)
             else:
-                notes.add("cells that may join several labels, kept whole", where)
+                notes.add(KEPT_WHOLE, where)
             value = joined[value]
         case str() if (listed := read_list(value)) is not None:
             value = listed
