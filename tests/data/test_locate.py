@@ -110,6 +110,18 @@ def test_shards(tmp_path: Path) -> None:
     fails(tmp_path, "F/train_9.jsonl and train_9.csv are one shard twice; remove one")
 
 
+def test_shards_with_fingerprints(tmp_path: Path) -> None:
+    wanted = ["train-00000-of-00002-a09b74b3ef9c3b56.parquet",
+              "train-00001-of-00002-0123456789abcdef.parquet"]  # fmt: skip
+    fill(tmp_path, *wanted, "train_notes.parquet")
+    assert names(locate(tmp_path)) == wanted
+    fill(tmp_path, "test-00001-of-00002-a09b74b3ef9c3b56.parquet")
+    fails(tmp_path, "F lacks shard 0 of 'test' (1 of 2 are missing)", "test")
+    fill(tmp_path, "train-00001-of-00002-ffffffffffffffff.parquet")
+    fails(tmp_path, f"F/train-00001-of-00002-ffffffffffffffff.parquet and {wanted[1]} are one "
+                    "shard twice; remove one")  # fmt: skip
+
+
 def test_a_shard_is_missing(tmp_path: Path) -> None:
     fill(tmp_path, "test-00000-of-00004.parquet", "test-00003-of-00004.parquet")
     fails(tmp_path, "F lacks shard 1 of 'test' (2 of 4 are missing)", "test")

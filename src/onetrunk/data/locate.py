@@ -34,7 +34,8 @@ _SPLIT_WORD = re.compile(
     + ")[-_. ]?(?:s|sets?|data|files?|split)?(?![a-z])"
 )
 """A word of a file's name that is that of a split: ``dev``, ``trainset``, ``Test-Data``."""
-_SHARD = re.compile(r"[-_.](\d+)(?:-of-(\d+))?")
+_SHARD = re.compile(r"[-_.](\d+)(?:-of-(\d+)(?:-[0-9a-f]{8,64})?)?")
+"""The number of a shard, and of all; the hub wrote a fingerprint after them for years."""
 _DIGITS = re.compile(r"(\d+)")
 _ADDRESS = re.compile("[a-z][a-z0-9+.-]+:/")
 _NO_DATA = ("dataset_info.json", "dataset_infos.json", "state.json", "dataset_dict.json")
