@@ -68,7 +68,9 @@ def _with_known(
 ) -> list[Any]:
     """Rows whose labels are split if they join known ones."""
     known = [family.with_known(row, labels) for row in rows]
-    split = [at for at, (row, other) in enumerate(zip(rows, known, strict=True)) if row is not other]
+    split = [
+        at for at, (row, other) in enumerate(zip(rows, known, strict=True)) if row is not other
+    ]
     for at in split:
         notes.add("cells that join several labels of training, split", place(at))
     kept = notes.found.get(KEPT_WHOLE)

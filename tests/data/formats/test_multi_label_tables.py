@@ -164,3 +164,11 @@ def test_numbers_may_still_be_labels(labels: list[Any]) -> None:
     assert [row.labels for row in read_classification(rows, several=True)] == want
     numbers = [{"text": "a", "label": n % 2} for n in range(4)]  # one label each
     assert [row.labels for row in read_classification(numbers)] == [("0",), ("1",)] * 2
+
+
+def test_sets_as_python_writes_them(tmp_path: Path) -> None:
+    cells = ["{'a'}", "set()", "frozenset({'a', 'b'})", "{}", "frozenset()", "set(['b'])"]
+    table = "".join(f'text {number},"{cell}"\n' for number, cell in enumerate(cells))
+    (tmp_path / "a.csv").write_text(f"text,labels\n{table}")
+    rows = read_classification(tmp_path / "a.csv", several=True)
+    assert [row.labels for row in rows] == [("a",), (), ("a", "b"), (), (), ("b",)]

@@ -19,15 +19,19 @@ _BRACKETS = ("[]", "()", "{}")
 _STRING = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
 _PYTHON_NUMBER = re.compile("[0-9]_[0-9]|0[xob]|[0-9.]j", re.IGNORECASE)
 """What only Python reads as a number: ``1_0``, ``0x10``, ``1j``."""
+_SET = re.compile(r"(?:frozen)?set\((.*)\)", re.DOTALL)
 _OF_NUMPY = re.compile(rf"\[\s*{_STRING}(?:\s+{_STRING})+\s*\]", re.DOTALL)
 
 
 def read_list(value: str) -> Any:
     """Return the list that a cell of a text file holds, or None.
 
-    It may be written as JSON, as Python writes a list, a tuple or a set, as NumPy writes an array
-    of strings (without commas), or as Label Studio writes several choices.
+    It may be written as JSON, as Python writes a list, a tuple or a set (``set()`` and ``{}`` are
+    empty), as NumPy writes an array of strings (without commas), or as Label Studio writes several
+    choices.
     """
+    if made := _SET.fullmatch(value):
+        value = made[1].strip() or "{}"
     if value[:1] + value[-1:] not in _BRACKETS:
         return None
     try:
@@ -35,7 +39,7 @@ def read_list(value: str) -> Any:
     except (ValueError, RecursionError):
         listed = None
     if isinstance(listed, dict):
-        listed = listed.get("choices")
+        listed = listed.get("choices") if listed else []
     if isinstance(listed, list):
         return listed
     if _OF_NUMPY.fullmatch(value):  # Python would join the strings
