@@ -50,6 +50,19 @@ def test_what_is_noted() -> None:
     ]
 
 
+def test_control_characters_in_labels() -> None:
+    notes = Notes()
+    findings = Findings(notes)
+    table = Table("F", {}, range(1, 5), in_lines=True)
+    for index, label in enumerate(["call", "call\x08", "to go", "to\tgo"]):
+        findings.check(LabelledText(str(index), (label,)), table, index)
+    differ = "labels that differ from another only by"
+    assert notes.lines() == [
+        f"{differ} invisible characters or Unicode form: 1 (F:2: 'call\\x08' and 'call')",
+        f"{differ} case or space: 1 (F:4: 'to\\tgo' and 'to go')",
+    ]
+
+
 def test_labels_that_look_alike() -> None:
     notes = Notes()
     findings = Findings(notes)

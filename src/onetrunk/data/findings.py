@@ -83,8 +83,11 @@ def _plain(label: str) -> str:
 
 
 def _visible(text: str) -> str:
-    """Return a text in NFKC without invisible characters: what looks alike is then equal."""
-    shown = "".join(char for char in text if unicodedata.category(char) != "Cf")
+    """Return a text in NFKC without invisible and control characters: what looks alike is then
+    equal."""
+    shown = "".join(
+        char for char in text if char.isspace() or unicodedata.category(char) not in ("Cf", "Cc")
+    )
     return unicodedata.normalize("NFKC", shown)
 
 

@@ -40,6 +40,23 @@ def test_line_ends_at_every_place_of_a_buffer(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", "text,label\r\na,x\r\nb\x1ac,y"),
+        ("a.csv", "text,label\r\na,x\r\nb\x1ac,y\r\n"),
+        ("a.jsonl", '{"text": "a", "label": "x"}\n{"text": "b\\u001ac", "label": "y"}\n'),
+        ("a.json", '[{"text": "a", "label": "x"}, {"text": "b\\u001ac", "label": "y"}]'),
+    ],
+)
+def test_the_end_of_a_file_in_dos(tmp_path: Path, name: str, content: str) -> None:
+    (tmp_path / name).write_text(content + "\x1a", newline="")
+    rows = read_classification(tmp_path / name)
+    assert [(row.text, row.labels) for row in rows] == [("a", ("x",)), ("b\x1ac", ("y",))]
+    (tmp_path / "a.txt").write_text("a\x1a\nb\n\x1a")
+    assert read_texts(tmp_path / "a.txt") == ["a\x1a", "b"]
+
+
+@pytest.mark.parametrize(
     ("name", "end"),
     [
         *((name, b"\n") for name in ("a.txt", "a.jsonl", "a.csv", "a.json", "a.tsv.gz")),

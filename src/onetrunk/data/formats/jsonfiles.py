@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from onetrunk.data.formats.table import Record, Stream, record_stream, show, wrong
-from onetrunk.data.formats.text import MARK, lines, lines_or_faults, nul_byte, open_text
+from onetrunk.data.formats.text import DOS_END, MARK, lines, lines_or_faults, nul_byte, open_text
 from onetrunk.errors import UserError
 
 LARGEST = 2**30
@@ -73,7 +73,7 @@ def json_lines(
 
 def _elements(file: Path) -> Iterator[tuple[int, Record]]:
     with open_text(file) as stream:
-        text = stream.read(LARGEST + 1)
+        text = stream.read(LARGEST + 1).rstrip(DOS_END)
     if len(text) > LARGEST:
         raise UserError(f"{file} has more than {LARGEST:,} characters: write JSON Lines instead")
 

@@ -20,6 +20,8 @@ LINE_LIMIT = 64 * 2**20
 
 MARK = "\ufeff"
 """The byte order mark. Files that were joined have it at the start of later lines, too."""
+DOS_END = "\x1a"
+"""Ctrl-Z."""
 _NO_TEXT = re.compile("[\0\udc80-\udcff]")
 UTF8 = "utf-8-sig"
 SAMPLE = 2**20
@@ -119,15 +121,22 @@ def open_text(file: Path, errors: str = "strict") -> Iterator[TextIOWrapper]:
 
 def lines(file: Path, keep_ends: bool = False, errors: str = "strict") -> Iterator[str]:
     """Yield the lines of a text file, without byte order marks at their starts. With ``keep_ends``
-    all characters of the file are kept, but for a mark at its very start.
+    all characters of the file are kept, but for a mark at its very start. A Ctrl-Z at its very end,
+    which was the end of a file in DOS, is left out.
 
     Raises UserError as :func:`open_text` does, and for a NUL byte or an endless line.
     """
     number = 0
     # splitlines() would also split at characters such as U+2028, which a text may contain.
     with open_text(file, errors) as stream:
-        while line := stream.readline(LINE_LIMIT + 1):
+        following = ""
+        while line := following or stream.readline(LINE_LIMIT + 1):
             number += 1
+            following = stream.readline(LINE_LIMIT + 1) if line[-1] == DOS_END else ""
+            if line[-1] == DOS_END and not following:
+                line = line.rstrip(DOS_END)
+            if not line:
+                return
             if len(line) > LINE_LIMIT:
                 raise UserError(
                     f"{file}:{number}: the line is longer than {LINE_LIMIT:,} characters; "
