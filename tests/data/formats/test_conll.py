@@ -4,7 +4,7 @@ import pytest
 
 from onetrunk.data.notes import Notes
 from onetrunk.data.rows import AnnotatedText
-from onetrunk.data.sources import read_ner, read_texts
+from onetrunk.data.sources import read_ner, read_nested, read_texts
 from onetrunk.errors import UserError
 
 PLUS = "# global.columns = ID FORM NER\n"
@@ -265,3 +265,22 @@ def test_no_certain_words(tmp_path: Path, content: str, message: str) -> None:
 def test_ids_that_look_like_ranges(tmp_path: Path) -> None:
     read = rows(tmp_path / "a.conllup", f"{PLUS}1-1\tAda\tB-X\n1-2\tsang\tO\n")
     assert [row.text for row in read] == ["Ada sang"]
+
+
+@pytest.mark.parametrize("count", [True, False])
+def test_layers_of_nested_entities(tmp_path: Path, count: bool) -> None:
+    lines = ["University\tB-ORG\tO\tO", "of\tI-ORG\tO\tO", "Oslo\tI-ORG\tB-LOC\tB-ORG"]
+    lines = [f"{number}\t{line}" if count else line for number, line in enumerate(lines, 1)]
+    file, notes = tmp_path / "a.tsv", Notes()
+    # What the first lines show is not all.
+    plain = "1\tAda\tO\tO\tO\n2\tsang\tO\tO\tO\n\n"
+    plain = plain if count else plain.replace("1\t", "").replace("2\t", "")
+    file.write_text(plain * 1200 + "#\thttp://a.org\n" * count + "\n".join(lines) + "\n")
+    org, loc = (0, 18, "ORG"), (14, 18, "LOC")
+    assert read_nested(file, notes)[-1].entities == (org, loc)
+    assert not any("several columns" in line for line in notes.lines())
+    notes = Notes()
+    assert read_ner(file, notes)[-1].entities == ((org,) if count else ((14, 18, "ORG"),))
+    read, other = (3, 4) if count else (4, 2)
+    what = f"files with several columns of tags, of which column {read} is read"
+    assert f"{what}: 1 ({file}:1: not column {other})" in notes.lines()

@@ -6,12 +6,14 @@ index of a block into a :mod:`row of onetrunk <onetrunk.data.rows>`.
 
 from collections import Counter
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 from itertools import chain
 from typing import Any
 
 from onetrunk.data.formats.annotations import Counting, annotated_text
+from onetrunk.data.formats.conll import LAYERS
 from onetrunk.data.formats.docbin import SPAN_GROUPS
 from onetrunk.data.formats.exports import plain_columns
 from onetrunk.data.formats.indicators import check_named, check_names, indicated
@@ -52,6 +54,9 @@ def annotated(
     stream = entity_columns(plain_columns(source, notes), notes)
     column, name = _span_column(stream), stream.chosen.text or "text"
     if column is None:
+        if nested:
+            layered = partial(_layered_words, converters=[converter], notes=notes)
+            return stream.tables("tokens", "ner_tags", optional=(LAYERS,)), layered
         return (
             stream.tables("tokens", "ner_tags"),
             lambda table, row: _tagged_words(table, row, converter, notes),
@@ -114,6 +119,24 @@ def _tagged_words(table: Table, row: int, converter: Converter, notes: Notes) ->
         what = f"{str(converter.scheme).upper()} tags converted to IOB2"
         notes.add(what, table.at(row, changed[0]), len(changed))
     return AnnotatedText.from_words(words, converted)
+
+
+def _layered_words(
+    table: Table, row: int, converters: list[Converter], notes: Notes
+) -> AnnotatedText:
+    """Read words with tags in several columns, each of which has a converter."""
+    read = _tagged_words(table, row, converters[0], notes)
+    entities = {*read.entities}
+    for layer, tags in enumerate(table.columns[LAYERS][row] or (), 1):
+        if layer == len(converters):
+            converters.append(Converter())
+        columns = table.columns | {"ner_tags": [*[None] * row, tags]}
+        others = replace(table, columns=columns)
+        entities |= {*_tagged_words(others, row, converters[layer], notes).entities}
+    if len(entities) == len(read.entities):
+        return read
+    spans = [[start, end, kind] for start, end, kind in sorted(entities)]
+    return annotated_text(read.text, spans, "'ner_tags'", table.at(row), notes, nested=True)
 
 
 def labelled(

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import islice, pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from onetrunk.data.formats.table import Stream, Table, blocks, no_column, show
 from onetrunk.data.formats.text import lines, suffix_of
@@ -20,6 +20,8 @@ _DECLARATION = re.compile(r"#\s*global\.columns\s*=(.*)")
 _METADATA = re.compile(r"#+\s+[\w:.-]+\s*=")
 _TOKEN = ("FORM", "TOKEN", "TOKENS", "WORD", "WORDS")
 _TAG = ("NER", "NER_TAG", "NER_TAGS", "TAG", "TAGS", "LABEL", "NE-COARSE-LIT")
+LAYERS = "ner_layers"
+"""The column that holds, of each sentence, the tags of further columns."""
 _CONLL_U_WIDTH = 10
 _HEAD = 1000
 """How many lines show the layout of a file."""
@@ -35,6 +37,8 @@ class _Layout(NamedTuple):
 
     token: int = 0
     tag: int = -1
+    layers: tuple[int, ...] = ()
+    """Other cells with tags: of nested entities, or of other annotators."""
     id: int | None = None
     width: int = 0
     first: int = 1
@@ -60,6 +64,7 @@ def conll(file: Path) -> Stream:
     tag. Otherwise the cells do. If the first one counts the words of a sentence, the token is in
     the next, and the tag in the one after it if that holds tags. If the last one holds no tags,
     the tag is in the only one that does. The notes of the stream name the cells that are read.
+    Other columns of tags, but those of phrases, are ``ner_layers``, for one who asks for them.
 
     Other lines that begin with ``#`` are comments: before a sentence, unless they are a token with
     a tag, and inside one, if the rows have tabs and they have none. By the rules of CoNLL-U, lines
@@ -74,18 +79,35 @@ def conll(file: Path) -> Stream:
                 if len(rows) > _LONG:
                     what = f"sentences of more than {_LONG} words; a blank line ends a sentence"
                     notes.add(what, f"{file}:{rows[0][0]}")
-            columns = {
+            columns: dict[str, list[Any]] = {
                 "tokens": [
                     [cells[layout.token].removeprefix(layout.prefix) for _, cells in rows]
                     for rows in block
                 ],
                 "ner_tags": [[bare(cells[layout.tag]) for _, cells in rows] for rows in block],
             }
+            layers = [
+                [[bare(cells[layer]) for _, cells in rows] for layer in layout.layers]
+                for rows in block
+            ]
+            if LAYERS in optional:
+                columns[LAYERS] = layers
+            elif "ner_tags" in names:
+                _note_layers(file, layout, layers, notes)
             item_lines = [[number for number, _ in rows] for rows in block]
             first_lines = [first for first, *_ in item_lines]
             yield Table(str(file), columns, first_lines, in_lines=True, item_lines=item_lines)
 
     return Stream(str(file), ["tokens", "ner_tags"], read, notes)
+
+
+def _note_layers(
+    file: Path, layout: _Layout, layers: Sequence[Sequence[Sequence[str]]], notes: Notes
+) -> None:
+    what = f"files with several columns of tags, of which column {layout.tag + 1} is read"
+    for at, layer in enumerate(layout.layers):
+        if what not in notes.found and any({*tags[at]} - {"O"} for tags in layers):
+            notes.add(what, f"{file}:{layout.first}: not column {layer + 1}")
 
 
 def _sentences(file: Path, layout: _Layout) -> Iterator[list[_Line]]:
@@ -201,9 +223,7 @@ def _by_content(file: Path, layout: _Layout, rows: Sequence[_Line], notes: Notes
         tag = tagged[0] if tagged[0] == layout.token + 1 else tagged[-1]
     elif len(tagged) == 1:
         tag = tagged[0]
-    elif others := [at + 1 for at in tagged if at != tag and not _are_chunks(rows, at)]:
-        what = f"files with several columns of tags, of which column {tag + 1} is read"
-        notes.add(what, f"{where}: not column {others[0]}")
+    layers = tuple(at for at in tagged if at != tag and not _are_chunks(rows, at))
     if (layout.token, tag) != (0, layout.width - 1):
         why = "first column holds no words" if layout.token else "last column holds no tags"
         why = "first column counts words" if counts else why
@@ -212,7 +232,7 @@ def _by_content(file: Path, layout: _Layout, rows: Sequence[_Line], notes: Notes
     prefix = _language([cells[layout.token] for _, cells in rows])
     if prefix:
         notes.add(f"files whose tokens all begin with {prefix!r}, which is left out", where)
-    return layout._replace(tag=tag, prefix=prefix)
+    return layout._replace(tag=tag, layers=layers, prefix=prefix)
 
 
 def _language(tokens: Sequence[str]) -> str:
@@ -286,4 +306,4 @@ def _named(where: str, names: list[str]) -> _Layout:
         return positions[0]
 
     id_position = bare.index("ID") if "ID" in bare else None
-    return _Layout(position(_TOKEN), position(_TAG), id_position, len(names))
+    return _Layout(position(_TOKEN), position(_TAG), id=id_position, width=len(names))
