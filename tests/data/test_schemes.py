@@ -149,7 +149,7 @@ def test_unknown_scheme() -> None:
 
 @pytest.mark.parametrize(
     ("tag", "meant"),
-    [("B_PER", "B-PER"), ("i:x", "I-x"), ("PER-B", "B-PER"), ("0", "O"), ("-", "O"),
+    [("B_PER", "B-PER"), ("i:x", "I-x"), ("PER-B", "B-PER"), ("0", "O"), ("-", None),
      ("b-A-B", "B-A-B"),
      ("PER", None), ("X-A", None), ("B-", None), ("O-PER", None)],
 )  # fmt: skip

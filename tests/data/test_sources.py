@@ -365,7 +365,11 @@ def test_bad_conll(tmp_path: Path, text: str, message: str) -> None:
     ("value", "message"),
     [
         (None, "'label' is null, not a string or an integer"),
-        (True, "'label' is True (bool), not a string or an integer"),
+        (
+            True,
+            "'label' is True (bool), not a string or an integer; "
+            "write a name for it, such as 'yes' or 'no'",
+        ),
         (0.5, "'label' is 0.5 (float), not a string or an integer"),
         ("", "'label' is an empty string"),
         (["x", " "], "'label' item 2 is an empty string"),

@@ -136,7 +136,9 @@ def is_tag(tag: str) -> bool:
 
 def _meant(tag: str) -> str:
     """Return a question for a tag that is not quite one; nothing if it is unlike any."""
-    if tag in ("o", "0", "_", "-"):
+    if tag == "-":
+        return "; spaCy writes it for a word that nobody annotated: leave out its sentence"
+    if tag in ("o", "0", "_"):
         return "; did you mean 'O'?"
     for pattern in (r"(?P<letter>.)[-_:./](?P<kind>.+)", r"(?P<kind>.+)[-_](?P<letter>.)"):
         match = re.fullmatch(pattern, tag)

@@ -138,3 +138,21 @@ def test_both_shapes_say_what_spans_say(sentences: list[list[str]]) -> None:
         assert read_ner(table) == spans
     pairs = zip(spans, tags, strict=True)
     assert read_ner([{"text": s.text, "tags": t} for s, t in pairs]) == spans
+
+
+@pytest.mark.parametrize("names", ["text,entity,label", "Sentence,Mention,Entity Type"])
+def test_the_words_of_entities_without_offsets(tmp_path: Path, names: str) -> None:
+    file, notes = tmp_path / "a.csv", Notes()
+    file.write_text(f"{names}\nAda met Bo,Ada,who\nAda met Bo,Bo,who\nnobody,,\nin Ada,Ada,who\n")
+    assert [row.entities for row in read_ner(file, notes)] == [
+        ((0, 3, "who"), (8, 10, "who")), (), ((3, 6, "who"),),
+    ]  # fmt: skip
+    assert f"tables with an entity in each row, joined to texts: 1 ({file})" in notes.lines()
+    file.write_text(f"{names}\nAda met Bo,Ada,who\nBo left,Eve,who\nin Ada,Ada,who\n")
+    with pytest.raises(UserError, match=r"a\.csv:3: '\w+' is 'Eve', which does not occur"):
+        read_ner(file)
+
+
+def test_columns_of_words_are_types(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("text,entity,tag\nAda met Bo,Ada,Bo\nEve left,Eve,left\n")
+    assert read_ner(tmp_path / "a.csv")[0].entities == ((0, 3, "entity"), (8, 10, "tag"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import random
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -584,3 +585,50 @@ def test_an_address_beside_the_text_is_said(tmp_path: Path) -> None:
     notes = Notes()
     assert read_classification(written(file, [task]), notes)[0].text == "hello"
     assert not texts_of(notes)
+
+
+def test_ratings_of_label_studio(tmp_path: Path) -> None:
+    def task(*values: dict[str, Any]) -> dict[str, Any]:
+        result = [{"type": next(iter(value)), "value": value} for value in values]
+        return {"data": {"text": "nice"}, "annotations": [{"result": result}]}
+
+    file = written(tmp_path / "a.json", [task({"rating": 4}), task({"number": 1.5})])
+    labels = [row.labels for row in read_classification(file, numbers=True)]
+    assert labels == [("4",), ("1.5",)]
+    file = written(tmp_path / "a.json", [task({"rating": 4}, {"choices": ["shop"]})])
+    notes = Notes()
+    assert read_classification(file, notes)[0].labels == ("shop",)
+    assert notes.lines() == [
+        f"annotations of the type 'rating', which are not read: 1 ({file}, row 1)"
+    ]
+    assert read_classification(file, numbers=True)[0].labels == ("4",)
+
+
+def test_tokens_of_argilla(tmp_path: Path) -> None:
+    span = {"label": "LOC", "start": 0, "end": 4}
+    row = {"text": "Oslo is", "tokens": ["Oslo", "is"], "status": "Validated"}
+    row |= {"prediction": [span | {"score": 0.5}], "annotation": [span]}
+    file, notes = written(tmp_path / "a.jsonl", [row]), Notes()
+    assert read_ner(file, notes)[0].entities == ((0, 4, "LOC"),)
+    assert notes.lines() == [f"column 'annotation' is read as spans: 1 ({file})"]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"data": "Oslo here", "label": [[0, 4, "LOC"]]},
+         "has no column 'text'; columns: data, label; choose one by --text-column"),
+        ({"paragraphs": [{"sentences": [{"tokens": [{"orth": "a", "ner": "-"}]}]}]},
+         ":1: tag 1 '-' is not O, B-type or I-type; spaCy writes it for a word that nobody"),
+    ],
+)  # fmt: skip
+def test_what_is_missing_for_entities(tmp_path: Path, row: Any, message: str) -> None:
+    with pytest.raises(UserError, match=re.escape(message)):
+        read_nested(written(tmp_path / "a.jsonl", [row]))
+
+
+@pytest.mark.parametrize("values", [[0.0, 1.0], [True, False], [1.0], [True, True]])
+def test_rows_of_an_indicator_matrix(tmp_path: Path, values: list[Any]) -> None:
+    file = written(tmp_path / "a.jsonl", [{"text": "a", "labels": values}])
+    with pytest.raises(UserError, match="looks like a row of an indicator matrix"):
+        read_classification(file, several=True)

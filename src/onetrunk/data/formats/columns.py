@@ -93,6 +93,8 @@ def _span_column(stream: Stream) -> str | None:
     spans = [name for name in SPANS[:2] if name in names]
     tagged = "tokens" in names and "ner_tags" in names
     if (stream.chosen.text or "text") not in names or (tagged and not spans):
+        if not {"tokens", "ner_tags"} & {*names} and {*SPANS} & {*names}:
+            raise no_column(f"{stream.source} has", "text", names, "--text-column")
         return None
     spans = spans or [name for name in SPANS[2:] if name in names]
     choices = [*["ner_tags"] * tagged, *spans]
@@ -152,6 +154,9 @@ def labelled(
         return indicated(stream, notes)
     chosen = bool(stream.chosen.labels)
     columns = [name for name in ("label", "labels") if name in stream.names]
+    if numbers and not columns and "ratings" in stream.names:  # of Label Studio
+        tables = stream.read(("choices", "ratings"), ())
+        columns = ["ratings"] if any(any(table.columns["ratings"]) for table in tables) else []
     columns = columns or [name for name in ("choices", "cats") if name in stream.names]
     if {"accept", "options"} <= set(stream.names):  # Prodigy's choices
         columns = ["accept"]
@@ -243,6 +248,9 @@ def _labels(
     is_list = isinstance(value, list)
     if name == "labels" and not is_list and not isinstance(value, str):
         raise wrong(where, "'labels'", value, "a list of strings")
+    if is_list and not numbers and _are_indicators(value):
+        why = "looks like a row of an indicator matrix; write the labels' names"
+        raise UserError(f"{where}: {name!r} {why}: {show(value)}")
     labels: list[str] = []
     for number, item in enumerate(value if is_list else [value], 1):
         what = f"{name!r} item {number}" if is_list else repr(name)
@@ -251,7 +259,10 @@ def _labels(
         if isinstance(item, Decimal) and numbers:
             item = format(item, "f")
         if type(item) not in (str, int):  # not isinstance, which takes True for an integer
-            raise wrong(where, what, item, f"a string or {'a number' if numbers else 'an integer'}")
+            wanted = f"a string or {'a number' if numbers else 'an integer'}"
+            if type(item) is bool:
+                wanted += "; write a name for it, such as 'yes' or 'no'"
+            raise wrong(where, what, item, wanted)
         label = str(item).strip()
         if not label:
             raise UserError(f"{where}: {what} is an empty string")
@@ -266,6 +277,12 @@ def _labels(
     if len(labels) == 2 and sorted(map(repr, value)) == ["0", "1"]:
         notes.add("lists of the numbers 0 and 1, read as two labels and not as indicators", where)
     return tuple(labels)
+
+
+def _are_indicators(values: list[Any]) -> bool:
+    """Whether these are true and false, or 0.0 and 1.0, as integers are labels."""
+    kinds = {*map(type, values)}
+    return bool(kinds) and kinds <= {bool, float} and all(value in (0, 1) for value in values)
 
 
 def texts(stream: Stream, notes: Notes) -> Rows[str]:

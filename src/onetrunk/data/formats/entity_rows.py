@@ -1,4 +1,8 @@
-"""Tables with an entity in each row (``text``, ``start``, ``end``, ``label``), joined to texts."""
+"""Tables with an entity in each row, joined to texts.
+
+The columns are ``text``, ``start``, ``end`` and ``label``; or ``text``, the words of the entity
+(``entity``, ``mention``, …) and ``label``, if there are no offsets.
+"""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -8,6 +12,7 @@ from onetrunk.data.formats.table import Columns, Stream, Table, blocks, show, st
 from onetrunk.data.formats.workbook import as_text
 from onetrunk.data.notes import Notes
 from onetrunk.data.numbers import number_of
+from onetrunk.data.places import places
 from onetrunk.errors import UserError
 
 _STARTS = ("start", "start offset", "start char", "begin", "begin offset", "from")
@@ -20,21 +25,25 @@ class EntityColumns(NamedTuple):
     """The columns of a table with an entity in each row."""
 
     text: str
-    start: str
-    end: str
+    start: str | None
+    """None: the entity is where its words stand in the text."""
+    end: str | None
     label: str
     surface: str | None
     """The column with what stands in the text from start to end, if there is one."""
 
 
 def entity_row_columns(stream: Stream, notes: Notes) -> EntityColumns | None:
-    """Return the columns of a table if each row has the offsets and the type of an entity."""
+    """Return the columns of a table if each row has the offsets, or the words, and the
+    type of an entity."""
     names = {plain_name(name): name for name in stream.names}
     start, end = (
         next((names[name] for name in known if name in names), None) for known in (_STARTS, _ENDS)
     )
-    if start is None or end is None or len(stream.chosen.labels) > 1:
+    if len(stream.chosen.labels) > 1:
         return None
+    if start is None or end is None:
+        return None if stream.chosen.labels else _by_surface(stream, notes)
     text = text_column(stream, notes)
     if text is None:
         return None
@@ -48,11 +57,39 @@ def entity_row_columns(stream: Stream, notes: Notes) -> EntityColumns | None:
     return EntityColumns(text, start, end, label, surface)
 
 
+def _by_surface(stream: Stream, notes: Notes) -> EntityColumns | None:
+    """Return the columns of a table with the words of an entity and its type in each row.
+
+    The words must stand in most texts, and the types in few: otherwise both may be columns of
+    words, whose names are types.
+    """
+    names = {plain_name(name): name for name in stream.names}
+    surface = next((names[name] for name in _SURFACES if name in names), None)
+    label = next((names[name] for name in _TYPES if name in names), None)
+    if surface is None or label is None or label == surface:
+        return None
+    text = text_column(stream, Notes())
+    if text is None or text in (surface, label):
+        return None
+    filled = in_text = types = 0
+    for table in stream.tables(text, surface, label):
+        for row, value in enumerate(table.columns[text]):
+            words, kind = (as_text(table.columns[name][row]).strip() for name in (surface, label))
+            if words or kind:
+                filled += 1
+                in_text += bool(words) and words in str(value)
+                types += bool(kind) and bool(places(str(value), kind))
+    if 2 * in_text <= filled or 2 * types >= filled:
+        return None
+    text_column(stream, notes)
+    return EntityColumns(text, None, None, label, surface)
+
+
 def texts_of_entities(stream: Stream, names: EntityColumns, notes: Notes) -> Stream:
     """Join rows that follow each other and repeat a text; one without offsets has no entity.
 
-    Raises UserError for offsets that are no numbers, and for a text that comes back further on: it
-    might be another one, without the entities of the first.
+    Raises UserError for offsets that are no numbers, for words that are not in the text, and for a
+    text that comes back further on: it might be another one, without the entities of the first.
     """
     others = [name for name in stream.names if name.strip() and name not in names]
     for name in others:
@@ -83,7 +120,8 @@ def _texts(
     place: tuple[Table, int] | None = None
     for table in stream.tables(*(name for name in names if name is not None)):
         for row in range(len(table)):
-            new, span = string(table, names.text, row), _span(table, names, row)
+            new = string(table, names.text, row)
+            found = _spans(table, names, row)
             if new != text:
                 if text is not None and place is not None:
                     yield text, spans, place
@@ -94,27 +132,46 @@ def _texts(
                         f"{table.at(row)}: the text of {first} comes back: {show(new)}; put the "
                         "entities of a text into rows that follow each other"
                     )
-            if span is not None:
-                spans.append(span)
+            spans += [span for span in found if span not in spans]
     if text is not None and place is not None:
         yield text, spans, place
 
 
-def _span(table: Table, names: EntityColumns, row: int) -> dict[str, Any] | None:
-    """Return a row's entity; None if its start, end and type are empty."""
+def _spans(table: Table, names: EntityColumns, row: int) -> list[dict[str, Any]]:
+    """Return a row's entity, wherever its words stand if the row has no offsets; nothing if its
+    start, end and type, or its words and type, are empty."""
+    start_name, end_name = names.start, names.end
+    if start_name is None or end_name is None:
+        return _where_named(table, names, row)
     start, end, label = (
-        as_text(table.columns[name][row]).strip() for name in (names.start, names.end, names.label)
+        as_text(table.columns[name][row]).strip() for name in (start_name, end_name, names.label)
     )
     if not start and not end and not label:
-        return None
+        return []
     if not label:
         raise UserError(f"{table.at(row)}: {names.label!r} is empty")
     span: dict[str, Any] = {"label": label}
-    for key, name, cell in (("start", names.start, start), ("end", names.end, end)):
+    for key, name, cell in (("start", start_name, start), ("end", end_name, end)):
         number = number_of(cell)
         if number is None or number != int(number):
             raise UserError(f"{table.at(row)}: {name!r} is {show(cell)}, not a whole number")
         span[key] = int(number)
     if names.surface and (surface := as_text(table.columns[names.surface][row])).strip():
         span["text"] = surface
-    return span
+    return [span]
+
+
+def _where_named(table: Table, names: EntityColumns, row: int) -> list[dict[str, Any]]:
+    surface = names.surface or ""
+    words, label = (as_text(table.columns[name][row]).strip() for name in (surface, names.label))
+    text = string(table, names.text, row)
+    if not words and not label:
+        return []
+    for name, cell in ((surface, words), (names.label, label)):
+        if not cell:
+            raise UserError(f"{table.at(row)}: {name!r} is empty")
+    starts = places(text, words) or places(text, words, whole=False)
+    if not starts:
+        why = f"is {show(words)}, which does not occur in {show(text)}"
+        raise UserError(f"{table.at(row)}: {surface!r} {why}")
+    return [{"start": start, "end": start + len(words), "label": label} for start in starts]

@@ -16,9 +16,10 @@ from onetrunk.data.notes import Notes
 from onetrunk.data.numbers import is_whole
 from onetrunk.errors import UserError
 
-_MARKS = ("spans", "choices")
+_MARKS = ("spans", "choices", "ratings")
 _LABELS = ("labels", "hypertextlabels", "paragraphlabels")
 _CHOICES = ("choices", "taxonomy")
+_RATINGS = ("rating", "number")
 _MIN_LABELS = ("label", *_LABELS, *_MARKS, "entities")
 _TAG = re.compile("<[a-zA-Z/!][^>]*>")
 _ADDRESS = re.compile(
@@ -33,7 +34,7 @@ def is_address(text: str) -> bool:
 
 
 def tasks(stream: Stream, column: str, annotated: bool, notes: Notes) -> Stream:
-    """Return tasks as rows with ``text``, ``spans`` and ``choices``.
+    """Return tasks as rows with ``text``, ``spans``, ``choices`` and ``ratings`` (numbers).
 
     ``column`` holds the annotations. Of several, the first is read, or the one that is marked as
     ground truth. Tasks without annotations are left out if ``annotated``. If a task has several
@@ -86,6 +87,7 @@ def short_tasks(stream: Stream, notes: Notes) -> Stream:
 
     def read(names: Sequence[str], optional: Sequence[str]) -> Iterator[Table]:
         present: set[str] = set()
+        marks = set(names) & set(_MARKS) or _MARKS
         for table in stream.tables("text", "annotator", optional=(*controls, *beside)):
             columns: dict[str, list[Any]] = {name: [] for name in ("text", *_MARKS)}
             numbers = []
@@ -103,8 +105,8 @@ def short_tasks(stream: Stream, notes: Notes) -> Stream:
                 data |= {name: table.columns[name][row] for name in beside}
                 _, text = _text_of(data, where, notes)
                 text = _as_counted(text, result, where, notes)
-                spans, choices = _read(result, text, where, notes)
-                _append(columns, "\n".join(text), spans, choices)
+                read = _read(result, text, where, notes, marks)
+                _append(columns, "\n".join(text), *read)
                 numbers.append(table.numbers[row])
             present |= {name for name in _MARKS if any(columns[name])}
             yield Table(table.source, columns, numbers, table.in_lines)
@@ -156,7 +158,9 @@ def _tasks(
         if results:
             results[0] = _of_text(results[0], key, data, marks, where, notes)
             paragraphs = _as_counted(paragraphs, results[0], where, notes)
-        read = _read(results[0], paragraphs, where, notes) if results else ([], [])
+        read: tuple[list[Any], ...] = ([],) * len(_MARKS)
+        if results:
+            read = _read(results[0], paragraphs, where, notes, marks)
         _append(columns, "\n".join(paragraphs), *read)
         numbers.append(table.numbers[row])
     return Table(table.source, columns, numbers, table.in_lines)
@@ -207,7 +211,9 @@ def _mark(item: dict[str, Any]) -> str:
     value = item.get("value")
     if not isinstance(value, dict):
         return ""
-    return "spans" if "start" in value else "choices" if {*_CHOICES} & {*value} else ""
+    if "start" in value:
+        return "spans"
+    return "choices" if {*_CHOICES} & {*value} else "ratings" if {*_RATINGS} & {*value} else ""
 
 
 def _of_text(
@@ -296,10 +302,12 @@ def _as_counted(
 
 
 def _read(
-    result: list[dict[str, Any]], paragraphs: list[str], where: str, notes: Notes
-) -> tuple[list[dict[str, Any]], list[Any]]:
-    """Return the spans of a result and its choices; ``notes`` counts what is neither."""
+    result: list[dict[str, Any]], paragraphs: list[str], where: str, notes: Notes,
+    marks: Collection[str],
+) -> tuple[list[dict[str, Any]], list[Any], list[Any]]:  # fmt: skip
+    """Return the spans of a result, its choices and its ratings; ``notes`` counts what is none."""
     spans, choices, questions = [], [], set()
+    ratings = []
     for item in result:
         value = item.get("value", {})
         if not isinstance(value, dict):
@@ -312,6 +320,10 @@ def _read(
                 "/".join(map(str, path)) if isinstance(path, list) else path for path in paths
             ]
         labels = next((value[name] for name in _LABELS if value.get(name)), None)
+        rating = next((value[name] for name in _RATINGS if name in value), None)
+        if rating is not None and "ratings" in marks and "start" not in value:
+            ratings.append(rating)
+            continue
         kind = item.get("type") or next((key for key in value if isinstance(value[key], list)), "?")
         if picked is not None and "start" not in value:
             choices += picked
@@ -337,7 +349,7 @@ def _read(
     if len(questions) > 1:
         names = ", ".join(sorted(questions))
         notes.add(f"tasks with choices for several questions ({names}), read together", where)
-    return spans, choices
+    return spans, choices, ratings
 
 
 def _place(value: dict[str, Any], paragraphs: list[str]) -> tuple[int, int] | None:

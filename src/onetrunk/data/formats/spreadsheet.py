@@ -104,6 +104,7 @@ class _Values:
     filled: int = 0
     lists: int = 0
     written: int = 0
+    spans: int = 0
     strings: int = 0
     tags: int = 0
     in_text: int = 0
@@ -114,6 +115,7 @@ class _Values:
         self.lists += is_list(value) or isinstance(value, dict)
         listed = read_list(value) if isinstance(value, str) else value
         self.written += isinstance(value, str) and isinstance(listed, list)
+        self.spans += isinstance(value, list) and bool(value) and all(map(_is_span, value))
         if isinstance(listed, list) and {*map(type, listed)} == {str}:
             self.strings += 1
             self.tags += all(map(is_tag, listed))
@@ -143,7 +145,11 @@ def _by_values(stream: Stream, text: str, notes: Notes) -> Stream:
     tags = [name for name, values in found.items() if 0 < values.filled == values.tags]
     if len(tags) == 1 and chosen in ((), (tags[0],)):
         return _with_tags(stream, text, tags[0], notes)
-    lists = [name for name, v in found.items() if (v.lists if chosen else v.written)]
+    lists = [
+        name
+        for name, v in found.items()
+        if (v.lists if chosen else v.written or v.spans) and (chosen or not _is_of_model(name))
+    ]
     strings = [name for name in lists if found[name].strings]
     if len(lists) == 1 and not strings and (not chosen or chosen == (lists[0],)):
         if not chosen:
@@ -240,6 +246,16 @@ def _surfaces(text: str, value: Any) -> list[str]:
     if whole in text:
         return [whole]
     return [part.strip() for part in _SEPARATOR.split(whole) if part.strip()]
+
+
+def _is_span(value: Any) -> bool:
+    """Whether an item of a list is an object with a start, an end and a label."""
+    return isinstance(value, dict) and {"start", "end", "label"} <= {*value}
+
+
+def _is_of_model(name: str) -> bool:
+    """Whether a column holds the answers of a model, as Argilla calls them."""
+    return plain_name(name).partition(" ")[0] in ("prediction", "predictions")
 
 
 def _is_code(value: str) -> bool:

@@ -120,7 +120,9 @@ def _counts(runs: Sequence[Run], at: int) -> bool:
             pairs += 1
         if None in parts:
             return False
-    return len(steps) == 1 and min(steps) > 0 and pairs > 1
+    anew = [_COUNTED.fullmatch(run[0][at]) for run in runs]
+    start = len(runs) > 1 and all(first and first[2] in "01" and first[1] for first in anew)
+    return len(steps) == 1 and min(steps) > 0 and (pairs > 1 or start)
 
 
 def _offsets(runs: Sequence[Run], at: int, end: int) -> int:
