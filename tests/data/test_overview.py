@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from onetrunk.data.advice import ADVICE, advice
-from onetrunk.data.overview import overview
+from onetrunk.data.overview import first_look, overview
 from onetrunk.errors import UserError
 
 
@@ -179,3 +179,40 @@ def test_places_are_those_of_the_file(tmp_path: Path) -> None:
     assert [seen.place(0), seen.place(1)] == [f"{file}:2", f"{file}:4"]
     assert [seen.place_inside(0), seen.place_inside(1)] == ["2", "4"]
     assert overview([{"text": "a", "label": "x"}]).place(0) == "the list given, row 1"
+
+
+def test_labels_that_say_nothing_was_labelled() -> None:
+    what = "labels -1 beside whole numbers, which often says that nobody labelled a row"
+    rows = [{"text": f"row {number}", "label": number % 3 - 1} for number in range(30)]
+    assert counted(overview(rows, "tc"))[what] == 10
+    rows = [{"text": f"row {number}", "label": f"{number % 3}"} for number in range(30)]
+    assert what not in counted(overview(rows, "tc"))
+    names = [{"text": f"row {number}", "label": ["-1", "a"][number % 2]} for number in range(30)]
+    assert what not in counted(overview(names, "tc"))
+
+
+@pytest.mark.parametrize("name", ["text_pair", "sentence2", "Hypothesis"])
+def test_a_second_text_is_noted(tmp_path: Path, name: str) -> None:
+    rows = [{"text": f"row {n}", name: "other", "label": "ab"[n % 2]} for n in range(20)]
+    file = tmp_path / "a.jsonl"
+    file.write_text("\n".join(map(json.dumps, rows)))
+    notes = overview(file, "tc").notes.lines()
+    what = "columns with a second text beside the one that is read, not read"
+    assert notes == [f"{what}: 1 ({file}: {name!r})"]
+
+
+def test_rows_of_another_family(tmp_path: Path) -> None:
+    table = tmp_path / "a.csv"
+    table.write_text("text,label\nit came late,delivery\nI paid twice,bill\nso slow,delivery\n")
+    with pytest.raises(UserError, match=r"; these look like rows of tc: --family tc$"):
+        first_look(table, "ner", "train")
+    with pytest.raises(UserError, match=r"; these look like rows of tc$"):
+        first_look(table, "nested-ner", "test")
+    table.write_text("text,product\nthe Nova came late,Nova\nmy Orbit broke,Orbit\n")
+    with pytest.raises(UserError, match=r"; these look like rows of ner: --family ner$"):
+        first_look(table, "tc", "train")
+    for content in ("text,label\na,x\nb,\n", "text,label\na,x\nb,y\n", "text,note\na,x\nb,x\n"):
+        table.write_text(content)
+        with pytest.raises(UserError) as caught:
+            first_look(table, "ner" if "y" in content else "tc", "train")
+        assert "look like" not in str(caught.value)

@@ -8,6 +8,8 @@ ADVICE = {
     "labels that look like several": "use the family multi-label, which splits them",
     "cells that may join several": "write a list, or use each label in other rows, too",
     "labels that are numbers": "use the family rating, if they are a scale",
+    "labels -1 beside": "remove these rows, if nobody labelled them",
+    "columns with a second text": "join both texts into one column, if the label is about both",
     "columns of labels that hardly repeat": "name the right column by --label-column",
     "columns without a name": "give them a name, if they matter",
     "empty cells, read as texts without": "do nothing, if no label applies to these texts",

@@ -156,18 +156,41 @@ def overview(
 def first_look(source: str | Path, family: str, split: str, columns: Columns = USUAL) -> None:
     """Read the first rows of one split as the rows of a family, to find faults in no time.
 
-    A data set of the hub is not opened. Raises :class:`UserError` as reading all rows would; and
-    for training rows, if these are all of them, that leave nothing to learn.
+    A data set of the hub is not opened. Raises :class:`UserError` as reading all rows would, with
+    another family that certainly reads the source if this one does not read its first row; and for training rows, if these are all of them, that leave nothing to learn.
     """
     if str(source).startswith("hub:"):
         return
-    rows = list(islice(READERS[family](located(source, split, columns)), FIRST + 1))
+    spec = located(source, split, columns)
+    rows: list[Row] = []
+    try:
+        rows += islice(READERS[family](spec), FIRST + 1)
+    except UserError as error:
+        other = None if rows else _other_family(spec, family)
+        if other is None:
+            raise
+        option = f": --family {other}" if split == "train" else ""
+        raise UserError(f"{error}; these look like rows of {other}{option}") from None
     answers = {tuple(sorted(_labels(row))) for row in rows}
     if split == "train" and len(rows) <= FIRST:
         if "ner" in family and answers == {()}:
             raise UserError(f"{source}: no row has an entity: there is nothing to learn")
         if "ner" not in family and len(answers) == 1:
             raise UserError(f"{source}: {one_answer(*answers)}")
+
+
+def _other_family(spec: Any, family: str) -> str | None:
+    """The family that certainly reads rows of which this one does not even read the first."""
+    try:
+        other, rows, _ = _guessed(spec)
+    except UserError:
+        return None
+    if ("ner" in family) == ("ner" in other):
+        return None
+    answers = {tuple(_labels(row)) for row in rows}
+    # Labels repeat, and some row has an entity.
+    is_certain = any(answers) if "ner" in other else len(answers) < len(rows)
+    return other if is_certain else None
 
 
 def one_answer(labels: Sequence[str]) -> str:
@@ -242,6 +265,9 @@ def note_labels(labels: Counter[str], rows: int, name: str, notes: Notes) -> Non
             notes.add("labels that look like several in a cell", f"{label!r}", labels[label])
     if len(labels) > 2 and are_numbers(labels):
         notes.add("labels that are numbers, read as classes", name, len(labels))
+    if "-1" in labels and all(label.isdecimal() for label in labels if label != "-1"):
+        what = "labels -1 beside whole numbers, which often says that nobody labelled a row"
+        notes.add(what, name, labels["-1"])
 
 
 def _note_texts(rows: Sequence[Row], lengths: Sequence[int], name: str, notes: Notes) -> None:

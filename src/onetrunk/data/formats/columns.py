@@ -18,7 +18,7 @@ from onetrunk.data.formats.docbin import SPAN_GROUPS
 from onetrunk.data.formats.exports import plain_columns
 from onetrunk.data.formats.indicators import check_named, check_names, indicated
 from onetrunk.data.formats.lists import SPANS, read_list, with_lists
-from onetrunk.data.formats.naming import text_and_label, text_column
+from onetrunk.data.formats.naming import plain_name, text_and_label, text_column
 from onetrunk.data.formats.spreadsheet import entity_columns
 from onetrunk.data.formats.table import (
     USUAL,
@@ -39,6 +39,11 @@ from onetrunk.errors import UserError
 
 _Joined = Mapping[str, list[str]]
 _SEPARATORS = "#|;,\n"
+_SECOND = (
+    "text pair", "text2", "text 2", "text b", "sentence2", "sentence 2", "sentence b", "question2",
+    "question 2", "hypothesis",
+)  # fmt: skip
+"""Names of columns with the second of two texts."""
 KEPT_WHOLE = "cells that may join several labels, kept whole"
 """The note on cells of which one file does not show whether they join labels."""
 
@@ -167,6 +172,10 @@ def labelled(
     else:
         text, column = text_and_label(stream, notes)
     check_named(stream, text, column)
+    for name in dict.fromkeys(stream.names):
+        if plain_name(name) in _SECOND and name not in (text, column) and not stream.chosen.text:
+            what = "columns with a second text beside the one that is read, not read"
+            notes.add(what, f"{stream.source}: {name!r}")
     joined: _Joined = {}
     if several:
         again = plain_columns(source, Notes()).tables(text, column)
