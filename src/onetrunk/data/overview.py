@@ -156,8 +156,9 @@ def overview(
 def first_look(source: str | Path, family: str, split: str, columns: Columns = USUAL) -> None:
     """Read the first rows of one split as the rows of a family, to find faults in no time.
 
-    A data set of the hub is not opened. Raises :class:`UserError` as reading all rows would, with
-    another family that certainly reads the source if this one does not read its first row; and for training rows, if these are all of them, that leave nothing to learn.
+    A data set of the hub is not opened. Raises :class:`UserError` as reading all rows would; and
+    for training rows, if these are all of them, that leave nothing to learn. If not even the first
+    row can be read, the message names another family that certainly reads the source.
     """
     if str(source).startswith("hub:"):
         return
