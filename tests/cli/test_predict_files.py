@@ -551,7 +551,7 @@ def test_a_column_of_texts_that_is_chosen(run: Run, tmp_path: Path) -> None:
     assert [(row["Message"], row["text"]) for row in rows] == [
         ("hi there", "play music"), ("bye", "call ann")
     ]  # fmt: skip
-    assert "files read as UTF-8 with ';' between fields" in chosen.err
+    assert "read as UTF-8 with ';' between fields" in chosen.err
     unsure = run("predict", BUNDLE, "--input", data)
     assert unsure.code == 2
     assert "'Message', 'Body'; choose one with --text-column" in " ".join(unsure.err.split())

@@ -118,3 +118,14 @@ def test_numbers_that_are_written_in_two_ways() -> None:
         findings.check(LabelledText(str(index), (label,)), table, index)
     what = "labels that differ from another only by how a number is written"
     assert notes.lines() == [f"{what}: 1 (F:2: '1.0' and '1')"]
+
+
+def test_what_holds_for_a_whole_source_is_not_counted() -> None:
+    notes, other = Notes(), Notes()
+    for _ in range(2):  # read twice
+        notes.say("column 'Body' is read as text", "a.csv")
+    other.say("column 'Body' is read as text", "b.csv")
+    other.add("duplicate rows", "b.csv:3")
+    notes.update(other)
+    want = ["column 'Body' is read as text (a.csv, b.csv)", "duplicate rows: 1 (b.csv:3)"]
+    assert notes.lines() == Notes.from_json(notes.as_json()).lines() == want

@@ -18,6 +18,8 @@ class Note:
 
     count: int = 0
     places: list[str] = field(default_factory=list)
+    counted: bool = True
+    """Whether a line has the count, which says nothing of what holds for a whole source."""
 
 
 class Notes:
@@ -45,17 +47,26 @@ class Notes:
         if len(note.places) < PLACES:
             note.places.append(where)
 
+    def say(self, what: str, source: str) -> None:
+        """Add what holds for a whole source: it is told once for each, and not counted."""
+        note = self.found.setdefault(what, Note(counted=False))
+        if source not in note.places:
+            note.count += 1
+            note.places.append(source)
+
     def update(self, other: Notes) -> None:
         """Add the notes of another reading."""
         for what, added in other.found.items():
-            note = self.found.setdefault(what, Note())
+            note = self.found.setdefault(what, Note(counted=added.counted))
             note.count += added.count
             note.places += added.places[: PLACES - len(note.places)]
 
     def lines(self) -> list[str]:
         """Return one line for each kind: the kind, the count, and the first places."""
         return [
-            f"{what}: {note.count:,} ({', '.join(note.places)}"
+            what
+            + f": {note.count:,}" * note.counted
+            + f" ({', '.join(note.places)}"
             + (", …)" if note.count > len(note.places) else ")")
             for what, note in self.found.items()
         ]
@@ -70,12 +81,15 @@ class Notes:
         """Return the notes from which :meth:`as_json` made ``found``."""
         notes = cls()
         notes.found = {
-            what: Note(note["count"], list(note["first"])) for what, note in found.items()
+            what: Note(note["count"], list(note["first"]), note.get("counted", True))
+            for what, note in found.items()
         }
         return notes
 
     def as_json(self) -> dict[str, dict[str, Any]]:
         """Return the notes in the form that report files have."""
         return {
-            what: {"count": note.count, "first": note.places} for what, note in self.found.items()
+            what: {"count": note.count, "first": note.places}
+            | ({} if note.counted else {"counted": False})
+            for what, note in self.found.items()
         }

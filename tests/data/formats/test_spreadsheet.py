@@ -82,7 +82,7 @@ def test_delimiter_and_encoding(tmp_path: Path, suffix: str, encoding: str, deli
     name = {"utf-16": "UTF-16", "cp1252": "Windows-1252"}.get(encoding, "UTF-8")
     shown = "tabs" if delimiter == "\t" else f"'{delimiter}'"
     seen = f"{file}: 'café'" if encoding == "cp1252" else f"{file}"
-    assert line == f"files read as {name} with {shown} between fields: 1 ({seen})"
+    assert line == f"read as {name} with {shown} between fields ({seen})"
 
 
 def test_a_delimiter_in_texts_is_not_one_between_fields(tmp_path: Path) -> None:
@@ -304,8 +304,8 @@ def test_likely_names(tmp_path: Path, text: str, label: str) -> None:
         notes = Notes()
         assert read_classification(source, notes) == MAILS
         lines = notes.lines()
-        assert lines[0].startswith(f"column {text!r} is read as text: 1 (")
-        assert lines[1].startswith(f"column {label!r} is read as label: 1 (")
+        assert lines[0].startswith(f"column {text!r} is read as text (")
+        assert lines[1].startswith(f"column {label!r} is read as label (")
         assert read_texts(source) == [text for text, _ in MAIL]
 
 
@@ -608,7 +608,7 @@ def test_what_tells_documents_apart(tmp_path: Path) -> None:
         file.write_text("\n".join([f"{name},sentence,page,word,tag", *rows]) + "\n")
         notes = Notes()
         assert [row.text for row in read_ner(file, notes)] == want
-        assert f"column {name!r} tells documents apart: 1 ({file})" in notes.lines()
+        assert f"column {name!r} tells documents apart ({file})" in notes.lines()
         what = "columns that may tell sentences apart, not read"
         assert f"{what}: 1 ({file}: 'page')" in notes.lines()
     # Without ids of sentences blank rows end them, also inside of a document.

@@ -45,7 +45,7 @@ def _stream(file: Path, usual: str, keep_faults: bool) -> Stream:
     if (delimiter, encoding) != (usual, text_files.UTF8):
         name = "UTF-8" if encoding == text_files.UTF8 else encoding
         between = f"with {_DELIMITERS[delimiter]} between fields"
-        notes.add(f"files read as {name} {between}", _shown(file, encoding))
+        notes.say(f"read as {name} {between}", _shown(file, encoding))
 
     first = next((cells for _, cells in _records(file, delimiter)), None)
     if not isinstance(first, list):

@@ -94,7 +94,7 @@ def texts_of_entities(stream: Stream, names: EntityColumns, notes: Notes) -> Str
     others = [name for name in stream.names if name.strip() and name not in names]
     for name in others:
         notes.add("columns beside the entity in each row, not read", f"{stream.source}: {name!r}")
-    notes.add("tables with an entity in each row, joined to texts", stream.source)
+    notes.say("each row has an entity: rows that repeat a text are joined", stream.source)
 
     def read(_: Sequence[str], optional: Sequence[str]) -> Iterator[Table]:
         for block in blocks(_texts(stream, names)):

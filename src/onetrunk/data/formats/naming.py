@@ -151,4 +151,4 @@ def _by_values(
 
 
 def _note(stream: Stream, name: str, what: str, notes: Notes) -> None:
-    notes.add(f"column {name!r} is read as {what}", stream.source)
+    notes.say(f"column {name!r} is read as {what}", stream.source)

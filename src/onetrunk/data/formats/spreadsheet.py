@@ -153,7 +153,7 @@ def _by_values(stream: Stream, text: str, notes: Notes) -> Stream:
     strings = [name for name in lists if found[name].strings]
     if len(lists) == 1 and not strings and (not chosen or chosen == (lists[0],)):
         if not chosen:
-            notes.add(f"column {lists[0]!r} is read as spans", source)
+            notes.say(f"column {lists[0]!r} is read as spans", source)
         listed = with_lists(stream, lists)
         return replace(listed, chosen=Columns(text, (lists[0],)))
     types = chosen or [name for name, values in found.items() if values.are_named(name)]
@@ -173,13 +173,13 @@ def _by_values(stream: Stream, text: str, notes: Notes) -> Stream:
             notes.add(f"columns of {what}, not read", f"{source}: {name!r}")
     if not chosen:
         listed_types = ", ".join(map(repr, types))
-        notes.add(f"columns {listed_types} are read as types of entities", source)
+        notes.say(f"columns {listed_types} are read as types of entities", source)
     return _with_spans(stream, text, types)
 
 
 def _with_tags(stream: Stream, text: str, tags: str, notes: Notes) -> Stream:
     """Turn a text and a list with a tag for each of its words into columns of words and tags."""
-    notes.add(f"column {tags!r} is read as tags of the words of {text!r}", stream.source)
+    notes.say(f"column {tags!r} is read as tags of the words of {text!r}", stream.source)
     listed = with_lists(stream, [tags])
 
     def read(_: Sequence[str], optional: Sequence[str]) -> Iterator[Table]:

@@ -58,7 +58,7 @@ def token_columns(stream: Stream, notes: Notes) -> TokenColumns | None:
     others = [name for name in stream.names if name not in (word, tag, sentence)]
     documents = [name for name in others if _DOCUMENT.fullmatch(plain_name(name))]
     for name in documents:
-        noted.add(f"column {name!r} tells documents apart", stream.source)
+        noted.say(f"column {name!r} tells documents apart", stream.source)
     for name in others:
         if _PART.fullmatch(plain_name(name)):
             what = "columns that may tell sentences apart, not read"
