@@ -106,6 +106,9 @@ def test_numbers_of_many_digits(tmp_path: Path) -> None:
     (tmp_path / "b.conll").write_text(f"{many}\tAnn\tB-PER\n{many}\tmet\tO\n")
     with pytest.raises(UserError, match=r"b.conll:1: the first column holds numbers alone"):
         read_ner(tmp_path / "b.conll")
+    lines = [f"w{many}\t{word}\tO\n" for word in ("they", "Met", "Ann", "there")]
+    (tmp_path / "b.conll").write_text("".join(lines))
+    assert [row.text for row in read_ner(tmp_path / "b.conll")] == ["they Met Ann there"]
     region = {"start": many, "end": many, "startOffset": 0, "endOffset": 3, "labels": ["PER"]}
     task = {"data": {"text": "Ann"}, "annotations": [{"result": [{"value": region}]}]}
     (tmp_path / "c.json").write_text(json.dumps([task]))

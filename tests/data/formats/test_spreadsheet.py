@@ -349,7 +349,7 @@ def test_two_columns_are_told_apart_by_their_values(tmp_path: Path) -> None:
     notes = Notes()
     file = write_csv(tmp_path / "a.csv", [("Was", "Art"), *rows])
     assert read_classification(file, notes) == want
-    assert [line.partition(":")[0] for line in notes.lines()] == [
+    assert [line.partition(" (")[0] for line in notes.lines()] == [
         "column 'Was' is read as text",
         "column 'Art' is read as label",
     ]

@@ -194,11 +194,6 @@ def _by_content(file: Path, layout: _Layout, rows: Sequence[_Line], notes: Notes
         raise UserError(
             f"{where}: the first column counts words, none holds them; write token, tag"
         )
-    if not counts and layout.width > 2 and _are_sentence_numbers(sentences):
-        raise UserError(
-            f"{where}: the first column holds numbers alone, no words; write token, tag, and a "
-            "blank line after each sentence"
-        )
     if counts and layout.width > 2:
         layout = layout._replace(id=0, token=1, skips=True)
         rows = [row for row in rows if is_whole(row[1][0])]
@@ -209,7 +204,15 @@ def _by_content(file: Path, layout: _Layout, rows: Sequence[_Line], notes: Notes
         if 10 * sum(is_tag(bare(cells[column])) for _, cells in rows) >= 9 * len(rows)
     ]
     end = tagged[0] if tagged else layout.width - 1
+    no_words = UserError(
+        f"{where}: the first column holds numbers alone, no words; write token, tag, and a "
+        "blank line after each sentence"
+    )
+    if not counts and layout.width > 2 and _are_sentence_numbers(sentences, 2):
+        raise no_words
     token = word_column(file, layout.first, runs, layout.token, end)
+    if token == 0 and layout.width > 2 and _are_sentence_numbers(sentences, 1):
+        raise no_words
     if token > layout.token:
         layout = layout._replace(id=0, token=token)
     if not tagged and layout.id is None and all(is_tag(cells[0]) for _, cells in rows):
@@ -260,9 +263,10 @@ def _runs(rows: Sequence[_Line]) -> list[list[list[str]]]:
     return runs
 
 
-def _are_sentence_numbers(runs: Sequence[Sequence[str]]) -> bool:
-    """Whether the first cells are numbers, of which one stands in several lines of a run."""
-    is_repeated = any(1 < len(set(run)) < len(run) for run in runs)
+def _are_sentence_numbers(runs: Sequence[Sequence[str]], fewest: int) -> bool:
+    """Whether the first cells are numbers, of which one stands in several lines of a run that has
+    at least ``fewest`` of them."""
+    is_repeated = any(fewest <= len(set(run)) < len(run) for run in runs)
     return is_repeated and all(cell.isdecimal() for run in runs for cell in run)
 
 
@@ -276,7 +280,7 @@ def _counts(cells: Sequence[str]) -> bool:
 
 def _are_numbered(runs: Sequence[Sequence[str]]) -> bool:
     """Whether the first cells are ``1-1``, ``1-2``, or ``1.``, ``2.``: no words."""
-    ends = [re.fullmatch(r"(?:[0-9]+[-.])?([0-9]+)\.?", cell) for run in runs for cell in run]
+    ends = [re.fullmatch(r"(?:[0-9]+[-.])?([0-9]{1,18})\.?", cell) for run in runs for cell in run]
     if not all(ends) or any(is_whole(cell) for run in runs for cell in run):
         return False
     numbers = iter([int(end[1]) for end in ends if end])

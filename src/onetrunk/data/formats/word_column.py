@@ -15,7 +15,7 @@ from onetrunk.errors import UserError
 
 Run = Sequence[Sequence[str]]
 """The cells of lines that follow each other."""
-_COUNTED = re.compile(r"(.*?)([0-9]+)([^0-9]*)", re.DOTALL)
+_COUNTED = re.compile(r"(.*?)([0-9]{1,18})([^0-9]*)", re.DOTALL)  # Python refuses thousands
 _NUMBERS = re.compile("[0-9]+(?:[-.:,_][0-9]+)*[.:)]?")
 _PART_OF_SPEECH = re.compile(r"[A-Z][A-Z0-9$_|:-]*|[^\w\s]+(?:[A-Z]+-)?")
 _ADVICE = (
