@@ -6,7 +6,6 @@ index of a block into a :mod:`row of onetrunk <onetrunk.data.rows>`.
 
 from collections import Counter
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 from itertools import chain
@@ -64,7 +63,9 @@ def annotated(
             return stream.tables("tokens", "ner_tags", optional=(LAYERS,)), layered
         return (
             stream.tables("tokens", "ner_tags"),
-            lambda table, row: _tagged_words(table, row, converter, notes),
+            lambda table, row: _tagged_words(
+                table, row, string_list(table, "ner_tags", row), converter, notes
+            ),
         )
 
     def texts() -> Iterator[tuple[str, Any, str]]:
@@ -110,9 +111,10 @@ def _span_column(stream: Stream) -> str | None:
     return choices[0]
 
 
-def _tagged_words(table: Table, row: int, converter: Converter, notes: Notes) -> AnnotatedText:
+def _tagged_words(
+    table: Table, row: int, tags: list[str], converter: Converter, notes: Notes
+) -> AnnotatedText:
     words = string_list(table, "tokens", row)
-    tags = string_list(table, "ner_tags", row)
     if not words:
         raise UserError(f"{table.at(row)}: the row has no tokens")
     if len(words) != len(tags):
@@ -132,14 +134,12 @@ def _layered_words(
     table: Table, row: int, converters: list[Converter], notes: Notes
 ) -> AnnotatedText:
     """Read words with tags in several columns, each of which has a converter."""
-    read = _tagged_words(table, row, converters[0], notes)
+    read = _tagged_words(table, row, string_list(table, "ner_tags", row), converters[0], notes)
     entities = {*read.entities}
     for layer, tags in enumerate(table.columns[LAYERS][row] or (), 1):
         if layer == len(converters):
             converters.append(Converter())
-        columns = table.columns | {"ner_tags": [*[None] * row, tags]}
-        others = replace(table, columns=columns)
-        entities |= {*_tagged_words(others, row, converters[layer], notes).entities}
+        entities |= {*_tagged_words(table, row, tags, converters[layer], notes).entities}
     if len(entities) == len(read.entities):
         return read
     spans = [[start, end, kind] for start, end, kind in sorted(entities)]
