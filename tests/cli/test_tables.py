@@ -109,7 +109,7 @@ def test_four_tables_of_tickets_make_one_app(
         said[name] = " ".join(made.err.split())
         apps[name] = {path.name: load_file(path) for path in sorted(out.glob("*.safetensors"))}
         assert json.loads((out / "app.json").read_text())["labels"] == sorted(TYPES)
-    assert "read as Windows-1252 with ';' between fields: 1" in said["windows"]
+    assert "read as Windows-1252 with ';' between fields (" in said["windows"]
     for name in ("xlsx", "windows"):
         assert "column 'Message' is read as text (" in said[name]
         assert "'product', 'order id', 'date' are read as types of entities" in said[name]

@@ -63,9 +63,7 @@ def annotated(
             return stream.tables("tokens", "ner_tags", optional=(LAYERS,)), layered
         return (
             stream.tables("tokens", "ner_tags"),
-            lambda table, row: _tagged_words(
-                table, row, string_list(table, "ner_tags", row), converter, notes
-            ),
+            lambda table, row: _tagged_words(table, row, converter, notes),
         )
 
     def texts() -> Iterator[tuple[str, Any, str]]:
@@ -112,9 +110,11 @@ def _span_column(stream: Stream) -> str | None:
 
 
 def _tagged_words(
-    table: Table, row: int, tags: list[str], converter: Converter, notes: Notes
+    table: Table, row: int, converter: Converter, notes: Notes, tags: list[str] | None = None
 ) -> AnnotatedText:
+    """Read words with ``tags``; None: with those of the column ``ner_tags``."""
     words = string_list(table, "tokens", row)
+    tags = string_list(table, "ner_tags", row) if tags is None else tags
     if not words:
         raise UserError(f"{table.at(row)}: the row has no tokens")
     if len(words) != len(tags):
@@ -134,12 +134,12 @@ def _layered_words(
     table: Table, row: int, converters: list[Converter], notes: Notes
 ) -> AnnotatedText:
     """Read words with tags in several columns, each of which has a converter."""
-    read = _tagged_words(table, row, string_list(table, "ner_tags", row), converters[0], notes)
+    read = _tagged_words(table, row, converters[0], notes)
     entities = {*read.entities}
     for layer, tags in enumerate(table.columns[LAYERS][row] or (), 1):
         if layer == len(converters):
             converters.append(Converter())
-        entities |= {*_tagged_words(table, row, tags, converters[layer], notes).entities}
+        entities |= {*_tagged_words(table, row, converters[layer], notes, tags).entities}
     if len(entities) == len(read.entities):
         return read
     spans = [[start, end, kind] for start, end, kind in sorted(entities)]
