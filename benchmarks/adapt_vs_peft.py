@@ -48,7 +48,7 @@ def _onetrunk(job: dict[str, Any]) -> dict[str, Any]:
     from contextlib import nullcontext
 
     from onetrunk.adaptation.fit import fit
-    from onetrunk.adaptation.task import AdaptSettings
+    from onetrunk.adaptation.settings import AdaptSettings
     from peers.matrix_products import MatrixProducts
     from peers.timing import peak_mib
 
@@ -94,7 +94,7 @@ def _backbone() -> Any:
 
 def _task(job: dict[str, Any]) -> tuple[Any, Any, Any, Any]:
     """Backbone, family, drawn rows and the test file of a job."""
-    from onetrunk.adaptation.task import Data
+    from onetrunk.adaptation.settings import Data
     from onetrunk.data.sources import find_file
     from onetrunk.families import family as family_named
 

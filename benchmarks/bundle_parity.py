@@ -24,7 +24,7 @@ from typing import Any
 import torch
 
 from onetrunk.adaptation.fit import fit
-from onetrunk.adaptation.task import AdaptSettings
+from onetrunk.adaptation.settings import AdaptSettings
 from onetrunk.apps.engine import Engine
 from onetrunk.bundle.contents import Precision
 from onetrunk.bundle.export import export_bundle

@@ -31,7 +31,7 @@ import torch
 
 from onetrunk.adaptation.distill import taught
 from onetrunk.adaptation.fit import fit
-from onetrunk.adaptation.task import AdaptSettings, Data
+from onetrunk.adaptation.settings import AdaptSettings, Data
 from onetrunk.apps.engine import Engine
 from onetrunk.apps.windows import Examples
 from onetrunk.benchmark.jobs import work

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from scipy.stats import t as student_t
 
-from onetrunk.adaptation.task import AdaptSettings
+from onetrunk.adaptation.settings import AdaptSettings
 from onetrunk.apps.app import AdapterKind
 from onetrunk.benchmark.jobs import Job, work
 from onetrunk.config import Recipe, load_recipe

@@ -22,7 +22,7 @@ import torch
 
 from onetrunk.adaptation.draws import Draw, draw_rows
 from onetrunk.adaptation.fit import fit
-from onetrunk.adaptation.task import AdaptSettings, Data
+from onetrunk.adaptation.settings import AdaptSettings, Data
 from onetrunk.apps.engine import Engine
 from onetrunk.data.sources import find_file
 from onetrunk.families.classification import Classification

@@ -59,7 +59,7 @@ def _adapt(job: dict[str, Any]) -> dict[str, Any]:
     import pyarrow.parquet as pq
 
     from onetrunk.adaptation.fit import fit
-    from onetrunk.adaptation.task import AdaptSettings, Data
+    from onetrunk.adaptation.settings import AdaptSettings, Data
     from onetrunk.data.rows import LabelledText
     from onetrunk.families import family as family_named
     from onetrunk.model.backbone import Backbone

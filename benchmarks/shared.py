@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from onetrunk.adaptation.task import AdaptSettings, Data
+from onetrunk.adaptation.settings import AdaptSettings, Data
 from onetrunk.benchmark.cells import CellId
 from onetrunk.benchmark.jobs import Job
 from onetrunk.benchmark.measure import AppPlan, TaskRows, draw_data, measure, read_task

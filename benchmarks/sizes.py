@@ -80,7 +80,7 @@ def _adapt(job: dict[str, Any]) -> dict[str, Any]:
     import torch
 
     from onetrunk.adaptation.fit import fit
-    from onetrunk.adaptation.task import AdaptSettings
+    from onetrunk.adaptation.settings import AdaptSettings
     from onetrunk.families import family as family_named
     from onetrunk.model.backbone import Backbone
     from peers.timing import peak_mib

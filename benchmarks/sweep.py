@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 
-from onetrunk.adaptation.task import AdaptSettings
+from onetrunk.adaptation.settings import AdaptSettings
 from onetrunk.benchmark.jobs import Job, work
 from onetrunk.config import Recipe
 from onetrunk.families import family as family_named

@@ -91,7 +91,7 @@ def _rows(job: dict[str, Any], family: Any) -> tuple[Any, list[Any]]:
     """Drawn training rows, and validation rows: a task without any gets rows of its training file
     that are not drawn."""
     from onetrunk.adaptation.draws import Draw, draw_rows
-    from onetrunk.adaptation.task import Data
+    from onetrunk.adaptation.settings import Data
     from onetrunk.data.sources import find_file
 
     folder = Path(job["data"]) / family.name / job["task"]

@@ -44,7 +44,7 @@ import torch
 from torch import Tensor
 
 from onetrunk.adaptation.fit import fit
-from onetrunk.adaptation.task import AdaptSettings, Data
+from onetrunk.adaptation.settings import AdaptSettings, Data
 from onetrunk.apps.app import App
 from onetrunk.apps.engine import Engine
 from onetrunk.benchmark.jobs import work

@@ -24,7 +24,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from onetrunk.adaptation.task import AdaptSettings
+from onetrunk.adaptation.settings import AdaptSettings
 from onetrunk.config import Recipe, load_recipe
 from onetrunk.data.sources import read_pairs, stream_texts
 from onetrunk.families import family as family_named

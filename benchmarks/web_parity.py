@@ -29,7 +29,7 @@ import torch
 
 from bundle_parity import answers
 from onetrunk.adaptation.fit import fit
-from onetrunk.adaptation.task import AdaptSettings
+from onetrunk.adaptation.settings import AdaptSettings
 from onetrunk.bundle.export import export_bundle
 from onetrunk.bundle.parity import hostile_texts
 from onetrunk.bundle.runtime import Runtime

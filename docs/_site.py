@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 SOURCE = "source"
 """The folder of the site for files of the project."""
 OPTIONS = {
-    "How it is trained": "onetrunk.adaptation.task.AdaptSettings",
+    "How it is trained": "onetrunk.adaptation.settings.AdaptSettings",
     "Which rows": "onetrunk.adaptation.draws.Draw",
     "When it gives no answer": "onetrunk.adaptation.abstention.Abstention",
 }

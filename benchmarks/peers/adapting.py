@@ -13,7 +13,7 @@ from transformers import AutoModel, Trainer, TrainingArguments
 from transformers.utils import logging
 
 from onetrunk.adaptation.linear_app import targets_by_window
-from onetrunk.adaptation.task import AdaptSettings
+from onetrunk.adaptation.settings import AdaptSettings
 from onetrunk.apps.windows import Examples
 from onetrunk.model.padding import pad
 

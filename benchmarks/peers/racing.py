@@ -15,7 +15,7 @@ SETFIT_PAIRS = 4_000
 def onetrunk(job: dict[str, Any], backbone: Any, family: Any, data: Any) -> Iterator[Any]:
     """The head alone, then an app with a LoRA for each number of epochs."""
     from onetrunk.adaptation.fit import fit
-    from onetrunk.adaptation.task import AdaptSettings
+    from onetrunk.adaptation.settings import AdaptSettings
     from onetrunk.apps.engine import Engine
 
     tries = [("linear", None), *(("lora", epochs) for epochs in job["epochs"])]

@@ -14,7 +14,7 @@ import weak_data
 from onetrunk_nli import Inference, InferenceObjective
 
 from onetrunk.adaptation.fit import fit
-from onetrunk.adaptation.task import AdaptSettings, Data
+from onetrunk.adaptation.settings import AdaptSettings, Data
 from onetrunk.apps.engine import Engine
 from onetrunk.config import load_recipe
 from onetrunk.families import FAMILIES

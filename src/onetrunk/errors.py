@@ -85,6 +85,16 @@ def _shown(value: Any) -> str:
     return f"{value!r:.60} ({type(value).__name__})"
 
 
+def first_of(names: Iterable[str], most: int) -> str:
+    """Return the first names, with commas between them, and dots if there are more.
+
+    >>> first_of(["a", "b", "c"], 2)
+    'a, b, …'
+    """
+    every = list(names)
+    return ", ".join([*every[:most], *["…"] * (len(every) > most)])
+
+
 def nearest(value: Any, choices: Iterable[str]) -> str:
     """Return a suggestion to append to an error message: a choice that is alike, if there is one,
     then what is valid.

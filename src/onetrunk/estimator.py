@@ -21,7 +21,7 @@ from sklearn.utils import ClassifierTags, RegressorTags, Tags
 from sklearn.utils.metaestimators import available_if
 
 from onetrunk.adaptation.adapt import train_app
-from onetrunk.adaptation.task import AdaptSettings, Data
+from onetrunk.adaptation.settings import AdaptSettings, Data
 from onetrunk.apps.app import AdapterKind, App
 from onetrunk.apps.engine import Engine
 from onetrunk.apps.load import load_apps_and_backbone
@@ -64,7 +64,7 @@ class TextEstimator(BaseEstimator):  # type: ignore[misc]
     - ``nested-ner``: texts, and lists of entities, which may overlap.
 
     Parameters: ``backbone`` is a folder, the name of a bare encoder, or a loaded backbone. The
-    others are those of :class:`~onetrunk.adaptation.task.AdaptSettings`.
+    others are those of :class:`~onetrunk.adaptation.settings.AdaptSettings`.
 
     Attributes after ``fit``: ``app_``, with losses and validation score in ``app_.record``, and,
     for labels of whole texts, ``classes_``: in order, or as the columns of an indicator matrix.

@@ -3,7 +3,7 @@ folder of each kind holds, so that nothing else is deleted where it is replaced.
 
 from pathlib import Path
 
-from onetrunk.errors import UserError, nearest_path
+from onetrunk.errors import UserError, first_of, nearest_path
 from onetrunk.replacing import finish_replacing
 
 KINDS = {
@@ -80,8 +80,7 @@ def wrong_kind(path: Path, file: str) -> UserError:
     if kind := kind_of(path):
         return UserError(f"{path} is {kind}, not {meant}: {_WHAT_TO_NAME[file]}")
     inside = [str(folder.parent) for folder in sorted(path.glob(f"*/{file}"))]
-    shown = ", ".join(inside[:LISTED]) + ", …" * (len(inside) > LISTED)
-    hint = f"; in it are {shown}" if inside else ""
+    hint = f"; in it are {first_of(inside, LISTED)}" if inside else ""
     return UserError(f"{path} is not {meant} folder: it has no {file}{hint}")
 
 

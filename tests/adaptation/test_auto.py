@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from onetrunk.adaptation.auto import FEW_ROWS, _parts, _Trials, choose_adapter
 from onetrunk.adaptation.fit import fit
-from onetrunk.adaptation.task import AdaptSettings, Data
+from onetrunk.adaptation.settings import AdaptSettings, Data
 from onetrunk.cli import app as cli
 from onetrunk.data.rows import LabelledText
 from onetrunk.decoding import Labelled

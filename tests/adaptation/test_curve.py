@@ -4,7 +4,7 @@ import pytest
 
 from onetrunk.adaptation.curve import CurvePoint, finding, learning_curve, plot_curve
 from onetrunk.adaptation.fit import fit
-from onetrunk.adaptation.task import AdaptSettings, Data
+from onetrunk.adaptation.settings import AdaptSettings, Data
 from onetrunk.apps.engine import Engine
 from onetrunk.data.rows import AnnotatedText, LabelledText
 from onetrunk.errors import UserError

@@ -9,7 +9,7 @@ from torch.testing import assert_close
 
 from onetrunk.adaptation.distill import LABEL_SHARE, deep_teacher, taught
 from onetrunk.adaptation.fit import fit
-from onetrunk.adaptation.task import AdaptSettings, Data
+from onetrunk.adaptation.settings import AdaptSettings, Data
 from onetrunk.apps.engine import Engine
 from onetrunk.apps.windows import OfUnits
 from onetrunk.data.rows import AnnotatedText, LabelledText

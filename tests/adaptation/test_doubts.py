@@ -3,7 +3,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from onetrunk.adaptation.doubts import doubts
-from onetrunk.adaptation.task import AdaptSettings
+from onetrunk.adaptation.settings import AdaptSettings
 from onetrunk.apps.engine import Engine
 from onetrunk.data.rows import AnnotatedText, LabelledText
 from onetrunk.errors import UserError

@@ -13,7 +13,8 @@ from onetrunk.adaptation.adapt import adapt
 from onetrunk.adaptation.fit import fit
 from onetrunk.adaptation.linear import solve_linear
 from onetrunk.adaptation.penalty import choose_penalty
-from onetrunk.adaptation.task import AdaptSettings, AppTask, Data
+from onetrunk.adaptation.settings import AdaptSettings, Data
+from onetrunk.adaptation.task import AppTask
 from onetrunk.adaptation.trunk_cache import TrunkCache, top_states, unit_features
 from onetrunk.apps.app import App
 from onetrunk.apps.engine import Engine

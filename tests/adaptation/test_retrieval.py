@@ -14,7 +14,7 @@ from torch import Tensor
 from onetrunk.adaptation.fit import fit
 from onetrunk.adaptation.linear import solve_linear
 from onetrunk.adaptation.retrieval import choose, cross_judges, judge
-from onetrunk.adaptation.task import AdaptSettings, Data
+from onetrunk.adaptation.settings import AdaptSettings, Data
 from onetrunk.apps.app import load_app, save_app
 from onetrunk.apps.engine import Engine
 from onetrunk.apps.neighbours import NEIGHBOURS, Neighbours

@@ -8,7 +8,7 @@ import torch
 from transformers import pipeline
 
 from onetrunk.adaptation.fit import fit
-from onetrunk.adaptation.task import AdaptSettings, Data
+from onetrunk.adaptation.settings import AdaptSettings, Data
 from onetrunk.apps.app import App, Subset, load_app, save_app
 from onetrunk.apps.engine import Engine
 from onetrunk.apps.neighbours import Neighbours

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from onetrunk.adaptation.fit import fit
-from onetrunk.adaptation.task import AdaptSettings, Data
+from onetrunk.adaptation.settings import AdaptSettings, Data
 from onetrunk.apps.engine import Engine
 from onetrunk.apps.suggest import spread_out, suggest, uncertainties
 from onetrunk.data.rows import AnnotatedText, LabelledText

@@ -19,7 +19,7 @@ from safetensors.numpy import load_file
 from onetrunk.adaptation.fit import fit
 from onetrunk.adaptation.linear import solve_linear
 from onetrunk.adaptation.penalty import held_out_folds
-from onetrunk.adaptation.task import AdaptSettings, Data
+from onetrunk.adaptation.settings import AdaptSettings, Data
 from onetrunk.apps.app import App
 from onetrunk.bundle.app import BundledApp
 from onetrunk.bundle.export import export_bundle

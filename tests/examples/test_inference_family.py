@@ -14,7 +14,7 @@ import torch.nn.functional as F
 
 from onetrunk import cli
 from onetrunk.adaptation.fit import fit
-from onetrunk.adaptation.task import AdaptSettings, Data
+from onetrunk.adaptation.settings import AdaptSettings, Data
 from onetrunk.apps.engine import Engine
 from onetrunk.apps.windows import Examples
 from onetrunk.config import Recipe

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from onetrunk.adaptation.fit import fit
-from onetrunk.adaptation.task import AdaptSettings, Data
+from onetrunk.adaptation.settings import AdaptSettings, Data
 from onetrunk.apps.app import load_app, save_app
 from onetrunk.apps.engine import Engine
 from onetrunk.data.formats.annotations import annotated_text

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from onetrunk.adaptation.fit import fit
-from onetrunk.adaptation.task import AdaptSettings, Data
+from onetrunk.adaptation.settings import AdaptSettings, Data
 from onetrunk.apps.engine import Engine
 from onetrunk.bundle.export import export_bundle
 from onetrunk.bundle.runtime import Runtime

@@ -14,7 +14,7 @@ from onetrunk.adaptation.distill import deep_teacher, taught
 from onetrunk.adaptation.draws import Draw, draw_rows
 from onetrunk.adaptation.fit import fit
 from onetrunk.adaptation.linear_app import note_shorter
-from onetrunk.adaptation.task import AdaptSettings, Data
+from onetrunk.adaptation.settings import AdaptSettings, Data
 from onetrunk.apps.app import App, Subset
 from onetrunk.apps.engine import Engine
 from onetrunk.apps.evaluation import evaluation_of
@@ -65,9 +65,9 @@ def adapt(
     first. With ``auto_seconds`` a linear app and one with a LoRA are tried for that long, and the
     better one is chosen.
 
-    ``options`` are those of :class:`~onetrunk.adaptation.task.AdaptSettings` (``adapter``, ``k``,
-    ``epochs``, ``seed``, ...), and of :class:`~onetrunk.adaptation.draws.Draw` to train on some of
-    the rows (``rows``, ``fraction``, ``shots`` or ``subset``). Two are those of
+    ``options`` are those of :class:`~onetrunk.adaptation.settings.AdaptSettings` (``adapter``,
+    ``k``, ``epochs``, ``seed``, ...), and of :class:`~onetrunk.adaptation.draws.Draw` to train on
+    some of the rows (``rows``, ``fraction``, ``shots`` or ``subset``). Two are those of
     :class:`~onetrunk.adaptation.abstention.Abstention`: ``none_below=0.7`` gives no answer that is
     less probable, and ``wanted_precision=95`` chooses that threshold on the validation rows, so
     that 95 % of the answers given are right.

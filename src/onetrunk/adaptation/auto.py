@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from onetrunk.adaptation.fit import fit
-from onetrunk.adaptation.task import AdaptSettings, Data
+from onetrunk.adaptation.settings import AdaptSettings, Data
 from onetrunk.apps.app import App
 from onetrunk.apps.engine import Engine
 from onetrunk.families.base import Family

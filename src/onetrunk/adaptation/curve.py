@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from onetrunk.adaptation.fit import fit
-from onetrunk.adaptation.task import AdaptSettings, Data
+from onetrunk.adaptation.settings import AdaptSettings, Data
 from onetrunk.apps.engine import Engine
 from onetrunk.errors import UserError
 from onetrunk.families.base import Family

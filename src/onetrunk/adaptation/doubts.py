@@ -18,7 +18,8 @@ import torch
 from onetrunk.adaptation.fit import slot_of
 from onetrunk.adaptation.linear import ROUGH, solve_linear
 from onetrunk.adaptation.penalty import FOLDS
-from onetrunk.adaptation.task import AdaptSettings, AppTask, Data
+from onetrunk.adaptation.settings import AdaptSettings, Data
+from onetrunk.adaptation.task import AppTask
 from onetrunk.apps.label_scores import Answer
 from onetrunk.apps.top import Top
 from onetrunk.errors import UserError

@@ -13,7 +13,8 @@ from typing import Any
 
 from torch import nn
 
-from onetrunk.adaptation.task import DEFAULTS, AdaptSettings, AppTask, Data
+from onetrunk.adaptation.settings import DEFAULTS, AdaptSettings, Data
+from onetrunk.adaptation.task import AppTask
 from onetrunk.adaptation.training import AppTrainer
 from onetrunk.apps.app import App
 from onetrunk.apps.top import Top

@@ -77,7 +77,7 @@ def check_entities(examples: Examples) -> None:
     """Raise :class:`UserError` if entities are to be learned, and no answer can be right about any
     of them."""
     entities = sum(len(getattr(row, "entities", ())) for row in examples.rows)
-    cut = examples.cut_entities()
+    cut = examples.cut_entities
     if entities and len(cut) == entities:
         row, (start, end) = cut[0]
         text = examples.rows[row].text

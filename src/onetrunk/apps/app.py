@@ -29,7 +29,7 @@ from onetrunk.data.sampling import save_subset
 from onetrunk.data.sources import Columns
 from onetrunk.data.units import RULE, warn_of_old_units
 from onetrunk.decoding import check_none_below
-from onetrunk.errors import UserError, as_path
+from onetrunk.errors import UserError, as_path, first_of
 from onetrunk.families import family
 from onetrunk.families.base import Family
 from onetrunk.model.backbone import Backbone
@@ -110,7 +110,7 @@ class App:
     """The rows that it was trained on, if they were drawn from more."""
 
     def __repr__(self) -> str:
-        shown = ", ".join(self.labels[:5]) + ", …" * (len(self.labels) > 5)
+        shown = first_of(self.labels, 5)
         backbone = self.backbone.encoder.source if self.backbone else self.fingerprint[:12]
         what = f"{self.family.name}, {self.kind}, {len(self.labels)} labels: {shown}"
         return f"App({'; '.join([what, *self._learnt(), f'backbone {backbone}'])})"

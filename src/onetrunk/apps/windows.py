@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
@@ -128,20 +129,23 @@ class Examples:
             for row, windows, units in zip(self.rows, self._windows(), self.units, strict=True)
         ]
 
+    @cached_property
     def cut_entities(self) -> list[tuple[int, Span]]:
         """The entities that begin or end inside a unit, by the index of their example: no answer
         can be right about them."""
         cut = []
         for row, (example, units) in enumerate(zip(self.rows, self.units, strict=True)):
+            if not (entities := getattr(example, "entities", ())):
+                continue
             starts, ends = {start for start, _ in units}, {end for _, end in units}
-            for start, end, _ in getattr(example, "entities", ()):
+            for start, end, _ in entities:
                 if start not in starts or end not in ends:
                     cut.append((row, (start, end)))
         return cut
 
     def note_cut_entities(self, place: Place, notes: Notes) -> None:
-        """Note the :meth:`cut_entities`. ``place`` says where a row is."""
-        for row, (start, end) in self.cut_entities():
+        """Note the :attr:`cut_entities`. ``place`` says where a row is."""
+        for row, (start, end) in self.cut_entities:
             where = f"{place(row)}: {self.rows[row].text[start:end]!r}"
             notes.add("entities that begin or end inside a unit, counted as missed", where)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from onetrunk.adaptation.draws import draw_rows
 from onetrunk.adaptation.fit import fit
-from onetrunk.adaptation.task import AdaptSettings, Data
+from onetrunk.adaptation.settings import AdaptSettings, Data
 from onetrunk.apps.app import App
 from onetrunk.apps.engine import Engine
 from onetrunk.benchmark.cells import Cell, CellId

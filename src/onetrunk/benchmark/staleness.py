@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from onetrunk.adaptation.task import AdaptSettings
+from onetrunk.adaptation.settings import AdaptSettings
 from onetrunk.benchmark.cells import Cell, CellId, every_id
 from onetrunk.benchmark.store import CellStore
 from onetrunk.benchmark.suite import Suite

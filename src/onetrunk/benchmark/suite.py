@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import Field, model_validator
 
 from onetrunk.adaptation.draws import Draw
-from onetrunk.adaptation.task import AdaptSettings
+from onetrunk.adaptation.settings import AdaptSettings
 from onetrunk.apps.app import AdapterKind
 from onetrunk.config import MOST_STEPS, SEEDS, Recipe, Settings, load_recipe
 from onetrunk.data.locate import Located, locate
@@ -142,7 +142,7 @@ class Suite(Settings):
     draws: list[DrawnRows] = Field(min_length=1)
     adapters: list[AdapterKind] = Field(["linear", "lora"], min_length=1)
     adapt: dict[str, Any] = Field({})
-    """Changes to :class:`~onetrunk.adaptation.task.AdaptSettings`: epochs, batch_size, …"""
+    """Changes to :class:`~onetrunk.adaptation.settings.AdaptSettings`: epochs, batch_size, …"""
     tasks: list[BenchmarkTask] = Field(min_length=1)
     decontaminate: bool = True
     """Stage 1 leaves out every row that overlaps with a held-out row of a task."""

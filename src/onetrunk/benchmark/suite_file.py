@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from onetrunk.adaptation.task import AdaptSettings
+from onetrunk.adaptation.settings import AdaptSettings
 from onetrunk.benchmark.suite import BenchmarkTask, Strategy, Suite
 from onetrunk.config import absolute, parse
 from onetrunk.data.locate import missing

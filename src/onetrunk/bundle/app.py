@@ -19,7 +19,7 @@ from safetensors.numpy import save as save_tensors
 from onetrunk.apps.neighbours import Neighbours
 from onetrunk.data.units import warn_of_old_units
 from onetrunk.decoding import DECODERS, check_none_below
-from onetrunk.errors import UserError
+from onetrunk.errors import UserError, first_of
 
 _HEAD = ("head.weight", "head.bias")
 TOO_LARGE = 65520
@@ -75,7 +75,7 @@ class BundledApp:
 
     def __repr__(self) -> str:
         kind = "lora" if self.lora else "linear"
-        shown = ", ".join(self.labels[:5]) + ", …" * (len(self.labels) > 5)
+        shown = first_of(self.labels, 5)
         count = f"{len(self.labels)} labels"
         return f"BundledApp({self.name}: {self.family}, {kind}, {count}: {shown})"
 

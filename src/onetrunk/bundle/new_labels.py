@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from onetrunk.bundle.app import BundledApp
-from onetrunk.errors import UserError, closest
+from onetrunk.errors import UserError, closest, first_of
 from onetrunk.families.base import Family
 
 logger = logging.getLogger("onetrunk")
@@ -50,16 +50,16 @@ def check_beside_new(
     if not new:
         return
     names = sorted({label for labels in new for label in labels})
-    named = _named(names)
+    named = first_of(names, NAMED)
     if not beside:
         raise UserError(
             f"all rows have new labels alone ({named}{_hint(names[0], app.labels)}): app "
-            f"{app.name} would forget its own ({_named(app.labels)}). Add as many rows of those, "
-            f"or pass {_ADD}"
+            f"{app.name} would forget its own ({first_of(app.labels, NAMED)}). Add as many rows of "
+            f"those, or pass {_ADD}"
         )
     missing = sorted(known - {label for labels in beside for label in labels})
     if len(beside) < len(new) or len(missing) > len(known) / 2:
-        gone = f", and none of them has {_named(missing)}" if missing else ""
+        gone = f", and none of them has {first_of(missing, NAMED)}" if missing else ""
         logger.warning(
             f"of {len(new)} rows the labels are new ({named}); beside them are {len(beside)} "
             f"others{gone}: app {app.name} may forget its own labels; add rows of those, or "
@@ -74,7 +74,3 @@ def _is_scale(family: Family[Any, Any], labels: Sequence[str]) -> bool:
 def _hint(label: str, before: Sequence[str]) -> str:
     old = closest(label, before)
     return f"; did you mean {old}?" if old else ""
-
-
-def _named(labels: Sequence[str]) -> str:
-    return ", ".join([*labels[:NAMED], *["…"] * (len(labels) > NAMED)])

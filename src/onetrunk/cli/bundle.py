@@ -51,6 +51,7 @@ def show(
     from onetrunk.bundle.examples import read_examples
     from onetrunk.bundle.layout import Bundle, app_path
     from onetrunk.cli.console import stdout
+    from onetrunk.errors import first_of
 
     opened = Bundle(bundle)
     rows = []
@@ -68,9 +69,8 @@ def show(
     table = Table(Column("app", no_wrap=True), "family", "kind", "labels", *right)
     for row in rows:
         labels = row["labels"]
-        shown = ", ".join(labels[:_SHOWN]) + ", …" * (len(labels) > _SHOWN)
         numbers = f"{row['bytes'] / 1000:,.0f}", str(row["examples"] or "")
-        counted = Text(f"{len(labels)}: {shown}")
+        counted = Text(f"{len(labels)}: {first_of(labels, _SHOWN)}")
         table.add_row(Text(row["app"]), row["family"], row["kind"], counted, *numbers)
     stdout().print(table)
 
@@ -284,7 +284,9 @@ def report(
         with atomic_folder(out, overwrite, kinds.COSTS) as folder:
             write_json(folder / "costs.json", asdict(costs))
             try:
-                plot_costs(costs).savefig(folder / "costs.png", dpi=120)
+                from onetrunk.figures import save_figure
+
+                save_figure(plot_costs(costs), folder / "costs.png")
                 lacking = ""
             except ModuleNotFoundError as error:  # a device measures without matplotlib
                 lacking = error.name or "matplotlib"

@@ -139,7 +139,7 @@ def evaluate(
 
 def _curve(app: "App", train: Path, data: Path, columns: "Columns") -> "list[CurvePoint]":
     from onetrunk.adaptation.curve import learning_curve
-    from onetrunk.adaptation.task import AdaptSettings
+    from onetrunk.adaptation.settings import AdaptSettings
     from onetrunk.apps.reading import read_labelled
     from onetrunk.cli.bars import watched
     from onetrunk.data.notes import Notes

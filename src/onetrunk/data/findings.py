@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from onetrunk.data.formats.labelstudio import is_address
+from onetrunk.data.formats.labelstudio_task import is_address
 from onetrunk.data.formats.table import Table
 from onetrunk.data.notes import Notes
 from onetrunk.data.numbers import number_of

@@ -13,3 +13,8 @@ def places(text: str, surface: str, whole: bool = True, any_case: bool = False) 
         for match in re.finditer(re.escape(surface), text, flags)
         if not (whole and (inside_word(text, match.start()) or inside_word(text, match.end())))
     ]
+
+
+def likely_places(text: str, surface: str) -> list[int]:
+    """Return where a string that someone names begins: as whole words, if it does anywhere."""
+    return places(text, surface) or places(text, surface, whole=False)

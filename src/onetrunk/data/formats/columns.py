@@ -206,11 +206,7 @@ def _joined(strings: set[str]) -> _Joined:
     values = {value for value in strings if read_list(value) is None}
     joined: dict[str, list[str]] = {}
     for separator in _SEPARATORS:
-        split = {
-            value: [part.strip() for part in value.strip().removesuffix(separator).split(separator)]
-            for value in values
-            if separator in value
-        }
+        split = {value: _parts(value, separator) for value in values if separator in value}
         split |= {value: [value.strip()] for value in values - split.keys()}
         users = Counter(part for parts in split.values() for part in set(parts))
         joined |= {
@@ -224,10 +220,14 @@ def _joined(strings: set[str]) -> _Joined:
     return joined
 
 
+def _parts(value: str, separator: str) -> list[str]:
+    return [part.strip() for part in value.strip().removesuffix(separator).split(separator)]
+
+
 def known_parts(label: str, known: Container[str]) -> list[str]:
     """Return the labels that a string joins, if all of them are known; otherwise the string."""
     for separator in _SEPARATORS if label not in known else "":
-        parts = [part.strip() for part in label.strip().removesuffix(separator).split(separator)]
+        parts = _parts(label, separator)
         if len(parts) > 1 and all(part in known for part in parts):
             return parts
     return [label]

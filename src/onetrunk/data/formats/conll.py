@@ -186,11 +186,7 @@ def _by_content(file: Path, layout: _Layout, rows: Sequence[_Line], notes: Notes
     sentences = [[cells[0] for cells in run] for run in runs]
     counts = len(runs) < len(rows) and all(map(_counts, sentences))
     counts = counts and any(is_whole(cell) for run in sentences for cell in run)
-    if counts and layout.width == 2 and len(sentences) > 1:
-        raise UserError(
-            f"{where}: the first column counts words, none holds them; write token, tag"
-        )
-    if layout.width == 2 and len(runs) > 1 and _are_numbered(sentences):
+    if layout.width == 2 and len(runs) > 1 and (counts or _are_numbered(sentences)):
         raise UserError(
             f"{where}: the first column counts words, none holds them; write token, tag"
         )

@@ -5,6 +5,8 @@ The columns are ``text``, ``start``, ``end`` and ``label``; or ``text``, the wor
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from onetrunk.data.formats.naming import LABEL, likely, plain_name, text_column
@@ -12,7 +14,7 @@ from onetrunk.data.formats.table import Columns, Stream, Table, blocks, show, st
 from onetrunk.data.formats.workbook import as_text
 from onetrunk.data.notes import Notes
 from onetrunk.data.numbers import number_of
-from onetrunk.data.places import places
+from onetrunk.data.places import likely_places, places
 from onetrunk.errors import UserError
 
 _STARTS = ("start", "start offset", "start char", "begin", "begin offset", "from")
@@ -114,27 +116,25 @@ def _texts(
     stream: Stream, names: EntityColumns
 ) -> Iterator[tuple[str, list[dict[str, Any]], tuple[Table, int]]]:
     """Yield each text, its spans, and where it stands first."""
+    rows = (
+        (string(table, names.text, row), table, row)
+        for table in stream.tables(*(name for name in names if name is not None))
+        for row in range(len(table))
+    )
     first_places: dict[str, str] = {}
-    text: str | None = None
-    spans: list[dict[str, Any]] = []
-    place: tuple[Table, int] | None = None
-    for table in stream.tables(*(name for name in names if name is not None)):
-        for row in range(len(table)):
-            new = string(table, names.text, row)
-            found = _spans(table, names, row)
-            if new != text:
-                if text is not None and place is not None:
-                    yield text, spans, place
-                text, spans, place = new, [], (table, row)
-                first = first_places.setdefault(new, table.at(row))
-                if first != table.at(row):
-                    raise UserError(
-                        f"{table.at(row)}: the text of {first} comes back: {show(new)}; put the "
-                        "entities of a text into rows that follow each other"
-                    )
-            spans += [span for span in found if span not in spans]
-    if text is not None and place is not None:
-        yield text, spans, place
+    for text, repeated in groupby(rows, itemgetter(0)):
+        rows_of_text = [(table, row) for _, table, row in repeated]
+        table, row = rows_of_text[0]
+        if text in first_places:
+            raise UserError(
+                f"{table.at(row)}: the text of {first_places[text]} comes back: {show(text)}; put "
+                "the entities of a text into rows that follow each other"
+            )
+        first_places[text] = table.at(row)
+        spans: list[dict[str, Any]] = []
+        for at in rows_of_text:
+            spans += [span for span in _spans(at[0], names, at[1]) if span not in spans]
+        yield text, spans, (table, row)
 
 
 def _spans(table: Table, names: EntityColumns, row: int) -> list[dict[str, Any]]:
@@ -170,7 +170,7 @@ def _where_named(table: Table, names: EntityColumns, row: int) -> list[dict[str,
     for name, cell in ((surface, words), (names.label, label)):
         if not cell:
             raise UserError(f"{table.at(row)}: {name!r} is empty")
-    starts = places(text, words) or places(text, words, whole=False)
+    starts = likely_places(text, words)
     if not starts:
         why = f"is {show(words)}, which does not occur in {show(text)}"
         raise UserError(f"{table.at(row)}: {surface!r} {why}")

@@ -11,13 +11,13 @@ from typing import Any
 
 from onetrunk.data.formats import nuner
 from onetrunk.data.formats.labelstudio import short_tasks, tasks
+from onetrunk.data.formats.labelstudio_task import CHOICES, LABELS
 from onetrunk.data.formats.lists import read_list
 from onetrunk.data.formats.table import Stream, Table, show
 from onetrunk.data.notes import Notes
 from onetrunk.errors import UserError
 
 _LISTS = ("spans", "accept")
-_OF_RESULTS = ("labels", "hypertextlabels", "paragraphlabels", "choices", "taxonomy")
 
 
 def plain_columns(stream: Stream, notes: Notes, annotated: bool = True) -> Stream:
@@ -78,18 +78,19 @@ def _is_short_export(stream: Stream) -> bool:
         return False
     if names & {"annotation_id", "lead_time"}:
         return True
-    table = next(stream.read((), [*names - {"text", "annotator"}]), None)
-    return table is not None and any(
-        _is_result(cell) for cells in table.columns.values() for cell in cells
-    )
+    columns = stream.first(*names - {"text", "annotator"})
+    return any(_is_result(cell) for cells in columns.values() for cell in cells)
 
 
 def _is_result(cell: Any) -> bool:
     """Whether a cell holds regions or choices as Label Studio writes them."""
     listed = read_list(cell) if isinstance(cell, str) else cell
+    values = listed if isinstance(listed, list) else [listed]
     return any(
-        isinstance(value, dict) and any(isinstance(value.get(key), list) for key in _OF_RESULTS)
-        for value in (listed if isinstance(listed, list) else [listed])
+        isinstance(value.get(key), list)
+        for value in values
+        if isinstance(value, dict)
+        for key in (*LABELS, *CHOICES)
     )
 
 

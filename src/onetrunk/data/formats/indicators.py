@@ -9,7 +9,7 @@ from onetrunk.data.formats.workbook import as_text
 from onetrunk.data.notes import Notes
 from onetrunk.data.numbers import number_of
 from onetrunk.data.rows import LabelledText
-from onetrunk.errors import UserError
+from onetrunk.errors import UserError, first_of
 
 _YES_OR_NO = {"true": True, "false": False}
 _LISTED = 5
@@ -55,11 +55,10 @@ def check_named(stream: Stream, text: str, label: str) -> None:
     if label in stream.names or text not in stream.names:
         return
     others = [name for name in dict.fromkeys(stream.names) if name.strip() and name != text]
-    table = next(stream.read((), others), None)
-    columns = {} if table is None else table.columns
+    columns = stream.first(*others)
     found = [name for name in others if _are_indicators(columns.get(name, ()))]
     if len(found) > 1:
-        listed = ", ".join(map(repr, found[:_LISTED])) + ", …" * (len(found) > _LISTED)
+        listed = first_of(map(repr, found), _LISTED)
         raise UserError(
             f"{stream.source} has no column {label!r}, but 0 and 1 in {listed}: for the family "
             f"multi-label, {_HOW}"

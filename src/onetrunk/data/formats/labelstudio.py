@@ -4,33 +4,25 @@ A result is a list of items with a type and a ``value``. Regions of a text and c
 read; items of any other kind are counted in the notes.
 """
 
-import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import cache, partial
 from typing import Any
 
-from onetrunk.data.formats.annotations import as_counted
+from onetrunk.data.formats.labelstudio_task import (
+    LABELS,
+    MARKS,
+    counted_paragraphs,
+    mark_of,
+    of_text,
+    read_result,
+    text_of,
+)
 from onetrunk.data.formats.lists import read_list
-from onetrunk.data.formats.table import Stream, Table, no_column, show, wrong
+from onetrunk.data.formats.table import Stream, Table, no_column, wrong
 from onetrunk.data.notes import Notes
-from onetrunk.data.numbers import is_whole
 from onetrunk.errors import UserError
 
-_MARKS = ("spans", "choices", "ratings")
-_LABELS = ("labels", "hypertextlabels", "paragraphlabels")
-_CHOICES = ("choices", "taxonomy")
-_RATINGS = ("rating", "number")
-_MIN_LABELS = ("label", *_LABELS, *_MARKS, "entities")
-_TAG = re.compile("<[a-zA-Z/!][^>]*>")
-_ADDRESS = re.compile(
-    r"(?i)(?:[a-z][a-z0-9+.-]*://|data:\w+/|/data/(?:upload|local-files)\b)\S*"
-    r"|(?:/data/.*|\S+)\.(?:png|jpe?g|gif|webp|bmp|svg|tiff?|pdf|txt|html?|wav|mp[34]|ogg|flac|m4a)"
-)
-
-
-def is_address(text: str) -> bool:
-    """Whether a text is only the address of a file or a page, as tools write for what they load."""
-    return _ADDRESS.fullmatch(text.strip()) is not None
+_MIN_LABELS = ("label", *LABELS, *MARKS, "entities")
 
 
 def tasks(stream: Stream, column: str, annotated: bool, notes: Notes) -> Stream:
@@ -52,20 +44,20 @@ def tasks(stream: Stream, column: str, annotated: bool, notes: Notes) -> Stream:
             for annotations in table.columns[column]:
                 for annotation in _dicts(annotations):
                     items = _dicts(annotation.get("result"))
-                    names = [item.get("to_name") for item in items if _mark(item) in marks]
+                    names = [item.get("to_name") for item in items if mark_of(item) in marks]
                     found |= {name for name in names if isinstance(name, str)}
         return frozenset(found)
 
     def read(names: Sequence[str], optional: Sequence[str]) -> Iterator[Table]:
         present: set[str] = set()
-        marks = frozenset(set(names) & set(_MARKS) or _MARKS)
+        marks = frozenset(set(names) & set(MARKS) or MARKS)
         for table in stream.tables("data", optional=(column, "predictions", "drafts")):
             rows = _tasks(table, column, annotated, notes, partial(meant, marks), marks)
-            present |= {name for name in _MARKS if any(rows.columns[name])}
+            present |= {name for name in MARKS if any(rows.columns[name])}
             yield rows
         _check_marks(stream, present, names)
 
-    return Stream(stream.source, ["text", *_MARKS], read)
+    return Stream(stream.source, ["text", *MARKS], read)
 
 
 def short_tasks(stream: Stream, notes: Notes) -> Stream:
@@ -87,9 +79,9 @@ def short_tasks(stream: Stream, notes: Notes) -> Stream:
 
     def read(names: Sequence[str], optional: Sequence[str]) -> Iterator[Table]:
         present: set[str] = set()
-        marks = set(names) & set(_MARKS) or _MARKS
+        marks = set(names) & set(MARKS) or MARKS
         for table in stream.tables("text", "annotator", optional=(*controls, *beside)):
-            columns: dict[str, list[Any]] = {name: [] for name in ("text", *_MARKS)}
+            columns: dict[str, list[Any]] = {name: [] for name in ("text", *MARKS)}
             numbers = []
             for row, annotator in enumerate(table.columns["annotator"]):
                 where = table.at(row)
@@ -103,16 +95,16 @@ def short_tasks(stream: Stream, notes: Notes) -> Stream:
                     continue
                 data = {"text": table.columns["text"][row]}
                 data |= {name: table.columns[name][row] for name in beside}
-                _, text = _text_of(data, where, notes)
-                text = _as_counted(text, result, where, notes)
-                read = _read(result, text, where, notes, marks)
-                _append(columns, "\n".join(text), *read)
+                _, text = text_of(data, where, notes)
+                text = counted_paragraphs(text, result, where, notes)
+                marked = read_result(result, text, where, notes, marks)
+                _append(columns, "\n".join(text), *marked)
                 numbers.append(table.numbers[row])
-            present |= {name for name in _MARKS if any(columns[name])}
+            present |= {name for name in MARKS if any(columns[name])}
             yield Table(table.source, columns, numbers, table.in_lines)
         _check_marks(stream, present, names)
 
-    return Stream(stream.source, ["text", *_MARKS], read)
+    return Stream(stream.source, ["text", *MARKS], read)
 
 
 def _short_values(cell: Any) -> list[dict[str, Any]]:
@@ -124,13 +116,13 @@ def _short_values(cell: Any) -> list[dict[str, Any]]:
 
 
 def _check_marks(stream: Stream, present: set[str], names: Sequence[str]) -> None:
-    asked = set(names) & set(_MARKS)
+    asked = set(names) & set(MARKS)
     if present and asked and not present & asked:
-        raise UserError(f"{stream.source} is annotated with {present.pop()} alone")
+        raise UserError(f"{stream.source} is annotated with {min(present)} alone")
 
 
 def _append(columns: dict[str, list[Any]], *row: Any) -> None:
-    for name, value in zip(("text", *_MARKS), row, strict=True):
+    for name, value in zip(("text", *MARKS), row, strict=True):
         columns[name].append(value)
 
 
@@ -138,7 +130,7 @@ def _tasks(
     table: Table, column: str, annotated: bool, notes: Notes,
     meant: Callable[[], Collection[str]], marks: Collection[str],
 ) -> Table:  # fmt: skip
-    columns: dict[str, list[Any]] = {name: [] for name in ("text", *_MARKS)}
+    columns: dict[str, list[Any]] = {name: [] for name in ("text", *MARKS)}
     numbers = []
     for row, data in enumerate(table.columns["data"]):
         where = table.at(row)
@@ -154,14 +146,14 @@ def _tasks(
                 continue
             if any(_values(result) != _values(results[0]) for result in results):
                 notes.add("tasks with several annotations, of which the first is read", where)
-        key, paragraphs = _text_of(data, where, notes, meant, annotated)
+        key, paragraphs = text_of(data, where, notes, meant, annotated)
         if results:
-            results[0] = _of_text(results[0], key, data, marks, where, notes)
-            paragraphs = _as_counted(paragraphs, results[0], where, notes)
-        read: tuple[list[Any], ...] = ([],) * len(_MARKS)
+            results[0] = of_text(results[0], key, data, marks, where, notes)
+            paragraphs = counted_paragraphs(paragraphs, results[0], where, notes)
+        marked: tuple[list[Any], ...] = ([],) * len(MARKS)
         if results:
-            read = _read(results[0], paragraphs, where, notes, marks)
-        _append(columns, "\n".join(paragraphs), *read)
+            marked = read_result(results[0], paragraphs, where, notes, marks)
+        _append(columns, "\n".join(paragraphs), *marked)
         numbers.append(table.numbers[row])
     return Table(table.source, columns, numbers, table.in_lines)
 
@@ -204,174 +196,3 @@ def _objects(value: Any, where: str, what: str) -> list[dict[str, Any]]:
 
 def _dicts(value: Any) -> list[dict[str, Any]]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-
-
-def _mark(item: dict[str, Any]) -> str:
-    """What an item of a result is read as, if it is."""
-    value = item.get("value")
-    if not isinstance(value, dict):
-        return ""
-    if "start" in value:
-        return "spans"
-    return "choices" if {*_CHOICES} & {*value} else "ratings" if {*_RATINGS} & {*value} else ""
-
-
-def _of_text(
-    result: list[dict[str, Any]], key: str, data: dict[str, Any], marks: Collection[str],
-    where: str, notes: Notes,
-) -> list[dict[str, Any]]:  # fmt: skip
-    """Leave out what annotates something else of the task than its text."""
-    kept = []
-    for item in result:
-        name = item.get("to_name")
-        if name == key or not isinstance(name, str) or name not in data:
-            kept.append(item)
-        elif _mark(item) in marks:
-            notes.add(f"annotations of {name!r}, where {key!r} is read, left out", where)
-    return kept
-
-
-def _text_of(
-    data: Any, where: str, notes: Notes, meant: Callable[[], Collection[str]] = tuple,
-    annotated: bool = True,
-) -> tuple[str, list[str]]:  # fmt: skip
-    """Return the key and the text of a task; a dialogue has several paragraphs.
-
-    ``meant`` gives what the annotations of the source are of, which decides between several.
-    """
-    if not isinstance(data, dict):
-        raise wrong(where, "'data'", data, "an object")
-    texts: dict[str, list[str]] = {}
-    addresses = {}
-    for key, value in data.items():
-        match value:
-            case str() if is_address(value):
-                addresses[key] = value
-            case str():
-                texts[key] = [value]
-            case [dict(), *_] if all(
-                isinstance(line, dict) and isinstance(line.get("text"), str) for line in value
-            ):
-                texts[key] = [line["text"] for line in value]
-    names = meant() if len(texts) + len(addresses) > 1 else ()
-    named = [key for key in texts if key in names]
-    if len(named) > 1 and annotated:
-        listed = " and ".join(map(repr, named))
-        raise UserError(f"{where}: the annotations are of {listed}; keep those of one of them")
-    if len(named) == 1:
-        return named[0], texts[named[0]]
-    seen = [key for key in addresses if key in names and annotated]
-    if seen or "text" in addresses or (addresses and not texts):
-        key = [*seen, *(["text"] if "text" in addresses else addresses)][0]
-        why = "is an address, not text; put the text itself into the task"
-        raise UserError(f"{where}: {key!r} {why}: {show(addresses[key])}")
-    if "text" in texts:
-        beside = [key for key, parts in texts.items() if parts != texts["text"]]
-        if others := [key for key in beside if _has_words(texts[key])]:
-            listed = ", ".join(map(repr, ["text", *others]))
-            notes.add(f"tasks with several texts ({listed}), of which 'text' is read", where)
-        return "text", texts["text"]
-    if len(texts) != 1:
-        keys = " and ".join(map(repr, texts)) or "no text"
-        raise UserError(f"{where}: 'data' has {keys}; call the one to read 'text'")
-    ((key, paragraphs),) = texts.items()
-    if addresses:  # which may be what was annotated
-        listed = ", ".join(map(repr, addresses))
-        notes.add(f"tasks with an address in {listed}, of which {key!r} is read as the text", where)
-    return key, paragraphs
-
-
-def _has_words(parts: Sequence[str]) -> bool:
-    """Whether this may be a text, and no id, source or date."""
-    return len(parts) > 1 or len([word for word in parts[0].split() if word.isalpha()]) > 1
-
-
-def _as_counted(
-    paragraphs: list[str], result: list[dict[str, Any]], where: str, notes: Notes
-) -> list[str]:
-    regions = [
-        (*place, value["text"].replace("\\n", "\n"))
-        for item in result
-        if isinstance(value := item.get("value"), dict) and isinstance(value.get("text"), str)
-        if (place := _place(value, paragraphs)) is not None
-    ]
-    text = "\n".join(paragraphs)
-    if as_counted(text, regions, where, notes) == text:
-        return paragraphs
-    return [paragraph.replace("\r\n", "\n") for paragraph in paragraphs]
-
-
-def _read(
-    result: list[dict[str, Any]], paragraphs: list[str], where: str, notes: Notes,
-    marks: Collection[str],
-) -> tuple[list[dict[str, Any]], list[Any], list[Any]]:  # fmt: skip
-    """Return the spans of a result, its choices and its ratings; ``notes`` counts what is none."""
-    spans, choices, questions = [], [], set()
-    ratings = []
-    for item in result:
-        value = item.get("value", {})
-        if not isinstance(value, dict):
-            raise wrong(where, "'value'", value, "an object")
-        picked = value.get("choices")
-        if not isinstance(picked, list | None):
-            raise wrong(where, "'choices'", picked, "a list of strings")
-        if isinstance(paths := value.get("taxonomy"), list):
-            picked = [
-                "/".join(map(str, path)) if isinstance(path, list) else path for path in paths
-            ]
-        labels = next((value[name] for name in _LABELS if value.get(name)), None)
-        rating = next((value[name] for name in _RATINGS if name in value), None)
-        if rating is not None and "ratings" in marks and "start" not in value:
-            ratings.append(rating)
-            continue
-        kind = item.get("type") or next((key for key in value if isinstance(value[key], list)), "?")
-        if picked is not None and "start" not in value:
-            choices += picked
-            questions.add(str(item.get("from_name")))
-        elif picked is not None:
-            notes.add("choices for a region, not for the text, left out", where)
-        elif labels is None and ("start" not in value or value.get(str(kind))):
-            notes.add(f"annotations of the type {kind!r}, which are not read", where)
-        elif (place := _place(value, paragraphs)) is None:
-            notes.add("regions that have no place in a text, left out", where)
-        elif labels is None:
-            notes.add("regions without a label, left out", where)
-        else:
-            start, end = place
-            repeats = value.get("text")
-            text = "\n".join(paragraphs)
-            if isinstance(repeats, str) and "\\n" not in text:  # the tool writes line ends so
-                repeats = repeats.replace("\\n", "\n")
-            if "hypertextlabels" in value and repeats != text[start:end] and _TAG.search(text):
-                why = "the text is HTML, and its regions count without the tags; write plain text"
-                raise UserError(f"{where}: {why}")
-            spans.append({"start": start, "end": end, "labels": labels, "text": repeats})
-    if len(questions) > 1:
-        names = ", ".join(sorted(questions))
-        notes.add(f"tasks with choices for several questions ({names}), read together", where)
-    return spans, choices, ratings
-
-
-def _place(value: dict[str, Any], paragraphs: list[str]) -> tuple[int, int] | None:
-    """Return the offsets of a region in the joined paragraphs, or None if it has none."""
-    in_paragraphs = all(
-        isinstance(value.get(edge), str) and is_whole(value[edge]) for edge in ("start", "end")
-    )
-    match value:
-        case {"channel": _}:  # seconds of a recording
-            return None
-        case {"start": int() as start, "end": int() as end} | {
-            "globalOffsets": {"start": int() as start, "end": int() as end}
-        } if not in_paragraphs:
-            return start, end
-        case {"start": str(), "startOffset": int() as start, "endOffset": int() as end}:
-            if in_paragraphs:
-                first, last = int(value["start"]), int(value["end"])
-                if max(first, last) >= len(paragraphs):
-                    return None
-                begins = [sum(len(text) + 1 for text in paragraphs[:at]) for at in (first, last)]
-                return begins[0] + start, begins[1] + end
-            # An XPath: without the region's text, nothing shows which part of the text it means.
-            if value["start"] == value.get("end") and isinstance(value.get("text"), str):
-                return start, end
-    return None

@@ -58,8 +58,7 @@ def split_columns(stream: Stream) -> list[str]:
     like names (``set``, ``Data_Split``) that hold nothing but names of splits."""
 
     def holds_splits(name: str) -> bool:
-        table = next(stream.read((), [name]), None)
-        cells = [] if table is None else table.columns.get(name, [])
+        cells = stream.first(name).get(name, ())
         values = {str(cell) for cell in cells if cell not in (None, "")}
         return bool(values) and all(map(split_of, values))
 

@@ -22,8 +22,7 @@ def are_rows(stream: Stream) -> bool:
     ``input`` and what comes out ``output``."""
     if set(stream.names) != COLUMNS:
         return False
-    table = next(stream.read((), ("output",)), None)
-    outputs = [] if table is None else table.columns["output"]
+    outputs = stream.first("output").get("output", ())
     return any(_BETWEEN in (cell if isinstance(cell, str) else repr(cell)) for cell in outputs)
 
 

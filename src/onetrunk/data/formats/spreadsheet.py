@@ -29,7 +29,7 @@ from onetrunk.data.formats.table import (
 from onetrunk.data.formats.token_rows import sentences, token_columns
 from onetrunk.data.formats.workbook import as_text
 from onetrunk.data.notes import Notes
-from onetrunk.data.places import places
+from onetrunk.data.places import likely_places, places
 from onetrunk.data.schemes import is_tag
 from onetrunk.errors import UserError
 
@@ -214,7 +214,7 @@ def _with_spans(stream: Stream, text: str, types: Sequence[str]) -> Stream:
 def _spans(table: Table, text_name: str, name: str, row: int) -> Iterator[list[Any]]:
     text, value = string(table, text_name, row), table.columns[name][row]
     for surface in [] if is_empty(value) else _surfaces(text, value):
-        starts = places(text, surface) or places(text, surface, whole=False)
+        starts = likely_places(text, surface)
         if not starts:
             raise UserError(f"{table.at(row)}: {name!r} is {_absent(text, surface)}")
         for start in starts:

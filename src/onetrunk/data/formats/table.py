@@ -1,6 +1,6 @@
 """Blocks of rows that know where each row comes from, and the messages about wrong values."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, TypeVar
@@ -107,6 +107,12 @@ class Stream:
             if list(self.names).count(name) > 1:
                 raise UserError(f"{self.source} has more than one column {name!r}")
         return (_with_columns(table, optional) for table in self.read(names, optional))
+
+    def first(self, *names: str) -> Mapping[str, list[Any]]:
+        """Return the columns of these names in the first block, those that are there, and maybe
+        more; none if there are no rows. No row must have all of them."""
+        table = next(self.read((), names), None)
+        return {} if table is None else table.columns
 
 
 _OPTIONS = {"text": "--text-column", "label": "--label-column"}
