@@ -10,7 +10,8 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -23,8 +24,10 @@ from onetrunk.adaptation.settings import AdaptSettings, Data
 from onetrunk.apps.app import App
 from onetrunk.bundle.app import BundledApp
 from onetrunk.bundle.export import export_bundle
+from onetrunk.bundle.new_labels import check_beside_new
 from onetrunk.bundle.runtime import Runtime
 from onetrunk.data.rows import AnnotatedText, LabelledText
+from onetrunk.errors import UserError
 from onetrunk.families import FAMILIES
 from onetrunk.losses import head as losses
 from onetrunk.model.backbone import Backbone
@@ -551,18 +554,21 @@ def test_an_app_may_start_from_another(
     await runtime.teach("other", family, [...examples, ...changed, ...changed], {
       from, labels: [...labels, "new"],
     });
+    const sure = given.texts.filter((_, i) => !answers[i].apps[given.name].abstained);
     const few = changed.slice(0, 5);
-    await runtime.teach("free", family, few, { from });
+    await runtime.teach("free", family, [...few, examples[0]], { from });
     await runtime.teach("held", family, few, { from, stay: given.texts });
     await writeFile(out, await runtime.saveApp("other"));
     say([
       await runtime.predict(given.texts), runtime.describe("other"),
       await why(() => runtime.teach("x", "rating", numbers, { from })),
+      await why(() => runtime.teach("x", family, few, { from })),
+      (await runtime.teach("x", family, few, { from, stay: sure.slice(-2) })).notes,
     ]);
     """
     given = {"name": name, "texts": texts, "labels": app.labels}
     file = tmp_path / "other.safetensors"
-    answers, described, family = node(script, given, tmp_path / "b", file)
+    answers, described, family, forgets, notes = node(script, given, tmp_path / "b", file)
     found = [result["apps"] for result in answers]
     key = "labels" if name == "spam" else "entities"
 
@@ -587,6 +593,47 @@ def test_an_app_may_start_from_another(
         Runtime(tmp_path / "b").apps[name].lora.keys()
     )
     assert "not rating" in family
+    assert f"new labels alone (new): app {name} would forget its own" in forgets
+    assert notes[0] == "new label: new"
+    assert "may forget its own labels" in notes[1]
+
+
+def test_new_labels_are_refused_and_noted_as_in_python(caplog: pytest.LogCaptureFixture) -> None:
+    """The page, as the device, keeps an app from forgetting its labels in silence."""
+    labels = [["a"], ["b"], ["new"], ["newer"], [], ["a", "new"]]
+    random = np.random.default_rng(0)
+    cases = [
+        [[labels[i] for i in random.integers(len(labels), size=count)] for count in counts]
+        for counts in random.integers([1, 0], [5, 4], size=(80, 2))
+    ]
+    script = """
+    const { newLabels } = await import("./src/new-labels.js");
+    const kind = (await import("./src/families.js")).FAMILIES["multi-label"];
+    const from = { name: "app", labels: ["a", "b", "c"] };
+    const example = (labels) => ({ text: "t", labels });
+    const said = [];
+    for (const [rows, stay] of given) {
+      let notes = [];
+      const refused = await why(() => {
+        notes = newLabels(kind, from, rows.map(example), stay.map(example));
+      });
+      said.push([Boolean(refused), notes.some((note) => note.includes("may forget"))]);
+    }
+    say(said);
+    """
+    app = cast(BundledApp, SimpleNamespace(name="app", labels=["a", "b", "c"]))
+    wanted = []
+    for case in cases:
+        caplog.clear()
+        rows, stay = ([LabelledText("t", tuple(row)) for row in part] for part in case)
+        try:
+            check_beside_new(FAMILIES["multi-label"], app, rows, stay)
+            refused = False
+        except UserError:
+            refused = True
+        wanted.append([refused, "may forget" in caplog.text])
+    assert node(script, cases) == wanted
+    assert {(True, False), (False, True), (False, False)} <= {(r, n) for r, n in wanted}
 
 
 def test_teaching_can_be_watched_and_stopped(tiny_backbone: Backbone, tmp_path: Path) -> None:

@@ -53,7 +53,8 @@ export class Lesson {
     try {
       const { signal } = this.stop;
       const { report, last } = await this.side.teach(this.name, { progress, signal });
-      said = `${S.taught(report, last)} ${S.taughtFrom(report.rows, report.seconds)}`;
+      const { rows, seconds, notes } = report;
+      said = [S.taught(report, last), S.taughtFrom(rows, seconds), ...notes.map(S.note)].join(" ");
       this.notebook.metric = report.metric;
       this.says.classList.remove("wrong");
     } catch (error) {

@@ -56,13 +56,20 @@ export class Side {
     // A bundle's app goes on from what it was; what is new learns from its examples alone.
     const from = isNew ? undefined : name;
     const labels = decoder === "rating" && isNew ? [] : notebook.labels;
-    // Most words of an example have the answer that they had; a whole text has no such company.
+    // Most words of an example have the answer that they had; a whole text has no such company, and
+    // an example of a new type may hold none of the others.
+    const isPerWord = decoder.includes("ner") && (isNew || !this.#gainsLabels(name));
     const others = [...this.read].filter((text) => !notebook.of(text));
-    const stay = decoder.includes("ner") ? [] : others.slice(-STAYING);
+    const stay = isPerWord ? [] : others.slice(-STAYING);
     const options = { ...watch, labels, from, stay, keepExamples: true };
     const report = await this.runtime.teach(name, decoder, rows, options);
     notebook.labels = this.runtime.describe(name).labels;
     const { score, last } = notebook.learnt(report);
     return { report: { ...report, score }, last };
+  }
+
+  #gainsLabels(name) {
+    const known = this.runtime.describe(name).labels;
+    return this.notebooks.get(name).labels.some((label) => !known.includes(label));
   }
 }

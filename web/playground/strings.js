@@ -101,6 +101,7 @@ export const S = {
     );
   },
   taughtFrom: (rows, seconds) => `Learnt from ${many(rows, "example")} in ${seconds.toFixed(1)} s.`,
+  note: (note) => `Note: ${note}.`,
   curve: (metric) => `Learning curve: ${METRICS[metric]} by number of examples`,
   curvePoint: (rows, value) => `${many(rows, "example")}: ${score(value)}`,
   saveApp: "Save app",

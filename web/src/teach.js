@@ -2,6 +2,7 @@ import { BundleError, nearest } from "./errors.js";
 import { familyNamed } from "./families.js";
 import { Features } from "./features.js";
 import { fitHead } from "./penalty.js";
+import { newLabels } from "./new-labels.js";
 import { writeSafetensors } from "./safetensors.js";
 import { DECODERS } from "./decoding.js";
 import { States } from "./states.js";
@@ -29,13 +30,18 @@ export class Teacher {
    * The bytes of an app's file, and the report. `old` is the app of this name, if there is one. With
    * `from`, an app of the bundle, the head starts from that app's and is held to it, in place of
    * zero; its labels and its LoRA stay. So do its answers to the texts `stay`: they are learnt, too,
-   * but not judged.
+   * but not judged. The report's `notes` say what new labels may make it forget.
    */
   async teach(name, family, examples, options = {}, old = undefined) {
     const start = performance.now();
     const { progress = () => {}, signal, keepExamples = false, from, stay = [] } = options;
     const lesson = this.#lesson(name, family, examples, options);
-    if (from) lesson.rehearsed = await this.#rehearsed(lesson, stay);
+    let notes = [];
+    if (from) {
+      lesson.rehearsed = await this.#rehearsed(lesson, stay);
+      // A value beyond a scale has been refused.
+      if (family !== "rating") notes = newLabels(lesson.kind, from, lesson.rows, lesson.rehearsed);
+    }
     const { slot, reads, maxLength } = lesson;
     const states = new States({ slot, reads, maxLength }, this.#kept.get(name)?.states);
     const problem = await this.#problem(lesson, states, progress, signal);
@@ -58,6 +64,7 @@ export class Teacher {
       penalty: head.penalty,
       headLayers: head.reads,
       before,
+      notes,
     };
     const again = { labels, noneBelow, maxLength, from, stay, keepExamples: true };
     if (!keepExamples) this.#kept.delete(name);
