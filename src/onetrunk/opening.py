@@ -22,16 +22,18 @@ def load(
     *folders: str | Path | Sequence[str | Path],
     backbone: str | Path | None = None,
     device: str = "cpu",
+    apps: Sequence[str] | None = None,
 ) -> Engine | Runtime:
     """Load app folders into one :class:`Engine`, or a bundle folder into a :class:`Runtime`.
 
     The folders may come in a list, and be names of the Hugging Face hub: ``owner/name``, or
     ``owner/name@revision``. Both are a :class:`~onetrunk.interface.Model`. Apps run on the
     backbone that the first of them names, or on ``backbone``; ``device`` is where it computes. A
-    bundle has its own, and needs no PyTorch.
+    bundle has its own, and needs no PyTorch; ``apps`` names those of its apps that are loaded
+    (default: all).
 
     Raises :class:`UserError` if there is no such folder, if one is damaged or belongs to another
-    backbone, or for a bundle beside anything else.
+    backbone, for a bundle beside anything else, and for names of apps that no bundle has.
 
     ```python
     import onetrunk
@@ -41,10 +43,10 @@ def load(
     ```
     """
     paths = _paths(folders)
-    if check_folders(paths, backbone, device):
+    if check_folders(paths, backbone, device, apps):
         from onetrunk.bundle.runtime import Runtime
 
-        return Runtime(paths[0])
+        return Runtime(paths[0], apps)
     from onetrunk.apps.engine import Engine
     from onetrunk.apps.load import load_apps_and_backbone
 
@@ -52,7 +54,10 @@ def load(
 
 
 def check_folders(
-    paths: Sequence[Path], backbone: str | Path | None = None, device: str = "cpu"
+    paths: Sequence[Path],
+    backbone: str | Path | None = None,
+    device: str = "cpu",
+    apps: Sequence[str] | None = None,
 ) -> bool:
     """Whether this is a bundle, and no apps.
 
@@ -69,6 +74,10 @@ def check_folders(
         from onetrunk.apps.record import check_apps  # which a device does not need
 
         check_apps(paths, backbone, device)
+        if apps is not None:
+            raise UserError(
+                f"{paths[0]} is no bundle: the apps {', '.join(apps)} are chosen by their folders"
+            )
     elif len(paths) > 1 or backbone is not None:
         raise UserError(f"{bundles[0]} is a bundle: it runs alone, on its own backbone")
     elif device != "cpu":

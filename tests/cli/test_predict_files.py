@@ -512,6 +512,27 @@ def test_texts_after_a_bundle(run: Run, tmp_path: Path, monkeypatch: pytest.Monk
         assert part in refused.err
 
 
+def test_some_apps_of_a_bundle(run: Run, tmp_path: Path) -> None:
+    result = run("predict", BUNDLE, "ann", "--json", "--app", "stars", "--app", "intent")
+    assert result.code == 0
+    assert [*json.loads(result.out)["apps"]] == ["stars", "intent"]
+    assert onetrunk.load(BUNDLE, apps=["intent"]).names == ["intent"]
+    app = BUNDLE.parent / "apps" / "intent"
+    for more, part in (
+        ([BUNDLE, "--app", "intnt"], "did you mean 'intent'?"),
+        ([app, "--app", "intent"], "is no bundle: the apps intent are chosen by their folders"),
+    ):
+        refused = run("predict", *more, "--text", "x")
+        assert refused.code == 2
+        assert part in refused.err
+    (tmp_path / "texts.txt").write_text("ann\n")
+    command = ["predict", BUNDLE, "--input", tmp_path / "texts.txt", "--out", tmp_path / "out"]
+    assert run(*command, "--app", "intent").code == 0
+    mixed = run(*command, "--app", "stars")
+    assert mixed.code == 2
+    assert "holds answers of other apps" in mixed.err
+
+
 def test_a_split_that_is_not_read_is_noted(run: Run, tmp_path: Path) -> None:
     for name in ("train", "test"):
         (tmp_path / f"{name}.txt").write_text("ann\n")

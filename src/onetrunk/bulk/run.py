@@ -111,9 +111,15 @@ class Folder:
 
     @classmethod
     def open(
-        cls, path: Path, sources: Sequence[Texts], apps: Sequence[Path], overwrite: bool
+        cls,
+        path: Path,
+        sources: Sequence[Texts],
+        apps: Sequence[Path],
+        overwrite: bool,
+        names: Sequence[str] | None = None,
     ) -> Folder:
         """Check what an earlier run left in the folder. Nothing is written or deleted yet.
+        ``names`` are those of a bundle's apps that answer, if it is not all of them.
 
         Raises :class:`UserError` if no run has written it, for answers of other apps or to a file
         that has changed since, and for another file where answers are to be written.
@@ -121,7 +127,7 @@ class Folder:
         files = _answer_files(path, sources)
         inputs = {name: _state(texts.path) for name, texts in files.items() if texts.path}
         record: dict[str, Any] = {
-            "apps": {str(app): identity_of(app) for app in apps},
+            "apps": {str(app): " ".join([identity_of(app), *(names or [])]) for app in apps},
             "files": inputs,
         }
         found = _record_in(path)

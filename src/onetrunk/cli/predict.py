@@ -35,6 +35,10 @@ def predict(
         ),
     ] = None,
     text_column: TextColumn = None,
+    app: Annotated[
+        list[str] | None,
+        typer.Option(help="Of a bundle, this app alone; may be given several times."),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -102,7 +106,8 @@ def predict(
             raise UserError(f"- and --input {input}: name one of them")
         input = Path(STDIN)
     folders = [fetched(folder) for folder in folders]
-    check_folders(folders, backbone, device)
+    names = [*dict.fromkeys(app)] if app else None
+    check_folders(folders, backbone, device, names)
     if not given and input is None:
         raise UserError("nothing to read: pass --text or --input")
     notes = Notes()
@@ -113,13 +118,13 @@ def predict(
     if out is not None:
         check_apart(out, sources)
     if out is not None and check_out(out, overwrite):
-        folder = Folder.open(out, sources, folders, overwrite)
+        folder = Folder.open(out, sources, folders, overwrite, names)
         sources = folder.pending
     printed = stdout()
     shows_bar = console.is_terminal and (out is not None or not printed.is_terminal)
     counts = [texts.count for texts in sources] if shows_bar else [None]
     total = None if None in counts else sum(count or 0 for count in counts)
-    model = load(*folders, backbone=backbone, device=device)
+    model = load(*folders, backbone=backbone, device=device, apps=names)
     with watched("predict") if shows_bar else nullcontext(silent) as progress:
         run = Run(model, Findings(notes), progress, total, strict)
         try:
