@@ -116,10 +116,10 @@ class Folder:
         sources: Sequence[Texts],
         apps: Sequence[Path],
         overwrite: bool,
-        names: Sequence[str] | None = None,
+        chosen: Sequence[str] | None = None,
     ) -> Folder:
         """Check what an earlier run left in the folder. Nothing is written or deleted yet.
-        ``names`` are those of a bundle's apps that answer, if it is not all of them.
+        ``chosen`` names the apps of a bundle that answer, if it is not all of them.
 
         Raises :class:`UserError` if no run has written it, for answers of other apps or to a file
         that has changed since, and for another file where answers are to be written.
@@ -127,7 +127,7 @@ class Folder:
         files = _answer_files(path, sources)
         inputs = {name: _state(texts.path) for name, texts in files.items() if texts.path}
         record: dict[str, Any] = {
-            "apps": {str(app): " ".join([identity_of(app), *(names or [])]) for app in apps},
+            "apps": {str(app): " ".join([identity_of(app), *(chosen or [])]) for app in apps},
             "files": inputs,
         }
         found = _record_in(path)
