@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from onetrunk.bulk import excel
 from onetrunk.bulk.columns import Decoders, answer_names, answer_types, check_free
+from onetrunk.bulk.excel import Excel
 from onetrunk.bulk.writers import Csv
 from onetrunk.data.notes import Notes
 from onetrunk.data.sources import open_texts
@@ -24,16 +29,30 @@ CELLS = st.lists(st.sampled_from(ODD), max_size=5).map("".join) | st.text(
 )
 
 
-def written(rows: list[dict[str, str]]) -> str:
-    """The file of some rows with the columns ``text`` and ``more``, without an app."""
-    with TemporaryDirectory() as folder:
-        given, out = Path(folder, "a.csv"), Path(folder, "out.csv")
-        given.write_text("text,more\na,b\n")
-        writer = Csv(out, open_texts(given, Notes()), {}, Notes())
-        texts = [row["text"] for row in rows]
+def write(kind: type[Csv] | type[Excel], out: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Write rows with the columns ``text`` and ``more``, without an app."""
+    given = out.with_name("a.csv")
+    given.write_text("text,more\na,b\n")
+    texts = [row["text"] for row in rows]
+    with closing(kind(out, open_texts(given, Notes()), {}, Notes())) as writer:
         writer.write(TextBlock([*texts], [*rows]), [{"text": text} for text in texts])
-        writer.close()
+
+
+def written(rows: list[dict[str, str]]) -> str:
+    """The CSV file of some rows."""
+    with TemporaryDirectory() as folder:
+        out = Path(folder, "out.csv")
+        write(Csv, out, rows)
         return out.read_bytes().decode()
+
+
+def read_back(rows: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
+    """What our own reader finds in the Excel file of some rows."""
+    with TemporaryDirectory() as folder:
+        out = Path(folder, "out.xlsx")
+        write(Excel, out, rows)
+        (source,) = open_texts(out, Notes())
+        return [dict(row) for block in source.blocks() for row in block.rows]
 
 
 @settings(deadline=None)
@@ -52,6 +71,49 @@ def test_csv_reads_back_as_our_own_input(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(written([{"text": t, "more": "x"} for t in texts]).encode())
     (source,) = open_texts(tmp_path / "a.csv", Notes())
     assert [text for block in source.blocks() for text in block.texts] == texts
+
+
+# What a spreadsheet would take for something else, and what XML does not have.
+STRINGS = [
+    "=1+1", "+1", "007", "1e5", "#N/A", "TRUE", "2026-01-02", " a ", "_x0041_", "_x000D_", "a\r\nb",
+    "a\rb", "\x01\x0b", "\uffff", "<&>", "https://a.b/c", "12345678901234567890", "😀", "-",
+]  # fmt: skip
+
+
+def test_excel_reads_back_as_our_own_input() -> None:
+    rows = [{"text": text, "more": f"{text}!"} for text in STRINGS]
+    found = read_back(rows)
+    assert [(row["text"], row["more"]) for row in found] == [(text, f"{text}!") for text in STRINGS]
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.fixed_dictionaries({"text": CELLS, "more": CELLS}), min_size=1, max_size=4))
+def test_any_text_comes_back_from_excel(rows: list[dict[str, str]]) -> None:
+    rows = [{"text": f"a{row['text']}", "more": f"{row['more']}a"} for row in rows]  # none is blank
+    assert [(row["text"], row["more"]) for row in read_back(rows)] == [
+        (row["text"], row["more"]) for row in rows
+    ]
+
+
+def test_numbers_are_numbers_in_excel_where_it_has_their_digits(tmp_path: Path) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    numbers = [3, 0.25, True, 12345678901234567890, float("nan"), None, ["a", 1]]
+    write(Excel, tmp_path / "out.xlsx", [{"text": "a", "more": number} for number in numbers])
+    sheet = openpyxl.load_workbook(tmp_path / "out.xlsx").active
+    assert [cell.value for cell in sheet["B"]] == [
+        "more", 3, 0.25, True, "12345678901234567890", "nan", None, '["a", 1]'
+    ]  # fmt: skip
+    assert sheet.title == "answers"
+    assert [cell.value for cell in sheet[1]] == ["text", "more", "error"]
+
+
+def test_more_than_excel_holds_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{"text": "a", "more": "b"}] * 3
+    with pytest.raises(UserError, match=r"row 1: 'more' has 32,768 characters.*write .csv"):
+        write(Excel, tmp_path / "out.xlsx", [{"text": "a", "more": "b" * 32_768}])
+    monkeypatch.setattr(excel, "MOST_ROWS", 2)
+    with pytest.raises(UserError, match=r"holds 2 rows: write \.csv or"):
+        write(Excel, tmp_path / "out.xlsx", rows)
 
 
 def test_records_end_in_line_feeds() -> None:

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from onetrunk.bulk.cells import as_csv, plain
 from onetrunk.bulk.columns import answer_cells, answer_names
-from onetrunk.bulk.writers import _cell
 from onetrunk.data.notes import Notes
 from onetrunk.data.sources import read_classification, read_ner
 from onetrunk.interface import FEWEST_JUDGED, Score
@@ -179,7 +179,7 @@ def test_answers_are_the_columns_of_predict() -> None:
     columns = node(script, [text, in_browser])
     assert [name for name, _ in columns] == answer_names(decoders)[:-1]
     for name, cell in columns:
-        python = _cell(wanted[name], Notes(), "")
+        python = as_csv(plain(wanted[name], Notes(), ""))
         assert cell == python or json.loads(cell) == json.loads(python)
 
 

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from onetrunk.apps.record import read_record
+from onetrunk.bulk.cells import input_names
 from onetrunk.bulk.columns import ERROR, decoders_of
-from onetrunk.bulk.writers import WRITERS, JsonLines, input_names
+from onetrunk.bulk.writers import WRITERS, JsonLines
 from onetrunk.bundle.layout import MANIFEST
 from onetrunk.data.findings import Findings
 from onetrunk.data.formats.text import stem_of, suffix_of
@@ -41,7 +42,13 @@ logger = logging.getLogger(__name__)
 
 RECORD = ".predict.json"
 """In a folder of answers: by which apps, to which files."""
-_ENDINGS = {".parquet": ".parquet", ".arrow": ".parquet", ".csv": ".csv", ".tsv": ".csv"}
+_ENDINGS = {
+    ".parquet": ".parquet",
+    ".arrow": ".parquet",
+    ".csv": ".csv",
+    ".tsv": ".csv",
+    ".xlsx": ".xlsx",
+}
 """Of an output by that of its input; others become JSON Lines."""
 
 

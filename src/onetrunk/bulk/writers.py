@@ -1,24 +1,16 @@
-"""Files of answered rows: JSON Lines, CSV and Parquet, written block by block."""
+"""Files of answered rows: JSON Lines, CSV, Excel and Parquet, written block by block."""
 
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Protocol
 
-from onetrunk.bulk.columns import (
-    ERROR,
-    TEXT,
-    Decoders,
-    answer_cells,
-    answer_names,
-    answer_types,
-    check_free,
-    json_row,
-)
+from onetrunk.bulk.cells import Cells, Results, as_csv, check_known, input_names
+from onetrunk.bulk.columns import ERROR, TEXT, Decoders, answer_cells, answer_types, json_row
+from onetrunk.bulk.excel import Excel
 from onetrunk.data.notes import Notes
 from onetrunk.data.strict_json import json_text
 from onetrunk.data.texts import TextBlock, Texts
@@ -29,7 +21,6 @@ if TYPE_CHECKING:
 
 GROUP_ROWS = 16_384
 """Rows of a row group of Parquet, and how many are held in memory."""
-Results = Sequence[Mapping[str, Any]]
 
 
 class Writer(Protocol):
@@ -69,24 +60,16 @@ class Csv:
     def __init__(
         self, path: Path, texts: Sequence[Texts], decoders: Decoders, notes: Notes
     ) -> None:
-        self._decoders, self._source = decoders, texts[0].name
-        self._notes, self._rows = notes, 0
-        self._names = input_names(texts, decoders)
+        self._cells = Cells(texts, decoders, notes)
         self._file = _open(path)
         # A \r is put in quotes only if the end of a record has it, too.
         self._csv = csv.writer(_WithoutReturns(self._file), lineterminator="\r\n")
-        self._csv.writerow([*self._names, *answer_names(decoders)])
+        self._csv.writerow(self._cells.header)
 
     def write(self, block: TextBlock, results: Results) -> None:
         """Append a block."""
-        for row, result in zip(block.rows, results, strict=True):
-            self._rows += 1
-            where = f"row {self._rows:,}"
-            _check_known(row, self._names, self._source)
-            columns = {**row, TEXT: result[TEXT]}
-            answers = answer_cells(self._decoders, result, self._notes, where)
-            cells = [*map(columns.get, self._names), *answers.values(), result.get(ERROR)]
-            self._csv.writerow([_cell(cell, self._notes, where) for cell in cells])
+        for values in self._cells.rows(block, results):
+            self._csv.writerow(map(as_csv, values))
 
     def close(self) -> None:
         """Close the file."""
@@ -143,7 +126,7 @@ class Parquet:
             answers.append({**cells, ERROR: result.get(ERROR)})
         if block.batch is None:
             for row in block.rows:
-                _check_known(row, self._columns.names, self._source)
+                check_known(row, self._columns.names, self._source)
         with _types_fit(self._source):
             arrays = [self._column(field, block, results) for field in self._columns]
             arrays += [
@@ -180,9 +163,10 @@ class Parquet:
             self._held = []
 
 
-WRITERS: Mapping[str, type[JsonLines] | type[Csv] | type[Parquet]] = {
+WRITERS: Mapping[str, type[JsonLines] | type[Csv] | type[Excel] | type[Parquet]] = {
     ".jsonl": JsonLines,
     ".csv": Csv,
+    ".xlsx": Excel,
     ".parquet": Parquet,
 }
 """By the ending of the file."""
@@ -191,14 +175,6 @@ WRITERS: Mapping[str, type[JsonLines] | type[Csv] | type[Parquet]] = {
 def _open(path: Path) -> IO[str]:
     # Half a surrogate pair, which no encoding has, can only come from the command line.
     return path.open("w", encoding="utf-8", errors="backslashreplace", newline="")
-
-
-def input_names(texts: Sequence[Texts], decoders: Decoders) -> list[str]:
-    """The columns of the input, and ``text`` if it has none. Raises :class:`UserError` if one has
-    the name of an answer's, and if two answers have one name."""
-    names = [*dict.fromkeys(name for one in texts for name in one.columns)]
-    check_free(names, answer_names(decoders), texts[0].name, decoders)
-    return names if TEXT in names else [*names, TEXT]
 
 
 def _schema(texts: Texts) -> pa.Schema:
@@ -217,15 +193,6 @@ def _schema(texts: Texts) -> pa.Schema:
     return schema
 
 
-def _check_known(row: Mapping[str, Any], names: Sequence[str], source: str) -> None:
-    for name in row:
-        if name not in names:
-            raise UserError(
-                f"{source}: a row has the column {name!r}, which the first rows lack; "
-                "write .jsonl, which has no fixed columns"
-            )
-
-
 @contextmanager
 def _types_fit(source: str) -> Iterator[None]:
     import pyarrow as pa
@@ -237,13 +204,3 @@ def _types_fit(source: str) -> Iterator[None]:
         raise UserError(
             f"{source}: the columns do not fit a Parquet file ({why}); write .jsonl"
         ) from None
-
-
-def _cell(value: Any, notes: Notes, where: str) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return json.dumps(value)  # NaN too, which readers of CSV know
-    if isinstance(value, bool | int | list | dict):
-        return json_text(value, notes, where)
-    return str(value)

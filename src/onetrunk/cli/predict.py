@@ -42,7 +42,7 @@ def predict(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Write a .parquet, .jsonl or .csv file; or a folder, one file for each file read."
+            help="Write a .csv, .xlsx, .parquet or .jsonl file; or a folder, with one for each."
         ),
     ] = None,
     backbone: Annotated[

@@ -20,7 +20,7 @@ from onetrunk.errors import UserError
 
 LARGEST = 2**30
 """Bytes of all sheets when they are unpacked."""
-_ESCAPED = re.compile("_x(00[01][0-9A-Fa-f]|005[Ff])_")
+_ESCAPED = re.compile("_x(00[01][0-9A-Fa-f]|005[Ff]|[Ff]{3}[EeFf])_")
 """A control character, such as the carriage return of a line end, as Excel writes it."""
 _FORMULA = re.compile(
     rb'<c (?![^>]*\bt="str")[^>]*\br="(\w+)"[^>]*><f\b[^>]*(?:/>|>[^<]*</f>)(?:<v ?/>|<v></v>)?</c>'
