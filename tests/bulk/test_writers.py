@@ -107,6 +107,36 @@ def test_numbers_are_numbers_in_excel_where_it_has_their_digits(tmp_path: Path) 
     assert [cell.value for cell in sheet[1]] == ["text", "more", "error"]
 
 
+def test_answers_are_words_in_excel(tmp_path: Path) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    decoders: Decoders = {"place": "ner", "flags": "multi-label", "mood": "tc", "stars": "rating"}
+    answers = {
+        "place": {"entities": [
+            {"start": 0, "end": 4, "text": "Oslo", "type": "city", "score": 0.9},
+            {"start": 5, "end": 8, "text": "=ab", "type": "day", "score": 0.8},
+        ]},
+        "flags": {"labels": ["x", "y"], "probabilities": {"x": 0.5, "y": 0.75}},
+        "mood": {"labels": ["glad"], "probabilities": {"glad": 0.625}},
+        "stars": {"value": 3.5},
+    }  # fmt: skip
+    nothing = {
+        "place": {"entities": []},
+        "flags": {"labels": [], "probabilities": {}},
+        "mood": {"labels": [], "probabilities": {}, "abstained": True},
+        "stars": None,
+    }
+    (tmp_path / "a.txt").write_text("a\n")
+    sources = open_texts(tmp_path / "a.txt", Notes())
+    with closing(Excel(tmp_path / "out.xlsx", sources, decoders, Notes())) as writer:
+        results = [{"text": "a", "apps": answers}, {"text": "b", "apps": nothing}]
+        writer.write(TextBlock(["a", "b"], [{}, {}]), results)
+    header, first, second = openpyxl.load_workbook(tmp_path / "out.xlsx").active.values
+    assert header == ("text", *answer_names(decoders))
+    words = "Oslo (city); =ab (day)"
+    assert first == ("a", words, "x; y", "0.5; 0.75", "glad", 0.625, 3.5, None)
+    assert second == ("b", *[None] * 7)
+
+
 def test_more_than_excel_holds_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [{"text": "a", "more": "b"}] * 3
     with pytest.raises(UserError, match=r"row 1: 'more' has 32,768 characters.*write .csv"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from onetrunk.bulk.columns import ERROR, TEXT, Decoders, answer_cells, answer_names, check_free
@@ -16,11 +16,18 @@ Results = Sequence[Mapping[str, Any]]
 
 
 class Cells:
-    """The columns of the input, then those of the answers."""
+    """The columns of the input, then those of the answers. ``answer`` is how a list of labels,
+    probabilities or entities stands in its cell."""
 
-    def __init__(self, texts: Sequence[Texts], decoders: Decoders, notes: Notes) -> None:
+    def __init__(
+        self,
+        texts: Sequence[Texts],
+        decoders: Decoders,
+        notes: Notes,
+        answer: Callable[[Any], Any] = lambda answer: answer,
+    ) -> None:
         self._decoders, self._source = decoders, texts[0].name
-        self.notes, self.written = notes, 0
+        self.notes, self.written, self._answer = notes, 0, answer
         self._names = input_names(texts, decoders)
         self.header = [*self._names, *answer_names(decoders)]
 
@@ -31,7 +38,8 @@ class Cells:
             check_known(row, self._names, self._source)
             columns = {**row, TEXT: result[TEXT]}
             answers = answer_cells(self._decoders, result, self.notes, self.where)
-            values = [*map(columns.get, self._names), *answers.values(), result.get(ERROR)]
+            shown = map(self._answer, answers.values())
+            values = [*map(columns.get, self._names), *shown, result.get(ERROR)]
             yield [plain(value, self.notes, self.where) for value in values]
 
     @property

@@ -1,6 +1,7 @@
 """Answered rows as an Excel workbook of one sheet.
 
-Strings stay strings: a spreadsheet would read ``=1+1`` as a formula and ``007`` as a number.
+It is for people to read: labels and entities stand as words in their cells, not as JSON. Strings
+stay strings: a spreadsheet would read ``=1+1`` as a formula and ``007`` as a number.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class Excel:
             from openpyxl import Workbook
         except ImportError:
             raise UserError("writing .xlsx needs openpyxl: pip install 'onetrunk[excel]'") from None
-        self._path, self._cells = path, Cells(texts, decoders, notes)
+        self._path, self._cells = path, Cells(texts, decoders, notes, in_words)
         self._workbook = Workbook(write_only=True)
         self._sheet = self._workbook.create_sheet("answers")
         self._sheet.freeze_panes = "A2"
@@ -71,6 +72,18 @@ class Excel:
         cell = WriteOnlyCell(self._sheet, text)
         cell.data_type = "s"  # neither a formula nor an error such as #N/A
         return cell
+
+
+def in_words(answer: Any) -> Any:
+    """What a person reads in place of a list of labels, probabilities or entities.
+
+    >>> in_words([{"text": "Oslo", "type": "city"}, {"text": "Friday", "type": "day"}])
+    'Oslo (city); Friday (day)'
+    """
+    if not isinstance(answer, list):
+        return answer
+    items = (f"{x['text']} ({x['type']})" if isinstance(x, dict) else str(x) for x in answer)
+    return "; ".join(items) or None
 
 
 def _escaped(character: re.Match[str]) -> str:
