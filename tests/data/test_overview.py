@@ -4,8 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import openpyxl
 import pytest
 
+import onetrunk
 from onetrunk.data.advice import ADVICE, advice
 from onetrunk.data.overview import first_look, overview
 from onetrunk.errors import UserError
@@ -216,3 +218,22 @@ def test_rows_of_another_family(tmp_path: Path) -> None:
         with pytest.raises(UserError) as caught:
             first_look(table, "ner" if "y" in content else "tc", "train")
         assert "look like" not in str(caught.value)
+
+
+def test_what_explains_a_refusal_is_said_before_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The labels stand on another sheet than the one that is read, or in a row that comes late."""
+    workbook = openpyxl.Workbook()
+    workbook.active.append(["Message", "by"])
+    workbook.active.append(["my parcel is late", "Ann"])
+    workbook.create_sheet("labels").append(["label"])
+    workbook.save(tmp_path / "rows.xlsx")
+    with pytest.raises(UserError, match="has no column 'label'"):
+        first_look(tmp_path / "rows.xlsx", "tc", "train")
+    assert "of 2 sheets 'Sheet' is read" in caplog.text
+    caplog.clear()
+    rows = [{"Message": f"text {number}", "label": "ab"[number % 2]} for number in range(300)]
+    with pytest.raises(UserError, match="row 301: 'label' is"):
+        onetrunk.adapt(tmp_path, "tc", [*rows, {"Message": "late", "label": ""}])
+    assert "column 'Message' is read as text" in caplog.text

@@ -21,7 +21,7 @@ from onetrunk.apps.evaluation import evaluation_of
 from onetrunk.apps.load import load_apps_and_backbone
 from onetrunk.apps.reading import Source, read_labelled, source_name
 from onetrunk.data.locate import locate, located
-from onetrunk.data.notes import Notes
+from onetrunk.data.notes import Notes, logged
 from onetrunk.data.overview import note_labels
 from onetrunk.data.rows import Place, numbered
 from onetrunk.data.sources import USUAL, Columns, read_texts
@@ -95,20 +95,19 @@ def adapt(
         )
     if teacher is not None and unlabelled is None:
         raise UserError("teacher needs texts to answer: pass some as unlabelled")
-    notes = Notes()
     columns = Columns.named(text_column, label_column)
-    data, subset = read_data(kind, train, validation, draw, settings.seed, notes, columns)
-    abstention.check(kind, bool(data.validation))
     test_rows: list[Any] = []
     test_at = numbered("")
-    if test is not None:
-        test_rows, test_at = read_labelled(kind, test, "test", notes, data.labels, columns)
-        _note_shared(kind, data.train, "test", test_rows, test_at, notes)
-    if unlabelled is not None:
-        data.unlabelled = read_unlabelled(kind, unlabelled, notes, text_column)
-    backbone = backbone if isinstance(backbone, Backbone) else Backbone.load(backbone)
-    loaded_teacher = None if teacher is None else _load_teacher(teacher, kind)
-    notes.log()
+    with logged() as notes:
+        data, subset = read_data(kind, train, validation, draw, settings.seed, notes, columns)
+        abstention.check(kind, bool(data.validation))
+        if test is not None:
+            test_rows, test_at = read_labelled(kind, test, "test", notes, data.labels, columns)
+            _note_shared(kind, data.train, "test", test_rows, test_at, notes)
+        if unlabelled is not None:
+            data.unlabelled = read_unlabelled(kind, unlabelled, notes, text_column)
+        backbone = backbone if isinstance(backbone, Backbone) else Backbone.load(backbone)
+        loaded_teacher = None if teacher is None else _load_teacher(teacher, kind)
     app = train_app(
         backbone, kind, data, settings, loaded_teacher, auto_seconds, progress, judged=True
     )

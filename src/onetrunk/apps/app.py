@@ -24,7 +24,7 @@ from onetrunk.apps.record import (
 )
 from onetrunk.apps.record import RECORD as RECORD
 from onetrunk.cards import encoder_of, save_app_card
-from onetrunk.data.notes import Notes
+from onetrunk.data.notes import logged
 from onetrunk.data.sampling import save_subset
 from onetrunk.data.sources import Columns
 from onetrunk.data.units import RULE, warn_of_old_units
@@ -172,12 +172,11 @@ class App:
 
         Raises :class:`UserError` for rows that cannot be read or used.
         """
-        notes = Notes()
         columns = Columns.named(text_column, label_column)
-        rows, place = read_labelled(
-            self.family, data, "test", notes, self.labels, columns, strict_labels
-        )
-        notes.log()
+        with logged() as notes:
+            rows, place = read_labelled(
+                self.family, data, "test", notes, self.labels, columns, strict_labels
+            )
         predictions = self._engine().predict_examples("app", rows, place)
         evaluation = evaluation_of(self.family, self.labels, rows, predictions, temperature, place)
         return replace(evaluation, data=address_of(data))

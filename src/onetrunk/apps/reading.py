@@ -39,15 +39,17 @@ def read_labelled(
     """
     reading = Notes()
     reading.row_places = []
-    rows = family.read(located(source, split, columns), reading)
-    places = reading.row_places
-    place = numbered(source_name(source, split))
-    # Of memory, messages name the split. A plug-in's reader may not keep the places.
-    if isinstance(source, str | Path | Located) and len(places) == len(rows):
-        place = places.__getitem__
-    if labels is not None:
-        rows = _with_known(family, rows, labels, place, reading)
-    notes.update(reading)
+    try:
+        rows = family.read(located(source, split, columns), reading)
+        places = reading.row_places
+        place = numbered(source_name(source, split))
+        # Of memory, messages name the split. A plug-in's reader may not keep the places.
+        if isinstance(source, str | Path | Located) and len(places) == len(rows):
+            place = places.__getitem__
+        if labels is not None:
+            rows = _with_known(family, rows, labels, place, reading)
+    finally:
+        notes.update(reading)
     family.check_rows(rows, place)
     if rows and split != "train" and not family.label_set(rows):
         what = "sources without any label or entity, from which no score can be told"

@@ -8,7 +8,7 @@ from onetrunk.apps.evaluation import Evaluation, evaluation_of
 from onetrunk.apps.reading import Source, address_of, read_labelled
 from onetrunk.bundle.layout import Bundle
 from onetrunk.bundle.runtime import Runtime
-from onetrunk.data.notes import Notes
+from onetrunk.data.notes import logged
 from onetrunk.data.sources import USUAL, Columns
 from onetrunk.families import family
 
@@ -42,10 +42,10 @@ def evaluate(
     temperature: bool = False,
 ) -> Evaluation:
     """:func:`evaluate_bundle` for an app of a runtime."""
-    app, notes = runtime.app(name), Notes()
+    app = runtime.app(name)
     kind = family(app.family)
-    rows, place = read_labelled(kind, data, "test", notes, app.labels, columns, strict_labels)
-    notes.log()
+    with logged() as notes:
+        rows, place = read_labelled(kind, data, "test", notes, app.labels, columns, strict_labels)
     predictions = runtime.predict_examples(name, rows)
     evaluation = evaluation_of(kind, app.labels, rows, predictions, temperature, place)
     return replace(evaluation, app=name, data=address_of(data))

@@ -157,12 +157,12 @@ class Teaching:
     def _lesson(self, family: str, source: Any, columns: Columns) -> Lesson:
         from onetrunk.apps.reading import read_labelled
         from onetrunk.bundle.lesson import Lesson
-        from onetrunk.data.notes import Notes
+        from onetrunk.data.notes import logged
         from onetrunk.families import family as family_named
 
-        kind, notes = family_named(family), Notes()
-        rows, _ = read_labelled(kind, source, "train", notes, columns=columns)
-        notes.log()
+        kind = family_named(family)
+        with logged() as notes:
+            rows, _ = read_labelled(kind, source, "train", notes, columns=columns)
         return Lesson(kind, rows)
 
     def _from(self, name: str, lesson: Lesson, stay: Sequence[str]) -> Lesson:

@@ -38,7 +38,7 @@ def suggest(
     from onetrunk.cli.bars import watched
     from onetrunk.cli.console import wrote
     from onetrunk.data.findings import Findings
-    from onetrunk.data.notes import Notes
+    from onetrunk.data.notes import logged
     from onetrunk.data.sources import open_texts
     from onetrunk.hub import fetched
     from onetrunk.storage import already_exists
@@ -58,19 +58,18 @@ def suggest(
         raise already_exists(out)
     app = fetched(app)
     backbone = check_apps([app], backbone, device)
-    notes = Notes()
     texts, others = [], []
-    sources = open_texts(input, notes, text_column=text_column)
-    check_apart(out, sources)
-    for source in sources:
-        for block in source.blocks(Findings(notes)):
-            for text, row in zip(block.texts, block.rows, strict=True):
-                if isinstance(text, UserError):
-                    notes.add("texts that cannot be read, left out", str(text))
-                    text = ""
-                texts.append(text)
-                others.append({key: value for key, value in row.items() if key != "text"})
-    notes.log()
+    with logged() as notes:
+        sources = open_texts(input, notes, text_column=text_column)
+        check_apart(out, sources)
+        for source in sources:
+            for block in source.blocks(Findings(notes)):
+                for text, row in zip(block.texts, block.rows, strict=True):
+                    if isinstance(text, UserError):
+                        notes.add("texts that cannot be read, left out", str(text))
+                        text = ""
+                    texts.append(text)
+                    others.append({key: value for key, value in row.items() if key != "text"})
 
     from onetrunk.apps.engine import Engine
     from onetrunk.apps.load import load_apps_and_backbone
@@ -85,7 +84,6 @@ def suggest(
     tasks = [
         TOOLS[tool](one.text, one.answer, others[one.row - 1], one.certainty) for one in chosen
     ]
-    changed = Notes()
-    write_tasks(tasks, out, changed)
-    changed.log()
+    with logged() as changed:
+        write_tasks(tasks, out, changed)
     wrote(f"{out}  {len(tasks):,} of {len(texts):,} texts for {tool}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -93,3 +95,13 @@ class Notes:
             | ({} if note.counted else {"counted": False})
             for what, note in self.found.items()
         }
+
+
+@contextmanager
+def logged() -> Iterator[Notes]:
+    """Notes that are logged at the end; also before an error, which they may explain."""
+    notes = Notes()
+    try:
+        yield notes
+    finally:
+        notes.log()

@@ -164,9 +164,11 @@ def first_look(source: str | Path, family: str, split: str, columns: Columns = U
         return
     spec = located(source, split, columns)
     rows: list[Row] = []
+    notes = Notes()
     try:
-        rows += islice(READERS[family](spec), FIRST + 1)
+        rows += islice(READERS[family](spec, notes), FIRST + 1)
     except UserError as error:
+        notes.log()  # they may explain it
         other = None if rows else _other_family(spec, family)
         if other is None:
             raise

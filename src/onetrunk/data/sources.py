@@ -219,15 +219,17 @@ def _stream(
             for name in split_columns(stream):
                 what = f"sources with a column {name!r}, of which all rows are read"
                 noted.add(what, stream.source)
-            tables, row_of = reader(stream, noted)
-            for table in tables:
-                for index in range(len(table)):
-                    row = row_of(table, index)
-                    if findings:
-                        findings.check(row, table, index)
-                    is_empty = False
-                    yield row
-            noted.update(stream.notes)
+            try:
+                tables, row_of = reader(stream, noted)
+                for table in tables:
+                    for index in range(len(table)):
+                        row = row_of(table, index)
+                        if findings:
+                            findings.check(row, table, index)
+                        is_empty = False
+                        yield row
+            finally:
+                noted.update(stream.notes)
         if is_empty:
             raise UserError("; ".join([f"{located} has no rows", *noted.lines()]))
 

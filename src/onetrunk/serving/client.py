@@ -16,7 +16,7 @@ import tenacity
 
 from onetrunk.data.batching import in_turn
 from onetrunk.data.locate import missing
-from onetrunk.data.notes import Notes
+from onetrunk.data.notes import logged
 from onetrunk.data.rows import AnnotatedText, LabelledText
 from onetrunk.errors import UserError, as_path, nearest
 from onetrunk.interface import Score, listed, stream_results, streamed, too_long
@@ -270,10 +270,9 @@ def _read(
     from onetrunk.data.sources import Columns
     from onetrunk.families import family as family_named
 
-    notes = Notes()
     columns = Columns.named(text_column, label_column)
-    rows, _ = read_labelled(family_named(family), source, "train", notes, columns=columns)
-    notes.log()
+    with logged() as notes:
+        rows, _ = read_labelled(family_named(family), source, "train", notes, columns=columns)
     if not all(isinstance(row, LabelledText | AnnotatedText) for row in rows):
         raise UserError(f"rows of family {family!r} cannot be sent: pass a list of mappings")
     return [_plain(row) for row in rows]

@@ -152,7 +152,7 @@ def test_a_workbook(tmp_path: Path) -> None:
     file = write_xlsx(tmp_path / "a.xlsx", Empty=[], Mail=rows, Other=[["no"]])
     notes = Notes()
     assert [row.text for row in read_classification(file, notes)] == ["a", "7", ""]
-    assert notes.lines()[-1] == f"workbooks of 3 sheets, of which 'Mail' is read: 1 ({file})"
+    assert notes.lines()[-1] == f"of 3 sheets 'Mail' is read ({file})"
     stars = read_classification(chosen(file, "text", "stars"), numbers=True)
     assert [row.labels for row in stars] == [("3",), ("4",), ("4.5",)]
 
@@ -176,7 +176,7 @@ def test_sheets_with_the_names_of_splits(tmp_path: Path, order: int) -> None:
     for split, name in (("train", "Train"), ("validation", "Dev set"), ("test", "TEST ")):
         notes = Notes()
         assert read_classification(file, notes, split)[0].text == f"of {name}"
-        assert notes.lines() == [f"workbooks of 3 sheets, of which {name!r} is read: 1 ({file})"]
+        assert notes.lines() == [f"of 3 sheets {name!r} is read ({file})"]
     del sheets["TEST "]
     with pytest.raises(UserError, match=r"a\.xlsx has no sheet 'test'; sheets: '.*'; rename one"):
         read_classification(write_xlsx(file, **sheets), split="test")

@@ -171,7 +171,7 @@ def test_the_first_sheet_that_holds_anything_is_read_and_said(tmp_path: Path) ->
     assert read_classification(tmp_path / "a.xlsx", notes) == [
         LabelledText("hi", ("3",)), LabelledText("2026-03-01", ("x",))
     ]  # fmt: skip
-    assert "workbooks of 2 sheets, of which 'March' is read: 1" in notes.lines()[-1]
+    assert "of 2 sheets 'March' is read (" in notes.lines()[-1]
 
 
 def test_a_table_without_entities_is_refused(tmp_path: Path) -> None:

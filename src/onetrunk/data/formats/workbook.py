@@ -60,7 +60,7 @@ def workbook(file: Path, split: str = "train") -> Stream:
         raise UserError(f"{file} has no rows")
     sheet, first, header = headers[_title(file, headers, split)]
     if len(sheets) > 1:
-        notes.add(f"workbooks of {len(sheets)} sheets, of which {sheet.title!r} is read", str(file))
+        notes.say(f"of {len(sheets)} sheets {sheet.title!r} is read", str(file))
     empty, merged = _without_values(file, sheet), _merged(file, sheet)
     for area in merged:
         if area.top == first < area.bottom and any(header[area.left - 1 : area.left]):
