@@ -200,7 +200,7 @@ def test_a_suite_may_have_a_base(suite_file: SuiteFile) -> None:
             load_suite(folder / "wrong.yaml")
 
 
-@pytest.mark.parametrize("name", ["suite21-linear", "suite21-shots"])
+@pytest.mark.parametrize("name", ["suite21-linear", "suite21-second", "suite21-shots"])
 def test_suites_made_from_that_of_21_tasks(name: str) -> None:
     recipes = Path(__file__).parents[2] / "recipes"
     suite, whole = (load_suite(recipes / f"{file}.yaml", files=False) for file in (name, "suite21"))
