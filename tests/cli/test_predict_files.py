@@ -520,7 +520,7 @@ def test_some_apps_of_a_bundle(run: Run, tmp_path: Path) -> None:
     app = BUNDLE.parent / "apps" / "intent"
     for more, part in (
         ([BUNDLE, "--app", "intnt"], "did you mean 'intent'?"),
-        ([app, "--app", "intent"], "is no bundle: the apps intent are chosen by their folders"),
+        ([app, "--app", "intent"], "is no bundle, of which apps could be chosen"),
     ):
         refused = run("predict", *more, "--text", "x")
         assert refused.code == 2
