@@ -149,6 +149,7 @@ def shelf(
     rows = [{"text": text, "Intent": text.split()[0]} for text in texts]
     pandas = pytest.importorskip("pandas")
     pandas.DataFrame(rows).to_excel(shelf / "tickets.xlsx", index=False)
+    pandas.DataFrame({"text": texts}).to_excel(shelf / "messages.xlsx", index=False)
     (shelf / "messages").mkdir()
     for name in ("mails.txt", "raw.txt", "messages.txt", "chat.log", "messages/one.txt"):
         (shelf / name).write_text("\n".join(texts) + "\n")

@@ -33,8 +33,8 @@ def load(
     (default: all).
 
     Raises :class:`UserError` if there is no such folder, if one is damaged or belongs to another
-    backbone, for a bundle beside anything else, and for ``apps`` that it does not have, or without a
-    bundle.
+    backbone, for a bundle beside anything else, and for ``apps`` that it does not have, or if it
+    is no bundle.
 
     ```python
     import onetrunk
@@ -77,8 +77,8 @@ def check_folders(
         check_apps(paths, backbone, device)
         if apps is not None:
             raise UserError(
-                f"{paths[0]} is no bundle, of which apps could be chosen: name the folders of those "
-                "that shall answer"
+                f"{paths[0]} is no bundle, of which apps could be chosen: name the folders of "
+                "those that shall answer"
             )
     elif len(paths) > 1 or backbone is not None:
         raise UserError(f"{bundles[0]} is a bundle: it runs alone, on its own backbone")

@@ -46,10 +46,13 @@ def adapt(run: Run, backbone: object, corpora: Path, family: str = "tc", *more: 
 
 
 def refused(result: Any, *parts: str) -> None:
-    """A user's error: exit code 2, one line on stderr that says all of ``parts``, no output."""
+    """A user's error: exit code 2, one line on stderr that says all of ``parts``, no output. Notes
+    on the rows may come before it."""
     assert result.code == 2, result
     assert result.out == ""
     lines = [line for line in result.err.splitlines() if "Loading weights" not in line]
+    while lines and lines[0].startswith("note: "):
+        del lines[0]
     assert len(lines) == 1, result.err
     assert lines[0].startswith("error: ")
     for part in parts:
