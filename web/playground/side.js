@@ -58,9 +58,9 @@ export class Side {
     const labels = decoder === "rating" && isNew ? [] : notebook.labels;
     // Most words of an example have the answer that they had; a whole text has no such company, and
     // an example of a new type may hold none of the others.
-    const isPerWord = decoder.includes("ner") && (isNew || !this.#gainsLabels(name));
+    const hasCompany = decoder.includes("ner") && (isNew || !this.#gainsLabels(name));
     const others = [...this.read].filter((text) => !notebook.of(text));
-    const stay = isPerWord ? [] : others.slice(-STAYING);
+    const stay = hasCompany ? [] : others.slice(-STAYING);
     const options = { ...watch, labels, from, stay, keepExamples: true };
     const report = await this.runtime.teach(name, decoder, rows, options);
     notebook.labels = this.runtime.describe(name).labels;

@@ -27,7 +27,7 @@ class Cells:
         answer: Callable[[Any], Any] = lambda answer: answer,
     ) -> None:
         self._decoders, self._source = decoders, texts[0].name
-        self.notes, self.written, self._answer = notes, 0, answer
+        self._notes, self.written, self._answer = notes, 0, answer
         self._names = input_names(texts, decoders)
         self.header = [*self._names, *answer_names(decoders)]
 
@@ -37,10 +37,10 @@ class Cells:
             self.written += 1
             check_known(row, self._names, self._source)
             columns = {**row, TEXT: result[TEXT]}
-            answers = answer_cells(self._decoders, result, self.notes, self.where)
+            answers = answer_cells(self._decoders, result, self._notes, self.where)
             shown = map(self._answer, answers.values())
             values = [*map(columns.get, self._names), *shown, result.get(ERROR)]
-            yield [plain(value, self.notes, self.where) for value in values]
+            yield [plain(value, self._notes, self.where) for value in values]
 
     @property
     def where(self) -> str:

@@ -6,9 +6,10 @@ stay strings: a spreadsheet would read ``=1+1`` as a formula and ``007`` as a nu
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
+from functools import partial
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +35,14 @@ class Excel:
     ) -> None:
         try:
             from openpyxl import Workbook
+            from openpyxl.cell import WriteOnlyCell
         except ImportError:
             raise UserError("writing .xlsx needs openpyxl: pip install 'onetrunk[excel]'") from None
         self._path, self._cells = path, Cells(texts, decoders, notes, in_words)
         self._workbook = Workbook(write_only=True)
         self._sheet = self._workbook.create_sheet("answers")
         self._sheet.freeze_panes = "A2"
+        self._new_cell = partial(WriteOnlyCell, self._sheet)
         self._sheet.append([self._cell(name, name) for name in self._cells.header])
 
     def write(self, block: TextBlock, results: Results) -> None:
@@ -54,13 +57,8 @@ class Excel:
         self._workbook.save(self._path)
 
     def _cell(self, value: Any, name: str) -> Any:
-        from openpyxl.cell import WriteOnlyCell
-
-        if value is None or isinstance(value, bool):
-            return value
-        if isinstance(value, int | float) and abs(value) < EXACT:  # NaN is not
-            return value
-        if isinstance(value, float) and math.isfinite(value):
+        is_whole, is_float = isinstance(value, int), isinstance(value, float)
+        if value is None or (is_whole and abs(value) < EXACT) or (is_float and isfinite(value)):
             return value
         text = str(value).encode(errors="backslashreplace").decode()
         text = _NOT_XML.sub(_escaped, text)
@@ -69,7 +67,7 @@ class Excel:
                 f"{self._cells.where}: {name!r} has {len(text):,} characters, and a cell of Excel "
                 f"holds {MOST_CHARACTERS:,}: write .csv or .jsonl"
             )
-        cell = WriteOnlyCell(self._sheet, text)
+        cell = self._new_cell(text)
         cell.data_type = "s"  # neither a formula nor an error such as #N/A
         return cell
 
