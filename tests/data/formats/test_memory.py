@@ -274,6 +274,16 @@ def test_faults_of_lists(read: Callable[..., Any], rows: list[Any], message: str
     fails(read, rows, message)
 
 
+def test_a_list_of_paths_is_no_list_of_texts(tmp_path: Path) -> None:
+    paths = [tmp_path / "a.csv", tmp_path / "b.csv"]
+    for path in paths:
+        path.write_text("text,label\na,x\n")
+    for read, given in ((read_classification, [*map(str, paths)]), (read_texts, paths)):
+        with pytest.raises(UserError, match="the list given holds names of files"):
+            read(given)
+    read_texts([str(paths[0]), "no file"])
+
+
 def test_what_is_no_source() -> None:
     tail = (
         " is not a source; pass a path, hub:NAME, a list of rows, or a table: a pandas DataFrame, "

@@ -9,6 +9,8 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from os import PathLike
+from os.path import isfile
 from typing import Any
 
 from onetrunk.data.formats.columnar import arrow_table
@@ -36,7 +38,8 @@ class InMemory:
     def stream(self, names: Sequence[str] = ()) -> Stream:
         """Return the columns; ``names`` are those of tuples in a list.
 
-        Raises UserError for rows of an unknown class, an empty list and a wrong item of a list.
+        Raises UserError for rows of an unknown class, an empty list, a list of paths
+        and a wrong item of a list.
         """
         rows, source = self.rows, str(self)
         classes = {f"{c.__module__.split('.')[0]}.{c.__name__}" for c in type(rows).__mro__}
@@ -46,6 +49,11 @@ class InMemory:
                 yield number, _record(row, names, f"{source}, row {number}")
 
         if isinstance(rows, list | tuple):
+            if rows and all(isinstance(row, str | PathLike) and isfile(row) for row in rows):
+                raise UserError(
+                    f"the list given holds names of files ({show(str(rows[0]))}, …), not rows; pass "
+                    "one path, or the folder that these files are in"
+                )
             return record_stream(source, records)
         if "pandas.DataFrame" in classes:
             return _frame_stream(source, rows)
