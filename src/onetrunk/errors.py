@@ -1,10 +1,11 @@
 """The one exception a user is meant to see, and the wording of its suggestions."""
 
+import re
 from collections.abc import Iterable
-from difflib import SequenceMatcher
+from difflib import SequenceMatcher, get_close_matches
 from operator import index
 from pathlib import Path
-from typing import Any, SupportsIndex
+from typing import Any, NoReturn, SupportsIndex
 
 LONGEST = 1500
 """Characters of a message."""
@@ -64,6 +65,7 @@ ALIKE = 0.65
 """How like two names must be for one to be suggested: two letters of three in the same order."""
 LISTED, CLOSEST = 12, 5
 """Up to so many choices are listed whole; of more, so many are."""
+_ADDRESS = re.compile("[a-z][a-z0-9+.-]+:/")
 
 
 def as_path(value: Any, argument: str) -> Path:
@@ -143,6 +145,21 @@ def nearest_path(path: Path, candidates: Iterable[Path]) -> str:
 
     best = max(candidates, key=likeness, default=None)
     return "" if best is None or likeness(best)[0] < ALIKE else f"; did you mean {best}?"
+
+
+def missing(path: Path) -> NoReturn:
+    """Raise UserError for a missing file or folder, with the name nearest to what is missing."""
+    if _ADDRESS.match(str(path)):  # a Path has one slash of two
+        raise UserError(f"{path} is an address, which only recipes of stage 1 read: fetch the file")
+    absent = path
+    while not absent.parent.exists():
+        absent = absent.parent
+    names = [entry.name for entry in absent.parent.iterdir()] if absent.parent.is_dir() else []
+    close = get_close_matches(absent.name, sorted(names), n=1)
+    close = [name for name in close if alike(absent.stem, Path(name).stem)]  # not by ".txt" alone
+    shown = close if absent == path else [str(absent.with_name(name)) for name in close]
+    hint = f"; did you mean {shown[0]!r}?" if shown else ""
+    raise UserError(f"no such file: {path}{hint}")
 
 
 def alike(one: str, other: str) -> bool:

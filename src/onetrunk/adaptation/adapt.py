@@ -22,7 +22,7 @@ from onetrunk.apps.load import load_apps_and_backbone
 from onetrunk.apps.reading import Source, read_labelled, source_name
 from onetrunk.data.locate import locate, located
 from onetrunk.data.notes import Notes, logged
-from onetrunk.data.overview import note_labels
+from onetrunk.data.oddities import note_labels
 from onetrunk.data.rows import Place, numbered
 from onetrunk.data.sources import USUAL, Columns, read_texts
 from onetrunk.errors import UserError, nearest

@@ -11,7 +11,7 @@ import numpy as np
 from onetrunk.adaptation.linear import LinearHead
 from onetrunk.adaptation.penalty import PENALTIES, START_PENALTIES, START_PENALTY, choose_penalty
 from onetrunk.apps.windows import Examples
-from onetrunk.data.overview import one_answer
+from onetrunk.data.oddities import one_answer
 from onetrunk.errors import UserError
 from onetrunk.families.base import Family
 from onetrunk.progress import Progress, silent

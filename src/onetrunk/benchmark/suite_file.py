@@ -13,8 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from onetrunk.adaptation.settings import AdaptSettings
 from onetrunk.benchmark.suite import BenchmarkTask, Strategy, Suite
 from onetrunk.config import absolute, parse
-from onetrunk.data.locate import missing
-from onetrunk.errors import UserError, nearest
+from onetrunk.errors import UserError, missing, nearest
 from onetrunk.families import family as family_named
 from onetrunk.model.backbone import RECORD
 from onetrunk.prefinetuning.strategies import plan

@@ -13,9 +13,8 @@ from typing import IO, Any, TypeVar
 
 from onetrunk.data.formats.table import reason
 from onetrunk.data.formats.text import COMPRESSED, suffix_of
-from onetrunk.data.locate import missing
 from onetrunk.data.notes import Notes
-from onetrunk.errors import UserError, nearest
+from onetrunk.errors import UserError, missing, nearest
 from onetrunk.replacing import held
 from onetrunk.storage import write_bytes
 

@@ -86,9 +86,9 @@ def predict(
     from onetrunk.cli.pretty import pretty
     from onetrunk.data.findings import Findings
     from onetrunk.data.formats.text import suffix_of
-    from onetrunk.data.locate import SUFFIXES
     from onetrunk.data.notes import Notes
     from onetrunk.data.sources import open_texts
+    from onetrunk.data.splits import SUFFIXES
     from onetrunk.data.strict_json import json_text
     from onetrunk.hub import fetched
     from onetrunk.opening import check_folders, load

@@ -17,7 +17,7 @@ from filelock import FileLock
 from onetrunk.corpora.store import cache_folder
 from onetrunk.data.formats.table import reason
 from onetrunk.data.formats.text import suffix_of
-from onetrunk.data.locate import SUFFIXES
+from onetrunk.data.splits import SUFFIXES
 from onetrunk.errors import UserError, nearest
 from onetrunk.progress import Progress, silent
 from onetrunk.storage import key_of, read_json, write_json

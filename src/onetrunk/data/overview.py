@@ -10,18 +10,15 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import regex
-
 from onetrunk.data.formats.table import USUAL, Columns
 from onetrunk.data.locate import Located, located
 from onetrunk.data.notes import Notes
 from onetrunk.data.numbers import are_numbers
-from onetrunk.data.rows import AnnotatedText, LabelledText, numbered
+from onetrunk.data.oddities import Row, note_oddities, one_answer
+from onetrunk.data.rows import AnnotatedText, numbered
 from onetrunk.data.sources import read_ner, stream_classification, stream_ner, stream_nested
 from onetrunk.data.words import words_of
 from onetrunk.errors import UserError, nearest
-
-Row = AnnotatedText | LabelledText
 
 READERS: Mapping[str, Callable[..., Iterator[Row]]] = {
     "ner": stream_ner,
@@ -34,25 +31,8 @@ READERS: Mapping[str, Callable[..., Iterator[Row]]] = {
 
 FIRST = 1000
 """So many rows are read at a first look."""
-FEW = 8
-"""Rows of a label below which an app cannot be trusted with it."""
-LONG = 90
-"""Words of a text above which it is read in several windows: 128 tokens hold about as many."""
 SHOWN = 12
 """An overview prints as so many labels."""
-NGRAM = 5
-"""Words of the longest entity that is looked for where it is not marked."""
-
-_JOINED = regex.compile("[,;|#]")
-_ODD = {
-    "texts with the sign \N{REPLACEMENT CHARACTER}: characters were lost": "\ufffd",
-    "texts that look like UTF-8 read as Windows-1252": "Ã[\u0080-\u00bf]|â€|Â[\u00a0-\u00bf]",
-    "texts with control characters": r"[\p{Cc}--[\t\n\r]]",
-    "texts with invisible characters": "[\u00ad\u200b\u2060\ufeff]",
-    "texts with marks that turn the direction of writing": "[\u202a-\u202e\u2066-\u2069]",
-    "texts with HTML tags or entities": r"</?[a-zA-Z][^<>]*>|&(?:[a-z]+|#\d+);",
-}
-_ODD_PATTERNS = {what: regex.compile(f"(?V1){pattern}") for what, pattern in _ODD.items()}
 
 
 @dataclass(frozen=True)
@@ -133,15 +113,7 @@ def overview(
     name = str(source) if isinstance(source, str | Path) else f"the {split} rows"
     labels = Counter(label for row in rows for label in _labels(row))
     lengths = sorted(len(words_of(row.text)) for row in rows)
-    _note_texts(rows, lengths, name, notes)
-    if family in ("ner", "nested-ner"):
-        _note_unmarked([row for row in rows if isinstance(row, AnnotatedText)], name, notes)
-    if family == "tc":
-        note_labels(labels, len(rows), name, notes)
-    if family != "rating":
-        for label, count in labels.items():
-            if count < FEW:
-                notes.add(f"labels with fewer than {FEW} rows or entities", f"{label!r}: {count}")
+    note_oddities(rows, family, labels, lengths, name, notes)
     return Overview(
         name,
         family,
@@ -196,13 +168,6 @@ def _other_family(spec: Any, family: str) -> str | None:
     return other if is_certain else None
 
 
-def one_answer(labels: Sequence[str]) -> str:
-    """Why nothing can be learnt from rows that all have the same labels."""
-    shown = " and ".join(map(repr, labels))
-    which = f"have the label {shown}" if labels else "are without a label"
-    return f"all rows {which}: there is nothing to learn; add rows of another label"
-
-
 def _notes() -> Notes:
     """Notes that keep the place of every row."""
     notes = Notes()
@@ -253,80 +218,3 @@ def _several(spec: Any) -> tuple[Sequence[Row], Notes] | None:
     except UserError:
         return None
     return (rows, notes) if any(len(_labels(row)) > 1 for row in rows) else None
-
-
-def note_labels(labels: Counter[str], rows: int, name: str, notes: Notes) -> None:
-    """Note labels that may be several in a cell, numbers that may be a scale, and a column that can
-    hardly be one of labels. ``rows`` is how many rows there are."""
-    if rows >= FEW and len(labels) > rows / 2:
-        what = "columns of labels that hardly repeat, perhaps another column's"
-        notes.add(what, f"{name}: {len(labels):,} labels in {rows:,} rows")
-    parts = {label: [part.strip() for part in _JOINED.split(label)] for label in labels}
-    users = Counter(part for of_label in parts.values() for part in set(of_label))
-    for label, of_label in parts.items():
-        if len(of_label) > 1 and all(users[part] > 1 for part in of_label):
-            notes.add("labels that look like several in a cell", f"{label!r}", labels[label])
-    if len(labels) > 2 and are_numbers(labels):
-        notes.add("labels that are numbers, read as classes", name, len(labels))
-    if "-1" in labels and all(label.isdecimal() for label in labels if label != "-1"):
-        what = "labels -1 beside whole numbers, which often says that nobody labelled a row"
-        notes.add(what, name, labels["-1"])
-
-
-def _note_texts(rows: Sequence[Row], lengths: Sequence[int], name: str, notes: Notes) -> None:
-    for row, place in zip(rows, _places(rows, notes), strict=True):
-        for what, pattern in _ODD_PATTERNS.items():
-            if match := pattern.search(row.text):
-                notes.add(what, f"{place}: {match[0]!a}")
-    if long := sum(length > LONG for length in lengths):
-        notes.add(f"texts of more than {LONG} words", name, long)
-
-
-def _places(rows: Sequence[Row], notes: Notes) -> Sequence[str]:
-    places = notes.row_places or []
-    return places if len(places) == len(rows) else [f"row {n}" for n in range(1, len(rows) + 1)]
-
-
-def _note_unmarked(rows: Sequence[AnnotatedText], name: str, notes: Notes) -> None:
-    """Note texts of entities that stand unmarked elsewhere, and those with several types.
-
-    A text counts if it is marked at least twice, and more often than not.
-    """
-    types: dict[str, Counter[str]] = {}
-    for row in rows:
-        for start, end, kind in row.entities:
-            types.setdefault(_plain(row.text[start:end]), Counter())[kind] += 1
-    unmarked: Counter[str] = Counter()
-    places: dict[str, str] = {}
-    for row, place in zip(rows, _places(rows, notes), strict=True):
-        for start, end in _unmarked(row):
-            shown = _plain(row.text[start:end])
-            if shown in types:
-                unmarked[shown] += 1
-                places.setdefault(shown, f"{place}: {row.text[start:end]!r}")
-    for shown, count in unmarked.most_common():
-        if types[shown].total() >= max(2, count + 1):
-            what = "texts of entities that also occur unmarked"
-            notes.add(what, f"{places[shown]}, marked {types[shown].total()} times", count)
-    for shown, kinds in types.items():
-        if len(kinds) > 1:
-            listed = " and ".join(f"{kind} {count}" for kind, count in kinds.most_common())
-            notes.add("texts that are entities of several types", f"{shown!r}: {listed} times")
-
-
-def _unmarked(row: AnnotatedText) -> Iterator[tuple[int, int]]:
-    """The runs of a few words of a text that touch no entity."""
-    words = words_of(row.text)
-    free = [
-        all(stop <= start or end <= begin for begin, stop, _ in row.entities)
-        for start, end in words
-    ]
-    for first in range(len(words)):
-        for last in range(first, min(first + NGRAM, len(words))):
-            if not free[last]:
-                break
-            yield words[first][0], words[last][1]
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.split())

@@ -40,14 +40,14 @@ from onetrunk.data.formats.text import plain, suffix_of
 from onetrunk.data.formats.workbook import workbook
 from onetrunk.data.locate import Located as Located
 from onetrunk.data.locate import Spec as Spec
-from onetrunk.data.locate import data_files, files_below, missing
 from onetrunk.data.locate import find_file as find_file
 from onetrunk.data.locate import locate as locate
 from onetrunk.data.notes import Notes
 from onetrunk.data.rows import AnnotatedText, LabelledText, Pair
 from onetrunk.data.schemes import Converter
+from onetrunk.data.splits import data_files, files_below
 from onetrunk.data.texts import Texts
-from onetrunk.errors import UserError, nearest
+from onetrunk.errors import UserError, missing, nearest
 
 _Read = TypeVar("_Read", bound=Row)
 _Formats = Mapping[str, Callable[[Path], Stream]]

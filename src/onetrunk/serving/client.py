@@ -15,10 +15,9 @@ import numpy as np
 import tenacity
 
 from onetrunk.data.batching import in_turn
-from onetrunk.data.locate import missing
 from onetrunk.data.notes import logged
 from onetrunk.data.rows import AnnotatedText, LabelledText
-from onetrunk.errors import UserError, as_path, nearest
+from onetrunk.errors import UserError, as_path, missing, nearest
 from onetrunk.interface import Score, listed, stream_results, streamed, too_long
 from onetrunk.storage import regular_size
 

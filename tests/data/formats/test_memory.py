@@ -278,9 +278,9 @@ def test_a_list_of_paths_is_no_list_of_texts(tmp_path: Path) -> None:
     paths = [tmp_path / "a.csv", tmp_path / "b.csv"]
     for path in paths:
         path.write_text("text,label\na,x\n")
-    for read, given in ((read_classification, [*map(str, paths)]), (read_texts, paths)):
+    for read, listed in ((read_classification, [*map(str, paths)]), (read_texts, paths)):
         with pytest.raises(UserError, match="the list given holds names of files"):
-            read(given)
+            read(listed)
     read_texts([str(paths[0]), "no file"])
 
 

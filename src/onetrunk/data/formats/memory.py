@@ -51,8 +51,8 @@ class InMemory:
         if isinstance(rows, list | tuple):
             if rows and all(isinstance(row, str | PathLike) and isfile(row) for row in rows):
                 raise UserError(
-                    f"the list given holds names of files ({show(str(rows[0]))}, …), not rows; pass "
-                    "one path, or the folder that these files are in"
+                    f"{source} holds names of files ({show(str(rows[0]))}, …), not rows; pass one "
+                    "path, or the folder that these files are in"
                 )
             return record_stream(source, records)
         if "pandas.DataFrame" in classes:

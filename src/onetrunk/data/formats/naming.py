@@ -7,8 +7,8 @@ import re
 from collections.abc import Callable, Collection, Sequence
 
 from onetrunk.data.formats.table import Stream, no_column
-from onetrunk.data.locate import split_of
 from onetrunk.data.notes import Notes
+from onetrunk.data.splits import split_of
 from onetrunk.errors import UserError
 
 TEXT = (

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 from zipfile import ZipFile
 
 from onetrunk.data.formats.table import Stream, Table, blocks, reason, show
-from onetrunk.data.locate import split_of
 from onetrunk.data.notes import Notes
+from onetrunk.data.splits import split_of
 from onetrunk.errors import UserError
 
 LARGEST = 2**30
