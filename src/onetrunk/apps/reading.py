@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from onetrunk.data.formats.columns import KEPT_WHOLE
+from onetrunk.data.formats.labelled import KEPT_WHOLE
 from onetrunk.data.locate import Located, located
 from onetrunk.data.notes import Notes
 from onetrunk.data.rows import Place, numbered

@@ -29,6 +29,7 @@ from onetrunk.data.formats.delimited import comma_separated, tab_separated
 from onetrunk.data.formats.docbin import docbin
 from onetrunk.data.formats.hub import hub
 from onetrunk.data.formats.jsonfiles import json_array, jsonl
+from onetrunk.data.formats.labelled import labelled
 from onetrunk.data.formats.naming import split_columns
 from onetrunk.data.formats.pairs import pairs
 from onetrunk.data.formats.spreadsheet import tab_separated_or_conll
@@ -135,7 +136,7 @@ def stream_classification(
     Raises UserError also for a source with both label columns, for an empty label unless
     ``several``, and for a repeated one.
     """
-    rows = partial(columns.labelled, numbers=numbers, several=several)
+    rows = partial(labelled, numbers=numbers, several=several)
     return _stream(spec, notes, split, _CLASSIFICATION, rows)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from onetrunk.data.formats.columns import known_parts
+from onetrunk.data.formats.labelled import known_parts
 from onetrunk.data.notes import Notes
 from onetrunk.data.rows import LabelledText, Place, Span
 from onetrunk.data.sources import Spec, read_classification

@@ -7,9 +7,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
-from onetrunk.data.formats.table import show, wrong
+from onetrunk.data.formats.marks import HINTS, REJECTED, Mark, answer_of, marks_of
+from onetrunk.data.formats.table import show
 from onetrunk.data.iob import entities as entities_of
 from onetrunk.data.notes import Notes
 from onetrunk.data.rows import AnnotatedText, Entity
@@ -17,17 +18,7 @@ from onetrunk.data.schemes import Converter, is_tag
 from onetrunk.data.words import inside_word, visible
 from onetrunk.errors import UserError
 
-_STARTS, _ENDS, _LABELS = ("start", "start_offset"), ("end", "end_offset"), ("label", "labels")
-_A_SPAN = "[start, end, label] or an object with start, end and label"
 _AS_WRITTEN, _UTF16 = "as written", "UTF-16 units"
-_SHIFTS = {  # what would mend a start and an end
-    "ends may be inclusive: add 1": (0, 1),
-    "starts may count from 1: subtract 1": (-1, 0),
-    "offsets may count from 1: subtract 1": (-1, -1),
-}
-_BYTES = "offsets may count bytes of UTF-8: count characters"
-_REJECTED = ("reject", "ignore")
-_HINTS = (_BYTES, *_SHIFTS)
 _LIKE_A_TAG = re.compile("O|[BI][-_:./].+", re.DOTALL)
 
 
@@ -48,10 +39,10 @@ class Counting:
         against: Counter[str] = Counter()
         for text, values, where in self._texts():
             units = text.encode("utf-16-le")
-            for mark in _marks(values, "the list of spans", where).values():
+            for mark in marks_of(values, "the list of spans", where).values():
                 against[_AS_WRITTEN] += not mark.is_whole(text)
                 against[_UTF16] += not mark.in_characters(units).is_whole(text)
-                for hint in _HINTS:
+                for hint in HINTS:
                     against[hint] += not mark.mended(hint, text).is_whole(text)
         return against
 
@@ -67,7 +58,7 @@ class Counting:
         for text, values, where in self._texts():
             spans = [
                 (mark.start, mark.end, label)
-                for mark in _marks(values, "the list of spans", where).values()
+                for mark in marks_of(values, "the list of spans", where).values()
                 for label in mark.labels
             ]
             labels |= {label for *_, label in spans}
@@ -94,7 +85,7 @@ class Counting:
         """What may be wrong with offsets that do not fit, in brackets; empty if unknown."""
         return f" ({self._likely})" if self._likely else ""
 
-    def hint_for(self, text: str, marks: Iterable[_Mark]) -> str:
+    def hint_for(self, text: str, marks: Iterable[Mark]) -> str:
         """The hint, if it mends all spans of a text; not where it says nothing about this one."""
         mends = all(mark.mended(self._likely, text).is_whole(text) for mark in marks)
         return self.hint if mends else ""
@@ -102,7 +93,7 @@ class Counting:
     @property
     def _likely(self) -> str:
         """The hint that mends most of the spans that do not fit."""
-        best = min(_HINTS, key=lambda hint: self._against[hint])
+        best = min(HINTS, key=lambda hint: self._against[hint])
         wrong_now = self._against[_AS_WRITTEN]
         return best if wrong_now > 1 and 2 * self._against[best] < wrong_now else ""
 
@@ -165,10 +156,10 @@ def _spans(
     text: str, values: Any, what: str, where: str, notes: Notes, counting: Counting
 ) -> list[Entity]:
     """Check a list of spans and take white space away from their edges."""
-    marks = _marks(values, what, where)
+    marks = marks_of(values, what, where)
     for value in values:
-        answer = _answer(value)
-        if answer in _REJECTED:
+        answer = answer_of(value)
+        if answer in REJECTED:
             notes.add(f"spans with the answer {answer!r}, left out", where)
         elif answer not in ("accept", None):
             odd = "spans whose answer is not accept, reject or ignore, read as accepted"
@@ -227,110 +218,8 @@ def _joined(
     return joined
 
 
-def _answer(value: Any) -> Any:
-    """What an annotator said of a span, as :mod:`~onetrunk.data.formats.exports` reads rows."""
-    answer = value.get("answer") if isinstance(value, dict) else None
-    return answer.strip().lower() if isinstance(answer, str) else answer
-
-
-def _marks(values: Any, what: str, where: str) -> dict[int, _Mark]:
-    """The spans that were not rejected, by the number of their item."""
-    if not isinstance(values, list):
-        raise wrong(where, what, values, "a list of spans")
-    return {
-        item: _parse(value, f"{what} item {item}", where)
-        for item, value in enumerate(values, 1)
-        if _answer(value) not in _REJECTED
-    }
-
-
-def _fit(marks: Iterable[_Mark], text: str) -> bool:
+def _fit(marks: Iterable[Mark], text: str) -> bool:
     return all(mark.fits(text) for mark in marks)
-
-
-class _Mark(NamedTuple):
-    """A span as the file has it."""
-
-    start: int
-    end: int
-    labels: list[str]
-    repeats: str | None
-    """The text of the span, if the file holds it."""
-
-    def fits(self, text: str) -> bool:
-        """Whether the span covers the text that the file holds, if it does; tools write white
-        space in their own ways."""
-        inside = 0 <= self.start <= self.end <= len(text)
-        return self.repeats is None or (
-            inside and text[self.start : self.end].split() == self.repeats.split()
-        )
-
-    def is_whole(self, text: str) -> bool:
-        """Whether the span fits and consists of whole words, without white space around them."""
-        return (
-            0 <= self.start < self.end <= len(text)
-            and self.fits(text)
-            and not inside_word(text, self.start)
-            and not inside_word(text, self.end)
-            and visible(text, self.start, self.end) == (self.start, self.end)
-        )
-
-    def in_characters(self, encoded: bytes, encoding: str = "utf-16-le") -> _Mark:
-        """Convert offsets from UTF-16 units, or bytes of UTF-8, of a text to its characters.
-
-        Offsets outside of the text stay there, and one inside a character is nowhere.
-        """
-        size = 2 if encoding == "utf-16-le" else 1
-
-        def converted(offset: int) -> int:
-            if not 0 <= size * offset <= len(encoded):
-                return offset
-            try:
-                return len(encoded[: size * offset].decode(encoding))
-            except UnicodeDecodeError:
-                return -1
-
-        return self._replace(start=converted(self.start), end=converted(self.end))
-
-    def mended(self, hint: str, text: str) -> _Mark:
-        """What a hint makes of the span; the span itself if there is no hint."""
-        if hint == _BYTES:
-            return self.in_characters(text.encode(), "utf-8")
-        start, end = _SHIFTS.get(hint, (0, 0))
-        return self._replace(start=self.start + start, end=self.end + end)
-
-    def fault(self, text: str) -> str:
-        """Return a phrase that says why the span does not fit the text, or nothing."""
-        if self.start == self.end:
-            return "is empty"
-        if not 0 <= self.start < self.end <= len(text):
-            return f"is not inside the text, which has {len(text)} characters"
-        if not self.fits(text):
-            return f"is not what stands there, {show(text[self.start : self.end])}"
-        if not text[self.start : self.end].strip():
-            return "holds only white space"
-        if not all(label.strip() for label in self.labels):
-            return "has an empty label"
-        return ""
-
-
-def _parse(value: Any, what: str, where: str) -> _Mark:
-    match value:
-        case [start, end, label]:
-            repeats = None
-        case dict():
-            start, end, label = (_either(value, keys) for keys in (_STARTS, _ENDS, _LABELS))
-            repeats = value.get("text")
-        case _:
-            raise wrong(where, what, value, _A_SPAN)
-    labels = label if isinstance(label, list) else [label]
-    if not (type(start) is type(end) is int and labels and set(map(type, labels)) == {str}):
-        raise wrong(where, what, value, _A_SPAN)
-    return _Mark(start, end, labels, repeats if isinstance(repeats, str) else None)
-
-
-def _either(value: dict[str, Any], keys: Sequence[str]) -> Any:
-    return next((value[key] for key in keys if key in value), None)
 
 
 def _longest(spans: Sequence[Entity], length: int, where: str, notes: Notes) -> list[Entity]:

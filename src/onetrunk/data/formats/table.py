@@ -241,6 +241,11 @@ def no_column(where: str, name: str, names: Sequence[str], option: str = "") -> 
     return UserError(f"{where} no column {name!r}; {hint}")
 
 
+def both_of(stream: Stream, names: Sequence[str]) -> UserError:
+    """Return the error for two columns of which one too many could be read."""
+    return UserError(f"{stream.source} has both {names[0]!r} and {names[1]!r}; keep one of them")
+
+
 def wrong(where: str, what: str, value: object, wanted: str) -> UserError:
     """Return the error for a value of the wrong kind."""
     shown = "null" if value is None else f"{show(value)} ({type(value).__name__})"
