@@ -396,3 +396,53 @@ def test_bad_spacy_json(tmp_path: Path) -> None:
     rows = [["a", {"cats": {"x": "yes"}}]]
     message = "F, row 1: 'cats' is {'x': 'yes'} (dict), not an object of labels with numbers"
     fails(read_classification, written(tmp_path / "a.json", rows), message)
+
+
+@pytest.mark.parametrize(
+    "span",
+    [
+        {"start": 5, "end": 8, "label": "who"},
+        {"start": 5, "end": 8, "text": "Eva", "type": "who", "score": 0.9},  # onetrunk's answers
+        {"start": 5, "end": 8, "entity_group": "who", "word": "eva"},  # transformers' pipeline
+        {"start": 5, "end": 8, "entity": "who", "value": "Eva"},  # Rasa, Wit
+        {"offset": 5, "length": 3, "category": "who"},  # Azure
+        {"start_offset": 5, "end_offset": 8, "tag": "who"},
+        {"start": 5, "end": 8, "type": "who", "tag": "who"},
+        {"start": 5, "end": 8, "label": "who", "type": "span"},
+    ],
+)
+def test_spans_as_others_write_them(span: dict[str, Any]) -> None:
+    assert read("meet Eva", [span]).entities == ((5, 8, "who"),)
+
+
+@pytest.mark.parametrize(
+    "span",
+    [
+        {"start": 5, "end": 8, "type": "name", "category": "who"},  # which of them?
+        {"start": 5, "end": 8, "type": 3},
+        {"start": 5, "end": 8},
+        {"offset": 5, "category": "who"},
+        {"offset": 5, "length": "3", "category": "who"},
+    ],
+)
+def test_spans_without_one_label_or_end(span: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match=r"^F:7: 'spans' item 1 is .* not \[start, end, label\]"):
+        read("meet Eva", [span])
+
+
+@pytest.mark.parametrize("suffix", [".json", ".jsonl"])
+def test_rows_of_gliner(tmp_path: Path, suffix: str) -> None:
+    words = ["Eva", "lives", "in", "New", "York"]
+    rows = [
+        {"tokenized_text": words, "ner": [[3, 4, "city"], [0, 0, "who"]]},
+        {"tokenized_text": ["nothing"], "ner": []},
+    ]
+    assert read_ner(written(tmp_path / f"a{suffix}", rows)) == [
+        AnnotatedText("Eva lives in New York", ((0, 3, "who"), (13, 21, "city"))),
+        AnnotatedText("nothing"),
+    ]
+    rows = [rows[0], {"tokenized_text": ["a"], "ner": [[0, 1, "who"]]}]
+    place = "F, row 2" if suffix == ".json" else "F:2"
+    message = "'ner' item 1 is [0, 1, 'who'] (list), not [first word, last word, type], counted "
+    message += "from 0; words: 1"
+    fails(read_ner, written(tmp_path / f"b{suffix}", rows), f"{place}: {message}")

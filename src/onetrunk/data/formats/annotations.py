@@ -104,13 +104,15 @@ def annotated_text(
 ) -> AnnotatedText:  # fmt: skip
     """Return a text with the entities of a list of spans, which messages call ``what``.
 
-    A span is ``[start, end, label]``, or an object with ``start`` (or ``start_offset``), ``end``
-    (or ``end_offset``) and ``label`` (or ``labels``, a list). An object may also hold the ``text``
-    of the span, which is compared. Offsets in UTF-16 units are converted if they fit in no other
-    way, or if ``counting`` finds that the source has them. White space and invisible characters at
-    the edges of a span are left out of it. If spans overlap, or with ``nested`` those of one type,
-    the longest is kept. ``notes`` counts all three, and the spans that begin or end inside a word.
-    If the spans of the source are words with tags (:attr:`Counting.tags`), they are joined.
+    A span is ``[start, end, label]``, or an object with ``start`` (``start_offset``, ``offset``),
+    ``end`` (``end_offset``; or ``length``) and ``label`` (``labels``, a list; or what models say:
+    ``type``, ``entity_group``, ``entity``, ``category``, ``tag``). An object may also hold the
+    ``text`` of the span, which is compared. Offsets in UTF-16 units are converted if they fit in no
+    other way, or if ``counting`` finds that the source has them. White space and invisible
+    characters at the edges of a span are left out of it. If spans overlap, or with ``nested`` those
+    of one type, the longest is kept. ``notes`` counts all three, and the spans that begin or end
+    inside a word. If the spans of the source are words with tags (:attr:`Counting.tags`), they are
+    joined.
 
     Raises UserError for a value that is not a span, for a span that is empty or not inside
     the text, and for tags that do not fit their scheme.

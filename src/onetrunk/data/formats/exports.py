@@ -2,14 +2,14 @@
 
 They are recognised by their keys: ``data`` and ``annotations`` are tasks of Label Studio,
 ``annotator`` and ``lead_time`` beside ``text`` are its short export, ``answer`` stands in the rows
-of Prodigy, and ``paragraphs`` is the training JSON of spaCy.
+of Prodigy, ``paragraphs`` is the training JSON of spaCy, and ``tokenized_text`` that of GLiNER.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from onetrunk.data.formats import nuner
+from onetrunk.data.formats import gliner, nuner
 from onetrunk.data.formats.labelstudio import short_tasks, tasks
 from onetrunk.data.formats.labelstudio_task import CHOICES, LABELS
 from onetrunk.data.formats.lists import read_list
@@ -63,6 +63,8 @@ def _plain_columns(stream: Stream, notes: Notes, annotated: bool) -> Stream:
             yield from map(_sentences, stream.tables("paragraphs"))
 
         return Stream(stream.source, ["tokens", "ner_tags"], sentences)
+    if annotated and not chosen and names >= gliner.COLUMNS:
+        return gliner.with_spans(stream)
     if annotated and not chosen and nuner.are_rows(stream):
         return nuner.with_spans(stream, notes)
     # Later rows may have answers.

@@ -8,7 +8,11 @@ from typing import Any, NamedTuple
 from onetrunk.data.formats.table import show, wrong
 from onetrunk.data.words import inside_word, visible
 
-_STARTS, _ENDS, _LABELS = ("start", "start_offset"), ("end", "end_offset"), ("label", "labels")
+_STARTS, _ENDS, _LABELS = (
+    ("start", "start_offset", "offset"), ("end", "end_offset"), ("label", "labels"),
+)  # fmt: skip
+_OTHER_LABELS = ("type", "entity_group", "entity", "category", "tag")
+"""What models and services call the label of an entity. One of them counts if it stands alone."""
 _A_SPAN = "[start, end, label] or an object with start, end and label"
 _SHIFTS = {
     "ends may be inclusive: add 1": (0, 1),
@@ -95,6 +99,11 @@ def _parse(value: Any, what: str, where: str) -> Mark:
             repeats = None
         case dict():
             start, end, label = (_either(value, keys) for keys in (_STARTS, _ENDS, _LABELS))
+            if end is None and type(start) is type(value.get("length")) is int:
+                end = start + value["length"]
+            others = {value[key] for key in _OTHER_LABELS if isinstance(value.get(key), str)}
+            if label is None and len(others) == 1:
+                label = others.pop()
             repeats = value.get("text")
         case _:
             raise wrong(where, what, value, _A_SPAN)
