@@ -5,6 +5,7 @@ With onnxruntime-web, but for one test, which has onnxruntime-node.
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 import shutil
@@ -32,6 +33,7 @@ from onetrunk.data.units import units_of
 from onetrunk.data.words import words_of
 from onetrunk.families.rating import Rating
 from onetrunk.model.backbone import Backbone
+from onetrunk.model.tokenizer import with_symbols_apart
 
 WEB = Path(__file__).parents[2] / "web"
 pytestmark = [
@@ -165,9 +167,14 @@ def test_answers_are_those_of_python(
     assert len(differing) <= others * len(wanted) * len(apps), differing
 
 
+@pytest.mark.parametrize("apart", [True, False])
 @pytest.mark.parametrize("max_length", [6, 24, 512])
-def test_units_are_those_of_python(tiny_tokenizer: Any, max_length: int, tmp_path: Path) -> None:
+def test_units_are_those_of_python(
+    tiny_tokenizer: Any, max_length: int, apart: bool, tmp_path: Path
+) -> None:
     """The words, the units, and where each window reads them."""
+    if apart:
+        tiny_tokenizer = with_symbols_apart(copy.deepcopy(tiny_tokenizer))
     long = [
         "." * at + "👩" + "\u200d👩🏽" * 60 + "!" for at in range(5)
     ]  # a grapheme of 300 code units

@@ -3,6 +3,10 @@ import { isFormat, isMark, isPunctuation } from "./unicode.js";
 
 const SPACE = /^[\t-\r\x85\p{Zs}\p{Zl}\p{Zp}]$/u;
 const LONE_SURROGATE = /^[\ud800-\udfff]$/;
+const SYMBOL = /^\p{S}$/u;
+const FOLLOWS_SYMBOL = /^[\ufe0f\u20e3]$/;
+/** Where `tokenizer.json` cuts words: at all symbols but those listed (model/tokenizer.py). */
+const SYMBOLS = /^\(\?:\[\^\\P\{S\}((?:\\x\{[0-9a-f]+\})*)\]\|\[\\x\{fe0f\}\\x\{20e3\}\]\)\+$/;
 const CJK = [
   [0x3400, 0x4dbf],
   [0x4e00, 0x9fff],
@@ -25,9 +29,10 @@ export class Tokenizer {
 
   #read(json) {
     const { normalizer, pre_tokenizer: split, model, post_processor: template } = json;
+    const symbols = split?.type === "Sequence" && SYMBOLS.exec(split.pretokenizers[0]?.pattern?.Regex);
     for (const [part, expected, actual] of [
       ["normalizer", "BertNormalizer", normalizer?.type],
-      ["pre_tokenizer", "BertPreTokenizer", split?.type],
+      ["pre_tokenizer", "BertPreTokenizer", (symbols ? split.pretokenizers[1] : split)?.type],
       ["model", "WordPiece", model?.type],
       ["post_processor", "TemplateProcessing", template?.type],
     ]) {
@@ -38,6 +43,9 @@ export class Tokenizer {
         );
       }
     }
+    const known = symbols && symbols[1].matchAll(/[0-9a-f]+/g);
+    /** Symbols that the vocabulary holds; null if words are not cut at the others. */
+    this.symbols = known && new Set(Array.from(known, ([hex]) => String.fromCodePoint(`0x${hex}`)));
     this.clean = normalizer.clean_text;
     this.cjk = normalizer.handle_chinese_chars;
     this.lowercase = normalizer.lowercase;
@@ -96,9 +104,16 @@ export class Tokenizer {
   /** Normalised words of a stretch of text: lists of `{char, start, end}`. */
   *#words(text, from, to) {
     let word = [];
+    let ofSymbols = false;
     for (const one of this.#normalised(text, from, to)) {
       const space = SPACE.test(one.char);
       if (!space && !isPunctuation(one.char)) {
+        const isSymbol = this.#isUnknownSymbol(one.char);
+        if (word.length && isSymbol !== ofSymbols) {
+          yield word;
+          word = [];
+        }
+        ofSymbols = isSymbol;
         word.push(one);
         continue;
       }
@@ -107,6 +122,12 @@ export class Tokenizer {
       if (!space) yield [one];
     }
     if (word.length) yield word;
+  }
+
+  /** Whether a run of such characters is a word of its own, such as emoji beside letters. */
+  #isUnknownSymbol(char) {
+    if (!this.symbols) return false;
+    return FOLLOWS_SYMBOL.test(char) || (SYMBOL.test(char) && !this.symbols.has(char));
   }
 
   /** Normalised characters, each with the characters of the text that it stands for. */

@@ -14,6 +14,7 @@ from onetrunk.families.classification import Classification
 from onetrunk.model.backbone import Backbone
 from onetrunk.model.loading import quiet
 from onetrunk.model.sentence_files import write_plain_files
+from onetrunk.model.tokenizer import save_tokenizer
 from onetrunk.storage import atomic_folder
 
 LARGEST_DIFFERENCE = 1e-4
@@ -33,8 +34,7 @@ def export_sentence_transformers(
     with atomic_folder(Path(out), overwrite, kinds.SENTENCE_FOLDER) as folder:
         with quiet(), merged_lora(encoder, backbone.primary_loras.get(Classification.name)):
             encoder.model.save_pretrained(folder)
-        encoder.tokenizer.backend_tokenizer.no_truncation()
-        encoder.tokenizer.save_pretrained(folder)
+        save_tokenizer(encoder.tokenizer, folder)
         write_plain_files(
             folder, backbone.record, backbone.pooling, encoder.width, encoder.max_length
         )

@@ -19,6 +19,7 @@ from onetrunk.decoding import tag_names
 from onetrunk.errors import UserError
 from onetrunk.model.backbone import Backbone
 from onetrunk.model.loading import quiet
+from onetrunk.model.tokenizer import save_tokenizer
 from onetrunk.storage import atomic_folder
 
 LARGEST_DIFFERENCE = 1e-4
@@ -52,9 +53,7 @@ def export_transformers(
             raise UserError(f"app {name}: the folder's logits would differ by {found:.2g}")
         with quiet():
             model.save_pretrained(folder)
-        tokenizer = backbone.encoder.tokenizer
-        tokenizer.backend_tokenizer.no_truncation()
-        tokenizer.save_pretrained(folder)
+        save_tokenizer(backbone.encoder.tokenizer, folder)
 
 
 def why_not(app: App) -> str:

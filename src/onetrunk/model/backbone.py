@@ -19,6 +19,7 @@ from onetrunk.model.peft_format import load_peft, save_peft
 from onetrunk.model.place import RECORD as RECORD
 from onetrunk.model.place import check_device
 from onetrunk.model.sentence_files import write_backbone_files
+from onetrunk.model.tokenizer import save_tokenizer
 from onetrunk.records import FORMAT, Values, are_texts, check_record, is_count, is_text
 from onetrunk.sealing import FILES, UNSEALED, are_files, check_files, check_seal, sealed
 from onetrunk.storage import atomic_folder, read_json, write_json
@@ -128,11 +129,9 @@ class Backbone:
     def write(self, folder: Path) -> None:
         """Fill a folder: a Hugging Face model, ``primary/FAMILY`` as PEFT, ``onetrunk.json``, what
         sentence-transformers reads, and a model card."""
-        tokenizer = self.encoder.tokenizer
         with quiet():
             self.encoder.model.save_pretrained(folder)
-        tokenizer.backend_tokenizer.no_truncation()  # else its last truncation would be saved, too
-        tokenizer.save_pretrained(folder)
+        save_tokenizer(self.encoder.tokenizer, folder)
         for family, adapter in self.primary_loras.items():
             save_peft(adapter, self.encoder, folder / "primary" / family)
         values = {

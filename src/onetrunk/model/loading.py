@@ -25,11 +25,15 @@ from onetrunk.model.checks import (
 )
 from onetrunk.model.encoder import Encoder
 from onetrunk.model.packing import ATTENTION
-from onetrunk.model.place import locate_model
+from onetrunk.model.place import RECORD, locate_model
+from onetrunk.model.tokenizer import with_symbols_apart
 
 
 def load_encoder(name: str) -> Encoder:
     """Load an encoder in fp32 from a local folder, a hub name or ``package:NAME``.
+
+    Its tokenizer cuts words at symbols that it does not know
+    (:func:`~onetrunk.model.tokenizer.with_symbols_apart`). A backbone's stays as it was saved.
 
     Raises :class:`UserError` if its architecture is not supported, if it is configured to compute
     what onetrunk does not, and as :func:`load_pretrained`.
@@ -41,6 +45,8 @@ def load_encoder(name: str) -> Encoder:
 
     model, tokenizer = load_pretrained(name, "encoder", AutoModel, check)
     check_special_tokens(tokenizer, f"encoder {name!r}")
+    if not (Path(name) / RECORD).exists():
+        tokenizer = with_symbols_apart(tokenizer)
     check_positions(model, f"encoder {name!r}")
     model.set_attn_implementation(ATTENTION)
     return Encoder(model, tokenizer, name)

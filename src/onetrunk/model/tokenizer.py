@@ -1,0 +1,75 @@
+"""The tokenizer of an encoder: symbols that its vocabulary lacks become tokens of their own.
+
+WordPiece (BERT and its kin) knows a word wholly or not at all: one character that is not in the
+vocabulary makes ``Oslo🎉`` one unknown token, and ``Oslo`` is lost. Messages on phones are full of
+such words. So a run of these symbols is cut from the letters beside it, as punctuation is. All
+other texts keep their tokens. ``tokenizer.json`` says so, and every program that reads it does the
+same.
+"""
+
+import json
+import sys
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Regex, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+from onetrunk.model.checks import TOKENIZER_CONFIG
+from onetrunk.storage import read_json, write_json
+
+
+def with_symbols_apart(tokenizer: Any) -> Any:
+    """Return a fast tokenizer that cuts words at the symbols that its vocabulary lacks.
+
+    It is the tokenizer given if that is none of BERT's kind (WordPiece after ``BertPreTokenizer``),
+    or cuts words there already. Otherwise it is of transformers' general class: ``BertTokenizer``
+    makes itself anew from its vocabulary, and would forget the cuts.
+    """
+    backend = tokenizer.backend_tokenizer
+    parts = json.loads(backend.to_str())
+    kinds = [(parts[part] or {}).get("type") for part in ("pre_tokenizer", "model")]
+    if kinds != ["BertPreTokenizer", "WordPiece"]:
+        return tokenizer
+    pattern = Regex(symbols_unknown_to(parts["model"]))
+    backend.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Split(pattern, "isolated"), pre_tokenizers.BertPreTokenizer()]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        name_or_path=tokenizer.name_or_path,
+        model_max_length=tokenizer.model_max_length,
+        padding_side=tokenizer.padding_side,
+        truncation_side=tokenizer.truncation_side,
+        model_input_names=tokenizer.model_input_names,
+        **tokenizer.special_tokens_map,
+    )
+
+
+def symbols_unknown_to(model: dict[str, Any]) -> str:
+    """A regular expression for runs of the symbols that a WordPiece model has no piece for.
+
+    Symbols are the characters of Unicode's categories Sc, Sk, Sm and So. The variation selector and
+    the frame of a key may follow one. ``web/src/tokenizer.js`` reads this very form.
+    """
+    pieces, prefix = model["vocab"], model["continuing_subword_prefix"]
+    symbols = filter(_is_symbol, map(chr, range(sys.maxunicode + 1)))
+    known = [symbol for symbol in symbols if symbol in pieces or prefix + symbol in pieces]
+    excluded = "".join(rf"\x{{{ord(symbol):x}}}" for symbol in known)
+    return rf"(?:[^\P{{S}}{excluded}]|[\x{{fe0f}}\x{{20e3}}])+"
+
+
+def _is_symbol(character: str) -> bool:
+    return unicodedata.category(character)[0] == "S"
+
+
+def save_tokenizer(tokenizer: Any, folder: Path) -> None:
+    """Write a fast tokenizer into a folder, in the files of transformers."""
+    tokenizer.backend_tokenizer.no_truncation()  # else its last truncation would be saved, too
+    tokenizer.save_pretrained(folder)
+    if type(tokenizer) is PreTrainedTokenizerFast:
+        # Its newest name is one that older versions of transformers do not know.
+        settings = read_json(folder / TOKENIZER_CONFIG, "settings of a tokenizer")
+        settings["tokenizer_class"] = "PreTrainedTokenizerFast"
+        write_json(folder / TOKENIZER_CONFIG, settings)
