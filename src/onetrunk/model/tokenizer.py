@@ -8,7 +8,6 @@ same.
 """
 
 import json
-import sys
 import unicodedata
 from pathlib import Path
 from typing import Any
@@ -53,9 +52,8 @@ def symbols_unknown_to(model: dict[str, Any]) -> str:
     Symbols are the characters of Unicode's categories Sc, Sk, Sm and So. The variation selector and
     the frame of a key may follow one. ``web/src/tokenizer.js`` reads this very form.
     """
-    pieces, prefix = model["vocab"], model["continuing_subword_prefix"]
-    symbols = filter(_is_symbol, map(chr, range(sys.maxunicode + 1)))
-    known = [symbol for symbol in symbols if symbol in pieces or prefix + symbol in pieces]
+    pieces = {piece.removeprefix(model["continuing_subword_prefix"]) for piece in model["vocab"]}
+    known = sorted(piece for piece in pieces if len(piece) == 1 and _is_symbol(piece))
     excluded = "".join(rf"\x{{{ord(symbol):x}}}" for symbol in known)
     return rf"(?:[^\P{{S}}{excluded}]|[\x{{fe0f}}\x{{20e3}}])+"
 
