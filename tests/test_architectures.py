@@ -18,6 +18,7 @@ from transformers import (
     AutoModel,
     AutoTokenizer,
     BertConfig,
+    BertTokenizer,
     CamembertConfig,
     DistilBertConfig,
     ElectraConfig,
@@ -285,6 +286,7 @@ def test_a_vocabulary_in_place_of_a_fast_tokenizer(
     says = {"tokenizer_class": "BertTokenizer", "do_lower_case": lowercase}
     (folder / "tokenizer_config.json").write_text(json.dumps(says))
     encoder = load_encoder(str(folder))
+    assert isinstance(AutoTokenizer.from_pretrained(folder), BertTokenizer)
     assert encoder.tokenizer.is_fast
     for text in (*LINES[:3], "Zürich ann's 日本"):
         assert encoder.tokenizer(text).input_ids == whole(text).input_ids

@@ -3,8 +3,7 @@ import { isFormat, isMark, isPunctuation } from "./unicode.js";
 
 const SPACE = /^[\t-\r\x85\p{Zs}\p{Zl}\p{Zp}]$/u;
 const LONE_SURROGATE = /^[\ud800-\udfff]$/;
-const SYMBOL = /^\p{S}$/u;
-const FOLLOWS_SYMBOL = /^[\ufe0f\u20e3]$/;
+const SYMBOL = /^[\p{S}\ufe0f\u20e3]$/u;
 /** Where `tokenizer.json` cuts words: at all symbols but those listed (model/tokenizer.py). */
 const SYMBOLS = /^\(\?:\[\^\\P\{S\}((?:\\x\{[0-9a-f]+\})*)\]\|\[\\x\{fe0f\}\\x\{20e3\}\]\)\+$/;
 const CJK = [
@@ -43,9 +42,10 @@ export class Tokenizer {
         );
       }
     }
-    const known = symbols && symbols[1].matchAll(/[0-9a-f]+/g);
+    const known = (listed) =>
+      Array.from(listed.matchAll(/[0-9a-f]+/g), ([hex]) => String.fromCodePoint(`0x${hex}`));
     /** Symbols that the vocabulary holds; null if words are not cut at the others. */
-    this.symbols = known && new Set(Array.from(known, ([hex]) => String.fromCodePoint(`0x${hex}`)));
+    this.symbols = symbols ? new Set(known(symbols[1])) : null;
     this.clean = normalizer.clean_text;
     this.cjk = normalizer.handle_chinese_chars;
     this.lowercase = normalizer.lowercase;
@@ -126,8 +126,7 @@ export class Tokenizer {
 
   /** Whether a run of such characters is a word of its own, such as emoji beside letters. */
   #isUnknownSymbol(char) {
-    if (!this.symbols) return false;
-    return FOLLOWS_SYMBOL.test(char) || (SYMBOL.test(char) && !this.symbols.has(char));
+    return this.symbols !== null && SYMBOL.test(char) && !this.symbols.has(char);
   }
 
   /** Normalised characters, each with the characters of the text that it stands for. */

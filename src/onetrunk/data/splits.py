@@ -59,7 +59,6 @@ def files_of_split(folder: Path, split: str) -> list[Path]:
             raise UserError(f"{folder} holds the split {saved!r}, not {split!r}")
         return _saved(folder)
     data = data_files(folder)
-    below = files_below(folder / split)
     whole = [file for file in data if stem_of(file) == split]
     shards = [file for file in data if _shard(file, split)]
     inside = data_files(folder / split) if (folder / split).is_dir() else []
@@ -76,7 +75,7 @@ def files_of_split(folder: Path, split: str) -> list[Path]:
                 raise UserError(
                     f"{file} has the name of another split than its folder: move it, or rename it"
                 )
-    elif below and not whole:
+    elif not whole and (below := files_below(folder / split)):
         named = f"{below[0]}" + (f", … ({len(below)} in all)" if below[1:] else "")
         why = f"holds files only in folders below it ({named}), which are not read"
         raise UserError(f"{folder / split} {why}: name one of these folders")

@@ -7,12 +7,14 @@ other texts keep their tokens. ``tokenizer.json`` says so, and every program tha
 same.
 """
 
-import json
 import unicodedata
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Regex, pre_tokenizers
+from tokenizers import Regex
+from tokenizers.models import WordPiece
+from tokenizers.pre_tokenizers import BertPreTokenizer, Sequence, Split
 from transformers import PreTrainedTokenizerFast
 
 from onetrunk.model.checks import TOKENIZER_CONFIG
@@ -24,17 +26,15 @@ def with_symbols_apart(tokenizer: Any) -> Any:
 
     It is the tokenizer given if that is none of BERT's kind (WordPiece after ``BertPreTokenizer``),
     or cuts words there already. Otherwise it is of transformers' general class: ``BertTokenizer``
-    makes itself anew from its vocabulary, and would forget the cuts.
+    makes itself anew from its vocabulary, and would forget the cuts. The one given is used up.
     """
     backend = tokenizer.backend_tokenizer
-    parts = json.loads(backend.to_str())
-    kinds = [(parts[part] or {}).get("type") for part in ("pre_tokenizer", "model")]
-    if kinds != ["BertPreTokenizer", "WordPiece"]:
+    model, words = backend.model, backend.pre_tokenizer
+    if not (isinstance(model, WordPiece) and isinstance(words, BertPreTokenizer)):
         return tokenizer
-    pattern = Regex(symbols_unknown_to(parts["model"]))
-    backend.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Split(pattern, "isolated"), pre_tokenizers.BertPreTokenizer()]
-    )
+    pieces = backend.get_vocab(with_added_tokens=False)
+    pattern = Regex(symbols_unknown_to(pieces, model.continuing_subword_prefix))
+    backend.pre_tokenizer = Sequence([Split(pattern, "isolated"), words])
     return PreTrainedTokenizerFast(
         tokenizer_object=backend,
         name_or_path=tokenizer.name_or_path,
@@ -46,14 +46,16 @@ def with_symbols_apart(tokenizer: Any) -> Any:
     )
 
 
-def symbols_unknown_to(model: dict[str, Any]) -> str:
-    """A regular expression for runs of the symbols that a WordPiece model has no piece for.
+def symbols_unknown_to(pieces: Iterable[str], prefix: str) -> str:
+    """A regular expression for runs of the symbols that are no piece of a WordPiece vocabulary.
+
+    ``prefix`` is what a piece inside a word begins with, such as ``##``.
 
     Symbols are the characters of Unicode's categories Sc, Sk, Sm and So. The variation selector and
     the frame of a key may follow one. ``web/src/tokenizer.js`` reads this very form.
     """
-    pieces = {piece.removeprefix(model["continuing_subword_prefix"]) for piece in model["vocab"]}
-    known = sorted(piece for piece in pieces if len(piece) == 1 and _is_symbol(piece))
+    bare = {piece.removeprefix(prefix) for piece in pieces}
+    known = sorted(piece for piece in bare if len(piece) == 1 and _is_symbol(piece))
     excluded = "".join(rf"\x{{{ord(symbol):x}}}" for symbol in known)
     return rf"(?:[^\P{{S}}{excluded}]|[\x{{fe0f}}\x{{20e3}}])+"
 

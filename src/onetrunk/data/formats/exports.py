@@ -26,8 +26,8 @@ def plain_columns(stream: Stream, notes: Notes, annotated: bool = True) -> Strea
     A task of Label Studio becomes a row with ``text``, ``spans`` and ``choices``
     (:func:`~onetrunk.data.formats.labelstudio.tasks`). Rows of Prodigy that were rejected or
     ignored are left out if ``annotated``. A sentence of spaCy's training JSON becomes a row with
-    ``tokens`` and ``ner_tags``. ``notes`` counts what is left out, once, however often the rows are
-    read.
+    ``tokens`` and ``ner_tags``; rows of GLiNER and NuNER get ``text`` and ``spans``. ``notes``
+    counts what is left out, once, however often the rows are read.
     """
     found = Notes()
     plain = _plain_columns(stream, found, annotated)
