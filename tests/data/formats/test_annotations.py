@@ -381,6 +381,12 @@ def test_spacy_categories(tmp_path: Path) -> None:
     assert read_classification(file) == want
     assert read_texts(file) == ["a", "b"]
     fails(read_ner, file, "F, row 1: the document has no entity annotation")
+    unknown = tokens.Doc(vocab, words=["a", "b", "c"], ents=["B-X", "O", ""])
+    tokens.DocBin(docs=[unknown]).to_disk(file)
+    why = "1 of 3 words are not annotated, such as 'c'; leave the document out or, if they are no "
+    fails(
+        read_ner, file, f'F, row 1: {why}entities, call doc.set_ents(doc.ents, default="outside")'
+    )
     documents = tokens.DocBin(docs=[tokens.Doc(vocab, words=["a"], ents=["B-X"])])
     documents.to_disk(file)
     fails(read_classification, file, "F, row 1: the document has no categories")
@@ -446,3 +452,30 @@ def test_rows_of_gliner(tmp_path: Path, suffix: str) -> None:
     message = "'ner' item 1 is [0, 1, 'who'] (list), not [first word, last word, type], counted "
     message += "from 0; words: 1"
     fails(read_ner, written(tmp_path / f"b{suffix}", rows), f"{place}: {message}")
+
+
+def test_types_that_look_like_tags_of_one_word_are_noted(tmp_path: Path) -> None:
+    file, notes = tmp_path / "a.jsonl", Notes()
+    spans = [[0, 3, "S-PER"], [8, 10, "U-PER"]]
+    row = {"text": "Ada and Bo", "spans": spans}
+    assert [kind for *_, kind in read_ner(written(file, [row]), notes)[0].entities] == [
+        "S-PER", "U-PER",
+    ]  # fmt: skip
+    assert notes.lines()[0].startswith("spans whose labels look like tags, read as types: 2 (")
+
+
+def test_the_file_of_ner_annotator(tmp_path: Path) -> None:
+    annotations = [["Ada sang", {"entities": [[0, 3, "P"]]}], None, ["no", {"entities": []}]]
+    file = tmp_path / "a.json"
+    file.write_text(json.dumps({"classes": ["P"], "annotations": annotations}))
+    want = [AnnotatedText("Ada sang", ((0, 3, "P"),)), AnnotatedText("no")]
+    assert read_ner(file) == want
+
+
+def test_two_different_labels_of_one_span(tmp_path: Path) -> None:
+    span = {"start": 0, "end": 3, "label": "P", "labels": ["L"]}
+    file = written(tmp_path / "a.jsonl", [{"text": "Ada", "spans": [span]}])
+    with pytest.raises(UserError, match="not a span with one of 'label' and 'labels'"):
+        read_ner(file)
+    span["labels"] = ["P"]
+    assert read_ner(written(file, [{"text": "Ada", "spans": [span]}]))[0].entities == ((0, 3, "P"),)

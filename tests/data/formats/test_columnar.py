@@ -154,3 +154,17 @@ def test_a_column_whose_name_is_not_utf_8(tmp_path: Path, suffix: str) -> None:
     file.write_bytes(file.read_bytes().replace(b"label", b"\xefabel"))
     with pytest.raises(UserError, match=f"{file.name} cannot be read as"):
         read_classification(file)
+
+
+def test_class_numbers_in_an_object_of_lists(tmp_path: Path) -> None:
+    """``datasets`` keeps a list of objects as one object of lists."""
+    file = tmp_path / "a.parquet"
+    names = {"names": ["P", "L"], "_type": "ClassLabel"}
+    value = {"dtype": "int64", "_type": "Value"}
+    feature = {"feature": {"start": value, "end": value, "label": names}, "_type": "Sequence"}
+    rows = [
+        {"text": "Ada in Oslo", "spans": {"start": [0, 7], "end": [3, 11], "label": [0, 1]}},
+        {"text": "nobody", "spans": {"start": [], "end": [], "label": []}},
+    ]
+    pq.write_table(with_features(rows, spans=feature), file)
+    assert [row.entities for row in read_ner(file)] == [((0, 3, "P"), (7, 11, "L")), ()]

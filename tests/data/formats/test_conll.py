@@ -191,8 +191,9 @@ def laid_out(row: str, cut: str = "\t") -> str:
             at = len(" ".join(words[: i - 1])) + (i > 1)
             pos, tag = ("NNP", "B-X") if word.istitle() else ("NN", "O")
             cells = row.format(
-                s=s, i=i, ten=10 * i, at=at, end=at + len(word), w=word, pos=pos, tag=tag
-            )
+                s=s, i=i, ten=10 * i, at=at, end=at + len(word), w=word, pos=pos, tag=tag,
+                arabic="٠١٢٣٤"[i], circled="①②③④"[i - 1], letter="abcd"[i - 1],
+            )  # fmt: skip
             content += cells.replace(" ", cut) + "\n"
         content += "\n"
     return content
@@ -206,7 +207,8 @@ def laid_out(row: str, cut: str = "\t") -> str:
         "{at} {w} {tag}", "{i}. {w} {tag}", "w{i} {w} {tag}", "{ten} {w} {tag}",
         "{s}-{i} {w} {tag}", "{s}.{i} {at}-{end} {w} {tag}", "{pos} {w} {tag}",
         "a.txt s{s} {i} {at} {end} {w} {pos} {tag}", "{i} {at} {end} {w} {pos} {tag}",
-        "s{s} {pos} {w} {tag}",
+        "s{s} {pos} {w} {tag}", "{arabic} {w} {tag}", "{circled} {w} {tag}", "{letter} {w} {tag}",
+        "#{s} {w} {tag}", "#{i} {w} {tag}",
     ],
 )  # fmt: skip
 def test_columns_before_the_words(tmp_path: Path, row: str, cut: str) -> None:
@@ -254,6 +256,10 @@ NAMES = "begin the file with a row of names, of which TOKEN is that of the words
         ("".join(f"{'adv'[n % 3]} {chr(97 + n)}{'x' * n} O\n" for n in range(24)),
          "F:1: column 1 ('a') holds 3 different values, column 2 ('a') 24: which are the words? "
          + NAMES),
+        ("NNP Ada B-X\nVBZ pays O\nCD 5 O\nNN euros O\n",
+         "F:1: column 1 ('CD') seems to hold parts of speech, column 2 ('5') the words; " + NAMES),
+        ("doc1 Ada B-X\ndoc1 sang O\n",
+         "F:1: column 1 ('doc1') repeats a value in all lines of a sentence; " + NAMES),
         ("1-1 O\n1-2 B-X\n\n2-1 O\n",
          "F:1: the first column counts words, none holds them; write token, tag"),
     ],
@@ -284,3 +290,36 @@ def test_layers_of_nested_entities(tmp_path: Path, count: bool) -> None:
     read, other = (3, 4) if count else (4, 2)
     what = f"files with several columns of tags, of which column {read} is read"
     assert f"{what}: 1 ({file}:1: not column {other})" in notes.lines()
+
+
+@pytest.mark.parametrize(
+    "names", ["token\tner\tnested\n", "# global.columns = FORM NER X:NESTED\n", "WORD TAG TAG2\n"]
+)
+def test_layers_beside_names(tmp_path: Path, names: str) -> None:
+    file, notes = tmp_path / "a.tsv", Notes()
+    file.write_text(f"{names}University\tB-ORG\tO\nof\tI-ORG\tO\nOslo\tI-ORG\tB-LOC\n")
+    org, loc = (0, 18, "ORG"), (14, 18, "LOC")
+    assert read_nested(file)[0].entities == (org, loc)
+    assert read_ner(file, notes)[0].entities == (org,)
+    what = f"files with several columns of tags, of which column 2 is read: 1 ({file}:"
+    assert any(line.startswith(what) for line in notes.lines())
+
+
+def test_number_signs_behind_parts_of_speech(tmp_path: Path) -> None:
+    """Where the first column was passed over, a line that begins with # is still a row."""
+    content = laid_out("{pos} {w} {tag}") + "NNP\tAda\tB-X\n#\t£\tB-CUR\nCD\t9\tO\n"
+    assert rows(tmp_path / "a.tsv", content)[-1] == AnnotatedText.from_words(
+        ["Ada", "£", "9"], ["B-X", "B-CUR", "O"]
+    )
+
+
+@pytest.mark.parametrize("first", ["1 -DOCSTART- -X- O", "-DOCSTART- -X- O O"])
+def test_documents_begin_in_any_column(tmp_path: Path, first: str) -> None:
+    content = f"{first}\n\n1 Ada N B-X\n2 sang V O\n\n1 Bo N B-X\n2 left V O\n"
+    assert [row.text for row in rows(tmp_path / "a.conll", content)] == ["Ada sang", "Bo left"]
+
+
+def test_conll_2012_is_refused(tmp_path: Path) -> None:
+    content = "#begin document (a); part 000\na 0 0 In IN - -\na 0 1 Rome NNP - (GPE)\n"
+    why = "CoNLL-2012, which has no tags but entities in brackets, is not read; write token, tag"
+    fails(tmp_path / "a.conll", content, f"F:1: {why}")

@@ -29,6 +29,8 @@ ARRAY = json.dumps([{"text": "play"}, {"text": "call"}], indent=1)
         ("a.parquet", LINES, "holds text, not Parquet: rename it to end in .jsonl"),
         ("a.xlsx", CSV, "holds text, not an Excel workbook: rename it to end in .csv"),
         ("a.csv", GZIP, "holds compressed text.*rename it to a.csv.gz"),
+        ("a.parquet", "version https://git-lfs.github.com/spec/v1\noid x\n", "is a pointer of Git"),
+        ("a.csv", "version https://git-lfs.github.com/spec/v1\noid x\n", "is a pointer of Git"),
         ("a.txt", b"PK\3\4\0\0", "holds an Excel workbook"),
     ],
 )

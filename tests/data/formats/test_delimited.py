@@ -127,8 +127,8 @@ def test_a_space_before_quotes(tmp_path: Path) -> None:
     assert [row.text for row in read_classification(file)] == [' "x"', ' "Yes" or "no"']
 
 
-@pytest.mark.parametrize("name", ["label", "Is_Duplicate", "gold_label"])
-@pytest.mark.parametrize("no", ["0", "False", "contradiction"])
+@pytest.mark.parametrize("name", ["label", "Is_Duplicate", "gold_label", "is similar", "relation"])
+@pytest.mark.parametrize("no", ["0", "False", "contradiction", "-1", "not_duplicate", "unrelated"])
 def test_pairs_that_are_none(tmp_path: Path, name: str, no: str) -> None:
     file = tmp_path / "a.csv"
     file.write_text(f"sentence1,sentence2,{name}\na,b,1\nc,d,{no}\n")
@@ -155,3 +155,32 @@ def test_white_space_around_the_name_of_a_column(tmp_path: Path) -> None:
     assert row.labels == ("x",)
     with pytest.raises(UserError, match=r"no column 'kin'; did you mean 'kind'"):
         read_classification(replace(locate(file), columns=Columns("body", ("kin",))))
+
+
+def test_scores_of_pairs_are_named(tmp_path: Path) -> None:
+    file, notes = tmp_path / "a.csv", Notes()
+    file.write_text("sentence1,sentence2,Similarity_Score\na,b,0.2\n")
+    assert len(read_pairs(file, notes)) == 1
+    what = "columns of scores beside pairs, not read: every row is taken for a pair"
+    assert f"{what}: 1 ({file}: 'Similarity_Score')" in notes.lines()
+
+
+def test_an_empty_negative_is_none(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text("query,positive,negative\na,b,\nc,d,e\n")
+    assert [pair.negatives for pair in read_pairs(file)] == [(), ("e",)]
+
+
+def test_tags_are_no_names_of_columns(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text("Ada,B-PER\nsang,O\n")
+    with pytest.raises(UserError, match="these look like no names, which the first row must hold"):
+        read_ner(file)
+
+
+def test_names_beside_numbers_of_labels(tmp_path: Path) -> None:
+    file, notes = tmp_path / "a.csv", Notes()
+    file.write_text("text,label,label_text\na,1,good\nb,0,bad\n")
+    assert [row.labels for row in read_classification(file, notes)] == [("1",), ("0",)]
+    what = "columns that may hold the names of the labels, not read (--label-column): 1"
+    assert notes.lines() == [f"{what} ({file}: 'label_text')"]

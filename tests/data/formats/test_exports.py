@@ -632,3 +632,74 @@ def test_rows_of_an_indicator_matrix(tmp_path: Path, values: list[Any]) -> None:
     file = written(tmp_path / "a.jsonl", [{"text": "a", "labels": values}])
     with pytest.raises(UserError, match="looks like a row of an indicator matrix"):
         read_classification(file, several=True)
+
+
+# The short export of Label Studio, and rows that say less than they seem to
+
+
+def test_a_comment_in_the_short_export_is_no_label(tmp_path: Path) -> None:
+    rows = [
+        {"text": "a", "id": 1, "tone": "good", "why": "check this", "annotator": 1, "lead_time": 2},
+        {"text": "b", "id": 2, "tone": "bad", "annotator": 1, "lead_time": 2},
+    ]
+    file, table = written(tmp_path / "a.json", rows), tmp_path / "a.csv"
+    pd.DataFrame(rows).to_csv(table, index=False)
+    for source in (file, table):
+        with pytest.raises(
+            UserError, match="labels may be in 'tone', 'why'; choose one by --label"
+        ):
+            read_classification(source)
+        located = replace(locate(source), columns=Columns(None, ("tone",)))
+        assert [row.labels for row in read_classification(located)] == [("good",), ("bad",)]
+    notes = Notes()
+    for row in rows:
+        row["label"] = row.pop("tone")
+    assert read_classification(written(file, rows), notes)[0].labels == ("good",)
+    assert notes.lines() == [
+        f"columns beside 'label' that may hold labels, not read: 1 ({file}: 'why')"
+    ]
+
+
+def test_regions_of_all_controls_in_the_short_export(tmp_path: Path) -> None:
+    ada, sang = (
+        {"start": a, "end": b, "text": text, "labels": [kind]}
+        for a, b, text, kind in ((0, 3, "Ada", "P"), (4, 8, "sang", "V"))
+    )
+    row = {"text": "Ada sang", "id": 1, "who": [ada], "label": [sang], "tone": "good"}
+    file = written(tmp_path / "a.json", [row | {"annotator": 1, "lead_time": 1}])
+    assert read_ner(file)[0].entities == ((0, 3, "P"), (4, 8, "V"))
+    notes = Notes()
+    assert read_classification(file, notes)[0].labels == ("good",)
+    assert notes.lines() == [f"column 'tone' is read as label ({file})"]
+
+
+def test_the_short_export_with_columns_in_alphabetical_order(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text(
+        "annotation_id,annotator,created_at,id,lead_time,sentiment,text,updated_at\n"
+        "1,1,2024,7,3.2,good,Ada sang,2024\n2,1,2024,8,3.3,bad,no,2024\n"
+    )
+    assert [row.labels for row in read_classification(file)] == [("good",), ("bad",)]
+
+
+def test_one_judged_span_is_no_annotated_text(tmp_path: Path) -> None:
+    row = {"text": "Ada sang", "spans": [{"start": 0, "end": 3, "label": "P"}], "answer": "accept"}
+    file, notes = written(tmp_path / "a.jsonl", [row | {"_is_binary": True}, row]), Notes()
+    assert len(read_ner(file, notes)) == 1
+    what = "rows of which one span was judged (_is_binary), left out: their other entities are not"
+    assert notes.lines() == [f"{what} known: 1 ({file}:1)"]
+
+
+def test_a_misspelt_key_of_one_row_is_no_row_without_labels(tmp_path: Path) -> None:
+    rows = [{"text": "a", "labels": ["x"]}, {"text": "b", "lables": ["x"]}]
+    with pytest.raises(UserError, match=r":2: no column 'labels'; did you mean 'lables'"):
+        read_classification(written(tmp_path / "a.jsonl", rows), several=True)
+
+
+@pytest.mark.parametrize(
+    "text", ["s3://b/my file.txt", "C:\\my data\\x.docx", "uploads/note.docx", "$undefined$"]
+)
+def test_a_task_without_its_text(tmp_path: Path, text: str) -> None:
+    task = {"data": {"text": text}, "annotations": [{"result": []}]}
+    with pytest.raises(UserError, match=r"is an address, not text|'data' has no text"):
+        read_ner(written(tmp_path / "a.json", [task]))

@@ -337,3 +337,18 @@ read_classification([("a", "x")])
 assert not light & sys.modules.keys(), light & sys.modules.keys()
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_set_of_labels() -> None:
+    rows = [("a", {"y", "x"}), ("b", frozenset({"x"})), ("c", set())]
+    want = [LabelledText("a", ("x", "y")), LabelledText("b", ("x",)), LabelledText("c")]
+    assert read_classification(rows, several=True) == want
+
+
+def test_marks_between_documents_are_no_texts() -> None:
+    rows = [(["-DOCSTART-"], ["O"]), (["Ada"], ["B-X"]), (["-DOCSTART-"], ["O"])]
+    for read in (read_ner, read_nested):
+        notes = Notes()
+        assert read(rows, notes) == [AnnotatedText.from_words(["Ada"], ["B-X"])]
+        what = "rows with the word -DOCSTART- alone, left out"
+        assert notes.lines() == [f"{what}: 2 (the list given, row 1, the list given, row 3)"]

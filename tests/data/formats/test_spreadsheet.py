@@ -467,6 +467,14 @@ def test_dates_and_numbers_of_excel(tmp_path: Path) -> None:
     assert "'sent'" in notes.lines()[0]
 
 
+def test_numbers_that_excel_fills_up_with_zeros(tmp_path: Path) -> None:
+    file = write_xlsx(tmp_path / "a.xlsx", Sheet=[["text", "label"], ["a", 123], ["b", 7]])
+    book = openpyxl.load_workbook(file)
+    book.active["B2"].number_format = book.active["B3"].number_format = "00000"
+    book.save(file)
+    assert [row.labels for row in read_classification(file)] == [("00123",), ("00007",)]
+
+
 @pytest.mark.parametrize("column", ["spans", "entities", "Annotations"])
 @pytest.mark.parametrize("as_objects", [False, True])
 def test_a_column_of_spans_as_json(tmp_path: Path, column: str, as_objects: bool) -> None:
@@ -623,3 +631,10 @@ def test_a_chosen_column_that_is_not_there(tmp_path: Path) -> None:
     located = replace(locate(file), columns=Columns(None, ("persan",)))
     with pytest.raises(UserError, match="has no column 'persan'; did you mean 'person'"):
         read_ner(located)
+
+
+def test_equal_sentences_that_are_their_own_ids(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    rows = ["sentence,word,tag", *["hi Ada,hi,O", "hi Ada,Ada,B-X"] * 2]
+    file.write_text("\n".join(rows) + "\n")
+    refused(read_ner, file, ":4: 'sentence' 'hi Ada' comes back", "give each an id of its own")

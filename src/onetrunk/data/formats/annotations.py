@@ -19,7 +19,7 @@ from onetrunk.data.words import inside_word, visible
 from onetrunk.errors import UserError
 
 _AS_WRITTEN, _UTF16 = "as written", "UTF-16 units"
-_LIKE_A_TAG = re.compile("O|[BI][-_:./].+", re.DOTALL)
+_LIKE_A_TAG = re.compile("O|[BI][-_:./].+|[ESLUMW][-_][A-Z]{2,}", re.DOTALL)
 
 
 class Counting:

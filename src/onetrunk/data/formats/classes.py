@@ -39,6 +39,8 @@ def _named(value: Any, feature: Any, what: str) -> Any:
         feature = {"feature": feature[0]}
     if value is None or not isinstance(feature, dict):
         return value
+    if isinstance(value, list) and feature.get("_type") == "ClassLabel":  # of an object of lists
+        return [_named(item, feature, what) for item in value]
     if feature.get("_type") == "ClassLabel":
         names = feature["names"]
         if not 0 <= value < len(names):

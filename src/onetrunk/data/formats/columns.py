@@ -14,6 +14,7 @@ from onetrunk.data.formats.conll import LAYERS
 from onetrunk.data.formats.docbin import SPAN_GROUPS
 from onetrunk.data.formats.exports import plain_columns
 from onetrunk.data.formats.lists import SPANS, with_lists
+from onetrunk.data.formats.marks import one_by_one
 from onetrunk.data.formats.naming import text_column
 from onetrunk.data.formats.spreadsheet import entity_columns
 from onetrunk.data.formats.table import (
@@ -31,6 +32,9 @@ from onetrunk.data.rows import AnnotatedText
 from onetrunk.data.schemes import Converter
 from onetrunk.errors import UserError
 
+DOCUMENT = ["-DOCSTART-"]
+"""What stands between two documents in CoNLL-2003, and in tables that were made of it."""
+
 
 def annotated(
     stream: Stream, notes: Notes, converter: Converter, nested: bool = False
@@ -45,9 +49,9 @@ def annotated(
     if column is None:
         if nested:
             layered = partial(_layered_words, converters=[converter], notes=notes)
-            return stream.tables("tokens", "ner_tags", optional=(LAYERS,)), layered
+            return _sentences(stream, notes, LAYERS), layered
         return (
-            stream.tables("tokens", "ner_tags"),
+            _sentences(stream, notes),
             lambda table, row: _tagged_words(table, row, converter, notes),
         )
 
@@ -55,12 +59,13 @@ def annotated(
         again = entity_columns(plain_columns(source, Notes()), Notes())  # notes count once
         for table in again.tables(name, column):
             for row, values in enumerate(table.columns[column]):
-                yield string(table, name, row), values, table.at(row)
+                yield string(table, name, row), one_by_one(values), table.at(row)
 
     counting = Counting(texts)
 
     def annotated(table: Table, row: int) -> AnnotatedText:
-        text, spans, where = string(table, name, row), table.columns[column][row], table.at(row)
+        text, where = string(table, name, row), table.at(row)
+        spans = one_by_one(table.columns[column][row])
         if table.columns["relations"][row]:
             notes.add("rows with relations, which are not read", where)
         if groups := table.columns[SPAN_GROUPS][row]:
@@ -72,6 +77,15 @@ def annotated(
         return annotated_text(text, spans, repr(column), where, notes, nested, counting)
 
     return stream.tables(name, column, optional=("relations", SPAN_GROUPS)), annotated
+
+
+def _sentences(stream: Stream, notes: Notes, *optional: str) -> Iterator[Table]:
+    """The words and tags of a stream, without the marks between documents."""
+    for table in stream.tables("tokens", "ner_tags", optional=optional):
+        marks = [row for row, words in enumerate(table.columns["tokens"]) if words == DOCUMENT]
+        for row in marks:
+            notes.add(f"rows with the word {DOCUMENT[0]} alone, left out", table.at(row))
+        yield table.only([*{*range(len(table))} - {*marks}]) if marks else table
 
 
 def _span_column(stream: Stream) -> str | None:

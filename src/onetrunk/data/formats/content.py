@@ -32,6 +32,9 @@ def check_content(file: Path) -> None:
         found = next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), "")
     else:
         found = _of_json(text)
+        if text.startswith(b"version https://git-lfs"):
+            what = "is a pointer of Git LFS, which stands for a file that was not downloaded"
+            raise UserError(f"{file} {what}: run 'git lfs pull'")
         if suffix in (".parquet", ".xlsx"):
             what = f"{file} holds text, not {_NAMES[suffix]}"
             raise UserError(f"{what}: rename it to end in {found or '.csv, .tsv or .txt'}")

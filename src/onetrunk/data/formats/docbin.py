@@ -50,6 +50,13 @@ def _value(document: Any, name: str, where: str) -> Any:
         if document.spans:
             return []
         raise UserError(f"{where}: the document has no entity annotation")
+    missing = [token.text for token in document if not token.ent_iob]
+    if missing:
+        what = f"{len(missing)} of {len(document)} words are not annotated, such as {missing[0]!r}"
+        raise UserError(
+            f"{where}: {what}; leave the document out or, if they are no entities, call "
+            'doc.set_ents(doc.ents, default="outside")'
+        )
     return [[span.start_char, span.end_char, span.label_] for span in document.ents]
 
 

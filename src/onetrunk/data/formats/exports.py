@@ -13,11 +13,13 @@ from onetrunk.data.formats import gliner, nuner
 from onetrunk.data.formats.labelstudio import short_tasks, tasks
 from onetrunk.data.formats.labelstudio_task import CHOICES, LABELS
 from onetrunk.data.formats.lists import read_list
-from onetrunk.data.formats.table import Stream, Table, show
+from onetrunk.data.formats.table import Stream, Table, no_column, show
 from onetrunk.data.notes import Notes
 from onetrunk.errors import UserError
 
 _LISTS = ("spans", "accept")
+_BINARY = "_is_binary"
+"""Prodigy's mark of an answer to one suggestion, in a row that was not annotated as a whole."""
 
 
 def plain_columns(stream: Stream, notes: Notes, annotated: bool = True) -> Stream:
@@ -107,7 +109,7 @@ def _answered(stream: Stream, notes: Notes) -> Stream:
 
     def read(names: Sequence[str], optional: Sequence[str]) -> Iterator[Table]:
         verdicts = {"answer", "status"} - {*names, *stream.chosen.names}
-        asked = (*names, *optional, *_LISTS, *verdicts)
+        asked = (*names, *optional, *_LISTS, *verdicts, _BINARY)
         for table in stream.tables(optional=tuple(dict.fromkeys(asked))):
             nothing = [None] * len(table)
             answers, statuses = (
@@ -125,16 +127,24 @@ def _answered(stream: Stream, notes: Notes) -> Stream:
                 if isinstance(status, str) and status.lower() == "discarded":
                     notes.add("rows with the status 'discarded', left out", table.at(row))
                     continue
+                if "spans" in names and table.columns[_BINARY][row] is True:
+                    what = "rows of which one span was judged (_is_binary), left out: their other"
+                    notes.add(f"{what} entities are not known", table.at(row))
+                    continue
                 if verdict not in ("accept", None):
                     what = "rows whose answer is not accept, reject or ignore, read as accepted"
                     notes.add(what, f"{table.at(row)}: {show(answer)}")
                 rows.append(row)
-            columns = {
-                name: [column[row] for row in rows] for name, column in table.columns.items()
-            }
-            for name in _LISTS if "answer" in verdicts & {*stream.names} else ():
-                columns[name] = [[] if cell is None else cell for cell in columns[name]]
-            yield Table(table.source, columns, [table.numbers[row] for row in rows], table.in_lines)
+            answered = table.only(rows)
+            listed = _LISTS if "answer" in verdicts & {*stream.names} else ()
+            for name in listed:
+                cells = answered.columns[name]
+                answered.columns[name] = [[] if cell is None else cell for cell in cells]
+            for row, record in enumerate(answered.records):
+                for name in names:
+                    if isinstance(record, dict) and name not in record and name not in listed:
+                        raise no_column(f"{answered.at(row)}:", name, list(record))
+            yield answered
 
     return Stream(stream.source, stream.names, read)
 

@@ -12,6 +12,8 @@ from onetrunk.errors import UserError
 
 LARGEST = 2**30
 """Characters of a ``.json`` file, which is held in memory as a whole."""
+_ANNOTATOR = {"classes", "annotations"}
+"""The keys of the one object in a file of NER Annotator, which makes data for spaCy."""
 _NO_SPACE = re.compile(rf"[^ \t\r\n{MARK}]")
 
 
@@ -97,7 +99,12 @@ def _elements(file: Path) -> Iterator[tuple[int, Record]]:
         values.append(value)
     elements = values[0] if values and isinstance(values[0], list) else values
     has_escapes = "\\u" in text
+    is_annotator = len(values) == 1 and isinstance(values[0], dict) and {*values[0]} == _ANNOTATOR
+    if is_annotator and isinstance(values[0]["annotations"], list):
+        elements = values[0]["annotations"]
     for number, element in enumerate(elements, 1):
+        if is_annotator and element is None:  # a text that nobody annotated
+            continue
         yield number, _record(element, f"{file}, row {number}", "the element", has_escapes)
 
 

@@ -22,6 +22,7 @@ _SECOND = (
     "question 2", "hypothesis",
 )  # fmt: skip
 """Names of columns with the second of two texts."""
+_LABEL_NAMES = ("label text", "label name", "label names", "label str")
 KEPT_WHOLE = "cells that may join several labels, kept whole"
 """The note on cells of which one file does not show whether they join labels."""
 
@@ -55,6 +56,9 @@ def labelled(
     for name in dict.fromkeys(stream.names):
         if plain_name(name) in _SECOND and name not in (text, column) and not stream.chosen.text:
             what = "columns with a second text beside the one that is read, not read"
+            notes.add(what, f"{stream.source}: {name!r}")
+        if column == "label" and plain_name(name) in _LABEL_NAMES and not chosen:
+            what = "columns that may hold the names of the labels, not read (--label-column)"
             notes.add(what, f"{stream.source}: {name!r}")
     joined: _Joined = {}
     if several:
@@ -130,6 +134,8 @@ def _labels(
         case str() if value[:1] + value[-1:] == "[]" and "," in value:
             why = "looks like a list, but is none; write it as JSON, with quotes around each label"
             raise UserError(f"{where}: {name!r} {why}: {show(value)}")
+        case {"choices": list() as picked}:  # of Label Studio
+            value = picked
         case dict() if name == "cats" and set(map(type, value.values())) <= {int, float, bool}:
             value = [label for label, score in value.items() if score >= 0.5]
     if name == "cats" and not isinstance(value, list):

@@ -23,6 +23,9 @@ from onetrunk.data.notes import Notes
 from onetrunk.errors import UserError
 
 _MIN_LABELS = ("label", *LABELS, *MARKS, "entities")
+_MIN_OTHERS = (
+    "id", "annotator", "annotation_id", "created_at", "updated_at", "lead_time", "agreement",
+)  # fmt: skip
 
 
 def tasks(stream: Stream, column: str, annotated: bool, notes: Notes) -> Stream:
@@ -63,23 +66,40 @@ def tasks(stream: Stream, column: str, annotated: bool, notes: Notes) -> Stream:
 def short_tasks(stream: Stream, notes: Notes) -> Stream:
     """Return the rows of the short export (JSON-MIN) as :func:`tasks` does.
 
-    The labels are in a column of a usual name, or in those between ``id`` and ``annotator``, which
-    have the names of the project's controls. A row without a label is a text without entities, if
-    it has an annotator.
+    The labels are in the columns between ``id`` and ``annotator``, which have the names of the
+    project's controls. All that hold regions are read, and one that holds choices: comments look
+    the same. A row without a label is a text without entities, if it has an annotator.
+
+    Raises UserError if several columns may hold the choices.
     """
-    usual = [name for name in _MIN_LABELS if name in stream.names][:1]
-    ordered = list(stream.names)
-    first = ordered.index("id") + 1 if "id" in ordered else 0
-    controls = usual or ordered[first : ordered.index("annotator")]
-    controls = [name for name in controls if name != "text"]
-    data = ordered[: first - 1] if first else []
-    beside = [name for name in data if name not in ("text", "annotator", *controls)]
+    controls, beside = _controls(stream)
     if not controls:
         raise no_column(f"{stream.source} has", "label", stream.names)
+    plain = [
+        name
+        for name in controls
+        if any(
+            "start" not in value
+            for table in stream.tables(optional=(name,))
+            for cell in table.columns[name]
+            for value in _short_values(cell)
+        )
+    ]
+    usual = [name for name in _MIN_LABELS if name in plain]
 
     def read(names: Sequence[str], optional: Sequence[str]) -> Iterator[Table]:
         present: set[str] = set()
         marks = set(names) & set(MARKS) or MARKS
+        if "choices" in names and len(plain) > 1 and not usual:
+            listed = ", ".join(map(repr, plain))
+            why = "choose one by --label-column (label_column= in Python)"
+            raise UserError(f"{stream.source}: labels may be in {listed}; {why}")
+        if "choices" in names and len(plain) == 1 and not usual:
+            notes.say(f"column {plain[0]!r} is read as label", stream.source)
+        for name in [name for name in plain if usual and name != usual[0]]:
+            what = f"columns beside {usual[0]!r} that may hold labels, not read"
+            notes.add(what, f"{stream.source}: {name!r}")
+            controls.remove(name)
         for table in stream.tables("text", "annotator", optional=(*controls, *beside)):
             columns: dict[str, list[Any]] = {name: [] for name in ("text", *MARKS)}
             numbers = []
@@ -105,6 +125,24 @@ def short_tasks(stream: Stream, notes: Notes) -> Stream:
         _check_marks(stream, present, names)
 
     return Stream(stream.source, ["text", *MARKS], read)
+
+
+def _controls(stream: Stream) -> tuple[list[str], list[str]]:
+    """The columns of a short export that may hold labels, and those with other data of the tasks.
+
+    In JSON the data is before ``id``, and the labels between it and ``annotator``. Some write the
+    columns in alphabetical order.
+    """
+    ordered = [name for name in stream.names if name not in ("text", *_MIN_OTHERS)]
+    names = list(stream.names)
+    first = names.index("id") if "id" in names else 0
+    last = names.index("annotator")
+    if first >= last:
+        return ordered, []
+    controls = [name for name in names[first:last] if name in ordered]
+    usual = [name for name in _MIN_LABELS if name in ordered]
+    controls += [name for name in usual if name not in controls]
+    return controls, [name for name in names[:first] if name in ordered and name not in controls]
 
 
 def _short_values(cell: Any) -> list[dict[str, Any]]:

@@ -15,10 +15,16 @@ LABELS = ("labels", "hypertextlabels", "paragraphlabels")
 CHOICES = ("choices", "taxonomy")
 _RATINGS = ("rating", "number")
 _TAG = re.compile("<[a-zA-Z/!][^>]*>")
-_ADDRESS = re.compile(
-    r"(?i)(?:[a-z][a-z0-9+.-]*://|data:\w+/|/data/(?:upload|local-files)\b)\S*"
-    r"|(?:/data/.*|\S+)\.(?:png|jpe?g|gif|webp|bmp|svg|tiff?|pdf|txt|html?|wav|mp[34]|ogg|flac|m4a)"
+_FILES = (
+    "png|jpe?g|gif|webp|bmp|svg|tiff?|pdf|txt|html?|docx?|odt|rtf|pptx?|xlsx?|csv|tsv|jsonl?|xml"
+    "|eml|md|wav|mp[34]|ogg|flac|m4a"
 )
+_ADDRESS = re.compile(
+    r"(?i)(?:[a-z][a-z0-9+.-]*://|data:\w+/|/data/(?:upload|local-files)\b|[a-z]:[\\/])\S*"
+    rf"|(?:(?:/data/|[a-z][a-z0-9+.-]*://|[a-z]:[\\/]).*|\S+)\.(?:{_FILES})"
+)
+_UNDEFINED = "$undefined$"
+"""What the tool writes where a task has no text."""
 
 
 def is_address(text: str) -> bool:
@@ -67,7 +73,7 @@ def text_of(
         match value:
             case str() if is_address(value):
                 addresses[key] = value
-            case str():
+            case str() if value != _UNDEFINED:
                 texts[key] = [value]
             case [dict(), *_] if all(
                 isinstance(line, dict) and isinstance(line.get("text"), str) for line in value

@@ -93,12 +93,24 @@ class Mark(NamedTuple):
         return ""
 
 
+def one_by_one(spans: Any) -> Any:
+    """Return a list of objects for one object of equally long lists, which is how ``datasets``
+    keeps it; anything else as it is."""
+    if isinstance(spans, dict) and {*_STARTS} & {*spans}:
+        lists = [values for values in spans.values() if isinstance(values, list)]
+        if len(lists) == len(spans) and len({*map(len, lists)}) == 1:
+            return [dict(zip(spans, values, strict=True)) for values in zip(*lists, strict=True)]
+    return spans
+
+
 def _parse(value: Any, what: str, where: str) -> Mark:
     match value:
         case [start, end, label]:
             repeats = None
         case dict():
             start, end, label = (_either(value, keys) for keys in (_STARTS, _ENDS, _LABELS))
+            if "label" in value and value.get("labels") not in (None, label, [label]):
+                raise wrong(where, what, value, "a span with one of 'label' and 'labels'")
             if end is None and type(start) is type(value.get("length")) is int:
                 end = start + value["length"]
             others = {value[key] for key in _OTHER_LABELS if isinstance(value.get(key), str)}

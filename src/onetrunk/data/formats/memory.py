@@ -142,6 +142,8 @@ def _plain(value: Any) -> Any:
             return None
         case list() | tuple():
             return [_plain(item) for item in value]
+        case set() | frozenset():  # of labels, which have no order
+            return sorted(map(_plain, value), key=repr)
         case Mapping():
             return {str(key): _plain(item) for key, item in value.items()}
     return None if type(value).__name__ in ("NAType", "NaTType") else value

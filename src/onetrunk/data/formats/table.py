@@ -1,5 +1,6 @@
 """Blocks of rows that know where each row comes from, and the messages about wrong values."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -34,6 +35,17 @@ class Table:
 
     def __len__(self) -> int:
         return len(self.numbers)
+
+    def only(self, rows: Sequence[int]) -> "Table":
+        """Return some of the rows, by their indices."""
+        return replace(
+            self,
+            columns={name: [cells[row] for row in rows] for name, cells in self.columns.items()},
+            numbers=[self.numbers[row] for row in rows],
+            item_lines=[self.item_lines[row] for row in rows] if self.item_lines else (),
+            records=[self.records[row] for row in rows] if self.records else (),
+            batch=None,
+        )
 
     def at(self, row: int, item: int = 0) -> str:
         """Return the place of a row, or of an item of it, for a message."""
@@ -115,6 +127,7 @@ class Stream:
         return {} if table is None else table.columns
 
 
+_TAG = re.compile("O|[BIESLUM]-[A-Za-z]+")
 _OPTIONS = {"text": "--text-column", "label": "--label-column"}
 """What chooses a column in place of the one with the usual name."""
 
@@ -233,7 +246,7 @@ def no_column(where: str, name: str, names: Sequence[str], option: str = "") -> 
     chooses another one."""
     # Without a header row the names are texts, of any length and with line ends.
     hint = nearest(name, [show(column)[1:-1] for column in names]).replace("valid: ", "columns: ")
-    if any(len(column.split()) > 2 or column[:1] == "#" for column in names):
+    if any(len(name.split()) > 2 or name[:1] == "#" or _TAG.fullmatch(name) for name in names):
         hint += "; these look like no names, which the first row must hold"
     elif option and len(names) > 1:
         in_python = option.strip("-").replace("-", "_")

@@ -98,6 +98,7 @@ def _tokens_of_sentences(stream: Stream, names: TokenColumns) -> Iterator[list[t
     first_rows: dict[tuple[str, ...], str] = {}
     number_before, total, sentences = 0, 0, 0
     had_id = True
+    spelled = ""  # the words of the sentence so far
     for table in stream.tables(names.word, names.tag, *names.ids):
         columns = [table.columns[name] for name in (names.word, names.tag, *names.ids)]
         for row, number in enumerate(table.numbers):
@@ -105,11 +106,14 @@ def _tokens_of_sentences(stream: Stream, names: TokenColumns) -> Iterator[list[t
             is_blank = not word and not tag
             is_apart = is_blank or number > number_before + 1
             ids = [new or old for new, old in zip_longest(given, ids_before, fillvalue="")]
-            is_other = ids != ids_before
+            # Where the text of a sentence stands in for its id, an equal one may follow.
+            is_whole = names.sentence is not None and " " in ids[0]
+            is_whole = is_whole and spelled == "".join(ids[0].split())
+            is_other = ids != ids_before or is_whole
             number_before, ids_before = number, ids
             if rows and (is_other or (is_apart and not names.sentence)):
                 yield rows
-                rows, sentences = [], sentences + 1
+                rows, sentences, spelled = [], sentences + 1, ""
             if is_blank:
                 continue
             # In a column where each sentence has its id once, the same one again is another's.
@@ -121,6 +125,7 @@ def _tokens_of_sentences(stream: Stream, names: TokenColumns) -> Iterator[list[t
                 raise _comes_back(where, names.ids, ids, first)
             had_id = names.sentence is None or bool(given[0])
             rows.append((table, row))
+            spelled += "".join(word.split())
             total += 1
     if not sentences and not names.ids and total > 1:
         raise UserError(

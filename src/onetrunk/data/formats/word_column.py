@@ -1,13 +1,13 @@
 """Which column of a CoNLL file holds the words, if others stand before it.
 
 Such columns are the same in a whole sentence (ids of sentences and documents), count (``w1``,
-``1.``, ``2-1``, 10 and 20), are offsets that fit the words, or hold parts of speech. What the lines
-do not show for certain is refused, or left as it is.
+``1.``, ``2-1``, 10 and 20; also in other digits, or by letters), are offsets that fit the words, or
+hold parts of speech. What the lines do not show for certain is refused, or left as it is.
 """
 
 import re
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from pathlib import Path
 
 from onetrunk.data.formats.table import show
@@ -15,7 +15,7 @@ from onetrunk.errors import UserError
 
 Run = Sequence[Sequence[str]]
 """The cells of lines that follow each other."""
-_COUNTED = re.compile(r"(.*?)([0-9]{1,18})([^0-9]*)", re.DOTALL)  # Python refuses thousands
+_COUNTED = re.compile(r"(.*?)(\d{1,18})(\D*)", re.DOTALL)  # Python refuses thousands
 _NUMBERS = re.compile("[0-9]+(?:[-.:,_][0-9]+)*[.:)]?")
 _PART_OF_SPEECH = re.compile(r"[A-Z][A-Z0-9$_|:-]*|[^\w\s]+(?:[A-Z]+-)?")
 _ADVICE = (
@@ -40,19 +40,25 @@ def word_column(file: Path, first: int, runs: Sequence[Run], start: int, end: in
     if at + 1 >= end:
         return at
     where, here = f"{file}:{first}", _values(runs, at)
+    named = f"column {at + 1} ({show(min(here))})"
+    others = [column for column in range(at + 1, end) if not _is_one_value(runs, column)]
+    if others and _is_one_value(runs, at) and not all(map(_NUMBERS.fullmatch, here)):
+        raise UserError(f"{where}: {named} repeats a value in all lines of a sentence; {_ADVICE}")
     words = [column for column in range(at + 1, end) if _are_words(runs, column)]
     if not words:
         return at
     other = _values(runs, words[0])
     if all(map(_PART_OF_SPEECH.fullmatch, here)) and len(other) >= 2 * len(here):
         return words[0]
-    named = f"column {at + 1} ({show(min(here))})"
     beside = f"column {words[0] + 1} ({show(min(other))})"
     if _in_blocks(runs, at):
         raise UserError(
             f"{where}: {named} repeats an id in the lines that belong together; write token, tag, "
             "and a blank line after each sentence"
         )
+    if all(map(_PART_OF_SPEECH.fullmatch, here)) and not _are_capitals(runs, at, words[0]):
+        what = f"{named} seems to hold parts of speech, {beside} the words"
+        raise UserError(f"{where}: {what}; {_ADVICE}")
     if all(map(_NUMBERS.fullmatch, here)):
         what = f"{named} holds numbers alone, {beside} may hold the words"
         raise UserError(f"{where}: {what}; {_ADVICE}")
@@ -69,11 +75,25 @@ def _without_words(runs: Sequence[Run], at: int, end: int) -> int:
     if width := _offsets(runs, at, end):
         return width
     words = any(_are_words(runs, column) for column in range(at + 1, end))
-    return int(words and _counts(runs, at))
+    return int(words and (_counts(runs, at) or _is_position(runs, at, end)))
 
 
 def _values(runs: Sequence[Run], at: int) -> set[str]:
     return {cells[at] for run in runs for cells in run}
+
+
+def _are_capitals(runs: Sequence[Run], at: int, other: int) -> bool:
+    """Whether a column may hold words in capitals: the other one has most of them in small letters,
+    or fewer different ones."""
+    lines = [cells for run in runs for cells in run]
+    same = sum(cells[at].casefold() == cells[other].casefold() for cells in lines)
+    return 2 * same >= len(lines) or len(_values(runs, at)) > len(_values(runs, other))
+
+
+def _is_one_value(runs: Sequence[Run], at: int) -> bool:
+    """Whether all lines of each sentence say the same, of which some have several lines."""
+    columns = [{cells[at] for cells in run} for run in runs]
+    return max(map(len, runs)) > 1 and all(len(column) == 1 for column in columns)
 
 
 def _are_words(runs: Sequence[Run], at: int) -> bool:
@@ -96,6 +116,18 @@ def _is_constant(runs: Sequence[Run], at: int) -> bool:
     repeated = sum(len(column) - 1 for column in columns)
     are_ids = all(any(map(str.isdigit, column[0])) for column in columns)
     return repeated >= (2 if are_ids else 4) and all(len({*column}) == 1 for column in columns)
+
+
+def _is_position(runs: Sequence[Run], at: int, end: int) -> bool:
+    """Whether a column says the same in every sentence at the same place (``a``, ``b``, ``c``), and
+    another one does not."""
+
+    def differ(column: int) -> list[bool]:
+        places = zip_longest(*([cells[column] for cells in run] for run in runs))
+        return [len({*cells} - {None}) > 1 for cells in places]
+
+    shared = sum(len(run) > 2 for run in runs) > 1
+    return shared and not any(differ(at)) and any(any(differ(c)) for c in range(at + 1, end))
 
 
 def _in_blocks(runs: Sequence[Run], at: int) -> bool:

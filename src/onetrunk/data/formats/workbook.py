@@ -25,6 +25,7 @@ _ESCAPED = re.compile("_x(00[01][0-9A-Fa-f]|005[Ff]|[Ff]{3}[EeFf])_")
 _FORMULA = re.compile(
     rb'<c (?![^>]*\bt="str")[^>]*\br="(\w+)"[^>]*><f\b[^>]*(?:/>|>[^<]*</f>)(?:<v ?/>|<v></v>)?</c>'
 )
+_FILLED = re.compile("0{2,}")
 _MERGED = re.compile(rb'<(?:\w+:)?mergeCell\b[^>]*\bref=["\'](\w+:\w+)["\']')
 
 
@@ -112,8 +113,9 @@ def _title(file: Path, titles: Collection[str], split: str) -> str:
     return (named or others)[0]
 
 
-def as_text(value: Any) -> str:
-    """Return what a spreadsheet shows for the value of a cell; nothing for an empty one."""
+def as_text(value: Any, number_format: Any = None) -> str:
+    """Return what a spreadsheet shows for the value of a cell; nothing for an empty one. Of the
+    formats of numbers, those that fill up with zeros (``00123``) are known."""
     match value:
         case None:
             return ""
@@ -121,6 +123,8 @@ def as_text(value: Any) -> str:
             return _ESCAPED.sub(lambda match: chr(int(match[1], 16)), value)
         case bool():
             return str(value).upper()
+        case int() if isinstance(number_format, str) and _FILLED.fullmatch(number_format):
+            return f"{value:0{len(number_format)}d}"
         case float() if value.is_integer():
             return str(int(value))
         case datetime.datetime() if value.time() == datetime.time():
@@ -134,8 +138,8 @@ def _rows(file: Path, sheet: Any) -> Iterator[tuple[int, list[str]]]:
     """Yield the number and the cells of each row that is not blank."""
     with _errors(file):
         sheet.reset_dimensions()  # some programs write wrong ones
-        for number, values in enumerate(sheet.iter_rows(values_only=True), 1):
-            cells = [as_text(value) for value in values]
+        for number, values in enumerate(sheet.iter_rows(), 1):
+            cells = [as_text(cell.value, cell.number_format) for cell in values]
             while cells and not cells[-1].strip():
                 cells.pop()
             if cells:
