@@ -11,7 +11,7 @@ import pytest
 
 from onetrunk.adaptation.adapt import read_data, split_options
 from onetrunk.adaptation.draws import Draw, draw_rows
-from onetrunk.apps.app import Subset
+from onetrunk.apps.subset import Subset
 from onetrunk.data.notes import Notes
 from onetrunk.data.rows import AnnotatedText, LabelledText
 from onetrunk.errors import UserError

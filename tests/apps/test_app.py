@@ -1,4 +1,6 @@
+import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +11,10 @@ from transformers import pipeline
 
 from onetrunk.adaptation.fit import fit
 from onetrunk.adaptation.settings import AdaptSettings, Data
-from onetrunk.apps.app import App, Subset, load_app, save_app
+from onetrunk.apps.app import App, load_app, save_app
 from onetrunk.apps.engine import Engine
 from onetrunk.apps.neighbours import Neighbours
+from onetrunk.apps.subset import Subset
 from onetrunk.errors import UserError
 from onetrunk.families import family
 from onetrunk.model.backbone import Backbone
@@ -71,6 +74,29 @@ def test_what_was_changed_is_saved(corpora: Path, tiny_backbone: Backbone, tmp_p
     assert (again.neighbours, again.none_below) == (None, 0.5)
     assert again.subset == app.subset
     assert again.record["train_rows"] == app.record["train_rows"]
+
+
+def test_another_tokenizer_of_the_same_weights(
+    corpora: Path, tiny_backbone: Backbone, tmp_path: Path, change_record: Any
+) -> None:
+    """A tokenizer is no weight, and yet an app reads texts by it."""
+    make(tiny_backbone, corpora, tmp_path / "app", "linear")
+    tokenizer = copy.deepcopy(tiny_backbone.encoder.tokenizer)
+    tokenizer.backend_tokenizer.normalizer = None
+    other = replace(tiny_backbone, encoder=replace(tiny_backbone.encoder, tokenizer=tokenizer))
+    assert other.fingerprint == tiny_backbone.fingerprint
+    tokenizer("a text that is cut", truncation=True, max_length=4)  # which the tokenizer keeps
+    with pytest.raises(UserError, match=r"app was trained with another tokenizer than that of"):
+        load_app(tmp_path / "app", other)
+    copied = copy.deepcopy(tiny_backbone.encoder.tokenizer)
+    copied("a text that is cut", truncation=True, max_length=4)
+    same = replace(tiny_backbone, encoder=replace(tiny_backbone.encoder, tokenizer=copied))
+    load_app(tmp_path / "app", same)
+    change_record(tmp_path / "app")
+    record = json.loads((tmp_path / "app/app.json").read_text())
+    del record["tokens_sha256"]
+    (tmp_path / "app/app.json").write_text(json.dumps(record))
+    load_app(tmp_path / "app", other)  # an app of 0.1.0
 
 
 @pytest.mark.parametrize("head_layers", [0, 5, "2", None])

@@ -15,11 +15,12 @@ from onetrunk.adaptation.draws import Draw, draw_rows
 from onetrunk.adaptation.fit import fit
 from onetrunk.adaptation.linear_app import note_shorter
 from onetrunk.adaptation.settings import AdaptSettings, Data
-from onetrunk.apps.app import App, Subset
+from onetrunk.apps.app import App
 from onetrunk.apps.engine import Engine
 from onetrunk.apps.evaluation import evaluation_of
 from onetrunk.apps.load import load_apps_and_backbone
 from onetrunk.apps.reading import Source, read_labelled, source_name
+from onetrunk.apps.subset import Subset
 from onetrunk.data.locate import locate, located
 from onetrunk.data.notes import Notes, logged
 from onetrunk.data.oddities import note_labels

@@ -17,15 +17,17 @@ from onetrunk.apps.reading import Source, address_of, read_labelled
 from onetrunk.apps.record import (
     ADAPTER,
     LOOSE,
+    TOKENS,
     adapter_folder,
     family_of,
     other_backbone,
     read_record,
 )
 from onetrunk.apps.record import RECORD as RECORD
+from onetrunk.apps.subset import FILE as SUBSET
+from onetrunk.apps.subset import Subset
 from onetrunk.cards import encoder_of, save_app_card
 from onetrunk.data.notes import logged
-from onetrunk.data.sampling import save_subset
 from onetrunk.data.sources import Columns
 from onetrunk.data.units import RULE, warn_of_old_units
 from onetrunk.decoding import check_none_below
@@ -36,37 +38,12 @@ from onetrunk.model.backbone import Backbone
 from onetrunk.model.heads import load_head, save_head
 from onetrunk.model.lora import NONE, LoraAdapter
 from onetrunk.model.peft_format import load_peft, save_peft
+from onetrunk.model.tokenizer import reading_of
 from onetrunk.records import FORMAT
 from onetrunk.sealing import check_files, sealed
-from onetrunk.storage import atomic_folder, read_json, write_json
+from onetrunk.storage import atomic_folder, write_json
 
 AdapterKind = Literal["lora", "linear"]
-SUBSET = "rows.json"
-
-
-@dataclass(frozen=True)
-class Subset:
-    """The rows of a file that an app learnt from, where it did not learn from all."""
-
-    ids: list[int]
-    """Row numbers, counted from zero."""
-    draw: dict[str, Any]
-    """How they were drawn."""
-    sha256: str
-    """Hash of the file."""
-
-    def save(self, path: Path) -> None:
-        """Write the row ids as JSON."""
-        save_subset(path, self.ids, self.draw, self.sha256)
-
-    @classmethod
-    def load(cls, path: Path) -> "Subset":
-        """Read what :meth:`save` wrote. Raises :class:`UserError` if it is damaged."""
-        content = read_json(path, "an app's rows")
-        try:
-            return cls(content["ids"], content["what"], content["source_sha256"])
-        except KeyError as missing:
-            raise UserError(f"{path} is damaged: it has no {missing}") from None
 
 
 @dataclass
@@ -240,6 +217,7 @@ def save_app(app: App, backbone: Backbone, folder: Path, name: str | None = None
         "units": app.units,
         "max_length": app.max_length,
         "fingerprint": app.fingerprint,
+        TOKENS: reading_of(backbone.encoder.tokenizer),
         "none_below": app.none_below,
     }
     if app.neighbours is not None:
@@ -275,6 +253,12 @@ def load_app(folder: Path, backbone: Backbone) -> App:
         backbone=backbone,
     )
     app.check(backbone, str(folder))
+    if record.get(TOKENS) not in (None, reading_of(backbone.encoder.tokenizer)):
+        raise UserError(
+            f"app {folder} was trained with another tokenizer than that of "
+            f"{backbone.encoder.source}, which cuts some words otherwise: name the backbone that "
+            "it was trained on, or train it again on this one"
+        )
     check_files(record, folder)
     if kind.decoder is not None and kind.per_word:
         warn_of_old_units(record, str(folder))

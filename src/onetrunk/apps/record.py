@@ -16,6 +16,9 @@ ADAPTER = "adapter"
 app for a model, and answer with a head that nobody trained."""
 
 
+TOKENS = "tokens_sha256"
+"""The key of ``app.json`` that says how its backbone's tokenizer cuts words; apps of 0.1.0 lack
+it."""
 LOOSE = ("backbone",)
 """Keys of ``app.json`` that may change when a folder is moved."""
 
@@ -30,6 +33,7 @@ _VALUES: Values = {
 }
 """Required keys of app.json: for each, its description in error messages, and a test."""
 _OTHERS: Values = {
+    TOKENS: ("a hash", is_text),
     "reads": ("a number of layers", is_count),
     "units": ("a name", is_text),
     "neighbours": ("numbers by name", lambda value: value is None or isinstance(value, dict)),

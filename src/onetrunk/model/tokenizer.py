@@ -9,6 +9,7 @@ same.
 
 import unicodedata
 from collections.abc import Iterable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,12 @@ from transformers import PreTrainedTokenizerFast
 
 from onetrunk.model.checks import TOKENIZER_CONFIG
 from onetrunk.storage import read_json, write_json
+
+_MANY_KINDS = (
+    "Oslo\U0001f389 naïve NAÏVE cafe\u0301 Straße don't e-mail 3,5€ 1½ x² \u0130stanbul ﬁne "
+    "東京 한국어 ไทย עברית مرحبا \u200bzero\u00adhyphen \U0001f469\U0001f3fd\u200d\U0001f4bb_ok "
+    "http://a.b/c_d#e @f #g it’s “so” unbelievably"
+)
 
 
 def with_symbols_apart(tokenizer: Any) -> Any:
@@ -62,6 +69,16 @@ def symbols_unknown_to(pieces: Iterable[str], prefix: str) -> str:
 
 def _is_symbol(character: str) -> bool:
     return unicodedata.category(character)[0] == "S"
+
+
+def reading_of(tokenizer: Any) -> str:
+    """What a tokenizer makes of letters, marks and symbols of many kinds: a hash of token ids.
+
+    Two folders may hold the same weights and cut texts otherwise. Tokens are compared, not the file
+    of the tokenizer: newer libraries may write it in another form.
+    """
+    ids = tokenizer(_MANY_KINDS, truncation=False, verbose=False)["input_ids"]
+    return sha256(",".join(map(str, ids)).encode()).hexdigest()
 
 
 def save_tokenizer(tokenizer: Any, folder: Path) -> None:
