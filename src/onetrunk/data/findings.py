@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from onetrunk.data.formats.inline import has_brackets
 from onetrunk.data.formats.labelstudio_task import is_address
 from onetrunk.data.formats.table import Table
 from onetrunk.data.notes import Notes
@@ -50,6 +51,9 @@ class Findings:
             self.notes.add(what, f"{table.at(index)}: {missing!r}")
         if any(map(is_address, texts)):
             self.notes.add("texts that are only an address, which is not opened", table.at(index))
+        if any(map(has_brackets, texts)):
+            what = "texts with entities marked inside, [words](type), whose marks are read as text"
+            self.notes.add(what, table.at(index))
         is_new = isinstance(row, Pair | str | tuple) or self._texts.add(row.text)
         if not self._rows.add("\0".join([*texts, "", *annotations])):
             self.notes.add("duplicate rows (same text and labels)", table.at(index))

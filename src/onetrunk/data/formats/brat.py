@@ -7,12 +7,14 @@ from typing import Any
 
 from onetrunk.data.formats.annotations import as_counted
 from onetrunk.data.formats.conll import conll
+from onetrunk.data.formats.inline import marks_in
 from onetrunk.data.formats.table import Stream, Table, show
-from onetrunk.data.formats.text import lines
+from onetrunk.data.formats.text import lines, plain
 from onetrunk.data.notes import Notes
 from onetrunk.data.schemes import is_tag
 from onetrunk.errors import UserError
 
+_LIKE_A_TAG = re.compile(r"\s(?:[o0_-]|[BIESLUM][-_:./]\S+|\S+[-_][BIESLUM])\s*$", re.IGNORECASE)
 _ENTITY = re.compile(r"T\d+\t(\S+) (\d{1,18}) (\d{1,18})((?:;\d+ \d+)*)(?:\t(.*))?", re.ASCII)
 
 
@@ -38,7 +40,8 @@ def brat(file: Path) -> Stream:
 
 
 def brat_or_conll(file: Path) -> Stream:
-    """Return a ``.txt`` file with an ``.ann`` file beside it as :func:`brat`, others as CoNLL.
+    """Return a ``.txt`` file with an ``.ann`` file beside it as :func:`brat`, one with a text on
+    each line, in which entities are marked, as its texts, and others as CoNLL.
 
     Raises UserError for a text without tags in a folder of brat: its annotations are missing.
     """
@@ -48,6 +51,13 @@ def brat_or_conll(file: Path) -> Stream:
     if any(file.parent.glob("*.ann")) and not _holds_tags(file):
         why = f"has no annotations beside it: {annotations.name} is missing"
         raise UserError(f"{file} {why}; an empty file of this name says that it has no entities")
+    if not _holds_tags(file):
+        texts = plain(file)
+        if marks_in(texts, "text"):
+            return texts
+        if not any(map(_LIKE_A_TAG.search, lines(file))):
+            why = "write a token and its tag on each line, or mark entities: call [Ada](person)"
+            raise UserError(f"{file} holds texts without entities; {why}")
     return conll(file)
 
 

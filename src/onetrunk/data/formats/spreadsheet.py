@@ -1,5 +1,5 @@
-"""Entities in tables: a token or an entity in each row, a list of spans or tags in a cell, or a
-column for each type.
+"""Entities in tables: a token or an entity in each row, a list of spans or tags in a cell, a
+column for each type, or marks in the text.
 
 All become the columns that :func:`~onetrunk.data.formats.columns.annotated` reads.
 """
@@ -15,6 +15,7 @@ from typing import Any
 from onetrunk.data.formats.conll import conll
 from onetrunk.data.formats.delimited import tab_separated
 from onetrunk.data.formats.entity_rows import entity_row_columns, texts_of_entities
+from onetrunk.data.formats.inline import marked, marks_in
 from onetrunk.data.formats.lists import SPANS, is_list, read_list, with_lists
 from onetrunk.data.formats.naming import plain_name, split_columns, text_column
 from onetrunk.data.formats.table import (
@@ -78,14 +79,14 @@ def entity_columns(stream: Stream, notes: Notes) -> Stream:
     text = text_column(stream, notes)
     if text is None:
         return stream
-    if not labels and set(names) & set(SPANS) and not _holds_no_spans(stream):
+    if not labels and set(names) & set(SPANS) and not _holds_no_spans(stream, text):
         return replace(stream, chosen=Columns(text))
     return _by_values(stream, text, notes)
 
 
-def _holds_no_spans(stream: Stream) -> bool:
-    """Whether the column of spans holds a tag for each word, or, beside other columns, a label for
-    each text."""
+def _holds_no_spans(stream: Stream, text: str) -> bool:
+    """Whether the column of spans holds a tag for each word, or, beside other columns or entities
+    that are marked in the texts, a label for each text."""
     columns = [name for name in SPANS if name in stream.names]
     if len(columns) != 1:
         return False
@@ -94,7 +95,9 @@ def _holds_no_spans(stream: Stream) -> bool:
     listed = read_list(first) if isinstance(first, str) else first
     if isinstance(listed, list):
         return bool(listed) and all(isinstance(item, str) and is_tag(item) for item in listed)
-    return isinstance(first, str) and columns == ["label"] and len(stream.names) > 2
+    if not isinstance(first, str) or columns != ["label"]:
+        return False
+    return len(stream.names) > 2 or bool(marks_in(stream, text))
 
 
 @dataclass
@@ -145,6 +148,15 @@ def _by_values(stream: Stream, text: str, notes: Notes) -> Stream:
     tags = [name for name, values in found.items() if 0 < values.filled == values.tags]
     if len(tags) == 1 and chosen in ((), (tags[0],)):
         return _with_tags(stream, text, tags[0], notes)
+    if not chosen and (marks := marks_in(stream, text)):
+        in_texts = [name for name, v in found.items() if 2 * v.in_text > v.filled and not v.codes]
+        if in_texts:
+            raise UserError(
+                f"{source}: entities are marked inside of {text!r}, and column {in_texts[0]!r} "
+                "holds words of the texts, too; choose its columns by --label-column "
+                "(label_column= in Python), or leave the column out to read the marks"
+            )
+        return marked(stream, text, marks, notes)
     lists = [
         name
         for name, v in found.items()
