@@ -237,3 +237,15 @@ def test_what_explains_a_refusal_is_said_before_it(
     with pytest.raises(UserError, match="row 301: 'label' is"):
         onetrunk.adapt(tmp_path, "tc", [*rows, {"Message": "late", "label": ""}])
     assert "column 'Message' is read as text" in caplog.text
+
+
+def test_labels_beside_empty_lists_of_spans() -> None:
+    rows = [{"text": "play", "label": "music", "spans": []}, {"text": "no", "label": "stop"}]
+    rows[1]["spans"] = []
+    assert overview(rows).family == "tc"
+    assert overview([{"text": "play", "spans": []}]).family == "ner"
+    assert overview([{"text": "play", "label": []}]).family == "ner"
+
+
+def test_entities_in_brackets_are_found_out() -> None:
+    assert overview([{"text": "call [Ada](person)"}]).labels == {"person": 1}

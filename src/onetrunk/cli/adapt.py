@@ -130,9 +130,9 @@ def adapt(
     scores. The app runs on this backbone only.
 
     NER rows have [bold]tokens[/] and [bold]ner_tags[/], or are CoNLL lines or annotated spans
-    (spaCy, Doccano, Label Studio), or a table with a column for each type; classification rows have
-    [bold]text[/] and [bold]label[/]. What reading converted or found odd is said. Rows that were
-    drawn are kept in [bold]rows.json[/].
+    (spaCy, Doccano, Label Studio), or a table with a column for each type or with marks in the
+    text; classification rows have [bold]text[/] and [bold]label[/]. What reading converted or found
+    odd is said. Rows that were drawn are kept in [bold]rows.json[/].
 
     [bold]--auto[/] tries a linear app and one with a LoRA on the validation rows, or in their
     absence on training rows that are held out, takes the LoRA if it is better by more than noise,

@@ -183,13 +183,16 @@ def _labels(row: Row) -> list[str]:
 
 def _guessed(spec: Any) -> tuple[str, Sequence[Row], Notes]:
     """Read a source as entities if it has some, or else as labels."""
-    notes = _notes()
+    notes, nothing_found = _notes(), None
     try:
         marked = read_ner(spec, notes)
     except UserError as error:
         not_ner = error
     else:
-        return "ner", marked, notes
+        if any(row.entities for row in marked):
+            return "ner", marked, notes
+        nothing_found = ("ner", marked, notes)
+        not_ner = UserError("no row has an entity")
     notes = _notes()
     indicators = isinstance(spec, Located) and len(spec.columns.labels) > 1
     try:
@@ -197,11 +200,15 @@ def _guessed(spec: Any) -> tuple[str, Sequence[Row], Notes]:
     except UserError as error:
         if several := _several(spec):
             return "multi-label", *several
+        if nothing_found:
+            return nothing_found
         if str(error) == str(not_ner):
             raise
         how = "--family chooses one"
         raise UserError(f"as entities (ner): {not_ner}; as labels (tc): {error}; {how}") from None
     labels = {label for row in labelled for label in row.labels}
+    if nothing_found and not labels:
+        return nothing_found
     if indicators:
         return "multi-label", labelled, notes
     if any(len(row.labels) != 1 for row in labelled) and (several := _several(spec)):

@@ -47,7 +47,9 @@ class Rating(WholeText[float]):
             if value is None or abs(value) > LARGEST:
                 with_point = "".join(example.labels).replace(",", ".")
                 hint = "a rating is exactly one"
-                if len(example.labels) == 1 and number_of(with_point) is not None:
+                if value is not None:
+                    hint = "this one is larger"
+                elif len(example.labels) == 1 and number_of(with_point) is not None:
                     hint = f"write a point for the comma, {with_point}"
                 raise UserError(
                     f"{place(row)}: {list(example.labels)} is no number from "
