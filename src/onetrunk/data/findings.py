@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from onetrunk.data.formats.fasttext import PREFIX
 from onetrunk.data.formats.inline import has_brackets
 from onetrunk.data.formats.labelstudio_task import is_address
 from onetrunk.data.formats.table import Table
@@ -54,6 +55,8 @@ class Findings:
         if any(map(has_brackets, texts)):
             what = "texts with entities marked inside, [words](type), whose marks are read as text"
             self.notes.add(what, table.at(index))
+        if any(text.startswith(PREFIX) for text in texts):
+            self.notes.add("texts that begin with fastText's labels, read as text", table.at(index))
         is_new = isinstance(row, Pair | str | tuple) or self._texts.add(row.text)
         if not self._rows.add("\0".join([*texts, "", *annotations])):
             self.notes.add("duplicate rows (same text and labels)", table.at(index))

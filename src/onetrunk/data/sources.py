@@ -27,6 +27,7 @@ from onetrunk.data.formats.conll import conll
 from onetrunk.data.formats.content import check_content
 from onetrunk.data.formats.delimited import comma_separated, tab_separated
 from onetrunk.data.formats.docbin import docbin
+from onetrunk.data.formats.fasttext import fasttext
 from onetrunk.data.formats.hub import hub
 from onetrunk.data.formats.jsonfiles import json_array, jsonl
 from onetrunk.data.formats.labelled import labelled
@@ -65,7 +66,7 @@ _COLUMNS: _Formats = {
 _CONLL: _Formats = dict.fromkeys((".conll", ".conllu", ".conllup", ".iob", ".iob2", ".bio"), conll)
 TABLES: _Formats = {**_COLUMNS, ".csv": comma_separated, ".tsv": tab_separated}
 """The formats with named columns, and what reads them."""
-_CLASSIFICATION: _Formats = {**TABLES, ".spacy": docbin}
+_CLASSIFICATION: _Formats = {**TABLES, ".spacy": docbin, ".txt": fasttext}
 _NER: _Formats = {
     **TABLES, **_CONLL, ".spacy": docbin, ".tsv": tab_separated_or_conll, ".txt": brat_or_conll,
     ".ann": brat,
@@ -128,7 +129,8 @@ def stream_classification(
     a list of them for multi-label data) or ``labels`` (a list). Items of a list in memory may be
     ``(text, label)``. An integer becomes its decimal string, or the name that a ``ClassLabel``
     gives it. A list may be empty if no label applies, and a text may be empty. Exports of Label
-    Studio have choices. ``.spacy`` files have ``cats``; those of 0.5 or more become labels. With
+    Studio have choices. ``.spacy`` files have ``cats``; those of 0.5 or more become labels.
+    ``.txt`` files are :func:`fastText's <onetrunk.data.formats.fasttext.fasttext>`. With
     ``numbers`` a label may be a float, too, and keeps all its digits. With ``several`` a string
     that joins labels (``a#b``, where ``a`` and ``b`` occur in other rows, too) is split, and an
     empty cell or null is a text without labels, which ``notes`` counts.
