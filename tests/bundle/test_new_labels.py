@@ -82,9 +82,9 @@ def test_a_refused_label_may_be_a_typo(runtime: Runtime) -> None:
 @pytest.mark.parametrize(
     ("beside", "stay", "note"),
     [
-        (OLD_IN["tc"][:1], [], "beside them are 1 others, and none of them has call, met"),
-        (OLD_IN["tc"][::3] * 2, [], "beside them are 4 others, and none of them has call, met"),
-        ([], ["call mum"], "of 3 rows the labels are new (where); beside them are 1 others"),
+        (OLD_IN["tc"][:1], [], "3 of 4 rows have new labels (where), and none has call, met"),
+        (OLD_IN["tc"][::3] * 2, [], " rows have new labels (where), and none has call, met"),
+        ([], ["call mum"], "3 of 4 rows have new labels (where)"),
         (OLD_IN["tc"][:3], [], ""),
         ([], [text for text, _ in ROWS], ""),
     ],

@@ -331,6 +331,17 @@ def test_an_app_is_taught(changeable: TestClient, bundle: Path, keep: bool) -> N
         assert answered["results"] == Runtime(bundle).predict([TEXT], ["taught"])
 
 
+def test_what_is_odd_about_a_lesson_is_answered(
+    changeable: TestClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert changeable.post("/v1/apps/taught/teach", json=lesson()).json()["notes"] == []
+    rows = [["call me", "cal"], ["call now", "call"], ["call now", "call"]]
+    body = lesson(examples=rows, labels=[], start="taught")
+    notes = changeable.post("/v1/apps/taught/teach", json=body).json()["notes"]
+    assert "new label: cal; did you mean call?" in " ".join(notes).replace("'", "")
+    assert any("duplicate rows" in note for note in notes)
+
+
 @pytest.mark.parametrize("rows", [2, 3])
 def test_too_few_examples_have_no_score(changeable: TestClient, rows: int) -> None:
     body = lesson(examples=lesson()["examples"][:rows])

@@ -23,6 +23,7 @@ from onetrunk.adaptation.retrieval import choose, cross_judges, judge
 from onetrunk.adaptation.settings import AdaptSettings, Data
 from onetrunk.adaptation.trunk_cache import TrunkCache, unit_features
 from onetrunk.apps.app import App
+from onetrunk.apps.evaluation import evaluation_of
 from onetrunk.apps.neighbours import Neighbours
 from onetrunk.apps.top import Top
 from onetrunk.apps.windows import Examples, OfUnits
@@ -115,18 +116,18 @@ class AppTask:
 
         Returns the head, and a mapping with ``l2`` and, if there are validation rows,
         ``validation``; without any, if it is to be ``judged``, of a linear app of up to
-        :data:`FEW_ROWS` rows, ``cross_validation``.
+        :data:`FEW_ROWS` rows, ``cross_validation`` and ``cross_validation_interval``.
         """
         features, targets, l2 = self.linear_problem()
         classes, loss = self.family.classes(self.data.labels), self.family.head_loss
-        details = {"l2": l2}
+        details: dict[str, Any] = {"l2": l2}
         is_linear = self.settings.adapter == "linear"
         if judged and is_linear and self._is_cross_validated():
             solved, logits, is_held_out = solve_and_judge(
                 features, targets, self._groups(), classes, l2, loss
             )
             if is_held_out.all():
-                details["cross_validation"] = round(self._cross_validated(logits), 2)
+                details |= self._cross_validated(logits)
         else:  # with a LoRA the training goes on from here
             solved = solve_linear(
                 features, targets, classes, l2, loss, EXACT if is_linear else ROUGH
@@ -142,19 +143,27 @@ class AppTask:
         others = data.validation or data.soft_targets is not None or neighbours
         return not others and len(data.train) <= FEW_ROWS
 
-    def _cross_validated(self, logits: np.ndarray) -> float:
-        """The family's metric on the training rows, in percent, from logits ``(U, C)`` of all their
-        units."""
+    def _cross_validated(self, logits: np.ndarray) -> dict[str, Any]:
+        """The family's metric on the training rows, in percent, and its 95 % interval, from logits
+        ``(U, C)`` of all their units."""
         counts = self.train.counts(range(len(self.train.encoded)))
-        return self._score(self.train.joined(list(torch.from_numpy(logits).split(counts))))
+        answered = self.train.joined(list(torch.from_numpy(logits).split(counts)))
+        family, labels = self.family, self.data.labels
+        evaluation = evaluation_of(family, labels, *self._decoded(answered))
+        found: dict[str, Any] = {"cross_validation": round(evaluation.scores[family.metric], 4)}
+        if interval := evaluation.intervals.get(family.metric):
+            found["cross_validation_interval"] = [round(bound, 2) for bound in interval]
+        return found
 
-    def _score(self, answered: Iterable[tuple[Any, Tensor, Sequence[Span]]]) -> float:
-        """The family's metric in percent, from examples, the logits of their units, and these."""
+    def _decoded(
+        self, answered: Iterable[tuple[Any, Tensor, Sequence[Span]]]
+    ) -> tuple[list[Any], list[Any]]:
+        """Examples and what is predicted for them, from the logits of their units, and these."""
         rows, predictions = [], []
         for row, logits, units in answered:
             rows.append(row)
             predictions.append(self.family.decode(logits, units, self.data.labels))
-        return self.family.score(rows, predictions)[self.family.metric]
+        return rows, predictions
 
     def linear_problem(self) -> tuple[np.ndarray, np.ndarray, float]:
         """Features ``(U, head_layers D)`` of all training units, their targets ``(U, …)``, and the
@@ -182,7 +191,8 @@ class AppTask:
 
     def score(self, head: nn.Linear) -> float:
         """The family's metric on the validation rows, in percent."""
-        return self._score(self._held_out_logits(head))
+        rows, predictions = self._decoded(self._held_out_logits(head))
+        return self.family.score(rows, predictions)[self.family.metric]
 
     def neighbours(self, head: nn.Linear, l2: float) -> Neighbours | None:
         """Neighbours made of the training texts; None if their votes do not lower the loss.

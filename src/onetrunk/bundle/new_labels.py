@@ -59,11 +59,10 @@ def check_beside_new(
         )
     missing = sorted(known - {label for labels in beside for label in labels})
     if len(beside) < len(new) or len(missing) > len(known) / 2:
-        gone = f", and none of them has {first_of(missing, NAMED)}" if missing else ""
+        gone = f", and none has {first_of(missing, NAMED)}" if missing else ""
         logger.warning(
-            f"of {len(new)} rows the labels are new ({named}); beside them are {len(beside)} "
-            f"others{gone}: app {app.name} may forget its own labels; add rows of those, or "
-            f"pass more {_ADD}"
+            f"{len(new)} of {len(new) + len(beside)} rows have new labels ({named}){gone}: app "
+            f"{app.name} may forget its own labels; add rows of those, or pass more {_ADD}"
         )
 
 

@@ -188,6 +188,7 @@ def _report(app: App, out: Path, neighbours: bool) -> None:
     """Say what was written, and what a user should know of it."""
     from rich.text import Text
 
+    from onetrunk.apps.label_scores import in_brackets
     from onetrunk.cli.console import console, wrote
 
     record, rows = app.record, app.record["train_rows"]
@@ -210,7 +211,13 @@ def _report(app: App, out: Path, neighbours: bool) -> None:
     if app.none_below is not None:
         console.print(f"  {_abstention(app)}")
     if (score := record.get("cross_validation")) is not None:
-        console.print(f"  by cross-validation on these rows: {app.family.metric} {score:.1f}")
+        spread = in_brackets(record.get("cross_validation_interval"))
+        said = (
+            f"  by cross-validation on these {rows} rows: {app.family.metric} {score:.1f}{spread}"
+        )
+        said += " (95 % interval)" if spread else ""
+        said += "" if app.none_below is None else ", if all answers were given"
+        console.print(Text(said))
     if (score := record.get("validation")) is not None:
         console.print(
             f"  validation ({record['validation_rows']:,} rows): {app.family.metric} {score:.1f}, "

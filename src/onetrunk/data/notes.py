@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -105,3 +106,23 @@ def logged() -> Iterator[Notes]:
         yield notes
     finally:
         notes.log()
+
+
+@contextmanager
+def overheard() -> Iterator[list[str]]:
+    """The warnings that this thread logs inside, as lines: for one who asks from elsewhere and sees
+    no log."""
+    lines: list[str] = []
+    thread = threading.get_ident()
+
+    class _Lines(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.thread == thread:
+                lines.append(record.getMessage())
+
+    handler = _Lines(logging.WARNING)
+    logger.addHandler(handler)
+    try:
+        yield lines
+    finally:
+        logger.removeHandler(handler)

@@ -122,11 +122,12 @@ class Service:
         """Train an app from examples."""
         self._authorise(credentials)
         request.scope[NOTED]["examples"] = len(body.examples)
-        score = await asyncio.to_thread(
+        score, notes = await asyncio.to_thread(
             self._apps.teach, name, body.family, body.examples, body.labels, body.keep,
             body.start, body.stay, body.overwrite,
         )  # fmt: skip
-        return Json({"name": name, "kept": body.keep, "score": asdict(score)})
+        answer = {"name": name, "kept": body.keep, "score": asdict(score), "notes": notes}
+        return Json(answer)
 
     async def healthz(self) -> Response:
         """Say that the process answers."""

@@ -77,6 +77,7 @@ class Changed(BaseModel):
     name: str
     kept: bool = Field(description="Whether the bundle on disk has it, too.")
     score: Score | None = Field(None, description="How good an app is that was taught.")
+    notes: list[str] = Field([], description="What is odd about the rows, such as new labels.")
 
 
 class Fault(BaseModel):

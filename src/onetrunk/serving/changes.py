@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from onetrunk.bundle.app import BundledApp
 from onetrunk.bundle.change import put_app, remove_apps
 from onetrunk.bundle.layout import FLOATS, check_name
+from onetrunk.data.notes import overheard
 from onetrunk.errors import UserError
 from onetrunk.interface import Score
 from onetrunk.replacing import remove_leftovers
@@ -89,9 +90,9 @@ class Apps:
         start: str | None = None,
         stay: Sequence[str] = (),
         overwrite: bool = False,
-    ) -> Score:
-        """Train an app from examples, as ``Runtime.teach`` does, and return what that returns. With
-        ``keep`` the bundle keeps the app.
+    ) -> tuple[Score, list[str]]:
+        """Train an app from examples, as ``Runtime.teach`` does, and return what that returns, and
+        the notes that it logs: of new labels, of odd rows. With ``keep`` the bundle keeps the app.
 
         Raises :class:`UserError` for wrong examples. Raises :class:`Refusal` if the service has no
         bundle, and for an app that is there, unless ``start`` names it or ``overwrite`` is true.
@@ -106,7 +107,8 @@ class Apps:
                     'replace it by "overwrite": true, or choose another name',
                 )
             changed = runtime.with_apps({})
-            score = changed.teach(name, family, examples, labels, start=start, stay=stay)
+            with overheard() as notes:
+                score = changed.teach(name, family, examples, labels, start=start, stay=stay)
             _check_answers(changed, name)
             if keep:
                 with _writing():
@@ -114,7 +116,7 @@ class Apps:
                         bundle, name, changed.apps[name].to_bytes(FLOATS[runtime.bundle.precision])
                     )
             self.model = changed
-            return score
+            return score, notes
 
     def _changeable(self) -> tuple[Runtime, Path]:
         if self._bundle is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
@@ -20,6 +21,8 @@ from onetrunk.data.rows import AnnotatedText, LabelledText
 from onetrunk.errors import UserError, as_path, missing, nearest
 from onetrunk.interface import Score, listed, stream_results, streamed, too_long
 from onetrunk.storage import regular_size
+
+logger = logging.getLogger("onetrunk")
 
 LONGEST_BACKOFF, LONGEST_WISH = 20.0, 60.0
 """Seconds: of a wait of ours, and of one that a service asks for."""
@@ -165,7 +168,7 @@ class Client:
         label_column: str | Sequence[str] | None = None,
         overwrite: bool = False,
     ) -> Score:
-        """Train an app there, and return how good it is.
+        """Train an app there, and return how good it is. What is odd about the rows is logged.
 
         ``examples``, the columns, ``labels``, ``start`` and ``stay`` are those of
         ``Runtime.teach``. A file or a table is read here, by the family of this name; a list of
@@ -182,6 +185,8 @@ class Client:
             "stay": listed(stay, "texts whose answers stay"),
         }  # fmt: skip
         changed = self._call("POST", f"/v1/apps/{quote(name, safe='')}/teach", body)
+        for note in changed.get("notes", ()):  # services before 0.2.0 send none
+            logger.warning(note)
         return Score(**changed["score"])
 
     @cached_property

@@ -127,7 +127,7 @@ class Stream:
         return {} if table is None else table.columns
 
 
-_TAG = re.compile("O|[BIESLUM]-[A-Za-z]+")
+_TAG = re.compile("O|[BI]-[A-Z]{2,}")
 _OPTIONS = {"text": "--text-column", "label": "--label-column"}
 """What chooses a column in place of the one with the usual name."""
 
