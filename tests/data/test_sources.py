@@ -250,7 +250,7 @@ def test_unknown_suffix(tmp_path: Path) -> None:
     file.write_text("{}")
     head = "F: suffix '.jsom' is not supported here; did you mean '.json'? valid: "
     fails(read_ner, file, f"{head}.json, .jsonl, .bio, .csv, .iob, … (16 in all)")
-    classes = ".arrow, .csv, .json, .jsonl, .parquet, .spacy, .tsv, .xlsx"
+    classes = ".arrow, .csv, .json, .jsonl, .parquet, .spacy, .tsv, .txt, .xlsx"
     fails(read_classification, file, head + classes)
     fails(read_pairs, file, head + ".arrow, .csv, .json, .jsonl, .parquet, .tsv, .xlsx")
     file = tmp_path / "a.parquet.gz"
@@ -382,7 +382,22 @@ def test_bad_label(tmp_path: Path, value: object, message: str) -> None:
     fails(read_classification, write_jsonl(tmp_path / "a.jsonl", rows), f"F:2: {message}")
     rows[0]["label"] = value  # a Parquet column has one type
     file = write_parquet(tmp_path / "a.parquet", rows)
-    fails(read_classification, file, f"F, row 1: {message}")
+    fails(read_classification, file, f"F, row 1: {message} (row 2 is wrong, too)")
+
+
+def test_all_rows_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    rows = [f"text {n},{'' if n % 3 else 'x'}" for n in range(30)]
+    file.write_text("text,label\n" + "\n".join(rows) + "\n")
+    others = "lines 4, 6, 7, 9, 10, 12, 13, 15, 16, 18, …"
+    message = f"F:3: 'label' is an empty string ({others} are wrong, too)"
+    fails(read_classification, file, message)
+    file.write_text("text,who\nAda sang,Ada\nBo sang,Bob\nEva sang,Eve\nno one,\n")
+    fails(
+        read_ner, file,
+        "F:3: 'who' is 'Bob', which does not occur in 'Bo sang'; --label-column chooses other "
+        "columns (line 4 is wrong, too)",
+    )  # fmt: skip
 
 
 def test_bad_labels_and_texts(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from onetrunk.data.faults import Faults
 from onetrunk.data.findings import Findings, Row
 from onetrunk.data.formats import columns
 from onetrunk.data.formats.brat import brat, brat_or_conll
@@ -224,13 +225,22 @@ def _stream(
                 noted.add(what, stream.source)
             try:
                 tables, row_of = reader(stream, noted)
+                faults = Faults()
                 for table in tables:
                     for index in range(len(table)):
-                        row = row_of(table, index)
+                        try:
+                            row = row_of(table, index)
+                        except UserError as error:
+                            faults.add(error, table, index)
+                            continue
                         if findings:
                             findings.check(row, table, index)
                         is_empty = False
-                        yield row
+                        if not faults:
+                            yield row
+                    if faults:
+                        break
+                faults.check()
             finally:
                 noted.update(stream.notes)
         if is_empty:

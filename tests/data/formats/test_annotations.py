@@ -223,7 +223,8 @@ def test_bytes_are_no_hint_in_plain_ascii(tmp_path: Path, end: int) -> None:
     """There they are characters: a span beyond the text stays beyond it, however it is counted."""
     rows = [{"text": f"Meet Ad{at}", "spans": [[5, end, "P"]]} for at in range(4)]
     why = f"is not inside the text, which has 8 characters: [5, {end}, 'P']"
-    fails(read_ner, written(tmp_path / "a.jsonl", rows), f"F:1: 'spans' item 1 {why}")
+    more = "(lines 2, 3, 4 are wrong, too)"
+    fails(read_ner, written(tmp_path / "a.jsonl", rows), f"F:1: 'spans' item 1 {why} {more}")
 
 
 def test_a_hint_is_given_where_it_mends_the_row(tmp_path: Path) -> None:
@@ -236,7 +237,8 @@ def test_a_hint_is_given_where_it_mends_the_row(tmp_path: Path) -> None:
     hint = "(offsets may count bytes of UTF-8: count characters)"
     file = written(tmp_path / "a.jsonl", rows)
     why = "is not inside the text, which has 7 characters"
-    fails(read_ner, file, f"F:1: 'spans' item 1 {why}: [5, 9, 'P'] {hint}")
+    more = "(lines 2, 3 are wrong, too)"
+    fails(read_ner, file, f"F:1: 'spans' item 1 {why}: [5, 9, 'P'] {hint} {more}")
     rows = [in_bytes(f"für {name} – so", name) for name in names]
     rows.append({"text": "Meet Ada", "spans": [[5, 9, "P"]]})
     file = written(tmp_path / "a.jsonl", rows)

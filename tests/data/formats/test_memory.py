@@ -215,7 +215,8 @@ def test_a_gap_in_a_data_frame_is_no_class() -> None:
     frame = pd.DataFrame({"query": ["q"], "positive": ["p"], "negative": [float("nan")]})
     assert read_pairs(frame) == [Pair("q", "p")]
     message = "the table given, row 1: 'label' is 0.5 (float), not a string or an integer"
-    fails(read_classification, pd.DataFrame({"text": "a", "label": [0.5, None]}), message)
+    frame = pd.DataFrame({"text": "a", "label": [0.5, None]})
+    fails(read_classification, frame, f"{message} (row 2 is wrong, too)")
 
 
 @pytest.mark.parametrize("kind", ["pandas", "datasets", "table", "batch"])

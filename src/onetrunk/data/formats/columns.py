@@ -59,13 +59,16 @@ def annotated(
         again = entity_columns(plain_columns(source, Notes()), Notes())  # notes count once
         for table in again.tables(name, column):
             for row, values in enumerate(table.columns[column]):
-                yield string(table, name, row), one_by_one(values), table.at(row)
+                if not isinstance(values, UserError):
+                    yield string(table, name, row), one_by_one(values), table.at(row)
 
     counting = Counting(texts)
 
     def annotated(table: Table, row: int) -> AnnotatedText:
         text, where = string(table, name, row), table.at(row)
         spans = one_by_one(table.columns[column][row])
+        if isinstance(spans, UserError):
+            raise spans
         if table.columns["relations"][row]:
             notes.add("rows with relations, which are not read", where)
         if groups := table.columns[SPAN_GROUPS][row]:

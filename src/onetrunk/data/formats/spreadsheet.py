@@ -214,13 +214,20 @@ def _with_spans(stream: Stream, text: str, types: Sequence[str]) -> Stream:
 
     def read(_: Sequence[str], optional: Sequence[str]) -> Iterator[Table]:
         for table in stream.tables(text, optional=types):
-            spans = [
-                [span for name in types for span in _spans(table, text, name, row)]
-                for row in range(len(table))
-            ]
+            spans = [_spans_or_fault(table, text, types, row) for row in range(len(table))]
             yield replace(table, columns={text: table.columns[text], "spans": spans})
 
     return Stream(stream.source, [text, "spans"], read, chosen=Columns(text, ("spans",)))
+
+
+def _spans_or_fault(
+    table: Table, text: str, types: Sequence[str], row: int
+) -> list[list[Any]] | UserError:
+    """The spans of a row, or why there are none: its reader raises that, with those of others."""
+    try:
+        return [span for name in types for span in _spans(table, text, name, row)]
+    except UserError as fault:
+        return fault
 
 
 def _spans(table: Table, text_name: str, name: str, row: int) -> Iterator[list[Any]]:
