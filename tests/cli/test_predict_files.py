@@ -533,13 +533,22 @@ def test_some_apps_of_a_bundle(run: Run, tmp_path: Path) -> None:
     assert "holds answers of other apps" in mixed.err
 
 
-def test_a_split_that_is_not_read_is_noted(run: Run, tmp_path: Path) -> None:
-    for name in ("train", "test"):
-        (tmp_path / f"{name}.txt").write_text("ann\n")
+def test_all_files_of_a_folder_are_answered(run: Run, tmp_path: Path) -> None:
+    """Whatever split their names are of: texts are no training rows."""
+    for name in ("a", "train", "test_mails", "validation"):
+        (tmp_path / f"{name}.txt").write_text(f"{name}\n")
     result = run("predict", BUNDLE, "--input", tmp_path)
-    assert len(result.out.splitlines()) == 1
-    assert "not of the split 'train', not read: 1 (" in result.err
-    assert "test.txt" in result.err
+    texts = [json.loads(line)["text"] for line in result.out.splitlines()]
+    assert texts == ["a", "test_mails", "train", "validation"]
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/a.eml").write_text("x")
+    refused = run("predict", BUNDLE, "--input", tmp_path / "other")
+    assert "other holds no file of a format that is read (.parquet, .arrow" in refused.err
+
+
+def test_a_text_after_app_folders(run: Run) -> None:
+    message = "no such folder: no hot water; a text for app folders is given by --text"
+    assert message in run("predict", "apps/tickets", "no hot water").err
 
 
 @pytest.mark.parametrize(

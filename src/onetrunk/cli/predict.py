@@ -105,6 +105,10 @@ def predict(
         if input is not None and str(input) != STDIN:
             raise UserError(f"- and --input {input}: name one of them")
         input = Path(STDIN)
+    for named in folders:
+        if " " in str(named) and not os.path.exists(named):
+            why = "a text for app folders is given by --text; only after a bundle it needs none"
+            raise UserError(f"no such folder: {named}; {why}")
     folders = [fetched(folder) for folder in folders]
     names = [*dict.fromkeys(app)] if app else None
     check_folders(folders, backbone, device, names)

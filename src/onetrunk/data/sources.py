@@ -48,9 +48,10 @@ from onetrunk.data.locate import locate as locate
 from onetrunk.data.notes import Notes
 from onetrunk.data.rows import AnnotatedText, LabelledText, Pair
 from onetrunk.data.schemes import Converter
-from onetrunk.data.splits import data_files, files_below
+from onetrunk.data.splits import data_files, files_below, is_saved
 from onetrunk.data.texts import Texts
 from onetrunk.errors import UserError, missing, nearest
+from onetrunk.kinds import kind_of
 
 _Read = TypeVar("_Read", bound=Row)
 _Formats = Mapping[str, Callable[[Path], Stream]]
@@ -169,25 +170,33 @@ def open_texts(
     """Return the files of a source, or the source itself where it is none, open for reading.
 
     What :func:`stream_texts` calls a text is one here; each row keeps its other columns, and a row
-    that cannot be read has an error in place of its text. ``-`` is standard input.
+    that cannot be read has an error in place of its text. Of a folder all files are texts to read,
+    whatever split their names are of. ``-`` is standard input.
 
     Raises UserError for a source of which nothing can be read.
     """
     if isinstance(spec, str | Path) and str(spec) == "-":
         return [Texts(replace(standard_input(), chosen=Columns(text_column)), notes)]
-    located = locate(spec, split)
+    folder = Path(spec) if isinstance(spec, str | Path) and Path(spec).is_dir() else None
+    located = locate(spec, split) if folder is None else _every_file(folder)
     if text_column is not None:
         located = replace(located, columns=Columns(text_column))
     streams = _opened(located, _TEXTS_OR_FAULTS)
     files = located.files or (None,)
-    if isinstance(spec, str | Path) and Path(spec).is_dir():
-        for file in data_files(Path(spec)):
-            if file not in located.files:
-                notes.add(f"files that are not of the split {split!r}, not read", str(file))
-        for file in files_below(Path(spec)):
+    if folder is not None:
+        for file in files_below(folder):
             if file not in located.files:
                 notes.add(_BELOW, str(file))
     return [Texts(stream, notes, path) for stream, path in zip(streams, files, strict=True)]
+
+
+def _every_file(folder: Path) -> Located:
+    """All files of a folder with texts; the training split of a data set that was saved as one, or
+    has a folder for each split."""
+    files = data_files(folder)
+    if not files or is_saved(folder) or kind_of(folder):
+        return locate(folder)
+    return Located(folder.name, tuple(files))
 
 
 def stream_columns(

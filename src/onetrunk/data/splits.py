@@ -222,10 +222,18 @@ def _saved(folder: Path) -> list[Path]:
     return files
 
 
+def is_saved(folder: Path) -> bool:
+    """Whether ``save_to_disk`` of ``datasets`` wrote a folder."""
+    return (folder / "dataset_dict.json").exists() or (folder / "state.json").exists()
+
+
 def _no_split(folder: Path, split: str, names: Iterable[str]) -> UserError:
     entries = sorted(entry.name + "/" * entry.is_dir() for entry in folder.iterdir())
     listed = ", ".join(entries[:12]) + (f", … ({len(entries)} in all)" if entries[12:] else "")
     close = get_close_matches(split, sorted(set(names)), n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ";"
     wanted = f"{folder} holds no file or folder {split!r}"
+    if entries and not data_files(folder) and not files_below(folder):
+        wanted = f"{folder} holds no file of a format that is read ({', '.join(SUFFIXES[:9])}, …)"
+        hint = ";"
     return UserError(f"{wanted}{hint} found: {listed or 'nothing'}; name the file to read")
