@@ -103,7 +103,7 @@ def test_entities_that_are_marked_here_and_not_there() -> None:
 def test_what_cannot_be_read_is_said_for_both_families(tmp_path: Path) -> None:
     file = tmp_path / "a.jsonl"
     file.write_text('{"text": "a", "kind": "x"}\n')
-    with pytest.raises(UserError, match=r"\(ner\): .* does not occur .*\(tc\): .* 'label'"):
+    with pytest.raises(UserError, match=r"\(tc\): .* 'label'.*\(ner\): .* does not occur"):
         overview(file)
     with pytest.raises(UserError, match=r"unknown family 'nre'; did you mean 'ner'\?"):
         overview(file, "nre")
@@ -249,3 +249,10 @@ def test_labels_beside_empty_lists_of_spans() -> None:
 
 def test_entities_in_brackets_are_found_out() -> None:
     assert overview([{"text": "call [Ada](person)"}]).labels == {"person": 1}
+
+
+def test_rare_labels_that_may_be_misspelt() -> None:
+    rows = [{"text": f"row {n}", "label": ["Repair", "Noise"][n % 2]} for n in range(20)]
+    rows += [{"text": "bell", "label": "Repiar"}, {"text": "x", "label": "Other"}]
+    note = overview(rows).notes.found["labels that may be misspelt"]
+    assert (note.count, note.places) == (1, ["'Repiar': 1, 'Repair': 10"])

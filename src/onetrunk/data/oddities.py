@@ -10,6 +10,7 @@ from onetrunk.data.notes import Notes
 from onetrunk.data.numbers import are_numbers
 from onetrunk.data.rows import AnnotatedText, LabelledText
 from onetrunk.data.words import words_of
+from onetrunk.errors import closest
 
 Row = AnnotatedText | LabelledText
 
@@ -17,6 +18,8 @@ FEW = 8
 """Rows of a label below which an app cannot be trusted with it."""
 LONG = 90
 """Words of a text above which it is read in several windows: 128 tokens hold about as many."""
+MISSPELT = 3
+"""A label that is rarer by this factor than one that is written nearly so may be misspelt."""
 NGRAM = 5
 """Words of the longest entity that is looked for where it is not marked."""
 
@@ -51,6 +54,7 @@ def note_oddities(
     if family == "tc":
         note_labels(labels, len(rows), name, notes)
     if family != "rating":
+        _note_misspelt(labels, notes)
         for label, count in labels.items():
             if count < FEW:
                 notes.add(f"labels with fewer than {FEW} rows or entities", f"{label!r}: {count}")
@@ -79,6 +83,16 @@ def note_labels(labels: Counter[str], rows: int, name: str, notes: Notes) -> Non
     if "-1" in labels and all(label.isdecimal() for label in labels if label != "-1"):
         what = "labels -1 beside whole numbers, which often says that nobody labelled a row"
         notes.add(what, name, labels["-1"])
+
+
+def _note_misspelt(labels: Counter[str], notes: Notes) -> None:
+    """Note rare labels that are written nearly as a frequent one."""
+    for label, count in labels.items():
+        frequent = [other for other, others in labels.items() if others >= MISSPELT * count]
+        alike = closest(label, frequent) if count <= 2 and len(label) >= 5 else ""
+        if alike and not are_numbers([label]):
+            what = f"{label!r}: {count}, {alike!r}: {labels[alike]}"
+            notes.add("labels that may be misspelt", what)
 
 
 def _note_texts(rows: Sequence[Row], lengths: Sequence[int], name: str, notes: Notes) -> None:

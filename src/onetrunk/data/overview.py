@@ -205,7 +205,7 @@ def _guessed(spec: Any) -> tuple[str, Sequence[Row], Notes]:
         if str(error) == str(not_ner):
             raise
         how = "--family chooses one"
-        raise UserError(f"as entities (ner): {not_ner}; as labels (tc): {error}; {how}") from None
+        raise UserError(f"as labels (tc): {error}; as entities (ner): {not_ner}; {how}") from None
     labels = {label for row in labelled for label in row.labels}
     if nothing_found and not labels:
         return nothing_found

@@ -467,6 +467,39 @@ def test_dates_and_numbers_of_excel(tmp_path: Path) -> None:
     assert "'sent'" in notes.lines()[0]
 
 
+def test_a_title_above_the_names_of_columns(tmp_path: Path) -> None:
+    table = [["text", "label"], ["hi", "greet"]]
+    file = write_xlsx(tmp_path / "a.xlsx", Sheet=[["Our requests"], [], *table])
+    with pytest.raises(UserError, match=r"row 1: 'Our requests' is alone .* row 3 may hold the"):
+        read_classification(file)
+    file = write_xlsx(tmp_path / "b.xlsx", Cover=[["Please read me"]], Data=table)
+    with pytest.raises(UserError, match=r"first sheet, 'Cover', has one column, .* is on 'Data'"):
+        read_classification(file)
+    file = write_xlsx(tmp_path / "c.xlsx", Sheet=[["text"], ["hi there"], ["no"]])
+    assert read_texts(file) == ["hi there", "no"]
+
+
+def test_hidden_rows_are_noted(tmp_path: Path) -> None:
+    file = write_xlsx(tmp_path / "a.xlsx", Sheet=[["text", "label"], *[["a", "x"], ["b", "y"]] * 2])
+    book, notes = openpyxl.load_workbook(file), Notes()
+    for row in (3, 4):
+        book.active.row_dimensions[row].hidden = True
+    book.save(file)
+    assert len(read_classification(file, notes)) == 4
+    what = "rows that are hidden in Excel, read as the others are"
+    assert f"{what}: 2 ({file}, row 3, …)" in notes.lines()
+
+
+def test_one_column_is_the_text(tmp_path: Path) -> None:
+    file, notes = tmp_path / "a.csv", Notes()
+    file.write_text("Nachricht\nkein Wasser\n")
+    assert read_texts(file, notes) == ["kein Wasser"]
+    assert notes.lines() == [f"column 'Nachricht' is read as text ({file})"]
+    file.write_text("kein Wasser\nkein Licht\n")  # no name, but a text
+    with pytest.raises(UserError, match="has no column 'text'"):
+        read_texts(file)
+
+
 def test_numbers_that_excel_fills_up_with_zeros(tmp_path: Path) -> None:
     file = write_xlsx(tmp_path / "a.xlsx", Sheet=[["text", "label"], ["a", 123], ["b", 7]])
     book = openpyxl.load_workbook(file)

@@ -19,6 +19,7 @@ LABEL = (
     "label", "intent", "category", "class", "topic", "sentiment", "tag", "rating", "score", "stars",
     "labels", "target", "type", "emotion",
 )  # fmt: skip
+_WORD = re.compile(r"[^\W\d]+(?:[_-][^\W\d]+)*")
 _SPLIT = ("split", "set", "subset", "partition", "fold", "part", "dataset", "phase", "usage")
 QUERY = (
     "query", "anchor", "question", "title", "sentence1", "text1", "title1", "duplicate1", "text",
@@ -30,8 +31,15 @@ POSITIVE = (
 
 
 def text_column(stream: Stream, notes: Notes) -> str | None:
-    """Return the column of the text, or None if no name is likely."""
-    return _chosen(stream, stream.chosen.text) or likely(stream, TEXT, notes)
+    """Return the column of the text, or None if no name is likely.
+
+    A table of one column has it if its name is one word, and so no text itself.
+    """
+    column = _chosen(stream, stream.chosen.text) or likely(stream, TEXT, notes)
+    if column is None and len(stream.names) == 1 and _WORD.fullmatch(stream.names[0].strip()):
+        column = stream.names[0]
+        _note(stream, column, "text", notes)
+    return column
 
 
 def text_and_label(stream: Stream, notes: Notes) -> tuple[str, str]:

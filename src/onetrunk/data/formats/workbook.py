@@ -25,6 +25,9 @@ _ESCAPED = re.compile("_x(00[01][0-9A-Fa-f]|005[Ff]|[Ff]{3}[EeFf])_")
 _FORMULA = re.compile(
     rb'<c (?![^>]*\bt="str")[^>]*\br="(\w+)"[^>]*><f\b[^>]*(?:/>|>[^<]*</f>)(?:<v ?/>|<v></v>)?</c>'
 )
+_ROW = re.compile(rb"<(?:\w+:)?row\b[^>]*>")
+_HIDDEN = re.compile(rb'\bhidden="(?:1|true)"|\bht="0(?:\.0*)?"')
+_NUMBER = re.compile(rb'\br="([0-9]+)"')
 _FILLED = re.compile("0{2,}")
 _MERGED = re.compile(rb'<(?:\w+:)?mergeCell\b[^>]*\bref=["\'](\w+:\w+)["\']')
 
@@ -62,6 +65,11 @@ def workbook(file: Path, split: str = "train") -> Stream:
     sheet, first, header = headers[_title(file, headers, split)]
     if len(sheets) > 1:
         notes.say(f"of {len(sheets)} sheets {sheet.title!r} is read", str(file))
+    tables = [title for title, (_, _, cells) in headers.items() if len(cells) > 1]
+    _check_title(file, sheet, first, header, tables)
+    if hidden := _hidden_rows(file, sheet):
+        what = "rows that are hidden in Excel, read as the others are"
+        notes.add(what, f"{file}, row {hidden[0]}", len(hidden))
     empty, merged = _without_values(file, sheet), _merged(file, sheet)
     for area in merged:
         if area.top == first < area.bottom and any(header[area.left - 1 : area.left]):
@@ -97,6 +105,26 @@ def workbook(file: Path, split: str = "train") -> Stream:
             yield Table(str(file), columns, [number for number, _ in block])
 
     return Stream(str(file), header, read, notes)
+
+
+def _check_title(
+    file: Path, sheet: Any, first: int, header: Sequence[str], tables: Sequence[str]
+) -> None:
+    """Raise UserError if the first row is a title, and names of columns stand in the next one, or
+    on another sheet, of those with ``tables``."""
+    if len(header) > 1 or " " not in header[0].strip():
+        return
+    rows = [*islice(_rows(file, sheet), 2)]
+    if tables:
+        listed = ", ".join(map(repr, tables))
+        raise UserError(
+            f"{file}: the first sheet, {sheet.title!r}, has one column, {show(header[0])}; a table "
+            f"is on {listed}: put its sheet first, or call it 'train'"
+        )
+    if len(rows) == 2 and len(rows[1][1]) > 1:
+        number, cells = rows[1]
+        why = f"is alone in its row; row {number} may hold the names of columns: {cells[:5]}"
+        raise UserError(f"{file}, row {first}: {show(header[0])} {why}; remove the rows above them")
 
 
 def _title(file: Path, titles: Collection[str], split: str) -> str:
@@ -183,6 +211,14 @@ def _filled(
 
 def _unnamed(cells: Sequence[str], header: Sequence[str]) -> list[str]:
     return [cell for at, cell in enumerate(cells) if at >= len(header) or not header[at].strip()]
+
+
+def _hidden_rows(file: Path, sheet: Any) -> list[int]:
+    """Return the numbers of the rows that are hidden, by hand or by a filter."""
+    with _errors(file), ZipFile(file) as parts:
+        tags = _ROW.findall(parts.read(sheet._worksheet_path))
+        numbers = [_NUMBER.search(tag) for tag in tags if _HIDDEN.search(tag)]
+        return [int(number[1]) for number in numbers if number]
 
 
 def _without_values(file: Path, sheet: Any) -> set[tuple[int, int]]:
