@@ -79,17 +79,25 @@ def test_odd_tables() -> None:
     script = """
     const why = (text) => { try { csv.parse(text); } catch (error) { return error.message; } };
     const columns = given[2].map((table) => csv.textColumn(csv.parse(table)));
-    say([csv.parse(given[0]), why(given[1]), columns]);
+    say([csv.parse(given[0]), given[1].map(why), columns]);
     """
     given = [
-        "a,b\n1\n1,2,3\n\n",
-        'a,b\n1,"2\n',
+        "a,b\n1\n1,2,,\n\n",
+        ['a,b\n1,"2\n', "text,label\nI like it, really,good\n", "No hot water\nbell broken\n"],
         ["id,Message\n1,x", "id,note\n1,a long one", "one\nx"],
     ]
     short, why, columns = node(script, given)
-    assert short == {"header": ["a", "b", "column 3"], "rows": [["1", "", ""], ["1", "2", "3"]]}
-    assert why == "row 2: a quote is not closed"
+    assert short == {"header": ["a", "b"], "rows": [["1", ""], ["1", "2"]]}
+    assert why[0] == "row 2: a quote is not closed"
+    assert why[1].startswith("The row “I like it” has 3 cells, the header 2: put quotes around")
+    assert why[2].startswith("The first row, “No hot water”, looks like a text: the first row must")
     assert columns == [1, 1, 0]
+
+
+def test_lines_of_a_text_file_are_texts() -> None:
+    script = "say(given.map((name) => csv.tableIn(name, 'No water, at all\\r\\n\\nbell\\n')));"
+    lines, table = node(script, ["a.TXT", "b.txt"])
+    assert lines == table == {"header": ["text"], "rows": [["No water, at all"], [""], ["bell"]]}
 
 
 def test_marks_of_joined_files_are_no_part_of_a_cell() -> None:

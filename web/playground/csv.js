@@ -20,8 +20,17 @@ export function droppedTable(files) {
   return isTable ? first.file : undefined;
 }
 
+const USUAL = /^(text|sentence|message|content|body)$/i;
+
+/** The table in a file of this name; lines of a `.txt` are texts without a header. */
+export function tableIn(name, text) {
+  if (!/\.txt$/i.test(name)) return parse(text);
+  const lines = text.replace(/^\ufeff+/, "").replace(/\r?\n$/, "").split(/\r?\n/);
+  return { header: ["text"], rows: lines.map((line) => [line]) };
+}
+
 /** The header and the rows of a file; short rows are filled with empty cells. Throws if a quote is
- * not closed. */
+ * not closed, if a row has more cells than the header, and if the header seems to be a text. */
 export function parse(text) {
   const content = text.replace(/^\ufeff+/, "");
   const delimiter = delimiterOf(content);
@@ -52,11 +61,15 @@ export function parse(text) {
   if (quoted) throw new Error(`row ${rows.length + 1}: a quote is not closed`);
   if (row.length || cell || began) rows.push([...row, cell]);
   const [header = [], ...body] = rows.filter((cells) => cells.length > 1 || cells[0] !== "");
-  const width = Math.max(header.length, ...body.map((cells) => cells.length));
-  const filled = (cells, fill) => Array.from({ length: width }, (_, i) => cells[i] ?? fill(i));
+  const names = header.map((name) => name.trim());
+  if (!names.some((name) => USUAL.test(name)) && names.some((name) => name.split(/\s+/).length > 2)) {
+    throw new Error(S.noHeader(header[0]));
+  }
+  const long = body.find((cells) => cells.slice(header.length).some((cell) => cell.trim()));
+  if (long) throw new Error(S.tooManyCells(long[0], long.length, header.length));
   return {
-    header: filled(header, (i) => `column ${i + 1}`),
-    rows: body.map((cells) => filled(cells, () => "")),
+    header,
+    rows: body.map((cells) => header.map((_, i) => cells[i] ?? "")),
   };
 }
 
@@ -69,7 +82,7 @@ function delimiterOf(text) {
 
 /** The column that most probably holds the texts: one of a usual name, or that of the longest. */
 export function textColumn({ header, rows }) {
-  const named = header.findIndex((name) => /^(text|sentence|message|content|body)$/i.test(name.trim()));
+  const named = header.findIndex((name) => USUAL.test(name.trim()));
   if (named >= 0) return named;
   const lengths = header.map((_, i) => rows.slice(0, 50).reduce((sum, row) => sum + row[i].length, 0));
   return lengths.indexOf(Math.max(...lengths));

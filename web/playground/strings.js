@@ -125,7 +125,7 @@ export const S = {
   create: "Create",
 
   table: "Annotate a table",
-  tableHint: "Drop a CSV here, or choose one: every row gets the answers of the apps that are chosen above.",
+  tableHint: "Drop a CSV here, or a .txt with a text on each line, or choose one: every row gets the answers of the apps that are chosen above.",
   chooseTable: "Choose a CSV",
   column: "Column with the texts",
   annotate: "Annotate",
@@ -138,6 +138,8 @@ export const S = {
   excelFile: (name) => `${name} is an Excel file: save it as CSV first.`,
   odsFile: (name) => `${name} is a spreadsheet: save it as CSV first.`,
   noText: (name) => `${name} is no text table: choose a CSV, in UTF-8.`,
+  noHeader: (first) => `The first row, “${first}”, looks like a text: the first row must name the columns. Write “text” above the texts.`,
+  tooManyCells: (first, cells, columns) => `The row “${first}” has ${many(cells, "cell")}, the header ${columns}: put quotes around a cell with a delimiter in it.`,
   noRows: "This file has no rows below its header.",
 };
 

@@ -1,6 +1,6 @@
 /** Annotates a CSV. */
 
-import { answerCells, answerColumns, parse, repeated, textColumn, textOf, written } from "./csv.js";
+import { answerCells, answerColumns, repeated, tableIn, textColumn, textOf, written } from "./csv.js";
 import { button, download, el, labelled } from "./dom.js";
 import { S } from "./strings.js";
 
@@ -14,7 +14,7 @@ export function tableSection(side) {
   const says = el("p", { class: "says", role: "status" });
   const open = async (file) => {
     try {
-      const table = parse(textOf(file.name, new Uint8Array(await file.arrayBuffer())));
+      const table = tableIn(file.name, textOf(file.name, new Uint8Array(await file.arrayBuffer())));
       if (!table.rows.length) throw new Error(S.noRows);
       says.textContent = S.tableFacts(file.name, table.rows.length, table.header.length);
       says.classList.remove("wrong");
@@ -79,7 +79,7 @@ export function tableSection(side) {
     out.replaceChildren(preview(columns, done.slice(0, PREVIEW)), el("div", { class: "row" }, save));
     save.focus();
   };
-  const input = el("input", { type: "file", accept: ".csv,.tsv,text/csv", class: "visually-hidden", id: "table-file" });
+  const input = el("input", { type: "file", accept: ".csv,.tsv,.txt,text/csv", class: "visually-hidden", id: "table-file" });
   input.addEventListener("change", () => input.files[0] && open(input.files[0]));
   const section = el(
     "section",
