@@ -9,6 +9,7 @@ import pytest
 import torch
 from transformers import pipeline
 
+from onetrunk.adaptation.adapt import adapt
 from onetrunk.adaptation.fit import fit
 from onetrunk.adaptation.settings import AdaptSettings, Data
 from onetrunk.apps.app import App, load_app, save_app
@@ -168,3 +169,18 @@ def test_a_damaged_record(corpora: Path, tiny_backbone: Backbone, tmp_path: Path
 def test_not_an_app_folder(tiny_backbone: Backbone, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"is not an app folder: it has no app\.json"):
         load_app(tmp_path, tiny_backbone)
+
+
+def test_scores_on_the_rows_that_an_app_learnt_are_noted(
+    tiny_backbone: Backbone, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = [{"text": f"call {n}", "label": "xy"[n % 2]} for n in range(8)]
+    app = adapt(tiny_backbone, "tc", train=rows, adapter="linear")
+    app.save(tmp_path / "app")
+    loaded = load_app(tmp_path / "app", tiny_backbone)
+    caplog.clear()
+    loaded.evaluate(rows[:6])
+    assert "these very texts" not in caplog.text
+    loaded.evaluate(rows[::-1])  # in any order
+    what = "the app was trained on these very texts: scores on them mean little (the test rows)"
+    assert what in caplog.text

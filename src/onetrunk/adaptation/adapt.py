@@ -19,7 +19,8 @@ from onetrunk.apps.app import App
 from onetrunk.apps.engine import Engine
 from onetrunk.apps.evaluation import evaluation_of
 from onetrunk.apps.load import load_apps_and_backbone
-from onetrunk.apps.reading import Source, read_labelled, source_name
+from onetrunk.apps.reading import Source, hash_of_texts, read_labelled, source_name
+from onetrunk.apps.record import LEARNT
 from onetrunk.apps.subset import Subset
 from onetrunk.data.locate import locate, located
 from onetrunk.data.notes import Notes, logged
@@ -116,6 +117,7 @@ def adapt(
     if unlabelled is not None:
         app.record["teacher"] = str(teacher or "a LoRA on every layer")
     app.subset = subset
+    app.record[LEARNT] = hash_of_texts(kind, data.train)
     if test is not None:
         engine = Engine(backbone, {"app": app})
         predictions = engine.predict_examples("app", test_rows, test_at)

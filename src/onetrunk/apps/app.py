@@ -13,9 +13,10 @@ from onetrunk import __version__, kinds
 from onetrunk.apps.engine import Engine
 from onetrunk.apps.evaluation import Evaluation, evaluation_of
 from onetrunk.apps.neighbours import Neighbours, load_neighbours, save_neighbours
-from onetrunk.apps.reading import Source, address_of, read_labelled
+from onetrunk.apps.reading import Source, address_of, hash_of_texts, read_labelled, source_name
 from onetrunk.apps.record import (
     ADAPTER,
+    LEARNT,
     LOOSE,
     TOKENS,
     adapter_folder,
@@ -154,6 +155,9 @@ class App:
             rows, place = read_labelled(
                 self.family, data, "test", notes, self.labels, columns, strict_labels
             )
+            if self.record.get(LEARNT) == hash_of_texts(self.family, rows):
+                what = "the app was trained on these very texts: scores on them mean little"
+                notes.say(what, source_name(data, "test"))
         predictions = self._engine().predict_examples("app", rows, place)
         evaluation = evaluation_of(self.family, self.labels, rows, predictions, temperature, place)
         return replace(evaluation, data=address_of(data))

@@ -1,6 +1,7 @@
 """Labelled rows of a family, read from whatever a user has, and checked."""
 
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -100,3 +101,10 @@ def source_name(source: Source, split: str) -> str:
 def address_of(source: Source) -> str:
     """The path or address of a source, as it was given; empty for rows in memory."""
     return str(source) if isinstance(source, str | Path) else ""
+
+
+def hash_of_texts(family: Family[Any, Any], rows: Sequence[Any]) -> str:
+    """A hex SHA-256 of the different texts of rows, in any order. It tells whether an app is scored
+    on the very rows that it learnt, and says nothing of a single text."""
+    texts = sorted({family.text(row) for row in rows})
+    return sha256("\0".join(texts).encode()).hexdigest()

@@ -19,6 +19,8 @@ app for a model, and answer with a head that nobody trained."""
 TOKENS = "tokens_sha256"
 """The key of ``app.json`` that says how its backbone's tokenizer cuts words; apps of 0.1.0 lack
 it."""
+LEARNT = "train_texts_sha256"
+"""The key of ``app.json`` with a hash of all training texts together."""
 LOOSE = ("backbone",)
 """Keys of ``app.json`` that may change when a folder is moved."""
 
@@ -34,6 +36,7 @@ _VALUES: Values = {
 """Required keys of app.json: for each, its description in error messages, and a test."""
 _OTHERS: Values = {
     TOKENS: ("a hash", is_text),
+    LEARNT: ("a hash", is_text),
     "reads": ("a number of layers", is_count),
     "units": ("a name", is_text),
     "neighbours": ("numbers by name", lambda value: value is None or isinstance(value, dict)),
