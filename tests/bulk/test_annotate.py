@@ -237,7 +237,9 @@ def test_hostile_lines_are_rows_with_reasons(bundle: Path, tmp_path: Path) -> No
     assert report.reasons["'text' is … (int), not a string"] == 1
     assert report.reasons["no column 'text'"] == 1
     assert report.reasons["a NUL byte at offset … of the line"] == 1
-    assert report.reasons["byte … at offset … of the line is not valid UTF-8"] == 1
+    assert (
+        report.reasons["byte … at offset … of the line is not valid UTF-8; save it as UTF-8"] == 1
+    )
     assert any("characters; at most" in reason for reason in report.reasons)
     assert [table[0]["meta"], table[0]["price"]] == ['{"a": [1]}', 10]
     assert json.loads(table[1]["other_columns"]) == {"text": 3}

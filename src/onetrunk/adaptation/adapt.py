@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -168,7 +169,8 @@ def split_options(options: Mapping[str, Any]) -> tuple[AdaptSettings, Draw, Abst
     kind_of = {field.name: kind for kind in kinds for field in fields(kind)}
     for name in options:
         if name not in kind_of:
-            raise UserError(f"adapt has no option {name!r}; {nearest(name, kind_of)}")
+            own = [*signature(adapt).parameters][:-1]
+            raise UserError(f"adapt has no option {name!r}; {nearest(name, [*kind_of, *own])}")
     # The numbers of numpy, of which searches make grids, are numbers.
     options = {
         name: value.item() if isinstance(value, np.generic) else value

@@ -38,12 +38,16 @@ def test_a_line_is_a_text(typed: Any) -> None:
 
 def test_a_line_that_is_not_utf8_does_not_end_it(typed: Any) -> None:
     texts = typed(b"one\ncaf\xe9\nthree\n")
-    assert read(texts) == ["one", "standard input:2: byte 3 is not valid UTF-8", "three"]
+    assert read(texts) == [
+        "one",
+        "standard input:2: byte 3 is not valid UTF-8; send UTF-8",
+        "three",
+    ]
 
 
 def test_what_is_no_utf8_text_is_not_answered(typed: Any) -> None:
     told = read(typed("one\ntwo\n".encode("utf-16")))
-    assert told[0] == "standard input:1: byte 0 is not valid UTF-8"
+    assert told[0] == "standard input:1: byte 0 is not valid UTF-8; send UTF-8"
     assert told[1].startswith("standard input:2: a NUL byte: the file looks like UTF-16")
 
 
@@ -79,3 +83,9 @@ def test_of_a_tools_export_the_texts_are_kept(tmp_path: Path) -> None:
 def test_blank_lines_before_json_lines(typed: Any) -> None:
     assert read(typed(b'\n \n{"text": "a"}\n\n{"text": "b"}\n')) == ["a", "b"]
     assert read(typed(b"\na\n")) == ["", "a"]
+
+
+@pytest.mark.parametrize("content", [b"PK\3\4\n\xff\n", b"PAR1\n\xff\n"])
+def test_a_workbook_is_no_text(typed: Any, content: bytes) -> None:
+    with pytest.raises(UserError, match="standard input is a workbook or a Parquet file, no text"):
+        read(typed(content))

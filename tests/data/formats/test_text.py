@@ -182,7 +182,10 @@ def test_a_line_that_is_not_utf8_is_kept_as_its_error(tmp_path: Path, end: bytes
     )
     (_, one), (_, bad), (number, three) = lines_or_faults(file)
     assert (one, number, three) == ("one", 3, "three")
-    assert str(bad) == f"{file}:2: byte 0xff at offset 4 of the line is not valid UTF-8"
+    assert (
+        str(bad)
+        == f"{file}:2: byte 0xff at offset 4 of the line is not valid UTF-8; save it as UTF-8"
+    )
 
 
 @pytest.mark.parametrize(

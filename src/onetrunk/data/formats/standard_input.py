@@ -43,10 +43,15 @@ def standard_input() -> Stream:
 
 def _lines() -> Iterator[tuple[int, str | UserError]]:
     for number, line in enumerate(sys.stdin.buffer, 1):
+        if number == 1 and line[:4] in (b"PK\3\4", b"PAR1"):
+            raise UserError(f"{NAME} is a workbook or a Parquet file, no text: name it by --input")
         try:
             text = line.decode().rstrip("\r\n").lstrip(MARK)
         except UnicodeDecodeError as error:
-            yield number, UserError(f"{NAME}:{number}: byte {error.start} is not valid UTF-8")
+            yield (
+                number,
+                UserError(f"{NAME}:{number}: byte {error.start} is not valid UTF-8; send UTF-8"),
+            )
         else:
             yield number, nul_byte(NAME, number) if "\0" in text else text
 

@@ -165,7 +165,7 @@ def checked_lines(
                 yield number, UserError(f"{where} a NUL byte {at}")
             else:
                 byte = f"byte 0x{ord(match[0]) - 0xDC00:02x}"
-                yield number, UserError(f"{where} {byte} {at} is not valid UTF-8")
+                yield number, UserError(f"{where} {byte} {at} is not valid UTF-8; save it as UTF-8")
         else:
             yield number, line
 
