@@ -655,6 +655,7 @@ def test_a_comment_in_the_short_export_is_no_label(tmp_path: Path) -> None:
     for row in rows:
         row["label"] = row.pop("tone")
     assert read_classification(written(file, rows), notes)[0].labels == ("good",)
+    assert read_classification(file, several=True)[0].labels == ("good",)  # which reads twice
     assert notes.lines() == [
         f"columns beside 'label' that may hold labels, not read: 1 ({file}: 'why')"
     ]

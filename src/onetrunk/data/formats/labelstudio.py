@@ -86,6 +86,8 @@ def short_tasks(stream: Stream, notes: Notes) -> Stream:
         )
     ]
     usual = [name for name in _MIN_LABELS if name in plain]
+    ignored = [name for name in plain if usual and name != usual[0]]
+    controls = [name for name in controls if name not in ignored]
 
     def read(names: Sequence[str], optional: Sequence[str]) -> Iterator[Table]:
         present: set[str] = set()
@@ -96,10 +98,9 @@ def short_tasks(stream: Stream, notes: Notes) -> Stream:
             raise UserError(f"{stream.source}: labels may be in {listed}; {why}")
         if "choices" in names and len(plain) == 1 and not usual:
             notes.say(f"column {plain[0]!r} is read as label", stream.source)
-        for name in [name for name in plain if usual and name != usual[0]]:
+        for name in ignored:
             what = f"columns beside {usual[0]!r} that may hold labels, not read"
             notes.add(what, f"{stream.source}: {name!r}")
-            controls.remove(name)
         for table in stream.tables("text", "annotator", optional=(*controls, *beside)):
             columns: dict[str, list[Any]] = {name: [] for name in ("text", *MARKS)}
             numbers = []
