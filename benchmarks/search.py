@@ -91,6 +91,7 @@ TRIALS = (
     Trial("cls", top={"pooling": "cls"}),
     Trial("pairs by label, too", more_sources=BY_LABEL),
     Trial("texts of 96 tokens", tc={"max_length": 96}),
+    Trial("texts of 24 tokens, twice the steps", 800, tc={"max_length": 24}),
     Trial("k = 2", top={"k": 2}),
     Trial("sources of 10,000 rows and more", left_out=SMALL),
     Trial("tpl, 32 pairs", 400, "tpl"),

@@ -140,7 +140,7 @@ def test_a_file_that_breaks_off_has_what_came_before_answered(run: Run, tmp_path
 @pytest.mark.parametrize(
     ("name", "content", "part"),
     [
-        ("texts.jsonl", '{"txt": "a"}\n', "no column 'text'; did you mean 'txt'?"),
+        ("texts.jsonl", '{"txt": "a", "id": 1}\n', "no column 'text'; did you mean 'txt'?"),
         ("texts.jsonl", "nonsense\n", "texts.jsonl:1: invalid JSON"),
         ("texts.jsonl", "\n\n", "has no rows"),
         ("texts.txt", "", "is empty (0 bytes)"),

@@ -31,8 +31,7 @@ class Faults:
             return
         if not self._others:
             raise self._first
-        what, are = ("line", "is") if self._in_lines else ("row", "is")
-        if len(self._others) > 1:
-            what, are = f"{what}s", "are"
+        what = "line" if self._in_lines else "row"
         others = first_of(self._others, NAMED)
-        raise UserError(f"{self._first} ({what} {others} {are} wrong, too)")
+        they_are = f"{what} {others} is" if len(self._others) == 1 else f"{what}s {others} are"
+        raise UserError(f"{self._first} ({they_are} wrong, too)")
